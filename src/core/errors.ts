@@ -1,0 +1,51 @@
+/**
+ * Every error this library throws on purpose.
+ *
+ * `code` is stable and for programs; `message` is for people: what was wanted, what was met, and the way out.
+ * `cause` keeps the original error where there is one.
+ */
+export class ClipError extends Error {
+  readonly code: ClipErrorCode;
+  constructor(code: ClipErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** The codes of {@link ClipError}, with what each means. */
+export type ClipErrorCode =
+  /** Shapes or dtypes that an op cannot take. */
+  | "CLIP_SHAPE"
+  /** An image that is missing, corrupt, too large, or not an image. */
+  | "CLIP_IMAGE"
+  /** A text that does not fit the context, or a vocabulary that cannot be read. */
+  | "CLIP_TEXT"
+  /** A weight file that is damaged, or does not fit the model. */
+  | "CLIP_CHECKPOINT"
+  /** A configuration with a missing, misspelt or impossible value. */
+  | "CLIP_CONFIG"
+  /** Training data that cannot be read or is too little. */
+  | "CLIP_DATA"
+  /** A training run that cannot go on: a loss that is no number, a checkpoint that does not belong. */
+  | "CLIP_TRAIN"
+  /** A file that cannot be read or written. */
+  | "CLIP_FILE"
+  /** Arguments of a call or a command that make no sense. */
+  | "CLIP_USAGE"
+  /** ONNX Runtime refused a model or a run. */
+  | "CLIP_RUNTIME";
+
+/** Says what was asked, what was met, where each side came from, and the likely way out. */
+export class ShapeError extends ClipError {
+  constructor(op: string, problem: string, operands: Readonly<Record<string, string>> = {}, hint?: string) {
+    const lines = [`${op}: ${problem}`, ...Object.entries(operands).map(([role, text]) => `  ${role}: ${text}`)];
+    if (hint) lines.push(`  hint: ${hint}`);
+    super("CLIP_SHAPE", lines.join("\n"));
+  }
+}
+
+/** Holds of our own making; a failure is a bug of this library, not of its user. */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new Error(`internal error: ${message}; please report this`);
+}
