@@ -1,0 +1,142 @@
+/**
+ * Renders the pictogram corpus from the npm packages of the icon sets:
+ *
+ *   npx tsx scripts/pictograms/make-corpus.ts [--out corpus] [--size 96] [--variants 7] [--leave-out emojione]
+ *
+ * `train.jsonl` holds one line per picture: { image, caption: [one is drawn per epoch], artist, name }.
+ * `validation.jsonl` (with --leave-out) and `twemoji-test.jsonl` hold one caption per picture, each in them once.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { Command } from "commander";
+import sharp from "sharp";
+
+import { Random } from "../../src/core/random.ts";
+import { captionsOf, ConceptIndex, skinTone } from "./captions.ts";
+import { readIconSet, spaced, testArtist, trainingArtists, type Drawing } from "./drawings.ts";
+import { redraw, svgDocument } from "./redraw.ts";
+import { composeScene, renderScene, type Actor } from "./scenes.ts";
+
+interface Row {
+  image: string;
+  caption: string | string[];
+  artist: string;
+  name: string;
+}
+
+const options = new Command("make-corpus")
+  .description("Render the pictogram corpus: training pictures with captions, and the test.")
+  .option("--out <folder>", "where to write", "corpus")
+  .option("--size <pixels>", "side of a picture", Number, 96)
+  .option("--variants <count>", "redrawn versions of each drawing, besides itself", Number, 7)
+  .option("--scenes <count>", "scenes of two or three drawings", Number, 4000)
+  .option(
+    "--leave-out <artist>",
+    "training artist to validate on instead of training on: " + trainingArtists.join(", "),
+  )
+  .option("--seed <number>", "of everything random", Number, 1)
+  .parse()
+  .opts<{ out: string; size: number; variants: number; scenes: number; leaveOut?: string; seed: number }>();
+
+const { out, size, variants, scenes, leaveOut, seed } = options;
+if (leaveOut !== undefined && !trainingArtists.some((artist) => artist === leaveOut)) {
+  throw new Error(`--leave-out must be one of ${trainingArtists.join(", ")}, not "${leaveOut}"`);
+}
+
+// One picture per thread of libuv's pool is faster than several threads per picture this small.
+sharp.concurrency(1);
+const picturesAtOnce = 4;
+
+const sets = trainingArtists.map(readIconSet);
+const trained = sets.flatMap((set) => set.drawings).filter(({ artist }) => artist !== leaveOut);
+const concepts = new ConceptIndex(sets);
+
+const firstNames = new Map<string, string>();
+for (const drawing of trained) {
+  const key = concepts.keyOf(drawing);
+  if (!firstNames.has(key)) firstNames.set(key, drawing.name);
+}
+
+const train: Row[] = [];
+const tasks: (() => Promise<unknown>)[] = [];
+const actors: Actor[] = [];
+const captionLists = new Map<string, string[]>();
+
+trained.forEach((drawing, index) => {
+  const key = concepts.keyOf(drawing);
+  const tone = skinTone(drawing.name);
+  const concept = concepts.concept(key, firstNames.get(key)!);
+  const listKey = `${key} ${tone ?? ""}`;
+  const caption = captionLists.get(listKey) ?? captionsOf(concept, tone, new Random(seed, captionLists.size));
+  captionLists.set(listKey, caption);
+  for (let variant = 0; variant <= variants; variant++) {
+    const image = imagePath(drawing, variant);
+    const body = variant === 0 ? drawing.body : redraw(drawing, new Random(seed, index, variant));
+    train.push({ image, caption, artist: drawing.artist, name: drawing.name });
+    tasks.push(() => render(drawing, body, image));
+  }
+  if (tone === undefined) actors.push({ file: join(out, imagePath(drawing, 0)), name: concept.name });
+});
+
+const sceneTasks = Array.from({ length: scenes }, (_, index) => {
+  const scene = composeScene(actors, new Random(seed, 0x5ce9e, index));
+  const image = `scenes/${String(index).padStart(5, "0")}.png`;
+  train.push({ image, caption: [...scene.captions], artist: "scene", name: scene.captions[0]! });
+  return () => renderScene(scene, size, join(out, image));
+});
+
+const trainedNames = new Set(sets.flatMap((set) => set.drawings).map(({ name }) => name));
+const test = readIconSet(testArtist).drawings.filter(({ name }) => trainedNames.has(name));
+const testRows = test.map((drawing) => plainRow(drawing, spaced(drawing.name)));
+
+const validation: Row[] = [];
+for (const drawing of sets.flatMap((set) => set.drawings)) {
+  const firstName = firstNames.get(concepts.keyOf(drawing));
+  if (drawing.artist === leaveOut && firstName !== undefined && skinTone(drawing.name) === undefined) {
+    validation.push(plainRow(drawing, concepts.concept(concepts.keyOf(drawing), firstName).name));
+  }
+}
+
+for (const folder of [...trainingArtists, testArtist, "scenes"]) mkdirSync(join(out, folder), { recursive: true });
+await runAll("drawings", tasks);
+await runAll("scenes", sceneTasks);
+writeRows("train.jsonl", train);
+writeRows("twemoji-test.jsonl", testRows);
+if (leaveOut !== undefined) writeRows("validation.jsonl", validation);
+
+function plainRow(drawing: Drawing, caption: string): Row {
+  const image = imagePath(drawing, 0);
+  tasks.push(() => render(drawing, drawing.body, image));
+  return { image, caption, artist: drawing.artist, name: drawing.name };
+}
+
+function imagePath({ artist, name }: Drawing, variant: number): string {
+  return `${artist}/${name}${variant === 0 ? "" : `~${variant}`}.png`;
+}
+
+function render(drawing: Drawing, body: string, image: string): Promise<unknown> {
+  return sharp(Buffer.from(svgDocument(drawing, body, size)))
+    .ensureAlpha()
+    .png({ compressionLevel: 4 })
+    .toFile(join(out, image));
+}
+
+async function runAll(what: string, jobs: readonly (() => Promise<unknown>)[]): Promise<void> {
+  let next = 0;
+  const work = async () => {
+    while (next < jobs.length) {
+      const job = jobs[next++]!;
+      if (next % 500 === 0 || next === jobs.length) process.stderr.write(`\r${what}: ${next} of ${jobs.length}`);
+      await job();
+    }
+  };
+  await Promise.all(Array.from({ length: picturesAtOnce }, work));
+  process.stderr.write("\n");
+}
+
+function writeRows(name: string, rows: readonly Row[]): void {
+  const file = join(out, name);
+  writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  process.stderr.write(`${file}: ${rows.length} pictures\n`);
+}
