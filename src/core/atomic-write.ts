@@ -25,6 +25,8 @@ export async function writeFileAtomic(path: string, chunks: Iterable<Uint8Array 
     await rm(temporary, { force: true });
     const { code } = cause as NodeJS.ErrnoException;
     const wayOut = code === "ENOSPC" ? "the disk is full: free some space and try again" : (cause as Error).message;
-    throw new ClipError("CLIP_FILE", `cannot write ${path}: ${wayOut}; what stood there before is unchanged`, { cause });
+    throw new ClipError("CLIP_FILE", `cannot write ${path}: ${wayOut}; what stood there before is unchanged`, {
+      cause,
+    });
   }
 }

@@ -1,0 +1,216 @@
+import type { Shape } from "../core/shape.ts";
+import type { OpName, OpSignatures } from "../graph/ops.ts";
+import { apply, concat, conv2d, scalar, type Tensor, where } from "../graph/tensor.ts";
+
+/** What a rule may look at: `y = op(...x)` and `dy`, the gradient of the loss at `y`. */
+interface Backward<Name extends OpName> {
+  readonly x: OpSignatures[Name]["inputs"];
+  readonly y: Tensor;
+  readonly dy: Tensor;
+  readonly attrs: OpSignatures[Name]["attrs"];
+}
+
+/** One gradient per input, in order; `null` where none flows (integers, conditions, leaves). */
+type GradientRule<Name extends OpName> = (backward: Backward<Name>) => readonly (Tensor | null)[];
+
+const leaf = () => [];
+const nothing = () => [null, null];
+
+/** Table: op → gradients of its inputs, in ops that have rules themselves, so that gradients can be differentiated. */
+export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = {
+  input: leaf,
+  constant: leaf,
+  stored: leaf,
+
+  add: ({ x: [a, b], dy }) => [sumTo(dy, a.shape), sumTo(dy, b.shape)],
+  sub: ({ x: [a, b], dy }) => [sumTo(dy, a.shape), sumTo(dy.neg(), b.shape)],
+  mul: ({ x: [a, b], dy }) => [sumTo(dy.mul(b), a.shape), sumTo(dy.mul(a), b.shape)],
+  // y = a / b  ⇒  da = dy / b,  db = −dy y / b
+  div: ({ x: [a, b], y, dy }) => [sumTo(dy.div(b), a.shape), sumTo(dy.mul(y).div(b).neg(), b.shape)],
+  neg: ({ dy }) => [dy.neg()],
+  exp: ({ y, dy }) => [dy.mul(y)],
+  log: ({ x: [a], dy }) => [dy.div(a)],
+  sqrt: ({ y, dy }) => [dy.div(y).mul(0.5)],
+  // d erf(x) / dx = 2/√π e^(−x²)
+  erf: ({ x: [a], dy }) => [dy.mul(a.square().neg().exp()).mul(2 / Math.sqrt(Math.PI))],
+  tanh: ({ y, dy }) => [dy.sub(dy.mul(y.square()))],
+  sigmoid: ({ y, dy }) => [dy.mul(y.sub(y.square()))],
+  leakyRelu: ({ x: [a], dy, attrs: { slope } }) => [where(a.greater(0), dy, slope === 0 ? 0 : dy.mul(slope))],
+  gelu: ({ x: [a], dy, attrs: { approximation } }) => [dy.mul(geluSlope[approximation](a))],
+  equal: nothing,
+  greater: nothing,
+  where: ({ x: [condition, a, b], dy }) => [
+    null,
+    sumTo(where(condition, dy, 0), a.shape),
+    sumTo(where(condition, 0, dy), b.shape),
+  ],
+  cast: ({ x: [a], dy }) => [a.dtype === "float32" ? dy : null],
+  stopGradient: () => [null],
+  recompute: ({ dy }) => [dy],
+
+  sum: ({ x: [a], dy, attrs: { axes } }) => [
+    dy.reshape(a.shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim))).expand(a.shape),
+  ],
+  // dxᵢ = yᵢ (dyᵢ − Σⱼ dyⱼ yⱼ): the Jacobian diag(y) − y yᵀ, never materialised
+  softmax: ({ y, dy, attrs: { axis } }) => [y.mul(dy.sub(dy.mul(y).sum(axis, { keepDims: true })))],
+  // y = x − log Σ eˣ  ⇒  dx = dy − eʸ Σⱼ dyⱼ
+  logSoftmax: ({ y, dy, attrs: { axis } }) => [dy.sub(y.exp().mul(dy.sum(axis, { keepDims: true })))],
+  // y = r (x − mean), r = 1/std  ⇒  dx = r (dy − mean(dy) − y mean(dy y))
+  standardize: ({ x: [a], y, dy, attrs }) => [standardizeGradient(a, y, dy, attrs)],
+  // dr/dxᵢ = −r² yᵢ / n, with y the standardised x
+  inverseStd: ({ x: [a], y, dy, attrs }) => [
+    dy
+      .mul(y.square())
+      .mul(a.standardize(attrs.epsilon))
+      .mul(-1 / (a.shape.at(-1) as number)),
+  ],
+  layerNorm: ({ x: [a, weight, bias], dy, attrs }) => {
+    const standardized = a.standardize(attrs.epsilon);
+    return [
+      standardizeGradient(a, standardized, dy.mul(weight), attrs),
+      sumTo(dy.mul(standardized), weight.shape),
+      sumTo(dy, bias.shape),
+    ];
+  },
+
+  // Y = A·B  ⇒  dA = dY·Bᵀ,  dB = Aᵀ·dY; a matrix shared by a batch sums over it in one product
+  matmul: ({ x: [a, b], dy }) =>
+    b.rank === 2
+      ? [dy.matmul(b.T), flatten(a).T.matmul(flatten(dy))]
+      : [sumTo(dy.matmul(b.T), a.shape), sumTo(a.T.matmul(dy), b.shape)],
+  conv2d: ({ x: [image, kernel], dy, attrs }) => [
+    convInputGradient(image.shape, kernel, dy, attrs),
+    convKernelGradient(image, kernel.shape, dy, attrs),
+  ],
+  averagePool: ({ x: [image], dy, attrs: { size } }) => {
+    const [n, channels, height, width] = dy.shape as readonly [number, number, number, number];
+    const spread = dy
+      .mul(1 / size ** 2)
+      .reshape([n, channels, height, 1, width, 1])
+      .expand([n, channels, height, size, width, size])
+      .reshape([n, channels, height * size, width * size]);
+    return [spread.pad([0, 0, 0, 0], missing(spread.shape, image.shape))];
+  },
+
+  reshape: ({ x: [a], dy }) => [dy.reshape(a.shape)],
+  expand: ({ x: [a], dy }) => [sumTo(dy, a.shape)],
+  transpose: ({ dy, attrs: { perm } }) => [dy.transpose(perm.map((_, axis) => perm.indexOf(axis)))],
+  concat: ({ x, dy, attrs: { axis } }) => {
+    let start = 0;
+    return x.map(({ shape }) => {
+      const size = shape[axis] as number;
+      start += size;
+      return dy.slice(axis, start - size, size);
+    });
+  },
+  slice: ({ x: [a], dy, attrs: { axis, start, size, step } }) => {
+    const reached = start + (size - 1) * step + 1;
+    const at = (count: number) => a.shape.map((_, i) => (i === axis ? count : 0));
+    return [dy.dilate(axis, step).pad(at(start), at((a.shape[axis] as number) - reached))];
+  },
+  pad: ({ x: [a], dy, attrs: { before } }) => [
+    before.reduce((inner, start, axis) => {
+      const size = a.shape[axis]!;
+      return size === inner.shape[axis] ? inner : inner.slice(axis, start, size as number);
+    }, dy),
+  ],
+  dilate: ({ x: [a], dy, attrs: { axis, factor } }) => [dy.slice(axis, 0, a.shape[axis] as number, factor)],
+  flip: ({ dy, attrs: { axes } }) => [dy.flip(axes)],
+
+  gather: ({ x: [table, indices], dy }) => [
+    apply("scatterAdd", [dy, indices], { rows: table.shape[0] as number }),
+    null,
+  ],
+  scatterAdd: ({ x: [, indices], dy }) => [dy.gather(indices), null],
+};
+
+/** Sums what broadcasting repeated, back to the shape it came from. */
+export function sumTo(dy: Tensor, shape: Shape): Tensor {
+  const extra = dy.rank - shape.length;
+  const axes = dy.shape.flatMap((dim, axis) =>
+    axis < extra || (shape[axis - extra] === 1 && dim !== 1) ? [axis] : [],
+  );
+  return axes.length === 0 ? dy : dy.sum(axes).reshape(shape);
+}
+
+function standardizeGradient(x: Tensor, y: Tensor, dy: Tensor, attrs: { readonly epsilon: number }): Tensor {
+  const mean = dy.mean(-1, { keepDims: true });
+  const projection = y.mul(dy.mul(y).mean(-1, { keepDims: true }));
+  return dy
+    .sub(mean)
+    .sub(projection)
+    .mul(apply("inverseStd", [x], attrs));
+}
+
+/** d gelu(x) / dx for each of its formulas. */
+const geluSlope = {
+  // Φ(x) + x φ(x)
+  none: (x: Tensor) => {
+    const cumulative = x.mul(Math.SQRT1_2).erf().add(1).mul(0.5);
+    const density = x
+      .square()
+      .mul(-0.5)
+      .exp()
+      .mul(1 / Math.sqrt(2 * Math.PI));
+    return cumulative.add(x.mul(density));
+  },
+  // s (1 + k x (1 − s)), s = sigmoid(k x)
+  sigmoid: (x: Tensor) => {
+    const scaled = x.mul(1.702);
+    const s = scaled.sigmoid();
+    return s.mul(scaled.mul(scalar(1).sub(s)).add(1));
+  },
+  // ½ (1 + t) + ½ x (1 − t²) u′, t = tanh(u), u = √(2/π) (x + 0.044715 x³)
+  tanh: (x: Tensor) => {
+    const c = Math.sqrt(2 / Math.PI);
+    const square = x.square();
+    const t = x.mul(square.mul(0.044715 * c).add(c)).tanh();
+    const slope = square.mul(3 * 0.044715 * c).add(c);
+    return t
+      .add(1)
+      .add(x.mul(slope).mul(scalar(1).sub(t.square())))
+      .mul(0.5);
+  },
+};
+
+function flatten(x: Tensor): Tensor {
+  return x.reshape([-1, x.shape.at(-1)!]);
+}
+
+/** Zeros to append so that `shape` reaches `wanted`. */
+function missing(shape: Shape, wanted: Shape): number[] {
+  return wanted.map((dim, axis) => (dim === shape[axis] ? 0 : (dim as number) - (shape[axis] as number)));
+}
+
+type Conv = OpSignatures["conv2d"]["attrs"];
+
+/** The incoming gradient, with zeros between where the stride skipped, convolved with the kernels turned by 180°. */
+function convInputGradient(image: Shape, kernel: Tensor, dy: Tensor, { stride, padding }: Conv): Tensor {
+  const [size] = kernel.shape.slice(2) as [number];
+  const [height, width] = image.slice(2) as [number, number];
+  const border = size - 1 - padding;
+  const spread = dy.dilate(2, stride).dilate(3, stride);
+  const bottom = height - (spread.shape[2] as number) + padding;
+  const right = width - (spread.shape[3] as number) + padding;
+  const turned = (size === 1 ? kernel : kernel.flip([2, 3])).transpose([1, 0, 2, 3]);
+  return border === bottom && border === right
+    ? conv2d(spread, turned, { padding: border })
+    : conv2d(spread.pad([0, 0, border, border], [0, 0, bottom, right]), turned);
+}
+
+/** For each place in the kernel, the pixels that it met times the incoming gradient: one matrix product each. */
+function convKernelGradient(image: Tensor, kernel: Shape, dy: Tensor, { stride, padding }: Conv): Tensor {
+  const [outputs, channels, kernelHeight, kernelWidth] = kernel as readonly [number, number, number, number];
+  const [n, , height, width] = dy.shape as readonly [number, number, number, number];
+  const padded = image.pad([0, 0, padding, padding], [0, 0, padding, padding]);
+  const rows = dy.transpose([1, 0, 2, 3]).reshape([outputs, n * height * width]);
+  const columns: Tensor[] = [];
+  for (let y = 0; y < kernelHeight; y++) {
+    for (let x = 0; x < kernelWidth; x++) {
+      const met = padded.slice(2, y, height, stride).slice(3, x, width, stride);
+      columns.push(met.transpose([1, 0, 2, 3]).reshape([channels, n * height * width]));
+    }
+  }
+  const products = columns.map((column) => rows.matmul(column.T).reshape([outputs, channels, 1]));
+  return concat(products, 2).reshape(kernel);
+}

@@ -1,0 +1,228 @@
+import type { Dtype } from "../core/dtype.ts";
+import { ShapeError } from "../core/errors.ts";
+import { broadcastShapes, type Dim, product, type Shape } from "../core/shape.ts";
+import type { OpName, OpSignatures } from "./ops.ts";
+import { describe, type Tensor } from "./tensor.ts";
+
+interface Typed {
+  readonly shape: Shape;
+  readonly dtype: Dtype;
+}
+
+type ShapeRule<Name extends OpName> = (
+  inputs: OpSignatures[Name]["inputs"],
+  attrs: OpSignatures[Name]["attrs"],
+) => Typed;
+
+/** Table: op → shape and dtype of its output, or a ShapeError that shows the operands. */
+export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
+  input: (_, { shape, dtype }) => ({ shape, dtype }),
+  constant: (_, { shape, dtype, data }) => {
+    if (product(shape) !== data.length)
+      throw new ShapeError("constant", `${data.length} elements cannot have shape [${shape.join(", ")}]`);
+    return { shape, dtype };
+  },
+  stored: (_, { shape, dtype }) => ({ shape, dtype }),
+
+  add: (inputs) => broadcast("add", inputs),
+  sub: (inputs) => broadcast("sub", inputs),
+  mul: (inputs) => broadcast("mul", inputs),
+  div: (inputs) => broadcast("div", inputs),
+  neg: ([x]) => floating("neg", x),
+  exp: ([x]) => floating("exp", x),
+  log: ([x]) => floating("log", x),
+  sqrt: ([x]) => floating("sqrt", x),
+  erf: ([x]) => floating("erf", x),
+  tanh: ([x]) => floating("tanh", x),
+  sigmoid: ([x]) => floating("sigmoid", x),
+  leakyRelu: ([x]) => floating("leakyRelu", x),
+  gelu: ([x]) => floating("gelu", x),
+  equal: (inputs) => ({ ...broadcast("equal", inputs), dtype: "bool" }),
+  greater: (inputs) => ({ ...broadcast("greater", inputs), dtype: "bool" }),
+  where: ([condition, a, b]) => {
+    if (condition.dtype !== "bool")
+      throw new ShapeError("where", "the condition must be bool", { condition: describe(condition) });
+    const { dtype } = broadcast("where", [a, b]);
+    return { shape: broadcast("where", [condition, a, b], false).shape, dtype };
+  },
+  cast: ([x], { dtype }) => ({ shape: x.shape, dtype }),
+  stopGradient: ([x]) => ({ shape: x.shape, dtype: x.dtype }),
+  recompute: ([x]) => ({ shape: x.shape, dtype: x.dtype }),
+
+  sum: ([x], { axes, keepDims }) => ({
+    shape: x.shape.flatMap((dim, axis) => (axes.includes(axis) ? (keepDims ? [1] : []) : [dim])),
+    dtype: x.dtype,
+  }),
+  softmax: ([x]) => floating("softmax", x),
+  logSoftmax: ([x]) => floating("logSoftmax", x),
+  standardize: ([x]) => floating("standardize", x),
+  inverseStd: ([x]) => ({ shape: [...x.shape.slice(0, -1), 1], dtype: floating("inverseStd", x).dtype }),
+  layerNorm: ([x, weight, bias]) => {
+    for (const parameter of [weight, bias]) {
+      if (parameter.rank !== 1 || parameter.shape[0] !== x.shape.at(-1)) {
+        throw new ShapeError(
+          "layerNorm",
+          "weight and bias must have the size of the last axis",
+          operands({ x, weight, bias }),
+        );
+      }
+    }
+    return floating("layerNorm", x);
+  },
+
+  matmul: ([left, right]) => {
+    if (left.rank < 2 || right.rank < 2)
+      throw new ShapeError("matmul", "both sides need two axes", operands({ left, right }));
+    const [rows, inner] = left.shape.slice(-2) as [Dim, Dim];
+    const [innerRight, columns] = right.shape.slice(-2) as [Dim, Dim];
+    if (inner !== innerRight)
+      throw new ShapeError("matmul", `inner sizes differ, ${inner} and ${innerRight}`, operands({ left, right }));
+    const batch = broadcastShapes(left.shape.slice(0, -2), right.shape.slice(0, -2));
+    if (!batch) throw new ShapeError("matmul", "leading sizes do not broadcast", operands({ left, right }));
+    return { shape: [...batch, rows, columns], dtype: sameDtype("matmul", [left, right]) };
+  },
+  conv2d: ([x, kernel], { stride, padding }) => {
+    if (x.rank !== 4 || kernel.rank !== 4)
+      throw new ShapeError("conv2d", "needs [N, C, H, W] and [O, C, kH, kW]", operands({ x, kernel }));
+    if (x.shape[1] !== kernel.shape[1])
+      throw new ShapeError(
+        "conv2d",
+        `${x.shape[1]} channels meet kernels for ${kernel.shape[1]}`,
+        operands({ x, kernel }),
+      );
+    const spatial = [2, 3].map((axis) => {
+      const size = Math.floor((fixed("conv2d", x, axis) + 2 * padding - fixed("conv2d", kernel, axis)) / stride) + 1;
+      if (size < 1)
+        throw new ShapeError("conv2d", "the kernel is larger than the padded image", operands({ x, kernel }));
+      return size;
+    });
+    return { shape: [x.shape[0]!, kernel.shape[0]!, ...spatial], dtype: sameDtype("conv2d", [x, kernel]) };
+  },
+  averagePool: ([x], { size }) => {
+    if (x.rank !== 4) throw new ShapeError("averagePool", "needs [N, C, H, W]", operands({ x }));
+    const spatial = [2, 3].map((axis) => Math.floor(fixed("averagePool", x, axis) / size));
+    if (spatial.includes(0))
+      throw new ShapeError("averagePool", `a window of ${size} is larger than the image`, operands({ x }));
+    return { shape: [x.shape[0]!, x.shape[1]!, ...spatial], dtype: x.dtype };
+  },
+
+  reshape: ([x], { shape }) => {
+    if (product(x.shape) !== product(shape)) {
+      throw new ShapeError(
+        "reshape",
+        `${product(x.shape)} elements cannot have shape [${shape.join(", ")}], which holds ${product(shape)}`,
+        operands({ x }),
+      );
+    }
+    return { shape, dtype: x.dtype };
+  },
+  expand: ([x], { shape }) => {
+    const broadcasted = broadcastShapes(x.shape, shape);
+    if (!broadcasted || broadcasted.length !== shape.length || broadcasted.some((dim, axis) => dim !== shape[axis])) {
+      throw new ShapeError("expand", `cannot become [${shape.join(", ")}]: only sizes of 1 repeat`, operands({ x }));
+    }
+    return { shape, dtype: x.dtype };
+  },
+  transpose: ([x], { perm }) => {
+    if (perm.length !== x.rank || perm.some((axis, i) => axis < 0 || axis >= x.rank || perm.indexOf(axis) !== i)) {
+      throw new ShapeError("transpose", `[${perm.join(", ")}] is no order of ${x.rank} axes`, operands({ x }));
+    }
+    return { shape: perm.map((axis) => x.shape[axis]!), dtype: x.dtype };
+  },
+  concat: (tensors, { axis }) => {
+    const [first] = tensors as readonly [Tensor];
+    const fits = tensors.every(
+      (tensor) => tensor.rank === first.rank && tensor.shape.every((dim, i) => i === axis || dim === first.shape[i]),
+    );
+    if (!fits)
+      throw new ShapeError(
+        "concat",
+        `sizes differ beside axis ${axis}`,
+        operands(Object.fromEntries(tensors.entries())),
+      );
+    const total = tensors.reduce((sum, tensor) => sum + fixed("concat", tensor, axis), 0);
+    return { shape: first.shape.map((dim, i) => (i === axis ? total : dim)), dtype: sameDtype("concat", tensors) };
+  },
+  slice: ([x], { axis, start, size, step }) => {
+    const available = fixed("slice", x, axis);
+    if (start < 0 || size < 1 || step < 1 || start + (size - 1) * step >= available) {
+      throw new ShapeError(
+        "slice",
+        `${size} elements from ${start} in steps of ${step} leave axis ${axis} of size ${available}`,
+        operands({ x }),
+      );
+    }
+    return { shape: x.shape.map((dim, i) => (i === axis ? size : dim)), dtype: x.dtype };
+  },
+  pad: ([x], { before, after }) => {
+    if (before.length !== x.rank || after.length !== x.rank || [...before, ...after].some((count) => count < 0)) {
+      throw new ShapeError("pad", "needs a count of at least 0 for each side of each axis", operands({ x }));
+    }
+    return {
+      shape: x.shape.map((dim, i) =>
+        before[i]! + after[i]! === 0 ? dim : fixed("pad", x, i) + before[i]! + after[i]!,
+      ),
+      dtype: x.dtype,
+    };
+  },
+  dilate: ([x], { axis, factor }) => ({
+    shape: x.shape.map((dim, i) => (i === axis ? (fixed("dilate", x, axis) - 1) * factor + 1 : dim)),
+    dtype: x.dtype,
+  }),
+  flip: ([x]) => ({ shape: x.shape, dtype: x.dtype }),
+
+  gather: ([table, indices]) => ({
+    shape: [...integers("gather", indices), ...table.shape.slice(1)],
+    dtype: table.dtype,
+  }),
+  scatterAdd: ([updates, indices], { rows }) => {
+    const places = integers("scatterAdd", indices);
+    if (places.some((dim, axis) => dim !== updates.shape[axis])) {
+      throw new ShapeError(
+        "scatterAdd",
+        "updates must begin with the shape of the indices",
+        operands({ updates, indices }),
+      );
+    }
+    return { shape: [rows, ...updates.shape.slice(places.length)], dtype: updates.dtype };
+  },
+};
+
+function operands(tensors: Readonly<Record<string, Tensor>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(tensors).map(([role, tensor]) => [role, describe(tensor)]));
+}
+
+function broadcast(op: string, inputs: readonly Tensor[], oneDtype = true): Typed {
+  const roles = inputs.length === 2 ? ["left", "right"] : ["condition", "a", "b"];
+  const shown = operands(Object.fromEntries(inputs.map((tensor, i) => [roles[i]!, tensor])));
+  const shape = broadcastShapes(...inputs.map((tensor) => tensor.shape));
+  if (!shape)
+    throw new ShapeError(op, "shapes do not broadcast", shown, "sizes must be equal or 1, counted from the last axis");
+  return { shape, dtype: oneDtype ? sameDtype(op, inputs) : inputs[0]!.dtype };
+}
+
+function sameDtype(op: string, inputs: readonly Tensor[]): Dtype {
+  const [first] = inputs as readonly [Tensor];
+  const other = inputs.find((tensor) => tensor.dtype !== first.dtype);
+  if (other)
+    throw new ShapeError(op, "dtypes differ", { one: describe(first), other: describe(other) }, "cast one of them");
+  return first.dtype;
+}
+
+function floating(op: string, x: Tensor): Typed {
+  if (x.dtype !== "float32") throw new ShapeError(op, "needs float32", { x: describe(x) }, 'use cast("float32")');
+  return { shape: x.shape, dtype: x.dtype };
+}
+
+function integers(op: string, indices: Tensor): Shape {
+  if (indices.dtype !== "int32" && indices.dtype !== "int64")
+    throw new ShapeError(op, "indices must be whole numbers", { indices: describe(indices) });
+  return indices.shape;
+}
+
+function fixed(op: string, x: Tensor, axis: number): number {
+  const dim = x.shape[axis]!;
+  if (typeof dim !== "number")
+    throw new ShapeError(op, `axis ${axis} must have a fixed size, not "${dim}"`, { x: describe(x) });
+  return dim;
+}

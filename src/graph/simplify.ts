@@ -1,0 +1,93 @@
+import { sameShape } from "../core/shape.ts";
+import { attrsOf, reachable, scalar, Tensor } from "./tensor.ts";
+
+/**
+ * The same outputs from fewer tensors: equal expressions once, arithmetic on numbers done, and what changes nothing
+ * (x · 1, x + 0, −−x, transposes and reshapes that undo each other) left out.
+ */
+export function simplify(outputs: readonly Tensor[]): Tensor[] {
+  const simplified = new Map<Tensor, Tensor>();
+  const known = new Map<string, Tensor>();
+  for (const tensor of reachable(outputs)) {
+    const inputs = tensor.inputs.map((x) => simplified.get(x)!);
+    // Made anew even where nothing changed, so that the order of making stays the order of computing.
+    const moved = new Tensor(tensor.op, inputs, tensor.attrs, tensor.shape, tensor.dtype);
+    if (tensor.name !== undefined) moved.named(tensor.name);
+    const smaller = shorten(moved);
+    const key = identity(smaller);
+    const result = known.get(key) ?? smaller;
+    known.set(key, result);
+    simplified.set(tensor, result);
+  }
+  return outputs.map((tensor) => simplified.get(tensor)!);
+}
+
+/** Equal for tensors that hold equal values: the op, its inputs and its attributes. */
+function identity(tensor: Tensor): string {
+  const inputs = tensor.inputs.map(({ id }) => id);
+  const attrs = JSON.stringify(tensor.attrs, (key, value: unknown) =>
+    key === "data" ? contentKey(value as ArrayLike<number | bigint>) : value,
+  );
+  return `${tensor.op} ${inputs.join()} ${attrs}`;
+}
+
+const largeArrays = new WeakMap<object, number>();
+let largeArrayCount = 0;
+
+/** Small arrays compare by content, large ones by identity. */
+function contentKey(data: ArrayLike<number | bigint>): string {
+  if (data.length <= 64) return Array.from(data, (value) => (Object.is(value, -0) ? "-0" : String(value))).join();
+  let id = largeArrays.get(data);
+  if (id === undefined) largeArrays.set(data, (id = largeArrayCount++));
+  return `array ${id}`;
+}
+
+const arithmetic: Readonly<Record<string, (a: number, b: number) => number>> = {
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  div: (a, b) => a / b,
+  neg: (a) => -a,
+  exp: (a) => Math.exp(a),
+  sqrt: (a) => Math.sqrt(a),
+};
+
+/** An equal tensor with one op less, where there is one. */
+function shorten(tensor: Tensor): Tensor {
+  const [a, b] = tensor.inputs;
+  if (!a) return tensor;
+  const [numberA, numberB] = [numberOf(a), b && numberOf(b)];
+  const compute = arithmetic[tensor.op];
+  if (compute && tensor.rank === 0 && numberA !== undefined && (!b || numberB !== undefined)) {
+    return scalar(Math.fround(compute(numberA, numberB ?? 0)));
+  }
+  const unchanged = (x: Tensor | undefined) => x && sameShape(x.shape, tensor.shape);
+  switch (tensor.op) {
+    case "mul":
+      if (numberB === 1 && unchanged(a)) return a;
+      return numberA === 1 && unchanged(b) ? b! : tensor;
+    case "div":
+      return numberB === 1 && unchanged(a) ? a : tensor;
+    case "add":
+      if (numberB === 0 && unchanged(a)) return a;
+      return numberA === 0 && unchanged(b) ? b! : tensor;
+    case "neg":
+      return a.op === "neg" ? a.inputs[0]! : tensor;
+    case "reshape":
+      return a.op === "reshape" ? a.inputs[0]!.reshape(tensor.shape) : tensor;
+    case "transpose": {
+      if (a.op !== "transpose") return tensor;
+      const inner = attrsOf<"transpose">(a as Tensor & { op: "transpose" }).perm;
+      const outer = attrsOf<"transpose">(tensor as Tensor & { op: "transpose" }).perm;
+      return a.inputs[0]!.transpose(outer.map((axis) => inner[axis]!));
+    }
+    default:
+      return tensor;
+  }
+}
+
+/** The value of a float32 scalar constant. */
+function numberOf(tensor: Tensor): number | undefined {
+  if (tensor.op !== "constant" || tensor.dtype !== "float32" || tensor.rank > 0) return undefined;
+  return Number(attrsOf<"constant">(tensor as Tensor & { op: "constant" }).data[0]);
+}

@@ -1,0 +1,62 @@
+import type { Activation } from "../nn/layers.ts";
+
+/** A stack of Transformer blocks. */
+export interface TransformerConfig {
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+}
+
+/** A Vision Transformer (Dosovitskiy et al. 2021) as CLIP has it: class token, layer norm before the blocks. */
+export interface VitConfig extends TransformerConfig {
+  readonly kind: "vit";
+  /** Side of the square picture, in pixels. */
+  readonly imageSize: number;
+  /** Side of a patch, in pixels. */
+  readonly patchSize: number;
+}
+
+/**
+ * CLIP's ModifiedResNet: three convolutions and a pool as stem, bottlenecks whose strides are average pools, and a pool
+ * by attention that keeps positions.
+ */
+export interface ResNetConfig {
+  readonly kind: "resnet";
+  /** Side of the square picture, in pixels. */
+  readonly imageSize: number;
+  /** Channels of the first stage's bottlenecks; a stage has 4 times as many outside, and twice those before it. */
+  readonly width: number;
+  /** Bottlenecks per stage; each stage after the first halves the side. */
+  readonly layers: readonly number[];
+  /** Heads of the attention pool. */
+  readonly heads: number;
+  /** `batch` as published; `group` sees one picture at a time. */
+  readonly norm: "batch" | "group";
+}
+
+/** The causal text Transformer. */
+export interface TextConfig extends TransformerConfig {
+  /** Tokens of a text, both marks included. */
+  readonly contextLength: number;
+  readonly vocabSize: number;
+}
+
+/** An architecture. Everything else (grid, head size, parameter shapes) follows from it. */
+export interface ClipConfig {
+  /** Size of the space that both towers share. */
+  readonly embedDim: number;
+  /** No default: the same shapes were trained with each, and the wrong one only lowers accuracy. */
+  readonly activation: Activation;
+  readonly vision: VitConfig | ResNetConfig;
+  readonly text: TextConfig;
+}
+
+/** Channels after the last stage of a ResNet. */
+export function resNetOutput({ width, layers }: ResNetConfig): number {
+  return width * 4 * 2 ** (layers.length - 1);
+}
+
+/** Places per side after the last stage of a ResNet: the stem quarters the side, each later stage halves it. */
+export function resNetGrid({ imageSize, layers }: ResNetConfig): number {
+  return imageSize / (4 * 2 ** (layers.length - 1));
+}

@@ -1,0 +1,220 @@
+import { ClipError } from "../core/errors.ts";
+import { Random } from "../core/random.ts";
+import { float32, type TensorData } from "../core/tensor-data.ts";
+import type { Affine, Block, Linear } from "../nn/layers.ts";
+import type { Clip } from "./clip.ts";
+import {
+  type ClipConfig,
+  type ResNetConfig,
+  resNetGrid,
+  resNetOutput,
+  type TransformerConfig,
+  type VitConfig,
+} from "./config.ts";
+import type { Bottleneck, ConvNorm, ModifiedResNet } from "./modified-resnet.ts";
+import type { VisionTransformer } from "./vision-transformer.ts";
+
+/** Where a parameter's first values come from: all the same, N(0, std²), or U(−bound, bound). */
+export type Initial = { readonly constant: number } | { readonly std: number } | { readonly bound: number };
+
+/** A parameter before it has values. */
+export interface ParameterSpec {
+  readonly shape: readonly number[];
+  readonly initial: Initial;
+  /** False for the running statistics of batch norm, which are kept but not learned. */
+  readonly trainable: boolean;
+}
+
+/** The shapes and start values of all parameters, in the form of the model's record. */
+export function clipParameters(config: ClipConfig): Clip<ParameterSpec> {
+  checkConfig(config);
+  const { embedDim, vision, text } = config;
+  return {
+    vision: vision.kind === "vit" ? vitParameters(vision, embedDim) : resNetParameters(vision, embedDim),
+    text: {
+      tokenEmbedding: spec([text.vocabSize, text.width], { std: 0.02 }),
+      positionalEmbedding: spec([text.contextLength, text.width], { std: 0.01 }),
+      blocks: blocks(text, textBlockStds(text)),
+      lnFinal: affine(text.width),
+      projection: spec([text.width, embedDim], { std: text.width ** -0.5 }),
+    },
+    logitScale: spec([], { constant: Math.log(1 / 0.07) }),
+  };
+}
+
+/** The leaves of a record with their paths (`vision.blocks.3.mlp.fc.weight`), in order. */
+export function* leaves<Leaf extends object>(
+  record: Clip<Leaf>,
+  isLeaf: (node: object) => node is Leaf,
+): Generator<[string, Leaf]> {
+  function* visit(node: object, path: string): Generator<[string, Leaf]> {
+    if (isLeaf(node)) yield [path, node];
+    else
+      for (const [key, child] of Object.entries(node))
+        yield* visit(child as object, path === "" ? key : `${path}.${key}`);
+  }
+  yield* visit(record, "");
+}
+
+/** The paths and descriptions of all parameters. */
+export function parameterSpecs(config: ClipConfig): Map<string, ParameterSpec> {
+  return new Map(leaves(clipParameters(config), (node): node is ParameterSpec => "initial" in node));
+}
+
+/** The model's record with each parameter replaced by what `make` gives for its path. */
+export function mapParameters<Leaf>(config: ClipConfig, make: (path: string, spec: ParameterSpec) => Leaf): Clip<Leaf> {
+  const visit = (node: object, path: string): unknown => {
+    if ("initial" in node) return make(path, node as ParameterSpec);
+    const entries = Object.entries(node).map(([key, child]) => [
+      key,
+      visit(child as object, path === "" ? key : `${path}.${key}`),
+    ]);
+    return Array.isArray(node) ? entries.map(([, child]) => child) : Object.fromEntries(entries);
+  };
+  return visit(clipParameters(config), "") as Clip<Leaf>;
+}
+
+/** How many numbers a model learns. */
+export function countParameters(config: ClipConfig): number {
+  let count = 0;
+  for (const { shape, trainable } of parameterSpecs(config).values()) {
+    if (trainable) count += shape.reduce((total, size) => total * size, 1);
+  }
+  return count;
+}
+
+/** First values of all parameters, by path: the distributions of the paper's code. */
+export function initializeParameters(config: ClipConfig, seed: number): Map<string, TensorData<"float32">> {
+  const parameters = new Map<string, TensorData<"float32">>();
+  for (const [path, { shape, initial }] of parameterSpecs(config)) {
+    const random = new Random(seed, parameters.size);
+    const data = new Float32Array(shape.reduce((total, size) => total * size, 1));
+    for (let i = 0; i < data.length; i++) {
+      if ("constant" in initial) data[i] = initial.constant;
+      else data[i] = "std" in initial ? initial.std * random.normal() : random.uniform(-initial.bound, initial.bound);
+    }
+    parameters.set(path, float32(data, shape));
+  }
+  return parameters;
+}
+
+function spec(shape: readonly number[], initial: Initial, trainable = true): ParameterSpec {
+  return { shape, initial, trainable };
+}
+
+function affine(size: number, weight = 1): Affine<ParameterSpec> {
+  return { weight: spec([size], { constant: weight }), bias: spec([size], { constant: 0 }) };
+}
+
+/** PyTorch's default for linear layers and convolutions: U(±1/√fanIn). */
+function fanIn(shape: readonly number[]): ParameterSpec {
+  return spec(shape, { bound: shape.slice(1).reduce((total, size) => total * size, 1) ** -0.5 });
+}
+
+function linearSpec(out: number, input: number, weight?: Initial, bias?: Initial): Linear<ParameterSpec> {
+  const byFanIn = { bound: input ** -0.5 };
+  return { weight: spec([out, input], weight ?? byFanIn), bias: spec([out], bias ?? byFanIn) };
+}
+
+interface BlockInitials {
+  readonly qkv: Initial;
+  readonly out?: Initial;
+  readonly fc?: Initial;
+  readonly proj?: Initial;
+}
+
+function blocks({ width, layers }: TransformerConfig, initial: BlockInitials): Block<ParameterSpec>[] {
+  return Array.from({ length: layers }, () => ({
+    ln1: affine(width),
+    attn: {
+      qkv: linearSpec(3 * width, width, initial.qkv, { constant: 0 }),
+      out: linearSpec(width, width, initial.out, { constant: 0 }),
+    },
+    ln2: affine(width),
+    mlp: { fc: linearSpec(4 * width, width, initial.fc), proj: linearSpec(width, 4 * width, initial.proj) },
+  }));
+}
+
+/** The text tower's deviations, smaller the deeper it is. */
+function textBlockStds({ width, layers }: TransformerConfig): Required<BlockInitials> {
+  const residual = { std: width ** -0.5 * (2 * layers) ** -0.5 };
+  return { qkv: { std: width ** -0.5 }, out: residual, fc: { std: (2 * width) ** -0.5 }, proj: residual };
+}
+
+function vitParameters(
+  { width, layers, heads, imageSize, patchSize }: VitConfig,
+  embedDim: number,
+): VisionTransformer<ParameterSpec> {
+  const scale = { std: width ** -0.5 };
+  return {
+    patchEmbedding: fanIn([width, 3, patchSize, patchSize]),
+    classEmbedding: spec([width], scale),
+    positionalEmbedding: spec([(imageSize / patchSize) ** 2 + 1, width], scale),
+    lnPre: affine(width),
+    // The image tower's blocks keep PyTorch's defaults; Xavier's bound for the fused matrix [3W, W].
+    blocks: blocks({ width, layers, heads }, { qkv: { bound: Math.sqrt(6 / (4 * width)) } }),
+    lnPost: affine(width),
+    projection: spec([width, embedDim], scale),
+  };
+}
+
+function resNetParameters(config: ResNetConfig, embedDim: number): ModifiedResNet<ParameterSpec> {
+  const { width, layers, norm } = config;
+  const convNorm = (out: number, input: number, size: number, gain = 1): ConvNorm<ParameterSpec> => ({
+    kernel: fanIn([out, input, size, size]),
+    norm: {
+      ...affine(out, gain),
+      ...(norm === "batch" && {
+        runningMean: spec([out], { constant: 0 }, false),
+        runningVar: spec([out], { constant: 1 }, false),
+      }),
+    } as ConvNorm<ParameterSpec>["norm"],
+  });
+  let channels = width;
+  const stages = layers.map((count, s) => {
+    const inner = width * 2 ** s;
+    return Array.from({ length: count }, (_, i): Bottleneck<ParameterSpec> => {
+      const input = channels;
+      channels = 4 * inner;
+      const changes = input !== channels || (s > 0 && i === 0);
+      return {
+        conv1: convNorm(inner, input, 1),
+        conv2: convNorm(inner, inner, 3),
+        // Gain 0: each bottleneck starts as its shortcut.
+        conv3: convNorm(channels, inner, 1, 0),
+        ...(changes && { downsample: convNorm(channels, input, 1) }),
+      };
+    });
+  });
+  const output = resNetOutput(config);
+  const scale = { std: output ** -0.5 };
+  return {
+    stem: [convNorm(width / 2, 3, 3), convNorm(width / 2, width / 2, 3), convNorm(width, width / 2, 3)],
+    stages,
+    attentionPool: {
+      positionalEmbedding: spec([resNetGrid(config) ** 2 + 1, output], scale),
+      q: linearSpec(output, output, scale),
+      k: linearSpec(output, output, scale),
+      v: linearSpec(output, output, scale),
+      out: linearSpec(embedDim, output, scale),
+    },
+  };
+}
+
+function checkConfig({ vision, text }: ClipConfig): void {
+  const grid = vision.kind === "vit" ? vision.imageSize / vision.patchSize : resNetGrid(vision);
+  const problem =
+    (!Number.isInteger(grid) && `imageSize ${vision.imageSize} does not divide into a whole grid`) ||
+    (vision.kind === "vit" &&
+      vision.width % vision.heads !== 0 &&
+      `vision.width ${vision.width} does not divide into ${vision.heads} heads`) ||
+    (vision.kind === "resnet" &&
+      resNetOutput(vision) % vision.heads !== 0 &&
+      `the attention pool's ${resNetOutput(vision)} channels do not divide into ${vision.heads} heads`) ||
+    (vision.kind === "resnet" &&
+      vision.norm === "group" &&
+      vision.width % 16 !== 0 &&
+      `vision.width ${vision.width} must be a multiple of 16 for group norm`) ||
+    (text.width % text.heads !== 0 && `text.width ${text.width} does not divide into ${text.heads} heads`);
+  if (problem) throw new ClipError("CLIP_CONFIG", problem);
+}

@@ -1,0 +1,114 @@
+import { ShapeError } from "../core/errors.ts";
+import { apply, describe, type Tensor } from "../graph/tensor.ts";
+
+/**
+ * Parameters are plain records; a layer is a function of its record. Paths in the record are names in our files. The
+ * leaves are tensors when a graph is built, and descriptions of parameters (shape, start values) before.
+ */
+export interface Linear<Leaf = Tensor> {
+  /** [out, in] */
+  readonly weight: Leaf;
+  /** [out] */
+  readonly bias: Leaf;
+}
+
+/** Gain and shift of a normalisation, both of the size that is normalised or of the channels. */
+export interface Affine<Leaf = Tensor> {
+  readonly weight: Leaf;
+  readonly bias: Leaf;
+}
+
+/** The two layers of a Transformer's MLP. */
+export interface Mlp<Leaf = Tensor> {
+  readonly fc: Linear<Leaf>;
+  readonly proj: Linear<Leaf>;
+}
+
+/** Queries, keys and values from one matrix [3W, W], in that order; then the output projection. */
+export interface Attention<Leaf = Tensor> {
+  readonly qkv: Linear<Leaf>;
+  readonly out: Linear<Leaf>;
+}
+
+/** A pre-norm Transformer block. */
+export interface Block<Leaf = Tensor> {
+  readonly ln1: Affine<Leaf>;
+  readonly attn: Attention<Leaf>;
+  readonly ln2: Affine<Leaf>;
+  readonly mlp: Mlp<Leaf>;
+}
+
+/**
+ * The activation of the MLPs. There is no default anywhere: the same shapes were trained with each, and the wrong one
+ * only lowers accuracy.
+ */
+export type Activation = "quickGelu" | "gelu" | "geluTanh";
+
+/** What a block needs to know beside its parameters. */
+export interface BlockConfig {
+  readonly heads: number;
+  readonly activation: Activation;
+}
+
+/** ε of every layer norm in CLIP, inside the root. */
+export const layerNormEpsilon = 1e-5;
+
+const approximations = { quickGelu: "sigmoid", gelu: "none", geluTanh: "tanh" } as const;
+
+/** x·Wᵀ + b over the last axis: [*, in] → [*, out]. */
+export function linear({ weight, bias }: Linear, x: Tensor): Tensor {
+  const rows = x
+    .reshape([-1, x.shape.at(-1)!])
+    .matmul(weight.T)
+    .add(bias);
+  return rows.reshape([...x.shape.slice(0, -1), weight.shape[0]!]);
+}
+
+/** Normalises the last axis. */
+export function layerNorm({ weight, bias }: Affine, x: Tensor): Tensor {
+  return apply("layerNorm", [x, weight, bias], { epsilon: layerNormEpsilon });
+}
+
+/** x ← x + MSA(LN(x));  x ← x + MLP(LN(x))   (Dosovitskiy et al. 2021, eq. 2–3). [N, L, W] → [N, L, W] */
+export function block(p: Block, { heads, activation }: BlockConfig, x: Tensor, mask?: Tensor): Tensor {
+  x = x.add(attention(p.attn, heads, layerNorm(p.ln1, x), mask));
+  return x.add(mlp(p.mlp, activation, layerNorm(p.ln2, x)));
+}
+
+/** Two linear layers with the activation between. */
+export function mlp(p: Mlp, activation: Activation, x: Tensor): Tensor {
+  return linear(p.proj, linear(p.fc, x).gelu(approximations[activation]));
+}
+
+/** Multi-head self-attention; `mask` [L, L] is added to the scores. [N, L, W] → [N, L, W] */
+export function attention(p: Attention, heads: number, x: Tensor, mask?: Tensor): Tensor {
+  const width = x.shape[2] as number;
+  const qkv = linear(p.qkv, x);
+  const [q, k, v] = [0, 1, 2].map((i) => splitHeads(qkv.slice(2, i * width, width), heads));
+  return linear(p.out, mergeHeads(attend(q!, k!, v!, mask)));
+}
+
+/** softmax(q·kᵀ / √D + mask)·v over [N, H, L, D]. The scale goes to q, which is smaller than the scores. */
+export function attend(q: Tensor, k: Tensor, v: Tensor, mask?: Tensor): Tensor {
+  const scores = q.mul(1 / Math.sqrt(q.shape.at(-1) as number)).matmul(k.T);
+  return (mask ? scores.add(mask) : scores).softmax(-1).matmul(v);
+}
+
+/** [N, L, W] → [N, H, L, W / H] */
+export function splitHeads(x: Tensor, heads: number): Tensor {
+  const [n, length, width] = x.shape as readonly [number, number, number];
+  if (width % heads !== 0)
+    throw new ShapeError("attention", `width ${width} does not divide into ${heads} heads`, { x: describe(x) });
+  return x.reshape([n, length, heads, width / heads]).transpose([0, 2, 1, 3]);
+}
+
+/** [N, H, L, D] → [N, L, H·D] */
+export function mergeHeads(x: Tensor): Tensor {
+  const [n, heads, length, headDim] = x.shape as readonly [number, number, number, number];
+  return x.transpose([0, 2, 1, 3]).reshape([n, length, heads * headDim]);
+}
+
+/** x / ‖x‖ over the last axis. */
+export function l2Normalize(x: Tensor): Tensor {
+  return x.div(x.square().sum(-1, { keepDims: true }).sqrt());
+}

@@ -1,0 +1,59 @@
+import { reachable, type Tensor } from "../graph/tensor.ts";
+import { simplify } from "../graph/simplify.ts";
+import { encodeModel, type OnnxValue } from "./encode.ts";
+import { Lowering, type OnnxNode } from "./lowering.ts";
+
+/** A program as ONNX Runtime takes it. */
+export interface OnnxModel {
+  /** A ModelProto. */
+  readonly bytes: Uint8Array;
+  readonly inputs: readonly OnnxValue[];
+  readonly outputs: readonly OnnxValue[];
+  /** The folder with the weight files that the model points into, if it does. */
+  readonly folder?: string;
+}
+
+/**
+ * Lowers what the outputs need, and nothing else, to ONNX.
+ *
+ * Tensors should have been made in the order in which they are best computed: ONNX Runtime orders nodes by a
+ * depth-first walk from the last node of the file, so nodes are written backwards to have it follow the order of
+ * making. With gradients that is what lets each activation go as early as possible.
+ */
+export function buildModel(outputs: Readonly<Record<string, Tensor>>): OnnxModel {
+  const names = Object.keys(outputs);
+  const simplified = simplify(Object.values(outputs));
+  const lowering = new Lowering();
+  const tensors = reachable(simplified);
+  for (const tensor of tensors) if (tensor.op === "input") lowering.value(tensor);
+  // Transposes wait until somebody wants them: a matrix product reads its operand as it lies.
+  for (const tensor of tensors) if (tensor.op !== "transpose") lowering.value(tensor);
+  const values = simplified.map(({ dtype, shape }, i): OnnxValue => ({ name: names[i]!, dtype, shape }));
+  const nodes = nameOutputs(lowering, simplified, names).toReversed();
+  const { initializers, inputs, folder } = lowering;
+  return {
+    bytes: encodeModel({ nodes, initializers, inputs, outputs: values }),
+    inputs,
+    outputs: values,
+    ...(folder !== undefined && { folder }),
+  };
+}
+
+/** The nodes, with the outputs of the program under their names. */
+function nameOutputs(lowering: Lowering, outputs: readonly Tensor[], names: readonly string[]): OnnxNode[] {
+  const made = new Set(lowering.nodes.flatMap((node) => node.outputs));
+  const renamed = new Map<string, string>();
+  const copies: OnnxNode[] = [];
+  outputs.forEach((tensor, i) => {
+    const value = lowering.value(tensor);
+    const name = names[i]!;
+    if (made.has(value) && !renamed.has(value)) renamed.set(value, name);
+    else copies.push({ name, opType: "Identity", domain: "", inputs: [value], outputs: [name], attributes: {} });
+  });
+  const rename = (value: string): string => renamed.get(value) ?? value;
+  return [...lowering.nodes, ...copies].map((node) => ({
+    ...node,
+    inputs: node.inputs.map(rename),
+    outputs: node.outputs.map(rename),
+  }));
+}

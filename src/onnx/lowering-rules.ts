@@ -1,0 +1,159 @@
+import { zeros } from "../core/dtype.ts";
+import { float32 } from "../core/tensor-data.ts";
+import type { OpName, OpSignatures } from "../graph/ops.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { onnxDtypes } from "./encode.ts";
+import type { Lowering } from "./lowering.ts";
+
+type LoweringRule<Name extends OpName> = (
+  lowering: Lowering,
+  y: Tensor,
+  inputs: OpSignatures[Name]["inputs"],
+  attrs: OpSignatures[Name]["attrs"],
+) => string;
+
+/** The rule of an op that ONNX has under another name, with the same inputs and no attributes. */
+const same =
+  (opType: string) =>
+  (lowering: Lowering, _: Tensor, inputs: readonly Tensor[]): string =>
+    lowering.emit(
+      opType,
+      inputs.map((x) => lowering.value(x)),
+    );
+
+const microsoft = { domain: "com.microsoft" };
+
+/** Table: op → ONNX nodes of opset 20 and ONNX Runtime's own domain; gives the name of the value. */
+export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = {
+  input: (lowering, y) => lowering.input(y as Tensor & { op: "input" }),
+  constant: (lowering, _y, _inputs, attrs) => lowering.constant(attrs),
+  stored: (lowering, y) => lowering.stored(y as Tensor & { op: "stored" }),
+
+  add: same("Add"),
+  sub: same("Sub"),
+  mul: same("Mul"),
+  div: same("Div"),
+  neg: same("Neg"),
+  exp: same("Exp"),
+  log: same("Log"),
+  sqrt: same("Sqrt"),
+  erf: same("Erf"),
+  tanh: same("Tanh"),
+  sigmoid: same("Sigmoid"),
+  leakyRelu: (l, _, [x], { slope }) =>
+    slope === 0 ? l.emit("Relu", [l.value(x)]) : l.emit("LeakyRelu", [l.value(x)], { alpha: { float: slope } }),
+  gelu: (l, _, [x], { approximation }) =>
+    approximation === "sigmoid"
+      ? l.emit("QuickGelu", [l.value(x)], { alpha: { float: 1.702 } }, microsoft)
+      : l.emit("Gelu", [l.value(x)], { approximate: approximation }),
+  equal: same("Equal"),
+  greater: same("Greater"),
+  where: same("Where"),
+  cast: (l, _, [x], { dtype }) => l.emit("Cast", [l.value(x)], { to: onnxDtypes[dtype] }),
+  stopGradient: (l, _, [x]) => l.value(x),
+  recompute: same("Identity"),
+
+  // Σ x² is one pass over memory
+  sum: (l, _, [x], { axes, keepDims }) => {
+    const squared = x.op === "mul" && x.inputs[0] === x.inputs[1];
+    const value = l.value(squared ? x.inputs[0]! : x);
+    return l.emit(squared ? "ReduceSumSquare" : "ReduceSum", [value, l.int64s(axes)], { keepdims: keepDims ? 1 : 0 });
+  },
+  softmax: (l, _, [x], { axis }) => l.emit("Softmax", [l.value(x)], { axis }),
+  logSoftmax: (l, _, [x], { axis }) => l.emit("LogSoftmax", [l.value(x)], { axis }),
+  standardize: (l, _, [x], attrs) => normalize(l, x, attrs, 0),
+  inverseStd: (l, _, [x], attrs) => normalize(l, x, attrs, 2),
+  layerNorm: (l, _, inputs, { epsilon }) =>
+    l.emit(
+      "LayerNormalization",
+      inputs.map((x) => l.value(x)),
+      { axis: -1, epsilon: { float: epsilon } },
+    ),
+
+  // Gemm reads a transposed matrix where it lies; MatMul would have it copied first
+  matmul: (l, _, [a, b]) => {
+    if (a.rank !== 2 || b.rank !== 2) return l.emit("MatMul", [l.value(a), l.value(b)]);
+    const [left, right] = [a, b].map((x) => (x.op === "transpose" ? { x: x.inputs[0]!, trans: 1 } : { x, trans: 0 }));
+    return l.emit("Gemm", [l.value(left!.x), l.value(right!.x)], { transA: left!.trans, transB: right!.trans });
+  },
+  conv2d: (l, _, [x, kernel], { stride, padding }) =>
+    l.emit("Conv", [l.value(x), l.value(kernel)], {
+      strides: [stride, stride],
+      pads: [padding, padding, padding, padding],
+    }),
+  averagePool: (l, _, [x], { size }) =>
+    l.emit("AveragePool", [l.value(x)], { kernel_shape: [size, size], strides: [size, size] }),
+
+  // −1 stands for the one size that is not a number
+  reshape: (l, _, [x], { shape }) => {
+    const open = shape.filter((dim) => typeof dim !== "number").length;
+    return l.emit("Reshape", [
+      l.value(x),
+      open <= 1 ? l.int64s(shape.map((dim) => (typeof dim === "number" ? dim : -1))) : l.shape(shape),
+    ]);
+  },
+  expand: (l, _, [x], { shape }) => l.emit("Expand", [l.value(x), l.shape(shape)]),
+  transpose: (l, _, [x], { perm }) => l.emit("Transpose", [l.value(x)], { perm }),
+  concat: (l, _, tensors, { axis }) =>
+    l.emit(
+      "Concat",
+      tensors.map((x) => l.value(x)),
+      { axis },
+    ),
+  slice: (l, _, [x], { axis, start, size, step }) =>
+    l.emit("Slice", [l.value(x), ...[start, start + (size - 1) * step + 1, axis, step].map((n) => l.int64s([n]))]),
+  pad: (l, y, [x], { before, after }) =>
+    l.emit("Pad", [
+      l.value(x),
+      l.int64s([...before, ...after]),
+      l.constant({ dtype: y.dtype, shape: [], data: zeros(y.dtype, 1) }),
+    ]),
+  // [n] → [n, 1] → zeros behind each → [n · factor] → without the last zeros
+  dilate: (l, y, [x], { axis, factor }) => {
+    const split = [...x.shape.slice(0, axis + 1), 1, ...x.shape.slice(axis + 1)];
+    const behind = split.map((_, i) => (i === axis + 1 ? factor - 1 : 0));
+    const spread = l.emit("Pad", [
+      l.emit("Reshape", [l.value(x), l.shape(split)]),
+      l.int64s([...split.map(() => 0), ...behind]),
+      l.constant({ dtype: y.dtype, shape: [], data: zeros(y.dtype, 1) }),
+    ]);
+    const joined = x.shape.map((dim, i) => (i === axis ? (dim as number) * factor : dim));
+    const whole = l.emit("Reshape", [spread, l.shape(joined)]);
+    return l.emit("Slice", [
+      whole,
+      l.int64s([0]),
+      l.int64s([y.shape[axis] as number]),
+      l.int64s([axis]),
+      l.int64s([1]),
+    ]);
+  },
+  flip: (l, _, [x], { axes }) => {
+    const all = (n: number) => l.int64s(axes.map(() => n));
+    return l.emit("Slice", [l.value(x), all(-1), all(-(2 ** 31)), l.int64s(axes), all(-1)]);
+  },
+
+  gather: (l, _, [table, indices]) => l.emit("Gather", [l.value(table), l.value(indices)], { axis: 0 }),
+  // ScatterND adds duplicates wrongly with several threads; ScatterElements does not, and wants an index per element
+  scatterAdd: (l, y, [updates, indices]) => {
+    const wide = [...indices.shape, ...updates.shape.slice(indices.rank).map(() => 1)];
+    const count = indices.shape.reduce<number>((total, dim) => total * (dim as number), 1);
+    const row = y.shape.slice(1);
+    const places = l.emit("Expand", [
+      l.emit("Reshape", [
+        l.emit("Cast", [l.value(indices)], { to: onnxDtypes.int64 }),
+        l.int64s([count, ...(wide.slice(indices.rank) as number[])]),
+      ]),
+      l.shape([count, ...row]),
+    ]);
+    const rows = l.emit("Reshape", [l.value(updates), l.shape([count, ...row])]);
+    const table = l.emit("Expand", [l.constant(float32([0], [])), l.shape(y.shape)]);
+    return l.emit("ScatterElements", [table, places, rows], { axis: 0, reduction: "add" });
+  },
+};
+
+/** LayerNormalization also gives the inverse standard deviation, as its third output. */
+function normalize(l: Lowering, x: Tensor, { epsilon }: { readonly epsilon: number }, output: 0 | 2): string {
+  const width = x.shape.at(-1) as number;
+  const ones = l.constant(float32(new Float32Array(width).fill(1), [width]));
+  return l.emit("LayerNormalization", [l.value(x), ones], { axis: -1, epsilon: { float: epsilon } }, { output });
+}

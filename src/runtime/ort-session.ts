@@ -1,0 +1,121 @@
+import { availableParallelism } from "node:os";
+import * as ort from "onnxruntime-node";
+import { type Dtype, zeros } from "../core/dtype.ts";
+import { ClipError } from "../core/errors.ts";
+import type { TensorData } from "../core/tensor-data.ts";
+import type { OnnxModel } from "../onnx/build.ts";
+
+/** How a program is run. */
+export interface SessionOptions {
+  /** Threads for one run; by default as many as the machine has cores. */
+  readonly threads?: number;
+  /**
+   * Set for programs with gradients: buffers are given back as soon as the last user of a tensor has run, and
+   * recomputed tensors are not merged with the ones they stand for.
+   */
+  readonly training?: boolean;
+}
+
+/** Named tensors that go into or come out of a run. */
+export type NamedTensors = Readonly<Record<string, TensorData>>;
+
+/**
+ * A program that runs on the calling thread, which it blocks. Inside a worker that is what one wants; elsewhere use
+ * `Session`.
+ */
+export class OrtSession {
+  readonly #session: ort.InferenceSession;
+  readonly #model: Pick<OnnxModel, "inputs" | "outputs">;
+
+  private constructor(session: ort.InferenceSession, model: Pick<OnnxModel, "inputs" | "outputs">) {
+    [this.#session, this.#model] = [session, model];
+  }
+
+  /** @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the model. */
+  static async create(model: OnnxModel, { threads, training = false }: SessionOptions = {}): Promise<OrtSession> {
+    const session: Record<string, unknown> = {};
+    if (model.folder !== undefined) session["model_external_initializers_file_folder_path"] = model.folder;
+    try {
+      const created = await ort.InferenceSession.create(model.bytes, {
+        intraOpNumThreads: threads ?? availableParallelism(),
+        interOpNumThreads: 1,
+        executionMode: "sequential",
+        logSeverityLevel: 3,
+        // The pattern plans one block for the whole step and keeps it; exact lifetimes need less.
+        enableMemPattern: !training,
+        extra: {
+          session,
+          ...(training && { optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" } }),
+        },
+      });
+      return new OrtSession(created, { inputs: model.inputs, outputs: model.outputs });
+    } catch (cause) {
+      throw new ClipError("CLIP_RUNTIME", `ONNX Runtime refuses the program: ${(cause as Error).message}`, { cause });
+    }
+  }
+
+  /**
+   * Runs the program once.
+   *
+   * @param feeds - a tensor for each input, of its dtype and shape.
+   * @param fetches - tensors to write outputs into, by name; the others are new.
+   * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown or of another dtype or shape.
+   */
+  async run(feeds: NamedTensors, fetches: NamedTensors = {}): Promise<Record<string, TensorData>> {
+    checkFeeds(this.#model.inputs, feeds);
+    const wanted = Object.fromEntries(
+      this.#model.outputs.map(({ name }) => [name, fetches[name] ? toOrt(fetches[name]) : null]),
+    );
+    try {
+      const results = await this.#session.run(mapValues(feeds, toOrt), wanted);
+      return mapValues(results, fromOrt);
+    } catch (cause) {
+      throw new ClipError("CLIP_RUNTIME", `ONNX Runtime stopped: ${(cause as Error).message}`, { cause });
+    }
+  }
+
+  async release(): Promise<void> {
+    await this.#session.release();
+  }
+}
+
+function checkFeeds(inputs: OnnxModel["inputs"], feeds: NamedTensors): void {
+  const problems = [
+    ...inputs.filter(({ name }) => !feeds[name]).map(({ name }) => `"${name}" is missing`),
+    ...Object.keys(feeds)
+      .filter((name) => !inputs.some((input) => input.name === name))
+      .map((name) => `"${name}" is no input`),
+  ];
+  const sizes = new Map<string, number>();
+  for (const { name, dtype, shape } of inputs) {
+    const feed = feeds[name];
+    if (!feed) continue;
+    const fits =
+      feed.dtype === dtype &&
+      feed.shape.length === shape.length &&
+      shape.every((dim, axis) => {
+        const size = feed.shape[axis]!;
+        if (typeof dim === "number") return dim === size;
+        if (!sizes.has(dim)) sizes.set(dim, size);
+        return sizes.get(dim) === size;
+      });
+    if (!fits)
+      problems.push(`"${name}" must be ${dtype} [${shape.join(", ")}], got ${feed.dtype} [${feed.shape.join(", ")}]`);
+  }
+  if (problems.length > 0)
+    throw new ClipError("CLIP_USAGE", `the feeds do not fit the program: ${problems.join("; ")}`);
+}
+
+function toOrt({ dtype, shape, data }: TensorData): ort.Tensor {
+  return new ort.Tensor(dtype, data as never, shape);
+}
+
+function fromOrt(tensor: ort.Tensor): TensorData {
+  const dtype = tensor.type as Dtype;
+  const shape = tensor.dims;
+  return { dtype, shape, data: tensor.size === 0 ? zeros(dtype, 0) : (tensor.data as TensorData["data"]) };
+}
+
+function mapValues<A, B>(record: Readonly<Record<string, A>>, map: (value: A) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
+}
