@@ -44,7 +44,7 @@ export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = 
     sumTo(where(condition, dy, 0), a.shape),
     sumTo(where(condition, 0, dy), b.shape),
   ],
-  cast: ({ x: [a], dy }) => [a.dtype === "float32" ? dy : null],
+  cast: ({ x: [a], dy }) => [a.dtype === "float32" || a.dtype === "float16" ? dy.cast(a.dtype) : null],
   stopGradient: () => [null],
   recompute: ({ dy }) => [dy],
 
@@ -186,31 +186,44 @@ type Conv = OpSignatures["conv2d"]["attrs"];
 
 /** The incoming gradient, with zeros between where the stride skipped, convolved with the kernels turned by 180°. */
 function convInputGradient(image: Shape, kernel: Tensor, dy: Tensor, { stride, padding }: Conv): Tensor {
-  const [size] = kernel.shape.slice(2) as [number];
+  const [kernelHeight, kernelWidth] = kernel.shape.slice(2) as [number, number];
   const [height, width] = image.slice(2) as [number, number];
-  const border = size - 1 - padding;
   const spread = dy.dilate(2, stride).dilate(3, stride);
+  const [top, left] = [kernelHeight - 1 - padding, kernelWidth - 1 - padding];
   const bottom = height - (spread.shape[2] as number) + padding;
   const right = width - (spread.shape[3] as number) + padding;
-  const turned = (size === 1 ? kernel : kernel.flip([2, 3])).transpose([1, 0, 2, 3]);
-  return border === bottom && border === right
-    ? conv2d(spread, turned, { padding: border })
-    : conv2d(spread.pad([0, 0, border, border], [0, 0, bottom, right]), turned);
+  const turned = (kernelHeight * kernelWidth === 1 ? kernel : kernel.flip([2, 3])).transpose([1, 0, 2, 3]);
+  return [left, bottom, right].every((border) => border === top)
+    ? conv2d(spread, turned, { padding: top })
+    : conv2d(spread.pad([0, 0, top, left], [0, 0, bottom, right]), turned);
 }
 
-/** For each place in the kernel, the pixels that it met times the incoming gradient: one matrix product each. */
+/**
+ * The pixels that each place of the kernel met, times the incoming gradient. Where windows do not overlap, all places
+ * in one matrix product; else one product for each place.
+ */
 function convKernelGradient(image: Tensor, kernel: Shape, dy: Tensor, { stride, padding }: Conv): Tensor {
   const [outputs, channels, kernelHeight, kernelWidth] = kernel as readonly [number, number, number, number];
-  const [n, , height, width] = dy.shape as readonly [number, number, number, number];
+  const [height, width] = dy.shape.slice(2) as [number, number];
   const padded = image.pad([0, 0, padding, padding], [0, 0, padding, padding]);
-  const rows = dy.transpose([1, 0, 2, 3]).reshape([outputs, n * height * width]);
-  const columns: Tensor[] = [];
+  if (stride === kernelHeight && stride === kernelWidth) {
+    const windows = padded
+      .slice(2, 0, height * stride)
+      .slice(3, 0, width * stride)
+      .reshape([dy.shape[0]!, channels, height, stride, width, stride])
+      .transpose([0, 2, 4, 1, 3, 5])
+      .reshape([-1, channels * stride * stride]);
+    const rows = dy.transpose([0, 2, 3, 1]).reshape([-1, outputs]);
+    return rows.T.matmul(windows).reshape(kernel);
+  }
+  const rows = dy.transpose([1, 0, 2, 3]).reshape([outputs, -1]);
+  const products: Tensor[] = [];
   for (let y = 0; y < kernelHeight; y++) {
     for (let x = 0; x < kernelWidth; x++) {
       const met = padded.slice(2, y, height, stride).slice(3, x, width, stride);
-      columns.push(met.transpose([1, 0, 2, 3]).reshape([channels, n * height * width]));
+      const columns = met.transpose([1, 0, 2, 3]).reshape([channels, -1]);
+      products.push(rows.matmul(columns.T).reshape([outputs, channels, 1]));
     }
   }
-  const products = columns.map((column) => rows.matmul(column.T).reshape([outputs, channels, 1]));
   return concat(products, 2).reshape(kernel);
 }

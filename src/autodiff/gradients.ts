@@ -1,5 +1,7 @@
 import { ShapeError } from "../core/errors.ts";
-import { apply, describe, reachable, scalar, type Tensor } from "../graph/tensor.ts";
+import { sameShape } from "../core/shape.ts";
+import { describe } from "../graph/describe.ts";
+import { apply, reachable, scalar, type Tensor } from "../graph/tensor.ts";
 import { gradientRules } from "./gradient-rules.ts";
 
 /** How to compute a tensor again from its inputs: what {@link checkpoint} remembers. */
@@ -27,10 +29,15 @@ export function checkpoint(compute: (x: Tensor) => Tensor, x: Tensor): Tensor {
  * @param loss - one number; or any tensor, with `seed` = the gradient of the real loss at it, of the same shape.
  * @param wrt - tensors to differentiate by.
  * @returns One gradient per tensor of `wrt`, in order and of its shape; zeros where the loss does not depend on it.
- * @throws {ShapeError} if the loss is no scalar and there is no seed.
+ * @throws {ShapeError} if the loss is no scalar and there is no seed, or the seed has another shape.
  */
 export function gradients(loss: Tensor, wrt: readonly Tensor[], { seed }: { seed?: Tensor } = {}): Tensor[] {
   if (!seed && loss.rank > 0) throw new ShapeError("gradients", "the loss must be a scalar", { loss: describe(loss) });
+  if (seed && !sameShape(seed.shape, loss.shape))
+    throw new ShapeError("gradients", "the seed must have the shape of the loss", {
+      loss: describe(loss),
+      seed: describe(seed),
+    });
   const dys = new Map<Tensor, Tensor>([[loss, seed ?? scalar(1)]]);
   walk(loss, new Set(wrt), dys);
   return wrt.map((x) => dys.get(x) ?? scalar(0).expand(x.shape));

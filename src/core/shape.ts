@@ -7,6 +7,11 @@ export type Dim = number | string;
 /** The sizes of a tensor, outermost first. */
 export type Shape = readonly Dim[];
 
+/** True for the name of one size that is known when the graph runs, rather than a product of such names. */
+export function isSymbol(dim: Dim): boolean {
+  return typeof dim === "string" && /^[A-Za-z_]\w*$/.test(dim);
+}
+
 /** The product of sizes; a number if none is symbolic. */
 export function product(dims: Shape): Dim {
   let factor = 1;

@@ -1,8 +1,9 @@
-import type { Dtype } from "../core/dtype.ts";
+import { bytesPerElement, type Dtype } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
-import { broadcastShapes, type Dim, product, type Shape } from "../core/shape.ts";
+import { broadcastShapes, type Dim, isSymbol, product, type Shape } from "../core/shape.ts";
+import { describe } from "./describe.ts";
 import type { OpName, OpSignatures } from "./ops.ts";
-import { describe, type Tensor } from "./tensor.ts";
+import type { Tensor } from "./tensor.ts";
 
 interface Typed {
   readonly shape: Shape;
@@ -16,18 +17,30 @@ type ShapeRule<Name extends OpName> = (
 
 /** Table: op → shape and dtype of its output, or a ShapeError that shows the operands. */
 export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
-  input: (_, { shape, dtype }) => ({ shape, dtype }),
+  input: (_, { name, shape, dtype }) => {
+    checkSizes(`input "${name}"`, shape);
+    return { shape, dtype };
+  },
   constant: (_, { shape, dtype, data }) => {
     if (product(shape) !== data.length)
       throw new ShapeError("constant", `${data.length} elements cannot have shape [${shape.join(", ")}]`);
     return { shape, dtype };
   },
-  stored: (_, { shape, dtype }) => ({ shape, dtype }),
+  stored: (_, { name, shape, dtype, place }) => {
+    checkSizes(`stored "${name}"`, shape);
+    const wanted = (product(shape) as number) * bytesPerElement(dtype);
+    if (place.byteLength !== wanted)
+      throw new ShapeError(
+        `stored "${name}"`,
+        `${dtype} [${shape.join(", ")}] takes ${wanted} bytes, its place in ${place.file} has ${place.byteLength}`,
+      );
+    return { shape, dtype };
+  },
 
-  add: (inputs) => broadcast("add", inputs),
-  sub: (inputs) => broadcast("sub", inputs),
-  mul: (inputs) => broadcast("mul", inputs),
-  div: (inputs) => broadcast("div", inputs),
+  add: (inputs) => arithmetic("add", inputs),
+  sub: (inputs) => arithmetic("sub", inputs),
+  mul: (inputs) => arithmetic("mul", inputs),
+  div: (inputs) => arithmetic("div", inputs),
   neg: ([x]) => floating("neg", x),
   exp: ([x]) => floating("exp", x),
   log: ([x]) => floating("log", x),
@@ -90,7 +103,16 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
         `${x.shape[1]} channels meet kernels for ${kernel.shape[1]}`,
         operands({ x, kernel }),
       );
+    if (!(Number.isInteger(stride) && stride >= 1))
+      throw new ShapeError("conv2d", `the stride must be at least 1, not ${stride}`);
     const spatial = [2, 3].map((axis) => {
+      if (!(Number.isInteger(padding) && padding >= 0 && padding < fixed("conv2d", kernel, axis)))
+        throw new ShapeError(
+          "conv2d",
+          `the padding must be less than the kernel's size, not ${padding}`,
+          operands({ x, kernel }),
+          "pad(…) adds any number of zeros",
+        );
       const size = Math.floor((fixed("conv2d", x, axis) + 2 * padding - fixed("conv2d", kernel, axis)) / stride) + 1;
       if (size < 1)
         throw new ShapeError("conv2d", "the kernel is larger than the padded image", operands({ x, kernel }));
@@ -201,6 +223,12 @@ function broadcast(op: string, inputs: readonly Tensor[], oneDtype = true): Type
   return { shape, dtype: oneDtype ? sameDtype(op, inputs) : inputs[0]!.dtype };
 }
 
+function arithmetic(op: string, inputs: readonly Tensor[]): Typed {
+  const typed = broadcast(op, inputs);
+  if (typed.dtype === "float16" || typed.dtype === "bool") floating(op, inputs[0]!);
+  return typed;
+}
+
 function sameDtype(op: string, inputs: readonly Tensor[]): Dtype {
   const [first] = inputs as readonly [Tensor];
   const other = inputs.find((tensor) => tensor.dtype !== first.dtype);
@@ -218,6 +246,15 @@ function integers(op: string, indices: Tensor): Shape {
   if (indices.dtype !== "int32" && indices.dtype !== "int64")
     throw new ShapeError(op, "indices must be whole numbers", { indices: describe(indices) });
   return indices.shape;
+}
+
+function checkSizes(op: string, shape: Shape): void {
+  const wrong = shape.find((dim) => !(typeof dim === "number" ? Number.isInteger(dim) && dim > 0 : isSymbol(dim)));
+  if (wrong !== undefined)
+    throw new ShapeError(
+      op,
+      `a size is a whole number of at least 1 or a name such as "batch", not ${JSON.stringify(wrong)}`,
+    );
 }
 
 function fixed(op: string, x: Tensor, axis: number): number {

@@ -2,6 +2,7 @@ import { type Dtype, type TypedArray, zeros } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { type Dim, divideDims, normalizeAxis, product, type Shape } from "../core/shape.ts";
 import type { TensorData } from "../core/tensor-data.ts";
+import { describe } from "./describe.ts";
 import type { OpName, OpSignatures, TensorPlace } from "./ops.ts";
 import { shapeRules } from "./shape-rules.ts";
 
@@ -205,7 +206,7 @@ export function apply<Name extends OpName>(
   inputs: OpSignatures[Name]["inputs"],
   attrs: OpSignatures[Name]["attrs"],
 ): Tensor {
-  const { shape, dtype } = shapeRules[op](inputs as never, attrs as never);
+  const { shape, dtype } = shapeRules[op](inputs, attrs);
   return new Tensor(op, inputs, attrs, shape, dtype);
 }
 
@@ -229,8 +230,12 @@ export function stored(name: string, shape: readonly number[], dtype: Dtype, pla
   return apply("stored", [], { name, shape, dtype, place }).named(name);
 }
 
-/** One number, as a tensor without axes. */
+/** One number, as a tensor without axes. Throws a ShapeError if elements of the dtype cannot hold it. */
 export function scalar(value: number, dtype: Dtype = "float32"): Tensor {
+  if (dtype === "float16")
+    throw new ShapeError("scalar", "float16 only stores", {}, 'compute in float32: cast("float32")');
+  if (dtype !== "float32" && !Number.isInteger(value))
+    throw new ShapeError("scalar", `${dtype} has no ${value}`, {}, 'compute in float32: cast("float32")');
   const data: TypedArray = zeros(dtype, 1);
   if (data instanceof BigInt64Array) data[0] = BigInt(value);
   else data[0] = value;
@@ -258,11 +263,6 @@ export function conv2d(x: Tensor, kernel: Tensor, { stride = 1, padding = 0 } = 
 /** Mean of size × size windows that do not overlap. */
 export function averagePool(x: Tensor, size: number): Tensor {
   return size === 1 ? x : apply("averagePool", [x], { size });
-}
-
-/** dtype, shape and name, for error messages. */
-export function describe(tensor: Tensor): string {
-  return `${tensor.dtype} [${tensor.shape.join(", ")}] ${tensor.name ?? `from ${tensor.op}`}`;
 }
 
 function scalarLike(tensor: Tensor, value: Tensor | number): Tensor {

@@ -1,5 +1,6 @@
 import { ShapeError } from "../core/errors.ts";
-import { apply, describe, type Tensor } from "../graph/tensor.ts";
+import { describe } from "../graph/describe.ts";
+import { apply, type Tensor } from "../graph/tensor.ts";
 
 /**
  * Parameters are plain records; a layer is a function of its record. Paths in the record are names in our files. The

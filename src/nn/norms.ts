@@ -1,5 +1,6 @@
 import { ShapeError } from "../core/errors.ts";
-import { describe, type Tensor } from "../graph/tensor.ts";
+import { describe } from "../graph/describe.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import type { Affine } from "./layers.ts";
 
 /** ε of batch and group norm, as in PyTorch. */
