@@ -1,0 +1,109 @@
+import { readFile, stat } from "node:fs/promises";
+import sharp, { type Metadata } from "sharp";
+import { ClipError } from "../core/errors.ts";
+import type { RasterImage } from "./raster-image.ts";
+
+/** Pixels beyond which a picture is refused before it is decoded: 512 MiB of RGB, where Pillow refuses as well. */
+export const defaultMaxImagePixels = 178_956_970;
+
+/** How to read a picture. */
+export interface DecodeOptions {
+  /**
+   * `"apply"` turns the picture as its EXIF orientation says, as a person would see it; `"ignore"` takes the rows as
+   * stored, as the reference implementations do. Default `"apply"`.
+   */
+  readonly orientation?: "apply" | "ignore";
+  /** Largest width × height accepted; checked before decoding. Default {@link defaultMaxImagePixels}. */
+  readonly maxImagePixels?: number;
+}
+
+/**
+ * Decodes a picture: JPEG, PNG, WebP, GIF (first frame), TIFF, AVIF or SVG.
+ *
+ * Pixels are as the file stores them: no colour profile is applied, since the reference implementations apply none, and
+ * 16-bit channels keep their high byte. CMYK becomes RGB by libvips' own conversion, which differs from Pillow's, and
+ * transparent pixels of a GIF are black where Pillow shows the palette's colour.
+ *
+ * @param source - A path, or the file's bytes.
+ * @throws {ClipError} `CLIP_IMAGE`, naming the path, if the file is missing, unreadable, empty, damaged, not a picture,
+ *   or larger than `maxImagePixels`.
+ */
+export async function decodeImage(
+  source: string | Uint8Array,
+  { orientation = "apply", maxImagePixels = defaultMaxImagePixels }: DecodeOptions = {},
+): Promise<RasterImage> {
+  const name = typeof source === "string" ? source : "the picture";
+  const bytes = typeof source === "string" ? await readImageFile(source) : source;
+  if (bytes.length === 0) throw new ClipError("CLIP_IMAGE", `${name} is empty (0 bytes); copy or download it again`);
+
+  const header = await readHeader(name, bytes);
+  const { width, height } = header;
+  if (width * height > maxImagePixels) {
+    const wanted = `at most ${maxImagePixels} pixels are accepted`;
+    throw new ClipError(
+      "CLIP_IMAGE",
+      `${name} has ${width} × ${height} pixels; ${wanted}: raise --max-image-pixels or shrink it`,
+    );
+  }
+  let image = sharp(bytes, {
+    ignoreIcc: true,
+    autoOrient: orientation === "apply",
+    limitInputPixels: maxImagePixels,
+    // libpng warns of harmless oddities in colour profiles; libjpeg's warnings mean lost pixels.
+    failOn: header.format === "png" ? "error" : "warning",
+  });
+  const hasAlpha = header.hasAlpha && !isColourKeyed(header, bytes);
+  if (header.hasAlpha && !hasAlpha) image = image.removeAlpha();
+  try {
+    const { data, info } = await image.ensureAlpha().raw().toBuffer({ resolveWithObject: true });
+    return { width: info.width, height: info.height, pixels: data, hasAlpha, nearest: isIndexed(header, bytes) };
+  } catch (cause) {
+    throw damaged(name, cause);
+  }
+}
+
+async function readImageFile(path: string): Promise<Uint8Array> {
+  try {
+    if (!(await stat(path)).isFile()) throw new ClipError("CLIP_IMAGE", `${path} is not a file; name a picture`);
+    return await readFile(path);
+  } catch (cause) {
+    if (cause instanceof ClipError) throw cause;
+    const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
+    const problem = missing ? "does not exist; check the path" : `cannot be read: ${(cause as Error).message}`;
+    throw new ClipError("CLIP_IMAGE", `${path} ${problem}`, { cause });
+  }
+}
+
+async function readHeader(name: string, bytes: Uint8Array): Promise<Metadata> {
+  try {
+    return await sharp(bytes, { limitInputPixels: false, failOn: "error" }).metadata();
+  } catch (cause) {
+    if (!/unsupported image format/.test((cause as Error).message)) throw damaged(name, cause);
+    const known = "JPEG, PNG, WebP, GIF, TIFF, AVIF or SVG";
+    throw new ClipError("CLIP_IMAGE", `${name} is not a picture this can read; convert it to ${known}`, { cause });
+  }
+}
+
+function damaged(name: string, cause: unknown): ClipError {
+  const [detail] = (cause as Error).message.split("\n");
+  return new ClipError("CLIP_IMAGE", `${name} is damaged or cut short (${detail}); copy or download it again`, {
+    cause,
+  });
+}
+
+/** True for pictures whose stored values are indices or bits; a GIF whose palette is the plain grey ramp is grey. */
+function isIndexed({ format, isPalette, bitsPerSample }: Metadata, bytes: Uint8Array): boolean {
+  if (bitsPerSample === 1) return true;
+  const gifFlags = format === "gif" ? bytes[10]! : 0;
+  if ((gifFlags & 0x80) === 0) return isPalette;
+  const palette = bytes.subarray(13, 13 + 3 * (2 << (gifFlags & 7)));
+  return palette.some((level, i) => level !== Math.trunc(i / 3));
+}
+
+/**
+ * True if transparency comes from one key colour or grey of a PNG: the reference does not count that as alpha.
+ * Byte 25 of a PNG is its colour type; bit 4 there says that each pixel stores an alpha value, bit 1 a palette.
+ */
+function isColourKeyed(header: Metadata, bytes: Uint8Array): boolean {
+  return header.format === "png" && (bytes[25]! & 0b101) === 0;
+}

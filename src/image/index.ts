@@ -1,0 +1,14 @@
+// Everything a user can import from "clip-ts/image", by what it is for.
+
+/** Reading pictures. */
+export { decodeImage, defaultMaxImagePixels } from "./decode.ts";
+export type { DecodeOptions } from "./decode.ts";
+export type { RasterImage } from "./raster-image.ts";
+
+/** From a picture to what the image tower reads. */
+export { preprocessImage } from "./preprocess.ts";
+export type { PreprocessedImage } from "./preprocess.ts";
+export { clipPreprocess } from "./preprocess-config.ts";
+export type { PreprocessConfig } from "./preprocess-config.ts";
+export { normalizePixels } from "./normalize.ts";
+export type { ResampleFilter } from "./resample.ts";

@@ -1,0 +1,21 @@
+import type { ResampleFilter } from "./resample.ts";
+
+/** What a model expects of its pictures: part of the model, since a wrong value here only lowers its accuracy. */
+export interface PreprocessConfig {
+  /** Side of the square the image tower reads, in pixels. */
+  readonly imageSize: number;
+  /** Mean of R, G and B in the training data, for values in [0, 1]. */
+  readonly mean: readonly [number, number, number];
+  /** Standard deviation of R, G and B in the training data, for values in [0, 1]. */
+  readonly std: readonly [number, number, number];
+  /** How the picture's shorter side is brought to `imageSize`. */
+  readonly resample: ResampleFilter;
+}
+
+/** The constants of every CLIP that OpenAI published at 224 pixels; open_clip's models share mean, std and filter. */
+export const clipPreprocess: PreprocessConfig = {
+  imageSize: 224,
+  mean: [0.48145466, 0.4578275, 0.40821073],
+  std: [0.26862954, 0.26130258, 0.27577711],
+  resample: "bicubic",
+};

@@ -1,0 +1,26 @@
+import { centerSquare, shortestSideSize } from "./crop.ts";
+import { normalizePixels } from "./normalize.ts";
+import type { PreprocessConfig } from "./preprocess-config.ts";
+import { dropAlpha, type RasterImage } from "./raster-image.ts";
+import { resample } from "./resample.ts";
+
+/** A picture as the image tower reads it, S = `imageSize`. */
+export interface PreprocessedImage {
+  /** 8-bit RGB [S, S, 3]: what the model sees, for people to look at. */
+  readonly pixels: Uint8Array;
+  /** Float32 [3, S, S]: the model's input. */
+  readonly pixelValues: Float32Array;
+}
+
+/**
+ * Shorter side to `imageSize`, centre square, alpha dropped (not blended: a transparent pixel shows the colour stored
+ * beneath), standardised. Equal to openai/CLIP's `_transform` with Pillow, bit for bit.
+ *
+ * @throws {ClipError} `CLIP_IMAGE` if the picture is more than 10,000 times as long as wide.
+ */
+export function preprocessImage(image: RasterImage, config: PreprocessConfig): PreprocessedImage {
+  const size = shortestSideSize(image, config.imageSize);
+  const square = resample(image, size, centerSquare(size, config.imageSize), config.resample);
+  const pixels = dropAlpha(square.pixels);
+  return { pixels, pixelValues: normalizePixels(pixels, config) };
+}

@@ -1,0 +1,145 @@
+import { cropImage } from "./crop.ts";
+import { packedPixels, unpackedPixels, type Box, type RasterImage, type Size } from "./raster-image.ts";
+import { precisionBits, rowKernel } from "./weigh-rows.ts";
+
+/** How far a filter reaches to each side, and its weight at a distance; both in pixels of the coarser grid. */
+const filters = {
+  bilinear: { reach: 1, weight: (x: number) => Math.max(0, 1 - Math.abs(x)) },
+  // Keys' cubic with a = −½.
+  bicubic: {
+    reach: 2,
+    weight: (signed: number) => {
+      const x = Math.abs(signed);
+      if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+      return x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0;
+    },
+  },
+} as const;
+
+/** The filters a published preprocessing may name. */
+export type ResampleFilter = keyof typeof filters;
+
+/** Rows are handed to the kernel in pieces of about this size, so that its memory stays small for large pictures. */
+const bandBytes = 2 ** 20;
+
+/** For each output position a record of `stride` integers: first input, number of inputs, weights. */
+interface Taps {
+  readonly records: Int32Array;
+  readonly stride: number;
+}
+
+/**
+ * The part `region` of the picture resized to `target`, equal to the last bit to Pillow's `resize` followed by `crop`.
+ *
+ * Antialiased, columns first, rounded to 8 bits between the passes; transparent pictures are resized with
+ * premultiplied colours; pictures marked `nearest` take the nearest pixel whatever the filter. Only the pixels that
+ * `region` depends on are computed.
+ *
+ * @see {@link https://github.com/python-pillow/Pillow | Pillow} `src/libImaging/Resample.c`, 8 bits per channel.
+ */
+export function resample(image: RasterImage, target: Size, region: Box, filter: ResampleFilter): RasterImage {
+  if (image.width === target.width && image.height === target.height) return cropImage(image, region);
+  const resized = image.nearest ? takeNearest(image, target, region) : convolve(image, target, region, filter);
+  return { ...image, width: region.width, height: region.height, pixels: unpackedPixels(resized) };
+}
+
+function convolve(image: RasterImage, target: Size, region: Box, filter: ResampleFilter): Int32Array {
+  const source = packedPixels(image.pixels);
+  const columns = tapsOf(image.width, target.width, region.left, region.width, filter);
+  const rows = tapsOf(image.height, target.height, region.top, region.height, filter);
+  const lastRecord = rows.records.length - rows.stride;
+  const firstRow = rows.records[0]!;
+  const rowCount = rows.records[lastRecord]! + rows.records[lastRecord + 1]! - firstRow;
+
+  // One block of memory: both taps, a band of the source, the transposed picture between the passes, the result.
+  const bandRows = Math.min(rowCount, Math.ceil(bandBytes / (4 * image.width)));
+  const rowTaps = columns.records.byteLength;
+  const band = rowTaps + rows.records.byteLength;
+  const turned = band + 4 * bandRows * image.width;
+  const result = turned + 4 * region.width * rowCount;
+  const { memory, weighRows } = rowKernel(result + 4 * region.width * region.height);
+  const words = new Int32Array(memory.buffer);
+  words.set(columns.records);
+  words.set(rows.records, rowTaps / 4);
+
+  for (let row = 0; row < rowCount; row += bandRows) {
+    const count = Math.min(bandRows, rowCount - row);
+    const pixels = source.subarray((firstRow + row) * image.width, (firstRow + row + count) * image.width);
+    words.set(image.hasAlpha ? pixels.map(premultiply) : pixels, band / 4);
+    weighRows(band, 4 * image.width, count, 0, 4 * columns.stride, region.width, turned + 4 * row, 4 * rowCount);
+  }
+  const rowZero = turned - 4 * firstRow;
+  weighRows(rowZero, 4 * rowCount, region.width, rowTaps, 4 * rows.stride, region.height, result, 4 * region.width);
+  const resized = words.slice(result / 4, result / 4 + region.width * region.height);
+  return image.hasAlpha ? resized.map(unpremultiply) : resized;
+}
+
+/** The taps of output positions `first` … `first + length − 1` when `inputSize` pixels become `outputSize`. */
+function tapsOf(inputSize: number, outputSize: number, first: number, length: number, filter: ResampleFilter): Taps {
+  const { reach, weight } = filters[filter];
+  const scale = inputSize / outputSize;
+  const stretch = Math.max(1, scale); // widening the filter when shrinking is the antialiasing
+  const support = reach * stretch;
+  const maxCount = Math.ceil(support) * 2 + 1;
+  const stride = maxCount + 2;
+  const records = new Int32Array(length * stride);
+  const exact = new Float64Array(maxCount);
+  for (let i = 0; i < length; i++) {
+    const center = (first + i + 0.5) * scale;
+    const low = Math.max(0, Math.trunc(center - support + 0.5));
+    const count = Math.min(inputSize, Math.trunc(center + support + 0.5)) - low;
+    let sum = 0;
+    for (let k = 0; k < count; k++) sum += exact[k] = weight((low + k - center + 0.5) * (1 / stretch));
+    records.set([low, count], i * stride);
+    for (let k = 0; k < count; k++) {
+      const fixed = (exact[k]! / sum) * 2 ** precisionBits;
+      records[i * stride + 2 + k] = Math.trunc(fixed < 0 ? fixed - 0.5 : fixed + 0.5);
+    }
+  }
+  return { records, stride };
+}
+
+function takeNearest(image: RasterImage, target: Size, region: Box): Int32Array {
+  const source = packedPixels(image.pixels);
+  const columns = nearestPositions(image.width, target.width, region.left, region.width);
+  const rows = nearestPositions(image.height, target.height, region.top, region.height);
+  const result = new Int32Array(region.width * region.height);
+  let to = 0;
+  for (const row of rows) for (const column of columns) result[to++] = source[row * image.width + column]!;
+  return result;
+}
+
+/** Pillow adds up steps rather than multiplying, and the rounding errors of that decide ties: so do we. */
+function nearestPositions(inputSize: number, outputSize: number, first: number, length: number): Int32Array {
+  const positions = new Int32Array(length);
+  const step = inputSize / outputSize;
+  let position = step * 0.5;
+  for (let i = 0; i < first; i++) position += step;
+  for (let i = 0; i < length; i++, position += step) positions[i] = Math.min(inputSize - 1, Math.trunc(position));
+  return positions;
+}
+
+/** Colours times alpha / 255, rounded: what the mean of a half-transparent edge has to be taken of. */
+export function premultiply(pixel: number): number {
+  const alpha = pixel >>> 24;
+  if (alpha === 255) return pixel;
+  const red = mulDiv255(pixel & 255, alpha);
+  const green = mulDiv255((pixel >>> 8) & 255, alpha);
+  const blue = mulDiv255((pixel >>> 16) & 255, alpha);
+  return red | (green << 8) | (blue << 16) | (alpha << 24);
+}
+
+function unpremultiply(pixel: number): number {
+  const alpha = pixel >>> 24;
+  if (alpha === 255 || alpha === 0) return pixel;
+  const red = Math.min(255, Math.trunc((255 * (pixel & 255)) / alpha));
+  const green = Math.min(255, Math.trunc((255 * ((pixel >>> 8) & 255)) / alpha));
+  const blue = Math.min(255, Math.trunc((255 * ((pixel >>> 16) & 255)) / alpha));
+  return red | (green << 8) | (blue << 16) | (alpha << 24);
+}
+
+/** a × b / 255, rounded, exactly and without dividing; both in [0, 255]. */
+export function mulDiv255(a: number, b: number): number {
+  const product = a * b + 128;
+  return ((product >> 8) + product) >> 8;
+}
