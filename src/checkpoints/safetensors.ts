@@ -1,0 +1,247 @@
+import { open, realpath } from "node:fs/promises";
+import { z } from "zod";
+import { writeFileAtomic } from "../core/atomic-write.ts";
+import { ClipError } from "../core/errors.ts";
+import { float32, int32, type TensorData } from "../core/tensor-data.ts";
+import type { TensorPlace } from "../graph/ops.ts";
+import { decodeBfloat16, decodeFloat16, encodeFloat16 } from "./half.ts";
+
+/** Bytes of one element of each dtype that a safetensors file may name. */
+const elementBytes = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  I64: 8,
+  U64: 8,
+  I32: 4,
+  U32: 4,
+  I16: 2,
+  U16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+} as const;
+
+/** The element type of a tensor in a safetensors file. */
+export type StoredDtype = keyof typeof elementBytes;
+
+/** A tensor in a file: where its bytes lie and what they are. Nothing is read until somebody asks for the values. */
+export interface StoredTensor extends TensorPlace {
+  readonly dtype: StoredDtype;
+  readonly shape: readonly number[];
+}
+
+/** What a safetensors file holds. */
+export interface SafetensorsFile {
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** The strings of `__metadata__`. */
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+/** The official reader's own limit. */
+const maxHeaderBytes = 100_000_000;
+
+const metadataSchema = z.record(z.string(), z.string());
+const tensorSchema = z.strictObject({
+  dtype: z.enum(Object.keys(elementBytes) as StoredDtype[]),
+  shape: z.array(z.int().nonnegative()).max(16),
+  data_offsets: z.tuple([z.int().nonnegative(), z.int().nonnegative()]),
+});
+
+/**
+ * Reads what a safetensors file holds: its header, checked against the file, so that later reads stay inside it. Links
+ * are followed: places are in the file itself, as ONNX Runtime wants them.
+ *
+ * @throws {ClipError} `CLIP_FILE` if the file cannot be read, `CLIP_CHECKPOINT` if it is no safetensors file or damaged.
+ * @see {@link https://github.com/huggingface/safetensors | safetensors}, "Format".
+ */
+export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  const damaged = (problem: string) =>
+    new ClipError("CLIP_CHECKPOINT", `${path} is no whole safetensors file: ${problem}; download or save it again`);
+  const file = await realpath(path).catch((cause: Error) => cannotRead(path, cause));
+  const { size, header } = await readHeader(file, damaged);
+
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(header));
+  } catch (cause) {
+    throw damaged(`its header is no JSON (${(cause as Error).message})`);
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) throw damaged("its header is no JSON object");
+
+  const start = 8 + header.length;
+  const tensors = new Map<string, StoredTensor>();
+  let metadata = new Map<string, string>();
+  for (const [name, value] of Object.entries(json)) {
+    if (name === "__metadata__") {
+      const parsed = metadataSchema.safeParse(value);
+      if (!parsed.success) throw damaged("__metadata__ does not hold strings");
+      metadata = new Map(Object.entries(parsed.data));
+      continue;
+    }
+    const parsed = tensorSchema.safeParse(value);
+    if (!parsed.success) {
+      const { path: at, message } = parsed.error.issues[0]!;
+      throw damaged(`the entry of "${name}" is wrong (${at.join(".")}: ${message})`);
+    }
+    const { dtype, shape, data_offsets: offsets } = parsed.data;
+    const byteLength = offsets[1] - offsets[0];
+    const wanted = shape.reduce((total, dim) => total * dim, elementBytes[dtype]);
+    if (byteLength !== wanted)
+      throw damaged(`"${name}", ${dtype} [${shape.join(", ")}], needs ${wanted} bytes, its place has ${byteLength}`);
+    if (start + offsets[1] > size)
+      throw damaged(`"${name}" ends at byte ${start + offsets[1]}, the file at ${size}: the rest is missing`);
+    tensors.set(name, { file, byteOffset: start + offsets[0], byteLength, dtype, shape });
+  }
+  const overlap = findOverlap(tensors);
+  if (overlap) throw damaged(`"${overlap[0]}" and "${overlap[1]}" overlap`);
+  return { tensors, metadata };
+}
+
+async function readHeader(file: string, damaged: (problem: string) => ClipError) {
+  const handle = await open(file, "r").catch((cause: Error) => cannotRead(file, cause));
+  try {
+    const { size } = await handle.stat();
+    if (size < 8) throw damaged(`it has ${size} bytes`);
+    const length = Number((await readBytes(handle, file, 0, 8)).readBigUInt64LE());
+    if (length > Math.min(maxHeaderBytes, size - 8))
+      throw damaged(`it claims a header of ${length} bytes and has ${size} in all`);
+    return { size, header: await readBytes(handle, file, 8, length) };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Two tensors that share bytes, if there are any. */
+function findOverlap(tensors: ReadonlyMap<string, StoredTensor>): readonly [string, string] | undefined {
+  const filled = [...tensors].filter(([, { byteLength }]) => byteLength > 0);
+  const inOrder = filled.sort(([, a], [, b]) => a.byteOffset - b.byteOffset);
+  for (let i = 1; i < inOrder.length; i++) {
+    const [[before, { byteOffset, byteLength }], [name, next]] = [inOrder[i - 1]!, inOrder[i]!];
+    if (next.byteOffset < byteOffset + byteLength) return [before, name];
+  }
+  return undefined;
+}
+
+/**
+ * The values of a tensor of floating-point numbers, as float32: half precisions exactly, F64 rounded.
+ *
+ * @throws {ClipError} `CLIP_CHECKPOINT` if it holds something else, or the file became shorter.
+ */
+export async function readFloats(tensor: StoredTensor): Promise<TensorData<"float32">> {
+  const decode = floatDecoders[tensor.dtype];
+  if (!decode) throw wrongDtype(tensor, Object.keys(floatDecoders));
+  return float32(decode(await readTensorBytes(tensor)), tensor.shape);
+}
+
+/**
+ * The values of a tensor of whole numbers, as int32.
+ *
+ * @throws {ClipError} `CLIP_CHECKPOINT` if it holds something else, a number beyond int32, or the file became shorter.
+ */
+export async function readIntegers(tensor: StoredTensor): Promise<TensorData<"int32">> {
+  const decode = integerDecoders[tensor.dtype];
+  if (!decode) throw wrongDtype(tensor, Object.keys(integerDecoders));
+  return int32(decode(await readTensorBytes(tensor), tensor), tensor.shape);
+}
+
+// Typed arrays read the machine's byte order, which is little-endian, the files', wherever Node and ONNX Runtime run.
+const floatDecoders: Partial<Record<StoredDtype, (bytes: ArrayBuffer) => Float32Array>> = {
+  F32: (bytes) => new Float32Array(bytes),
+  F16: (bytes) => decodeFloat16(new Uint16Array(bytes)),
+  BF16: (bytes) => decodeBfloat16(new Uint16Array(bytes)),
+  F64: (bytes) => Float32Array.from(new Float64Array(bytes)),
+};
+
+const integerDecoders: Partial<Record<StoredDtype, (bytes: ArrayBuffer, tensor: StoredTensor) => Int32Array>> = {
+  I64: (bytes, { file }) => {
+    const values = new BigInt64Array(bytes);
+    const beyond = values.find((value) => value !== BigInt.asIntN(32, value));
+    if (beyond !== undefined) throw new ClipError("CLIP_CHECKPOINT", `${file}: ${beyond} does not fit into 32 bits`);
+    return Int32Array.from(values, Number);
+  },
+  I32: (bytes) => new Int32Array(bytes),
+  U8: (bytes) => Int32Array.from(new Uint8Array(bytes)),
+};
+
+function wrongDtype({ file, dtype }: StoredTensor, known: readonly string[]): ClipError {
+  return new ClipError("CLIP_CHECKPOINT", `${file}: a tensor of dtype ${dtype} where ${known.join(", ")} can be read`);
+}
+
+async function readTensorBytes({ file, byteOffset, byteLength }: StoredTensor): Promise<ArrayBuffer> {
+  const handle = await open(file, "r").catch((cause: Error) => cannotRead(file, cause));
+  try {
+    return (await readBytes(handle, file, byteOffset, byteLength)).buffer;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Exactly these bytes of a file, in a buffer of their own. */
+async function readBytes(handle: Awaited<ReturnType<typeof open>>, file: string, offset: number, length: number) {
+  const bytes = Buffer.from(new ArrayBuffer(length));
+  for (let done = 0; done < length;) {
+    const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 2 ** 30), offset + done);
+    if (bytesRead === 0)
+      throw new ClipError("CLIP_CHECKPOINT", `${file} ended at byte ${offset + done}; was it cut while it was read?`);
+    done += bytesRead;
+  }
+  return bytes;
+}
+
+function cannotRead(path: string, cause: Error): never {
+  throw new ClipError("CLIP_FILE", `cannot read ${path}: ${cause.message}`, { cause });
+}
+
+/** How {@link writeSafetensors} writes. */
+export interface WriteOptions {
+  /** What float32 tensors are written as. */
+  readonly dtype?: "F32" | "F16";
+  /** Strings for `__metadata__`. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+const writtenAs = { float32: "F32", float16: "F16", int64: "I64", int32: "I32", bool: "BOOL" } as const;
+
+/**
+ * Writes a safetensors file, whole or not at all. The same tensors give the same bytes in whatever order they come:
+ * widest elements first, so that each lies at a multiple of its size, then by name.
+ *
+ * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder cannot be written.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, TensorData>,
+  { dtype = "F32", metadata = {} }: WriteOptions = {},
+): Promise<void> {
+  const storedAs = (tensor: TensorData) => (tensor.dtype === "float32" ? dtype : writtenAs[tensor.dtype]);
+  const order = [...tensors].sort(
+    ([a, x], [b, y]) => elementBytes[storedAs(y)] - elementBytes[storedAs(x)] || (a < b ? -1 : 1),
+  );
+  let offset = 0;
+  const entries = order.map(([name, tensor]) => {
+    const begin = offset;
+    offset += tensor.data.length * elementBytes[storedAs(tensor)];
+    return [name, { dtype: storedAs(tensor), shape: tensor.shape, data_offsets: [begin, offset] }] as const;
+  });
+  const sorted = Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const json = JSON.stringify(Object.fromEntries([["__metadata__", sorted], ...entries]));
+  const header = Buffer.from(json);
+  const padded = Buffer.concat([header, Buffer.alloc((8 - (header.length % 8)) % 8, " ")]);
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(padded.length));
+
+  function* chunks() {
+    yield length;
+    yield padded;
+    for (const [, tensor] of order) {
+      const data =
+        tensor.dtype === "float32" && dtype === "F16" ? encodeFloat16(tensor.data as Float32Array) : tensor.data;
+      yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    }
+  }
+  await writeFileAtomic(path, chunks());
+}

@@ -1,0 +1,75 @@
+import { readFile } from "node:fs/promises";
+import { closest, distance } from "fastest-levenshtein";
+import { z } from "zod";
+import { ClipError } from "./errors.ts";
+
+/**
+ * The value as the schema has it, or one error that lists everything wrong with it; a key that does not exist comes
+ * with the nearest one that does.
+ *
+ * @param schema - made of `z.strictObject`, so that a misspelt key is no silent default.
+ * @param where - what is parsed, for the message: a file's path.
+ * @throws {ClipError} `CLIP_CONFIG`
+ */
+export function parseStrict<Schema extends z.ZodType>(schema: Schema, value: unknown, where: string): z.output<Schema> {
+  const result = schema.safeParse(value, { reportInput: true });
+  if (result.success) return result.data;
+  const problems = result.error.issues.flatMap((issue) => explain(schema, issue));
+  throw new ClipError("CLIP_CONFIG", `${where} does not say what is needed\n  ${problems.join("\n  ")}`);
+}
+
+/**
+ * Reads a JSON file and parses it with {@link parseStrict}.
+ *
+ * @throws {ClipError} `CLIP_FILE` if there is no such file, `CLIP_CONFIG` if it is no JSON or does not fit.
+ */
+export async function readJson<Schema extends z.ZodType>(schema: Schema, path: string): Promise<z.output<Schema>> {
+  const text = await readFile(path, "utf8").catch((cause: Error) => {
+    throw new ClipError("CLIP_FILE", `cannot read ${path}: ${cause.message}`, { cause });
+  });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new ClipError("CLIP_CONFIG", `${path} is no JSON: ${(cause as Error).message}`, { cause });
+  }
+  return parseStrict(schema, value, path);
+}
+
+function explain(schema: z.ZodType, issue: z.core.$ZodIssue): string[] {
+  const at = formatPath(issue.path);
+  if (issue.code === "unrecognized_keys") {
+    const known = keysAt(schema, issue.path);
+    return issue.keys.map((key) => `${formatPath([...issue.path, key])} is unknown${suggestion(key, known)}`);
+  }
+  if (issue.code === "invalid_type" && issue.input === undefined) return [`${at} is missing`];
+  return [`${at}: ${issue.message}`];
+}
+
+/** The nearest key, if it is near enough to be what was meant. */
+function suggestion(key: string, known: readonly string[]): string {
+  if (known.length === 0) return "";
+  const nearest = closest(key, known);
+  return distance(key.toLowerCase(), nearest.toLowerCase()) <= Math.max(2, key.length / 3)
+    ? `; did you mean "${nearest}"?`
+    : `; known are ${known.join(", ")}`;
+}
+
+/** The keys that an object at this path may have, in any alternative. */
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  const [step, ...rest] = path;
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault)
+    return keysAt(schema.unwrap() as z.ZodType, path);
+  if (schema instanceof z.ZodUnion)
+    return [...new Set(schema.options.flatMap((option) => keysAt(option as z.ZodType, path)))];
+  if (schema instanceof z.ZodArray) return keysAt(schema.element as z.ZodType, rest);
+  if (schema instanceof z.ZodRecord) return keysAt(schema.valueType as z.ZodType, rest);
+  if (!(schema instanceof z.ZodObject)) return [];
+  if (step === undefined) return Object.keys(schema.shape);
+  const child = (schema.shape as Readonly<Record<string, z.ZodType>>)[String(step)];
+  return child ? keysAt(child, rest) : [];
+}
+
+function formatPath(path: readonly PropertyKey[]): string {
+  return path.length === 0 ? "it" : path.map(String).join(".");
+}
