@@ -1,3 +1,4 @@
+import { ClipError } from "../core/errors.ts";
 import { reachable, type Tensor } from "../graph/tensor.ts";
 import { simplify } from "../graph/simplify.ts";
 import { encodeModel, type OnnxValue } from "./encode.ts";
@@ -22,6 +23,7 @@ export interface OnnxModel {
  */
 export function buildModel(outputs: Readonly<Record<string, Tensor>>): OnnxModel {
   const names = Object.keys(outputs);
+  if (names.length === 0) throw new ClipError("CLIP_USAGE", "a program needs at least one output");
   const simplified = simplify(Object.values(outputs));
   const lowering = new Lowering();
   const tensors = reachable(simplified);
@@ -31,6 +33,8 @@ export function buildModel(outputs: Readonly<Record<string, Tensor>>): OnnxModel
   const values = simplified.map(({ dtype, shape }, i): OnnxValue => ({ name: names[i]!, dtype, shape }));
   const nodes = nameOutputs(lowering, simplified, names).toReversed();
   const { initializers, inputs, folder } = lowering;
+  const fed = [...inputs, ...initializers].find(({ name }) => names.includes(name));
+  if (fed) throw new ClipError("CLIP_USAGE", `an output and an input are both called "${fed.name}"; rename the output`);
   return {
     bytes: encodeModel({ nodes, initializers, inputs, outputs: values }),
     inputs,
@@ -41,7 +45,8 @@ export function buildModel(outputs: Readonly<Record<string, Tensor>>): OnnxModel
 
 /** The nodes, with the outputs of the program under their names. */
 function nameOutputs(lowering: Lowering, outputs: readonly Tensor[], names: readonly string[]): OnnxNode[] {
-  const made = new Set(lowering.nodes.flatMap((node) => node.outputs));
+  const nodes = withoutDeadNodes(lowering.nodes, new Set(outputs.map((tensor) => lowering.value(tensor))));
+  const made = new Set(nodes.flatMap((node) => node.outputs));
   const renamed = new Map<string, string>();
   const copies: OnnxNode[] = [];
   outputs.forEach((tensor, i) => {
@@ -51,9 +56,21 @@ function nameOutputs(lowering: Lowering, outputs: readonly Tensor[], names: read
     else copies.push({ name, opType: "Identity", domain: "", inputs: [value], outputs: [name], attributes: {} });
   });
   const rename = (value: string): string => renamed.get(value) ?? value;
-  return [...lowering.nodes, ...copies].map((node) => ({
+  return [...nodes, ...copies].map((node) => ({
     ...node,
     inputs: node.inputs.map(rename),
     outputs: node.outputs.map(rename),
   }));
+}
+
+/** The nodes whose values are needed: ONNX Runtime would run the others as well, such as a square of which only the sum is wanted. */
+function withoutDeadNodes(nodes: readonly OnnxNode[], needed: Set<string>): OnnxNode[] {
+  return nodes
+    .toReversed()
+    .filter(({ inputs, outputs }) => {
+      if (!outputs.some((value) => needed.has(value))) return false;
+      for (const value of inputs) needed.add(value);
+      return true;
+    })
+    .toReversed();
 }

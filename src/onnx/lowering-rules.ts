@@ -1,4 +1,5 @@
 import { zeros } from "../core/dtype.ts";
+import { product } from "../core/shape.ts";
 import { float32 } from "../core/tensor-data.ts";
 import type { OpName, OpSignatures } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -102,12 +103,7 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
     ),
   slice: (l, _, [x], { axis, start, size, step }) =>
     l.emit("Slice", [l.value(x), ...[start, start + (size - 1) * step + 1, axis, step].map((n) => l.int64s([n]))]),
-  pad: (l, y, [x], { before, after }) =>
-    l.emit("Pad", [
-      l.value(x),
-      l.int64s([...before, ...after]),
-      l.constant({ dtype: y.dtype, shape: [], data: zeros(y.dtype, 1) }),
-    ]),
+  pad: (l, y, [x], { before, after }) => l.emit("Pad", [l.value(x), l.int64s([...before, ...after]), zero(l, y)]),
   // [n] → [n, 1] → zeros behind each → [n · factor] → without the last zeros
   dilate: (l, y, [x], { axis, factor }) => {
     const split = [...x.shape.slice(0, axis + 1), 1, ...x.shape.slice(axis + 1)];
@@ -115,7 +111,7 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
     const spread = l.emit("Pad", [
       l.emit("Reshape", [l.value(x), l.shape(split)]),
       l.int64s([...split.map(() => 0), ...behind]),
-      l.constant({ dtype: y.dtype, shape: [], data: zeros(y.dtype, 1) }),
+      zero(l, y),
     ]);
     const joined = x.shape.map((dim, i) => (i === axis ? (dim as number) * factor : dim));
     const whole = l.emit("Reshape", [spread, l.shape(joined)]);
@@ -135,21 +131,25 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
   gather: (l, _, [table, indices]) => l.emit("Gather", [l.value(table), l.value(indices)], { axis: 0 }),
   // ScatterND adds duplicates wrongly with several threads; ScatterElements does not, and wants an index per element
   scatterAdd: (l, y, [updates, indices]) => {
-    const wide = [...indices.shape, ...updates.shape.slice(indices.rank).map(() => 1)];
-    const count = indices.shape.reduce<number>((total, dim) => total * (dim as number), 1);
     const row = y.shape.slice(1);
+    const count = product(indices.shape);
     const places = l.emit("Expand", [
       l.emit("Reshape", [
         l.emit("Cast", [l.value(indices)], { to: onnxDtypes.int64 }),
-        l.int64s([count, ...(wide.slice(indices.rank) as number[])]),
+        l.int64s([-1, ...row.map(() => 1)]),
       ]),
       l.shape([count, ...row]),
     ]);
     const rows = l.emit("Reshape", [l.value(updates), l.shape([count, ...row])]);
-    const table = l.emit("Expand", [l.constant(float32([0], [])), l.shape(y.shape)]);
+    const table = l.emit("Expand", [zero(l, y), l.shape(y.shape)]);
     return l.emit("ScatterElements", [table, places, rows], { axis: 0, reduction: "add" });
   },
 };
+
+/** A zero of the tensor's dtype. */
+function zero(l: Lowering, { dtype }: Tensor): string {
+  return l.constant({ dtype, shape: [], data: zeros(dtype, 1) });
+}
 
 /** LayerNormalization also gives the inverse standard deviation, as its third output. */
 function normalize(l: Lowering, x: Tensor, { epsilon }: { readonly epsilon: number }, output: 0 | 2): string {

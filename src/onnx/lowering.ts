@@ -1,6 +1,6 @@
 import { basename, dirname } from "node:path";
 import type { Dtype } from "../core/dtype.ts";
-import { assert, ClipError } from "../core/errors.ts";
+import { ClipError, ShapeError } from "../core/errors.ts";
 import { type Dim, parseDim, type Shape } from "../core/shape.ts";
 import type { TensorData } from "../core/tensor-data.ts";
 import type { TensorPlace } from "../graph/ops.ts";
@@ -36,6 +36,7 @@ export class Lowering {
   /** The folder that holds all weight files, if there are any. */
   folder: string | undefined;
 
+  readonly #names = new Set<string>();
   readonly #values = new Map<Tensor, string>();
   readonly #emitted = new Map<string, OnnxNode>();
   readonly #constants = new Map<string, string>();
@@ -67,11 +68,12 @@ export class Lowering {
     let node = this.#emitted.get(key);
     if (!node) {
       node = { opType, domain, inputs, outputs: [], attributes, name: `${opType}_${this.nodes.length}` };
+      node.outputs.push(node.name);
       this.#emitted.set(key, node);
       this.nodes.push(node);
     }
     while (node.outputs.length <= output) node.outputs.push("");
-    return (node.outputs[output] ||= output === 0 ? node.name : `${node.name}_${output}`);
+    return (node.outputs[output] ||= `${node.name}_${output}`);
   }
 
   /** The elements as an initializer; equal small ones are kept once. */
@@ -104,15 +106,14 @@ export class Lowering {
 
   input(tensor: Tensor & { op: "input" }): string {
     const { name, dtype, shape } = attrsOf<"input">(tensor);
-    if (this.inputs.some((other) => other.name === name)) {
-      throw new ClipError("CLIP_USAGE", `two inputs of one program are called "${name}"; give each its own name`);
-    }
+    this.#claim(name);
     this.inputs.push({ name, dtype, shape });
     return name;
   }
 
   stored(tensor: Tensor & { op: "stored" }): string {
     const { name, dtype, shape, place } = attrsOf<"stored">(tensor);
+    this.#claim(name);
     this.folder ??= dirname(place.file);
     if (this.folder !== dirname(place.file)) {
       throw new ClipError(
@@ -124,12 +125,18 @@ export class Lowering {
     return name;
   }
 
+  #claim(name: string): void {
+    if (this.#names.has(name))
+      throw new ClipError("CLIP_USAGE", `two inputs of one program are called "${name}"; give each its own name`);
+    this.#names.add(name);
+  }
+
   #size(dim: Dim): string {
     const { factor, symbols } = parseDim(dim);
     return symbols.reduce(
       (size, symbol) => {
         const source = this.inputs.find(({ shape }) => shape.includes(symbol));
-        assert(source, `no input has the size "${symbol}"`);
+        if (!source) throw new ShapeError("buildModel", `no input of the program has the size "${symbol}"`);
         const start = source.shape.indexOf(symbol);
         const read = this.emit("Shape", [source.name], { start, end: start + 1 });
         return size === "" ? read : this.emit("Mul", [size, read]);

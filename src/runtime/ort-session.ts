@@ -99,8 +99,11 @@ function checkFeeds(inputs: OnnxModel["inputs"], feeds: NamedTensors): void {
         if (!sizes.has(dim)) sizes.set(dim, size);
         return sizes.get(dim) === size;
       });
+    const elements = feed.shape.reduce((total, size) => total * size, 1);
     if (!fits)
       problems.push(`"${name}" must be ${dtype} [${shape.join(", ")}], got ${feed.dtype} [${feed.shape.join(", ")}]`);
+    else if (feed.data.length !== elements)
+      problems.push(`"${name}" [${feed.shape.join(", ")}] needs ${elements} elements, got ${feed.data.length}`);
   }
   if (problems.length > 0)
     throw new ClipError("CLIP_USAGE", `the feeds do not fit the program: ${problems.join("; ")}`);
