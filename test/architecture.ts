@@ -1,0 +1,102 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join, posix } from "node:path";
+import ts from "typescript";
+
+/** Data-flow order: a folder may import only from itself and from folders to its left. */
+export const folderOrder = [
+  ...[
+    "core",
+    "image",
+    "text",
+    "graph",
+    "autodiff",
+    "onnx",
+    "runtime",
+    "nn",
+    "models",
+    "checkpoints",
+    "hub",
+    "optimize",
+  ],
+  ...["embedding", "zero-shot", "evaluate", "train", "distributed", "search", "video", "draw", "style", "report"],
+  ...["server", "cli"],
+];
+
+/** One import of a file of ours by another, both as paths from the source folder. */
+export interface Import {
+  readonly from: string;
+  readonly to: string;
+  /** True for `import type` and `export type`, of which nothing is left when the code runs. */
+  readonly erased: boolean;
+}
+
+/** The sources under a folder, tests left out: they may look at everything. */
+export function readSources(folder: string): Map<string, string> {
+  const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).map((path) => path.replaceAll("\\", "/"));
+  const sources = paths.filter((path) => path.endsWith(".ts") && !path.endsWith(".test.ts")).sort();
+  return new Map(sources.map((path) => [path, readFileSync(join(folder, path), "utf8")]));
+}
+
+/** Every relative import: static, re-export, dynamic, and in types. */
+export function importsOf(sources: ReadonlyMap<string, string>): Import[] {
+  const imports: Import[] = [];
+  for (const [from, text] of sources) {
+    const add = (specifier: ts.Node | undefined, erased: boolean) => {
+      if (specifier && ts.isStringLiteral(specifier) && specifier.text.startsWith("."))
+        imports.push({ from, to: posix.join(posix.dirname(from), specifier.text), erased });
+    };
+    const visit = (node: ts.Node): void => {
+      if (ts.isImportDeclaration(node)) add(node.moduleSpecifier, node.importClause?.isTypeOnly ?? false);
+      else if (ts.isExportDeclaration(node)) add(node.moduleSpecifier, node.isTypeOnly);
+      else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword)
+        add(node.arguments[0], false);
+      else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal, true);
+      ts.forEachChild(node, visit);
+    };
+    visit(ts.createSourceFile(from, text, ts.ScriptTarget.Latest));
+  }
+  return imports;
+}
+
+/** Imports against the order, and folders that have no place in it. Entry points (no folder) may name everything. */
+export function orderViolations(sources: ReadonlyMap<string, string>): string[] {
+  const violations: string[] = [];
+  const place = (path: string) => folderOrder.indexOf(path.split("/")[0]!);
+  for (const path of sources.keys()) {
+    if (path.includes("/") && place(path) < 0) violations.push(`${path}: its folder has no place in the order`);
+  }
+  for (const { from, to } of importsOf(sources)) {
+    if (!from.includes("/")) continue;
+    if (!to.includes("/")) violations.push(`${from} imports the entry point ${to}`);
+    else if (place(to) > place(from)) violations.push(`${from} imports ${to}`);
+    else if (to.endsWith(".ts") && !sources.has(to)) violations.push(`${from} imports ${to}, which is no source file`);
+  }
+  return violations;
+}
+
+/**
+ * Circles of files that import each other when the code runs: each starts with the file that comes first by name. Erased
+ * imports are left out on purpose: the tensor type and the tables over its ops must name each other's types, and that
+ * cannot make one file run before another is ready.
+ */
+export function cycles(sources: ReadonlyMap<string, string>): string[] {
+  const targets = new Map<string, string[]>();
+  for (const { from, to, erased } of importsOf(sources)) {
+    if (!erased) targets.set(from, [...(targets.get(from) ?? []), to]);
+  }
+  const found = new Set<string>();
+  const done = new Set<string>();
+  const visit = (file: string, path: readonly string[]): void => {
+    const start = path.indexOf(file);
+    if (start >= 0) {
+      const circle = path.slice(start);
+      const first = circle.indexOf([...circle].sort()[0]!);
+      found.add([...circle.slice(first), ...circle.slice(0, first)].join(" → "));
+    } else if (!done.has(file)) {
+      for (const target of targets.get(file) ?? []) visit(target, [...path, file]);
+      done.add(file);
+    }
+  };
+  for (const file of sources.keys()) visit(file, []);
+  return [...found];
+}
