@@ -8,10 +8,13 @@ import type { Drawing } from "./drawings.ts";
  */
 export function redraw(drawing: Drawing, random: Random): string {
   const outline = random.uniform() < 0.25 ? outlineOf(drawing.side, random) : undefined;
-  const recolour = recolouring(random);
+  const changeColour = recolouring(random);
   const flatten = random.uniform() < 0.5;
   const restyle = (body: string) => (flatten ? flattenGradients(body) : body);
-  return moveShapes(restyle(drawing.body), drawing.side, outline, random).replace(/#[0-9a-f]{3,6}\b/gi, recolour);
+  return moveShapes(restyle(drawing.body), drawing.side, outline, random).replace(
+    /#(?:[0-9a-f]{6}|[0-9a-f]{3})\b/gi,
+    changeColour,
+  );
 }
 
 /** An SVG document of the drawing, `size` pixels square. */
@@ -76,27 +79,40 @@ function flattenGradients(body: string): string {
 
 /** The same colour changes alike wherever it occurs; the whole picture's light and saturation change together too. */
 function recolouring(random: Random): (colour: string) => string {
-  const light = random.normal() * 0.05;
+  const light = random.normal() * 0.07;
   const vividness = Math.exp(random.normal() * 0.12);
   const seen = new Map<string, string>();
   return (colour) => {
     const known = seen.get(colour);
     if (known !== undefined) return known;
-    const digits = colour.slice(1);
-    const channels = digits.length === 3 ? [...digits].map((digit) => digit + digit) : (digits.match(/../g) ?? []);
-    const rgb = channels.map((channel) => parseInt(channel, 16) / 255);
-    const grey = rgb.reduce((sum, channel) => sum + channel, 0) / rgb.length;
-    const shift = light + random.normal() * 0.05;
     const saturation = vividness * Math.exp(random.normal() * 0.1);
-    const changed = rgb.map((channel) => Math.min(1, Math.max(0, grey + (channel - grey) * saturation + shift)));
-    const result = `#${changed
-      .map((channel) =>
-        Math.round(channel * 255)
-          .toString(16)
-          .padStart(2, "0"),
-      )
-      .join("")}`;
+    const result = recolour(colour, saturation, light + random.normal() * 0.07);
     seen.set(colour, result);
     return result;
   };
+}
+
+/**
+ * A colour of the same hue: its distance from grey times `saturation` as far as it stays a colour, then mixed with white
+ * (`light` > 0) or black (< 0) by that share.
+ */
+export function recolour(colour: string, saturation: number, light: number): string {
+  const digits = colour.slice(1);
+  const channels = digits.length === 3 ? [...digits].map((digit) => digit + digit) : (digits.match(/../g) ?? []);
+  const rgb = channels.map((channel) => parseInt(channel, 16) / 255);
+  const grey = rgb.reduce((sum, channel) => sum + channel, 0) / rgb.length;
+  const room = rgb.map((channel) =>
+    channel > grey ? (1 - grey) / (channel - grey) : channel < grey ? grey / (grey - channel) : Infinity,
+  );
+  const factor = Math.min(saturation, ...room);
+  const ground = light > 0 ? 1 : 0;
+  const share = Math.min(1, Math.abs(light));
+  const changed = rgb.map((channel) => (grey + (channel - grey) * factor) * (1 - share) + ground * share);
+  return `#${changed
+    .map((channel) =>
+      Math.round(channel * 255)
+        .toString(16)
+        .padStart(2, "0"),
+    )
+    .join("")}`;
 }

@@ -1,0 +1,108 @@
+import { existsSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
+
+import { describe, expect, it } from "vitest";
+
+import { Random } from "../../src/core/random.ts";
+import { captionsOf, ConceptIndex, skinTone } from "./captions.ts";
+import { readIconSet, spaced, testArtist, trainingArtists } from "./drawings.ts";
+import { recolour } from "./redraw.ts";
+import { composeScene } from "./scenes.ts";
+
+const sets = trainingArtists.map(readIconSet);
+const drawings = sets.flatMap((set) => set.drawings);
+const concepts = new ConceptIndex(sets);
+const drawingOf = (artist: string, name: string) =>
+  drawings.find((drawing) => drawing.artist === artist && drawing.name === name)!;
+
+describe("the drawings", () => {
+  it("are as many as the rule of the test says", () => {
+    expect(sets.map((set) => set.drawings.length)).toEqual([1769, 3174, 1409]);
+  });
+
+  const labelsFile = resolve("../shared/data/pictograms/labels.json");
+  it.skipIf(!existsSync(labelsFile))(
+    "of the test artist carry the recorded labels, in their order (needs ../shared)",
+    () => {
+      const names = new Set(drawings.map(({ name }) => name));
+      const labels = readIconSet(testArtist)
+        .drawings.filter(({ name }) => names.has(name))
+        .map(({ name }) => spaced(name));
+      expect(labels).toEqual(JSON.parse(readFileSync(labelsFile, "utf8")));
+    },
+  );
+});
+
+describe("ConceptIndex", () => {
+  it("puts what artists call differently together", () => {
+    expect(concepts.keyOf(drawingOf("emojione", "crying-cat-face"))).toBe(
+      concepts.keyOf(drawingOf("noto", "crying-cat")),
+    );
+  });
+
+  it("never takes two drawings of one artist for the same thing, but for skin tones", () => {
+    for (const set of sets) {
+      const plain = set.drawings.filter(({ name }) => skinTone(name) === undefined);
+      expect(new Set(plain.map((drawing) => concepts.keyOf(drawing))).size).toBe(plain.length);
+    }
+  });
+
+  it("does not take a traffic light for a skin tone", () => {
+    expect(skinTone("horizontal-traffic-light")).toBeUndefined();
+    expect(skinTone("waving-hand-medium-dark")).toBe("medium dark");
+    expect(skinTone("man-elf-tone5")).toBe("dark");
+  });
+});
+
+describe("captionsOf", () => {
+  it("gives names, templates and keywords of the concept", () => {
+    const drawing = drawingOf("noto", "nerd-face");
+    const captions = captionsOf(concepts.concept(concepts.keyOf(drawing), drawing.name), undefined, new Random(1));
+    expect(captions.filter((caption) => caption === "nerd face").length).toBeGreaterThanOrEqual(6);
+    expect(captions.filter((caption) => /^\w+ .*nerd face$/.test(caption)).length).toBe(3);
+    expect(captions.filter((caption) => caption.split(", ").length === 3).length).toBe(3);
+  });
+});
+
+describe("recolour", () => {
+  const hue = (colour: string) => {
+    const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)) as [number, number, number];
+    return (Math.atan2(Math.sqrt(3) * (g - b), 2 * r - g - b) * 180) / Math.PI;
+  };
+
+  // Rounding to whole levels turns a vivid colour by less than 1.5 degrees; adding light and clipping turned yellow by 12.
+  it("keeps the hue", () => {
+    const random = new Random(3);
+    for (const colour of ["#ffdd67", "#c02010", "#2060e0", "#30a040"]) {
+      for (let i = 0; i < 50; i++) {
+        const changed = recolour(colour, random.uniform(0.6, 1.6), random.uniform(-0.2, 0.2));
+        expect(Math.abs(hue(changed) - hue(colour)), `${colour} became ${changed}`).toBeLessThan(1.5);
+      }
+    }
+  });
+});
+
+describe("composeScene", () => {
+  it("says only what holds", () => {
+    const actors = ["cat", "dog", "star", "house"].map((name) => ({ file: "", name }));
+    const seed = 7;
+    for (let i = 0; i < 100; i++) {
+      const scene = composeScene(actors, new Random(seed, i));
+      const placeOf = (name: string) => scene.places[scene.actors.findIndex((actor) => actor.name === name)]!;
+      for (const caption of scene.captions) {
+        const [, one, relation, other] =
+          /^(\w+) (to the left of|to the right of|above|below|under) (\w+)$/.exec(caption) ?? [];
+        if (relation === undefined) continue;
+        const [a, b] = [placeOf(one!), placeOf(other!)];
+        const gap = {
+          "to the left of": b.x - a.x,
+          "to the right of": a.x - b.x,
+          above: b.y - a.y,
+          below: a.y - b.y,
+          under: a.y - b.y,
+        }[relation]!;
+        expect(gap, `seed ${seed}, scene ${i}: ${caption}`).toBeGreaterThan(0.3);
+      }
+    }
+  });
+});
