@@ -1,0 +1,70 @@
+import { describe, expect, it } from "vitest";
+import { repairMojibake } from "./mojibake.ts";
+
+/** What ftfy 6.3.1 makes of them with all other repairs switched off. */
+const repaired: readonly (readonly [cause: string, text: string, meant: string])[] = [
+  ["Latin-1", "cafÃ©", "café"],
+  ["Windows-1252", "â€œquotesâ€\x9d", "“quotes”"],
+  ["Windows-1252", "VÃ„HENNÃ„!", "VÄHENNÄ!"],
+  ["Windows-1252", "doesnâ€™t", "doesn’t"],
+  ["Windows-1252", "æ—¥æœ¬èªž", "日本語"],
+  ["Windows-1252", "ðŸ˜€", "😀"],
+  ["Windows-1252", "Å™eka", "řeka"],
+  ["Windows-1252", "20Â°C", "20°C"],
+  ["Windows-1251", "РџСЂРёРІРµС‚", "Привет"],
+  ["Windows-1250", "pĂˇska", "páska"],
+  ["Windows-1253", "MIΔ\x98SO", "MIĘSO"],
+  ["Windows-1254", "Ä±ÅŸÄ±k", "ışık"],
+  ["Windows-1257", "hĆ¥nd", "hånd"],
+  ["ISO 8859-2", "gĹ\x82owa", "głowa"],
+  ["Mac OS Roman", "√©t√©", "été"],
+  ["Mac OS Roman", "let‚Äôs", "let’s"],
+  ["code page 437", "├⌐t├⌐", "été"],
+  ["Windows-1252, twice", "Ã¢â‚¬â„¢", "’"],
+  ["Windows-1252, in a sound text", "naïve â€œquotesâ€\x9d", "naïve “quotes”"],
+  ["Windows-1252, beside another script", "Привет Ã©", "Привет é"],
+  ["bytes of Windows-1252 as control characters", "a\x80b \x93c\x94", "a€b “c”"],
+];
+
+/** Each reads as valid UTF-8 in some code page, in part or in all. ftfy 6.3.1 leaves them alone as well. */
+const plausible = [
+  "É…",
+  "l’âme",
+  "Ні",
+  "AMANHÃ…",
+  "×…",
+  "«×»",
+  "POKÉ®",
+  "À —",
+  "ß»",
+  "Ã",
+  "ÀÈÌÒÙ",
+  "naïve café €5",
+  "日本語",
+];
+
+describe("repairMojibake", () => {
+  it.each(repaired)("undoes %s: %j", (_, text, meant) => {
+    expect(repairMojibake(text)).toBe(meant);
+  });
+
+  it.each(plausible)("leaves what someone may have written: %j", (text) => {
+    expect(repairMojibake(text)).toBe(text);
+  });
+
+  it("leaves text in many languages alone", () => {
+    const texts = [
+      "Falsches Üben von Xylophonmusik quält jeden größeren Zwerg",
+      "Portez ce vieux whisky au juge blond qui fume : « déjà » — l’été…",
+      "El pingüino Wenceslao hizo kilómetros bajo exhaustiva lluvia y frío, añoraba… ¿qué?",
+      "Příliš žluťoučký kůň úpěl ďábelské ódy",
+      "Pijamalı hasta yağız şoföre çabucak güvendi",
+      "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία",
+      "Съешь ещё этих мягких французских булок, да выпей же чаю",
+      "Ці їжаки з’їли ґанок",
+      "いろはにほへとちりぬるを",
+      "नमस्ते दुनिया",
+    ];
+    expect(texts.map(repairMojibake)).toEqual(texts);
+  });
+});

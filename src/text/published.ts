@@ -1,0 +1,31 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
+import { ClipError } from "../core/errors.ts";
+import { parseMerges } from "./merges-file.ts";
+
+/** Where `scripts/make-vocabulary.ts` writes the merges, compressed, and what their text is. */
+export const publishedMerges = {
+  asset: new URL("../../assets/clip-merges.txt.gz", import.meta.url),
+  sha256: "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a",
+  bytes: 524_619,
+};
+
+/**
+ * The 48,894 merges that OpenAI published with CLIP and that nearly every CLIP uses.
+ *
+ * @throws {ClipError} `CLIP_FILE` if the asset of this package is missing or not what was published.
+ */
+export function readPublishedMerges(): string[] {
+  const { asset, sha256, bytes } = publishedMerges;
+  let merges: Buffer;
+  try {
+    merges = gunzipSync(readFileSync(asset), { maxOutputLength: bytes });
+    const met = createHash("sha256").update(merges).digest("hex");
+    if (met !== sha256) throw new Error(`its SHA-256 is ${met} instead of ${sha256}`);
+  } catch (cause) {
+    const problem = (cause as Error).message;
+    throw new ClipError("CLIP_FILE", `cannot read the CLIP vocabulary: ${problem}; install clip-ts again`, { cause });
+  }
+  return parseMerges(merges.toString("utf8"));
+}

@@ -1,0 +1,178 @@
+import { ClipError } from "../core/errors.ts";
+import { baseSize, encodeWord, readMerges, type Bpe } from "./bpe.ts";
+import { byteOfId, characterOfId } from "./byte-alphabet.ts";
+import { cleanText } from "./clean.ts";
+import { readPublishedMerges } from "./published.ts";
+import { splitWords, type SpecialTokens } from "./split.ts";
+
+const startOfText = "<|startoftext|>";
+const endOfText = "<|endoftext|>";
+/** Words seen before are looked up. The bounds keep the memory of a long run at a few megabytes. */
+const maxCachedWords = 65_536;
+const maxCachedLength = 64;
+/** Far beyond any text tower; bounds what one text takes. */
+const maxContextLength = 65_536;
+
+export interface EncodeOptions {
+  /** What `<|endoftext|>` written out in a text means; default `"parse"`, as the reference. For the text of strangers, `"text"`. */
+  readonly specialTokens?: SpecialTokens;
+}
+
+export interface TokenizeOptions extends EncodeOptions {
+  /** Tokens per text, both marks included: what the model was trained with. Default 77. */
+  readonly contextLength?: number;
+  /** Cut a text that is too long instead of throwing; the result says what was lost. Default false. */
+  readonly truncate?: boolean;
+}
+
+/** Texts as a text tower reads them. */
+export interface TokenizedTexts {
+  /** [T, L]: start mark, tokens, end mark, then `padId`. */
+  readonly inputIds: Int32Array;
+  /** [T]: where the first end mark stands, at which CLIP pools. */
+  readonly endOfText: Int32Array;
+  /** L. */
+  readonly contextLength: number;
+  /** The texts that were too long, in order; empty unless `truncate` was asked for. */
+  readonly truncated: readonly Truncation[];
+}
+
+/** What was cut from a text to make it fit. */
+export interface Truncation {
+  /** Which of the texts, from 0. */
+  readonly index: number;
+  /** How many tokens were cut. */
+  readonly dropped: number;
+  /** What they said. */
+  readonly droppedText: string;
+}
+
+/**
+ * CLIP's byte-pair tokenizer: text to ids and back.
+ *
+ * Ids equal those of OpenAI's `clip.tokenize` with `ftfy`. Any text has ids: bytes are the last resort. The vocabulary is
+ * 256 bytes, the same at the end of a word, one token per merge, and the two marks.
+ *
+ * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/simple_tokenizer.py`.
+ */
+export class ClipTokenizer {
+  static #published: ClipTokenizer | undefined;
+
+  /** What tells one vocabulary from another, in order of rank. */
+  readonly merges: readonly string[];
+  /** 512 + merges + 2. */
+  readonly vocabSize: number;
+  readonly startOfTextId: number;
+  readonly endOfTextId: number;
+  /** Also the id of `!`: what follows the end mark is not read. */
+  readonly padId = 0;
+  readonly #bpe: Bpe;
+  readonly #cache = new Map<string, readonly number[]>();
+
+  /**
+   * A tokenizer of its own vocabulary; {@link trainBpe} makes merges, {@link parseMerges} reads them.
+   *
+   * @param merges - in order of rank, each `"left right"` in the byte alphabet.
+   * @throws {ClipError} `CLIP_TEXT` if a merge is not two tokens that exist by then, or makes a token that exists.
+   */
+  constructor(merges: readonly string[]) {
+    this.#bpe = readMerges(merges);
+    this.merges = [...merges];
+    this.startOfTextId = baseSize + merges.length;
+    this.endOfTextId = this.startOfTextId + 1;
+    this.vocabSize = this.endOfTextId + 1;
+  }
+
+  /** The vocabulary of 49,408 tokens that OpenAI published; read on first use, then shared. */
+  static published(): ClipTokenizer {
+    return (ClipTokenizer.#published ??= new ClipTokenizer(readPublishedMerges()));
+  }
+
+  /** The ids of a text of any length, without the marks around it. */
+  encode(text: string, { specialTokens = "parse" }: EncodeOptions = {}): number[] {
+    const ids: number[] = [];
+    for (const word of splitWords(cleanText(text), specialTokens)) {
+      for (const id of this.#cache.get(word) ?? this.#encodeNewWord(word)) ids.push(id);
+    }
+    return ids;
+  }
+
+  #encodeNewWord(word: string): readonly number[] {
+    const ids =
+      word === startOfText
+        ? [this.startOfTextId]
+        : word === endOfText
+          ? [this.endOfTextId]
+          : encodeWord(this.#bpe, word);
+    if (word.length <= maxCachedLength) {
+      if (this.#cache.size >= maxCachedWords) this.#cache.clear();
+      this.#cache.set(word, ids);
+    }
+    return ids;
+  }
+
+  /**
+   * The text of ids: lower case, a blank after each word. Bytes that are no UTF-8 become U+FFFD; marks are written out.
+   *
+   * @throws {ClipError} `CLIP_TEXT` if an id is not of this vocabulary.
+   */
+  decode(ids: Iterable<number>): string {
+    const bytes: number[] = [];
+    const { characters, endsWord } = this.#bpe;
+    for (const id of ids) {
+      if (!Number.isInteger(id) || id < 0 || id >= this.vocabSize) {
+        throw new ClipError("CLIP_TEXT", `${id} is no token id: this vocabulary has ids 0 to ${this.vocabSize - 1}`);
+      }
+      const mark = id === this.startOfTextId ? startOfText : id === this.endOfTextId ? endOfText : undefined;
+      for (const character of mark ?? characters[id]!) bytes.push(byteOfCharacter.get(character)!);
+      if (endsWord[id]) bytes.push(0x20);
+    }
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes));
+  }
+
+  /**
+   * Texts as one padded batch of ids with marks, and where each text ends.
+   *
+   * @throws {ClipError} `CLIP_TEXT` if a text is too long and `truncate` is not set; `CLIP_USAGE` if `contextLength` has
+   *   no room for the marks or is out of all proportion.
+   */
+  tokenize(texts: readonly string[], options: TokenizeOptions = {}): TokenizedTexts {
+    const { contextLength = 77, truncate = false } = options;
+    if (!Number.isInteger(contextLength) || contextLength < 2 || contextLength > maxContextLength) {
+      const range = `a whole number from 2, for both marks, to ${maxContextLength}`;
+      throw new ClipError("CLIP_USAGE", `contextLength is ${contextLength}; it must be ${range}`);
+    }
+    const room = contextLength - 2;
+    const inputIds = new Int32Array(texts.length * contextLength);
+    const ends = new Int32Array(texts.length);
+    const truncated: Truncation[] = [];
+    texts.forEach((text, index) => {
+      const ids = this.encode(text, options);
+      const dropped = ids.length - room;
+      if (dropped > 0) {
+        if (!truncate) throw tooLong(text, index, ids.length, contextLength);
+        truncated.push({ index, dropped, droppedText: this.decode(ids.splice(room)).trim() });
+      }
+      const row = index * contextLength;
+      inputIds[row] = this.startOfTextId;
+      inputIds.set(ids, row + 1);
+      inputIds[row + 1 + ids.length] = this.endOfTextId;
+      const literal = ids.indexOf(this.endOfTextId);
+      ends[index] = 1 + (literal < 0 ? ids.length : literal);
+    });
+    return { inputIds, endOfText: ends, contextLength, truncated };
+  }
+}
+
+const byteOfCharacter: ReadonlyMap<string, number> = new Map(
+  characterOfId.map((character, id) => [character, byteOfId[id]!]),
+);
+
+function tooLong(text: string, index: number, tokens: number, contextLength: number): ClipError {
+  const start = JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+  return new ClipError(
+    "CLIP_TEXT",
+    `text ${index} (${start}) is ${tokens + 2 - contextLength} tokens too long: with both marks it has ${tokens + 2}, ` +
+      `and the context length is ${contextLength}; shorten it, or set truncate to cut it`,
+  );
+}
