@@ -91,7 +91,7 @@ describe("openSafetensors", () => {
     const path = join(folder, "cut.safetensors");
     await writeSafetensors(
       path,
-      new Map([
+      new Map<string, TensorData>([
         ["a", float32([1, 2, 3], [3])],
         ["b", int32([4], [1])],
       ]),
@@ -167,7 +167,8 @@ describe("readFloats and readIntegers", () => {
 describe("writeSafetensors", () => {
   const tensors = new Map<string, TensorData>([
     ["odd", { dtype: "bool", shape: [3], data: Uint8Array.of(1, 0, 1) }],
-    ["weight", float32([1, -0.1, 65504], [3])],
+    ["weight", float32([1, -0.1, 65504], [3, 1])],
+    ["scale", float32([4.6], [])],
     ["__proto__", { dtype: "int64", shape: [], data: BigInt64Array.of(5n) }],
   ]);
 
@@ -189,13 +190,14 @@ describe("writeSafetensors", () => {
     expect(await readFile(a)).toEqual(await readFile(b));
   });
 
-  it("halves float32 on request and leaves whole numbers alone", async () => {
+  it("halves matrices on request, and leaves vectors and whole numbers alone", async () => {
     const path = join(folder, "half.safetensors");
     await writeSafetensors(path, tensors, { dtype: "F16" });
     const file = await openSafetensors(path);
     expect(file.tensors.get("weight")).toMatchObject({ dtype: "F16", byteLength: 6 });
     const [one, tenth, largest] = (await readFloats(file.tensors.get("weight")!)).data;
     expect([one, largest]).toEqual([1, 65504]);
+    expect(file.tensors.get("scale")!.dtype).toBe("F32");
     expect(Math.abs(tenth! + 0.1)).toBeLessThan(0.1 * 2 ** -11);
     expect(file.tensors.get("__proto__")!.dtype).toBe("I64");
   });

@@ -198,7 +198,7 @@ function cannotRead(path: string, cause: Error): never {
 
 /** How {@link writeSafetensors} writes. */
 export interface WriteOptions {
-  /** What float32 tensors are written as. */
+  /** What float32 tensors of two axes or more are written as; the few numbers in smaller ones keep all their digits. */
   readonly dtype?: "F32" | "F16";
   /** Strings for `__metadata__`. */
   readonly metadata?: Readonly<Record<string, string>>;
@@ -217,7 +217,8 @@ export async function writeSafetensors(
   tensors: ReadonlyMap<string, TensorData>,
   { dtype = "F32", metadata = {} }: WriteOptions = {},
 ): Promise<void> {
-  const storedAs = (tensor: TensorData) => (tensor.dtype === "float32" ? dtype : writtenAs[tensor.dtype]);
+  const storedAs = (tensor: TensorData) =>
+    tensor.dtype === "float32" && tensor.shape.length > 1 ? dtype : writtenAs[tensor.dtype];
   const order = [...tensors].sort(
     ([a, x], [b, y]) => elementBytes[storedAs(y)] - elementBytes[storedAs(x)] || (a < b ? -1 : 1),
   );
@@ -238,8 +239,8 @@ export async function writeSafetensors(
     yield length;
     yield padded;
     for (const [, tensor] of order) {
-      const data =
-        tensor.dtype === "float32" && dtype === "F16" ? encodeFloat16(tensor.data as Float32Array) : tensor.data;
+      const halved = tensor.dtype === "float32" && storedAs(tensor) === "F16";
+      const data = halved ? encodeFloat16(tensor.data as Float32Array) : tensor.data;
       yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     }
   }

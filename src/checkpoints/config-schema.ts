@@ -1,0 +1,28 @@
+import { z } from "zod";
+import type { ClipConfig } from "../models/index.ts";
+
+/** Sizes come from files, and a graph of that size is built from them. */
+const size = (max: number) => z.int().positive().max(max);
+
+const transformer = { width: size(65_536), layers: size(1_000), heads: size(1_024) };
+
+/**
+ * An architecture as JSON says it: the fields of {@link ClipConfig}, all needed, nothing else. For `parseStrict`, which
+ * names every problem.
+ */
+export const clipConfigSchema = z.strictObject({
+  embedDim: size(65_536),
+  activation: z.enum(["quickGelu", "gelu", "geluTanh"]),
+  vision: z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("vit"), imageSize: size(8_192), patchSize: size(8_192), ...transformer }),
+    z.strictObject({
+      kind: z.literal("resnet"),
+      imageSize: size(8_192),
+      width: size(4_096),
+      layers: z.array(size(1_000)).min(1).max(8),
+      heads: size(1_024),
+      norm: z.enum(["batch", "group"]),
+    }),
+  ]),
+  text: z.strictObject({ ...transformer, contextLength: size(65_536), vocabSize: size(10_000_000) }),
+}) satisfies z.ZodType<ClipConfig>;
