@@ -76,14 +76,24 @@ function shorten(tensor: Tensor): Tensor {
     case "reshape":
       return a.op === "reshape" ? a.inputs[0]!.reshape(tensor.shape) : tensor;
     case "transpose": {
+      const perm = attrsOf<"transpose">(tensor as Tensor & { op: "transpose" }).perm;
+      // (A·B)ᵀ = Bᵀ·Aᵀ, since a product reads transposed matrices where they lie
+      if (a.op === "matmul" && a.inputs.every(({ rank }) => rank === 2)) {
+        const [left, right] = a.inputs as readonly [Tensor, Tensor];
+        return transposed(right).matmul(transposed(left));
+      }
       if (a.op !== "transpose") return tensor;
       const inner = attrsOf<"transpose">(a as Tensor & { op: "transpose" }).perm;
-      const outer = attrsOf<"transpose">(tensor as Tensor & { op: "transpose" }).perm;
-      return a.inputs[0]!.transpose(outer.map((axis) => inner[axis]!));
+      return a.inputs[0]!.transpose(perm.map((axis) => inner[axis]!));
     }
     default:
       return tensor;
   }
+}
+
+/** The transpose of a matrix; that of a transpose is the matrix itself. */
+function transposed(matrix: Tensor): Tensor {
+  return matrix.op === "transpose" ? matrix.inputs[0]! : matrix.T;
 }
 
 /** The value of a float32 scalar constant. */

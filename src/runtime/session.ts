@@ -1,10 +1,8 @@
 import { ClipError } from "../core/errors.ts";
-import type { TensorData } from "../core/tensor-data.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { buildModel, type OnnxModel } from "../onnx/build.ts";
 import { Engine } from "./engine.ts";
 import type { NamedTensors, SessionOptions } from "./ort-session.ts";
-import type { SessionRequest } from "./session-worker.ts";
 
 /**
  * A compiled program. It runs on a worker thread that all sessions of the process share, so timers, signals and
@@ -30,7 +28,7 @@ export class Session implements AsyncDisposable {
     const model = buildModel(outputs);
     const engine = Engine.acquire();
     try {
-      const id = (await engine.ask({ kind: "create", model, options })) as number;
+      const id = await engine.call("create", [model, options]);
       return new Session(engine, id, model);
     } catch (error) {
       await engine.giveBack();
@@ -45,22 +43,21 @@ export class Session implements AsyncDisposable {
    * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown or of another dtype or shape, or the session was
    *   released.
    */
-  async run(feeds: NamedTensors): Promise<Record<string, TensorData>> {
+  async run(feeds: NamedTensors): Promise<NamedTensors> {
     if (this.#released) throw new ClipError("CLIP_USAGE", "this session was released; compile the program again");
     // Copied here, so that a view does not drag the whole buffer behind it along.
     const copies = Object.fromEntries(
       Object.entries(feeds).map(([name, feed]) => [name, { ...feed, data: feed.data.slice() }]),
     );
-    const buffers = Object.values(copies).map((copy) => copy.data.buffer);
-    const request: SessionRequest = { kind: "run", session: this.#id, feeds: copies };
-    return (await this.#engine.ask(request, buffers)) as Record<string, TensorData>;
+    const arrays = Object.values(copies).map(({ data }) => data);
+    return this.#engine.call("run", [this.#id, copies], arrays);
   }
 
   /** Gives the memory back; the worker ends with its last session. */
   async release(): Promise<void> {
     if (this.#released) return;
     this.#released = true;
-    await this.#engine.ask({ kind: "release", session: this.#id }).finally(() => this.#engine.giveBack());
+    await this.#engine.call("release", [this.#id]).finally(() => this.#engine.giveBack());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

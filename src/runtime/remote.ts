@@ -1,0 +1,125 @@
+import { parentPort, type Worker, workerData } from "node:worker_threads";
+import { ClipError, type ClipErrorCode } from "../core/errors.ts";
+import { ExitGate } from "./exit-gate.ts";
+import { spawnWorker } from "./spawn.ts";
+
+/** What a thread offers: functions of values that can travel between threads. */
+export type Methods = { readonly [name: string]: (...args: never[]) => unknown };
+
+/** An answer whose buffers move to the caller instead of being copied. */
+export class Moved<Value> {
+  readonly value: Value;
+  readonly buffers: readonly ArrayBuffer[];
+
+  constructor(value: Value, arrays: Iterable<ArrayBufferView>) {
+    this.value = value;
+    this.buffers = buffersOf(arrays);
+  }
+}
+
+type Result<Value> = Awaited<Value> extends Moved<infer Inner> ? Inner : Awaited<Value>;
+
+interface Call {
+  readonly id: number;
+  readonly name: string;
+  readonly args: readonly never[];
+}
+
+interface Answer {
+  readonly id: number;
+  readonly result?: unknown;
+  readonly error?: { readonly code?: ClipErrorCode; readonly message: string };
+}
+
+/** The buffers under some arrays, each once, as transfer lists want them. */
+export function buffersOf(arrays: Iterable<ArrayBufferView>): ArrayBuffer[] {
+  return [...new Set(Array.from(arrays, ({ buffer }) => buffer as ArrayBuffer))];
+}
+
+/** On a worker thread: answers calls in order, one at a time, since each may use all cores. */
+export function serve(methods: Methods): void {
+  const gate = new ExitGate(workerData as SharedArrayBuffer);
+  let queue = Promise.resolve();
+  parentPort!.on("message", (call: Call) => {
+    queue = queue.then(() => gate.pass(() => respond(methods, call)));
+  });
+}
+
+async function respond(methods: Methods, { id, name, args }: Call): Promise<void> {
+  try {
+    const result = await methods[name]!(...args);
+    if (result instanceof Moved) parentPort!.postMessage({ id, result: result.value }, result.buffers);
+    else parentPort!.postMessage({ id, result });
+  } catch (error) {
+    const { code, message } = error as Error & { code?: string };
+    parentPort!.postMessage({ id, error: { code, message } });
+  }
+}
+
+interface Pending {
+  readonly resolve: (result: never) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A thread that {@link serve}s. A call that is open keeps the process alive; an idle thread does not. */
+export class Remote<Served extends Methods> {
+  readonly #gate = new ExitGate();
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  readonly #atExit = () => this.#gate.close();
+  #calls = 0;
+  #failure: ClipError | undefined;
+
+  /** @param module - as {@link spawnWorker} takes it. */
+  constructor(module: URL) {
+    this.#worker = spawnWorker(module, { workerData: this.#gate.state.buffer });
+    this.#worker.unref();
+    this.#worker.on("message", ({ id, result, error }: Answer) => {
+      const { resolve, reject } = this.#pending.get(id)!;
+      this.#settle(id);
+      if (error) reject(new ClipError(error.code ?? "CLIP_RUNTIME", error.message));
+      else resolve(result as never);
+    });
+    this.#worker.on("error", (error: Error) => this.#fail(error.message));
+    this.#worker.on("exit", () => this.#fail("the worker thread ended"));
+    process.on("exit", this.#atExit);
+  }
+
+  /** Why the thread answers no more, if it does not. */
+  get failure(): ClipError | undefined {
+    return this.#failure;
+  }
+
+  /** Calls a method of the thread; `moved` arrays go there without being copied. */
+  call<Name extends keyof Served & string>(
+    name: Name,
+    args: Parameters<Served[Name]>,
+    moved: Iterable<ArrayBufferView> = [],
+  ): Promise<Result<ReturnType<Served[Name]>>> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure) throw this.#failure;
+      const id = this.#calls++;
+      this.#worker.postMessage({ id, name, args }, buffersOf(moved));
+      this.#pending.set(id, { resolve, reject });
+      this.#worker.ref();
+    });
+  }
+
+  async end(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #settle(id: number): void {
+    this.#pending.delete(id);
+    if (this.#pending.size === 0) this.#worker.unref();
+  }
+
+  #fail(reason: string): void {
+    this.#failure ??= new ClipError("CLIP_RUNTIME", reason);
+    process.off("exit", this.#atExit);
+    for (const [id, { reject }] of this.#pending) {
+      this.#settle(id);
+      reject(this.#failure);
+    }
+  }
+}
