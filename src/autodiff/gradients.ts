@@ -1,4 +1,4 @@
-import { ShapeError } from "../core/errors.ts";
+import { ClipError, ShapeError } from "../core/errors.ts";
 import { sameShape } from "../core/shape.ts";
 import { describe } from "../graph/describe.ts";
 import { apply, reachable, scalar, type Tensor } from "../graph/tensor.ts";
@@ -8,6 +8,8 @@ import { gradientRules } from "./gradient-rules.ts";
 interface Recipe {
   readonly input: Tensor;
   readonly compute: (x: Tensor) => Tensor;
+  /** What `compute` made has higher ids. */
+  readonly before: number;
 }
 
 const recipes = new WeakMap<Tensor, Recipe>();
@@ -17,8 +19,9 @@ const recipes = new WeakMap<Tensor, Recipe>();
  * 2016). Less memory for more time; the values are the same.
  */
 export function checkpoint(compute: (x: Tensor) => Tensor, x: Tensor): Tensor {
+  const before = scalar(0).id;
   const y = compute(x);
-  if (y !== x) recipes.set(y, { input: x, compute });
+  if (y.id > before) recipes.set(y, { input: x, compute, before });
   return y;
 }
 
@@ -30,6 +33,7 @@ export function checkpoint(compute: (x: Tensor) => Tensor, x: Tensor): Tensor {
  * @param wrt - tensors to differentiate by.
  * @returns One gradient per tensor of `wrt`, in order and of its shape; zeros where the loss does not depend on it.
  * @throws {ShapeError} if the loss is no scalar and there is no seed, or the seed has another shape.
+ * @throws {ClipError} `CLIP_USAGE` for a tensor of `wrt` that was made inside a {@link checkpoint}.
  */
 export function gradients(loss: Tensor, wrt: readonly Tensor[], { seed }: { seed?: Tensor } = {}): Tensor[] {
   if (!seed && loss.rank > 0) throw new ShapeError("gradients", "the loss must be a scalar", { loss: describe(loss) });
@@ -38,6 +42,15 @@ export function gradients(loss: Tensor, wrt: readonly Tensor[], { seed }: { seed
       loss: describe(loss),
       seed: describe(seed),
     });
+  for (const y of reachable([loss])) {
+    const before = recipes.get(y)?.before ?? y.id;
+    const inside = wrt.find(({ id }) => id > before && id < y.id);
+    if (inside)
+      throw new ClipError(
+        "CLIP_USAGE",
+        `gradients: ${describe(inside)} was made inside a checkpoint, which is computed again; differentiate by the checkpoint's input or result`,
+      );
+  }
   const dys = new Map<Tensor, Tensor>([[loss, seed ?? scalar(1)]]);
   walk(loss, new Set(wrt), dys);
   return wrt.map((x) => dys.get(x) ?? scalar(0).expand(x.shape));
