@@ -12,3 +12,7 @@ export { clipPreprocess } from "./preprocess-config.ts";
 export type { PreprocessConfig } from "./preprocess-config.ts";
 export { normalizePixels } from "./normalize.ts";
 export type { ResampleFilter } from "./resample.ts";
+
+/** Varying pictures for training. */
+export { augmentImage, photoAugment } from "./augment.ts";
+export type { AugmentConfig, RandomPlacement, RandomResizedCrop } from "./augment.ts";

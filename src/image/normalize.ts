@@ -23,10 +23,13 @@ export function normalizePixels(
     );
   }
   // Only 3 × 256 answers exist.
-  const values = Float32Array.from({ length: 768 }, (_, i) => {
-    const channel = i >> 8;
-    return Math.fround(Math.fround((i & 255) / 255) - Math.fround(mean[channel]!)) / Math.fround(std[channel]!);
-  });
+  const values = new Float32Array(768);
+  for (let channel = 0; channel < 3; channel++) {
+    const [center, spread] = [Math.fround(mean[channel]!), Math.fround(std[channel]!)];
+    for (let level = 0; level < 256; level++) {
+      values[256 * channel + level] = Math.fround(Math.fround(level / 255) - center) / spread;
+    }
+  }
   const pixelValues = new Float32Array(3 * plane);
   for (let i = 0, from = 0; i < plane; i++, from += 3) {
     pixelValues[i] = values[pixels[from]!]!;

@@ -1,20 +1,26 @@
+import { premultiply, unpremultiply } from "./alpha.ts";
 import { cropImage } from "./crop.ts";
 import { packedPixels, unpackedPixels, type Box, type RasterImage, type Size } from "./raster-image.ts";
 import { precisionBits, rowKernel } from "./weigh-rows.ts";
 
 /** How far a filter reaches to each side, and its weight at a distance; both in pixels of the coarser grid. */
+export interface Filter {
+  readonly reach: number;
+  readonly weight: (distance: number) => number;
+}
+
 const filters = {
-  bilinear: { reach: 1, weight: (x: number) => Math.max(0, 1 - Math.abs(x)) },
+  bilinear: { reach: 1, weight: (distance) => Math.max(0, 1 - Math.abs(distance)) },
   // Keys' cubic with a = −½.
   bicubic: {
     reach: 2,
-    weight: (signed: number) => {
-      const x = Math.abs(signed);
+    weight: (distance) => {
+      const x = Math.abs(distance);
       if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
       return x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0;
     },
   },
-} as const;
+} as const satisfies Record<string, Filter>;
 
 /** The filters a published preprocessing may name. */
 export type ResampleFilter = keyof typeof filters;
@@ -39,11 +45,12 @@ interface Taps {
  */
 export function resample(image: RasterImage, target: Size, region: Box, filter: ResampleFilter): RasterImage {
   if (image.width === target.width && image.height === target.height) return cropImage(image, region);
-  const resized = image.nearest ? takeNearest(image, target, region) : convolve(image, target, region, filter);
-  return { ...image, width: region.width, height: region.height, pixels: unpackedPixels(resized) };
+  if (!image.nearest) return convolve(image, target, region, filters[filter]);
+  return { ...image, width: region.width, height: region.height, pixels: takeNearest(image, target, region) };
 }
 
-function convolve(image: RasterImage, target: Size, region: Box, filter: ResampleFilter): Int32Array {
+/** {@link resample} with a filter of one's own, which also works when no size changes: a blur is that. */
+export function convolve(image: RasterImage, target: Size, region: Box, filter: Filter): RasterImage {
   const source = packedPixels(image.pixels);
   const columns = tapsOf(image.width, target.width, region.left, region.width, filter);
   const rows = tapsOf(image.height, target.height, region.top, region.height, filter);
@@ -71,12 +78,12 @@ function convolve(image: RasterImage, target: Size, region: Box, filter: Resampl
   const rowZero = turned - 4 * firstRow;
   weighRows(rowZero, 4 * rowCount, region.width, rowTaps, 4 * rows.stride, region.height, result, 4 * region.width);
   const resized = words.slice(result / 4, result / 4 + region.width * region.height);
-  return image.hasAlpha ? resized.map(unpremultiply) : resized;
+  const { width, height } = region;
+  return { ...image, width, height, pixels: unpackedPixels(image.hasAlpha ? resized.map(unpremultiply) : resized) };
 }
 
 /** The taps of output positions `first` … `first + length − 1` when `inputSize` pixels become `outputSize`. */
-function tapsOf(inputSize: number, outputSize: number, first: number, length: number, filter: ResampleFilter): Taps {
-  const { reach, weight } = filters[filter];
+function tapsOf(inputSize: number, outputSize: number, first: number, length: number, { reach, weight }: Filter): Taps {
   const scale = inputSize / outputSize;
   const stretch = Math.max(1, scale); // widening the filter when shrinking is the antialiasing
   const support = reach * stretch;
@@ -90,7 +97,8 @@ function tapsOf(inputSize: number, outputSize: number, first: number, length: nu
     const count = Math.min(inputSize, Math.trunc(center + support + 0.5)) - low;
     let sum = 0;
     for (let k = 0; k < count; k++) sum += exact[k] = weight((low + k - center + 0.5) * (1 / stretch));
-    records.set([low, count], i * stride);
+    records[i * stride] = low;
+    records[i * stride + 1] = count;
     for (let k = 0; k < count; k++) {
       const fixed = (exact[k]! / sum) * 2 ** precisionBits;
       records[i * stride + 2 + k] = Math.trunc(fixed < 0 ? fixed - 0.5 : fixed + 0.5);
@@ -99,14 +107,14 @@ function tapsOf(inputSize: number, outputSize: number, first: number, length: nu
   return { records, stride };
 }
 
-function takeNearest(image: RasterImage, target: Size, region: Box): Int32Array {
+function takeNearest(image: RasterImage, target: Size, region: Box): Uint8Array {
   const source = packedPixels(image.pixels);
   const columns = nearestPositions(image.width, target.width, region.left, region.width);
   const rows = nearestPositions(image.height, target.height, region.top, region.height);
   const result = new Int32Array(region.width * region.height);
   let to = 0;
   for (const row of rows) for (const column of columns) result[to++] = source[row * image.width + column]!;
-  return result;
+  return unpackedPixels(result);
 }
 
 /** Pillow adds up steps rather than multiplying, and the rounding errors of that decide ties: so do we. */
@@ -117,29 +125,4 @@ function nearestPositions(inputSize: number, outputSize: number, first: number, 
   for (let i = 0; i < first; i++) position += step;
   for (let i = 0; i < length; i++, position += step) positions[i] = Math.min(inputSize - 1, Math.trunc(position));
   return positions;
-}
-
-/** Colours times alpha / 255, rounded: what the mean of a half-transparent edge has to be taken of. */
-export function premultiply(pixel: number): number {
-  const alpha = pixel >>> 24;
-  if (alpha === 255) return pixel;
-  const red = mulDiv255(pixel & 255, alpha);
-  const green = mulDiv255((pixel >>> 8) & 255, alpha);
-  const blue = mulDiv255((pixel >>> 16) & 255, alpha);
-  return red | (green << 8) | (blue << 16) | (alpha << 24);
-}
-
-function unpremultiply(pixel: number): number {
-  const alpha = pixel >>> 24;
-  if (alpha === 255 || alpha === 0) return pixel;
-  const red = Math.min(255, Math.trunc((255 * (pixel & 255)) / alpha));
-  const green = Math.min(255, Math.trunc((255 * ((pixel >>> 8) & 255)) / alpha));
-  const blue = Math.min(255, Math.trunc((255 * ((pixel >>> 16) & 255)) / alpha));
-  return red | (green << 8) | (blue << 16) | (alpha << 24);
-}
-
-/** a × b / 255, rounded, exactly and without dividing; both in [0, 255]. */
-export function mulDiv255(a: number, b: number): number {
-  const product = a * b + 128;
-  return ((product >> 8) + product) >> 8;
 }

@@ -1,0 +1,63 @@
+import type { Random } from "../core/random.ts";
+import { evenChannels } from "./alpha.ts";
+
+/** An opaque picture [size, size] to put another on, packed as in `packedPixels`. */
+type Background = (size: number, random: Random) => Int32Array;
+
+/** Pictures stand on white more often than on any other ground, so white has its own place. */
+const backgrounds: readonly Background[] = [
+  (size) => new Int32Array(size * size).fill(-1),
+  (size, random) => new Int32Array(size * size).fill(randomColour(random)),
+  gradient,
+  noise,
+];
+
+/** White, one colour, a gradient between two colours, or soft noise: each as likely. */
+export function randomBackground(size: number, random: Random): Int32Array {
+  return backgrounds[random.integer(backgrounds.length)]!(size, random);
+}
+
+function randomColour(random: Random): number {
+  return random.uint32() | 0xff000000;
+}
+
+function gradient(size: number, random: Random): Int32Array {
+  const [from, to] = [randomColour(random), randomColour(random)];
+  const angle = random.uniform(0, 2 * Math.PI);
+  // The weight of `to` is ½ in the middle, and 0 and 256 at the two corners that the direction may reach.
+  const [dx, dy] = [(Math.cos(angle) * 181) / size, (Math.sin(angle) * 181) / size];
+  const result = new Int32Array(size * size);
+  for (let y = 0, i = 0; y < size; y++) {
+    let weight = 128 + dy * (y - size / 2) - (dx * size) / 2;
+    for (let x = 0; x < size; x++, i++, weight += dx) result[i] = blend(from, to, weight);
+  }
+  return result;
+}
+
+/** A coarse grid of random colours, enlarged. */
+function noise(size: number, random: Random): Int32Array {
+  const cells = 2 + random.integer(7);
+  const corners = Int32Array.from({ length: (cells + 1) ** 2 }, () => randomColour(random));
+  const [across, result] = [new Int32Array((cells + 1) * size), new Int32Array(size * size)];
+  const place = Array.from({ length: size }, (_, i) => (i * cells) / size);
+  for (let i = 0; i < across.length; i++) {
+    const [row, at] = [Math.trunc(i / size) * (cells + 1), place[i % size]!];
+    const left = row + Math.trunc(at);
+    across[i] = blend(corners[left]!, corners[left + 1]!, (at % 1) * 256);
+  }
+  for (let i = 0; i < result.length; i++) {
+    const at = place[Math.trunc(i / size)]!;
+    const above = Math.trunc(at) * size + (i % size);
+    result[i] = blend(across[above]!, across[above + size]!, (at % 1) * 256);
+  }
+  return result;
+}
+
+/** `from` at weight 0, `to` at 256, two channels at a time. */
+function blend(from: number, to: number, weight: number): number {
+  const b = weight | 0;
+  const a = 256 - b;
+  const redBlue = (Math.imul(from & evenChannels, a) + Math.imul(to & evenChannels, b)) | 0;
+  const greenAlpha = (Math.imul((from >>> 8) & evenChannels, a) + Math.imul((to >>> 8) & evenChannels, b)) | 0;
+  return ((redBlue >>> 8) & evenChannels) | (greenAlpha & 0xff00ff00);
+}
