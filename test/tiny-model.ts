@@ -1,0 +1,34 @@
+import { saveModel, type ModelToSave } from "../src/embedding/index.ts";
+import { clipPreprocess } from "../src/image/index.ts";
+import { type ClipConfig, initializeParameters } from "../src/models/index.ts";
+import { ClipTokenizer, trainBpe } from "../src/text/index.ts";
+
+/** What the tiny model's vocabulary is made of. */
+export const tinyCaptions = ["a picture of a red apple", "a picture of a green tree", "the blue sea and the sun"];
+
+const tokenizer = new ClipTokenizer(trainBpe(tinyCaptions, 560));
+
+/** An architecture small enough to run in milliseconds. */
+export const tinyConfig: ClipConfig = {
+  embedDim: 16,
+  activation: "quickGelu",
+  vision: { kind: "vit", imageSize: 32, patchSize: 16, width: 32, layers: 1, heads: 2 },
+  text: { contextLength: 24, vocabSize: tokenizer.vocabSize, width: 32, layers: 1, heads: 2 },
+};
+
+/** A model with random weights, as it is saved. */
+export function tinyModel(change: Partial<ModelToSave> = {}): ModelToSave {
+  return {
+    config: tinyConfig,
+    preprocess: clipPreprocess,
+    tokenizer,
+    parameters: initializeParameters(change.config ?? tinyConfig, 1),
+    ...change,
+  };
+}
+
+/** Saves a model with random weights to a folder; returns the folder. */
+export async function saveTinyModel(folder: string, change: Partial<ModelToSave> = {}): Promise<string> {
+  await saveModel(folder, tinyModel(change));
+  return folder;
+}
