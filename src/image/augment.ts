@@ -3,7 +3,7 @@ import { randomBackground } from "./background.ts";
 import { cropImage } from "./crop.ts";
 import { placeOver } from "./placement.ts";
 import { packedPixels, unpackedPixels, type Box, type RasterImage, type Size } from "./raster-image.ts";
-import { convolve, resample } from "./resample.ts";
+import { applyTaps, resample, tapsOf } from "./resample.ts";
 
 /** For photos: a random part of the picture, resized to the square by Pillow's bicubic. */
 export interface RandomResizedCrop {
@@ -86,11 +86,12 @@ function cropAtRandom(image: RasterImage, size: number, geometry: RandomResizedC
   return resample(part, { width: size, height: size }, { left: 0, top: 0, width: size, height: size }, "bicubic");
 }
 
-/** Gaussian, `sigma` in pixels; below 0.3 it changes hardly a level and is left out. */
+/** Of a square: Gaussian, `sigma` in pixels; below 0.3 it changes hardly a level and is left out. */
 function blur(image: RasterImage, sigma: number): RasterImage {
   if (sigma < 0.3) return image;
   const gaussian = { reach: 2.5 * sigma + 0.5, weight: (x: number) => Math.exp(-(x * x) / (2 * sigma * sigma)) };
-  return convolve(image, image, { left: 0, top: 0, width: image.width, height: image.height }, gaussian);
+  const taps = tapsOf(image.width, image.width, 0, image.width, gaussian);
+  return applyTaps(image, taps, taps);
 }
 
 /** As torchvision's `RandomResizedCrop`: ten tries, then the largest middle part whose sides are in bounds. */

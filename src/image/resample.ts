@@ -28,8 +28,9 @@ export type ResampleFilter = keyof typeof filters;
 /** Rows are handed to the kernel in pieces of about this size, so that its memory stays small for large pictures. */
 const bandBytes = 2 ** 20;
 
-/** For each output position a record of `stride` integers: first input, number of inputs, weights. */
-interface Taps {
+/** Which input pixels make each output pixel along one axis. */
+export interface Taps {
+  /** For each output a record of `stride` integers: first input, number of inputs, weights; as `Kernel` wants them. */
   readonly records: Int32Array;
   readonly stride: number;
 }
@@ -45,15 +46,19 @@ interface Taps {
  */
 export function resample(image: RasterImage, target: Size, region: Box, filter: ResampleFilter): RasterImage {
   if (image.width === target.width && image.height === target.height) return cropImage(image, region);
-  if (!image.nearest) return convolve(image, target, region, filters[filter]);
-  return { ...image, width: region.width, height: region.height, pixels: takeNearest(image, target, region) };
+  if (image.nearest) {
+    return { ...image, width: region.width, height: region.height, pixels: takeNearest(image, target, region) };
+  }
+  const columns = tapsOf(image.width, target.width, region.left, region.width, filters[filter]);
+  const rows = tapsOf(image.height, target.height, region.top, region.height, filters[filter]);
+  return applyTaps(image, columns, rows);
 }
 
-/** {@link resample} with a filter of one's own, which also works when no size changes: a blur is that. */
-export function convolve(image: RasterImage, target: Size, region: Box, filter: Filter): RasterImage {
+/** Weighs the pixels of each row by `columns`, then those of each column by `rows`; alpha is honoured. */
+export function applyTaps(image: RasterImage, columns: Taps, rows: Taps): RasterImage {
   const source = packedPixels(image.pixels);
-  const columns = tapsOf(image.width, target.width, region.left, region.width, filter);
-  const rows = tapsOf(image.height, target.height, region.top, region.height, filter);
+  const width = columns.records.length / columns.stride;
+  const height = rows.records.length / rows.stride;
   const lastRecord = rows.records.length - rows.stride;
   const firstRow = rows.records[0]!;
   const rowCount = rows.records[lastRecord]! + rows.records[lastRecord + 1]! - firstRow;
@@ -63,8 +68,8 @@ export function convolve(image: RasterImage, target: Size, region: Box, filter: 
   const rowTaps = columns.records.byteLength;
   const band = rowTaps + rows.records.byteLength;
   const turned = band + 4 * bandRows * image.width;
-  const result = turned + 4 * region.width * rowCount;
-  const { memory, weighRows } = rowKernel(result + 4 * region.width * region.height);
+  const result = turned + 4 * width * rowCount;
+  const { memory, weighRows } = rowKernel(result + 4 * width * height);
   const words = new Int32Array(memory.buffer);
   words.set(columns.records);
   words.set(rows.records, rowTaps / 4);
@@ -73,17 +78,22 @@ export function convolve(image: RasterImage, target: Size, region: Box, filter: 
     const count = Math.min(bandRows, rowCount - row);
     const pixels = source.subarray((firstRow + row) * image.width, (firstRow + row + count) * image.width);
     words.set(image.hasAlpha ? pixels.map(premultiply) : pixels, band / 4);
-    weighRows(band, 4 * image.width, count, 0, 4 * columns.stride, region.width, turned + 4 * row, 4 * rowCount);
+    weighRows(band, 4 * image.width, count, 0, 4 * columns.stride, width, turned + 4 * row, 4 * rowCount);
   }
   const rowZero = turned - 4 * firstRow;
-  weighRows(rowZero, 4 * rowCount, region.width, rowTaps, 4 * rows.stride, region.height, result, 4 * region.width);
-  const resized = words.slice(result / 4, result / 4 + region.width * region.height);
-  const { width, height } = region;
+  weighRows(rowZero, 4 * rowCount, width, rowTaps, 4 * rows.stride, height, result, 4 * width);
+  const resized = words.slice(result / 4, result / 4 + width * height);
   return { ...image, width, height, pixels: unpackedPixels(image.hasAlpha ? resized.map(unpremultiply) : resized) };
 }
 
-/** The taps of output positions `first` … `first + length − 1` when `inputSize` pixels become `outputSize`. */
-function tapsOf(inputSize: number, outputSize: number, first: number, length: number, { reach, weight }: Filter): Taps {
+/** The taps for output positions `first` … `first + length − 1` when `inputSize` pixels become `outputSize`. */
+export function tapsOf(
+  inputSize: number,
+  outputSize: number,
+  first: number,
+  length: number,
+  { reach, weight }: Filter,
+): Taps {
   const scale = inputSize / outputSize;
   const stretch = Math.max(1, scale); // widening the filter when shrinking is the antialiasing
   const support = reach * stretch;
