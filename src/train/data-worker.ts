@@ -1,0 +1,130 @@
+import sharp from "sharp";
+import { ClipError } from "../core/errors.ts";
+import { Random } from "../core/random.ts";
+import { augmentImage, type AugmentConfig } from "../image/augment.ts";
+import { centerSquare, shortestSideSize } from "../image/crop.ts";
+import { decodeImage } from "../image/decode.ts";
+import { normalizePixels } from "../image/normalize.ts";
+import type { PreprocessConfig } from "../image/preprocess-config.ts";
+import { preprocessImage } from "../image/preprocess.ts";
+import type { RasterImage } from "../image/raster-image.ts";
+import { resample } from "../image/resample.ts";
+import { Moved, serve } from "../runtime/remote.ts";
+import { ClipTokenizer } from "../text/tokenizer.ts";
+
+/** What a worker is told once. */
+export interface DataWorkerSetup {
+  readonly preprocess: PreprocessConfig;
+  readonly augment: AugmentConfig | undefined;
+  readonly merges: readonly string[];
+  readonly contextLength: number;
+  readonly cacheBytes: number;
+}
+
+/** One row of a batch. */
+export interface RowRequest {
+  readonly image: string;
+  readonly caption: string;
+  /** Key of {@link Random}. */
+  readonly augmentationKey: readonly number[];
+}
+
+/** The rows asked for, in order; those of broken pictures hold zeros. */
+export interface DataRows {
+  readonly pixelValues: Float32Array;
+  readonly inputIds: Int32Array;
+  readonly endOfText: Int32Array;
+  readonly broken: readonly { readonly row: number; readonly reason: string }[];
+  readonly decodedImages: number;
+  readonly truncatedCaptions: number;
+}
+
+let setup: DataWorkerSetup;
+let tokenizer: ClipTokenizer;
+/** Working copies by path. Every epoch asks for every picture once, so what is in is as good as what would replace it. */
+const cache = new Map<string, RasterImage>();
+let cachedBytes = 0;
+let decodedImages = 0;
+
+// Both hold for the whole process: more threads for one picture would only take the cores from the step, and no
+// picture is decoded twice in a row.
+sharp.concurrency(1);
+sharp.cache(false);
+
+const methods = {
+  create(given: DataWorkerSetup): void {
+    setup = given;
+    tokenizer = new ClipTokenizer(given.merges);
+  },
+
+  async makeRows(rows: readonly RowRequest[]): Promise<Moved<DataRows>> {
+    const { contextLength, preprocess } = setup;
+    const rowLength = 3 * preprocess.imageSize ** 2;
+    const pixelValues = new Float32Array(rows.length * rowLength);
+    const broken: { row: number; reason: string }[] = [];
+    const decodedBefore = decodedImages;
+    // sharp decodes on threads of its own: the next picture is under way while this one is augmented.
+    let next = rows[0] && loadImage(rows[0].image);
+    for (const [row, { augmentationKey }] of rows.entries()) {
+      const image = await next!;
+      next = rows[row + 1] && loadImage(rows[row + 1]!.image);
+      if (image instanceof ClipError) broken.push({ row, reason: image.message });
+      else pixelValues.set(makePixelValues(image, augmentationKey), row * rowLength);
+    }
+    const { inputIds, endOfText, truncated } = tokenizer.tokenize(
+      rows.map(({ caption }) => caption),
+      { contextLength, truncate: true, specialTokens: "text" },
+    );
+    const counts = { decodedImages: decodedImages - decodedBefore, truncatedCaptions: truncated.length };
+    return new Moved({ pixelValues, inputIds, endOfText, broken, ...counts }, [pixelValues, inputIds, endOfText]);
+  },
+};
+
+/** The calls that a data worker answers. */
+export type DataWorkerMethods = typeof methods;
+
+/** The picture's working copy, or why it cannot be used. */
+async function loadImage(path: string): Promise<RasterImage | ClipError> {
+  const cached = cache.get(path);
+  if (cached) return cached;
+  try {
+    const image = workingCopy(await decodeImage(path));
+    decodedImages++;
+    if (cachedBytes + image.pixels.length <= setup.cacheBytes) {
+      cache.set(path, image);
+      cachedBytes += image.pixels.length;
+    }
+    return image;
+  } catch (error) {
+    if (error instanceof ClipError) return error;
+    throw error;
+  }
+}
+
+/**
+ * As small as the picture may be stored without a difference that matters: the model's square when nothing varies it;
+ * otherwise no more than twice the pixels along a side that the closest crop needs, so that most are not resized twice.
+ */
+function workingCopy(image: RasterImage): RasterImage {
+  const { augment, preprocess } = setup;
+  const { imageSize, resample: filter } = preprocess;
+  if (!augment) {
+    const size = shortestSideSize(image, imageSize);
+    return resample(image, size, centerSquare(size, imageSize), filter);
+  }
+  const { geometry } = augment;
+  const zoom = geometry.kind === "randomResizedCrop" ? 1 / Math.sqrt(geometry.area[0]) : geometry.scale[1];
+  const shortest = Math.ceil(2 * imageSize * zoom);
+  if (Math.min(image.width, image.height) <= shortest) return image;
+  const size = shortestSideSize(image, shortest);
+  return resample(image, size, { left: 0, top: 0, ...size }, filter);
+}
+
+function makePixelValues(image: RasterImage, augmentationKey: readonly number[]): Float32Array {
+  const { augment, preprocess } = setup;
+  if (!augment) return preprocessImage(image, preprocess).pixelValues;
+  const pixels = augmentImage(image, preprocess.imageSize, augment, new Random(...augmentationKey));
+  return normalizePixels(pixels, preprocess);
+}
+
+serve(methods);
