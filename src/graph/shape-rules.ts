@@ -68,8 +68,14 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
   }),
   softmax: ([x]) => floating("softmax", x),
   logSoftmax: ([x]) => floating("logSoftmax", x),
-  standardize: ([x]) => floating("standardize", x),
-  inverseStd: ([x]) => ({ shape: [...x.shape.slice(0, -1), 1], dtype: floating("inverseStd", x).dtype }),
+  standardize: ([x]) => {
+    fixed("standardize", x, x.rank - 1);
+    return floating("standardize", x);
+  },
+  inverseStd: ([x]) => {
+    fixed("inverseStd", x, x.rank - 1);
+    return { shape: [...x.shape.slice(0, -1), 1], dtype: floating("inverseStd", x).dtype };
+  },
   layerNorm: ([x, weight, bias]) => {
     for (const parameter of [weight, bias]) {
       if (parameter.rank !== 1 || parameter.shape[0] !== x.shape.at(-1)) {
@@ -103,8 +109,7 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
         `${x.shape[1]} channels meet kernels for ${kernel.shape[1]}`,
         operands({ x, kernel }),
       );
-    if (!(Number.isInteger(stride) && stride >= 1))
-      throw new ShapeError("conv2d", `the stride must be at least 1, not ${stride}`);
+    whole("conv2d", "stride", stride);
     const spatial = [2, 3].map((axis) => {
       if (!(Number.isInteger(padding) && padding >= 0 && padding < fixed("conv2d", kernel, axis)))
         throw new ShapeError(
@@ -122,6 +127,7 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
   },
   averagePool: ([x], { size }) => {
     if (x.rank !== 4) throw new ShapeError("averagePool", "needs [N, C, H, W]", operands({ x }));
+    whole("averagePool", "size", size);
     const spatial = [2, 3].map((axis) => Math.floor(fixed("averagePool", x, axis) / size));
     if (spatial.includes(0))
       throw new ShapeError("averagePool", `a window of ${size} is larger than the image`, operands({ x }));
@@ -167,7 +173,10 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
   },
   slice: ([x], { axis, start, size, step }) => {
     const available = fixed("slice", x, axis);
-    if (start < 0 || size < 1 || step < 1 || start + (size - 1) * step >= available) {
+    whole("slice", "size", size);
+    whole("slice", "step", step);
+    whole("slice", "start", start, 0);
+    if (start + (size - 1) * step >= available) {
       throw new ShapeError(
         "slice",
         `${size} elements from ${start} in steps of ${step} leave axis ${axis} of size ${available}`,
@@ -177,9 +186,9 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
     return { shape: x.shape.map((dim, i) => (i === axis ? size : dim)), dtype: x.dtype };
   },
   pad: ([x], { before, after }) => {
-    if (before.length !== x.rank || after.length !== x.rank || [...before, ...after].some((count) => count < 0)) {
-      throw new ShapeError("pad", "needs a count of at least 0 for each side of each axis", operands({ x }));
-    }
+    if (before.length !== x.rank || after.length !== x.rank)
+      throw new ShapeError("pad", "needs a count for each side of each axis", operands({ x }));
+    for (const count of [...before, ...after]) whole("pad", "count", count, 0);
     return {
       shape: x.shape.map((dim, i) =>
         before[i]! + after[i]! === 0 ? dim : fixed("pad", x, i) + before[i]! + after[i]!,
@@ -187,16 +196,16 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
       dtype: x.dtype,
     };
   },
-  dilate: ([x], { axis, factor }) => ({
-    shape: x.shape.map((dim, i) => (i === axis ? (fixed("dilate", x, axis) - 1) * factor + 1 : dim)),
-    dtype: x.dtype,
-  }),
+  dilate: ([x], { axis, factor }) => {
+    whole("dilate", "factor", factor);
+    return { shape: x.shape.with(axis, (fixed("dilate", x, axis) - 1) * factor + 1), dtype: x.dtype };
+  },
   flip: ([x]) => ({ shape: x.shape, dtype: x.dtype }),
 
-  gather: ([table, indices]) => ({
-    shape: [...integers("gather", indices), ...table.shape.slice(1)],
-    dtype: table.dtype,
-  }),
+  gather: ([table, indices]) => {
+    fixed("gather", table, 0);
+    return { shape: [...integers("gather", indices), ...table.shape.slice(1)], dtype: table.dtype };
+  },
   scatterAdd: ([updates, indices], { rows }) => {
     const places = integers("scatterAdd", indices);
     if (places.some((dim, axis) => dim !== updates.shape[axis])) {
@@ -248,6 +257,11 @@ function integers(op: string, indices: Tensor): Shape {
   return indices.shape;
 }
 
+function whole(op: string, what: string, value: number, least = 1): void {
+  if (!Number.isInteger(value) || value < least)
+    throw new ShapeError(op, `the ${what} must be a whole number of at least ${least}, not ${value}`);
+}
+
 function checkSizes(op: string, shape: Shape): void {
   const wrong = shape.find((dim) => !(typeof dim === "number" ? Number.isInteger(dim) && dim > 0 : isSymbol(dim)));
   if (wrong !== undefined)
@@ -258,7 +272,8 @@ function checkSizes(op: string, shape: Shape): void {
 }
 
 function fixed(op: string, x: Tensor, axis: number): number {
-  const dim = x.shape[axis]!;
+  const dim = x.shape[axis];
+  if (dim === undefined) throw new ShapeError(op, "needs at least one axis", { x: describe(x) });
   if (typeof dim !== "number")
     throw new ShapeError(op, `axis ${axis} must have a fixed size, not "${dim}"`, { x: describe(x) });
   return dim;

@@ -8,16 +8,23 @@ import { attrsOf, reachable, scalar, Tensor } from "./tensor.ts";
 export function simplify(outputs: readonly Tensor[]): Tensor[] {
   const simplified = new Map<Tensor, Tensor>();
   const known = new Map<string, Tensor>();
-  for (const tensor of reachable(outputs)) {
+  const once = (tensor: Tensor): Tensor => {
+    const key = identity(tensor);
+    const equal = known.get(key) ?? tensor;
+    known.set(key, equal);
+    return equal;
+  };
+  const tensors = reachable(outputs);
+  const users = new Map<Tensor, number>();
+  for (const x of [...outputs, ...tensors.flatMap(({ inputs }) => inputs)]) users.set(x, (users.get(x) ?? 0) + 1);
+  for (const tensor of tensors) {
     const inputs = tensor.inputs.map((x) => simplified.get(x)!);
     // Made anew even where nothing changed, so that the order of making stays the order of computing.
     const moved = new Tensor(tensor.op, inputs, tensor.attrs, tensor.shape, tensor.dtype);
     if (tensor.name !== undefined) moved.named(tensor.name);
-    const smaller = shorten(moved);
-    const key = identity(smaller);
-    const result = known.get(key) ?? smaller;
-    known.set(key, result);
-    simplified.set(tensor, result);
+    const [x] = tensor.inputs;
+    const turned = x && users.get(x) === 1 ? turnProduct(moved, once) : undefined;
+    simplified.set(tensor, once(turned ?? shorten(moved)));
   }
   return outputs.map((tensor) => simplified.get(tensor)!);
 }
@@ -49,6 +56,7 @@ const arithmetic: Readonly<Record<string, (a: number, b: number) => number>> = {
   div: (a, b) => a / b,
   neg: (a) => -a,
   exp: (a) => Math.exp(a),
+  log: (a) => Math.log(a),
   sqrt: (a) => Math.sqrt(a),
 };
 
@@ -74,14 +82,13 @@ function shorten(tensor: Tensor): Tensor {
     case "neg":
       return a.op === "neg" ? a.inputs[0]! : tensor;
     case "reshape":
-      return a.op === "reshape" ? a.inputs[0]!.reshape(tensor.shape) : tensor;
+      if (a.op === "reshape") return a.inputs[0]!.reshape(tensor.shape);
+      return unchanged(a) ? a : tensor;
+    case "expand":
+      return unchanged(a) ? a : tensor;
     case "transpose": {
-      const perm = attrsOf<"transpose">(tensor as Tensor & { op: "transpose" }).perm;
-      // (A·B)ᵀ = Bᵀ·Aᵀ, since a product reads transposed matrices where they lie
-      if (a.op === "matmul" && a.inputs.every(({ rank }) => rank === 2)) {
-        const [left, right] = a.inputs as readonly [Tensor, Tensor];
-        return transposed(right).matmul(transposed(left));
-      }
+      const { perm } = attrsOf<"transpose">(tensor as Tensor & { op: "transpose" });
+      if (perm.every((axis, i) => axis === i)) return a;
       if (a.op !== "transpose") return tensor;
       const inner = attrsOf<"transpose">(a as Tensor & { op: "transpose" }).perm;
       return a.inputs[0]!.transpose(perm.map((axis) => inner[axis]!));
@@ -91,9 +98,16 @@ function shorten(tensor: Tensor): Tensor {
   }
 }
 
-/** The transpose of a matrix; that of a transpose is the matrix itself. */
-function transposed(matrix: Tensor): Tensor {
-  return matrix.op === "transpose" ? matrix.inputs[0]! : matrix.T;
+/**
+ * Bᵀ·Aᵀ for the transpose of a matrix product A·B that nobody else needs, since a product reads transposed matrices where
+ * they lie.
+ */
+function turnProduct(tensor: Tensor, once: (tensor: Tensor) => Tensor): Tensor | undefined {
+  const [product] = tensor.inputs as readonly [Tensor];
+  if (tensor.op !== "transpose" || product.op !== "matmul" || product.inputs.some(({ rank }) => rank !== 2))
+    return undefined;
+  const [left, right] = product.inputs.map((matrix) => once(shorten(matrix.T)));
+  return right!.matmul(left!);
 }
 
 /** The value of a float32 scalar constant. */
