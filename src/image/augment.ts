@@ -120,25 +120,21 @@ function varyColours(pixels: Int32Array, config: AugmentConfig, random: Random):
 
   let greySum = 0;
   for (let i = 0; i < pixels.length; i++) greySum += greyOf(pixels[i]!);
-  const offset = (1 - contrast) * brightness * (greySum / pixels.length) + 0.5; // one half: storing then rounds
+  const offset = (1 - contrast) * brightness * (greySum / pixels.length);
   const own = brightness * contrast * saturation;
   const shared = brightness * contrast * (1 - saturation);
-  const colours = new Uint8Array(3 * pixels.length);
+  const colours = new Uint8ClampedArray(3 * pixels.length); // rounds and clamps what it is given
   for (let i = 0, to = 0; i < pixels.length; i++, to += 3) {
     const pixel = pixels[i]!;
     const base = shared * greyOf(pixel) + offset;
-    colours[to] = clampToByte(own * (pixel & 255) + base);
-    colours[to + 1] = clampToByte(own * ((pixel >>> 8) & 255) + base);
-    colours[to + 2] = clampToByte(own * ((pixel >>> 16) & 255) + base);
+    colours[to] = own * (pixel & 255) + base;
+    colours[to + 1] = own * ((pixel >>> 8) & 255) + base;
+    colours[to + 2] = own * ((pixel >>> 16) & 255) + base;
   }
-  return colours;
+  return new Uint8Array(colours.buffer);
 }
 
 /** The lightness of a pixel with the weights of ITU-R BT.601, a whole number in [0, 255]. */
 function greyOf(pixel: number): number {
   return (77 * (pixel & 255) + 150 * ((pixel >>> 8) & 255) + 29 * ((pixel >>> 16) & 255)) >> 8;
-}
-
-function clampToByte(value: number): number {
-  return value < 0 ? 0 : value > 255 ? 255 : value;
 }

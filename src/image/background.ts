@@ -34,21 +34,25 @@ function gradient(size: number, random: Random): Int32Array {
   return result;
 }
 
-/** A coarse grid of random colours, enlarged. */
+/** A coarse grid of random colours, enlarged: first each of its rows, then between the rows. */
 function noise(size: number, random: Random): Int32Array {
   const cells = 2 + random.integer(7);
-  const corners = Int32Array.from({ length: (cells + 1) ** 2 }, () => randomColour(random));
-  const [across, result] = [new Int32Array((cells + 1) * size), new Int32Array(size * size)];
-  const place = Array.from({ length: size }, (_, i) => (i * cells) / size);
-  for (let i = 0; i < across.length; i++) {
-    const [row, at] = [Math.trunc(i / size) * (cells + 1), place[i % size]!];
-    const left = row + Math.trunc(at);
-    across[i] = blend(corners[left]!, corners[left + 1]!, (at % 1) * 256);
+  const step = cells / size;
+  const across = new Int32Array((cells + 1) * size);
+  for (let row = 0; row <= cells; row++) {
+    const corners = Int32Array.from({ length: cells + 1 }, () => randomColour(random));
+    for (let x = 0; x < size; x++) {
+      const cell = (x * step) | 0;
+      across[row * size + x] = blend(corners[cell]!, corners[cell + 1]!, (x * step - cell) * 256);
+    }
   }
-  for (let i = 0; i < result.length; i++) {
-    const at = place[Math.trunc(i / size)]!;
-    const above = Math.trunc(at) * size + (i % size);
-    result[i] = blend(across[above]!, across[above + size]!, (at % 1) * 256);
+  const result = new Int32Array(size * size);
+  for (let y = 0, i = 0; y < size; y++) {
+    const cell = (y * step) | 0;
+    const weight = (y * step - cell) * 256;
+    for (let from = cell * size; i < (y + 1) * size; i++, from++) {
+      result[i] = blend(across[from]!, across[from + size]!, weight);
+    }
   }
   return result;
 }
