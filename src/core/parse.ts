@@ -42,7 +42,10 @@ function explain(schema: z.ZodType, issue: z.core.$ZodIssue): string[] {
     const known = keysAt(schema, issue.path);
     return issue.keys.map((key) => `${formatPath([...issue.path, key])} is unknown${suggestion(key, known)}`);
   }
-  if (issue.code === "invalid_type" && issue.input === undefined) return [`${at} is missing`];
+  if (issue.input === undefined) {
+    if (issue.code === "invalid_type") return [`${at} is missing`];
+    if (issue.code === "invalid_value") return [`${at} is missing; it is one of ${issue.values.join(", ")}`];
+  }
   return [`${at}: ${issue.message}`];
 }
 

@@ -1,0 +1,228 @@
+import { mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { sharedFolder, sharedMissing } from "../../test/read-fixture.ts";
+import { float32, type TensorData } from "../core/tensor-data.ts";
+import { type ClipConfig, clipConfigs, initializeParameters, leaves, parameterSpecs } from "../models/index.ts";
+import { Tensor } from "../graph/tensor.ts";
+import { buildModel } from "../onnx/build.ts";
+import { OrtSession } from "../runtime/ort-session.ts";
+import { inferConfig } from "./infer-config.ts";
+import { loadParameters, readParameters, storedParameters } from "./load.ts";
+import { saveParameters } from "./save.ts";
+import { openSafetensors, type StoredTensor, writeSafetensors } from "./safetensors.ts";
+
+const text = { contextLength: 8, vocabSize: 20, width: 64, layers: 1, heads: 1 };
+const vit: ClipConfig = {
+  embedDim: 16,
+  activation: "gelu",
+  vision: { kind: "vit", imageSize: 12, patchSize: 4, width: 64, layers: 2, heads: 1 },
+  text,
+};
+const resNet: ClipConfig = {
+  embedDim: 16,
+  activation: "gelu",
+  vision: { kind: "resnet", imageSize: 16, width: 8, layers: [2, 1], heads: 1, norm: "batch" },
+  text,
+};
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "clip-ts-"));
+});
+
+const save = async (name: string, tensors: ReadonlyMap<string, TensorData>) => {
+  const path = join(folder, name);
+  await writeSafetensors(path, tensors);
+  return path;
+};
+/** Equal names, dtypes, shapes and bytes. */
+function expectSameTensors(met: ReadonlyMap<string, TensorData>, wanted: ReadonlyMap<string, TensorData>): void {
+  const describeAll = (tensors: ReadonlyMap<string, TensorData>) =>
+    new Map([...tensors].map(([name, { dtype, shape }]) => [name, `${dtype} [${shape.join(", ")}]`]));
+  expect(describeAll(met)).toEqual(describeAll(wanted));
+  const bytes = ({ data }: TensorData) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  expect([...wanted].filter(([name, tensor]) => !bytes(met.get(name)!).equals(bytes(tensor)))).toEqual([]);
+}
+
+const problemsOf = async (path: string, config: ClipConfig) =>
+  loadParameters(path, config).then(
+    () => [],
+    (error: Error & { code?: string }) => {
+      expect(error.code).toBe("CLIP_CHECKPOINT");
+      return error.message.split("\n  ").slice(1);
+    },
+  );
+
+describe.each([
+  ["ViT", vit],
+  ["ResNet", resNet],
+])("a saved %s", (name, config) => {
+  it.each(["ours", "openai"] as const)("comes back bit for bit under %s names", async (names) => {
+    const parameters = initializeParameters(config, 1);
+    const path = join(folder, `${name}-${names}.safetensors`);
+    await saveParameters(path, parameters, { names });
+    expectSameTensors(await readParameters(await loadParameters(path, config)), parameters);
+  });
+
+  it.each(["F32", "F16"] as const)("gives ONNX Runtime the same numbers as %s places in the file", async (dtype) => {
+    const path = join(folder, `${name}-${dtype}.safetensors`);
+    await saveParameters(path, initializeParameters(config, 2), { dtype });
+    // One number in a dtype that ONNX Runtime does not read from files: 2.5 as bfloat16.
+    const brain = join(folder, "brain");
+    await writeFile(brain, Uint8Array.of(0x20, 0x40));
+    const places = new Map(await loadParameters(path, config)).set("logitScale", {
+      file: brain,
+      byteOffset: 0,
+      byteLength: 2,
+      dtype: "BF16",
+      shape: [],
+    });
+    const record = await storedParameters(config, places);
+    const tensors = [...leaves(record, (node): node is Tensor => node instanceof Tensor)];
+    const outputs = Object.fromEntries(tensors.map(([parameter, tensor]) => [`value of ${parameter}`, tensor]));
+    const session = await OrtSession.create(buildModel(outputs), { threads: 1 });
+    const met = await session.run({});
+    await session.release();
+    const wanted = await readParameters(places);
+    expect(wanted.get("logitScale")).toEqual(float32([2.5], []));
+    expectSameTensors(
+      new Map([...wanted.keys()].map((parameter) => [parameter, met[`value of ${parameter}`]!])),
+      wanted,
+    );
+    if (dtype === "F16") expect([...places.values()].some((place) => place.dtype === "F16")).toBe(true);
+  });
+});
+
+describe("saveParameters in OpenAI's names", () => {
+  it("writes the names of the published files, counters of batch norm among them", async () => {
+    const path = join(folder, "published.safetensors");
+    await saveParameters(path, initializeParameters(resNet, 1), { names: "openai" });
+    const names = [...(await openSafetensors(path)).tensors.keys()];
+    expect(names).toEqual(
+      expect.arrayContaining(["visual.bn1.num_batches_tracked", "visual.layer1.1.bn3.running_var"]),
+    );
+    expect(names).toEqual(
+      expect.arrayContaining(["visual.layer2.0.downsample.1.num_batches_tracked", "visual.conv3.weight"]),
+    );
+    expect(names).toEqual(expect.arrayContaining(["transformer.resblocks.0.attn.in_proj_weight", "logit_scale"]));
+    expect(names.filter((name) => /vision|stages|Embedding/.test(name))).toEqual([]);
+  });
+
+  it.skipIf(sharedMissing).each(["vit-tiny", "rn-tiny"])(
+    `gives the file of OpenAI's own code back, tensor by tensor, %s${sharedMissing}`,
+    async (name) => {
+      const published = `${sharedFolder}fixtures/${name}/model.safetensors`;
+      const { tensors } = await openSafetensors(published);
+      const config = inferConfig(tensors, "quickGelu", published);
+      const path = join(folder, `${name}.safetensors`);
+      await saveParameters(path, await readParameters(await loadParameters(published, config)), { names: "openai" });
+      const saved = (await openSafetensors(path)).tensors;
+      expect(new Set(saved.keys())).toEqual(new Set(tensors.keys()));
+      // The counters start again at 0.
+      const floats = (all: typeof saved) =>
+        readParameters(new Map([...all].filter(([, { dtype }]) => dtype !== "I64")));
+      expectSameTensors(await floats(saved), await floats(tensors));
+    },
+  );
+
+  it("refuses a parameter that those have no place for", async () => {
+    const group = {
+      ...resNet,
+      vision: { ...resNet.vision, width: 16, layers: [1, 1, 1, 1, 1], heads: 1 },
+    } as ClipConfig;
+    const path = join(folder, "group.safetensors");
+    const saved = saveParameters(
+      path,
+      initializeParameters({ ...group, vision: { ...group.vision, imageSize: 64 } }, 1),
+      { names: "openai" },
+    );
+    await expect(saved).rejects.toThrow(/no place for vision.stages.4/);
+  });
+});
+
+describe("loadParameters", () => {
+  it("lists all differences in one message: missing, unknown, of another shape, not floating-point", async () => {
+    const parameters = new Map<string, TensorData>(initializeParameters(vit, 1));
+    parameters.delete("text.lnFinal.bias");
+    parameters.set("text.blocks.7.ln1.weight", float32([1], [1]));
+    parameters.set("vision.projection", float32(new Float32Array(16 * 64), [16, 64]));
+    parameters.set("vision.lnPre.bias", { dtype: "int32", shape: [64], data: new Int32Array(64) });
+    expect(await problemsOf(await save("wrong", parameters), vit)).toEqual([
+      "vision.lnPre.bias: the model wants floating-point numbers, the file has I32",
+      "vision.projection: the model wants [64, 16], the file has [16, 64]",
+      "missing from the file: text.lnFinal.bias [64]",
+      "unknown to the model: text.blocks.7.ln1.weight",
+    ]);
+  });
+
+  it("names what is missing in the file's own dialect too", async () => {
+    const path = join(folder, "dialect.safetensors");
+    const parameters = initializeParameters(vit, 1);
+    parameters.delete("vision.blocks.1.mlp.fc.bias");
+    await saveParameters(path, parameters, { names: "openai" });
+    expect(await problemsOf(path, vit)).toEqual([
+      "missing from the file: vision.blocks.1.mlp.fc.bias (visual.transformer.resblocks.1.mlp.c_fc.bias) [256]",
+    ]);
+  });
+
+  it("does not take one tower for the other", async () => {
+    const problems = await problemsOf(await save("other", initializeParameters(resNet, 1)), vit);
+    const ofVision = [...parameterSpecs(vit).keys(), ...parameterSpecs(resNet).keys()].filter((path) =>
+      path.startsWith("vision."),
+    );
+    expect(problems).toHaveLength(ofVision.length);
+  });
+
+  it("takes a logitScale with one axis, and numbers that OpenAI's archives hold beside the weights", async () => {
+    const path = join(folder, "scale.safetensors");
+    await saveParameters(path, initializeParameters(vit, 1), { names: "openai" });
+    const tensors = await readParameters((await openSafetensors(path)).tensors);
+    const widened = new Map<string, TensorData>([...tensors, ["logit_scale", float32([2.5], [1])]]);
+    widened.set("context_length", { dtype: "int64", shape: [], data: BigInt64Array.of(8n) });
+    const loaded = await readParameters(await loadParameters(await save("widened", widened), vit));
+    expect(loaded.get("logitScale")).toEqual(float32([2.5], []));
+  });
+
+  it("says what it met where the names are of no layout it knows", async () => {
+    const path = await save("foreign", new Map([["vision_model.post_layernorm.bias", float32([1], [1])]]));
+    await expect(loadParameters(path, vit)).rejects.toThrow(
+      /neither our tensor names .* but vision_model.post_layernorm.bias/,
+    );
+  });
+});
+
+/** What a file of this model would hold, without the bytes. */
+const shapesOf = (config: ClipConfig): Map<string, StoredTensor> =>
+  new Map(
+    [...parameterSpecs(config)].map(([path, { shape }]) => [
+      path,
+      { dtype: "F32", shape, file: "", byteOffset: 0, byteLength: 0 },
+    ]),
+  );
+
+describe("inferConfig", () => {
+  it.each(Object.entries<ClipConfig>({ ...clipConfigs, vit, resNet }))("reads %s off its shapes", (_, config) => {
+    expect(inferConfig(shapesOf(config), config.activation, "model.safetensors")).toEqual(config);
+  });
+
+  it("tells group norm by the absence of running statistics", () => {
+    const group = { ...resNet, vision: { ...resNet.vision, width: 16, norm: "group", heads: 2 } } as ClipConfig;
+    expect(inferConfig(shapesOf(group), "gelu", "model.safetensors")).toEqual(group);
+  });
+
+  it("does not guess the activation", () => {
+    expect(() => inferConfig(shapesOf(vit), undefined, "model.safetensors")).toThrow(
+      /model.safetensors does not say which activation/,
+    );
+  });
+
+  it("says which tensor it misses, and where heads cannot be told", () => {
+    const shapes = shapesOf(vit);
+    shapes.delete("vision.positionalEmbedding");
+    expect(() => inferConfig(shapes, "gelu", "model.safetensors")).toThrow(/vision.positionalEmbedding is missing/);
+    const narrow = shapesOf({ ...vit, text: { ...text, width: 24 } });
+    expect(() => inferConfig(narrow, "gelu", "model.safetensors")).toThrow(/a width of 24 is no multiple of 64/);
+  });
+});
