@@ -8,4 +8,10 @@ export {
   saveModel,
   type StoredModel,
 } from "./model-folder.ts";
-export { captionWords, unknownWords } from "./words.ts";
+export { captionWords } from "./words.ts";
+
+/** Pictures and texts to unit vectors, in streams. */
+export { ClipEncoder, collect, dot, type EncodeOptions, type ImageSource, type Source } from "./encoder.ts";
+
+/** The bare towers, for comparisons. */
+export { forward, type ForwardInputs } from "./forward.ts";

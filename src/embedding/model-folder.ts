@@ -7,6 +7,7 @@ import {
   inferConfig,
   loadParameters,
   openSafetensors,
+  readFloats,
   saveParameters,
   type StoredParameters,
 } from "../checkpoints/index.ts";
@@ -55,6 +56,8 @@ export interface StoredModel {
   /** The file of its merges; undefined for the published vocabulary. */
   readonly mergesFile: string | undefined;
   readonly parameters: StoredParameters;
+  /** What cosines are multiplied with before a softmax, as a logarithm. */
+  readonly logitScale: number;
   /** The words of its training captions, if the model is small enough to know only these. */
   readonly words: ReadonlySet<string> | undefined;
 }
@@ -83,8 +86,14 @@ export async function readModel(path = pictogramModel, options: ReadModelOptions
   if (configFile === undefined) {
     const config = inferConfig((await openSafetensors(weights)).tensors, options.activation, weights);
     const preprocess = { ...clipPreprocess, imageSize: config.vision.imageSize };
-    const parameters = await loadParameters(weights, config);
-    return { path, config, preprocess, mergesFile: undefined, parameters, words: undefined };
+    return {
+      path,
+      config,
+      preprocess,
+      mergesFile: undefined,
+      ...(await readWeights(weights, config)),
+      words: undefined,
+    };
   }
   const { preprocess, tokenizer, ...config } = await readJson(modelConfigSchema, configFile);
   if (options.activation && options.activation !== config.activation) {
@@ -96,9 +105,14 @@ export async function readModel(path = pictogramModel, options: ReadModelOptions
     config,
     preprocess: { ...preprocess, imageSize: config.vision.imageSize },
     mergesFile: tokenizer === "clip" ? undefined : join(dirname(configFile), tokenizer),
-    parameters: await loadParameters(weights, config),
+    ...(await readWeights(weights, config)),
     words: await readWords(join(dirname(configFile), files.words)),
   };
+}
+
+async function readWeights(path: string, config: ClipConfig) {
+  const parameters = await loadParameters(path, config);
+  return { parameters, logitScale: (await readFloats(parameters.get("logitScale")!)).data[0]! };
 }
 
 /**

@@ -1,0 +1,17 @@
+/** Items as groups of `size`, the last perhaps smaller; at most one group is held. `signal` stops between groups. */
+export async function* batches<Item>(
+  items: Iterable<Item> | AsyncIterable<Item>,
+  size: number,
+  signal?: AbortSignal,
+): AsyncGenerator<Item[]> {
+  let batch: Item[] = [];
+  for await (const item of items) {
+    signal?.throwIfAborted();
+    batch.push(item);
+    if (batch.length < size) continue;
+    yield batch;
+    batch = [];
+    signal?.throwIfAborted();
+  }
+  if (batch.length > 0) yield batch;
+}

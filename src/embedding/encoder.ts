@@ -1,0 +1,212 @@
+import { storedParameters } from "../checkpoints/index.ts";
+import { ClipError } from "../core/errors.ts";
+import { float32, int32, type TensorData } from "../core/tensor-data.ts";
+import { input } from "../graph/tensor.ts";
+import {
+  decodeImage,
+  type DecodeOptions,
+  preprocessImage,
+  type PreprocessConfig,
+  type RasterImage,
+} from "../image/index.ts";
+import { type ClipConfig, encodeImage, encodeText } from "../models/index.ts";
+import { l2Normalize } from "../nn/index.ts";
+import { Session } from "../runtime/session.ts";
+import type { ClipTokenizer } from "../text/index.ts";
+import { batches } from "./batches.ts";
+import { readTokenizer, type StoredModel } from "./model-folder.ts";
+import { unknownWords } from "./words.ts";
+
+/** A picture: the path of its file, the file's bytes, or already decoded. */
+export type ImageSource = string | Uint8Array | RasterImage;
+
+/** Several, in memory or as they come. */
+export type Source<Item> = Iterable<Item> | AsyncIterable<Item>;
+
+/** How a stream is encoded. */
+export interface EncodeOptions {
+  /** How many are encoded at once. Memory grows with it; speed hardly, beyond the default. */
+  readonly batchSize?: number | undefined;
+  /** Stops between batches. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One picture is work enough for a few cores; 16 of 224 × 224 pixels take 10 MB. */
+const imageBatchSize = 16;
+const textBatchSize = 64;
+
+/**
+ * Turns pictures and texts into unit vectors of one space. Each tower is compiled when it is first needed, so a program
+ * that only reads pictures never loads the text tower. `await using` gives the memory back.
+ */
+export class ClipEncoder implements AsyncDisposable {
+  readonly config: ClipConfig;
+  readonly preprocess: PreprocessConfig;
+  /** What cosines are multiplied with before a softmax, as a logarithm. */
+  readonly logitScale: number;
+  readonly #model: StoredModel;
+  #vision: Promise<Session> | undefined;
+  #text: Promise<Session> | undefined;
+  #tokenizer: Promise<ClipTokenizer> | undefined;
+  #released = false;
+
+  /** @param model - from {@link readModel}; its weights stay on disk until a tower is needed. */
+  constructor(model: StoredModel) {
+    [this.#model, this.config, this.preprocess, this.logitScale] = [
+      model,
+      model.config,
+      model.preprocess,
+      model.logitScale,
+    ];
+  }
+
+  /** Numbers in an embedding. */
+  get embedDim(): number {
+    return this.config.embedDim;
+  }
+
+  /**
+   * Yields the embedding of each picture, float32 [embedDim] of length 1, in the order given. Memory stays at one batch
+   * however many there are.
+   *
+   * @throws {ClipError} `CLIP_IMAGE` at a picture that cannot be read.
+   */
+  async *encodeImages(
+    images: Source<ImageSource>,
+    { batchSize = imageBatchSize, signal, ...decoding }: EncodeOptions & DecodeOptions = {},
+  ): AsyncGenerator<Float32Array> {
+    checkSource(images, batchSize);
+    const { imageSize } = this.preprocess;
+    const preprocessed = mapAsync(images, async (image) => {
+      const raster =
+        typeof image === "string" || image instanceof Uint8Array ? await decodeImage(image, decoding) : image;
+      return preprocessImage(raster, this.preprocess).pixelValues;
+    });
+    for await (const batch of batches(preprocessed, batchSize, signal)) {
+      const session = await (this.#vision ??= this.#compileVision());
+      const pixelValues = float32(concatenate(batch), [batch.length, 3, imageSize, imageSize]);
+      const { imageEmbeds } = await session.run({ pixelValues });
+      yield* rows(imageEmbeds!);
+    }
+  }
+
+  /**
+   * Yields the embedding of each text, float32 [embedDim] of length 1, in the order given.
+   *
+   * @throws {ClipError} `CLIP_TEXT` if a text has more tokens than the model reads; `CLIP_CONFIG` if the model has no
+   *   vocabulary of its size.
+   */
+  async *encodeTexts(
+    texts: Source<string>,
+    { batchSize = textBatchSize, signal }: EncodeOptions = {},
+  ): AsyncGenerator<Float32Array> {
+    checkSource(texts, batchSize);
+    const tokenizer = await (this.#tokenizer ??= readTokenizer(this.#model));
+    const { contextLength } = this.config.text;
+    for await (const batch of batches(texts, batchSize, signal)) {
+      const { inputIds, endOfText } = tokenizer.tokenize(batch, { contextLength });
+      const session = await (this.#text ??= this.#compileText());
+      const { textEmbeds } = await session.run({
+        inputIds: int32(inputIds, [batch.length, contextLength]),
+        endOfText: int32(endOfText, [batch.length]),
+      });
+      yield* rows(textEmbeds!);
+    }
+  }
+
+  /**
+   * The scaled cosines of every picture with every text, `logitsPerImage` [I, T]: their softmax along a row says which
+   * text fits the picture, along a column which picture fits the text.
+   */
+  async logits(
+    images: Source<ImageSource>,
+    texts: Source<string>,
+    options: EncodeOptions & DecodeOptions = {},
+  ): Promise<TensorData<"float32">> {
+    const textEmbeds = await collect(this.encodeTexts(texts, options));
+    const scale = Math.exp(this.logitScale);
+    const logits: Float32Array[] = [];
+    for await (const imageEmbed of this.encodeImages(images, options))
+      logits.push(Float32Array.from(textEmbeds, (textEmbed) => scale * dot(imageEmbed, textEmbed)));
+    return float32(concatenate(logits), [logits.length, textEmbeds.length]);
+  }
+
+  /** The words of a text that the model was not trained on; none if the model does not know which these are. */
+  unknownWords(text: string): string[] {
+    return this.#model.words ? unknownWords(text, this.#model.words) : [];
+  }
+
+  async #compileVision(): Promise<Session> {
+    this.#refuseReleased();
+    const { config } = this;
+    const { imageSize } = config.vision;
+    const parameters = await storedParameters(config, this.#model.parameters);
+    const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
+    return Session.compile({ imageEmbeds: l2Normalize(encodeImage(parameters, config, pixelValues)) });
+  }
+
+  async #compileText(): Promise<Session> {
+    this.#refuseReleased();
+    const { config } = this;
+    const parameters = await storedParameters(config, this.#model.parameters);
+    const inputIds = input("inputIds", ["texts", config.text.contextLength], "int32");
+    const endOfText = input("endOfText", ["texts"], "int32");
+    return Session.compile({ textEmbeds: l2Normalize(encodeText(parameters, config, { inputIds, endOfText })) });
+  }
+
+  #refuseReleased(): void {
+    if (this.#released) throw new ClipError("CLIP_USAGE", "this model was released; load it again");
+  }
+
+  /** Gives the memory of both towers back. */
+  async release(): Promise<void> {
+    this.#released = true;
+    for (const compiling of await Promise.allSettled([this.#vision, this.#text]))
+      if (compiling.status === "fulfilled") await compiling.value?.release();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+}
+
+/** Σ aᵢ bᵢ: of unit vectors, their cosine. */
+export function dot(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
+
+/** All that a generator yields, where that is known to be few. */
+export async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const all: Item[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+/** A string is iterable too, letter by letter. */
+function checkSource(source: unknown, batchSize: number): void {
+  if (typeof source === "string")
+    throw new ClipError("CLIP_USAGE", `a list is needed, got the string ${JSON.stringify(source)}; put it into [ ]`);
+  if (!Number.isInteger(batchSize) || batchSize < 1)
+    throw new ClipError("CLIP_USAGE", `batchSize is ${batchSize}; it must be a whole number of at least 1`);
+}
+
+async function* mapAsync<From, To>(items: Source<From>, map: (item: From) => Promise<To>): AsyncGenerator<To> {
+  for await (const item of items) yield await map(item);
+}
+
+function concatenate(arrays: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(arrays.reduce((total, { length }) => total + length, 0));
+  let offset = 0;
+  for (const array of arrays) {
+    all.set(array, offset);
+    offset += array.length;
+  }
+  return all;
+}
+
+function* rows({ data, shape }: TensorData): Generator<Float32Array> {
+  const [count, size] = shape as [number, number];
+  for (let i = 0; i < count; i++) yield (data as Float32Array).slice(i * size, (i + 1) * size);
+}

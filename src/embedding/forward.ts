@@ -1,0 +1,86 @@
+import { storedParameters } from "../checkpoints/index.ts";
+import { ClipError } from "../core/errors.ts";
+import { float32, int32, type TensorData } from "../core/tensor-data.ts";
+import { input, type Tensor } from "../graph/tensor.ts";
+import { clipLogits, encodeImage, encodeText } from "../models/index.ts";
+import { l2Normalize } from "../nn/index.ts";
+import { Session } from "../runtime/session.ts";
+import type { StoredModel } from "./model-folder.ts";
+
+/** What the towers read; at least one of both. */
+export interface ForwardInputs {
+  /** float32 [I, 3, S, S], normalised. */
+  readonly pixelValues?: TensorData<"float32"> | undefined;
+  /** int32 [T, L] with both marks; L at most the model's context length. */
+  readonly inputIds?: TensorData<"int32"> | undefined;
+}
+
+/**
+ * One pass through the towers, with everything that implementations are compared by: `imageFeatures`, `imageEmbeds`
+ * [I, E], `textFeatures`, `textEmbeds` [T, E], `logitScale` [], `logitsPerImage` [I, T], `logitsPerText` [T, I]; of these
+ * what follows from the inputs given.
+ *
+ * @throws {ClipError} `CLIP_USAGE` if neither input is given, or one does not fit the model.
+ */
+export async function forward(model: StoredModel, inputs: ForwardInputs): Promise<Map<string, TensorData>> {
+  const { config } = model;
+  const p = await storedParameters(config, model.parameters);
+  const feeds: Record<string, TensorData> = {};
+  const outputs: Record<string, Tensor> = {};
+  if (inputs.pixelValues) {
+    feeds["pixelValues"] = checkPixelValues(inputs.pixelValues, model);
+    const pixelValues = input("pixelValues", inputs.pixelValues.shape);
+    outputs["imageFeatures"] = encodeImage(p, config, pixelValues);
+    outputs["imageEmbeds"] = l2Normalize(outputs["imageFeatures"]);
+  }
+  if (inputs.inputIds) {
+    feeds["inputIds"] = checkInputIds(inputs.inputIds, model);
+    feeds["endOfText"] = endsOfText(inputs.inputIds);
+    const [inputIds, endOfText] = ["inputIds", "endOfText"].map((name) => input(name, feeds[name]!.shape, "int32"));
+    outputs["textFeatures"] = encodeText(p, config, { inputIds: inputIds!, endOfText: endOfText! });
+    outputs["textEmbeds"] = l2Normalize(outputs["textFeatures"]);
+  }
+  const { imageFeatures, textFeatures } = outputs;
+  if (!imageFeatures && !textFeatures)
+    throw new ClipError("CLIP_USAGE", "there is nothing to compute: give pixelValues, inputIds, or both");
+  if (imageFeatures && textFeatures) {
+    const { logitsPerImage, logitsPerText } = clipLogits(imageFeatures, textFeatures, p.logitScale);
+    Object.assign(outputs, { logitsPerImage, logitsPerText });
+  }
+  await using session = await Session.compile(outputs);
+  const results = await session.run(feeds);
+  return new Map([...Object.entries(results), ["logitScale", float32([model.logitScale], [])]]);
+}
+
+function checkPixelValues(pixelValues: TensorData<"float32">, { config }: StoredModel): TensorData {
+  const { imageSize } = config.vision;
+  const [images = 0, ...rest] = pixelValues.shape;
+  if (images < 1 || String(rest) !== String([3, imageSize, imageSize]))
+    throw doesNotFit("pixelValues", `[n, 3, ${imageSize}, ${imageSize}]`, pixelValues);
+  return pixelValues;
+}
+
+function checkInputIds(inputIds: TensorData<"int32">, { config }: StoredModel): TensorData {
+  const { contextLength, vocabSize } = config.text;
+  const [texts = 0, length = 0, ...rest] = inputIds.shape;
+  if (texts < 1 || length < 1 || length > contextLength || rest.length > 0)
+    throw doesNotFit("inputIds", `[n, L] with L at most ${contextLength}`, inputIds);
+  const wrong = inputIds.data.find((id) => id < 0 || id >= vocabSize);
+  if (wrong !== undefined)
+    throw new ClipError("CLIP_USAGE", `inputIds holds ${wrong}; this model's ids go from 0 to ${vocabSize - 1}`);
+  return inputIds;
+}
+
+function doesNotFit(name: string, wanted: string, { shape }: TensorData): ClipError {
+  return new ClipError("CLIP_USAGE", `${name} must be ${wanted} for this model, got [${shape.join(", ")}]`);
+}
+
+/** Where each text ends: the first of its largest ids, as in OpenAI's code; the end mark has the largest of all. */
+function endsOfText({ data, shape }: TensorData<"int32">): TensorData {
+  const [texts, length] = shape as [number, number];
+  const ends = Array.from({ length: texts }, (_, i) => {
+    const row = data.subarray(i * length, (i + 1) * length);
+    return row.indexOf(Math.max(...row));
+  });
+  return int32(ends, [texts]);
+}

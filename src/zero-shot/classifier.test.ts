@@ -1,0 +1,139 @@
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { randomPicture } from "../../test/pictures.ts";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { saveTinyModel } from "../../test/tiny-model.ts";
+import { collect, dot, readModel } from "../embedding/index.ts";
+import { ZeroShotClassifier } from "./classifier.ts";
+import { ClipModel, loadClip } from "./clip.ts";
+import { noneOfThese, nullLabels } from "./templates.ts";
+
+const folder = await saveTinyModel(join(await temporaryFolder(), "model"));
+const clip = await loadClip(folder);
+afterAll(() => clip.release());
+
+const labels = ["red apple", "green tree", "blue sea", "sun"];
+const templates = ["{}", "a picture of a {}", "the {} and the {}"];
+const picture = randomPicture(3);
+const [imageEmbed] = await collect(clip.encodeImages([picture]));
+const sum = (numbers: readonly number[]) => numbers.reduce((total, x) => total + x, 0);
+
+/** The label's vector, by the definition. */
+async function labelVector(label: string): Promise<Float32Array> {
+  const embeds = await collect(clip.encodeTexts(templates.map((template) => template.split("{}").join(label))));
+  const mean = embeds[0]!.map((_, i) => sum(embeds.map((embed) => embed[i]!)) / embeds.length);
+  return mean.map((value) => value / Math.sqrt(dot(mean, mean)));
+}
+
+const scale = Math.exp(clip.logitScale);
+const cosineOf = async (label: string) => dot(imageEmbed!, await labelVector(label));
+
+describe("a zero-shot classifier", () => {
+  it("has as columns the mean over templates of unit vectors, of unit length again", async () => {
+    const { zeroShotWeights, classNames } = await ZeroShotClassifier.create(clip, labels, { templates });
+    expect(classNames).toEqual(labels);
+    expect(zeroShotWeights.shape).toEqual([clip.embedDim, 4]);
+    for (const [column, label] of labels.entries()) {
+      const wanted = await labelVector(label);
+      wanted.forEach((value, row) => expect(zeroShotWeights.data[row * 4 + column]).toBeCloseTo(value, 6));
+    }
+  });
+
+  it("gives labels the softmax of their scaled cosines, best first", async () => {
+    const ranked = await clip.classify(picture, labels, { templates });
+    const cosines = await Promise.all(ranked.map(({ label }) => cosineOf(label)));
+    const total = sum(cosines.map((cosine) => Math.exp(scale * cosine)));
+    ranked.forEach(({ similarity, probability }, i) => {
+      expect(similarity).toBeCloseTo(cosines[i]!, 6);
+      expect(probability).toBeCloseTo(Math.exp(scale * cosines[i]!) / total, 5);
+    });
+    expect(sum(ranked.map(({ probability }) => probability))).toBeCloseTo(1, 9);
+    expect(ranked.map(({ probability }) => probability)).toEqual(
+      ranked.map(({ probability }) => probability).sort((a, b) => b - a),
+    );
+  });
+
+  it("does not care in which order labels come", async () => {
+    const ranked = await clip.classify(picture, labels);
+    const reversed = await clip.classify(picture, [...labels].reverse());
+    expect(reversed.map(({ label }) => label)).toEqual(ranked.map(({ label }) => label));
+    reversed.forEach(({ probability }, i) => expect(probability).toBeCloseTo(ranked[i]!.probability, 6));
+  });
+
+  it("cuts at topK without changing the probabilities", async () => {
+    const all = await clip.classify(picture, labels);
+    expect(await clip.classify(picture, labels, { topK: 2 })).toEqual(all.slice(0, 2));
+    await expect(clip.classify(picture, labels, { topK: 0 })).rejects.toThrow("topK is 0; it must be at least 1");
+  });
+
+  it("takes a label literally, dollar signs and braces too", async () => {
+    const { zeroShotWeights } = await ZeroShotClassifier.create(clip, ["$& {}"], { templates: ["a {}"] });
+    const [wanted] = await collect(clip.encodeTexts(["a $& {}"]));
+    wanted!.forEach((value, row) => expect(zeroShotWeights.data[row]).toBeCloseTo(value, 6));
+  });
+
+  it.each([
+    [[], {}, "there are no labels"],
+    [["cat", " "], {}, "label 2 of 2 is empty"],
+    [["cat", "dog", "cat "], {}, 'the label "cat" stands there twice'],
+    [["cat"], { templates: ["a photo"] }, 'the template "a photo" has no {} to put the label in'],
+    [["cat"], { templates: [] }, "there are no templates"],
+    [["none of these"], { none: true }, 'the label "none of these" is added by itself'],
+    [["cat"], { none: true, independent: true }, "none and independent exclude each other"],
+  ])("refuses the labels %j with %j", async (names, options, message) => {
+    await expect(ZeroShotClassifier.create(clip, names, options)).rejects.toMatchObject({
+      code: "CLIP_USAGE",
+      message: expect.stringContaining(message) as string,
+    });
+  });
+});
+
+describe("none of these", () => {
+  it("has the probability of all labels that say nothing together, and none of the others changes in proportion", async () => {
+    const plain = await clip.classify(picture, labels, { templates });
+    const ranked = await clip.classify(picture, labels, { templates, none: true });
+    expect(sum(ranked.map(({ probability }) => probability))).toBeCloseTo(1, 9);
+    const of = (label: string) => ranked.find((row) => row.label === label)!;
+    const odds = (label: string) => of(label).probability / of(labels[0]!).probability;
+    const before = (label: string) => plain.find((row) => row.label === label)!.probability;
+    for (const label of labels) expect(odds(label)).toBeCloseTo(before(label) / before(labels[0]!), 5);
+
+    const nulls = await Promise.all(nullLabels.map(cosineOf));
+    const ratio = sum(nulls.map((cosine) => Math.exp(scale * cosine))) / Math.exp(scale * of(labels[0]!).similarity);
+    expect(of(noneOfThese).probability / of(labels[0]!).probability).toBeCloseTo(ratio, 4);
+    expect(of(noneOfThese).similarity).toBeCloseTo(Math.max(...nulls), 6);
+  });
+});
+
+describe("independent labels", () => {
+  it("have the same probability whatever stands beside them: against the labels that say nothing", async () => {
+    const all = await clip.classify(picture, labels, { templates, independent: true });
+    const nulls = sum((await Promise.all(nullLabels.map(cosineOf))).map((cosine) => Math.exp(scale * cosine)));
+    for (const { label, probability } of all) {
+      const [alone] = await clip.classify(picture, [label], { templates, independent: true });
+      expect(alone!.probability).toBeCloseTo(probability, 6);
+      const own = Math.exp(scale * (await cosineOf(label)));
+      expect(probability).toBeCloseTo(own / (own + nulls), 5);
+    }
+    expect(all).toHaveLength(labels.length);
+  });
+});
+
+class CountingModel extends ClipModel {
+  encoded = 0;
+  override encodeTexts(...args: Parameters<ClipModel["encodeTexts"]>) {
+    this.encoded++;
+    return super.encodeTexts(...args);
+  }
+}
+
+describe("a model", () => {
+  it("encodes the same labels once", async () => {
+    await using counting = new CountingModel(await readModel(folder));
+    await counting.classify(picture, labels);
+    await counting.classify(randomPicture(4), labels);
+    expect(counting.encoded).toBe(1);
+    await counting.classify(picture, labels, { none: true });
+    expect(counting.encoded).toBe(2);
+  });
+});

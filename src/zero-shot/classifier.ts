@@ -1,0 +1,175 @@
+import { ClipError } from "../core/errors.ts";
+import { float32, type TensorData } from "../core/tensor-data.ts";
+import { type ClipEncoder, dot } from "../embedding/index.ts";
+import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
+
+/** How labels are turned into classes, and how the classes share the probability. */
+export interface ClassifierOptions {
+  /** Sentences with `{}` where the label goes; their embeddings are averaged. Default {@link defaultTemplates}. */
+  readonly templates?: readonly string[] | undefined;
+  /**
+   * Lets the answer be "none of these": labels that say nothing compete with the others, and what they win together is
+   * its probability. It comes first when no label fits better than no label at all.
+   */
+  readonly none?: boolean | undefined;
+  /**
+   * Gives each label a probability of its own, whatever the other labels are: it against the labels that say nothing.
+   * CLIP learns to compare, so a cosine means something only beside another one of the same picture.
+   */
+  readonly independent?: boolean | undefined;
+  /** Stops between batches of sentences. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One answer. */
+export interface RankedLabel {
+  readonly label: string;
+  /** In [0, 1]. All labels together have 1, unless each has its own. */
+  readonly probability: number;
+  /** Cosine of picture and label, in [−1, 1]; comparable between labels for one picture, hardly between pictures. */
+  readonly similarity: number;
+}
+
+/**
+ * Names what is in pictures by labels it was never trained on: the vectors of the labels, computed once, against the
+ * vector of each picture (Radford et al. 2021, section 3.1).
+ */
+export class ZeroShotClassifier {
+  readonly classNames: readonly string[];
+  /** float32 [E, C], unit columns: the mean over templates of unit vectors, normalised again. */
+  readonly zeroShotWeights: TensorData<"float32">;
+  readonly #classes: readonly Float32Array[];
+  /** Empty where nothing is compared with them. */
+  readonly #nulls: readonly Float32Array[];
+  readonly #scale: number;
+  readonly #independent: boolean;
+
+  private constructor(
+    classNames: readonly string[],
+    classes: readonly Float32Array[],
+    nulls: readonly Float32Array[],
+    logitScale: number,
+    independent: boolean,
+  ) {
+    [this.classNames, this.#classes, this.#nulls, this.#independent] = [classNames, classes, nulls, independent];
+    this.#scale = Math.exp(logitScale);
+    this.zeroShotWeights = columns(classes);
+  }
+
+  /**
+   * Encodes the labels.
+   *
+   * @throws {ClipError} `CLIP_USAGE` if there is no label, one is empty or stands there twice, or a template has no `{}`;
+   *   `CLIP_TEXT` if a sentence is too long for the model.
+   */
+  static async create(
+    encoder: ClipEncoder,
+    classNames: readonly string[],
+    { templates = defaultTemplates, none = false, independent = false, signal }: ClassifierOptions = {},
+  ): Promise<ZeroShotClassifier> {
+    const names = checkClassNames(classNames, none);
+    checkTemplates(templates);
+    if (none && independent)
+      throw new ClipError(
+        "CLIP_USAGE",
+        "none and independent exclude each other: with a probability for each label, none fits if all are below ½",
+      );
+    const nulls = none || independent ? nullLabels : [];
+    const vectors = await encodeLabels(encoder, [...names, ...nulls], templates, signal);
+    const classes = vectors.slice(0, names.length);
+    return new ZeroShotClassifier(names, classes, vectors.slice(names.length), encoder.logitScale, independent);
+  }
+
+  /** The cosine of a picture's embedding with each label, in the order of the labels. */
+  similarities(imageEmbed: Float32Array): Float32Array {
+    return Float32Array.from(this.#classes, (label) => dot(imageEmbed, label));
+  }
+
+  /**
+   * The labels of a picture, best first.
+   *
+   * @param imageEmbed - float32 [E] of unit length, as `encodeImages` gives it.
+   * @param topK - how many; default all. It does not change their probabilities.
+   */
+  rank(imageEmbed: Float32Array, { topK = Infinity }: { readonly topK?: number | undefined } = {}): RankedLabel[] {
+    if (!(topK >= 1)) throw new ClipError("CLIP_USAGE", `topK is ${topK}; it must be at least 1`);
+    const similarities = [...this.similarities(imageEmbed)];
+    const nullSimilarities = this.#nulls.map((label) => dot(imageEmbed, label));
+    const logits = similarities.map((similarity) => this.#scale * similarity);
+    const nullLogits = nullSimilarities.map((similarity) => this.#scale * similarity);
+    const nullLogit = logSumExp(nullLogits);
+    const total = logSumExp([...logits, nullLogit]);
+    const ranked = this.classNames.map((label, i): RankedLabel => {
+      const against = this.#independent ? logSumExp([logits[i]!, nullLogit]) : total;
+      return { label, probability: Math.exp(logits[i]! - against), similarity: similarities[i]! };
+    });
+    if (nullSimilarities.length > 0 && !this.#independent) {
+      const similarity = Math.max(...nullSimilarities);
+      ranked.push({ label: noneOfThese, probability: Math.exp(nullLogit - total), similarity });
+    }
+    return ranked.sort((a, b) => b.probability - a.probability || b.similarity - a.similarity).slice(0, topK);
+  }
+}
+
+/** For each label the mean over templates of its unit vectors, of unit length again. */
+async function encodeLabels(
+  encoder: ClipEncoder,
+  labels: readonly string[],
+  templates: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<Float32Array[]> {
+  const sums = labels.map(() => new Float32Array(encoder.embedDim));
+  function* prompts() {
+    // A function as replacement, since "$&" in a label is no pattern.
+    for (const label of labels) for (const template of templates) yield template.replaceAll("{}", () => label);
+  }
+  let prompt = 0;
+  for await (const textEmbed of encoder.encodeTexts(prompts(), { signal })) {
+    const sum = sums[Math.floor(prompt++ / templates.length)]!;
+    textEmbed.forEach((value, i) => (sum[i]! += value));
+  }
+  return sums.map((sum) => {
+    const norm = Math.sqrt(dot(sum, sum));
+    return sum.map((value) => value / norm);
+  });
+}
+
+function columns(vectors: readonly Float32Array[]): TensorData<"float32"> {
+  const [rows, count] = [vectors[0]!.length, vectors.length];
+  const matrix = new Float32Array(rows * count);
+  vectors.forEach((vector, column) => vector.forEach((value, row) => (matrix[row * count + column] = value)));
+  return float32(matrix, [rows, count]);
+}
+
+function logSumExp(values: readonly number[]): number {
+  const largest = values.reduce((a, b) => Math.max(a, b), -Infinity);
+  return largest === -Infinity
+    ? largest
+    : largest + Math.log(values.reduce((sum, x) => sum + Math.exp(x - largest), 0));
+}
+
+function checkClassNames(classNames: readonly string[], none: boolean): string[] {
+  if (typeof classNames === "string")
+    throw new ClipError("CLIP_USAGE", `labels are a list, got the string ${JSON.stringify(classNames)}`);
+  const names = classNames.map((name) => name.trim());
+  if (names.length === 0) throw new ClipError("CLIP_USAGE", "there are no labels; name at least one");
+  const empty = names.indexOf("");
+  if (empty >= 0)
+    throw new ClipError("CLIP_USAGE", `label ${empty + 1} of ${names.length} is empty; remove or fill it`);
+  const repeated = names.find((name, i) => names.indexOf(name) !== i);
+  if (repeated !== undefined)
+    throw new ClipError("CLIP_USAGE", `the label ${JSON.stringify(repeated)} stands there twice; remove one`);
+  if (none && names.includes(noneOfThese))
+    throw new ClipError("CLIP_USAGE", `the label "${noneOfThese}" is added by itself; remove yours`);
+  return names;
+}
+
+function checkTemplates(templates: readonly string[]): void {
+  if (templates.length === 0) throw new ClipError("CLIP_USAGE", 'there are no templates; "{}" is the label alone');
+  const without = templates.find((template) => !template.includes("{}"));
+  if (without !== undefined)
+    throw new ClipError(
+      "CLIP_USAGE",
+      `the template ${JSON.stringify(without)} has no {} to put the label in, as in "a photo of a {}"`,
+    );
+}

@@ -1,0 +1,55 @@
+import { ClipEncoder, collect, type ImageSource, readModel, type ReadModelOptions } from "../embedding/index.ts";
+import type { DecodeOptions } from "../image/index.ts";
+import { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./classifier.ts";
+
+/** How many sets of labels a model remembers the vectors of. */
+const maxClassifiers = 8;
+
+/** What `classify` takes beside picture and labels. */
+export interface ClassifyOptions extends Omit<ClassifierOptions, "signal">, DecodeOptions {
+  /** How many labels to give back; default all. */
+  readonly topK?: number | undefined;
+}
+
+/**
+ * A CLIP, ready to use.
+ *
+ * @param model - a model folder or weight file as {@link readModel} takes it; default: the model in the box.
+ * @throws {ClipError} as {@link readModel} does.
+ */
+export async function loadClip(model?: string, options: ReadModelOptions = {}): Promise<ClipModel> {
+  return new ClipModel(await readModel(model, options));
+}
+
+/** A {@link ClipEncoder} that names what it sees. */
+export class ClipModel extends ClipEncoder {
+  /** By labels and options, the one not used for longest first. */
+  readonly #classifiers = new Map<string, Promise<ZeroShotClassifier>>();
+
+  /**
+   * The labels of a picture, best first. The vectors of the labels are kept, so that the next picture with the same ones
+   * costs only itself.
+   *
+   * @throws {ClipError} `CLIP_IMAGE` if the picture cannot be read; `CLIP_USAGE` and `CLIP_TEXT` as
+   *   {@link ZeroShotClassifier.create}.
+   */
+  async classify(
+    image: ImageSource,
+    labels: readonly string[],
+    { topK, templates, none, independent, ...decoding }: ClassifyOptions = {},
+  ): Promise<RankedLabel[]> {
+    const classifier = await this.#classifier(labels, { templates, none, independent });
+    const [imageEmbed] = await collect(this.encodeImages([image], decoding));
+    return classifier.rank(imageEmbed!, { topK });
+  }
+
+  #classifier(labels: readonly string[], options: ClassifierOptions): Promise<ZeroShotClassifier> {
+    const key = JSON.stringify([labels, options]);
+    const classifier = this.#classifiers.get(key) ?? ZeroShotClassifier.create(this, labels, options);
+    this.#classifiers.delete(key);
+    this.#classifiers.set(key, classifier);
+    classifier.catch(() => this.#classifiers.delete(key));
+    if (this.#classifiers.size > maxClassifiers) this.#classifiers.delete(this.#classifiers.keys().next().value!);
+    return classifier;
+  }
+}

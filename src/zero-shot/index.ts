@@ -1,0 +1,6 @@
+/** A model ready to use. */
+export { type ClassifyOptions, ClipModel, loadClip } from "./clip.ts";
+
+/** Labels as vectors, computed once for many pictures. */
+export { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./classifier.ts";
+export { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
