@@ -6,6 +6,7 @@ export {
   type SafetensorsFile,
   type StoredDtype,
   type StoredTensor,
+  type WritableTensor,
   writeSafetensors,
   type WriteOptions,
 } from "./safetensors.ts";

@@ -204,7 +204,11 @@ export interface WriteOptions {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-const writtenAs = { float32: "F32", float16: "F16", int64: "I64", int32: "I32", bool: "BOOL" } as const;
+/** A tensor, or bytes in a shape: pixels, which no program computes with. */
+export type WritableTensor =
+  TensorData | { readonly dtype: "uint8"; readonly shape: readonly number[]; readonly data: Uint8Array };
+
+const writtenAs = { float32: "F32", float16: "F16", int64: "I64", int32: "I32", bool: "BOOL", uint8: "U8" } as const;
 
 /**
  * Writes a safetensors file, whole or not at all. The same tensors give the same bytes in whatever order they come:
@@ -214,10 +218,10 @@ const writtenAs = { float32: "F32", float16: "F16", int64: "I64", int32: "I32", 
  */
 export async function writeSafetensors(
   path: string,
-  tensors: ReadonlyMap<string, TensorData>,
+  tensors: ReadonlyMap<string, WritableTensor>,
   { dtype = "F32", metadata = {} }: WriteOptions = {},
 ): Promise<void> {
-  const storedAs = (tensor: TensorData) =>
+  const storedAs = (tensor: WritableTensor) =>
     tensor.dtype === "float32" && tensor.shape.length > 1 ? dtype : writtenAs[tensor.dtype];
   const order = [...tensors].sort(
     ([a, x], [b, y]) => elementBytes[storedAs(y)] - elementBytes[storedAs(x)] || (a < b ? -1 : 1),
