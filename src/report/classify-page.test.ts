@@ -1,0 +1,92 @@
+import { describe, expect, it } from "vitest";
+import { classifyPage, type ClassifiedImage } from "./classify-page.ts";
+
+const pixel =
+  "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
+/** A result with the given similarities, best first. */
+const result = (image: string, similarities: Readonly<Record<string, number>>): ClassifiedImage => ({
+  image,
+  labels: Object.entries(similarities)
+    .map(([label, similarity]) => ({ label, similarity, probability: 1 / Object.keys(similarities).length }))
+    .sort((a, b) => b.similarity - a.similarity),
+});
+const pageOf = (...results: ClassifiedImage[]) =>
+  classifyPage({
+    results,
+    pictures: new Map(results.map(({ image }) => [image, pixel])),
+    model: "pictogram-resnet",
+    templates: ["a photo of a {}"],
+  });
+const columnHeads = (page: string) =>
+  [...page.matchAll(/<th scope="col"[^>]*><bdi>(.*?)<\/bdi>/gs)].map(([, label]) => label);
+const cells = (page: string) =>
+  [...page.matchAll(/<td class="([^"]*)"[^>]*>([^<]*)<\/td>/g)].map(([, classes, text]) => [text!, classes!.trim()]);
+
+describe("classifyPage", () => {
+  it("shows a lone picture beside its labels, without a heat map", () => {
+    const page = pageOf(result("cat.jpg", { cat: 0.3, dog: 0.2 }));
+    expect(page.match(/<img src="data:image\/png/g)).toHaveLength(1);
+    expect(page.match(/50\.0\u00a0%/g)).toHaveLength(2);
+    expect(page).not.toContain("<table");
+    expect(page).toContain("a photo of a {}");
+  });
+
+  it("sets several pictures against all labels, each best outlined, the scale from the lowest to the highest", () => {
+    const page = pageOf(result("a/cat.jpg", { cat: 0.31, dog: 0.2 }), result("a/dog.jpg", { cat: -0.05, dog: 0.28 }));
+    expect(columnHeads(page)).toEqual(["cat", "dog"]);
+    expect(cells(page)).toEqual([
+      ["0.31", "high best"],
+      ["0.20", "high"],
+      ["−0.05", ""],
+      ["0.28", "high best"],
+    ]);
+    expect([...page.matchAll(/--share:([\d.]+)%/g)].map(([, share]) => Number(share))).toEqual([100, 69.4, 0, 91.7]);
+    expect(page).toMatch(/class="legend".*−0\.05.*0\.31/s);
+  });
+
+  it("leaves cells open for labels that were not kept for a picture", () => {
+    const page = pageOf(result("a.jpg", { cat: 0.3 }), result("b.jpg", { dog: 0.2 }));
+    expect(cells(page).map(([text]) => text)).toEqual(["0.30", "–", "–", "0.20"]);
+  });
+
+  it("shows of many labels every picture's best, and says how many there are", () => {
+    const many = (best: string) => ({
+      ...Object.fromEntries(Array.from({ length: 99 }, (_, i) => [`label ${i}`, i / 1000])),
+      [best]: 0.5,
+    });
+    const page = pageOf(result("a.jpg", many("label 3")), result("b.jpg", many("label 7")));
+    expect(columnHeads(page).slice(0, 3)).toEqual(["label 3", "label 7", "label 98"]);
+    expect(columnHeads(page)).toHaveLength(30);
+    expect(page).toContain("Shown are 30 of 99 labels");
+    expect(page.match(/and 89 labels less likely/g)).toHaveLength(2);
+  });
+
+  it("lets no label, path, template or model name become markup", () => {
+    const page = classifyPage({
+      results: [
+        result(`x" onerror='alert(1)'.jpg`, { "<script>alert(2)</script>": 0.3 }),
+        result("b", { "<script>": 0.2 }),
+      ],
+      pictures: new Map([[`x" onerror='alert(1)'.jpg`, pixel]]),
+      model: "</title><script>",
+      templates: ["<img src=x onerror=alert(3)> {}"],
+    });
+    expect(page).not.toMatch(/<script|<img (?!src="data:image\/png)|" onerror=/);
+    expect(page).toContain(`alt="x&quot; onerror=&#39;alert(1)&#39;.jpg"`);
+    expect(page).toContain("&lt;script&gt;alert(2)&lt;/script&gt;");
+  });
+
+  it("holds no address outside itself, and forbids itself to load any", () => {
+    const page = pageOf(result("a.jpg", { cat: 0.3 }), result("b.jpg", { dog: 0.2 }));
+    expect(page).not.toMatch(/\bhttps?:|<link|@import|url\(|<script/);
+    expect(page).toContain("default-src &#39;none&#39;; img-src data:;");
+  });
+
+  it("says where a picture is missing, and lasts when nothing at all was classified", () => {
+    const results = [result("gone.jpg", { cat: 0.3 })];
+    const noPictures = { pictures: new Map<string, string>(), model: "m", templates: [] };
+    expect(classifyPage({ results, ...noPictures })).toContain("no picture");
+    expect(classifyPage({ results: [], ...noPictures })).toContain("0 pictures, 0 labels");
+  });
+});

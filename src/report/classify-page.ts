@@ -1,0 +1,168 @@
+import { html, trusted, type Html } from "./html.ts";
+import { count, counted } from "./numbers.ts";
+import { bars, page, picture } from "./page.ts";
+import { extremes } from "./thin-out.ts";
+
+/** One picture's answer, as `clip-ts classify --json` prints it. */
+export interface ClassifiedImage {
+  /** The path as it was given. */
+  readonly image: string;
+  /** Best first. `probability` in [0, 1], `similarity` (cosine) in [−1, 1]. */
+  readonly labels: readonly { readonly label: string; readonly probability: number; readonly similarity: number }[];
+}
+
+export interface ClassifyReport {
+  readonly results: readonly ClassifiedImage[];
+  /** Path as in `results` → data URL, `data:image/…`; 320 pixels a side are enough. A picture may be missing. */
+  readonly pictures: ReadonlyMap<string, string>;
+  /** The model's name. */
+  readonly model: string;
+  /** The sentences each label was read in, `{}` in its place. */
+  readonly templates: readonly string[];
+}
+
+/** A picture's longer ranking is cut, and says so. */
+const maxBars = 10;
+/** The heat map's columns: what a screen still shows. */
+const maxColumns = 30;
+
+/**
+ * The page of `clip-ts classify --html`: every picture beside its labels and, for several pictures, their similarities
+ * as a heat map; one HTML document that needs nothing else. All texts are escaped.
+ */
+export function classifyPage({ results, pictures, model, templates }: ClassifyReport): string {
+  const labels = new Set(results.flatMap((result) => result.labels.map(({ label }) => label)));
+  const title = `${counted(results.length, "picture")}, ${counted(labels.size, "label")}`;
+  const show = (image: string) => {
+    const dataUrl = pictures.get(image);
+    return dataUrl === undefined ? html`<span class="missing">no picture</span>` : picture(dataUrl, image);
+  };
+  return page({
+    title,
+    styles,
+    body: html`<header>
+        <h1>${title}</h1>
+        <p class="lead">Classified by <bdi>${model}</bdi>, zero-shot.</p>
+        ${templates.length > 0 ? templateList(templates) : ""}
+      </header>
+      <section class="pictures" aria-label="Pictures and their labels">
+        ${results.map((result) => imageCard(result, show(result.image)))}
+      </section>
+      ${results.length > 1 && labels.size > 0 ? heatMap(results, labels.size, show) : ""}`,
+  });
+}
+
+function templateList(templates: readonly string[]): Html {
+  const quoted = templates.map((template) => html`<li>“<bdi>${template}</bdi>”</li>`);
+  const summary = `Each label was read in ${counted(templates.length, "sentence")}`;
+  return html`<details class="quiet templates" ${trusted(templates.length <= 4 ? " open" : "")}>
+    <summary>${summary}</summary>
+    <ul>
+      ${quoted}
+    </ul>
+  </details>`;
+}
+
+function imageCard({ image, labels }: ClassifiedImage, shown: Html): Html {
+  const hidden = labels.length - maxBars;
+  return html`<article class="card">
+    <div class="picture">${shown}</div>
+    <div>
+      <h2><bdi>${image}</bdi></h2>
+      ${bars(labels.slice(0, maxBars).map(({ label, probability }, i) => ({ label, probability, marked: i === 0 })))}
+      ${hidden > 0 ? html`<p class="quiet rest">and ${counted(hidden, "label")} less likely</p>` : ""}
+    </div>
+  </article>`;
+}
+
+function heatMap(results: readonly ClassifiedImage[], labelCount: number, show: (image: string) => Html): Html {
+  const columns = chooseColumns(results);
+  const rows = results.map(({ image, labels }) => {
+    const similarity = new Map(labels.map((entry) => [entry.label, entry.similarity]));
+    return { image, cells: columns.map((label) => similarity.get(label)) };
+  });
+  const known = rows.flatMap(({ cells }) => cells.filter((cell) => cell !== undefined));
+  const [low, high] = extremes(known).map((i) => known[i]!) as [number, number];
+  return html`<h2 id="heat-title">Similarity of every picture to every label</h2>
+    <p class="quiet">
+      Cosine of the angle between picture and label; outlined: a picture's best.
+      ${columns.length < labelCount ? `Shown are ${count(columns.length)} of ${count(labelCount)} labels, each picture's best ones first.` : ""}
+    </p>
+    <div class="legend" aria-hidden="true">
+      <span>${cosine(low)}</span><span class="scale"></span><span>${cosine(high)}</span>
+    </div>
+    <div class="card heat-frame" tabindex="0" role="region" aria-labelledby="heat-title">
+      <table class="${columns.length > 8 ? "heat upright" : "heat"}">
+        <thead>
+          <tr>
+            <td></td>
+            ${columns.map((label) => html`<th scope="col" title="${label}"><bdi>${label}</bdi></th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${rows.map(({ image, cells }) => {
+            const best = Math.max(...cells.filter((cell) => cell !== undefined));
+            return html`<tr>
+              <th scope="row" title="${image}">${show(image)}<bdi>${image.split(/[\\/]/).at(-1)!}</bdi></th>
+              ${cells.map((cell) => heatCell(cell, low, high, cell === best))}
+            </tr>`;
+          })}
+        </tbody>
+      </table>
+    </div>`;
+}
+
+/** Every picture's best label, then every picture's second, and so on: what belongs together comes near the diagonal. */
+function chooseColumns(results: readonly ClassifiedImage[]): string[] {
+  const columns = new Set<string>();
+  const longest = Math.max(...results.map(({ labels }) => labels.length));
+  for (let rank = 0; rank < longest && columns.size < maxColumns; rank++) {
+    for (const { labels } of results) {
+      const entry = labels[rank];
+      if (entry && columns.size < maxColumns) columns.add(entry.label);
+    }
+  }
+  return [...columns];
+}
+
+function heatCell(similarity: number | undefined, low: number, high: number, best: boolean): Html {
+  if (similarity === undefined)
+    return html`<td class="unknown" title="not among the labels kept for this picture">–</td>`;
+  const share = high > low ? (similarity - low) / (high - low) : 1;
+  // At this share of the mix black and white are equally legible, in light and in dark: a contrast of 4.5 at least.
+  const classes = `${share > 0.6 ? "high" : ""}${best ? " best" : ""}`;
+  return html`<td class="${classes}" style="--share:${(100 * share).toFixed(1)}%">${cosine(similarity)}</td>`;
+}
+
+const cosine = (similarity: number): string => similarity.toFixed(2).replace("-", "−");
+
+const styles = `
+.templates { margin-top: .5rem; }
+.templates ul { list-style: none; margin-top: .25rem; }
+.pictures { display: grid; gap: 1rem; margin-top: 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); }
+.pictures .card { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 1.25rem; align-items: start; }
+.pictures h2 { font-size: .9rem; font-weight: 500; color: var(--ink-2); margin: 0 0 .75rem; overflow-wrap: anywhere; }
+.picture img { border-radius: .4rem; width: 100%; max-height: 22rem; object-fit: contain; object-position: top; }
+.missing { display: grid; place-items: center; aspect-ratio: 1; border: 1px dashed var(--line); border-radius: .4rem; color: var(--ink-2); font-size: .8rem; text-align: center; }
+.rest { margin-top: .6rem; }
+@media (max-width: 32rem) { .pictures .card { grid-template-columns: 1fr; } .picture img { max-height: 18rem; width: auto; } }
+.legend { display: flex; align-items: center; gap: .5rem; margin: .75rem 0; font-size: .85rem; font-variant-numeric: tabular-nums; }
+.scale { width: 12rem; height: .7rem; border-radius: .2rem; background: linear-gradient(in oklab to right, var(--heat-low), var(--heat-high)); border: 1px solid var(--line); forced-color-adjust: none; }
+.heat-frame { overflow: auto; max-height: 90vh; padding: 0; width: fit-content; max-width: 100%; }
+.heat { border-collapse: separate; border-spacing: 2px; font-size: .85rem; }
+.heat thead > tr > * { position: sticky; top: 0; z-index: 1; background: var(--surface); vertical-align: bottom; padding: .4rem; font-weight: 500; }
+.heat thead th { min-width: 4.5rem; line-height: 1.2; }
+.heat thead bdi { display: block; max-width: 7rem; margin: auto; overflow-wrap: break-word; }
+.heat.upright thead th { min-width: 2.9rem; text-align: left; }
+.heat.upright thead bdi { writing-mode: vertical-rl; rotate: 180deg; max-height: 11rem; }
+.heat tbody th { position: sticky; left: 0; background: var(--surface); padding: .25rem .5rem; font-weight: 400; text-align: left; }
+.heat tbody th > * { width: clamp(4rem, 12vw, 6rem); }
+.heat tbody th .missing { height: 3.5rem; }
+.heat tbody th img { height: 3.5rem; object-fit: cover; border-radius: .3rem; }
+.heat tbody th bdi { display: block; font-size: .7rem; color: var(--ink-2); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.heat tbody td { text-align: center; padding: .4rem; font-variant-numeric: tabular-nums; border-radius: .3rem; forced-color-adjust: none;
+  color: var(--on-low); background: color-mix(in oklab, var(--heat-high) var(--share), var(--heat-low)); }
+.heat tbody td.high { color: var(--on-high); }
+.heat tbody td.best { outline: 2px solid var(--ink); outline-offset: -2px; font-weight: 700; }
+.heat tbody td.unknown { background: none; color: var(--ink-2); }
+`;

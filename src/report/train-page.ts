@@ -1,0 +1,300 @@
+import { chartScript, chartStyles, drawCharts, type Chart, type Curve } from "./charts.ts";
+import { html, type Html } from "./html.ts";
+import { count, counted, duration, percent, short } from "./numbers.ts";
+import { bars, page, picture } from "./page.ts";
+
+/** All that the page about a training run tells; see {@link trainPage}. */
+export interface TrainReport {
+  /** What was trained: the model's name. */
+  readonly model: string;
+  /** Pairs in a batch. A model that knows nothing has a loss of ln(batchSize). */
+  readonly batchSize: number;
+  /** The settings worth reading, in the order in which they shall stand. */
+  readonly config: Readonly<Record<string, string | number | boolean>>;
+  readonly totals: TrainTotals;
+  /** By step, ascending; any length: long curves are thinned out. */
+  readonly metrics: readonly TrainMetric[];
+  /** By step, ascending; empty where the run had no validation. */
+  readonly validation: readonly ValidationResult[];
+  /** Some two dozen pictures of the validation set with the last model's answers. */
+  readonly predictions: readonly SamplePrediction[];
+}
+
+export interface TrainTotals {
+  /** Optimiser updates. */
+  readonly steps: number;
+  /** Pairs seen, repeats counted. */
+  readonly pairs: number;
+  /** Wall-clock time of the training, in seconds. */
+  readonly durationSeconds: number;
+  /** Share of that time in which the step waited for pictures and captions, in [0, 1]. */
+  readonly waitingShare: number;
+  /** Pictures that could not be read, each with the reason. */
+  readonly skipped: readonly { readonly path: string; readonly reason: string }[];
+}
+
+/** One line of metrics.jsonl. Values may be NaN: such a step is a gap in the curve. */
+export interface TrainMetric {
+  readonly step: number;
+  readonly epoch: number;
+  readonly loss: number;
+  readonly learningRate: number;
+  /** Norm of all gradients together, before clipping. */
+  readonly gradientNorm: number;
+  /** The logarithm that is stored, at most ln 100. */
+  readonly logitScale: number;
+}
+
+/** Zero-shot classification of the validation pictures. */
+export interface ValidationResult {
+  readonly step: number;
+  /** Fraction of pictures whose name came first, and among the first five. */
+  readonly top1: number;
+  readonly top5: number;
+  /** Pictures classified, and names to choose from. */
+  readonly count: number;
+  readonly classes: number;
+}
+
+export interface SamplePrediction {
+  /** Data URL, `data:image/…`; 192 pixels a side are enough. */
+  readonly picture: string;
+  /** The right name. */
+  readonly truth: string;
+  /** Best first. */
+  readonly ranked: readonly { readonly label: string; readonly probability: number }[];
+}
+
+/** Longer lists of skipped pictures are cut, and say so. */
+const maxSkippedShown = 200;
+
+/**
+ * The page at the end of a training run: the result in a sentence, the curves, sample predictions and the settings,
+ * as one HTML document that needs nothing else. All texts are escaped.
+ */
+export function trainPage(report: TrainReport): string {
+  const { model, config, totals, validation, predictions } = report;
+  const charts = chartsOf(report);
+  return page({
+    title: `${model}: training report`,
+    styles: chartStyles() + styles,
+    script: chartScript(),
+    body: html`<header>
+        <p class="quiet">Training report</p>
+        <h1><bdi>${model}</bdi></h1>
+        <p class="lead">${resultInWords(report)}</p>
+      </header>
+      <dl class="figures">
+        ${figuresOf(report).map(
+          ([name, value]) =>
+            html`<div class="card">
+              <dt>${name}</dt>
+              <dd>${value}</dd>
+            </div>`,
+        )}
+      </dl>
+      ${totals.skipped.length > 0 ? skippedList(totals.skipped) : html`<p class="quiet">Every picture could be read.</p>`}
+      <h2>Curves</h2>
+      ${
+        charts.length === 0
+          ? html`<p>No step was recorded.</p>`
+          : html`<p class="quiet hint">Hover for values, drag to zoom, double-click to see all again.</p>
+              ${drawCharts(charts)}`
+      }
+      ${validation.length > 0 ? validationTable(validation) : ""}
+      ${predictions.length > 0 ? predictionCards(predictions) : ""}
+      <h2>Settings</h2>
+      <div class="card scroll">
+        <table>
+          <tbody>
+            ${Object.entries(config).map(
+              ([key, value]) =>
+                html`<tr>
+                  <th scope="row"><bdi>${key}</bdi></th>
+                  <td><bdi>${String(value)}</bdi></td>
+                </tr>`,
+            )}
+          </tbody>
+        </table>
+      </div>`,
+  });
+}
+
+function resultInWords({ totals, metrics, validation }: TrainReport): string {
+  const last = validation.at(-1);
+  if (last) {
+    return (
+      `After ${counted(last.step, "step")} the model gives ${percent(last.top1)} of ` +
+      `${counted(last.count, "validation picture")} their right name at the first try, out of ` +
+      `${counted(last.classes, "name")}; guessing would get ${percent(1 / last.classes)}.`
+    );
+  }
+  const loss = metrics.at(-1)?.loss;
+  return `After ${counted(totals.steps, "step")} ${loss === undefined ? "nothing was measured" : `the loss stands at ${short(loss)}`}.`;
+}
+
+/** The run in numbers: name and value. */
+function figuresOf({ batchSize, totals, metrics, validation }: TrainReport): [string, string][] {
+  const figures: [string, string][] = [];
+  const [lastMetric, lastValidation] = [metrics.at(-1), validation.at(-1)];
+  if (lastValidation) figures.push(["Top-1", percent(lastValidation.top1)], ["Top-5", percent(lastValidation.top5)]);
+  if (lastMetric) figures.push([`Last loss (chance ${short(Math.log(batchSize))})`, short(lastMetric.loss)]);
+  figures.push(
+    [lastMetric ? `Steps (to epoch ${count(lastMetric.epoch)})` : "Steps", count(totals.steps)],
+    ["Pairs seen", count(totals.pairs)],
+    ["Time", duration(totals.durationSeconds)],
+    ["Pairs a second", totals.durationSeconds > 0 ? short(totals.pairs / totals.durationSeconds) : "–"],
+    ["Time waiting for data", percent(totals.waitingShare)],
+  );
+  return figures;
+}
+
+function chartsOf({ batchSize, metrics, validation }: TrainReport): Chart[] {
+  const steps = metrics.map(({ step }) => step);
+  const column = (key: keyof TrainMetric) => metrics.map((metric) => metric[key]);
+  const chance = Math.log(batchSize);
+  const charts: Chart[] = [
+    {
+      title: "Loss",
+      explanation: `A model that knows nothing stands at chance, ln ${batchSize} = ${short(chance)}.`,
+      steps,
+      curves: [
+        ...noisyCurves("Loss", column("loss")),
+        { label: "Chance", values: steps.map(() => chance), likeness: "level" },
+      ],
+      wide: true,
+    },
+    {
+      title: "Validation, %",
+      explanation: "How often the right name comes first, or among the first five.",
+      steps: validation.map(({ step }) => step),
+      curves: [
+        { label: "Top-1", values: validation.map(({ top1 }) => 100 * top1), likeness: "main" },
+        { label: "Top-5", values: validation.map(({ top5 }) => 100 * top5), likeness: "second" },
+      ],
+    },
+    {
+      title: "Learning rate",
+      explanation: "",
+      steps,
+      curves: [{ label: "Learning rate", values: column("learningRate"), likeness: "main" }],
+    },
+    {
+      title: "Logit scale",
+      explanation: "A logarithm: cosines are multiplied by its exponential, at most 100.",
+      steps,
+      curves: [{ label: "Logit scale", values: column("logitScale"), likeness: "main" }],
+    },
+    {
+      title: "Gradient norm",
+      explanation: "All parameters together, before clipping.",
+      steps,
+      curves: noisyCurves("Gradient norm", column("gradientNorm")),
+    },
+  ];
+  return charts.filter((chart) => chart.steps.length > 0);
+}
+
+/** A restless curve as it was and, in runs long enough to look like noise, its mean over the last hundredth or so. */
+function noisyCurves(label: string, values: readonly number[]): Curve[] {
+  if (values.length < 200) return [{ label, values, likeness: "main" }];
+  let mean = values[0]!;
+  return [
+    { label, values, likeness: "faint" },
+    {
+      label: "Running mean",
+      values: values.map((value) => (mean += (100 / values.length) * (value - mean))),
+      likeness: "main",
+    },
+  ];
+}
+
+function skippedList(skipped: TrainTotals["skipped"]): Html {
+  const hidden = skipped.length - maxSkippedShown;
+  return html`<details class="card">
+    <summary>
+      ${counted(skipped.length, "picture")} could not be read and ${skipped.length === 1 ? "was" : "were"} left out
+    </summary>
+    <ul class="skipped">
+      ${skipped.slice(0, maxSkippedShown).map(
+        ({ path, reason }) =>
+          html`<li>
+            <bdi>${path}</bdi> <span class="quiet"><bdi>${reason}</bdi></span>
+          </li>`,
+      )}
+    </ul>
+    ${hidden > 0 ? html`<p class="quiet">and ${count(hidden)} more</p>` : ""}
+  </details>`;
+}
+
+function validationTable(validation: readonly ValidationResult[]): Html {
+  return html`<details class="card">
+    <summary>Validation as a table</summary>
+    <div class="scroll">
+      <table class="numbers">
+        <thead>
+          <tr>
+            ${["Step", "Top-1", "Top-5", "Pictures", "Names"].map((name) => html`<th scope="col">${name}</th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${validation.map(
+            ({ step, top1, top5, count: pictures, classes }) =>
+              html`<tr>
+                ${[count(step), percent(top1), percent(top5), count(pictures), count(classes)].map((cell) => html`<td>${cell}</td>`)}
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+  </details>`;
+}
+
+function predictionCards(predictions: readonly SamplePrediction[]): Html {
+  const isRight = ({ truth, ranked }: SamplePrediction) => ranked[0]?.label === truth;
+  return html`<h2>Sample predictions</h2>
+    <p class="quiet hint">
+      ${predictions.filter(isRight).length} of ${predictions.length} right. The right name is set in bold, its bar in
+      blue.
+    </p>
+    <ul class="predictions">
+      ${predictions.map((prediction) => {
+        const { truth, ranked } = prediction;
+        return html`<li class="card">
+          ${picture(prediction.picture, truth)}
+          <div>
+            <p class="truth">
+              ${isRight(prediction) ? html`<span class="right">✓ right</span>` : html`<span class="wrong">✗ wrong</span>`}
+              <bdi>${truth}</bdi>
+            </p>
+            ${bars(ranked.map((bar) => ({ ...bar, marked: bar.label === truth })))}
+          </div>
+        </li>`;
+      })}
+    </ul>`;
+}
+
+const styles = `
+.figures { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(max(8.5rem, 22%), 1fr)); margin: 1.5rem 0 1rem; }
+.figures .card { display: flex; flex-direction: column; justify-content: space-between; padding: .75rem 1rem; }
+.figures dt { color: var(--ink-2); font-size: .85rem; }
+.figures dd { font-size: clamp(1.1rem, 4.5vw, 1.4rem); font-weight: 600; line-height: 1.3; }
+.hint { margin-bottom: .75rem; }
+details.card { margin-top: 1rem; }
+.skipped { list-style: none; margin-top: .75rem; max-height: 20rem; overflow: auto; overflow-wrap: anywhere; font-size: .9rem; }
+.skipped li { padding: .25rem 0; border-top: 1px solid var(--line); }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; }
+th, td { text-align: left; padding: .3rem 1.5rem .3rem 0; vertical-align: top; overflow-wrap: anywhere; }
+th { font-weight: 500; color: var(--ink-2); }
+.numbers { margin-top: .75rem; font-variant-numeric: tabular-nums; }
+.numbers th, .numbers td { text-align: right; padding: .25rem 1rem; }
+.predictions { list-style: none; display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
+.predictions .card { display: grid; grid-template-columns: 6rem 1fr; gap: 1rem; align-items: start; }
+.predictions .card > * { min-width: 0; }
+.predictions img { width: 6rem; height: 6rem; object-fit: cover; border-radius: .4rem; }
+.truth { margin-bottom: .6rem; line-height: 1.3; font-weight: 600; overflow-wrap: anywhere; }
+.right, .wrong { display: block; font-size: .85rem; }
+.right { color: var(--right); }
+.wrong { color: var(--wrong); }
+`;
