@@ -40,6 +40,8 @@ const textBatchSize = 64;
  * that only reads pictures never loads the text tower. `await using` gives the memory back.
  */
 export class ClipEncoder implements AsyncDisposable {
+  /** The folder or file the model was read from. */
+  readonly path: string;
   readonly config: ClipConfig;
   readonly preprocess: PreprocessConfig;
   /** What cosines are multiplied with before a softmax, as a logarithm. */
@@ -52,8 +54,9 @@ export class ClipEncoder implements AsyncDisposable {
 
   /** @param model - from {@link readModel}; its weights stay on disk until a tower is needed. */
   constructor(model: StoredModel) {
-    [this.#model, this.config, this.preprocess, this.logitScale] = [
-      model,
+    this.#model = model;
+    [this.path, this.config, this.preprocess, this.logitScale] = [
+      model.path,
       model.config,
       model.preprocess,
       model.logitScale,

@@ -1,0 +1,37 @@
+// Writes docs/cli.md from the commands themselves: npx tsx scripts/make-cli-docs.ts
+import { writeFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+import { buildProgram } from "../src/cli/program.ts";
+
+/** The reference of the command line, as Markdown: what `--help` prints, command by command. */
+export function cliReference(): string {
+  const printed: string[] = [];
+  const program = buildProgram({
+    out: (text) => void printed.push(text),
+    err: () => {},
+    progress: () => {},
+    readInput: () => Promise.resolve(""),
+    columns: 100,
+    colour: false,
+    debug: false,
+    signal: new AbortController().signal,
+  });
+  const sections = [program, ...program.commands].map((command) => {
+    printed.length = 0;
+    command.outputHelp();
+    const name = command === program ? "clip-ts" : `clip-ts ${command.name()}`;
+    return `## ${name}\n\n\`\`\`text\n${printed.join("\n")}\n\`\`\`\n`;
+  });
+  return [introduction, ...sections].join("\n");
+}
+
+const introduction = `# The command line
+
+Made from the commands by \`npx tsx scripts/make-cli-docs.ts\`.
+
+Results go to the standard output, everything else to the standard error. Exit codes: 0 done, 1 failed, 2 misused,
+130 stopped by Ctrl-C. \`NO_COLOR\` switches colours off; \`DEBUG=1\` shows where an error came from.
+`;
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href)
+  writeFileSync(new URL("../docs/cli.md", import.meta.url), cliReference());

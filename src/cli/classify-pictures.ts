@@ -1,0 +1,104 @@
+import { basename } from "node:path";
+import sharp from "sharp";
+import { writeFileAtomic } from "../core/atomic-write.ts";
+import { ClipError } from "../core/errors.ts";
+import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
+import { classifyPage } from "../report/index.ts";
+import {
+  type ClassifierOptions,
+  type ClipModel,
+  defaultTemplates,
+  type RankedLabel,
+  ZeroShotClassifier,
+} from "../zero-shot/index.ts";
+import type { CliIo } from "./io.ts";
+
+/** What to do with pictures and labels. */
+export interface ClassifyRequest extends Omit<ClassifierOptions, "signal">, DecodeOptions {
+  /** Paths. */
+  readonly images: readonly string[];
+  readonly labels: readonly string[];
+  /** Labels kept per picture; default all. */
+  readonly topK?: number | undefined;
+  /** Where to write a page with the pictures beside their labels. */
+  readonly html?: string | undefined;
+}
+
+/** The answer for one picture. */
+export interface PictureLabels {
+  /** The path. */
+  readonly image: string;
+  /** Best first. */
+  readonly labels: readonly RankedLabel[];
+}
+
+/** What came out. */
+export interface ClassifiedPictures {
+  readonly results: readonly PictureLabels[];
+  /** How many pictures could not be read; each was reported. */
+  readonly failures: number;
+}
+
+/**
+ * Classifies pictures one after the other. One that cannot be read is reported and left out, unless it is the only one.
+ */
+export async function classifyPictures(
+  clip: ClipModel,
+  request: ClassifyRequest,
+  io: CliIo,
+): Promise<ClassifiedPictures> {
+  const { images, labels, topK, html, templates = defaultTemplates, none, independent, ...decoding } = request;
+  const { signal } = io;
+  for (const label of labels) reportUnknownWords(clip, label, io);
+  const classifier = await ZeroShotClassifier.create(clip, labels, { templates, none, independent, signal });
+
+  const pictures = new Map<string, string>();
+  const readable: string[] = [];
+  let failures = 0;
+  async function* decoded(): AsyncGenerator<RasterImage> {
+    for (const image of images) {
+      try {
+        const raster = await decodeImage(image, decoding);
+        if (html !== undefined) pictures.set(image, await thumbnail(raster));
+        readable.push(image);
+        yield raster;
+      } catch (error) {
+        if (!(error instanceof ClipError) || images.length === 1) throw error;
+        failures++;
+        io.err(error.message);
+      }
+    }
+  }
+  const results: PictureLabels[] = [];
+  for await (const imageEmbed of clip.encodeImages(decoded(), { signal })) {
+    results.push({ image: readable[results.length]!, labels: classifier.rank(imageEmbed, { topK }) });
+    if (images.length > 1) io.progress(`${results.length + failures} of ${images.length} pictures`);
+  }
+  if (html !== undefined) {
+    await writeFileAtomic(html, [classifyPage({ results, pictures, model: basename(clip.path), templates })]);
+    io.err(`wrote ${html}`);
+  }
+  return { results, failures };
+}
+
+function reportUnknownWords(clip: ClipModel, label: string, io: CliIo): void {
+  const words = clip.unknownWords(label).map((word) => JSON.stringify(word));
+  if (words.length === 0) return;
+  const known = words.length === 1 ? `${words[0]!} is no word` : `${words.join(", ")} are no words`;
+  io.err(`label ${JSON.stringify(label)}: ${known} that this model was trained on; its score may mean little`);
+}
+
+/** Pixels along the longer side of a picture in a page. */
+const thumbnailSize = 320;
+
+/** A small copy as data URL. */
+async function thumbnail({ pixels, width, height, hasAlpha }: RasterImage): Promise<string> {
+  const small = sharp(pixels, { raw: { width, height, channels: 4 } }).resize({
+    width: thumbnailSize,
+    height: thumbnailSize,
+    fit: "inside",
+    withoutEnlargement: true,
+  });
+  const bytes = await (hasAlpha ? small.png() : small.removeAlpha().jpeg({ quality: 85 })).toBuffer();
+  return `data:image/${hasAlpha ? "png" : "jpeg"};base64,${bytes.toString("base64")}`;
+}

@@ -1,0 +1,96 @@
+import { readFile } from "node:fs/promises";
+import { Command, Option } from "@commander-js/extra-typings";
+import { ClipError } from "../../core/errors.ts";
+import { ClipModel } from "../../zero-shot/index.ts";
+import { classifyPictures, type PictureLabels } from "../classify-pictures.ts";
+import type { CliIo } from "../io.ts";
+import {
+  activationOption,
+  configOption,
+  examples,
+  inTheBox,
+  maxImagePixelsOption,
+  modelOption,
+  readChosenModel,
+  repeated,
+  wholeNumber,
+} from "../options.ts";
+import { drawBars, drawHeatMap, printable } from "../terminal.ts";
+
+/** What a person takes in at a glance. */
+const shownInTerminal = 5;
+
+/** Names what is in pictures. */
+export const classifyCommand = (io: CliIo) =>
+  new Command("classify")
+    .summary("name what is in pictures, by any labels")
+    .description(
+      "Ranks labels by how well they fit each picture: as bars, or, for several pictures, as a heat map of similarities.",
+    )
+    .argument("<image...>", "the pictures")
+    .addOption(new Option("--labels <a,b,c>", "the labels, with commas between").conflicts("labelsFile"))
+    .option("--labels-file <file>", "a text file with one label a line")
+    .option(
+      "--template <sentence>",
+      'what to put labels into, at {}; may be repeated, and is averaged (default: "{}", "a photo of a {}", …)',
+      repeated,
+    )
+    .option(
+      "--top-k <n>",
+      `how many labels to show (default: ${shownInTerminal} in the terminal, else all)`,
+      wholeNumber(),
+    )
+    .addOption(modelOption(inTheBox))
+    .addOption(configOption)
+    .addOption(activationOption)
+    .addOption(new Option("--none", 'may answer "none of these"').conflicts("independent"))
+    .option("--independent", "give each label its own probability, whatever the others are")
+    .option("--json", "print one JSON document")
+    .option("--html <file>", "write a page with the pictures beside their labels")
+    .addOption(maxImagePixelsOption)
+    .addHelpText(
+      "after",
+      examples(
+        'clip-ts classify cat.jpg --labels "a cat,a dog,a car"',
+        'clip-ts classify *.png --labels-file labels.txt --template "an icon of a {}" --html page.html',
+        'clip-ts classify cat.jpg --labels "a cat,a dog" --none --json',
+      ),
+    )
+    .action(async (images, options) => {
+      const { labels, labelsFile, template: templates, topK, json, ...rest } = options;
+      const request = { ...rest, images, labels: await readLabels(labels, labelsFile), templates };
+      await using clip = new ClipModel(await readChosenModel(options));
+      const { results, failures } = await classifyPictures(clip, { ...request, topK: json ? topK : undefined }, io);
+      if (json) io.out(JSON.stringify({ results }, null, 2));
+      else show(results, topK ?? shownInTerminal, io);
+      if (failures > 0) throw new ClipError("CLIP_IMAGE", `${failures} of ${images.length} pictures could not be read`);
+    });
+
+async function readLabels(labels: string | undefined, file: string | undefined): Promise<string[]> {
+  if (labels !== undefined) return labels.split(",");
+  if (file === undefined)
+    throw new ClipError("CLIP_USAGE", 'there are no labels; name them: --labels "a cat,a dog" or --labels-file FILE');
+  const text = await readFile(file, "utf8").catch((cause: Error) => {
+    throw new ClipError("CLIP_FILE", `cannot read the labels: ${cause.message}`, { cause });
+  });
+  const lines = text.replace(/^\ufeff/, "").split(/\r?\n/);
+  return lines.filter((line) => line.trim() !== "");
+}
+
+/** One picture as bars; several as a heat map of the labels that are among the best of any. */
+function show(results: readonly PictureLabels[], topK: number, io: CliIo): void {
+  const paper = { columns: io.columns ?? 80, colour: io.colour };
+  const [first, ...others] = results;
+  if (!first) return;
+  if (others.length === 0) {
+    io.out([printable(first.image), ...drawBars(first.labels.slice(0, topK), paper)].join("\n"));
+    return;
+  }
+  const best = results.flatMap(({ labels }) => labels.slice(0, topK).map(({ label }) => label));
+  const columns = [...new Set(best)];
+  const rows = results.map(({ image, labels }) => {
+    const similarities = new Map(labels.map(({ label, similarity }) => [label, similarity]));
+    return { name: image, similarities: columns.map((label) => similarities.get(label)!), best: labels[0]! };
+  });
+  io.out(drawHeatMap(rows, columns, paper).join("\n"));
+}

@@ -1,0 +1,37 @@
+import { readdir, readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Command } from "@commander-js/extra-typings";
+import { readModel, type StoredModel } from "../../embedding/index.ts";
+import { ClipModel } from "../../zero-shot/index.ts";
+import { classifyPictures } from "../classify-pictures.ts";
+import type { CliIo } from "../io.ts";
+import { drawBars, printable } from "../terminal.ts";
+
+const samples = fileURLToPath(new URL("../../../assets/samples", import.meta.url));
+
+/** Shows the model in the box at work. */
+export const demoCommand = (io: CliIo) =>
+  new Command("demo")
+    .summary("classify the sample pictures with the model in the box")
+    .description("Names what is in the sample pictures of the package, drawn by an artist the model has never seen.")
+    .option("--html <file>", "where to write the page (default: among the temporary files)")
+    .action(async ({ html = join(tmpdir(), "clip-ts-demo.html") }) =>
+      demonstrate(await readModel(), samples, html, io),
+    );
+
+/** Classifies the pictures of a folder by the labels in its `labels.txt`. */
+export async function demonstrate(model: StoredModel, folder: string, html: string, io: CliIo): Promise<void> {
+  const names = (await readdir(folder)).filter((name) => name !== "labels.txt").sort();
+  const labels = (await readFile(join(folder, "labels.txt"), "utf8")).split(/\r?\n/).filter((label) => label !== "");
+  await using clip = new ClipModel(model);
+  const images = names.map((name) => join(folder, name));
+  io.out(`Which of ${labels.length} labels fits each picture? The model was never told what these pictures show.`);
+  const { results } = await classifyPictures(clip, { images, labels, topK: 3, html }, io);
+  const paper = { columns: io.columns ?? 80, colour: io.colour };
+  for (const { image, labels } of results)
+    io.out(["", printable(basename(image)), ...drawBars(labels, paper)].join("\n"));
+  io.out(`\nThe same with pictures: ${html}`);
+  io.out('Now yours: clip-ts classify PICTURE --labels "a cat,a dog,a house"');
+}

@@ -1,0 +1,52 @@
+import { text } from "node:stream/consumers";
+import { addAbortSignal } from "node:stream";
+
+/** What a command may touch of the process: given as an argument, so that a test is a call. */
+export interface CliIo {
+  /** Prints results: text, to which a line's end is added. */
+  out(text: string): void;
+  /** Prints what is not a result. */
+  err(text: string): void;
+  /** Shows where a long command stands, in place of what was shown before; nothing unless a person watches. */
+  progress(text: string): void;
+  /** All of the standard input. */
+  readInput(): Promise<string>;
+  /** Characters in a line of the terminal; undefined if the output is none. */
+  readonly columns: number | undefined;
+  /** Whether the output may have colours. */
+  readonly colour: boolean;
+  /** Whether to show where errors came from. */
+  readonly debug: boolean;
+  /** Set off when the user wants to stop: finish what must not be left half done, and return. */
+  readonly signal: AbortSignal;
+}
+
+/** The process as a command sees it. */
+export function processIo(signal: AbortSignal): CliIo {
+  const { stdout, stderr, env } = process;
+  let showing = false;
+  const clear = () => {
+    if (showing) stderr.write("\r\x1b[K");
+    showing = false;
+  };
+  return {
+    out(text) {
+      clear();
+      stdout.write(`${text}\n`);
+    },
+    err(text) {
+      clear();
+      stderr.write(`${text}\n`);
+    },
+    progress(text) {
+      if (!stderr.isTTY) return;
+      stderr.write(`\r\x1b[K${text.slice(0, stderr.columns - 1)}`);
+      showing = true;
+    },
+    readInput: () => text(addAbortSignal(signal, process.stdin)),
+    columns: stdout.isTTY ? stdout.columns : undefined,
+    colour: stdout.isTTY && !env["NO_COLOR"],
+    debug: Boolean(env["DEBUG"]),
+    signal,
+  };
+}

@@ -1,0 +1,112 @@
+import { styleText } from "node:util";
+import { noneOfThese, type RankedLabel } from "../zero-shot/index.ts";
+
+/** What is printed on: its width in characters, and whether it shows colours. */
+export interface Paper {
+  readonly columns: number;
+  readonly colour: boolean;
+}
+
+const maxNameWidth = 32;
+
+/** Labels as bars, one a line: name, bar, probability. */
+export function drawBars(labels: readonly RankedLabel[], { columns, colour }: Paper): string[] {
+  const nameWidth = Math.min(maxNameWidth, Math.max(...labels.map(({ label }) => displayWidth(printable(label)))));
+  const barWidth = Math.max(8, Math.min(60, columns - nameWidth - "    100.0 %".length));
+  return labels.map(({ label, probability }, i) => {
+    const bar = drawBar(probability, barWidth);
+    const percent = `${(100 * probability).toFixed(1)} %`.padStart(7);
+    const painted = colour ? styleText(i === 0 && label !== noneOfThese ? "green" : "gray", bar) : bar;
+    return `  ${fit(label, nameWidth)}  ${painted}${percent}`;
+  });
+}
+
+/** Eighths of a block, so that one percent shows. */
+function drawBar(share: number, width: number): string {
+  const eighths = Math.round(share * width * 8);
+  const partial = eighths % 8 === 0 ? "" : String.fromCodePoint(0x2590 - (eighths % 8));
+  return `${"█".repeat(Math.floor(eighths / 8))}${partial}`.padEnd(width);
+}
+
+/** One row of a heat map. */
+export interface HeatMapRow {
+  readonly name: string;
+  /** One per label. */
+  readonly similarities: readonly number[];
+  /** What stands at its end: the best answer. */
+  readonly best: RankedLabel;
+}
+
+const cellWidth = 7;
+/** Of the 256 terminal colours: from dark blue over green to yellow, evenly brighter. */
+const heatColours = [17, 18, 24, 30, 36, 72, 78, 114, 150, 186, 222];
+/** From here on black is read more easily than white. */
+const firstBright = 5;
+
+/**
+ * Similarities of pictures (rows) and labels (columns), the labels numbered and named below; as many tables one after
+ * the other as the width demands.
+ */
+export function drawHeatMap(
+  rows: readonly HeatMapRow[],
+  labels: readonly string[],
+  { columns, colour }: Paper,
+): string[] {
+  const all = rows.flatMap(({ similarities }) => similarities);
+  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const nameWidth = Math.min(maxNameWidth, Math.max(...rows.map(({ name }) => displayWidth(printable(name)))));
+  const perTable = Math.max(1, Math.floor((columns - nameWidth - 2) / cellWidth));
+  const lines: string[] = [];
+  for (let from = 0; from < labels.length; from += perTable) {
+    const numbers = labels.slice(from, from + perTable).map((_, i) => String(from + i + 1).padStart(cellWidth - 1));
+    lines.push(`  ${" ".repeat(nameWidth)}${numbers.map((number) => `${number} `).join("")}`.trimEnd());
+    for (const { name, similarities } of rows) {
+      const cells = similarities.slice(from, from + perTable).map((similarity) => {
+        const cell = `${similarity.toFixed(2)} `.padStart(cellWidth);
+        return colour ? paintHeat(cell, high > low ? (similarity - low) / (high - low) : 1) : cell;
+      });
+      lines.push(`  ${fit(name, nameWidth)}${cells.join("")}`.trimEnd());
+    }
+    lines.push("");
+  }
+  labels.forEach((label, i) => lines.push(`${String(i + 1).padStart(6)}  ${printable(label)}`));
+  lines.push("");
+  for (const { name, best } of rows)
+    lines.push(`  ${fit(name, nameWidth)}  ${printable(best.label)}  ${(100 * best.probability).toFixed(1)} %`);
+  return lines;
+}
+
+function paintHeat(cell: string, share: number): string {
+  const shade = Math.round(share * (heatColours.length - 1));
+  return `\x1b[48;5;${heatColours[shade]}m\x1b[38;5;${shade >= firstBright ? 16 : 231}m${cell}\x1b[0m`;
+}
+
+/** Names come from files: nothing in them may steer the terminal. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "�");
+}
+
+/** Exactly this wide: cut, or filled up with blanks. */
+function fit(text: string, width: number): string {
+  let fitted = printable(text);
+  if (displayWidth(fitted) > width) {
+    while (displayWidth(fitted) > width - 1) fitted = [...fitted].slice(0, -1).join("");
+    fitted += "…";
+  }
+  return fitted + " ".repeat(width - displayWidth(fitted));
+}
+
+/** East Asian characters and emoji take two places, accents on the letter before none. */
+function displayWidth(text: string): number {
+  let width = 0;
+  for (const character of text) {
+    if (/\p{M}/u.test(character)) continue;
+    width +=
+      /[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60]/u.test(
+        character,
+      )
+        ? 2
+        : 1;
+  }
+  return width;
+}

@@ -1,0 +1,31 @@
+import type { CliIo } from "../../src/cli/io.ts";
+import { run } from "../../src/cli/program.ts";
+
+/** What a call of the command line left behind. */
+export interface Called {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Calls the command line in this process, as a terminal without colours would. */
+export async function call(
+  args: readonly string[],
+  given: Partial<CliIo> & { readonly input?: string } = {},
+): Promise<Called> {
+  const { input = "", ...changes } = given;
+  const out: string[] = [];
+  const err: string[] = [];
+  const code = await run(args, {
+    out: (text) => void out.push(text),
+    err: (text) => void err.push(text),
+    progress: () => {},
+    readInput: () => Promise.resolve(input),
+    columns: 80,
+    colour: false,
+    debug: false,
+    signal: new AbortController().signal,
+    ...changes,
+  });
+  return { code, out: out.join("\n"), err: err.join("\n") };
+}
