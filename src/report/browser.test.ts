@@ -7,10 +7,11 @@ import { promisify } from "node:util";
 import { expect, it } from "vitest";
 import { trainPage } from "./train-page.ts";
 
-const hasChromium = spawnSync("chromium", ["--version"]).status === 0;
-if (!hasChromium) console.log("chromium is not installed: the page's script is not run");
+const browser = "chromium";
+const hasBrowser = spawnSync(browser, ["--version"]).status === 0;
+if (!hasBrowser) console.log(`${browser} is not installed: the page's script is not run`);
 
-it.skipIf(!hasChromium)("draws every curve in a real browser, and runs nothing that a caption brought", async () => {
+it.skipIf(!hasBrowser)("draws every curve in a real browser, and runs nothing that a caption brought", async () => {
   const folder = await mkdtemp(join(tmpdir(), "clip-page-"));
   try {
     const hostile = `<img src=x onerror="document.title='owned'">`;
@@ -31,7 +32,7 @@ it.skipIf(!hasChromium)("draws every curve in a real browser, and runs nothing t
       page.replace("</main>", `${hostile}<script>document.title='owned'</script></main>`),
     );
     const { stdout: dom } = await promisify(execFile)(
-      "chromium",
+      browser,
       [
         ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
         ...[
