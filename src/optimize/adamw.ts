@@ -85,8 +85,8 @@ export class AdamW implements AsyncDisposable {
 
   /** Copies of the first and second moments, by path. */
   async moments(): Promise<Moments> {
-    const parts = await Promise.all([this.#own.moments(), ...this.#others.map((thread) => thread.moments())]);
-    return new Map(parts.flatMap((part) => [...part]));
+    const others = await Promise.all(this.#others.map((thread) => thread.moments()));
+    return new Map([this.#own.moments(), ...others].flatMap((part) => [...part]));
   }
 
   /** Goes on from moments that were kept after `steps` updates. */

@@ -24,11 +24,11 @@ export type NamedTensors = Readonly<Record<string, TensorData>>;
  * `Session`.
  */
 export class OrtSession {
+  readonly inputs: OnnxModel["inputs"];
   readonly #session: ort.InferenceSession;
-  readonly #model: Pick<OnnxModel, "inputs" | "outputs">;
 
-  private constructor(session: ort.InferenceSession, model: Pick<OnnxModel, "inputs" | "outputs">) {
-    [this.#session, this.#model] = [session, model];
+  private constructor(session: ort.InferenceSession, { inputs }: OnnxModel) {
+    [this.#session, this.inputs] = [session, inputs];
   }
 
   /** @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the model. */
@@ -48,27 +48,23 @@ export class OrtSession {
           ...(training && { optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" } }),
         },
       });
-      return new OrtSession(created, { inputs: model.inputs, outputs: model.outputs });
+      return new OrtSession(created, model);
     } catch (cause) {
       throw new ClipError("CLIP_RUNTIME", `ONNX Runtime refuses the program: ${(cause as Error).message}`, { cause });
     }
   }
 
   /**
-   * Runs the program once.
+   * Runs the program once. The outputs lie in ONNX Runtime's memory, which goes back when they are collected; passing
+   * tensors to be written into would make it copy them once more.
    *
    * @param feeds - a tensor for each input, of its dtype and shape.
-   * @param fetches - tensors to write outputs into, by name; the others are new.
    * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown or of another dtype or shape.
    */
-  async run(feeds: NamedTensors, fetches: NamedTensors = {}): Promise<Record<string, TensorData>> {
-    checkFeeds(this.#model.inputs, feeds);
-    const wanted = Object.fromEntries(
-      this.#model.outputs.map(({ name }) => [name, fetches[name] ? toOrt(fetches[name]) : null]),
-    );
+  async run(feeds: NamedTensors): Promise<Record<string, TensorData>> {
+    checkFeeds(this.inputs, feeds);
     try {
-      const results = await this.#session.run(mapValues(feeds, toOrt), wanted);
-      return mapValues(results, fromOrt);
+      return mapValues(await this.#session.run(mapValues(feeds, toOrt)), fromOrt);
     } catch (cause) {
       throw new ClipError("CLIP_RUNTIME", `ONNX Runtime stopped: ${(cause as Error).message}`, { cause });
     }
@@ -80,10 +76,11 @@ export class OrtSession {
 }
 
 function checkFeeds(inputs: OnnxModel["inputs"], feeds: NamedTensors): void {
+  const known = new Set(inputs.map(({ name }) => name));
   const problems = [
     ...inputs.filter(({ name }) => !feeds[name]).map(({ name }) => `"${name}" is missing`),
     ...Object.keys(feeds)
-      .filter((name) => !inputs.some((input) => input.name === name))
+      .filter((name) => !known.has(name))
       .map((name) => `"${name}" is no input`),
   ];
   const sizes = new Map<string, number>();

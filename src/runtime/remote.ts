@@ -47,7 +47,7 @@ export function serve(methods: Methods): void {
 
 async function respond(methods: Methods, { id, name, args }: Call): Promise<void> {
   try {
-    const result = await methods[name]!(...args);
+    const result: unknown = await methods[name]!(...args);
     if (result instanceof Moved) parentPort!.postMessage({ id, result: result.value }, result.buffers);
     else parentPort!.postMessage({ id, result });
   } catch (error) {

@@ -1,0 +1,116 @@
+import { dirname, resolve } from "node:path";
+import { z } from "zod";
+import { clipConfigSchema } from "../checkpoints/index.ts";
+import { ClipError } from "../core/errors.ts";
+import { readJson } from "../core/parse.ts";
+import { photoAugment } from "../image/augment.ts";
+import { clipPreprocess } from "../image/preprocess-config.ts";
+import { type ClipConfig, clipConfigs, type ClipModelName } from "../models/index.ts";
+
+const count = z.int().positive();
+const share = z.number().min(0).max(1);
+const range = (least: number, most: number) =>
+  z
+    .tuple([z.number(), z.number()])
+    .refine(
+      ([from, to]) => least < from && from <= to && to <= most,
+      `must be two numbers, the smaller first, above ${least} and at most ${most}`,
+    );
+const rgb = z.tuple([z.number(), z.number(), z.number()]);
+
+const augmentSchema = z.strictObject({
+  geometry: z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("randomResizedCrop"), area: range(0, 1) }),
+    z.strictObject({
+      kind: z.literal("randomPlacement"),
+      background: z.enum(["none", "random"]),
+      scale: range(0, 2),
+      shift: share,
+      rotation: z.number().min(0).max(180),
+    }),
+  ]),
+  blur: z.number().min(0).max(8),
+  brightness: share,
+  contrast: share,
+  saturation: share,
+  grayscale: share,
+});
+
+/** A training run as its JSON file says it; paths are relative to the file. */
+export const trainConfigSchema = z
+  .strictObject({
+    /** A name of `clipConfigs`, or an architecture. */
+    model: z.union([z.enum(Object.keys(clipConfigs) as [ClipModelName, ...ClipModelName[]]), clipConfigSchema]),
+    /** The published vocabulary; or one of at most the model's vocabSize tokens, made from the captions. */
+    tokenizer: z.enum(["clip", "captions"]).default("clip"),
+    /** A folder with captions, or a CSV, TSV or JSONL file. */
+    train: z.string(),
+    /** The same, for zero-shot validation: each picture's first caption among those of all. */
+    validation: z.string().optional(),
+    imageColumn: z.string().optional(),
+    captionColumn: z.string().optional(),
+    /** Sentences around the validation captions, averaged; `{}` marks the place. */
+    templates: z.array(z.string().includes("{}")).min(1).default(["{}"]),
+    preprocess: z
+      .strictObject({ mean: rgb, std: rgb, resample: z.enum(["bicubic", "bilinear"]) })
+      .default({ mean: [...clipPreprocess.mean], std: [...clipPreprocess.std], resample: clipPreprocess.resample }),
+    augment: augmentSchema.default(photoAugment as z.output<typeof augmentSchema>),
+
+    /** Pairs per update. */
+    batchSize: count,
+    /** Pairs encoded at once; a divisor of batchSize. Less needs less memory and more time, with the same result. */
+    chunkSize: count.optional(),
+    steps: count,
+    learningRate: z.number().positive(),
+    warmupSteps: z.int().min(0).default(0),
+    beta1: share.default(0.9),
+    beta2: share.default(0.98),
+    epsilon: z.number().positive().default(1e-6),
+    weightDecay: z.number().min(0).default(0.2),
+    gradClipNorm: z.number().positive().optional(),
+    /** Share of the old value in a moving average of the weights, which is then what is validated and saved. */
+    averageDecay: z.number().min(0).lt(1).optional(),
+    checkpointBlocks: z.boolean().default(false),
+    seed: z.int().min(0).default(0),
+
+    /** Steps between validations, and between checkpoints. */
+    validateEvery: count.default(1000),
+    saveEvery: count.default(1000),
+    /** Threads that prepare data. */
+    workers: count.optional(),
+    /** How the finished model's matrices are stored. */
+    dtype: z.enum(["F32", "F16"]).default("F32"),
+  })
+  .refine(({ batchSize, chunkSize = batchSize }) => batchSize % chunkSize === 0, {
+    path: ["chunkSize"],
+    message: "must divide batchSize",
+  });
+
+/** A training run, with all defaults filled in. */
+export type TrainConfig = z.output<typeof trainConfigSchema>;
+
+/**
+ * Reads a run's JSON file; paths in it become absolute.
+ *
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read; `CLIP_CONFIG` with everything wrong in it, misspelt keys with the
+ *   nearest right one.
+ */
+export async function readTrainConfig(path: string): Promise<TrainConfig> {
+  const config = await readJson(trainConfigSchema, path);
+  const absolute = (file: string) => resolve(dirname(path), file);
+  return {
+    ...config,
+    train: absolute(config.train),
+    ...(config.validation !== undefined && { validation: absolute(config.validation) }),
+  };
+}
+
+/** The architecture of a run whose tokenizer has this many tokens. */
+export function trainedArchitecture({ model, tokenizer }: TrainConfig, vocabSize: number): ClipConfig {
+  const config: ClipConfig = typeof model === "string" ? clipConfigs[model] : model;
+  if (tokenizer === "clip" && config.text.vocabSize !== vocabSize) {
+    const both = `the model's text.vocabSize is ${config.text.vocabSize}, the published vocabulary has ${vocabSize} tokens`;
+    throw new ClipError("CLIP_CONFIG", `${both}; set it to that, or "tokenizer" to "captions"`);
+  }
+  return { ...config, text: { ...config.text, vocabSize } };
+}

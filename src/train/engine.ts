@@ -1,0 +1,307 @@
+import { float32, int32, type TensorData } from "../core/tensor-data.ts";
+import { type ClipConfig, parameterSpecs } from "../models/index.ts";
+import { buildModel } from "../onnx/build.ts";
+import { AdamW, type AdamwOptions } from "../optimize/adamw.ts";
+import type { Moments } from "../optimize/adamw-shard.ts";
+import { type NamedTensors, OrtSession } from "../runtime/ort-session.ts";
+import {
+  cachedLossProgram,
+  chunkFeaturesProgram,
+  chunkGradientProgram,
+  imageFeaturesProgram,
+  prefixes,
+  type Program,
+  stepProgram,
+  textFeaturesProgram,
+} from "./programs.ts";
+
+/** What a training run computes with. */
+export interface EngineOptions extends AdamwOptions {
+  readonly config: ClipConfig;
+  /** Pairs per update, N. */
+  readonly batchSize: number;
+  /** Pairs encoded at once; less than `batchSize` trades time for memory, with the same result. Divides `batchSize`. */
+  readonly chunkSize: number;
+  /** Gradients above this norm are scaled down to it. */
+  readonly gradClipNorm: number | undefined;
+  /** Share of the old value in the moving average of the weights, in [0, 1); without it there is no average. */
+  readonly averageDecay: number | undefined;
+  /** See {@link TowerOptions}. */
+  readonly checkpointBlocks: boolean;
+}
+
+/** N pairs as numbers. */
+export interface PairTensors {
+  /** [N, 3, S, S] */
+  readonly pixelValues: Float32Array;
+  /** [N, contextLength] */
+  readonly inputIds: Int32Array;
+  /** [N] */
+  readonly endOfText: Int32Array;
+  /** [N], equal numbers for equal captions */
+  readonly captionGroup: Int32Array;
+}
+
+/** What a step tells. */
+export interface StepResult {
+  /** In nats, before the update. */
+  readonly loss: number;
+  /** Of all gradients together, before clipping. */
+  readonly gradientNorm: number;
+  /** After the update. */
+  readonly logitScale: number;
+}
+
+/** All that a run goes on from. */
+export interface EngineState {
+  /** Updates made. */
+  readonly steps: number;
+  /** By path; running statistics among them. */
+  readonly parameters: ReadonlyMap<string, Float32Array>;
+  readonly moments: Moments;
+  /** The moving average of the parameters, if one is kept. */
+  readonly average: ReadonlyMap<string, Float32Array> | undefined;
+}
+
+/** logitScale stays at or below this: a factor of 100 (Radford et al. 2021, section 2.5). */
+const maxLogitScale = Math.log(100);
+
+/** Holds a model, its optimiser and the compiled programs of a step; it blocks the thread that it runs on. */
+export class TrainEngine implements AsyncDisposable {
+  readonly #options: EngineOptions;
+  readonly #shapes: ReadonlyMap<string, readonly number[]>;
+  readonly #parameters: Map<string, Float32Array>;
+  readonly #adamw: AdamW;
+  readonly #sessions = new Map<string, Promise<OrtSession>>();
+  #average: Map<string, Float32Array> | undefined;
+
+  private constructor(options: EngineOptions, parameters: Map<string, Float32Array>, adamw: AdamW) {
+    [this.#options, this.#parameters, this.#adamw] = [options, parameters, adamw];
+    this.#shapes = new Map(Array.from(parameterSpecs(options.config), ([path, { shape }]) => [path, shape]));
+    if (options.averageDecay !== undefined) {
+      this.#average = new Map(Array.from(parameters, ([path, values]) => [path, values.slice()]));
+    }
+  }
+
+  /** @param parameters - start values by path; they are taken over. */
+  static async create(options: EngineOptions, parameters: Map<string, Float32Array>): Promise<TrainEngine> {
+    const optimized = [...parameterSpecs(options.config)].filter(([, { trainable }]) => trainable);
+    // Weight decay is for matrices, kernels and tables, not for gains, biases, single vectors and logitScale.
+    const adamw = await AdamW.create(
+      options,
+      optimized.map(([path, { shape }]) => ({ path, size: parameters.get(path)!.length, decay: shape.length >= 2 })),
+    );
+    return new TrainEngine(options, parameters, adamw);
+  }
+
+  /**
+   * One update by a batch. If the loss or the norm is not a finite number nothing is updated: the caller has to stop.
+   */
+  async step(batch: PairTensors, learningRate: number): Promise<StepResult> {
+    const { loss, squaredNorm, gradients, statistics } =
+      this.#options.chunkSize < this.#options.batchSize ? await this.#chunkedStep(batch) : await this.#wholeStep(batch);
+    const gradientNorm = Math.sqrt(squaredNorm);
+    const [before] = this.#parameters.get("logitScale")!;
+    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) return { loss, gradientNorm, logitScale: before! };
+
+    const { gradClipNorm } = this.#options;
+    const gradientScale = gradClipNorm === undefined ? 1 : Math.min(1, gradClipNorm / (gradientNorm + 1e-6));
+    await this.#adamw.step(this.#parameters, gradients, { learningRate, gradientScale });
+    for (const [path, values] of statistics) this.#parameters.set(path, values);
+    const logitScale = this.#parameters.get("logitScale")!;
+    logitScale[0] = Math.min(Math.max(logitScale[0]!, 0), maxLogitScale);
+    this.#updateAverage();
+    return { loss, gradientNorm, logitScale: logitScale[0] };
+  }
+
+  /** Image features [n, E], not normalised, by the averaged weights if there are any. */
+  async encodeImages(pixelValues: Float32Array): Promise<Float32Array> {
+    const { config } = this.#options;
+    const { imageSize } = config.vision;
+    const shape = [pixelValues.length / (3 * imageSize ** 2), 3, imageSize, imageSize];
+    const feeds = { pixelValues: float32(pixelValues, shape) };
+    const { imageFeatures } = await this.#run(
+      "imageFeatures",
+      () => imageFeaturesProgram(config),
+      feeds,
+      this.#average,
+    );
+    return imageFeatures!.data as Float32Array;
+  }
+
+  /** Text features [n, E], not normalised, by the averaged weights if there are any. */
+  async encodeTexts(inputIds: Int32Array, endOfText: Int32Array): Promise<Float32Array> {
+    const { config } = this.#options;
+    const feeds = textFeeds({ inputIds, endOfText });
+    const { textFeatures } = await this.#run("textFeatures", () => textFeaturesProgram(config), feeds, this.#average);
+    return textFeatures!.data as Float32Array;
+  }
+
+  /** Copies of everything a checkpoint needs. */
+  async state(): Promise<EngineState> {
+    const copy = (values: ReadonlyMap<string, Float32Array>) =>
+      new Map(Array.from(values, ([path, array]) => [path, array.slice()]));
+    return {
+      steps: this.#adamw.steps,
+      parameters: copy(this.#parameters),
+      moments: await this.#adamw.moments(),
+      average: this.#average && copy(this.#average),
+    };
+  }
+
+  /** Goes on from a state. */
+  async restore({ steps, parameters, moments, average }: EngineState): Promise<void> {
+    for (const [path, values] of parameters) this.#parameters.get(path)!.set(values);
+    for (const [path, values] of average ?? []) this.#average!.get(path)!.set(values);
+    await this.#adamw.restore(moments, steps);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#adamw[Symbol.asyncDispose]();
+    for (const session of this.#sessions.values()) await (await session).release();
+  }
+
+  async #wholeStep(batch: PairTensors): Promise<Gradients> {
+    const { config, batchSize, checkpointBlocks } = this.#options;
+    const program = () => stepProgram(config, batchSize, { checkpointBlocks });
+    return collect(
+      await this.#run("step", program, {
+        ...towerFeeds(batch, config),
+        captionGroup: int32(batch.captionGroup, [batchSize]),
+      }),
+    );
+  }
+
+  /** The feature cache: encode all chunks, loss at the features, encode each chunk again with gradients. */
+  async #chunkedStep(batch: PairTensors): Promise<Gradients> {
+    const { config, batchSize, chunkSize, checkpointBlocks } = this.#options;
+    const { embedDim } = config;
+    const chunks = Array.from({ length: batchSize / chunkSize }, (_, i) =>
+      towerFeeds(chunkOf(batch, i, chunkSize, config), config),
+    );
+    const [imageFeatures, textFeatures] = [0, 1].map(() => new Float32Array(batchSize * embedDim)) as [
+      Float32Array,
+      Float32Array,
+    ];
+    for (const [i, feeds] of chunks.entries()) {
+      const part = await this.#run("chunkFeatures", () => chunkFeaturesProgram(config, chunkSize), feeds);
+      imageFeatures.set(part["imageFeatures"]!.data as Float32Array, i * chunkSize * embedDim);
+      textFeatures.set(part["textFeatures"]!.data as Float32Array, i * chunkSize * embedDim);
+    }
+    const shape = [batchSize, embedDim];
+    const cached = await this.#run("cachedLoss", () => cachedLossProgram(config, batchSize), {
+      imageFeatures: float32(imageFeatures, shape),
+      textFeatures: float32(textFeatures, shape),
+      captionGroup: int32(batch.captionGroup, [batchSize]),
+    });
+    const [dImage, dText] = [cached["imageGradient"]!.data, cached["textGradient"]!.data] as [
+      Float32Array,
+      Float32Array,
+    ];
+    const program = () => chunkGradientProgram(config, chunkSize, { checkpointBlocks });
+    let sums: Record<string, TensorData> = {};
+    let last: Record<string, TensorData> = {};
+    for (const [i, feeds] of chunks.entries()) {
+      const rows = (values: Float32Array) =>
+        float32(values.slice(i * chunkSize * embedDim, (i + 1) * chunkSize * embedDim), [chunkSize, embedDim]);
+      last = await this.#run("chunkGradient", program, {
+        ...feeds,
+        ...this.#sumFeeds(sums),
+        imageGradient: rows(dImage),
+        textGradient: rows(dText),
+      });
+      sums = last;
+    }
+    const scaleGradient = cached[`${prefixes.gradient}logitScale`]!;
+    const total = collect({ ...last, loss: cached["loss"]!, [`${prefixes.gradient}logitScale`]: scaleGradient });
+    return { ...total, squaredNorm: total.squaredNorm + (scaleGradient.data[0] as number) ** 2 };
+  }
+
+  /** The gradients of the chunks before, or zeros, as inputs of the next. */
+  #sumFeeds(outputs: Readonly<Record<string, TensorData>>): Record<string, TensorData> {
+    const feeds: Record<string, TensorData> = {};
+    for (const [path, { trainable, shape }] of parameterSpecs(this.#options.config)) {
+      if (!trainable || path === "logitScale") continue;
+      feeds[`${prefixes.sum}${path}`] =
+        outputs[`${prefixes.gradient}${path}`] ?? float32(new Float32Array(this.#parameters.get(path)!.length), shape);
+    }
+    return feeds;
+  }
+
+  async #run(
+    name: string,
+    program: () => Program,
+    feeds: NamedTensors,
+    parameters: ReadonlyMap<string, Float32Array> = this.#parameters,
+  ): Promise<Record<string, TensorData>> {
+    let session = this.#sessions.get(name);
+    if (!session) this.#sessions.set(name, (session = OrtSession.create(buildModel(program()), { training: true })));
+    const { inputs } = await session;
+    const all: Record<string, TensorData> = { ...feeds };
+    for (const { name: path } of inputs) {
+      const values = parameters.get(path);
+      if (values) all[path] ??= float32(values, this.#shapes.get(path)!);
+    }
+    return (await session).run(all);
+  }
+
+  #updateAverage(): void {
+    const { averageDecay } = this.#options;
+    if (averageDecay === undefined) return;
+    // Early on the average is over what there is: the start values would weigh too much.
+    const keep = Math.min(averageDecay, (1 + this.#adamw.steps) / (10 + this.#adamw.steps));
+    for (const [path, values] of this.#parameters) {
+      const average = this.#average!.get(path)!;
+      for (let i = 0; i < values.length; i++) average[i] = average[i]! * keep + values[i]! * (1 - keep);
+    }
+  }
+}
+
+interface Gradients {
+  readonly loss: number;
+  readonly squaredNorm: number;
+  readonly gradients: ReadonlyMap<string, Float32Array>;
+  readonly statistics: ReadonlyMap<string, Float32Array>;
+}
+
+function collect(outputs: Readonly<Record<string, TensorData>>): Gradients {
+  const under = (prefix: string) =>
+    new Map(
+      Object.entries(outputs)
+        .filter(([name]) => name.startsWith(prefix))
+        .map(([name, { data }]) => [name.slice(prefix.length), data as Float32Array]),
+    );
+  return {
+    loss: Number(outputs["loss"]!.data[0]),
+    squaredNorm: Number(outputs["squaredNorm"]!.data[0]),
+    gradients: under(prefixes.gradient),
+    statistics: under(prefixes.statistic),
+  };
+}
+
+function textFeeds({ inputIds, endOfText }: Pick<PairTensors, "inputIds" | "endOfText">) {
+  const texts = endOfText.length;
+  return { inputIds: int32(inputIds, [texts, inputIds.length / texts]), endOfText: int32(endOfText, [texts]) };
+}
+
+/** What the towers read of a batch. */
+function towerFeeds(batch: Omit<PairTensors, "captionGroup">, { vision: { imageSize } }: ClipConfig) {
+  const shape = [batch.endOfText.length, 3, imageSize, imageSize];
+  return { pixelValues: float32(batch.pixelValues, shape), ...textFeeds(batch) };
+}
+
+/** Pairs i · size to (i + 1) · size of a batch. */
+function chunkOf(
+  batch: PairTensors,
+  i: number,
+  size: number,
+  { vision, text }: ClipConfig,
+): Omit<PairTensors, "captionGroup"> {
+  const rows = <Values extends Float32Array | Int32Array>(values: Values, width: number) =>
+    values.slice(i * size * width, (i + 1) * size * width) as Values;
+  return {
+    pixelValues: rows(batch.pixelValues, 3 * vision.imageSize ** 2),
+    inputIds: rows(batch.inputIds, text.contextLength),
+    endOfText: rows(batch.endOfText, 1),
+  };
+}

@@ -1,0 +1,173 @@
+import { join } from "node:path";
+import { writeFileAtomic } from "../core/atomic-write.ts";
+import { ClipError } from "../core/errors.ts";
+import type { ClipConfig } from "../models/index.ts";
+import type { Remote } from "../runtime/remote.ts";
+import type { TrainConfig } from "./config.ts";
+import type { EngineMethods } from "./engine-worker.ts";
+import type { DataLoader, TrainingBatch } from "./loader.ts";
+import type { Sample, SkippedImage } from "./pairs.ts";
+import { type RunFolder, runFiles, type ValidationScores } from "./run-folder.ts";
+import { scheduledLearningRate } from "./schedule.ts";
+import type { Prediction, Validator } from "./validate.ts";
+
+/** How far a run is, after each step. */
+export interface TrainProgress {
+  /** Updates made, of `steps`. */
+  readonly step: number;
+  readonly steps: number;
+  readonly epoch: number;
+  readonly loss: number;
+  readonly learningRate: number;
+  readonly pairsPerSecond: number;
+  readonly secondsLeft: number;
+  /** Share of the time in which the step waited for data, in [0, 1]. */
+  readonly waitShare: number;
+  /** Scores of the last validation, if there was one. */
+  readonly validation: ValidationScores | undefined;
+}
+
+/** Where a run writes, and who listens. */
+export interface TrainOptions {
+  /** The run's folder: configuration, metrics, checkpoint, and in the end the model. */
+  readonly out: string;
+  /** Go on from the folder's checkpoint, if it has one. */
+  readonly resume?: boolean;
+  /** Stops the run after the step at hand, with a checkpoint. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: TrainProgress) => void;
+}
+
+/** What a run leaves. */
+export interface TrainResult {
+  /** False if `signal` stopped it before its last step. */
+  readonly finished: boolean;
+  /** Updates made. */
+  readonly steps: number;
+  /** Seconds of this run, since it was started or resumed. */
+  readonly seconds: number;
+  readonly pairsPerSecond: number;
+  readonly waitShare: number;
+  readonly skipped: readonly SkippedImage[];
+  /** Of the last validation. */
+  readonly scores: ValidationScores | undefined;
+  readonly predictions: readonly Prediction[];
+}
+
+interface RunParts {
+  readonly config: TrainConfig;
+  readonly options: TrainOptions;
+  readonly folder: RunFolder;
+  readonly loader: DataLoader;
+  readonly validator: Validator | undefined;
+  readonly engine: Remote<EngineMethods>;
+  readonly architecture: ClipConfig;
+  readonly samples: readonly Sample[];
+}
+
+/** One stretch of a run, from its start or a checkpoint to its end or a stop. */
+export class Run {
+  readonly #parts: RunParts;
+  readonly #started = performance.now();
+  #scores: ValidationScores | undefined;
+  #predictions: readonly Prediction[] = [];
+  /** Steps of this stretch. */
+  #done = 0;
+
+  constructor(parts: RunParts) {
+    this.#parts = parts;
+  }
+
+  async loop(first: number): Promise<Omit<TrainResult, "skipped">> {
+    const { config, options, loader } = this.#parts;
+    let step = first;
+    let saved = first;
+    for await (const batch of loader.batches({ fromStep: first, toStep: config.steps })) {
+      if (options.signal?.aborted) break;
+      await this.#step(batch);
+      step = batch.step + 1;
+      if (step % config.validateEvery === 0 || step === config.steps) await this.#validate(step);
+      if (step % config.saveEvery === 0 || step === config.steps) {
+        await this.#save();
+        saved = step;
+      }
+    }
+    if (saved < step) await this.#save();
+    const { pairsPerSecond, waitShare } = this.#rates();
+    return {
+      finished: step === config.steps,
+      steps: step,
+      seconds: this.#seconds(),
+      pairsPerSecond,
+      waitShare,
+      scores: this.#scores,
+      predictions: this.#predictions,
+    };
+  }
+
+  async #step(batch: TrainingBatch): Promise<void> {
+    const { config, options, folder, loader, engine } = this.#parts;
+    const learningRate = scheduledLearningRate(batch.step, config);
+    const { pixelValues, inputIds, endOfText, captionGroup } = batch;
+    const moved = [pixelValues, inputIds, endOfText, captionGroup];
+    const tensors = { pixelValues, inputIds, endOfText, captionGroup };
+    const { loss, gradientNorm, logitScale } = await engine.call("step", [tensors, learningRate], moved);
+    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) await this.#fail(batch, loss, gradientNorm);
+
+    const step = batch.step + 1;
+    const epoch = Math.floor(batch.step / loader.stepsPerEpoch);
+    await folder.writeMetrics({ step, epoch, loss, learningRate, gradientNorm, logitScale });
+    this.#done++;
+    const { pairsPerSecond, waitShare } = this.#rates();
+    const secondsLeft = ((config.steps - step) * config.batchSize) / pairsPerSecond;
+    const progress = { step, steps: config.steps, epoch, loss, learningRate, pairsPerSecond, secondsLeft, waitShare };
+    options.onProgress?.({ ...progress, validation: this.#scores });
+  }
+
+  async #validate(step: number): Promise<void> {
+    const { validator, engine, folder, architecture } = this.#parts;
+    if (!validator) return;
+    const { scores, predictions } = await validator.validate({
+      embedDim: architecture.embedDim,
+      contextLength: architecture.text.contextLength,
+      encodeImages: (pixelValues) => engine.call("encodeImages", [pixelValues], [pixelValues]),
+      encodeTexts: (inputIds, endOfText) => engine.call("encodeTexts", [inputIds, endOfText]),
+    });
+    [this.#scores, this.#predictions] = [scores, predictions];
+    await folder.writeMetrics({ step, validation: scores });
+  }
+
+  async #save(): Promise<void> {
+    const { engine, folder, config } = this.#parts;
+    await folder.saveCheckpoint(await engine.call("state", []), config);
+  }
+
+  /** Nothing good comes after a loss that is no number: leaves the last checkpoint as it is and says what went in. */
+  async #fail(batch: TrainingBatch, loss: number, gradientNorm: number): Promise<never> {
+    const { samples } = this.#parts;
+    const inputs = Array.from(batch.samples, (sample: number, i) => ({
+      image: samples[sample]!.image,
+      caption: batch.captions[i],
+    }));
+    const path = join(this.#parts.folder.path, runFiles.failure);
+    await writeFileAtomic(path, [`${JSON.stringify({ step: batch.step + 1, loss, gradientNorm, inputs }, null, 2)}\n`]);
+    const what = Number.isFinite(loss) ? `the gradient norm is ${gradientNorm}` : `the loss is ${loss}`;
+    throw new ClipError(
+      "CLIP_TRAIN",
+      `${what} at step ${batch.step + 1}; the weights were not updated and the last checkpoint is good. The pairs of ` +
+        `this step are in ${path}. Lower learningRate, lengthen warmupSteps or set gradClipNorm, and start anew`,
+    );
+  }
+
+  #rates(): { pairsPerSecond: number; waitShare: number } {
+    const seconds = this.#seconds();
+    return {
+      pairsPerSecond: (this.#done * this.#parts.config.batchSize) / seconds,
+      waitShare: this.#parts.loader.stats.waitSeconds / seconds,
+    };
+  }
+
+  #seconds(): number {
+    return (performance.now() - this.#started) / 1000;
+  }
+}

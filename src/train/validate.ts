@@ -1,0 +1,123 @@
+import { decodeImage, preprocessImage, type PreprocessConfig } from "../image/index.ts";
+import type { ClipTokenizer } from "../text/index.ts";
+import type { Sample } from "./pairs.ts";
+import type { ValidationScores } from "./run-folder.ts";
+
+/** The towers as validation needs them: rows of features, not normalised. */
+export interface Towers {
+  readonly embedDim: number;
+  readonly contextLength: number;
+  encodeImages(pixelValues: Float32Array): Promise<Float32Array>;
+  encodeTexts(inputIds: Int32Array, endOfText: Int32Array): Promise<Float32Array>;
+}
+
+/** A validation picture and how its true caption ranks. */
+export interface Prediction {
+  /** Path of the picture. */
+  readonly image: string;
+  readonly truth: string;
+  /** The best captions, best first, with their cosines. */
+  readonly ranked: readonly { readonly label: string; readonly similarity: number }[];
+}
+
+const rowsAtOnce = 64;
+const shownLabels = 5;
+
+/** Names each picture of a validation set by the captions of all, zero-shot. */
+export class Validator {
+  readonly #classes: readonly string[];
+  readonly #templates: readonly string[];
+  readonly #samples: readonly Sample[];
+  readonly #tokenizer: ClipTokenizer;
+  readonly #preprocess: PreprocessConfig;
+
+  /** @param samples - each picture's true name is its first caption. */
+  constructor(
+    samples: readonly Sample[],
+    options: {
+      readonly templates: readonly string[];
+      readonly tokenizer: ClipTokenizer;
+      readonly preprocess: PreprocessConfig;
+    },
+  ) {
+    this.#samples = samples;
+    this.#classes = [...new Set(samples.map(({ captions }) => captions[0]!))];
+    [this.#templates, this.#tokenizer, this.#preprocess] = [options.templates, options.tokenizer, options.preprocess];
+  }
+
+  /** Scores of all pictures; `predictions` has one entry for each. */
+  async validate(towers: Towers): Promise<{ scores: ValidationScores; predictions: Prediction[] }> {
+    const labels = await this.#labelEmbeds(towers);
+    const predictions: Prediction[] = [];
+    let [top1, top5] = [0, 0];
+    for await (const pixelValues of this.#batches()) {
+      const images = rowsOf(await towers.encodeImages(pixelValues), towers.embedDim).map(normalized);
+      for (const image of images) {
+        const { image: path, captions } = this.#samples[predictions.length]!;
+        const truth = captions[0]!;
+        const similarities = labels.map((label) => dot(image, label));
+        const own = similarities[this.#classes.indexOf(truth)]!;
+        // Ties count against: a model that says the same of everything names nothing.
+        const better = similarities.filter((similarity) => similarity >= own).length - 1;
+        top1 += Number(better < 1);
+        top5 += Number(better < 5);
+        const ranked = similarities
+          .map((similarity, i) => ({ label: this.#classes[i]!, similarity }))
+          .sort((a, b) => b.similarity - a.similarity)
+          .slice(0, shownLabels);
+        predictions.push({ image: path, truth, ranked });
+      }
+    }
+    const count = predictions.length;
+    return { scores: { top1: top1 / count, top5: top5 / count, count, classes: this.#classes.length }, predictions };
+  }
+
+  /** For each class the mean of its templates' unit vectors, brought to unit length again. */
+  async #labelEmbeds(towers: Towers): Promise<Float32Array[]> {
+    const { embedDim, contextLength } = towers;
+    const texts = this.#classes.flatMap((name) => this.#templates.map((template) => template.replaceAll("{}", name)));
+    const embeds: Float32Array[] = [];
+    for (let start = 0; start < texts.length; start += rowsAtOnce) {
+      const { inputIds, endOfText } = this.#tokenizer.tokenize(texts.slice(start, start + rowsAtOnce), {
+        contextLength,
+        truncate: true,
+      });
+      embeds.push(...rowsOf(await towers.encodeTexts(inputIds, endOfText), embedDim).map(normalized));
+    }
+    return this.#classes.map((_, i) => {
+      const mean = new Float32Array(embedDim);
+      for (const embed of embeds.slice(i * this.#templates.length, (i + 1) * this.#templates.length)) {
+        embed.forEach((value, at) => (mean[at]! += value));
+      }
+      return normalized(mean);
+    });
+  }
+
+  /** Pixel values of all pictures, some at a time. */
+  async *#batches(): AsyncGenerator<Float32Array> {
+    const size = 3 * this.#preprocess.imageSize ** 2;
+    for (let start = 0; start < this.#samples.length; start += rowsAtOnce) {
+      const rows = this.#samples.slice(start, start + rowsAtOnce);
+      const batch = new Float32Array(rows.length * size);
+      for (const [i, { image }] of rows.entries()) {
+        batch.set(preprocessImage(await decodeImage(image), this.#preprocess).pixelValues, i * size);
+      }
+      yield batch;
+    }
+  }
+}
+
+function rowsOf(matrix: Float32Array, width: number): Float32Array[] {
+  return Array.from({ length: matrix.length / width }, (_, i) => matrix.slice(i * width, (i + 1) * width));
+}
+
+function normalized(vector: Float32Array): Float32Array {
+  const norm = Math.sqrt(dot(vector, vector));
+  return vector.map((value) => value / norm);
+}
+
+function dot(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
