@@ -1,5 +1,4 @@
 import { basename } from "node:path";
-import sharp from "sharp";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
@@ -12,6 +11,7 @@ import {
   ZeroShotClassifier,
 } from "../zero-shot/index.ts";
 import type { CliIo } from "./io.ts";
+import { thumbnail } from "./thumbnail.ts";
 
 /** What to do with pictures and labels. */
 export interface ClassifyRequest extends Omit<ClassifierOptions, "signal">, DecodeOptions {
@@ -86,19 +86,4 @@ function reportUnknownWords(clip: ClipModel, label: string, io: CliIo): void {
   if (words.length === 0) return;
   const known = words.length === 1 ? `${words[0]!} is no word` : `${words.join(", ")} are no words`;
   io.err(`label ${JSON.stringify(label)}: ${known} that this model was trained on; its score may mean little`);
-}
-
-/** Pixels along the longer side of a picture in a page. */
-const thumbnailSize = 320;
-
-/** A small copy as data URL. */
-async function thumbnail({ pixels, width, height, hasAlpha }: RasterImage): Promise<string> {
-  const small = sharp(pixels, { raw: { width, height, channels: 4 } }).resize({
-    width: thumbnailSize,
-    height: thumbnailSize,
-    fit: "inside",
-    withoutEnlargement: true,
-  });
-  const bytes = await (hasAlpha ? small.png() : small.removeAlpha().jpeg({ quality: 85 })).toBuffer();
-  return `data:image/${hasAlpha ? "png" : "jpeg"};base64,${bytes.toString("base64")}`;
 }

@@ -6,11 +6,13 @@ import { demoCommand } from "./commands/demo.ts";
 import { forwardCommand } from "./commands/forward.ts";
 import { preprocessCommand } from "./commands/preprocess.ts";
 import { tokenizeCommand } from "./commands/tokenize.ts";
+import { trainCommand } from "./commands/train.ts";
 import type { CliIo } from "./io.ts";
 
 /** Every command, in the order of the help. */
 const commands: readonly ((io: CliIo) => CommandUnknownOpts)[] = [
   classifyCommand,
+  trainCommand,
   forwardCommand,
   tokenizeCommand,
   preprocessCommand,
