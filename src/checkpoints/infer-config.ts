@@ -23,7 +23,7 @@ export function inferConfig(
     throw new ClipError(
       "CLIP_CONFIG",
       `${path} does not say which activation it was trained with, and the wrong one costs accuracy without an error: ` +
-        `name it, quickGelu (OpenAI's own models), gelu (most others) or geluTanh`,
+        `name it by --activation: quickGelu (OpenAI's own models), gelu (most others) or geluTanh`,
     );
   }
   const { tensors: ours } = translateNames(tensors, path);

@@ -1,0 +1,187 @@
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { writeRandomPicture } from "../pictures.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
+import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
+import { call } from "./call.ts";
+
+const root = await temporaryFolder();
+const model = await saveTinyModel(join(root, "model"));
+const picture = await writeRandomPicture(join(root, "picture.png"), 1);
+
+/** A file in the temporary folder. */
+async function file(name: string, content: string | Uint8Array): Promise<string> {
+  const path = join(root, name);
+  await writeFile(path, content);
+  return path;
+}
+
+/** The model with another config. */
+async function modelWith(name: string, change: Record<string, unknown>): Promise<string> {
+  const folder = join(root, name);
+  await mkdir(folder);
+  await copyFile(join(model, "model.safetensors"), join(folder, "model.safetensors"));
+  const config = JSON.parse(await readFile(join(model, "config.json"), "utf8")) as object;
+  await writeFile(join(folder, "config.json"), JSON.stringify({ ...config, ...change }));
+  return folder;
+}
+
+const classify = (...args: string[]) => call(["classify", "--model", model, "--labels", "a cat,a dog", ...args]);
+
+/** One message, without a stack, and nothing among the results. */
+function expectError(called: Awaited<ReturnType<typeof call>>, code: 1 | 2, message: string | RegExp): void {
+  expect(called).toMatchObject({ code, out: "" });
+  expect(called.err).toMatch(message);
+  expect(called.err).not.toMatch(/\n +at /);
+}
+
+describe("a picture", () => {
+  it("that is missing is named", async () => {
+    const path = join(root, "nowhere.jpg");
+    expectError(await classify(path), 1, `clip-ts classify: ${path} does not exist; check the path`);
+  });
+
+  it("that is a folder, empty, or none at all is refused", async () => {
+    expectError(await classify(root), 1, `${root} is not a file; name a picture`);
+    expectError(await classify(await file("empty.png", "")), 1, /empty\.png is empty \(0 bytes\)/);
+    const text = await file("notes.txt", "this is no picture");
+    expectError(await classify(text), 1, /notes\.txt is not a picture this can read; convert it to JPEG, PNG/);
+  });
+
+  it("that was cut short is refused", async () => {
+    const bytes = await readFile(picture);
+    const cut = await file("cut.png", bytes.subarray(0, bytes.length / 2));
+    expectError(await classify(cut), 1, /cut\.png is damaged or cut short \(.*\); copy or download it again/);
+  });
+
+  it("that is too large is refused with the flag that lifts the limit, and the flag lifts it", async () => {
+    expectError(
+      await classify(picture, "--max-image-pixels", "1000"),
+      1,
+      `${picture} has 48 × 40 pixels; at most 1000 pixels are accepted: raise --max-image-pixels or shrink it`,
+    );
+    expect(await classify(picture, "--max-image-pixels", "1920")).toMatchObject({ code: 0, err: "" });
+  });
+});
+
+describe("labels", () => {
+  const named = (...args: string[]) => call(["classify", picture, "--model", model, ...args]);
+
+  it("are needed, each with a name of its own", async () => {
+    expectError(await named(), 2, 'there are no labels; name them: --labels "a cat,a dog" or --labels-file FILE');
+    expectError(await named("--labels", ""), 2, "label 1 of 1 is empty; remove or fill it");
+    expectError(await named("--labels", "a cat,,a dog"), 2, "label 2 of 3 is empty");
+    expectError(await named("--labels", "a cat,a cat"), 2, 'the label "a cat" stands there twice; remove one');
+    expectError(await named("--labels-file", await file("no-labels.txt", "\n\n")), 2, "there are no labels");
+    expectError(await named("--labels-file", join(root, "nowhere.txt")), 1, /cannot read the labels: ENOENT/);
+    expectError(await named("--labels", "a", "--labels-file", "b"), 2, /cannot be used with/);
+  });
+
+  it("that are too long are an error with the number of tokens too many", async () => {
+    expectError(await named("--labels", "cat ".repeat(50)), 1, /is \d+ tokens too long: .* the context length is 24/);
+  });
+
+  it("need a place in a template", async () => {
+    expectError(await classify(picture, "--template", "a photo"), 2, 'the template "a photo" has no {}');
+  });
+});
+
+describe("a model", () => {
+  const using = (path: string, ...args: string[]) =>
+    call(["classify", picture, "--labels", "a cat,a dog", "--model", path, ...args]);
+
+  it("that is missing is described", async () => {
+    expectError(await using(join(root, "nowhere")), 1, /nowhere does not exist; name a folder with model\.safetensors/);
+    await mkdir(join(root, "bare"));
+    expectError(await using(join(root, "bare")), 1, /cannot read .*bare.*model\.safetensors/);
+  });
+
+  it("whose weights do not fit comes with all differences", async () => {
+    const { err } = await using(await modelWith("other", { embedDim: 8, text: { ...tinyConfig.text, layers: 2 } }));
+    expect(err).toContain("does not fit the model; is it of another architecture?");
+    expect(err).toContain("vision.projection: the model wants [32, 8], the file has [32, 16]");
+    expect(err.match(/missing from the file: text\.blocks\.1\./g)).toHaveLength(12);
+  });
+
+  it("whose config has a typo gets the nearest key", async () => {
+    const folder = await modelWith("typo", { embeddim: 16 });
+    expectError(await using(folder), 1, /embeddim is unknown; did you mean "embedDim"\?/);
+  });
+
+  it("whose config is no JSON is named", async () => {
+    const folder = await modelWith("broken", {});
+    await writeFile(join(folder, "config.json"), "{");
+    expectError(await using(folder), 1, /broken.config\.json is no JSON/);
+  });
+
+  it("whose file was cut short is not run", async () => {
+    const bytes = await readFile(join(model, "model.safetensors"));
+    const folder = await modelWith("cut", {});
+    await writeFile(join(folder, "model.safetensors"), bytes.subarray(0, bytes.length - 100));
+    expectError(
+      await using(folder),
+      1,
+      /is no whole safetensors file: .*the rest is missing; download or save it again/,
+    );
+  });
+
+  it("without a config is not guessed the activation of, and the option is named", async () => {
+    const bare = join(model, "model.safetensors");
+    expectError(await using(bare), 1, /does not say which activation .* --activation/s);
+    expectError(await using(model, "--activation", "relu"), 2, /Allowed choices are quickGelu, gelu, geluTanh/);
+    const without = await call(["classify", picture, "--labels", "a", "--activation", "gelu"]);
+    expectError(without, 2, /--config and --activation say what a weight file does not; name it by --model/);
+  });
+});
+
+describe("options", () => {
+  it("that do not exist come with the nearest that does", async () => {
+    expectError(
+      await call(["classify", picture, "--lables", "a"]),
+      2,
+      /unknown option '--lables'\n\(Did you mean --labels\?\)/,
+    );
+    expectError(await call(["clasify"]), 2, /clip-ts: unknown command 'clasify'\n\(Did you mean classify\?\)/);
+  });
+
+  it("that make no sense are refused", async () => {
+    expectError(
+      await classify(picture, "--top-k", "0"),
+      2,
+      /'--top-k <n>' argument '0' is invalid. It must be a whole/,
+    );
+    expectError(await classify(picture, "--top-k", "1.5"), 2, /argument '1.5' is invalid/);
+    expectError(await classify(picture, "--none", "--independent"), 2, /cannot be used with option '--independent'/);
+    expectError(await call(["classify", "--labels", "a"]), 2, /clip-ts classify: missing required argument 'image'/);
+    expectError(
+      await call(["preprocess", picture, "--out", "x", "--size", "100000"]),
+      2,
+      /whole number from 1 to 8192/,
+    );
+    expectError(
+      await call(["preprocess", picture, "--out", "x", "--orientation", "up"]),
+      2,
+      /Allowed choices are apply, ignore/,
+    );
+    expectError(await call(["forward", "--in", "x"]), 2, /required option '--out <file>' not specified/);
+  });
+});
+
+describe("an unforeseen error", () => {
+  it("is reported as such, with its stack only where that is asked for", async () => {
+    const broken = { readInput: () => Promise.reject(new Error("the moon fell down")) };
+    const quiet = await call(["tokenize"], broken);
+    expectError(quiet, 1, /^clip-ts tokenize: the moon fell down\nThis was not foreseen; please report it/);
+    expect((await call(["tokenize"], { ...broken, debug: true })).err).toMatch(/\n +at /);
+  });
+});
+
+describe("stopping", () => {
+  it("is no error, and leaves exit code 130", async () => {
+    const stop = new AbortController();
+    stop.abort();
+    const { code, err } = await call(["classify", picture, "--model", model, "--labels", "a"], { signal: stop.signal });
+    expect([code, err]).toEqual([130, ""]);
+  });
+});

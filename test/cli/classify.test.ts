@@ -1,0 +1,167 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { captionWords } from "../../src/embedding/index.ts";
+import { loadClip } from "../../src/zero-shot/index.ts";
+import { demonstrate } from "../../src/cli/commands/demo.ts";
+import { readModel } from "../../src/embedding/index.ts";
+import { writeRandomPicture } from "../pictures.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
+import { saveTinyModel, tinyCaptions } from "../tiny-model.ts";
+import { call } from "./call.ts";
+
+const root = await temporaryFolder();
+const model = await saveTinyModel(join(root, "model"), { words: captionWords(tinyCaptions) });
+const [first, second] = [
+  await writeRandomPicture(join(root, "first.png"), 1),
+  await writeRandomPicture(join(root, "second.png"), 2),
+];
+const labels = ["red apple", "green tree", "blue sea"];
+const classify = (...args: string[]) => call(["classify", "--model", model, "--labels", labels.join(","), ...args]);
+
+interface Document {
+  readonly results: readonly {
+    readonly image: string;
+    readonly labels: readonly { readonly label: string; readonly probability: number; readonly similarity: number }[];
+  }[];
+}
+
+describe("clip-ts classify --json", () => {
+  it("prints one document: pictures in the order given, labels best first", async () => {
+    const { code, out, err } = await classify(first, second, "--json");
+    expect([code, err]).toEqual([0, ""]);
+    const { results } = JSON.parse(out) as Document;
+    await using clip = await loadClip(model);
+    expect(results).toEqual([
+      { image: first, labels: await clip.classify(first, labels) },
+      { image: second, labels: await clip.classify(second, labels) },
+    ]);
+    expect(Object.keys(results[0]!.labels[0]!)).toEqual(["label", "probability", "similarity"]);
+  });
+
+  it("takes labels from a file, templates, and how many to show", async () => {
+    const file = join(root, "labels.txt");
+    await writeFile(file, `\ufeff${labels.join("\r\n")}\r\n\r\n`);
+    const templates = ["a {}", "the {}"];
+    const args = ["--labels-file", file, "--template", templates[0]!, "--template", templates[1]!, "--top-k", "2"];
+    const { out } = await call(["classify", first, "--model", model, ...args, "--json"]);
+    await using clip = await loadClip(model);
+    expect((JSON.parse(out) as Document).results[0]!.labels).toEqual(
+      await clip.classify(first, labels, { templates, topK: 2 }),
+    );
+  });
+
+  it.each(["none", "independent"] as const)("passes --%s on", async (option) => {
+    const { out } = await classify(first, `--${option}`, "--json");
+    await using clip = await loadClip(model);
+    const wanted = await clip.classify(first, labels, { [option]: true });
+    expect((JSON.parse(out) as Document).results[0]!.labels).toEqual(wanted);
+  });
+
+  it("prints what could be read when one picture of several could not, and fails", async () => {
+    const { code, out, err } = await classify(first, join(root, "nowhere.png"), second, "--json");
+    expect(code).toBe(1);
+    expect((JSON.parse(out) as Document).results.map(({ image }) => image)).toEqual([first, second]);
+    expect(err.split("\n")).toEqual([
+      `${join(root, "nowhere.png")} does not exist; check the path`,
+      "clip-ts classify: 1 of 3 pictures could not be read",
+    ]);
+  });
+});
+
+describe("clip-ts classify in a terminal", () => {
+  it("prints the labels of one picture as bars as long as their probabilities, best first", async () => {
+    const { code, out } = await classify(first, "--top-k", "2");
+    expect(code).toBe(0);
+    await using clip = await loadClip(model);
+    const ranked = await clip.classify(first, labels, { topK: 2 });
+    const lines = out.split("\n");
+    expect(lines[0]).toBe(first);
+    expect(lines).toHaveLength(3);
+    ranked.forEach(({ label, probability }, i) => {
+      const line = lines[i + 1]!;
+      expect(line).toContain(label);
+      expect(line.endsWith(`${(100 * probability).toFixed(1)} %`)).toBe(true);
+      const full = line.match(/█/g)?.length ?? 0;
+      expect(Math.abs(full - probability * 59)).toBeLessThan(1.1);
+      expect(line.length).toBe(lines[1]!.length);
+    });
+  });
+
+  it("prints several pictures as a heat map of similarities, and the best of each", async () => {
+    const { out } = await classify(first, second);
+    await using clip = await loadClip(model);
+    for (const picture of [first, second]) {
+      const ranked = await clip.classify(picture, labels);
+      const line = out
+        .split("\n")
+        .find((text) => text.includes(picture))!
+        .replace(picture, "");
+      const similarities = line.trim().split(/ +/).slice(-3);
+      expect(similarities.sort()).toEqual(ranked.map(({ similarity }) => similarity.toFixed(2)).sort());
+      expect(out).toMatch(new RegExp(`${ranked[0]!.label}  ${(100 * ranked[0]!.probability).toFixed(1)} %`));
+    }
+  });
+
+  it("has colours only where they are shown", async () => {
+    const args = ["classify", first, second, "--model", model, "--labels", "red apple,blue sea"];
+    expect((await call(args, { colour: true })).out).toContain("\u001b[48;5;");
+    expect((await call(args)).out).not.toContain("\u001b");
+  });
+
+  it("says of each label which of its words the model never saw, in one line", async () => {
+    const { code, err } = await call(["classify", first, "--model", model, "--labels", "red apple,red zebra,blue yak"]);
+    expect(code).toBe(0);
+    expect(err.split("\n")).toEqual([
+      'label "red zebra": "zebra" is no word that this model was trained on; its score may mean little',
+      'label "blue yak": "yak" is no word that this model was trained on; its score may mean little',
+    ]);
+  });
+
+  it("lets no file name steer the terminal", async () => {
+    const path = await writeRandomPicture(join(root, "a\u001b[31m.png"), 3);
+    expect((await classify(path)).out).not.toContain("\u001b");
+  });
+});
+
+describe("clip-ts classify --html", () => {
+  it("writes one page with the pictures in it", async () => {
+    const page = join(root, "page.html");
+    const { code, err } = await classify(first, second, "--html", page);
+    expect([code, err]).toEqual([0, `wrote ${page}`]);
+    const html = await readFile(page, "utf8");
+    for (const label of labels) expect(html).toContain(label);
+    expect(html.match(/data:image\/png;base64,/g)!.length).toBeGreaterThanOrEqual(2);
+  });
+
+  it("leaves nothing behind when the page cannot be written", async () => {
+    const page = join(root, "no-folder", "page.html");
+    const { code, err } = await classify(first, "--html", page);
+    expect(code).toBe(1);
+    expect(err).toContain(`clip-ts classify: cannot write ${page}`);
+  });
+});
+
+describe("the demonstration", () => {
+  it("names the pictures of a folder by the labels in it, on the terminal and in a page", async () => {
+    const folder = await temporaryFolder();
+    await writeRandomPicture(join(folder, "picture.png"), 4);
+    await writeFile(join(folder, "labels.txt"), `${labels.join("\n")}\n`);
+    const page = join(root, "demo.html");
+    const out: string[] = [];
+    await demonstrate(await readModel(model), folder, page, {
+      out: (text) => void out.push(text),
+      err: () => {},
+      progress: () => {},
+      readInput: () => Promise.resolve(""),
+      columns: 80,
+      colour: false,
+      debug: false,
+      signal: new AbortController().signal,
+    });
+    expect(out.join("\n")).toContain("picture.png");
+    expect(out.join("\n").match(/█/g)!.length).toBeGreaterThan(10);
+    expect(out.join("\n")).toContain(page);
+    expect(await readFile(page, "utf8")).toContain("red apple");
+  });
+});

@@ -1,0 +1,98 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { openSafetensors, readFloats, readIntegers } from "../../src/checkpoints/index.ts";
+import { clipPreprocess, decodeImage, preprocessImage } from "../../src/image/index.ts";
+import { ClipTokenizer } from "../../src/text/index.ts";
+import { writeRandomPicture } from "../pictures.ts";
+import { sharedFolder, sharedMissing } from "../read-fixture.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
+import { saveTinyModel, tinyModel } from "../tiny-model.ts";
+import { call } from "./call.ts";
+
+const root = await temporaryFolder();
+const model = await saveTinyModel(join(root, "model"), {
+  preprocess: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5], resample: "bilinear" },
+});
+const picture = await writeRandomPicture(join(root, "picture.png"), 1);
+
+describe("clip-ts tokenize", () => {
+  it("prints the ids of a JSON array of texts with the published vocabulary, unpadded, however long", async () => {
+    const texts = ["a photo of a cat", "", "cat ".repeat(100)];
+    const { code, out } = await call(["tokenize", "--json"], { input: JSON.stringify(texts) });
+    expect(code).toBe(0);
+    const ids = JSON.parse(out) as number[][];
+    expect(ids[0]).toEqual([49406, 320, 1125, 539, 320, 2368, 49407]);
+    expect(ids[1]).toEqual([49406, 49407]);
+    expect(ids[2]).toEqual([49406, ...Array<number>(100).fill(2368), 49407]);
+  });
+
+  it("takes one text a line without --json", async () => {
+    const { out } = await call(["tokenize"], { input: "a cat\r\n\na dog\n" });
+    expect(out).toBe("49406 320 2368 49407\n49406 49407\n49406 320 1929 49407");
+  });
+
+  it("uses the vocabulary of the model named", async () => {
+    const { tokenizer } = tinyModel();
+    const { out } = await call(["tokenize", "--json", "--model", model], { input: '["a red apple"]' });
+    const { startOfTextId, endOfTextId } = tokenizer;
+    expect(JSON.parse(out)).toEqual([[startOfTextId, ...tokenizer.encode("a red apple"), endOfTextId]]);
+    expect(tokenizer.vocabSize).toBeLessThan(ClipTokenizer.published().vocabSize);
+  });
+
+  it.skipIf(sharedMissing)(`gives the recorded ids of every plain case${sharedMissing}`, async () => {
+    const path = `${sharedFolder}fixtures/tokenizer/cases.json`;
+    const parsed = JSON.parse(readFileSync(path, "utf8")) as { cases?: unknown };
+    const all = (Array.isArray(parsed) ? parsed : parsed.cases) as { text: string; ftfy: boolean; ids?: number[] }[];
+    const cases = all.filter(({ ids }) => ids);
+    expect(cases.length).toBeGreaterThan(300);
+    const { out } = await call(["tokenize", "--json"], { input: JSON.stringify(cases.map(({ text }) => text)) });
+    expect(JSON.parse(out)).toEqual(cases.map(({ ids }) => [49406, ...ids!, 49407]));
+  });
+
+  it.each([
+    ["a cat", /is no JSON .* it must be an array of texts/],
+    ['{"text": "a cat"}', /expected array/],
+    ['["a cat", 1]', /expected string/],
+  ])("says what the input should be when it is %s", async (input, message) => {
+    const { code, err } = await call(["tokenize", "--json"], { input });
+    expect(code).toBe(1);
+    expect(err).toMatch(message);
+  });
+});
+
+describe("clip-ts preprocess", () => {
+  async function preprocess(...args: string[]) {
+    const out = join(root, "out.safetensors");
+    const called = await call(["preprocess", picture, "--out", out, ...args]);
+    expect(called).toMatchObject({ code: 0, out: "" });
+    const { tensors } = await openSafetensors(out);
+    const [pixels, pixelValues] = [tensors.get("pixels")!, tensors.get("pixelValues")!];
+    expect([tensors.size, pixels.dtype, pixelValues.dtype]).toEqual([2, "U8", "F32"]);
+    return { pixels: await readIntegers(pixels), pixelValues: await readFloats(pixelValues) };
+  }
+
+  it.each([
+    [[], clipPreprocess],
+    [["--size", "48"], { ...clipPreprocess, imageSize: 48 }],
+    [["--model", model], { imageSize: 32, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5], resample: "bilinear" }],
+  ] as const)("writes pixels and pixelValues with the constants that %j mean", async (args, config) => {
+    const { pixels, pixelValues } = await preprocess(...args);
+    const wanted = preprocessImage(await decodeImage(picture), config);
+    expect(pixels.shape).toEqual([config.imageSize, config.imageSize, 3]);
+    expect(pixels.data).toEqual(Int32Array.from(wanted.pixels));
+    expect(pixelValues.shape).toEqual([3, config.imageSize, config.imageSize]);
+    expect(pixelValues.data).toEqual(wanted.pixelValues);
+  });
+
+  it("turns a picture as its EXIF data say unless they are to be ignored", async () => {
+    const read = async (name: string, orientation: string) => {
+      const image = new URL(`../../fixtures/preprocess/${name}`, import.meta.url).pathname;
+      const out = join(root, "turned.safetensors");
+      await call(["preprocess", image, "--out", out, "--size", "16", "--orientation", orientation]);
+      return (await readIntegers((await openSafetensors(out)).tensors.get("pixels")!)).data;
+    };
+    expect(await read("rotated.jpg", "apply")).not.toEqual(await read("rotated.jpg", "ignore"));
+    expect(await read("upright.jpg", "apply")).toEqual(await read("upright.jpg", "ignore"));
+  });
+});

@@ -1,0 +1,24 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import type { Called } from "./call.ts";
+
+const bin = fileURLToPath(new URL("../../bin/clip-ts.js", import.meta.url));
+
+/** Starts the built command line as a process of its own. */
+export function start(args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
+  return spawn(process.execPath, [bin, ...args], { env: { ...process.env, ...env } });
+}
+
+/** Runs it to its end. */
+export async function runProcess(
+  args: readonly string[],
+  input = "",
+  env: Readonly<Record<string, string>> = {},
+): Promise<Called> {
+  const child = start(args, env);
+  child.stdin!.end(input);
+  const code = new Promise<number>((resolve) => child.on("close", (exitCode) => resolve(exitCode ?? -1)));
+  const [out, err] = await Promise.all([text(child.stdout!), text(child.stderr!)]);
+  return { code: await code, out, err };
+}
