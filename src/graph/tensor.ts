@@ -1,6 +1,6 @@
 import { type Dtype, type TypedArray, zeros } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
-import { type Dim, divideDims, normalizeAxis, product, type Shape } from "../core/shape.ts";
+import { divideDims, normalizeAxis, product, type Shape } from "../core/shape.ts";
 import type { TensorData } from "../core/tensor-data.ts";
 import { describe } from "./describe.ts";
 import type { OpName, OpSignatures, TensorPlace } from "./ops.ts";
@@ -280,5 +280,3 @@ export function reachable(outputs: Iterable<Tensor>): Tensor[] {
   }
   return [...seen].sort((a, b) => a.id - b.id);
 }
-
-export type { Dim, Shape };

@@ -40,7 +40,8 @@ export class OrtSession {
         intraOpNumThreads: threads ?? availableParallelism(),
         interOpNumThreads: 1,
         executionMode: "sequential",
-        logSeverityLevel: 3,
+        // What goes wrong is thrown; ONNX Runtime need not print it as well.
+        logSeverityLevel: 4,
         // The pattern plans one block for the whole step and keeps it; exact lifetimes need less.
         enableMemPattern: !training,
         extra: {

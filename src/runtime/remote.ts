@@ -48,8 +48,8 @@ export function serve(methods: Methods): void {
 async function respond(methods: Methods, { id, name, args }: Call): Promise<void> {
   try {
     const result: unknown = await methods[name]!(...args);
-    if (result instanceof Moved) parentPort!.postMessage({ id, result: result.value }, result.buffers);
-    else parentPort!.postMessage({ id, result });
+    const { value, buffers } = result instanceof Moved ? (result as Moved<unknown>) : { value: result, buffers: [] };
+    parentPort!.postMessage({ id, result: value }, buffers);
   } catch (error) {
     const { code, message } = error as Error & { code?: string };
     parentPort!.postMessage({ id, error: { code, message } });
