@@ -107,7 +107,8 @@ if (leaveOut !== undefined) writeRows("validation.jsonl", validation);
 
 function plainRow(drawing: Drawing, caption: string): Row {
   const image = imagePath(drawing, 0);
-  tasks.push(() => render(drawing, drawing.body, image));
+  // Opaque, as a user's pictures are: preprocessing drops transparency and would leave black.
+  tasks.push(() => render(drawing, drawing.body, image, "white"));
   return { image, caption, artist: drawing.artist, name: drawing.name };
 }
 
@@ -115,9 +116,9 @@ function imagePath({ artist, name }: Drawing, variant: number): string {
   return `${artist}/${name}${variant === 0 ? "" : `~${variant}`}.png`;
 }
 
-function render(drawing: Drawing, body: string, image: string): Promise<unknown> {
-  return sharp(Buffer.from(svgDocument(drawing, body, size)))
-    .ensureAlpha()
+function render(drawing: Drawing, body: string, image: string, ground?: string): Promise<unknown> {
+  const picture = sharp(Buffer.from(svgDocument(drawing, body, size)));
+  return (ground === undefined ? picture.ensureAlpha() : picture.flatten({ background: ground }))
     .png({ compressionLevel: 4 })
     .toFile(join(out, image));
 }

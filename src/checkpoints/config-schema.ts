@@ -14,7 +14,14 @@ export const clipConfigSchema = z.strictObject({
   embedDim: size(65_536),
   activation: z.enum(["quickGelu", "gelu", "geluTanh"]),
   vision: z.discriminatedUnion("kind", [
-    z.strictObject({ kind: z.literal("vit"), imageSize: size(8_192), patchSize: size(8_192), ...transformer }),
+    z.strictObject({
+      kind: z.literal("vit"),
+      imageSize: size(8_192),
+      patchSize: size(8_192),
+      ...transformer,
+      stem: z.enum(["patch", "convolutions"]).optional(),
+      pool: z.enum(["class", "places"]).optional(),
+    }),
     z.strictObject({
       kind: z.literal("resnet"),
       imageSize: size(8_192),

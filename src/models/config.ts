@@ -14,6 +14,16 @@ export interface VitConfig extends TransformerConfig {
   readonly imageSize: number;
   /** Side of a patch, in pixels. */
   readonly patchSize: number;
+  /**
+   * How pixels become tokens: by one convolution as large as a patch (default), or by small ones that overlap (Xiao et
+   * al. 2021), which learn from fewer pictures; then `patchSize` is a multiple of 4.
+   */
+  readonly stem?: "patch" | "convolutions" | undefined;
+  /**
+   * What the features are read from: the class token (default), or all tokens side by side, so that every place keeps
+   * its own weights and less data is needed; then there is no class token.
+   */
+  readonly pool?: "class" | "places" | undefined;
 }
 
 /**
@@ -50,6 +60,12 @@ export interface ClipConfig {
   readonly vision: VitConfig | ResNetConfig;
   readonly text: TextConfig;
 }
+
+/** Channels of the convolutional stem. */
+export const stemChannels = 24;
+
+/** Numbers that each place keeps where the features are read from all places. */
+export const placeWidth = 48;
 
 /** Channels after the last stage of a ResNet. */
 export function resNetOutput({ width, layers }: ResNetConfig): number {

@@ -10,12 +10,18 @@ import {
   resNetOutput,
   type TransformerConfig,
   type VitConfig,
+  placeWidth,
+  stemChannels,
 } from "./config.ts";
 import type { Bottleneck, ConvNorm, ModifiedResNet } from "./modified-resnet.ts";
-import type { VisionTransformer } from "./vision-transformer.ts";
+import type { ConvStem, PlacesPool, VisionTransformer } from "./vision-transformer.ts";
 
-/** Where a parameter's first values come from: all the same, N(0, std²), or U(−bound, bound). */
-export type Initial = { readonly constant: number } | { readonly std: number } | { readonly bound: number };
+/** Where a parameter's first values come from: all the same, N(0, std²), U(−bound, bound), or given one by one. */
+export type Initial =
+  | { readonly constant: number }
+  | { readonly std: number }
+  | { readonly bound: number }
+  | { readonly values: Float32Array };
 
 /** A parameter before it has values. */
 export interface ParameterSpec {
@@ -90,7 +96,8 @@ export function initializeParameters(config: ClipConfig, seed: number): Map<stri
     const random = new Random(seed, parameters.size);
     const data = new Float32Array(shape.reduce((total, size) => total * size, 1));
     for (let i = 0; i < data.length; i++) {
-      if ("constant" in initial) data[i] = initial.constant;
+      if ("values" in initial) data[i] = initial.values[i]!;
+      else if ("constant" in initial) data[i] = initial.constant;
       else data[i] = "std" in initial ? initial.std * random.normal() : random.uniform(-initial.bound, initial.bound);
     }
     parameters.set(path, float32(data, shape));
@@ -141,20 +148,60 @@ function textBlockStds({ width, layers }: TransformerConfig): Required<BlockInit
   return { qkv: { std: width ** -0.5 }, out: residual, fc: { std: (2 * width) ** -0.5 }, proj: residual };
 }
 
-function vitParameters(
-  { width, layers, heads, imageSize, patchSize }: VitConfig,
-  embedDim: number,
-): VisionTransformer<ParameterSpec> {
+function vitParameters(config: VitConfig, embedDim: number): VisionTransformer<ParameterSpec> {
+  const { width, layers, heads, imageSize, patchSize, stem = "patch", pool = "class" } = config;
   const scale = { std: width ** -0.5 };
+  const places = (imageSize / patchSize) ** 2;
   return {
-    patchEmbedding: fanIn([width, 3, patchSize, patchSize]),
-    classEmbedding: spec([width], scale),
-    positionalEmbedding: spec([(imageSize / patchSize) ** 2 + 1, width], scale),
+    patchEmbedding: stem === "patch" ? fanIn([width, 3, patchSize, patchSize]) : stemParameters(width),
+    ...(pool === "class" && { classEmbedding: spec([width], scale) }),
+    positionalEmbedding: spec([places + (pool === "class" ? 1 : 0), width], scale),
     lnPre: affine(width),
     // The image tower's blocks keep PyTorch's defaults; Xavier's bound for the fused matrix [3W, W].
     blocks: blocks({ width, layers, heads }, { qkv: { bound: Math.sqrt(6 / (4 * width)) } }),
     lnPost: affine(width),
-    projection: spec([width, embedDim], scale),
+    projection: pool === "class" ? spec([width, embedDim], scale) : placesParameters(width, places, embedDim),
+  };
+}
+
+function stemParameters(width: number): ConvStem<ParameterSpec> {
+  return {
+    edges: spec([stemChannels, 3, 3, 3], { values: edgeKernels() }),
+    edgesBias: spec([stemChannels], { constant: 0 }),
+    norm: affine(stemChannels),
+    patches: fanIn([width, stemChannels, 4, 4]),
+  };
+}
+
+/**
+ * Slopes of the lightness in 18 directions, then the mean of each colour and its negative: what a first layer learns
+ * anyway, at the start. [stemChannels, 3, 3, 3]
+ */
+function edgeKernels(): Float32Array {
+  const kernels = new Float32Array(stemChannels * 27);
+  const lightness = [0.299, 0.587, 0.114];
+  const directions = stemChannels - 6;
+  for (let kernel = 0; kernel < stemChannels; kernel++) {
+    const angle = (2 * Math.PI * kernel) / directions;
+    const own = kernel - directions;
+    for (let i = 0; i < 27; i++) {
+      const [colour, y, x] = [Math.floor(i / 9), (Math.floor(i / 3) % 3) - 1, (i % 3) - 1];
+      // Sobel's operator, turned
+      const slope = (Math.cos(angle) * x * (2 - Math.abs(y)) + Math.sin(angle) * y * (2 - Math.abs(x))) / 4;
+      const mean = own % 3 === colour ? (own < 3 ? 1 : -1) / 9 : 0;
+      kernels[kernel * 27 + i] = own < 0 ? 2 * slope * lightness[colour]! : mean;
+    }
+  }
+  return kernels;
+}
+
+function placesParameters(width: number, places: number, embedDim: number): PlacesPool<ParameterSpec> {
+  const hidden = 4 * width;
+  return {
+    place: linearSpec(placeWidth, width),
+    hidden: linearSpec(hidden, placeWidth * places),
+    norm: affine(hidden),
+    out: linearSpec(embedDim, hidden),
   };
 }
 
