@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { chainFeeds, chainFor } from "../../test/engine/chain.ts";
 import { floats } from "../../test/engine/gradient-error.ts";
 import { float32, int32 } from "../core/tensor-data.ts";
-import { constant, input } from "../graph/tensor.ts";
+import { constant, input, type Tensor } from "../graph/tensor.ts";
 import { buildModel } from "../onnx/build.ts";
 import { OrtSession } from "./ort-session.ts";
 import { Session } from "./session.ts";
@@ -86,6 +86,18 @@ describe("a session", () => {
     const shared = new Float32Array(new SharedArrayBuffer(8));
     shared.set([3, 4]);
     expect(floats((await session.run({ x: float32(shared, [2]) }))["y"])).toEqual(Float32Array.of(-3, -4));
+  });
+
+  it("takes and gives halves, 64-bit whole numbers and truth values", async () => {
+    const feeds = {
+      half: { dtype: "float16", shape: [2], data: Uint16Array.of(0x3e00, 0xc000) } as const,
+      long: { dtype: "int64", shape: [1], data: BigInt64Array.of(-(2n ** 60n)) } as const,
+      flag: { dtype: "bool", shape: [3], data: Uint8Array.of(1, 0, 1) } as const,
+    };
+    const inputs = Object.entries(feeds).map(([name, { shape, dtype }]) => [`${name}Out`, input(name, shape, dtype)]);
+    await using session = await Session.compile(Object.fromEntries(inputs) as Record<string, Tensor>);
+    const { half, long, flag } = feeds;
+    expect(await session.run(feeds)).toEqual({ halfOut: half, longOut: long, flagOut: flag });
   });
 
   it("gives outputs that later runs leave alone, also where one is an input or given twice", async () => {
