@@ -1,0 +1,20 @@
+// Finds the pictures of a folder that fit a sentence: npx tsx examples/02-search.ts FOLDER "a red apple"
+// With the package installed, the import is from "clip-ts".
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { collect, dot, loadClip } from "../src/index.ts";
+
+const [folder = ".", sentence = "a red apple"] = process.argv.slice(2);
+const pictures = (await readdir(folder)).filter((name) => /\.(png|jpe?g|webp)$/i.test(name)).sort();
+
+await using clip = await loadClip();
+const [query] = await collect(clip.encodeTexts([sentence]));
+
+// Pictures come and go in batches, so the folder may be as large as it likes; of each, one cosine is kept.
+const hits: { picture: string; score: number }[] = [];
+for await (const imageEmbed of clip.encodeImages(pictures.map((name) => join(folder, name)))) {
+  hits.push({ picture: pictures[hits.length]!, score: dot(imageEmbed, query!) });
+}
+
+hits.sort((a, b) => b.score - a.score);
+for (const { picture, score } of hits.slice(0, 5)) console.log(`${score.toFixed(3)}  ${picture}`);

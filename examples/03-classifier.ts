@@ -1,0 +1,18 @@
+// Sorts pictures by labels of one's own, each answered for itself: npx tsx examples/03-classifier.ts PICTURE…
+// With the package installed, the import is from "clip-ts".
+import { loadClip, ZeroShotClassifier } from "../src/index.ts";
+
+const pictures = process.argv.slice(2);
+
+await using clip = await loadClip();
+// The vectors of the labels are computed here, once: the mean over the sentences.
+const classifier = await ZeroShotClassifier.create(clip, ["animal", "food", "building"], {
+  templates: ["{}", "a picture of a {}", "a drawing of a {}"],
+  independent: true,
+});
+
+let seen = 0;
+for await (const imageEmbed of clip.encodeImages(pictures)) {
+  const fitting = classifier.rank(imageEmbed).filter(({ probability }) => probability > 0.5);
+  console.log(`${pictures[seen++]!}: ${fitting.map(({ label }) => label).join(", ") || "nothing of these"}`);
+}

@@ -1,0 +1,36 @@
+// Everything a user can import from "clip-ts", by what it is for.
+
+/** A model, ready to use: a folder or weight file to answers. */
+export { type ClassifyOptions, ClipModel, loadClip } from "./zero-shot/index.ts";
+
+/** Embeddings: pictures and texts to unit vectors in one space. */
+export { ClipEncoder, collect, dot, type EncodeOptions, type ImageSource, type Source } from "./embedding/index.ts";
+export type { DecodeOptions, PreprocessConfig, RasterImage, ResampleFilter } from "./image/index.ts";
+
+/** Labels as vectors, computed once for many pictures. */
+export {
+  type ClassifierOptions,
+  defaultTemplates,
+  noneOfThese,
+  type RankedLabel,
+  ZeroShotClassifier,
+} from "./zero-shot/index.ts";
+
+/** What a model consists of, and its bare towers for comparisons. */
+export {
+  forward,
+  type ForwardInputs,
+  pictogramModel,
+  readModel,
+  type ReadModelOptions,
+  readTokenizer,
+  type StoredModel,
+} from "./embedding/index.ts";
+export type { StoredParameters, StoredTensor } from "./checkpoints/index.ts";
+export { float32, int32, type TensorData } from "./core/tensor-data.ts";
+
+/** Published architectures. */
+export { type ClipConfig, clipConfigs, type ClipModelName } from "./models/index.ts";
+
+/** What everything throws on purpose. */
+export { ClipError, type ClipErrorCode } from "./core/errors.ts";

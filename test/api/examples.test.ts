@@ -1,0 +1,52 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { pictogramModel } from "../../src/index.ts";
+import { writeRandomPicture } from "../pictures.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
+
+const examples = fileURLToPath(new URL("../../examples/", import.meta.url));
+const tsx = fileURLToPath(import.meta.resolve("tsx/cli"));
+const modelMissing = existsSync(pictogramModel) ? "" : " (skipped: the model in the box is not there)";
+
+const folder = await temporaryFolder();
+const pictures = [1, 2].map((seed) => join(folder, `${seed}.png`));
+await Promise.all(pictures.map((path, i) => writeRandomPicture(path, i)));
+
+/** What an example prints, line by line. */
+async function runExample(name: string, ...args: string[]): Promise<string[]> {
+  const { stdout } = await promisify(execFile)(process.execPath, [tsx, join(examples, name), ...args]);
+  return stdout.trimEnd().split("\n");
+}
+
+describe(`the examples${modelMissing}`, () => {
+  it.skipIf(modelMissing)("01-classify prints each label with its share, together all of it", async () => {
+    const lines = await runExample("01-classify.ts", pictures[0]!);
+    expect(lines.map((line) => line.slice(9)).sort()).toEqual(["cat", "dog", "house", "none of these", "tree"]);
+    expect(lines.reduce((sum, line) => sum + parseFloat(line), 0)).toBeCloseTo(100, 0);
+  });
+
+  it.skipIf(modelMissing)("02-search prints pictures by cosine, best first", async () => {
+    const scores = (await runExample("02-search.ts", folder, "a tree")).map((line) => parseFloat(line));
+    expect(scores).toHaveLength(2);
+    expect(scores[0]!).toBeGreaterThanOrEqual(scores[1]!);
+  });
+
+  it.skipIf(modelMissing)("03-classifier prints one answer for each picture", async () => {
+    const lines = await runExample("03-classifier.ts", ...pictures);
+    expect(lines.map((line) => line.split(":")[0])).toEqual(pictures);
+  });
+
+  it("04-gradients finds the slope of least squares, 27.9 / 14", async () => {
+    const lines = await runExample("04-gradients.ts");
+    expect(lines.at(-1)).toBe("step 7: slope 1.993, loss 0.019");
+  });
+
+  it("are all run here", async () => {
+    expect(await readdir(examples)).toEqual(["01-classify.ts", "02-search.ts", "03-classifier.ts", "04-gradients.ts"]);
+  });
+});
