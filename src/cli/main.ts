@@ -1,5 +1,5 @@
 import { processIo } from "./io.ts";
-import { run } from "./program.ts";
+import { exitCodes, run } from "./program.ts";
 
 /** The command line: reads the process's arguments, and sets its exit code. */
 export async function main(): Promise<void> {
@@ -7,17 +7,15 @@ export async function main(): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
       // The second time it is meant: nothing is waited for.
-      if (stop.signal.aborted) process.exit(stoppedByUser);
+      if (stop.signal.aborted) process.exit(exitCodes.stopped);
       stop.abort();
     });
   }
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
     // Whoever read the results has seen enough: `clip-ts … | head`.
-    if (error.code === "EPIPE") process.exit(0);
-    throw error;
+    if (code === "EPIPE") process.exit(exitCodes.done);
+    console.error(`clip-ts: cannot write the results: ${code === "ENOSPC" ? "the disk is full" : message}`);
+    process.exit(exitCodes.failed);
   });
   process.exitCode = await run(process.argv.slice(2), processIo(stop.signal));
 }
-
-/** 128 + SIGINT, as shells have it. */
-const stoppedByUser = 130;

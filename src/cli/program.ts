@@ -19,8 +19,8 @@ const commands: readonly ((io: CliIo) => CommandUnknownOpts)[] = [
   demoCommand,
 ];
 
-/** Exit codes: done, failed, misused, stopped by the user. */
-const exitCodes = { done: 0, failed: 1, misused: 2, stopped: 130 } as const;
+/** How a run may end; stopped by the user is 128 + SIGINT, as shells have it. */
+export const exitCodes = { done: 0, failed: 1, misused: 2, stopped: 130 } as const;
 
 /** The command line as commander has it. */
 export function buildProgram(io: CliIo): CommandUnknownOpts {

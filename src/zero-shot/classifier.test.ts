@@ -88,6 +88,13 @@ describe("a zero-shot classifier", () => {
   });
 });
 
+describe("a damaged model", () => {
+  it("is said to be one: an embedding that is no number ranks nothing", async () => {
+    const classifier = await ZeroShotClassifier.create(clip, labels);
+    expect(() => classifier.rank(new Float32Array(clip.embedDim).fill(NaN))).toThrow(/is no number/);
+  });
+});
+
 describe("none of these", () => {
   it("has the probability of all labels that say nothing together, and none of the others changes in proportion", async () => {
     const plain = await clip.classify(picture, labels, { templates });

@@ -90,6 +90,7 @@ export class ZeroShotClassifier {
    *
    * @param imageEmbed - float32 [E] of unit length, as `encodeImages` gives it.
    * @param topK - how many; default all. It does not change their probabilities.
+   * @throws {ClipError} `CLIP_RUNTIME` if an embedding holds what is no number.
    */
   rank(imageEmbed: Float32Array, { topK = Infinity }: { readonly topK?: number | undefined } = {}): RankedLabel[] {
     if (!(topK >= 1)) throw new ClipError("CLIP_USAGE", `topK is ${topK}; it must be at least 1`);
@@ -99,6 +100,8 @@ export class ZeroShotClassifier {
     const nullLogits = nullSimilarities.map((similarity) => this.#scale * similarity);
     const nullLogit = logSumExp(nullLogits);
     const total = logSumExp([...logits, nullLogit]);
+    if (Number.isNaN(total))
+      throw new ClipError("CLIP_RUNTIME", "the model's answer is no number; its weights are damaged or overflowed");
     const ranked = this.classNames.map((label, i): RankedLabel => {
       const against = this.#independent ? logSumExp([logits[i]!, nullLogit]) : total;
       return { label, probability: Math.exp(logits[i]! - against), similarity: similarities[i]! };

@@ -3,4 +3,4 @@ export { type ClassifyOptions, ClipModel, loadClip } from "./clip.ts";
 
 /** Labels as vectors, computed once for many pictures. */
 export { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./classifier.ts";
-export { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
+export { defaultTemplates, noneOfThese } from "./templates.ts";

@@ -1,7 +1,9 @@
 import { once } from "node:events";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterAll, describe, expect, it } from "vitest";
 import { writeRandomPicture } from "../pictures.ts";
 import { saveTinyModel } from "../tiny-model.ts";
@@ -54,6 +56,15 @@ describe("the process", () => {
     child.stdin!.end("a photo of a cat and a dog\n".repeat(100_000));
     const [code] = (await once(child, "close")) as [number];
     expect([code, err]).toEqual([0, ""]);
+  });
+
+  it.skipIf(!existsSync("/dev/full"))("says so when the disk is full, and fails", async () => {
+    const full = openSync("/dev/full", "w");
+    const child = start(["--version"], { stdio: ["ignore", full, "pipe"] });
+    const closed = once(child, "close");
+    expect(await text(child.stderr!)).toBe("clip-ts: cannot write the results: the disk is full\n");
+    expect(((await closed) as [number])[0]).toBe(1);
+    closeSync(full);
   });
 
   it.each(["SIGINT", "SIGTERM"] as const)("stops with exit code 130 on %s", async (signal) => {
