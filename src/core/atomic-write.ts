@@ -1,5 +1,5 @@
-import { open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { open, readdir, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { ClipError } from "./errors.ts";
 
 /**
@@ -10,6 +10,7 @@ import { ClipError } from "./errors.ts";
  */
 export async function writeFileAtomic(path: string, chunks: Iterable<Uint8Array | string>): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
+  let outcome = "what stood there before is unchanged";
   try {
     const file = await open(temporary, "w");
     try {
@@ -19,14 +20,24 @@ export async function writeFileAtomic(path: string, chunks: Iterable<Uint8Array 
       await file.close();
     }
     await rename(temporary, path);
+    outcome = "the new content is there, but a power cut may undo it";
     const folder = await open(dirname(path), "r");
     await folder.sync().finally(() => folder.close());
   } catch (cause) {
     await rm(temporary, { force: true });
-    const { code } = cause as NodeJS.ErrnoException;
-    const wayOut = code === "ENOSPC" ? "the disk is full: free some space and try again" : (cause as Error).message;
-    throw new ClipError("CLIP_FILE", `cannot write ${path}: ${wayOut}; what stood there before is unchanged`, {
-      cause,
-    });
+    throw cannotWrite(path, cause, outcome);
   }
+}
+
+/** Removes what a process that was killed in {@link writeFileAtomic} left in a folder. */
+export async function removeTemporaries(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names) if (/\.\d+\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
+}
+
+/** @param outcome - what became of the file. */
+export function cannotWrite(path: string, cause: unknown, outcome: string): ClipError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const problem = code === "ENOSPC" ? "the disk is full: free some space and try again" : message;
+  return new ClipError("CLIP_FILE", `cannot write ${path}: ${problem}; ${outcome}`, { cause });
 }

@@ -43,10 +43,27 @@ function explain(schema: z.ZodType, issue: z.core.$ZodIssue): string[] {
     return issue.keys.map((key) => `${formatPath([...issue.path, key])} is unknown${suggestion(key, known)}`);
   }
   if (issue.input === undefined) {
-    if (issue.code === "invalid_type") return [`${at} is missing`];
+    if (issue.code === "invalid_type" || issue.code === "invalid_union") return [`${at} is missing`];
     if (issue.code === "invalid_value") return [`${at} is missing; it is one of ${issue.values.join(", ")}`];
   }
+  if (issue.code === "invalid_value" && typeof issue.input === "string") {
+    return [`${at}: "${issue.input}" is unknown${suggestion(issue.input, issue.values.map(String))}`];
+  }
+  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+    return meantAlternative(issue).flatMap((inner) =>
+      explain(schema, { ...inner, path: [...issue.path, ...inner.path] }),
+    );
+  }
   return [`${at}: ${issue.message}`];
+}
+
+/** What is wrong with a value by the alternative that it comes closest to: one that takes its kind of value. */
+function meantAlternative({ errors, input }: z.core.$ZodIssueInvalidUnion): readonly z.core.$ZodIssue[] {
+  const inside = errors.find((issues) =>
+    issues.every(({ code, path }) => path.length > 0 || code === "unrecognized_keys"),
+  );
+  const named = typeof input === "string" && errors.find(([issue]) => issue?.code === "invalid_value");
+  return inside ?? (named || errors.flat());
 }
 
 /** The nearest key, if it is near enough to be what was meant. */

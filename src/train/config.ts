@@ -16,7 +16,7 @@ const range = (least: number, most: number) =>
       ([from, to]) => least < from && from <= to && to <= most,
       `must be two numbers, the smaller first, above ${least} and at most ${most}`,
     );
-const rgb = z.tuple([z.number(), z.number(), z.number()]);
+const rgb = (channel: z.ZodNumber) => z.tuple([channel, channel, channel]);
 
 const augmentSchema = z.strictObject({
   geometry: z.discriminatedUnion("kind", [
@@ -52,7 +52,11 @@ export const trainConfigSchema = z
     /** Sentences around the validation captions, averaged; `{}` marks the place. */
     templates: z.array(z.string().includes("{}")).min(1).default(["{}"]),
     preprocess: z
-      .strictObject({ mean: rgb, std: rgb, resample: z.enum(["bicubic", "bilinear"]) })
+      .strictObject({
+        mean: rgb(z.number()),
+        std: rgb(z.number().positive()),
+        resample: z.enum(["bicubic", "bilinear"]),
+      })
       .default({ mean: [...clipPreprocess.mean], std: [...clipPreprocess.std], resample: clipPreprocess.resample }),
     augment: augmentSchema.default(photoAugment as z.output<typeof augmentSchema>),
 
@@ -63,13 +67,13 @@ export const trainConfigSchema = z
     steps: count,
     learningRate: z.number().positive(),
     warmupSteps: z.int().min(0).default(0),
-    beta1: share.default(0.9),
-    beta2: share.default(0.98),
+    beta1: share.lt(1).default(0.9),
+    beta2: share.lt(1).default(0.98),
     epsilon: z.number().positive().default(1e-6),
     weightDecay: z.number().min(0).default(0.2),
     gradClipNorm: z.number().positive().optional(),
     /** Share of the old value in a moving average of the weights, which is then what is validated and saved. */
-    averageDecay: z.number().min(0).lt(1).optional(),
+    averageDecay: share.lt(1).optional(),
     checkpointBlocks: z.boolean().default(false),
     seed: z.int().min(0).default(0),
 

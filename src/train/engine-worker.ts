@@ -22,7 +22,6 @@ const methods = {
     return new Moved(state, [...state.parameters.values(), ...moments, ...(state.average?.values() ?? [])]);
   },
   restore: (state: EngineState): Promise<void> => engine.restore(state),
-  release: (): Promise<void> => engine[Symbol.asyncDispose](),
 };
 
 /** The calls that the training thread answers. */

@@ -1,3 +1,4 @@
+import { ClipError } from "../core/errors.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { type ClipConfig, parameterSpecs } from "../models/index.ts";
 import { buildModel } from "../onnx/build.ts";
@@ -149,10 +150,14 @@ export class TrainEngine implements AsyncDisposable {
     };
   }
 
-  /** Goes on from a state. */
+  /**
+   * Goes on from a state.
+   *
+   * @throws {ClipError} `CLIP_CHECKPOINT` if it is not one of this model.
+   */
   async restore({ steps, parameters, moments, average }: EngineState): Promise<void> {
-    for (const [path, values] of parameters) this.#parameters.get(path)!.set(values);
-    for (const [path, values] of average ?? []) this.#average!.get(path)!.set(values);
+    setValues(this.#parameters, parameters);
+    if (this.#average) setValues(this.#average, average ?? new Map());
     await this.#adamw.restore(moments, steps);
   }
 
@@ -254,6 +259,17 @@ export class TrainEngine implements AsyncDisposable {
       const average = this.#average!.get(path)!;
       for (let i = 0; i < values.length; i++) average[i] = average[i]! * keep + values[i]! * (1 - keep);
     }
+  }
+}
+
+function setValues(target: ReadonlyMap<string, Float32Array>, source: ReadonlyMap<string, Float32Array>): void {
+  for (const [path, values] of target) {
+    const saved = source.get(path);
+    if (saved?.length !== values.length) {
+      const both = `${values.length} numbers are wanted, it has ${saved?.length ?? "none"}`;
+      throw new ClipError("CLIP_CHECKPOINT", `the checkpoint is not one of this model: of ${path} ${both}`);
+    }
+    values.set(saved);
   }
 }
 

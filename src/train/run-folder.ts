@@ -2,11 +2,11 @@ import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { openSafetensors, readFloats, writeSafetensors } from "../checkpoints/index.ts";
-import { writeFileAtomic } from "../core/atomic-write.ts";
+import { cannotWrite, removeTemporaries, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import type { EngineState } from "./engine.ts";
-import type { SkippedImage } from "./pairs.ts";
+import type { Sample, SkippedImage } from "./pairs.ts";
 
 /** A line of `metrics.jsonl`: nothing in it depends on the machine's speed, so a resumed run writes the same bytes. */
 export type MetricsLine =
@@ -42,6 +42,13 @@ export const runFiles = {
   failure: "failure.json",
 } as const;
 
+/** What makes a run the one that it is: a run is not continued with another configuration or other data. */
+export interface RunIdentity {
+  readonly config: object;
+  /** All that the run reads, in order. */
+  readonly samples: readonly Sample[];
+}
+
 /**
  * The folder of a training run: its configuration, the metrics so far, the last checkpoint. A run goes on exactly from
  * the last checkpoint, whenever it was stopped: metrics written after it are cut off and written again.
@@ -51,32 +58,30 @@ export class RunFolder implements AsyncDisposable {
   readonly #metrics: FileHandle;
   #metricsBytes: number;
   readonly #resumed: boolean;
+  readonly #fingerprint: string;
 
-  private constructor(path: string, metrics: FileHandle, saved: SavedRun | undefined) {
-    [this.path, this.#metrics, this.#resumed] = [path, metrics, saved !== undefined];
+  private constructor(path: string, metrics: FileHandle, fingerprint: string, saved: SavedRun | undefined) {
+    [this.path, this.#metrics, this.#fingerprint, this.#resumed] = [path, metrics, fingerprint, saved !== undefined];
     this.#metricsBytes = saved?.metricsBytes ?? 0;
   }
 
   /**
    * Opens a folder for a run, and gives the state to go on from, if there is one.
    *
-   * @param config - the run's configuration; a run is not continued with another.
-   * @throws {ClipError} `CLIP_TRAIN` if the folder holds a run that is not to be resumed, or of another configuration;
-   *   `CLIP_CHECKPOINT` if the checkpoint is damaged; `CLIP_FILE` if the folder cannot be written.
+   * @throws {ClipError} `CLIP_TRAIN` if the folder holds a run that is not to be resumed, or another one;
+   *   `CLIP_CHECKPOINT` if the checkpoint is damaged, or metrics that it counts on are gone; `CLIP_FILE` if the folder
+   *   cannot be written.
    */
   static async open(
     path: string,
-    config: object,
+    identity: RunIdentity,
     { resume }: { resume: boolean },
   ): Promise<{ folder: RunFolder; state?: EngineState }> {
     await mkdir(path, { recursive: true }).catch((cause: Error) => {
       throw new ClipError("CLIP_FILE", `cannot make the folder ${path}: ${cause.message}`, { cause });
     });
     const checkpoint = join(path, runFiles.checkpoint);
-    const exists = await stat(checkpoint).then(
-      () => true,
-      () => false,
-    );
+    const exists = (await sizeOf(checkpoint)) !== undefined;
     if (exists && !resume) {
       throw new ClipError(
         "CLIP_TRAIN",
@@ -84,24 +89,33 @@ export class RunFolder implements AsyncDisposable {
       );
     }
     const saved = exists ? await readCheckpoint(checkpoint) : undefined;
-    if (saved && saved.fingerprint !== fingerprint(config)) {
+    const fingerprint = fingerprintOf(identity);
+    if (saved && saved.fingerprint !== fingerprint) {
       const kept = join(path, runFiles.config);
       throw new ClipError(
         "CLIP_TRAIN",
-        `${path} holds a run of another configuration, see ${kept}; resume with that, or name another folder`,
+        `${path} holds a run of another configuration or on other pairs; resume with ${kept} and the pairs as they ` +
+          "were, or name another folder",
       );
     }
-    if (!saved) await writeFileAtomic(join(path, runFiles.config), [`${JSON.stringify(config, null, 2)}\n`]);
-    const metrics = await open(join(path, runFiles.metrics), saved ? "r+" : "w");
-    await metrics.truncate(saved?.metricsBytes ?? 0);
-    const folder = new RunFolder(path, metrics, saved);
+    await removeTemporaries(path);
+    await removeTemporaries(join(path, runFiles.model));
+    if (!saved) await writeFileAtomic(join(path, runFiles.config), [`${JSON.stringify(identity.config, null, 2)}\n`]);
+    const metrics = await openMetrics(join(path, runFiles.metrics), saved?.metricsBytes ?? 0);
+    const folder = new RunFolder(path, metrics, fingerprint, saved);
     return { folder, ...(saved && { state: saved.state }) };
   }
 
-  /** Appends a line; it is sure to stay from the next checkpoint on. */
+  /**
+   * Appends a line; it is sure to stay from the next checkpoint on.
+   *
+   * @throws {ClipError} `CLIP_FILE` if the disk is full; the checkpoint is not touched.
+   */
   async writeMetrics(line: MetricsLine): Promise<void> {
     const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
-    await this.#metrics.write(bytes, 0, bytes.length, this.#metricsBytes);
+    await this.#metrics.appendFile(bytes).catch((cause: Error) => {
+      throw cannotWrite(join(this.path, runFiles.metrics), cause, "the run can go on from its last checkpoint");
+    });
     this.#metricsBytes += bytes.length;
   }
 
@@ -110,9 +124,11 @@ export class RunFolder implements AsyncDisposable {
    *
    * @throws {ClipError} `CLIP_FILE` if the disk is full; the one before is still good then.
    */
-  async saveCheckpoint(state: EngineState, config: object): Promise<void> {
+  async saveCheckpoint(state: EngineState): Promise<void> {
     // First what the checkpoint counts on, then the checkpoint.
-    await this.#metrics.sync();
+    await this.#metrics.sync().catch((cause: Error) => {
+      throw cannotWrite(join(this.path, runFiles.metrics), cause, "the checkpoint before is unchanged");
+    });
     const tensors = new Map<string, TensorData>();
     const put = (group: string, values: ReadonlyMap<string, Float32Array>) => {
       for (const [path, array] of values) tensors.set(`${group}.${path}`, float32(array, [array.length]));
@@ -125,12 +141,16 @@ export class RunFolder implements AsyncDisposable {
       metadata: {
         steps: String(state.steps),
         metricsBytes: String(this.#metricsBytes),
-        fingerprint: fingerprint(config),
+        fingerprint: this.#fingerprint,
       },
     });
   }
 
-  /** Lists the pictures left out, those of earlier stretches of the run among them, and gives the whole list. */
+  /**
+   * Lists the pictures left out, by path, those of earlier stretches of the run among them, and gives the whole list.
+   *
+   * @throws {ClipError} `CLIP_FILE` if the disk is full.
+   */
   async writeSkipped(skipped: readonly SkippedImage[]): Promise<readonly SkippedImage[]> {
     const path = join(this.path, runFiles.skipped);
     const before = this.#resumed ? await readFile(path, "utf8").catch(() => "") : "";
@@ -139,6 +159,7 @@ export class RunFolder implements AsyncDisposable {
       .filter((line) => line !== "")
       .map((line) => JSON.parse(line) as SkippedImage);
     const all = [...new Map([...earlier, ...skipped].map((skip) => [skip.image, skip])).values()];
+    all.sort((a, b) => (a.image < b.image ? -1 : 1));
     await writeFileAtomic(
       path,
       all.map((skip) => `${JSON.stringify(skip)}\n`),
@@ -180,6 +201,32 @@ async function readCheckpoint(path: string): Promise<SavedRun> {
   };
 }
 
-function fingerprint(config: object): string {
-  return createHash("sha256").update(JSON.stringify(config)).digest("hex");
+function fingerprintOf({ config, samples }: RunIdentity): string {
+  const hash = createHash("sha256").update(JSON.stringify(config));
+  for (const sample of samples) hash.update(JSON.stringify(sample));
+  return hash.digest("hex");
+}
+
+/** Opens the metrics to append after their first so many bytes. */
+async function openMetrics(path: string, bytes: number): Promise<FileHandle> {
+  const met = (await sizeOf(path)) ?? 0;
+  if (met < bytes) {
+    const both = `${path} has ${met} bytes, the checkpoint counts on ${bytes}`;
+    throw new ClipError("CLIP_CHECKPOINT", `${both}; put the file back, or name another folder to start anew`);
+  }
+  try {
+    const metrics = await open(path, "a");
+    await metrics.truncate(bytes);
+    return metrics;
+  } catch (cause) {
+    throw cannotWrite(path, cause, "nothing was changed");
+  }
+}
+
+/** In bytes; undefined if there is no such file. */
+async function sizeOf(path: string): Promise<number | undefined> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => undefined,
+  );
 }

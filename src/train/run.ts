@@ -63,6 +63,8 @@ interface RunParts {
   readonly engine: Remote<EngineMethods>;
   readonly architecture: ClipConfig;
   readonly samples: readonly Sample[];
+  /** All pictures left out so far. */
+  readonly skipped: () => readonly SkippedImage[];
 }
 
 /** One stretch of a run, from its start or a checkpoint to its end or a stop. */
@@ -73,6 +75,8 @@ export class Run {
   #predictions: readonly Prediction[] = [];
   /** Steps of this stretch. */
   #done = 0;
+  /** The step of the last checkpoint, 0 without one. */
+  #saved = 0;
 
   constructor(parts: RunParts) {
     this.#parts = parts;
@@ -81,21 +85,23 @@ export class Run {
   async loop(first: number): Promise<Omit<TrainResult, "skipped">> {
     const { config, options, loader } = this.#parts;
     let step = first;
-    let saved = first;
+    this.#saved = first;
     for await (const batch of loader.batches({ fromStep: first, toStep: config.steps })) {
       if (options.signal?.aborted) break;
       await this.#step(batch);
       step = batch.step + 1;
       if (step % config.validateEvery === 0 || step === config.steps) await this.#validate(step);
       if (step % config.saveEvery === 0 || step === config.steps) {
-        await this.#save();
-        saved = step;
+        await this.#save(step);
       }
     }
-    if (saved < step) await this.#save();
+    if (this.#saved < step) await this.#save(step);
+    const finished = step === config.steps;
+    // A run may be killed between its last checkpoint and its end.
+    if (finished && first === step) await this.#score();
     const { pairsPerSecond, waitShare } = this.#rates();
     return {
-      finished: step === config.steps,
+      finished,
       steps: step,
       seconds: this.#seconds(),
       pairsPerSecond,
@@ -125,7 +131,12 @@ export class Run {
   }
 
   async #validate(step: number): Promise<void> {
-    const { validator, engine, folder, architecture } = this.#parts;
+    await this.#score();
+    if (this.#scores) await this.#parts.folder.writeMetrics({ step, validation: this.#scores });
+  }
+
+  async #score(): Promise<void> {
+    const { validator, engine, architecture } = this.#parts;
     if (!validator) return;
     const { scores, predictions } = await validator.validate({
       embedDim: architecture.embedDim,
@@ -134,12 +145,13 @@ export class Run {
       encodeTexts: (inputIds, endOfText) => engine.call("encodeTexts", [inputIds, endOfText]),
     });
     [this.#scores, this.#predictions] = [scores, predictions];
-    await folder.writeMetrics({ step, validation: scores });
   }
 
-  async #save(): Promise<void> {
-    const { engine, folder, config } = this.#parts;
-    await folder.saveCheckpoint(await engine.call("state", []), config);
+  async #save(step: number): Promise<void> {
+    const { engine, folder, skipped } = this.#parts;
+    await folder.writeSkipped(skipped());
+    await folder.saveCheckpoint(await engine.call("state", []));
+    this.#saved = step;
   }
 
   /** Nothing good comes after a loss that is no number: leaves the last checkpoint as it is and says what went in. */
@@ -150,12 +162,16 @@ export class Run {
       caption: batch.captions[i],
     }));
     const path = join(this.#parts.folder.path, runFiles.failure);
-    await writeFileAtomic(path, [`${JSON.stringify({ step: batch.step + 1, loss, gradientNorm, inputs }, null, 2)}\n`]);
+    // As words: JSON has no NaN.
+    const failure = { step: batch.step + 1, loss: String(loss), gradientNorm: String(gradientNorm), inputs };
+    await writeFileAtomic(path, [`${JSON.stringify(failure, null, 2)}\n`]);
     const what = Number.isFinite(loss) ? `the gradient norm is ${gradientNorm}` : `the loss is ${loss}`;
+    const kept =
+      this.#saved === 0 ? "there is no checkpoint yet" : `the checkpoint of step ${this.#saved} is untouched`;
     throw new ClipError(
       "CLIP_TRAIN",
-      `${what} at step ${batch.step + 1}; the weights were not updated and the last checkpoint is good. The pairs of ` +
-        `this step are in ${path}. Lower learningRate, lengthen warmupSteps or set gradClipNorm, and start anew`,
+      `${what} at step ${batch.step + 1}; the weights were not updated, and ${kept}. The pairs of this step are in ` +
+        `${path}. Lower learningRate, lengthen warmupSteps or set gradClipNorm, and start anew`,
     );
   }
 

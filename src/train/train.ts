@@ -33,13 +33,17 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const validation = config.validation === undefined ? undefined : await readPairs(config.validation, config);
   const validator = validation && new Validator(validation.samples, { ...config, tokenizer, preprocess });
 
-  const { state, ...opened } = await RunFolder.open(options.out, config, { resume: options.resume ?? false });
+  const identity = { config, samples: [...pairs.samples, ...(validation?.samples ?? [])] };
+  const { state, ...opened } = await RunFolder.open(options.out, identity, { resume: options.resume ?? false });
   await using folder = opened.folder;
   await using loader = new DataLoader(pairs.samples, { ...config, preprocess, tokenizer, contextLength });
+  const skipped = () =>
+    [pairs.skipped, validation?.skipped, loader.broken, validator?.broken].flatMap((list) => list ?? []);
   const engine = new Remote<EngineMethods>(new URL("./engine-worker", import.meta.url));
   try {
     await startEngine(engine, config, architecture, state);
-    const run = new Run({ config, options, folder, loader, validator, engine, architecture, samples: pairs.samples });
+    const { samples } = pairs;
+    const run = new Run({ config, options, folder, loader, validator, engine, architecture, samples, skipped });
     const result = await run.loop(state?.steps ?? 0);
     if (result.finished) {
       const weights = await finalWeights(engine, architecture);
@@ -47,7 +51,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
       const model = { config: architecture, preprocess, tokenizer, parameters: weights, words, dtype: config.dtype };
       await saveModel(join(options.out, runFiles.model), model);
     }
-    return { ...result, skipped: await folder.writeSkipped([...pairs.skipped, ...loader.broken]) };
+    return { ...result, skipped: await folder.writeSkipped(skipped()) };
   } finally {
     await engine.end();
   }

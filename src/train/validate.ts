@@ -1,6 +1,7 @@
+import { ClipError } from "../core/errors.ts";
 import { decodeImage, preprocessImage, type PreprocessConfig } from "../image/index.ts";
 import type { ClipTokenizer } from "../text/index.ts";
-import type { Sample } from "./pairs.ts";
+import type { Sample, SkippedImage } from "./pairs.ts";
 import type { ValidationScores } from "./run-folder.ts";
 
 /** The towers as validation needs them: rows of features, not normalised. */
@@ -30,6 +31,7 @@ export class Validator {
   readonly #samples: readonly Sample[];
   readonly #tokenizer: ClipTokenizer;
   readonly #preprocess: PreprocessConfig;
+  readonly #broken = new Map<string, SkippedImage>();
 
   /** @param samples - each picture's true name is its first caption. */
   constructor(
@@ -45,20 +47,29 @@ export class Validator {
     [this.#templates, this.#tokenizer, this.#preprocess] = [options.templates, options.tokenizer, options.preprocess];
   }
 
-  /** Scores of all pictures; `predictions` has one entry for each. */
+  /** The broken pictures met so far: they are left out of the scores. */
+  get broken(): readonly SkippedImage[] {
+    return [...this.#broken.values()];
+  }
+
+  /**
+   * Scores of all pictures; `predictions` has one entry for each.
+   *
+   * @throws {ClipError} `CLIP_DATA` if not one of them can be read.
+   */
   async validate(towers: Towers): Promise<{ scores: ValidationScores; predictions: Prediction[] }> {
     const labels = await this.#labelEmbeds(towers);
     const predictions: Prediction[] = [];
     let [top1, top5] = [0, 0];
-    for await (const pixelValues of this.#batches()) {
+    for await (const { samples, pixelValues } of this.#batches()) {
       const images = rowsOf(await towers.encodeImages(pixelValues), towers.embedDim).map(normalized);
-      for (const image of images) {
-        const { image: path, captions } = this.#samples[predictions.length]!;
+      for (const [i, image] of images.entries()) {
+        const { image: path, captions } = samples[i]!;
         const truth = captions[0]!;
         const similarities = labels.map((label) => dot(image, label));
         const own = similarities[this.#classes.indexOf(truth)]!;
-        // Ties count against: a model that says the same of everything names nothing.
-        const better = similarities.filter((similarity) => similarity >= own).length - 1;
+        // Ties count against, and what is no number: a model that says the same of everything names nothing.
+        const better = similarities.filter((similarity) => !(similarity < own)).length - 1;
         top1 += Number(better < 1);
         top5 += Number(better < 5);
         const ranked = similarities
@@ -69,6 +80,13 @@ export class Validator {
       }
     }
     const count = predictions.length;
+    if (count === 0) {
+      const example = `such as ${this.broken[0]!.reason}`;
+      throw new ClipError(
+        "CLIP_DATA",
+        `not one of ${this.#samples.length} validation pictures can be read, ${example}`,
+      );
+    }
     return { scores: { top1: top1 / count, top5: top5 / count, count, classes: this.#classes.length }, predictions };
   }
 
@@ -93,16 +111,27 @@ export class Validator {
     });
   }
 
-  /** Pixel values of all pictures, some at a time. */
-  async *#batches(): AsyncGenerator<Float32Array> {
+  /** All pictures that can be read, some at a time. */
+  async *#batches(): AsyncGenerator<{ samples: readonly Sample[]; pixelValues: Float32Array }> {
     const size = 3 * this.#preprocess.imageSize ** 2;
     for (let start = 0; start < this.#samples.length; start += rowsAtOnce) {
-      const rows = this.#samples.slice(start, start + rowsAtOnce);
-      const batch = new Float32Array(rows.length * size);
-      for (const [i, { image }] of rows.entries()) {
-        batch.set(preprocessImage(await decodeImage(image), this.#preprocess).pixelValues, i * size);
+      const samples: Sample[] = [];
+      const batch = new Float32Array(rowsAtOnce * size);
+      for (const sample of this.#samples.slice(start, start + rowsAtOnce)) {
+        const pixelValues = await this.#readPixelValues(sample.image);
+        if (pixelValues) batch.set(pixelValues, (samples.push(sample) - 1) * size);
       }
-      yield batch;
+      if (samples.length > 0) yield { samples, pixelValues: batch.slice(0, samples.length * size) };
+    }
+  }
+
+  async #readPixelValues(image: string): Promise<Float32Array | undefined> {
+    try {
+      return preprocessImage(await decodeImage(image), this.#preprocess).pixelValues;
+    } catch (error) {
+      if (!(error instanceof ClipError)) throw error;
+      this.#broken.set(image, { image, reason: error.message });
+      return undefined;
     }
   }
 }
