@@ -69,8 +69,8 @@ describe("the process", () => {
 
   it.each(["SIGINT", "SIGTERM"] as const)("stops with exit code 130 on %s", async (signal) => {
     const child = start(["tokenize"]);
-    // It waits for input that does not come.
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    // More than a pipe holds: once it is gone, the command reads, and waits for the rest that does not come.
+    await new Promise((resolve) => child.stdin!.write("a cat\n".repeat(500_000), resolve));
     child.kill(signal);
     const [code] = (await once(child, "close")) as [number];
     expect(code).toBe(130);
