@@ -1,12 +1,13 @@
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
-import { writeFileAtomic } from "./atomic-write.ts";
+import { afterEach, describe, expect, it } from "vitest";
+import { type DiskCall, systemError, watchDisk } from "../../test/train/faulty-disk.ts";
+import { removeTemporaries, writeFileAtomic } from "./atomic-write.ts";
+
+const folder = () => mkdtempSync(join(tmpdir(), "clip-ts-"));
 
 describe("an atomic write", () => {
-  const folder = () => mkdtempSync(join(tmpdir(), "clip-ts-"));
-
   it("puts all parts into the file, text and bytes, and leaves nothing beside it", async () => {
     const path = join(folder(), "file");
     await writeFileAtomic(path, ["first\n", Uint8Array.of(0, 255), "last"]);
@@ -49,4 +50,83 @@ describe("an atomic write", () => {
       code: "CLIP_FILE",
       message: /cannot write .*no\/file: ENOENT/,
     }));
+});
+
+describe("an atomic write on a disk that fails", () => {
+  /** Each call to the disk that a write of two parts makes, in order. */
+  const calls: readonly DiskCall[] = ["open", "append", "append", "sync", "close", "rename", "open", "sync", "close"];
+  const everyCall = calls.map((call, n) => [call, n] as const);
+  const isNewAfter = (n: number) => n > calls.indexOf("rename");
+
+  let stopWatching: () => void;
+  afterEach(() => stopWatching());
+
+  function oldFile(): string {
+    const path = join(folder(), "file");
+    writeFileSync(path, "old");
+    return path;
+  }
+  const write = (path: string) => writeFileAtomic(path, ["brand ", "new"]);
+  const besides = (path: string) => readdirSync(join(path, "..")).filter((name) => name !== "file");
+
+  it("syncs the file before it takes the old one's place, and the folder after", async () => {
+    const met: string[] = [];
+    stopWatching = watchDisk((call) => void met.push(call));
+    await write(oldFile());
+    expect(met).toEqual(calls);
+  });
+
+  it.each(everyCall)("leaves the old content or the new, says which, and cleans up: %s (%i)", async (_, n) => {
+    const path = oldFile();
+    let count = 0;
+    stopWatching = watchDisk(() => {
+      if (count++ === n) throw systemError("EIO");
+    });
+    const outcome = isNewAfter(n) ? "the new content is there, but a power cut may undo it" : "what stood there before";
+    await expect(write(path)).rejects.toMatchObject({
+      code: "CLIP_FILE",
+      message: expect.stringContaining(`cannot write ${path}: EIO: simulated; ${outcome}`) as string,
+      cause: { code: "EIO" },
+    });
+    expect(readFileSync(path, "utf8")).toBe(isNewAfter(n) ? "brand new" : "old");
+    expect(besides(path)).toEqual([]);
+  });
+
+  it.each(everyCall)("leaves the old content or the new when the process ends at %s (%i)", async (call, n) => {
+    const path = oldFile();
+    let count = 0;
+    await new Promise<void>((reached) => {
+      stopWatching = watchDisk(() => {
+        if (count++ < n) return undefined;
+        reached();
+        return new Promise(() => undefined);
+      });
+      void write(path);
+    });
+    expect(readFileSync(path, "utf8")).toBe(isNewAfter(n) ? "brand new" : "old");
+    expect(besides(path)).toHaveLength(call === "open" || isNewAfter(n) ? 0 : 1);
+    await removeTemporaries(join(path, ".."));
+    expect(besides(path)).toEqual([]);
+  });
+
+  it("says that the disk is full and what to do", async () => {
+    const path = oldFile();
+    stopWatching = watchDisk((call) => {
+      if (call === "append") throw systemError("ENOSPC");
+    });
+    await expect(write(path)).rejects.toThrow(
+      `cannot write ${path}: the disk is full: free some space and try again; what stood there before is unchanged`,
+    );
+  });
+});
+
+describe("removing temporaries", () => {
+  it("removes what killed writes left and nothing else", async () => {
+    const at = folder();
+    for (const name of ["file.77.tmp", "notes.tmp", "a.7.tmp.txt"]) writeFileSync(join(at, name), "");
+    await removeTemporaries(at);
+    expect(readdirSync(at).sort()).toEqual(["a.7.tmp.txt", "notes.tmp"]);
+  });
+
+  it("takes a folder that is not there for an empty one", () => removeTemporaries(join(folder(), "none")));
 });
