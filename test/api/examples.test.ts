@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { pictogramModel } from "../../src/index.ts";
 import { writeRandomPicture } from "../pictures.ts";
@@ -46,7 +47,22 @@ describe(`the examples${modelMissing}`, () => {
     expect(lines.at(-1)).toBe("step 7: slope 1.993, loss 0.019");
   });
 
+  it("05-train names a picture with the model it has trained on it", async () => {
+    const pairs = join(folder, "pairs");
+    await mkdir(pairs);
+    for (const [i, colour] of ["red", "green", "blue", "yellow"].entries()) {
+      for (const size of [32, 40, 48, 56]) {
+        const picture = sharp({ create: { width: size, height: size, channels: 3, background: colour } });
+        await picture.png().toFile(join(pairs, `${i}-${size}.png`));
+        await writeFile(join(pairs, `${i}-${size}.txt`), `a ${colour} card\n`);
+      }
+    }
+    const lines = await runExample("05-train.ts", pairs, join(folder, "run"));
+    expect(lines.at(-1)).toBe("a red card: named a red card");
+  });
+
   it("are all run here", async () => {
-    expect(await readdir(examples)).toEqual(["01-classify.ts", "02-search.ts", "03-classifier.ts", "04-gradients.ts"]);
+    const names = ["01-classify.ts", "02-search.ts", "03-classifier.ts", "04-gradients.ts", "05-train.ts"];
+    expect(await readdir(examples)).toEqual(names);
   });
 });

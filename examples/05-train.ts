@@ -1,0 +1,35 @@
+// Pre-trains a small CLIP on a folder, a.png beside a.txt with its caption, and names one of the pictures with it:
+// npx tsx examples/05-train.ts FOLDER OUT. With the package installed, the imports are from "clip-ts" and "clip-ts/train".
+import { join } from "node:path";
+import { loadClip } from "../src/index.ts";
+import { readPairs, runFiles, train, trainConfigSchema } from "../src/train/index.ts";
+
+const [folder, out] = process.argv.slice(2);
+if (folder === undefined || out === undefined) throw new Error("name a folder of pairs, and one to write to");
+
+// The same object as in the JSON file of `clip-ts train`; what is left out gets its default.
+const config = trainConfigSchema.parse({
+  model: {
+    embedDim: 32,
+    activation: "gelu",
+    vision: { kind: "vit", imageSize: 32, patchSize: 8, width: 64, layers: 2, heads: 2 },
+    text: { contextLength: 32, vocabSize: 600, width: 64, layers: 1, heads: 2 },
+  },
+  tokenizer: "captions",
+  train: folder,
+  batchSize: 16,
+  steps: 60,
+  learningRate: 2e-3,
+  warmupSteps: 5,
+});
+
+const report = ({ step, loss }: { step: number; loss: number }) => {
+  if (step % 20 === 0) console.log(`step ${step}: loss ${loss.toFixed(3)}`);
+};
+await train(config, { out, onProgress: report });
+
+const { samples } = await readPairs(folder);
+const captions = new Set(samples.flatMap((sample) => sample.captions));
+await using clip = await loadClip(join(out, runFiles.model));
+const [best] = await clip.classify(samples[0]!.image, [...captions]);
+console.log(`${samples[0]!.captions[0]}: named ${best!.label}`);

@@ -1,0 +1,150 @@
+import { execFile } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import ts from "typescript";
+import { describe, expect, it } from "vitest";
+import { parseStrict } from "../src/core/parse.ts";
+import { pictogramModel } from "../src/index.ts";
+import { trainConfigSchema } from "../src/train/index.ts";
+import { folderOrder } from "./architecture.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+const tsx = fileURLToPath(import.meta.resolve("tsx/cli"));
+const read = (path: string) => readFileSync(join(root, path), "utf8");
+const isMarkdown = (name: string) => name.endsWith(".md");
+const pages = [...readdirSync(root), ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`)].filter(
+  isMarkdown,
+);
+
+interface PackageJson {
+  readonly scripts: Readonly<Record<string, string>>;
+  readonly exports: Readonly<Record<string, string>>;
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+}
+const packageJson = JSON.parse(read("package.json")) as PackageJson;
+
+/** The contents of a page's code blocks in a language. */
+function codeBlocks(page: string, language: string): string[] {
+  return Array.from(read(page).matchAll(/^```(\w+)\n(.*?)^```$/gms))
+    .filter(([, of]) => of === language)
+    .map(([, , code]) => code!);
+}
+
+/** The commands of a page: lines of its shell blocks, one for each part of a chain, without comments. */
+function commands(page: string): string[] {
+  const lines = codeBlocks(page, "sh").flatMap((block) => block.split("\n"));
+  return lines.flatMap((line) => line.replace(/ #.*/, "").split("&&")).flatMap((part) => part.trim() || []);
+}
+
+describe.each(pages)("%s", (page) => {
+  it("links to files that are there", () => {
+    const links = Array.from(read(page).matchAll(/\]\(([^)\s]+)\)/g), ([, target]) => target!.split("#")[0]!);
+    const local = links.filter((target) => target !== "" && !/^https?:/.test(target));
+    expect(local.filter((target) => !existsSync(join(root, dirname(page), target)))).toEqual([]);
+  });
+
+  it("names files that are there", () => {
+    const path =
+      /(?<![\w./-])(?:src|test|bench|scripts|examples|docs)\/[\w.-]+(?:\/[\w.-]+)*\.(?:ts|md|wat|py|json)\b/g;
+    const named = Array.from(read(page).matchAll(path), ([found]) => found);
+    expect(named.filter((found) => !existsSync(join(root, found)))).toEqual([]);
+  });
+
+  it("knows neither this machine's folders nor a registry", () => {
+    expect(read(page)).not.toMatch(
+      /(?<![\w.])\/(?:home|root|tmp|work|usr|mnt|Users)\/|registry\.|npmjs\.|artifactory/i,
+    );
+  });
+
+  it("shows commands that exist, with options that they have", () => {
+    const reference = read("docs/cli.md");
+    for (const command of commands(page)) {
+      const [program, name = "", ...rest] = command.split(/\s+/);
+      const script = program === "npm" && (name === "run" ? rest[0]! : /^(?:test|start)$/.test(name) && name);
+      if (script) expect(Object.keys(packageJson.scripts), command).toContain(script);
+      if (program !== "clip-ts") continue;
+      const section = reference.split(/^## /m).find((text) => text.startsWith(`clip-ts ${name}\n`));
+      expect(section, command).toBeDefined();
+      for (const [option] of command.matchAll(/--[a-z-]+/g)) expect(section, command).toContain(`  ${option}`);
+    }
+  });
+});
+
+describe("the README", () => {
+  it("says in fifty words what this is", () => {
+    const [, , about] = read("README.md").split("\n\n");
+    expect(about!.split(/\s+/)).toHaveLength(50);
+  });
+
+  it("shows a configuration that `clip-ts train` takes", () => {
+    const [config, ...others] = codeBlocks("README.md", "json");
+    expect(others).toEqual([]);
+    expect(parseStrict(trainConfigSchema, JSON.parse(config!), "README.md")).toMatchObject({ tokenizer: "captions" });
+  });
+
+  it("shows commands on a fresh clone that only need the lock file", () => {
+    expect(commands("README.md").slice(0, 4)).toEqual(["npm ci", "npm start", "npm ci", "npm test"]);
+  });
+});
+
+describe("the programs of the README", async () => {
+  const programs = codeBlocks("README.md", "ts");
+  const folder = await temporaryFolder();
+  const files = programs.map((_, i) => join(folder, `${i}.ts`));
+  await Promise.all(files.map((file, i) => writeFile(file, programs[i]!)));
+
+  // The package's name stands for its sources.
+  const sources = Object.entries(packageJson.exports).map(([entry, built]) => {
+    const source = built.replace("./dist/", "src/").replace(/\.js$/, ".ts");
+    return [entry.replace(".", "clip-ts"), [join(root, source)]] as const;
+  });
+  const compilerOptions = { paths: Object.fromEntries(sources), typeRoots: [join(root, "node_modules/@types")] };
+  const project = join(folder, "tsconfig.json");
+  await writeFile(
+    project,
+    JSON.stringify({ extends: join(root, "tsconfig.json"), compilerOptions, include: ["*.ts"] }),
+  );
+  await writeFile(join(folder, "package.json"), '{ "type": "module" }');
+
+  it("are twelve lines long", () => {
+    expect(programs.map((program) => program.trimEnd().split("\n").length)).toEqual([12]);
+  });
+
+  it("have no type errors", () => {
+    const { config } = ts.readConfigFile(project, (path) => ts.sys.readFile(path)) as { config: unknown };
+    const { options } = ts.parseJsonConfigFileContent(config, ts.sys, folder);
+    const found = ts.getPreEmitDiagnostics(ts.createProgram(files, options));
+    expect(found.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"))).toEqual([]);
+  });
+
+  const isThere = existsSync(pictogramModel);
+  it.skipIf(!isThere)(`run${isThere ? "" : " (skipped: the model in the box is not there)"}`, async () => {
+    for (const file of files) {
+      const run = promisify(execFile)(process.execPath, [tsx, "--tsconfig", project, file], { cwd: root });
+      expect((await run).stdout.split("\n")[0]).toMatch(/^rocket [01]\.\d{3}$/);
+    }
+  });
+});
+
+describe("ARCHITECTURE.md", () => {
+  it("lists the folders in the order that is held, and none that is not there", () => {
+    const listed = Array.from(read("ARCHITECTURE.md").matchAll(/^- `([a-z-]+)`: /gm), ([, folder]) => folder!);
+    expect(listed).toEqual(folderOrder.filter((folder) => existsSync(join(root, "src", folder))));
+  });
+});
+
+describe("docs/decisions.md", () => {
+  it("gives a reason for each dependency, and for none that is gone", () => {
+    const explained = Array.from(read("docs/decisions.md").matchAll(/^\*\*.*?(?=\(|\. )/gm), ([heading]) => heading);
+    const names = explained.flatMap((heading) =>
+      Array.from(heading.matchAll(/\*\*([@a-z0-9/-]+)\*\*/g), ([, name]) => name!),
+    );
+    const { dependencies, devDependencies } = packageJson;
+    expect(names.sort()).toEqual([...Object.keys(dependencies), ...Object.keys(devDependencies)].sort());
+  });
+});
