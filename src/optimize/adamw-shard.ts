@@ -20,89 +20,102 @@ export type Moments = ReadonlyMap<string, { readonly first: Float32Array; readon
 
 /** The parts of WebAssembly's interface that are used; Node's types do not have it. */
 const { WebAssembly } = globalThis as unknown as {
-  WebAssembly: { instantiate(bytes: Uint8Array): Promise<{ instance: { exports: unknown } }> };
+  WebAssembly: {
+    Memory: new (limits: { initial: number }) => { readonly buffer: ArrayBuffer };
+    instantiate(bytes: Uint8Array, imports: object): Promise<{ instance: { exports: unknown } }>;
+  };
 };
 
-interface Kernel {
-  readonly memory: { readonly buffer: ArrayBuffer };
-  readonly step: (
-    count: number,
-    stride: number,
-    gradientScale: number,
-    beta1: number,
-    beta2: number,
-    stepSize: number,
-    rootScale: number,
-    epsilon: number,
-    keep: number,
-  ) => void;
+/** `step` of adamw.wat; the first five are a count and addresses. */
+type Kernel = (count: number, p: number, g: number, m: number, v: number, ...step: readonly number[]) => void;
+
+const pageBytes = 65_536;
+/** Numbers of parameters and gradients that visit the kernel's memory at once: both fit the second-level cache. */
+const chunk = 8192;
+const scratchBytes = 2 * 4 * chunk;
+
+/** Where a parameter's first moments begin in the kernel's memory; the second follow. */
+interface Place {
+  readonly parameter: OptimizedParameter;
+  readonly address: number;
 }
 
-/** Numbers that go through the kernel at once: four arrays of them fit the second-level cache. */
-const chunk = 8192;
-/** Bytes from array to array; not a power of two, so that the four do not share cache lines. */
-const stride = chunk * 4 + 256;
-
-/** The moments of some parameters, and the pass over memory that updates both. */
+/**
+ * The moments of some parameters, and the pass that updates both. The moments live in the kernel's memory; parameters
+ * and gradients live with ONNX Runtime and pass through it.
+ */
 export class AdamwShard {
   readonly #kernel: Kernel;
-  readonly #views: readonly Float32Array[];
-  readonly #moments: Moments;
-  readonly #parameters: readonly OptimizedParameter[];
+  readonly #buffer: ArrayBuffer;
+  readonly #places: ReadonlyMap<string, Place>;
 
-  private constructor(kernel: Kernel, parameters: readonly OptimizedParameter[]) {
-    this.#kernel = kernel;
-    this.#views = [0, 1, 2, 3].map((i) => new Float32Array(kernel.memory.buffer, i * stride, chunk));
-    this.#parameters = parameters;
-    this.#moments = new Map(
-      parameters.map(({ path, size }) => [path, { first: new Float32Array(size), second: new Float32Array(size) }]),
-    );
+  private constructor(kernel: Kernel, buffer: ArrayBuffer, places: ReadonlyMap<string, Place>) {
+    [this.#kernel, this.#buffer, this.#places] = [kernel, buffer, places];
   }
 
   static async create(parameters: readonly OptimizedParameter[]): Promise<AdamwShard> {
-    const { instance } = await WebAssembly.instantiate(Buffer.from(adamwWasm, "base64"));
-    return new AdamwShard(instance.exports as Kernel, parameters);
+    let end = scratchBytes;
+    const places = new Map(
+      parameters.map((parameter) => {
+        const address = end;
+        end += 2 * paddedBytes(parameter.size);
+        return [parameter.path, { parameter, address }];
+      }),
+    );
+    const memory = new WebAssembly.Memory({ initial: Math.ceil(end / pageBytes) });
+    const { instance } = await WebAssembly.instantiate(Buffer.from(adamwWasm, "base64"), { host: { memory } });
+    return new AdamwShard((instance.exports as { step: Kernel }).step, memory.buffer, places);
   }
 
   /** Updates parameters and moments in place. */
   step(
-    step: AdamwStep,
+    { gradientScale, beta1, beta2, stepSize, rootScale, epsilon, keep }: AdamwStep,
     parameters: ReadonlyMap<string, Float32Array>,
     gradients: ReadonlyMap<string, Float32Array>,
   ): void {
-    for (const { path, decay } of this.#parameters) {
-      const { first, second } = this.#moments.get(path)!;
-      this.#update(step, decay ? step.keep : 1, parameters.get(path)!, first, second, gradients.get(path)!);
+    const [p, g] = [new Float32Array(this.#buffer, 0, chunk), new Float32Array(this.#buffer, 4 * chunk, chunk)];
+    for (const [path, { parameter, address }] of this.#places) {
+      const [values, gradient] = [parameters.get(path)!, gradients.get(path)!];
+      const [first, second] = [address, address + paddedBytes(parameter.size)];
+      const shrink = parameter.decay ? keep : 1;
+      for (let start = 0; start < values.length; start += chunk) {
+        const part = values.subarray(start, start + chunk);
+        p.set(part);
+        g.set(gradient.subarray(start, start + chunk));
+        // The kernel takes four at a time; what lies behind the last number is never fetched back.
+        const count = Math.ceil(part.length / 4) * 4;
+        const [m, v] = [first + 4 * start, second + 4 * start];
+        this.#kernel(count, 0, 4 * chunk, m, v, gradientScale, beta1, beta2, stepSize, rootScale, epsilon, shrink);
+        part.set(part.length === chunk ? p : p.subarray(0, part.length));
+      }
     }
   }
 
+  /** Copies, by path. */
   moments(): Moments {
-    return new Map(
-      Array.from(this.#moments, ([path, { first, second }]) => [
-        path,
-        { first: first.slice(), second: second.slice() },
-      ]),
+    const views = Array.from(
+      this.#views(),
+      ([path, { first, second }]) => [path, { first: first.slice(), second: second.slice() }] as const,
     );
+    return new Map(views);
   }
 
   restore(moments: Moments): void {
-    for (const [path, { first, second }] of this.#moments) {
+    for (const [path, { first, second }] of this.#views()) {
       first.set(moments.get(path)!.first);
       second.set(moments.get(path)!.second);
     }
   }
 
-  #update(step: AdamwStep, keep: number, ...arrays: readonly Float32Array[]): void {
-    const { gradientScale, beta1, beta2, stepSize, rootScale, epsilon } = step;
-    const size = arrays[0]!.length;
-    for (let start = 0; start < size; start += chunk) {
-      const end = Math.min(start + chunk, size);
-      const parts = arrays.map((array) => array.subarray(start, end));
-      parts.forEach((part, i) => this.#views[i]!.set(part));
-      // The kernel takes four at a time; what lies behind the last number is never fetched back.
-      const count = Math.ceil((end - start) / 4) * 4;
-      this.#kernel.step(count, stride, gradientScale, beta1, beta2, stepSize, rootScale, epsilon, keep);
-      for (const i of [0, 1, 2]) parts[i]!.set(this.#views[i]!.subarray(0, end - start));
+  *#views(): Generator<[string, { first: Float32Array; second: Float32Array }]> {
+    for (const [path, { parameter, address }] of this.#places) {
+      const view = (at: number) => new Float32Array(this.#buffer, at, parameter.size);
+      yield [path, { first: view(address), second: view(address + paddedBytes(parameter.size)) }];
     }
   }
+}
+
+/** Bytes that this many numbers take in the kernel's memory: whole steps of the kernel. */
+function paddedBytes(size: number): number {
+  return Math.ceil(size / 4) * 16;
 }
