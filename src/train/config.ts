@@ -85,7 +85,7 @@ export const trainConfigSchema = z
     /** How the finished model's matrices are stored. */
     dtype: z.enum(["F32", "F16"]).default("F32"),
   })
-  .refine(({ batchSize, chunkSize = batchSize }) => batchSize % chunkSize === 0, {
+  .refine(({ batchSize, chunkSize }) => chunkSize === undefined || batchSize % chunkSize === 0, {
     path: ["chunkSize"],
     message: "must divide batchSize",
   });

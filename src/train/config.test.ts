@@ -1,0 +1,142 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { tinyVit } from "../../test/train/tiny-run.ts";
+import { ClipError } from "../core/errors.ts";
+import { parseStrict } from "../core/parse.ts";
+import { clipConfigs } from "../models/index.ts";
+import { readTrainConfig, trainConfigSchema, trainedArchitecture } from "./config.ts";
+
+const least = { model: tinyVit, train: "pictures", batchSize: 8, steps: 100, learningRate: 1e-3 };
+
+/** What is wrong with the least configuration and these changes, line by line. */
+function problemsOf(change: object): string[] {
+  try {
+    parseStrict(trainConfigSchema, { ...least, ...change }, "train.json");
+  } catch (error) {
+    expect(error).toBeInstanceOf(ClipError);
+    expect(error).toMatchObject({ code: "CLIP_CONFIG" });
+    return (error as ClipError).message.split("\n").slice(1);
+  }
+  throw new Error("was accepted");
+}
+
+describe("a run's configuration", () => {
+  it("needs five things; the rest is as CLIP was trained", () => {
+    expect(parseStrict(trainConfigSchema, least, "train.json")).toEqual({
+      ...least,
+      tokenizer: "clip",
+      templates: ["{}"],
+      preprocess: {
+        mean: [0.48145466, 0.4578275, 0.40821073],
+        std: [0.26862954, 0.26130258, 0.27577711],
+        resample: "bicubic",
+      },
+      augment: {
+        geometry: { kind: "randomResizedCrop", area: [0.9, 1] },
+        blur: 0,
+        brightness: 0,
+        contrast: 0,
+        saturation: 0,
+        grayscale: 0,
+      },
+      warmupSteps: 0,
+      beta1: 0.9,
+      beta2: 0.98,
+      epsilon: 1e-6,
+      weightDecay: 0.2,
+      checkpointBlocks: false,
+      seed: 0,
+      validateEvery: 1000,
+      saveEvery: 1000,
+      dtype: "F32",
+    });
+  });
+
+  it("says everything that is missing at once", () => {
+    const nothing = { model: undefined, train: undefined, batchSize: undefined, steps: undefined };
+    expect(problemsOf(nothing)).toEqual([
+      "  model is missing",
+      "  train is missing",
+      "  batchSize is missing",
+      "  steps is missing",
+    ]);
+  });
+
+  it.each([
+    [{ learnigRate: 1 }, '  learnigRate is unknown; did you mean "learningRate"?'],
+    [{ batch_size: 8 }, '  batch_size is unknown; did you mean "batchSize"?'],
+    [{ tokenizer: "caption" }, '  tokenizer: "caption" is unknown; did you mean "captions"?'],
+    [{ model: "ViT-B/32" }, '  model: "ViT-B/32" is unknown; did you mean "ViT-B-32"?'],
+    [
+      { model: { ...tinyVit, vision: { ...tinyVit.vision, widht: 8 } } },
+      '  model.vision.widht is unknown; did you mean "width"?',
+    ],
+    [
+      { model: { ...tinyVit, activation: undefined } },
+      "  model.activation is missing; it is one of quickGelu, gelu, geluTanh",
+    ],
+    [
+      { model: { ...tinyVit, activation: "quickGELU" } },
+      '  model.activation: "quickGELU" is unknown; did you mean "quickGelu"?',
+    ],
+    [
+      { preprocess: { mean: [0, 0, 0], std: [1, 1, 1], resmaple: "bicubic", resample: "bicubic" } },
+      '  preprocess.resmaple is unknown; did you mean "resample"?',
+    ],
+    [{ chunkSize: 3 }, "  chunkSize: must divide batchSize"],
+    [{ templates: ["a photo of a {}", "a photo"] }, '  templates.1: Invalid string: must include "{}"'],
+  ])("names the place and the way out: %j", (change, problem) => {
+    expect(problemsOf(change)).toEqual([problem]);
+  });
+
+  it.each([
+    { batchSize: 0 },
+    { steps: 2.5 },
+    { learningRate: 0 },
+    { learningRate: Infinity },
+    { beta1: 1 },
+    { beta2: 1 },
+    { averageDecay: 1 },
+    { epsilon: 0 },
+    { weightDecay: -0.1 },
+    { gradClipNorm: 0 },
+    { warmupSteps: -1 },
+    { templates: [] },
+    { preprocess: { mean: [0, 0, 0], std: [1, 0, 1], resample: "bicubic" } },
+  ])("refuses numbers with which nothing can be computed: %j", (change) => {
+    expect(problemsOf(change)).toHaveLength(1);
+  });
+
+  it("counts paths from its own folder when it is read from a file", async () => {
+    const folder = await temporaryFolder();
+    await mkdir(join(folder, "runs"));
+    const path = join(folder, "runs", "train.json");
+    await writeFile(path, JSON.stringify({ ...least, train: "../pictures", validation: "/elsewhere" }));
+    expect(await readTrainConfig(path)).toMatchObject({ train: join(folder, "pictures"), validation: "/elsewhere" });
+
+    await writeFile(path, JSON.stringify({ ...least, lerningRate: 1 }));
+    await expect(readTrainConfig(path)).rejects.toThrow(`${path} does not say what is needed`);
+    await expect(readTrainConfig(join(folder, "none.json"))).rejects.toMatchObject({ code: "CLIP_FILE" });
+  });
+});
+
+describe("the trained architecture", () => {
+  it("has as many tokens as the vocabulary made of the captions", () => {
+    const config = parseStrict(trainConfigSchema, { ...least, tokenizer: "captions" }, "train.json");
+    expect(trainedArchitecture(config, 530)).toEqual({ ...tinyVit, text: { ...tinyVit.text, vocabSize: 530 } });
+  });
+
+  it("is a published one by name, with its own vocabulary", () => {
+    const config = parseStrict(trainConfigSchema, { ...least, model: "ViT-B-32" }, "train.json");
+    expect(trainedArchitecture(config, 49_408)).toEqual(clipConfigs["ViT-B-32"]);
+  });
+
+  it("is refused if the published vocabulary does not fit it", () => {
+    const config = parseStrict(trainConfigSchema, least, "train.json");
+    expect(() => trainedArchitecture(config, 49_408)).toThrow(
+      'text.vocabSize is 540, the published vocabulary has 49408 tokens; set it to that, or "tokenizer" to "captions"',
+    );
+  });
+});

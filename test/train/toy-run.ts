@@ -1,0 +1,57 @@
+import type { EngineState } from "../../src/train/engine.ts";
+import type { SkippedImage } from "../../src/train/pairs.ts";
+import { RunFolder } from "../../src/train/run-folder.ts";
+
+/** What the toy run says that it is. */
+export const identity = {
+  config: { seed: 0, learningRate: 0.1 },
+  samples: [
+    { image: "/a.png", captions: ["a"] },
+    { image: "/b.png", captions: ["b", "bee"] },
+  ],
+};
+
+/** Steps of a toy run. */
+export const toySteps = 4;
+
+/**
+ * A run with everything but a model: its numbers follow from those before by a rule, so that they show where it went on.
+ * Goes on from the folder's checkpoint if there is one; saves every other step.
+ */
+export async function toyRun(
+  path: string,
+  { until = toySteps, skipped = [] }: { until?: number; skipped?: readonly SkippedImage[] } = {},
+): Promise<void> {
+  const { folder, state } = await RunFolder.open(path, identity, { resume: true });
+  await using run = folder;
+  const weights = state?.parameters.get("weights") ?? Float32Array.of(1, 2, 3);
+  const { first, second } = state?.moments.get("weights") ?? {
+    first: new Float32Array(3),
+    second: new Float32Array(3),
+  };
+  for (let step = (state?.steps ?? 0) + 1; step <= until; step++) {
+    for (const i of weights.keys()) {
+      first[i] = 0.9 * first[i]! + 0.1 * weights[i]!;
+      second[i] = 0.99 * second[i]! + 0.01 * weights[i]! ** 2;
+      weights[i]! -= (identity.config.learningRate * first[i]) / Math.sqrt(second[i]);
+    }
+    await run.writeMetrics({
+      step,
+      epoch: 0,
+      loss: weights[0]!,
+      learningRate: identity.config.learningRate,
+      gradientNorm: weights[1]!,
+      logitScale: weights[2]!,
+    });
+    if (step % 2 === 0) {
+      await run.writeSkipped(skipped);
+      const saved: EngineState = {
+        steps: step,
+        parameters: new Map([["weights", weights]]),
+        moments: new Map([["weights", { first, second }]]),
+        average: undefined,
+      };
+      await run.saveCheckpoint(saved);
+    }
+  }
+}
