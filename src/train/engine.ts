@@ -204,22 +204,29 @@ export class TrainEngine implements AsyncDisposable {
       Float32Array,
     ];
     const program = () => chunkGradientProgram(config, chunkSize, { checkpointBlocks });
-    let sums: Record<string, TensorData> = {};
     let last: Record<string, TensorData> = {};
+    const statistics = new Map<string, Float32Array>();
     for (const [i, feeds] of chunks.entries()) {
       const rows = (values: Float32Array) =>
         float32(values.slice(i * chunkSize * embedDim, (i + 1) * chunkSize * embedDim), [chunkSize, embedDim]);
       last = await this.#run("chunkGradient", program, {
         ...feeds,
-        ...this.#sumFeeds(sums),
+        ...this.#sumFeeds(last),
         imageGradient: rows(dImage),
         textGradient: rows(dText),
       });
-      sums = last;
+      // Each chunk moves the running statistics from where the step began: the mean of all is the step's.
+      for (const [path, values] of under(prefixes.statistic, last)) {
+        const mean = statistics.get(path) ?? new Float32Array(values.length);
+        statistics.set(
+          path,
+          mean.map((value, at) => value + values[at]! / chunks.length),
+        );
+      }
     }
     const scaleGradient = cached[`${prefixes.gradient}logitScale`]!;
     const total = collect({ ...last, loss: cached["loss"]!, [`${prefixes.gradient}logitScale`]: scaleGradient });
-    return { ...total, squaredNorm: total.squaredNorm + (scaleGradient.data[0] as number) ** 2 };
+    return { ...total, statistics, squaredNorm: total.squaredNorm + (scaleGradient.data[0] as number) ** 2 };
   }
 
   /** The gradients of the chunks before, or zeros, as inputs of the next. */
@@ -281,18 +288,18 @@ interface Gradients {
 }
 
 function collect(outputs: Readonly<Record<string, TensorData>>): Gradients {
-  const under = (prefix: string) =>
-    new Map(
-      Object.entries(outputs)
-        .filter(([name]) => name.startsWith(prefix))
-        .map(([name, { data }]) => [name.slice(prefix.length), data as Float32Array]),
-    );
   return {
     loss: Number(outputs["loss"]!.data[0]),
     squaredNorm: Number(outputs["squaredNorm"]!.data[0]),
-    gradients: under(prefixes.gradient),
-    statistics: under(prefixes.statistic),
+    gradients: under(prefixes.gradient, outputs),
+    statistics: under(prefixes.statistic, outputs),
   };
+}
+
+/** The outputs whose names begin so, by the rest of their names. */
+function under(prefix: string, outputs: Readonly<Record<string, TensorData>>): Map<string, Float32Array> {
+  const entries = Object.entries(outputs).filter(([name]) => name.startsWith(prefix));
+  return new Map(entries.map(([name, { data }]) => [name.slice(prefix.length), data as Float32Array]));
 }
 
 function textFeeds({ inputIds, endOfText }: Pick<PairTensors, "inputIds" | "endOfText">) {
