@@ -30,7 +30,16 @@ export type { StoredParameters, StoredTensor } from "./checkpoints/index.ts";
 export { float32, int32, type TensorData } from "./core/tensor-data.ts";
 
 /** Published architectures. */
-export { type ClipConfig, clipConfigs, type ClipModelName } from "./models/index.ts";
+export {
+  type ClipConfig,
+  clipConfigs,
+  type ClipModelName,
+  type ResNetConfig,
+  type TextConfig,
+  type TransformerConfig,
+  type VitConfig,
+} from "./models/index.ts";
+export type { Activation } from "./nn/index.ts";
 
 /** What everything throws on purpose. */
 export { ClipError, type ClipErrorCode } from "./core/errors.ts";

@@ -118,7 +118,7 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   /**
-   * The scaled cosines of every picture with every text, `logitsPerImage` [I, T]: their softmax along a row says which
+   * The scaled cosines of every picture with every text, `logitsPerImage` [I, T]; their softmax along a row says which
    * text fits the picture, along a column which picture fits the text.
    */
   async logits(

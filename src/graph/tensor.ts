@@ -25,7 +25,7 @@ export class Tensor {
   /** What the tensor is in its model (`vision.blocks.3`), for messages and listings. */
   name?: string;
 
-  /** Use {@link apply}, {@link input} or the methods. */
+  /** Use `apply`, {@link input} or the methods. */
   constructor(op: OpName, inputs: readonly Tensor[], attrs: Tensor["attrs"], shape: Shape, dtype: Dtype) {
     [this.op, this.inputs, this.attrs, this.shape, this.dtype] = [op, inputs, attrs, shape, dtype];
     this.id = created++;

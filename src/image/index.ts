@@ -16,3 +16,4 @@ export type { ResampleFilter } from "./resample.ts";
 /** Varying pictures for training. */
 export { augmentImage, photoAugment } from "./augment.ts";
 export type { AugmentConfig, RandomPlacement, RandomResizedCrop } from "./augment.ts";
+export { Random } from "../core/random.ts";

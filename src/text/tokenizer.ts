@@ -27,9 +27,9 @@ export interface TokenizeOptions extends EncodeOptions {
 
 /** Texts as a text tower reads them. */
 export interface TokenizedTexts {
-  /** [T, L]: start mark, tokens, end mark, then `padId`. */
+  /** [T, L]; start mark, tokens, end mark, then `padId`. */
   readonly inputIds: Int32Array;
-  /** [T]: where the first end mark stands, at which CLIP pools. */
+  /** [T]; where the first end mark stands, at which CLIP pools. */
   readonly endOfText: Int32Array;
   /** L. */
   readonly contextLength: number;

@@ -1,0 +1,138 @@
+/**
+ * One pre-training step of ViT-B/32 with random weights (both towers, loss, backward, clipping, AdamW), in turn with
+ * "Debian's PyTorch 1.13" on the same work: `npx tsx bench/train-step.ts [--batch 8,32] [--rounds 3] [--json]`.
+ *
+ * Every measurement is a fresh process, so that peak memory is its own. `--checkpoint` adds our step with recomputed
+ * blocks. Without Debian's python3-torch only our side runs, and a line says so.
+ */
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { fileURLToPath } from "node:url";
+import { parseArgs, promisify } from "node:util";
+import { clipConfigs, initializeParameters } from "../src/models/index.ts";
+import { TrainEngine } from "../src/train/engine.ts";
+
+interface Measured {
+  /** Seconds of each step. */
+  readonly steps: readonly number[];
+  readonly peakBytes: number;
+  readonly version: string;
+}
+
+const stepsPerProcess = 6;
+/** The first steps touch their memory for the first time. */
+const warmup = 2;
+
+const { values } = parseArgs({
+  options: {
+    batch: { type: "string", default: "8,32" },
+    rounds: { type: "string", default: "3" },
+    checkpoint: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    child: { type: "string" },
+  },
+});
+
+if (values.child !== undefined) console.log(JSON.stringify(await ownSteps(Number(values.child), values.checkpoint)));
+else await compare();
+
+async function ownSteps(batchSize: number, checkpointBlocks: boolean): Promise<Measured> {
+  const config = clipConfigs["ViT-B-32-quickgelu"];
+  const parameters = new Map(Array.from(initializeParameters(config, 1), ([path, { data }]) => [path, data]));
+  const options = {
+    beta1: 0.9,
+    beta2: 0.98,
+    epsilon: 1e-6,
+    weightDecay: 0.2,
+    gradClipNorm: 1,
+    averageDecay: undefined,
+  };
+  const sizes = { config, batchSize, chunkSize: batchSize, checkpointBlocks };
+  await using engine = await TrainEngine.create({ ...options, ...sizes }, parameters);
+  const { contextLength } = config.text;
+  const batch = {
+    pixelValues: Float32Array.from({ length: batchSize * 3 * 224 * 224 }, (_, i) => Math.sin(i)),
+    inputIds: Int32Array.from({ length: batchSize * contextLength }, (_, i) => (i * 7919) % 49_000),
+    endOfText: new Int32Array(batchSize).fill(contextLength - 1),
+    captionGroup: Int32Array.from({ length: batchSize }, (_, i) => i),
+  };
+  const steps: number[] = [];
+  for (let i = 0; i < stepsPerProcess; i++) {
+    const start = performance.now();
+    await engine.step(batch, 5e-4);
+    steps.push((performance.now() - start) / 1000);
+  }
+  const peak = /VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))!;
+  return { steps, peakBytes: Number(peak[1]) * 1024, version: process.version };
+}
+
+async function compare(): Promise<void> {
+  const run = promisify(execFile);
+  const measured = async (command: string, args: readonly string[]) =>
+    JSON.parse((await run(command, args, { maxBuffer: 2 ** 24 })).stdout) as Measured;
+  const own = (batch: number, ...flags: readonly string[]) => {
+    const file = fileURLToPath(import.meta.url);
+    return measured(process.execPath, ["--import", "tsx", file, "--child", String(batch), ...flags]);
+  };
+  const python = fileURLToPath(new URL("peers/train_step.py", import.meta.url));
+  const hasPeer = await run("/usr/bin/python3", ["-c", "import torch"]).then(
+    () => true,
+    () => false,
+  );
+  if (!hasPeer) console.error("Debian's PyTorch 1.13 (python3-torch) is not installed: only our side is measured");
+  const peer = (batch: number) =>
+    measured("/usr/bin/python3", [python, "--batch", String(batch), "--steps", String(stepsPerProcess)]);
+
+  const results = [];
+  for (const batch of values.batch.split(",").map(Number)) {
+    const [ours, theirs, recomputed]: Measured[][] = [[], [], []];
+    for (let round = 0; round < Number(values.rounds); round++) {
+      ours!.push(await own(batch));
+      if (hasPeer) theirs!.push(await peer(batch));
+      if (values.checkpoint) recomputed!.push(await own(batch, "--checkpoint"));
+    }
+    const sides = { ours: summarise(ours!), peer: summarise(theirs!), recomputed: summarise(recomputed!) };
+    const ratios = ours!.map((mine, i) => median(stepTimes(theirs![i])) / median(stepTimes(mine)));
+    results.push({ batch, ...sides, speedup: hasPeer ? median(ratios) : undefined });
+  }
+  const machine = `${cpus().length} × ${cpus()[0]!.model}, Node ${process.version}`;
+  if (values.json) console.log(JSON.stringify({ machine, results }));
+  else {
+    console.log(`One training step of ViT-B/32; seconds min / median / max, peak memory; ${machine}`);
+    for (const { batch, ours, peer: theirs, recomputed, speedup } of results) {
+      console.log(`batch ${batch}  clip-ts ${show(ours)}`);
+      if (theirs) console.log(`batch ${batch}  Debian's PyTorch 1.13 ${show(theirs)}`);
+      if (recomputed) console.log(`batch ${batch}  clip-ts, checkpointBlocks ${show(recomputed)}`);
+      if (theirs && ours) {
+        const memory = ours.peakBytes / theirs.peakBytes;
+        console.log(`batch ${batch}  ${speedup!.toFixed(2)} times as fast, ${memory.toFixed(2)} of its memory`);
+      }
+    }
+  }
+}
+
+function stepTimes(measured: Measured | undefined): number[] {
+  return measured?.steps.slice(warmup) ?? [];
+}
+
+function summarise(runs: readonly Measured[]) {
+  if (runs.length === 0) return undefined;
+  const times = runs.flatMap(stepTimes).sort((a, b) => a - b);
+  return {
+    min: times[0]!,
+    median: median(times),
+    max: times.at(-1)!,
+    peakBytes: Math.max(...runs.map((r) => r.peakBytes)),
+  };
+}
+
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN;
+}
+
+function show(side: ReturnType<typeof summarise>): string {
+  if (!side) return "—";
+  const times = [side.min, side.median, side.max].map((time) => time.toFixed(2)).join(" / ");
+  return `${times} s, ${(side.peakBytes / 2 ** 30).toFixed(2)} GiB`;
+}
