@@ -3,6 +3,7 @@ import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/p
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { expectSameToyRun } from "../../test/train/compare.ts";
 import { type DiskCall, systemError, watchDisk } from "../../test/train/faulty-disk.ts";
 import { identity, toyRun, toySteps } from "../../test/train/toy-run.ts";
 import type { EngineState } from "./engine.ts";
@@ -22,12 +23,6 @@ const read = (folder: string, file: string) => readFileSync(join(folder, file));
 
 let stopWatching: () => void = () => undefined;
 afterEach(() => stopWatching());
-
-/** Everything a finished run leaves is what the unbroken one left. */
-async function expectUnbroken(folder: string): Promise<void> {
-  expect((await readdir(folder)).sort()).toEqual((await readdir(unbroken)).sort());
-  for (const file of await readdir(unbroken)) expect(read(folder, file).equals(read(unbroken, file)), file).toBe(true);
-}
 
 /** All calls to the disk that a whole toy run makes. */
 async function callsOf(run: () => Promise<unknown>): Promise<string[]> {
@@ -91,7 +86,7 @@ describe("RunFolder", () => {
       });
       stopWatching();
       await toyRun(folder);
-      await expectUnbroken(folder);
+      await expectSameToyRun(folder, unbroken);
       await rm(folder, { recursive: true });
     }
   });
@@ -117,7 +112,7 @@ describe("RunFolder", () => {
       });
       expect((await readdir(folder)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
       await toyRun(folder);
-      await expectUnbroken(folder);
+      await expectSameToyRun(folder, unbroken);
       await rm(folder, { recursive: true });
     }
   });

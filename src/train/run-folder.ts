@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { openSafetensors, readFloats, writeSafetensors } from "../checkpoints/index.ts";
 import { cannotWrite, removeTemporaries, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
@@ -57,12 +57,13 @@ export class RunFolder implements AsyncDisposable {
   readonly path: string;
   readonly #metrics: FileHandle;
   #metricsBytes: number;
-  readonly #resumed: boolean;
   readonly #fingerprint: string;
+  /** As they are listed; undefined before the first list. */
+  #skipped: readonly SkippedImage[] | undefined;
 
   private constructor(path: string, metrics: FileHandle, fingerprint: string, saved: SavedRun | undefined) {
-    [this.path, this.#metrics, this.#fingerprint, this.#resumed] = [path, metrics, fingerprint, saved !== undefined];
-    this.#metricsBytes = saved?.metricsBytes ?? 0;
+    [this.path, this.#metrics, this.#fingerprint] = [path, metrics, fingerprint];
+    [this.#metricsBytes, this.#skipped] = [saved?.metricsBytes ?? 0, saved?.skipped];
   }
 
   /**
@@ -152,19 +153,12 @@ export class RunFolder implements AsyncDisposable {
    * @throws {ClipError} `CLIP_FILE` if the disk is full.
    */
   async writeSkipped(skipped: readonly SkippedImage[]): Promise<readonly SkippedImage[]> {
-    const path = join(this.path, runFiles.skipped);
-    const before = this.#resumed ? await readFile(path, "utf8").catch(() => "") : "";
-    const earlier = before
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => JSON.parse(line) as SkippedImage);
-    const all = [...new Map([...earlier, ...skipped].map((skip) => [skip.image, skip])).values()];
-    all.sort((a, b) => (a.image < b.image ? -1 : 1));
-    await writeFileAtomic(
-      path,
-      all.map((skip) => `${JSON.stringify(skip)}\n`),
-    );
-    return all;
+    const byPath = new Map([...skipped, ...(this.#skipped ?? [])].map((skip) => [skip.image, skip]));
+    if (byPath.size === this.#skipped?.length) return this.#skipped;
+    const all = [...byPath.values()].sort((a, b) => (a.image < b.image ? -1 : 1));
+    const lines = all.map((skip) => `${JSON.stringify(skip)}\n`);
+    await writeFileAtomic(join(this.path, runFiles.skipped), lines);
+    return (this.#skipped = all);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -176,6 +170,7 @@ interface SavedRun {
   readonly state: EngineState;
   readonly metricsBytes: number;
   readonly fingerprint: string;
+  readonly skipped: readonly SkippedImage[] | undefined;
 }
 
 async function readCheckpoint(path: string): Promise<SavedRun> {
@@ -198,7 +193,14 @@ async function readCheckpoint(path: string): Promise<SavedRun> {
     state: { steps, parameters, moments, average: average.size > 0 ? average : undefined },
     metricsBytes,
     fingerprint: metadata.get("fingerprint") ?? "",
+    skipped: await readSkipped(join(dirname(path), runFiles.skipped)),
   };
+}
+
+async function readSkipped(path: string): Promise<SkippedImage[] | undefined> {
+  const text = await readFile(path, "utf8").catch(() => undefined);
+  const lines = text?.split("\n").filter((line) => line !== "");
+  return lines?.map((line) => JSON.parse(line) as SkippedImage);
 }
 
 function fingerprintOf({ config, samples }: RunIdentity): string {

@@ -1,0 +1,134 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { drawShapes, tinyRun, tinyVit } from "../../test/train/tiny-run.ts";
+import { readModel, readTokenizer } from "../embedding/index.ts";
+import { type MetricsLine, runFiles, train, type TrainProgress } from "./index.ts";
+
+let root: string;
+let pictures: string;
+beforeAll(async () => {
+  root = await temporaryFolder();
+  pictures = await drawShapes(join(root, "pictures"), 16);
+});
+
+async function metricsOf(out: string): Promise<MetricsLine[]> {
+  const text = await readFile(join(out, runFiles.metrics), "utf8");
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as MetricsLine);
+}
+
+describe("train", () => {
+  it("learns to name 16 pictures, and leaves a model that can be read", async () => {
+    const config = tinyRun(pictures, {
+      steps: 140,
+      learningRate: 3e-3,
+      warmupSteps: 10,
+      gradClipNorm: 10,
+      validation: pictures,
+      validateEvery: 70,
+      templates: ["{}", "{}."],
+      dtype: "F16",
+    });
+    const out = join(root, "learns");
+    const progress: TrainProgress[] = [];
+    const result = await train(config, { out, onProgress: (each) => progress.push(each) });
+
+    const lines = await metricsOf(out);
+    const losses = lines.flatMap((line) => ("loss" in line ? [line.loss] : []));
+    const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    console.log(mean(losses.slice(0, 2)), mean(losses.slice(-10)), result.scores);
+    // By chance the loss is ln 8 = 2.08.
+    expect(losses).toHaveLength(140);
+    expect(mean(losses.slice(0, 2))).toBeGreaterThan(2);
+    expect(mean(losses.slice(-10))).toBeLessThan(0.2);
+    expect(result).toMatchObject({ finished: true, steps: 140, skipped: [], scores: { count: 16, classes: 16 } });
+    expect(result.scores!.top1).toBeGreaterThanOrEqual(15 / 16);
+    expect(result.predictions).toHaveLength(16);
+
+    // A step's line, and after every seventieth the scores.
+    expect(lines.map((line) => ("loss" in line ? line.step : `scores ${line.step}`))).toEqual(
+      Array.from({ length: 140 }, (_, i) => ((i + 1) % 70 === 0 ? [i + 1, `scores ${i + 1}`] : [i + 1])).flat(),
+    );
+    for (const line of lines) {
+      if ("validation" in line) expect(Object.keys(line)).toEqual(["step", "validation"]);
+      else {
+        const keys = ["step", "epoch", "loss", "learningRate", "gradientNorm", "logitScale"];
+        expect(Object.keys(line)).toEqual(keys);
+        expect(Object.values(line).every(Number.isFinite)).toBe(true);
+        expect(line.epoch).toBe(Math.floor((line.step - 1) / 2));
+      }
+    }
+    expect(lines.at(-1)).toEqual({ step: 140, validation: result.scores });
+    expect(lines[9]).toMatchObject({ step: 10, learningRate: 3e-3 });
+
+    expect(progress.map(({ step }) => step)).toEqual(Array.from({ length: 140 }, (_, i) => i + 1));
+    expect(progress.at(-1)).toMatchObject({ steps: 140, epoch: 69, secondsLeft: 0 });
+    for (const { pairsPerSecond, waitShare, secondsLeft } of progress) {
+      expect(pairsPerSecond).toBeGreaterThan(0);
+      expect(secondsLeft).toBeGreaterThanOrEqual(0);
+      expect(waitShare).toBeGreaterThanOrEqual(0);
+      expect(waitShare).toBeLessThanOrEqual(1);
+    }
+
+    const model = await readModel(join(out, runFiles.model));
+    const tokenizer = await readTokenizer(model);
+    expect(model.config).toEqual({ ...tinyVit, text: { ...tinyVit.text, vocabSize: tokenizer.vocabSize } });
+    expect(model.words).toEqual(
+      new Set(["a", "red", "green", "blue", "yellow", "black", "circle", "square", "triangle", "bar"]),
+    );
+    expect(lines.at(-2)).toMatchObject({ logitScale: model.logitScale });
+    expect(JSON.parse(await readFile(join(out, runFiles.config), "utf8"))).toEqual(config);
+  });
+
+  it("stops at a loss that is no number: keeps the checkpoint, says the step and what went in", async () => {
+    const config = tinyRun(pictures, { learningRate: 1e30, saveEvery: 1 });
+    const out = join(root, "diverges");
+    const wayOut = "Lower learningRate, lengthen warmupSteps or set gradClipNorm, and start anew";
+    const kept = "the weights were not updated, and the checkpoint of step 1 is untouched";
+    const pairs = `The pairs of this step are in ${join(out, runFiles.failure)}`;
+    const message = `the loss is NaN at step 2; ${kept}. ${pairs}. ${wayOut}`;
+    await expect(train(config, { out })).rejects.toMatchObject({ code: "CLIP_TRAIN", message });
+    const failure = JSON.parse(await readFile(join(out, runFiles.failure), "utf8")) as {
+      inputs: { image: string; caption: string }[];
+    };
+    expect(failure).toMatchObject({ step: 2, loss: "NaN" });
+    expect(failure.inputs).toHaveLength(8);
+    for (const { image, caption } of failure.inputs) {
+      expect(await readFile(image.replace(/png$/, "txt"), "utf8")).toBe(`${caption}\n`);
+    }
+    expect(await metricsOf(out)).toHaveLength(1);
+
+    const checkpoint = await readFile(join(out, runFiles.checkpoint));
+    await expect(train(config, { out, resume: true })).rejects.toMatchObject({ code: "CLIP_TRAIN", message });
+    expect((await readFile(join(out, runFiles.checkpoint))).equals(checkpoint)).toBe(true);
+  });
+
+  it("says so where there is no checkpoint to keep", async () => {
+    const config = tinyRun(pictures, { learningRate: 1e30 });
+    await expect(train(config, { out: join(root, "early") })).rejects.toThrow("there is no checkpoint yet");
+  });
+
+  it.each([
+    [{ batchSize: 17 }, "CLIP_DATA", "lower batchSize to at most 16"],
+    [{ train: "/nowhere" }, "CLIP_DATA", "/nowhere cannot be opened"],
+    [{ validation: "/nowhere" }, "CLIP_DATA", "/nowhere cannot be opened"],
+    [{ model: "ViT-B-32" }, "CLIP_CONFIG", 'spell "model" out'],
+    [{ tokenizer: "clip" }, "CLIP_CONFIG", "text.vocabSize is 540"],
+  ])("refuses before it trains: %j", async (change, code, message) => {
+    const refused = train(tinyRun(pictures, change), { out: join(root, "refused") });
+    await expect(refused).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
+  });
+
+  it("gives up when most pictures are broken, and names some", async () => {
+    const folder = await drawShapes(join(root, "broken"), 10);
+    for (const i of [0, 1, 2, 3, 4, 5]) await writeFile(join(folder, `${i}.png`), "no picture");
+    await expect(train(tinyRun(folder, { batchSize: 4 }), { out: join(root, "broken-run") })).rejects.toMatchObject({
+      code: "CLIP_DATA",
+      message: expect.stringContaining("of 10 pictures cannot be used, more than half are") as string,
+    });
+  });
+});

@@ -1,0 +1,127 @@
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { openSafetensors } from "../../src/checkpoints/index.ts";
+import { runFiles, train, type TrainConfig, type TrainResult } from "../../src/train/index.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
+import { expectSameOutcome } from "./compare.ts";
+import { systemError, watchDisk } from "./faulty-disk.ts";
+import { drawShapes, tinyResNet, tinyRun } from "./tiny-run.ts";
+
+let root: string;
+let pictures: string;
+beforeAll(async () => {
+  root = await temporaryFolder();
+  pictures = await drawShapes(join(root, "pictures"));
+  // What is broken must not show in the curve either.
+  await writeFile(join(pictures, "4.png"), "no picture");
+  await writeFile(join(pictures, "no-caption.png"), "");
+});
+let stopWatching: () => void = () => undefined;
+afterEach(() => stopWatching());
+
+let folders = 0;
+const newFolder = () => join(root, `run-${folders++}`);
+
+/** Goes on until the given step, as after Ctrl-C. */
+async function runUntil(step: number, config: TrainConfig, out: string): Promise<TrainResult> {
+  const stop = new AbortController();
+  if (step === 0) stop.abort();
+  const onProgress = (progress: { step: number }) => progress.step === step && stop.abort();
+  return train(config, { out, resume: true, signal: stop.signal, onProgress });
+}
+
+/** With everything that has a state: random augmentation, epochs, clipping, an average, validation. */
+const settings = () => ({
+  steps: 14,
+  warmupSteps: 3,
+  saveEvery: 4,
+  validation: pictures,
+  validateEvery: 5,
+  averageDecay: 0.9,
+  gradClipNorm: 20,
+  augment: {
+    geometry: { kind: "randomPlacement", background: "random", scale: [0.7, 1], shift: 0.1, rotation: 15 },
+    blur: 0.5,
+    brightness: 0.2,
+    contrast: 0.2,
+    saturation: 0.2,
+    grayscale: 0.1,
+  },
+});
+
+describe("a training run, vit", () => {
+  let config: TrainConfig;
+  let unbroken: string;
+  beforeAll(async () => {
+    config = tinyRun(pictures, settings());
+    unbroken = newFolder();
+    await train(config, { out: unbroken });
+  });
+
+  it("leaves the same bytes when it is made again", async () => {
+    const again = newFolder();
+    expect(await train(config, { out: again })).toMatchObject({ finished: true, steps: 14 });
+    await expectSameOutcome(again, unbroken);
+  });
+
+  it("leaves the same bytes when it is stopped at several steps and resumed", async () => {
+    const out = newFolder();
+    for (const step of [0, 1, 8, 13]) {
+      expect(await runUntil(step, config, out)).toMatchObject({ finished: false, steps: step });
+    }
+    const end = await train(config, { out, resume: true });
+    expect(end).toMatchObject({ finished: true, steps: 14, scores: { count: 29, classes: 30 } });
+    expect(end.skipped.map(({ image }) => image)).toEqual(
+      ["4.png", "no-caption.png"].map((name) => join(pictures, name)),
+    );
+    await expectSameOutcome(out, unbroken);
+  });
+
+  it("has its scores, its predictions and its model again when it is resumed after its end", async () => {
+    const out = newFolder();
+    await cp(unbroken, out, { recursive: true });
+    await rm(join(out, runFiles.model), { recursive: true });
+    const { scores, predictions } = await train(config, { out, resume: true });
+    expect(JSON.parse((await readFile(join(out, runFiles.metrics), "utf8")).trimEnd().split("\n").at(-1)!)).toEqual({
+      step: 14,
+      validation: scores,
+    });
+    expect(predictions).toHaveLength(29);
+    await expectSameOutcome(out, unbroken);
+  });
+
+  it.each([
+    // A checkpoint has more than 100 parts: this is in the middle of the second, after step 8.
+    ["a checkpoint", runFiles.checkpoint, 170, "4"],
+    ["the model", "model.safetensors", 5, "14"],
+  ])("says that the disk is full while it saves %s, and leaves the same bytes later", async (_, wanted, n, steps) => {
+    const out = newFolder();
+    let count = 0;
+    stopWatching = watchDisk((call, file) => {
+      if (call === "append" && file.startsWith(wanted) && count++ >= n) throw systemError("ENOSPC");
+    });
+    await expect(train(config, { out })).rejects.toMatchObject({
+      code: "CLIP_FILE",
+      message: expect.stringMatching(
+        /: the disk is full: free some space and try again; what stood there before is unchanged$/,
+      ) as string,
+    });
+    stopWatching();
+    const { metadata } = await openSafetensors(join(out, runFiles.checkpoint));
+    expect(metadata.get("steps")).toBe(steps);
+    expect(await train(config, { out, resume: true })).toMatchObject({ finished: true });
+    await expectSameOutcome(out, unbroken);
+  });
+});
+
+describe("a training run, resnet with batch norm in chunks", () => {
+  it("leaves the same bytes when it is stopped and resumed", async () => {
+    const config = tinyRun(pictures, { model: tinyResNet, steps: 6, chunkSize: 4, saveEvery: 2 });
+    const [unbroken, out] = [newFolder(), newFolder()];
+    await train(config, { out: unbroken });
+    await runUntil(3, config, out);
+    await train(config, { out, resume: true });
+    await expectSameOutcome(out, unbroken);
+  });
+});
