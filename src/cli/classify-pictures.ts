@@ -14,12 +14,14 @@ import type { CliIo } from "./io.ts";
 import { thumbnail } from "./thumbnail.ts";
 
 /** What to do with pictures and labels. */
-export interface ClassifyRequest extends Omit<ClassifierOptions, "signal">, DecodeOptions {
+export interface ClassifyRequest extends Omit<ClassifierOptions, "signal" | "onTruncate">, DecodeOptions {
   /** Paths. */
   readonly images: readonly string[];
   readonly labels: readonly string[];
   /** Labels kept per picture; default all. */
   readonly topK?: number | undefined;
+  /** Cut labels that are too long, and say what was cut. */
+  readonly truncate?: boolean | undefined;
   /** Where to write a page with the pictures beside their labels. */
   readonly html?: string | undefined;
 }
@@ -47,10 +49,29 @@ export async function classifyPictures(
   request: ClassifyRequest,
   io: CliIo,
 ): Promise<ClassifiedPictures> {
-  const { images, labels, topK, html, templates = defaultTemplates, none, independent, ...decoding } = request;
+  const {
+    images,
+    labels,
+    topK,
+    html,
+    templates = defaultTemplates,
+    none,
+    independent,
+    truncate,
+    ...decoding
+  } = request;
   const { signal } = io;
+  const sayCut = (text: string, dropped: string) =>
+    io.err(`cut ${JSON.stringify(dropped)} off ${JSON.stringify(text)}`);
+  const onTruncate = truncate ? sayCut : undefined;
   for (const label of labels) reportUnknownWords(clip, label, io);
-  const classifier = await ZeroShotClassifier.create(clip, labels, { templates, none, independent, signal });
+  const classifier = await ZeroShotClassifier.create(clip, labels, {
+    templates,
+    none,
+    independent,
+    signal,
+    onTruncate,
+  });
 
   const pictures = new Map<string, string>();
   const readable: string[] = [];

@@ -31,6 +31,12 @@ export interface EncodeOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How texts are encoded. */
+export interface EncodeTextOptions extends EncodeOptions {
+  /** Cuts texts that are too long, and is told what each lost; without it such a text is an error. */
+  readonly onTruncate?: ((text: string, droppedText: string) => void) | undefined;
+}
+
 /** One picture is work enough for a few cores; 16 of 224 × 224 pixels take 10 MB. */
 const imageBatchSize = 16;
 const textBatchSize = 64;
@@ -96,18 +102,19 @@ export class ClipEncoder implements AsyncDisposable {
   /**
    * Yields the embedding of each text, float32 [embedDim] of length 1, in the order given.
    *
-   * @throws {ClipError} `CLIP_TEXT` if a text has more tokens than the model reads; `CLIP_CONFIG` if the model has no
+   * @throws {ClipError} `CLIP_TEXT` if a text has more tokens than the model reads and is not to be cut; `CLIP_CONFIG` if the model has no
    *   vocabulary of its size.
    */
   async *encodeTexts(
     texts: Source<string>,
-    { batchSize = textBatchSize, signal }: EncodeOptions = {},
+    { batchSize = textBatchSize, signal, onTruncate }: EncodeTextOptions = {},
   ): AsyncGenerator<Float32Array> {
     checkSource(texts, batchSize);
     const tokenizer = await (this.#tokenizer ??= readTokenizer(this.#model));
     const { contextLength } = this.config.text;
     for await (const batch of batches(texts, batchSize, signal)) {
-      const { inputIds, endOfText } = tokenizer.tokenize(batch, { contextLength });
+      const { inputIds, endOfText, truncated } = tokenizer.tokenize(batch, { contextLength, truncate: !!onTruncate });
+      for (const { index, droppedText } of truncated) onTruncate?.(batch[index]!, droppedText);
       const session = await (this.#text ??= this.#compileText());
       const { textEmbeds } = await session.run({
         inputIds: int32(inputIds, [batch.length, contextLength]),
@@ -124,7 +131,7 @@ export class ClipEncoder implements AsyncDisposable {
   async logits(
     images: Source<ImageSource>,
     texts: Source<string>,
-    options: EncodeOptions & DecodeOptions = {},
+    options: EncodeTextOptions & DecodeOptions = {},
   ): Promise<TensorData<"float32">> {
     const textEmbeds = await collect(this.encodeTexts(texts, options));
     const scale = Math.exp(this.logitScale);

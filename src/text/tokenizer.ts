@@ -170,9 +170,10 @@ const byteOfCharacter: ReadonlyMap<string, number> = new Map(
 
 function tooLong(text: string, index: number, tokens: number, contextLength: number): ClipError {
   const start = JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+  const excess = tokens + 2 - contextLength;
   return new ClipError(
     "CLIP_TEXT",
-    `text ${index} (${start}) is ${tokens + 2 - contextLength} tokens too long: with both marks it has ${tokens + 2}, ` +
-      `and the context length is ${contextLength}; shorten it, or set truncate to cut it`,
+    `text ${index} (${start}) is ${excess} token${excess === 1 ? "" : "s"} too long: with both marks it has ${tokens + 2}, ` +
+      `and the context length is ${contextLength}; shorten it, or ask for it to be cut (truncate)`,
   );
 }

@@ -1,6 +1,6 @@
 import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
-import { type ClipEncoder, dot } from "../embedding/index.ts";
+import { type ClipEncoder, dot, type EncodeTextOptions } from "../embedding/index.ts";
 import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
 
 /** How labels are turned into classes, and how the classes share the probability. */
@@ -19,6 +19,8 @@ export interface ClassifierOptions {
   readonly independent?: boolean | undefined;
   /** Stops between batches of sentences. */
   readonly signal?: AbortSignal | undefined;
+  /** See {@link EncodeTextOptions}. */
+  readonly onTruncate?: EncodeTextOptions["onTruncate"];
 }
 
 /** One answer. */
@@ -60,12 +62,12 @@ export class ZeroShotClassifier {
    * Encodes the labels.
    *
    * @throws {ClipError} `CLIP_USAGE` if there is no label, one is empty or stands there twice, or a template has no `{}`;
-   *   `CLIP_TEXT` if a sentence is too long for the model.
+   *   `CLIP_TEXT` if a sentence is too long for the model and not to be cut.
    */
   static async create(
     encoder: ClipEncoder,
     classNames: readonly string[],
-    { templates = defaultTemplates, none = false, independent = false, signal }: ClassifierOptions = {},
+    { templates = defaultTemplates, none = false, independent = false, ...encoding }: ClassifierOptions = {},
   ): Promise<ZeroShotClassifier> {
     const names = checkClassNames(classNames, none);
     checkTemplates(templates);
@@ -75,7 +77,7 @@ export class ZeroShotClassifier {
         "none and independent exclude each other: with a probability for each label, none fits if all are below ½",
       );
     const nulls = none || independent ? nullLabels : [];
-    const vectors = await encodeLabels(encoder, [...names, ...nulls], templates, signal);
+    const vectors = await encodeLabels(encoder, [...names, ...nulls], templates, encoding);
     const classes = vectors.slice(0, names.length);
     return new ZeroShotClassifier(names, classes, vectors.slice(names.length), encoder.logitScale, independent);
   }
@@ -119,7 +121,7 @@ async function encodeLabels(
   encoder: ClipEncoder,
   labels: readonly string[],
   templates: readonly string[],
-  signal: AbortSignal | undefined,
+  options: EncodeTextOptions,
 ): Promise<Float32Array[]> {
   const sums = labels.map(() => new Float32Array(encoder.embedDim));
   function* prompts() {
@@ -127,7 +129,7 @@ async function encodeLabels(
     for (const label of labels) for (const template of templates) yield template.replaceAll("{}", () => label);
   }
   let prompt = 0;
-  for await (const textEmbed of encoder.encodeTexts(prompts(), { signal })) {
+  for await (const textEmbed of encoder.encodeTexts(prompts(), options)) {
     const sum = sums[Math.floor(prompt++ / templates.length)]!;
     textEmbed.forEach((value, i) => (sum[i]! += value));
   }

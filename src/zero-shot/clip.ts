@@ -36,15 +36,15 @@ export class ClipModel extends ClipEncoder {
   async classify(
     image: ImageSource,
     labels: readonly string[],
-    { topK, templates, none, independent, ...decoding }: ClassifyOptions = {},
+    { topK, templates, none, independent, onTruncate, ...decoding }: ClassifyOptions = {},
   ): Promise<RankedLabel[]> {
-    const classifier = await this.#classifier(labels, { templates, none, independent });
+    const classifier = await this.#classifier(labels, { templates, none, independent, onTruncate });
     const [imageEmbed] = await collect(this.encodeImages([image], decoding));
     return classifier.rank(imageEmbed!, { topK });
   }
 
   #classifier(labels: readonly string[], options: ClassifierOptions): Promise<ZeroShotClassifier> {
-    const key = JSON.stringify([labels, options]);
+    const key = JSON.stringify([labels, options, options.onTruncate !== undefined]);
     const classifier = this.#classifiers.get(key) ?? ZeroShotClassifier.create(this, labels, options);
     this.#classifiers.delete(key);
     this.#classifiers.set(key, classifier);

@@ -69,6 +69,25 @@ describe("clip-ts classify --json", () => {
   });
 });
 
+describe("clip-ts classify with a label that is too long", () => {
+  const long = `the blue sea ${"and the sun ".repeat(20)}`.trim();
+  const cut = (...args: string[]) =>
+    call(["classify", first, "--model", model, "--labels", `red apple,${long}`, "--template", "{}", ...args]);
+
+  it("says by how many tokens, and how to have it cut", async () => {
+    const { code, err } = await cut();
+    expect(code).toBe(1);
+    expect(err).toMatch(/text 1 .* is \d+ tokens too long.*truncate/s);
+  });
+
+  it("cuts it when asked to, and says what was cut", async () => {
+    const { code, out, err } = await cut("--truncate", "--json");
+    expect(code).toBe(0);
+    expect(err).toMatch(/^cut ".*sun.*" off "the blue sea/m);
+    expect(out).toContain(long);
+  });
+});
+
 describe("clip-ts classify in a terminal", () => {
   it("prints the labels of one picture as bars as long as their probabilities, best first", async () => {
     const { code, out } = await classify(first, "--top-k", "2");

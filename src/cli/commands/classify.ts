@@ -45,6 +45,7 @@ export const classifyCommand = (io: CliIo) =>
     .addOption(activationOption)
     .addOption(new Option("--none", 'may answer "none of these"').conflicts("independent"))
     .option("--independent", "give each label its own probability, whatever the others are")
+    .option("--truncate", "cut labels that have more tokens than the model reads, and say what was cut")
     .option("--json", "print one JSON document")
     .option("--html <file>", "write a page with the pictures beside their labels")
     .addOption(maxImagePixelsOption)
