@@ -30,7 +30,6 @@ describe("train", () => {
       gradClipNorm: 10,
       validation: pictures,
       validateEvery: 70,
-      templates: ["{}", "{}."],
       dtype: "F16",
     });
     const out = join(root, "learns");
@@ -40,11 +39,10 @@ describe("train", () => {
     const lines = await metricsOf(out);
     const losses = lines.flatMap((line) => ("loss" in line ? [line.loss] : []));
     const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-    console.log(mean(losses.slice(0, 2)), mean(losses.slice(-10)), result.scores);
-    // By chance the loss is ln 8 = 2.08.
+    // By chance the loss is ln 8 = 2.08. Measured: 2.67 at first, 0.021 in the end, and every picture is named.
     expect(losses).toHaveLength(140);
     expect(mean(losses.slice(0, 2))).toBeGreaterThan(2);
-    expect(mean(losses.slice(-10))).toBeLessThan(0.2);
+    expect(mean(losses.slice(-10))).toBeLessThan(0.1);
     expect(result).toMatchObject({ finished: true, steps: 140, skipped: [], scores: { count: 16, classes: 16 } });
     expect(result.scores!.top1).toBeGreaterThanOrEqual(15 / 16);
     expect(result.predictions).toHaveLength(16);

@@ -29,7 +29,7 @@ describe("a training run whose process is killed", () => {
     const pictures = await drawShapes(join(root, "pictures"));
     // A checkpoint after every step: most of the time is spent in saves.
     const config: TrainConfig = tinyRun(pictures, {
-      steps: 60,
+      steps: 45,
       saveEvery: 1,
       validation: pictures,
       validateEvery: 20,
@@ -55,7 +55,7 @@ describe("a training run whose process is killed", () => {
     }
     console.log(`seed ${seed}: ended by ${ends.join(", ")}`);
     expect(ends.filter((end) => end === "SIGKILL").length).toBeGreaterThanOrEqual(3);
-    expect(await train(config, { out, resume: true })).toMatchObject({ finished: true, steps: 60 });
+    expect(await train(config, { out, resume: true })).toMatchObject({ finished: true, steps: 45 });
     await expectSameOutcome(out, unbroken);
   });
 });
