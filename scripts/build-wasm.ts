@@ -3,8 +3,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import wabt from "wabt";
 
 const folder = new URL("../src/optimize/", import.meta.url);
-const { parseWat } = await wabt();
-const module = parseWat("adamw.wat", readFileSync(new URL("adamw.wat", folder), "utf8"), { simd: true });
+const compiler = await wabt();
+const module = compiler.parseWat("adamw.wat", readFileSync(new URL("adamw.wat", folder), "utf8"), { simd: true });
 const { buffer } = module.toBinary({});
 const base64 = Buffer.from(buffer).toString("base64");
 writeFileSync(

@@ -4,7 +4,15 @@
 export { type ClassifyOptions, ClipModel, loadClip } from "./zero-shot/index.ts";
 
 /** Embeddings: pictures and texts to unit vectors in one space. */
-export { ClipEncoder, collect, dot, type EncodeOptions, type EncodeTextOptions, type ImageSource, type Source } from "./embedding/index.ts";
+export {
+  ClipEncoder,
+  collect,
+  dot,
+  type EncodeOptions,
+  type EncodeTextOptions,
+  type ImageSource,
+  type Source,
+} from "./embedding/index.ts";
 export type { DecodeOptions, PreprocessConfig, RasterImage, ResampleFilter } from "./image/index.ts";
 
 /** Labels as vectors, computed once for many pictures. */

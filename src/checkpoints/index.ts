@@ -3,17 +3,14 @@ export {
   openSafetensors,
   readFloats,
   readIntegers,
-  type SafetensorsFile,
-  type StoredDtype,
   type StoredTensor,
   type WritableTensor,
   writeSafetensors,
-  type WriteOptions,
 } from "./safetensors.ts";
 
 /** Models: parameters by our paths, from files in our names or OpenAI's. */
 export { loadParameters, readParameters, storedParameters, type StoredParameters } from "./load.ts";
-export { saveParameters, type SaveOptions } from "./save.ts";
+export { saveParameters } from "./save.ts";
 
 /** Architectures: from JSON, or from the shapes in a weight file. */
 export { clipConfigSchema } from "./config-schema.ts";

@@ -3,15 +3,8 @@ export { clipConfigs, type ClipModelName } from "./configs.ts";
 export type { ClipConfig, ResNetConfig, TextConfig, TransformerConfig, VitConfig } from "./config.ts";
 
 /** The forward pass: features, and scaled cosines. */
-export { type Clip, type ClipInputs, clipLogits, encodeImage, encodeText } from "./clip.ts";
+export { type Clip, clipLogits, encodeImage, encodeText } from "./clip.ts";
 export type { TowerOptions } from "./vision-transformer.ts";
 
 /** Parameters by path: shapes, start values, and the model's record made of them. */
-export {
-  countParameters,
-  initializeParameters,
-  leaves,
-  mapParameters,
-  parameterSpecs,
-  type ParameterSpec,
-} from "./parameters.ts";
+export { initializeParameters, leaves, mapParameters, parameterSpecs } from "./parameters.ts";

@@ -1,5 +1,4 @@
 /** Pages that people look at: one HTML file each, with pictures and curves inside. */
 export { classifyPage } from "./classify-page.ts";
-export type { ClassifiedImage, ClassifyReport } from "./classify-page.ts";
 export { trainPage } from "./train-page.ts";
-export type { SamplePrediction, TrainMetric, TrainReport, TrainTotals, ValidationResult } from "./train-page.ts";
+export type { TrainMetric, ValidationResult } from "./train-page.ts";
