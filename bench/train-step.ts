@@ -7,6 +7,7 @@
  */
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { realpath } from "node:fs/promises";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
@@ -20,6 +21,7 @@ interface Measured {
   readonly version: string;
 }
 
+const install = "apt-get install python3-torch libopenblas0-pthread";
 const stepsPerProcess = 6;
 /** The first steps touch their memory for the first time. */
 const warmup = 2;
@@ -80,7 +82,10 @@ async function compare(): Promise<void> {
     () => true,
     () => false,
   );
-  if (!hasPeer) console.error("Debian's PyTorch 1.13 (python3-torch) is not installed: only our side is measured");
+  if (!hasPeer) console.error(`Debian's PyTorch 1.13 is missing, so only our side is measured; ${install}`);
+  // With the reference BLAS, which python3-torch alone brings, a step takes ten times as long: no fair peer.
+  else if (!(await realpath("/usr/lib/x86_64-linux-gnu/libblas.so.3")).includes("openblas"))
+    throw new Error(`Debian's PyTorch 1.13 would run on the reference BLAS; ${install}`);
   const peer = (batch: number) =>
     measured("/usr/bin/python3", [python, "--batch", String(batch), "--steps", String(stepsPerProcess)]);
 
