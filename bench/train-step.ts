@@ -83,7 +83,7 @@ async function compare(): Promise<void> {
     () => false,
   );
   if (!hasPeer) console.error(`Debian's PyTorch 1.13 is missing, so only our side is measured; ${install}`);
-  // With the reference BLAS, which python3-torch alone brings, a step takes ten times as long: no fair peer.
+  // With the reference BLAS, which python3-torch alone brings, a step takes minutes: no fair peer.
   else if (!(await realpath("/usr/lib/x86_64-linux-gnu/libblas.so.3")).includes("openblas"))
     throw new Error(`Debian's PyTorch 1.13 would run on the reference BLAS; ${install}`);
   const peer = (batch: number) =>
