@@ -22,12 +22,13 @@ const rounds = 3;
 const threadCounts = [1, 2];
 const caption = "a photo of a dog, running beside a red bicycle";
 const drawingAugment: AugmentConfig = {
-  geometry: { kind: "randomPlacement", background: "random", scale: [0.6, 1], shift: 0.1, rotation: 15 },
+  geometry: { kind: "randomPlacement", background: "random", scale: [0.6, 1], shift: 0.1, rotation: 15, warp: 0 },
   blur: 1,
   brightness: 0.2,
   contrast: 0.2,
   saturation: 0.2,
   grayscale: 0.05,
+  erase: 0,
 };
 
 /** Noto's drawings as PNG with transparency. */

@@ -20,12 +20,13 @@ const rounds = 20;
 const samples = 20_000;
 const drawings = 64;
 const allOfIt: AugmentConfig = {
-  geometry: { kind: "randomPlacement", background: "random", scale: [0.6, 1], shift: 0.1, rotation: 15 },
+  geometry: { kind: "randomPlacement", background: "random", scale: [0.6, 1], shift: 0.1, rotation: 15, warp: 0 },
   blur: 1,
   brightness: 0.2,
   contrast: 0.2,
   saturation: 0.2,
   grayscale: 0.05,
+  erase: 0,
 };
 
 /** 20 JPEGs like photos in size and detail: soft shapes with grain. */

@@ -15,6 +15,7 @@ import sharp from "sharp";
 import { Random } from "../../src/core/random.ts";
 import { captionsOf, ConceptIndex, skinTone } from "./captions.ts";
 import { readIconSet, spaced, testArtist, trainingArtists, type Drawing } from "./drawings.ts";
+import { renderBlend } from "./blends.ts";
 import { redraw, svgDocument } from "./redraw.ts";
 import { composeScene, renderScene, type Actor } from "./scenes.ts";
 
@@ -30,6 +31,7 @@ const options = new Command("make-corpus")
   .option("--out <folder>", "where to write", "corpus")
   .option("--size <pixels>", "side of a picture", Number, 96)
   .option("--variants <count>", "redrawn versions of each drawing, besides itself", Number, 7)
+  .option("--blends <count>", "drawings between two artists, of each thing that two or more draw", Number, 6)
   .option("--scenes <count>", "scenes of two or three drawings", Number, 4000)
   .option(
     "--leave-out <artist>",
@@ -37,9 +39,17 @@ const options = new Command("make-corpus")
   )
   .option("--seed <number>", "of everything random", Number, 1)
   .parse()
-  .opts<{ out: string; size: number; variants: number; scenes: number; leaveOut?: string; seed: number }>();
+  .opts<{
+    out: string;
+    size: number;
+    variants: number;
+    blends: number;
+    scenes: number;
+    leaveOut?: string;
+    seed: number;
+  }>();
 
-const { out, size, variants, scenes, leaveOut, seed } = options;
+const { out, size, variants, blends, scenes, leaveOut, seed } = options;
 if (leaveOut !== undefined && !trainingArtists.some((artist) => artist === leaveOut)) {
   throw new Error(`--leave-out must be one of ${trainingArtists.join(", ")}, not "${leaveOut}"`);
 }
@@ -62,6 +72,7 @@ const train: Row[] = [];
 const tasks: (() => Promise<unknown>)[] = [];
 const actors: Actor[] = [];
 const captionLists = new Map<string, string[]>();
+const plainDrawings = new Map<string, Drawing[]>();
 
 trained.forEach((drawing, index) => {
   const key = concepts.keyOf(drawing);
@@ -70,14 +81,33 @@ trained.forEach((drawing, index) => {
   const listKey = `${key} ${tone ?? ""}`;
   const caption = captionLists.get(listKey) ?? captionsOf(concept, tone, new Random(seed, captionLists.size));
   captionLists.set(listKey, caption);
-  for (let variant = 0; variant <= variants; variant++) {
+  // A skin tone is the same drawing in another colour: redrawn as often as the plain one it would be half the corpus.
+  for (let variant = 0; variant <= (tone === undefined ? variants : Math.min(1, variants)); variant++) {
     const image = imagePath(drawing, variant);
     const body = variant === 0 ? drawing.body : redraw(drawing, new Random(seed, index, variant));
     train.push({ image, caption, artist: drawing.artist, name: drawing.name });
     tasks.push(() => render(drawing, body, image));
   }
-  if (tone === undefined) actors.push({ file: join(out, imagePath(drawing, 0)), name: concept.name });
+  if (tone !== undefined) return;
+  actors.push({ file: join(out, imagePath(drawing, 0)), name: concept.name });
+  plainDrawings.set(listKey, [...(plainDrawings.get(listKey) ?? []), drawing]);
 });
+
+for (const [listKey, drawings] of plainDrawings) {
+  if (new Set(drawings.map(({ artist }) => artist)).size < 2) continue;
+  for (let i = 0; i < blends; i++) {
+    const index = train.length;
+    const random = new Random(seed, 0xb1e4d, index);
+    const [first, second] = random.permutation(drawings.length);
+    const versions = [drawings[first!]!, drawings[second!]!] as const;
+    const image = `blends/${String(index).padStart(5, "0")}.png`;
+    train.push({ image, caption: captionLists.get(listKey)!, artist: "blend", name: versions[0].name });
+    tasks.push(() => {
+      const [one, other] = versions.map((drawing) => ({ body: redraw(drawing, random), side: drawing.side }));
+      return renderBlend([one!, other!], size, random, join(out, image));
+    });
+  }
+}
 
 const sceneTasks = Array.from({ length: scenes }, (_, index) => {
   const scene = composeScene(actors, new Random(seed, 0x5ce9e, index));
@@ -98,7 +128,8 @@ for (const drawing of sets.flatMap((set) => set.drawings)) {
   }
 }
 
-for (const folder of [...trainingArtists, testArtist, "scenes"]) mkdirSync(join(out, folder), { recursive: true });
+for (const folder of [...trainingArtists, testArtist, "blends", "scenes"])
+  mkdirSync(join(out, folder), { recursive: true });
 await runAll("drawings", tasks);
 await runAll("scenes", sceneTasks);
 writeRows("train.jsonl", train);

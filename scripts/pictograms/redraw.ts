@@ -18,7 +18,7 @@ export function redraw(drawing: Drawing, random: Random): string {
 }
 
 /** An SVG document of the drawing, `size` pixels square. */
-export function svgDocument({ side }: Drawing, body: string, size: number): string {
+export function svgDocument({ side }: Pick<Drawing, "side">, body: string, size: number): string {
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" ` +
     `width="${size}" height="${size}" viewBox="0 0 ${side} ${side}">${body}</svg>`

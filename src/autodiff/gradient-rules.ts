@@ -1,6 +1,7 @@
 import type { Shape } from "../core/shape.ts";
+import { float32 } from "../core/tensor-data.ts";
 import type { OpName, OpSignatures } from "../graph/ops.ts";
-import { apply, concat, conv2d, scalar, type Tensor, where } from "../graph/tensor.ts";
+import { apply, concat, constant, conv2d, scalar, type Tensor, where } from "../graph/tensor.ts";
 
 /** What a rule may look at: `y = op(...x)` and `dy`, the gradient of the loss at `y`. */
 interface Backward<Name extends OpName> {
@@ -84,10 +85,11 @@ export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = 
   ],
   averagePool: ({ x: [image], dy, attrs: { size } }) => {
     const [n, channels, height, width] = dy.shape as readonly [number, number, number, number];
+    // Along a row by a matrix product: expanding the innermost axis copies number by number.
     const spread = dy
-      .mul(1 / size ** 2)
-      .reshape([n, channels, height, 1, width, 1])
-      .expand([n, channels, height, size, width, size])
+      .matmul(repeatColumns(width, size, 1 / size ** 2))
+      .reshape([n, channels, height, 1, width * size])
+      .expand([n, channels, height, size, width * size])
       .reshape([n, channels, height * size, width * size]);
     return [spread.pad([0, 0, 0, 0], missing(spread.shape, image.shape))];
   },
@@ -123,6 +125,15 @@ export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = 
   ],
   scatterAdd: ({ x: [, indices], dy }) => [dy.gather(indices), null],
 };
+
+/** [width, width · times], which gives each column `times` times, multiplied by `factor`. */
+function repeatColumns(width: number, times: number, factor: number): Tensor {
+  const columns = width * times;
+  const matrix = Float32Array.from({ length: width * columns }, (_, i) =>
+    Math.floor((i % columns) / times) === Math.floor(i / columns) ? factor : 0,
+  );
+  return constant(float32(matrix, [width, columns]));
+}
 
 /** Sums what broadcasting repeated, back to the shape it came from. */
 export function sumTo(dy: Tensor, shape: Shape): Tensor {
@@ -184,18 +195,38 @@ function missing(shape: Shape, wanted: Shape): number[] {
 
 type Conv = OpSignatures["conv2d"]["attrs"];
 
-/** The incoming gradient, with zeros between where the stride skipped, convolved with the kernels turned by 180°. */
+/**
+ * The transposed convolution. Pixels that lie `stride` apart meet the same places of the kernel, so each of the stride²
+ * sorts has a small kernel of its own, M × M: one convolution for all of them, whose channels are then dealt out.
+ * With i + padding = q · stride + r:  dx[i] = Σₘ dy[q − m] w[m · stride + r].
+ */
 function convInputGradient(image: Shape, kernel: Tensor, dy: Tensor, { stride, padding }: Conv): Tensor {
-  const [kernelHeight, kernelWidth] = kernel.shape.slice(2) as [number, number];
-  const [height, width] = image.slice(2) as [number, number];
-  const spread = dy.dilate(2, stride).dilate(3, stride);
-  const [top, left] = [kernelHeight - 1 - padding, kernelWidth - 1 - padding];
-  const bottom = height - (spread.shape[2] as number) + padding;
-  const right = width - (spread.shape[3] as number) + padding;
-  const turned = (kernelHeight * kernelWidth === 1 ? kernel : kernel.flip([2, 3])).transpose([1, 0, 2, 3]);
-  return [left, bottom, right].every((border) => border === top)
-    ? conv2d(spread, turned, { padding: top })
-    : conv2d(spread.pad([0, 0, top, left], [0, 0, bottom, right]), turned);
+  const [outputs, channels, kernelHeight, kernelWidth] = kernel.shape as readonly [number, number, number, number];
+  const [rows, columns] = [kernelHeight, kernelWidth].map((size) => Math.ceil(size / stride)) as [number, number];
+  const whole = kernel.pad([0, 0, 0, 0], [0, 0, rows * stride - kernelHeight, columns * stride - kernelWidth]);
+  const sorted = whole
+    .reshape([outputs, channels, rows, stride, columns, stride])
+    .transpose([1, 3, 5, 0, 2, 4])
+    .reshape([channels * stride * stride, outputs, rows, columns]);
+  const turned = rows * columns === 1 ? sorted : sorted.flip([2, 3]);
+
+  const first = Math.floor(padding / stride); // the q of the first pixel
+  const before = [rows, columns].map((size) => size - 1 - first) as [number, number];
+  const after = [2, 3].map(
+    (axis) => Math.ceil(((image[axis] as number) + padding) / stride) - (dy.shape[axis] as number),
+  ) as [number, number];
+  const even = [before[1], ...after].every((border) => border === before[0]);
+  const dealt = even
+    ? conv2d(dy, turned, { padding: before[0] })
+    : conv2d(dy.pad([0, 0, ...before], [0, 0, ...after]), turned);
+
+  const [height, width] = dealt.shape.slice(2) as [number, number];
+  return dealt
+    .reshape([image[0]!, channels, stride, stride, height, width])
+    .transpose([0, 1, 4, 2, 5, 3])
+    .reshape([image[0]!, channels, height * stride, width * stride])
+    .slice(2, padding - first * stride, image[2] as number)
+    .slice(3, padding - first * stride, image[3] as number);
 }
 
 /**

@@ -23,6 +23,25 @@ describe("simplify", () => {
     `);
   });
 
+  it("puts what was padded to lie side by side beside each other, as gradients of slices are", () => {
+    const w = input("w", [2, 2]);
+    const padded = x.pad([0, 1], [0, 5]);
+    const joined = `
+      "x: float32 [2, 3]
+      w: float32 [2, 2]
+      %0: float32 [2, 8] = concat(x, x, w, axis 1)
+      return y0 = %0"
+    `;
+    const sum = x
+      .pad([0, 3], [0, 2])
+      .add(w.pad([0, 6], [0, 0]))
+      .add(x.pad([0, 0], [0, 5]));
+    expect(show(sum)).toMatchInlineSnapshot(joined);
+    const apart = padded.add(w.pad([0, 5], [0, 2]));
+    const across = x.pad([0, 0], [2, 0]).add(w.pad([2, 0], [0, 1]));
+    for (const both of [apart, across]) expect(simplify([both])[0]!.op).toBe("add");
+  });
+
   it("does not take for equal what differs in an attribute, an element, a dtype or the sign of zero", () => {
     const outputs = [
       ...[x.softmax(0), x.softmax(1), x.sum(0), x.sum(0, { keepDims: true })],

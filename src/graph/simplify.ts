@@ -1,5 +1,8 @@
 import { sameShape } from "../core/shape.ts";
-import { attrsOf, reachable, scalar, Tensor } from "./tensor.ts";
+import type { OpSignatures } from "./ops.ts";
+import { attrsOf, concat, reachable, scalar, Tensor } from "./tensor.ts";
+
+type Padding = OpSignatures["pad"]["attrs"];
 
 /**
  * The same outputs from fewer tensors: equal expressions once, arithmetic on numbers done, and what changes nothing
@@ -78,7 +81,8 @@ function shorten(tensor: Tensor): Tensor {
       return numberB === 1 && unchanged(a) ? a : tensor;
     case "add":
       if (numberB === 0 && unchanged(a)) return a;
-      return numberA === 0 && unchanged(b) ? b! : tensor;
+      if (numberA === 0 && unchanged(b)) return b!;
+      return joinPads(a, b!) ?? joinPads(b!, a) ?? tensor;
     case "neg":
       return a.op === "neg" ? a.inputs[0]! : tensor;
     case "reshape":
@@ -88,7 +92,9 @@ function shorten(tensor: Tensor): Tensor {
       return unchanged(a) ? a : tensor;
     case "transpose": {
       const { perm } = attrsOf<"transpose">(tensor as Tensor & { op: "transpose" });
-      if (perm.every((axis, i) => axis === i)) return a;
+      // Only axes of size 1 move: the numbers stay where they are.
+      const sized = perm.filter((axis) => a.shape[axis] !== 1);
+      if (sized.every((axis, i) => i === 0 || axis > sized[i - 1]!)) return shorten(a.reshape(tensor.shape));
       if (a.op !== "transpose") return tensor;
       const inner = attrsOf<"transpose">(a as Tensor & { op: "transpose" }).perm;
       return a.inputs[0]!.transpose(perm.map((axis) => inner[axis]!));
@@ -96,6 +102,22 @@ function shorten(tensor: Tensor): Tensor {
     default:
       return tensor;
   }
+}
+
+/** What is zero around a plus what is zero around b, where b begins as a ends: the two side by side. */
+function joinPads(a: Tensor, b: Tensor): Tensor | undefined {
+  if (a.op !== "pad" || b.op !== "pad") return undefined;
+  const [one, other] = [a, b].map((pad) => attrsOf<"pad">(pad as Tensor & { op: "pad" })) as [Padding, Padding];
+  const [x, y] = [a.inputs[0]!, b.inputs[0]!];
+  const axes = a.shape.flatMap((dim, axis) => (dim === x.shape[axis] && dim === y.shape[axis] ? [] : [axis]));
+  const [axis] = axes as [number, ...number[]];
+  if (axes.length > 1 || other.before[axis] !== one.before[axis]! + (x.shape[axis] as number)) return undefined;
+  const parts = [x, y].flatMap((part) => (part.op === "concat" && concatAxis(part) === axis ? part.inputs : [part]));
+  return concat(parts, axis).pad(one.before, other.after);
+}
+
+function concatAxis(tensor: Tensor): number {
+  return attrsOf<"concat">(tensor as Tensor & { op: "concat" }).axis;
 }
 
 /**

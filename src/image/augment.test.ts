@@ -12,20 +12,22 @@ function picture(width: number, height: number, colour: (x: number, y: number) =
 }
 
 const still: AugmentConfig = {
-  geometry: { kind: "randomPlacement", background: "none", scale: [1, 1], shift: 0, rotation: 0 },
+  geometry: { kind: "randomPlacement", background: "none", scale: [1, 1], shift: 0, rotation: 0, warp: 0 },
   blur: 0,
   brightness: 0,
   contrast: 0,
   saturation: 0,
   grayscale: 0,
+  erase: 0,
 };
 const lively: AugmentConfig = {
-  geometry: { kind: "randomPlacement", background: "random", scale: [0.5, 1.1], shift: 0.1, rotation: 15 },
+  geometry: { kind: "randomPlacement", background: "random", scale: [0.5, 1.1], shift: 0.1, rotation: 15, warp: 0 },
   blur: 1,
   brightness: 0.2,
   contrast: 0.2,
   saturation: 0.2,
   grayscale: 0.1,
+  erase: 0,
 };
 
 const noise = (random: Random) => () => [random.integer(256), random.integer(256), random.integer(256)];
@@ -56,7 +58,14 @@ describe("augmentImage", () => {
   it("never mirrors, and turns by no more than was asked", () => {
     // Red rises to the right, green downwards: their slopes give the turn.
     const ramp = picture(64, 64, (x, y) => [4 * x, 4 * y, 0]);
-    const geometry = { kind: "randomPlacement", background: "none", scale: [1, 1], shift: 0, rotation: 15 } as const;
+    const geometry = {
+      kind: "randomPlacement",
+      background: "none",
+      scale: [1, 1],
+      shift: 0,
+      rotation: 15,
+      warp: 0,
+    } as const;
     const turns = Array.from({ length: 200 }, (_, key) => {
       const pixels = augmentImage(ramp, 64, { ...still, geometry }, new Random(key));
       const at = (x: number, y: number, channel: number) => pixels[3 * (64 * y + x) + channel]!;

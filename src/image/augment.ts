@@ -23,6 +23,8 @@ export interface RandomPlacement {
   readonly shift: number;
   /** Largest turn either way, in degrees, in [0, 180]; beyond 15 a caption may no longer be true. */
   readonly rotation: number;
+  /** Furthest that a smooth random field moves a pixel along each axis, as a share of the square's side, in [0, 0.2]. */
+  readonly warp: number;
 }
 
 /**
@@ -41,6 +43,8 @@ export interface AugmentConfig {
   readonly saturation: number;
   /** Probability of a picture without colour, in [0, 1]. */
   readonly grayscale: number;
+  /** Longest side of a rectangle of one colour over a part of the picture, as a share of the square's side, in [0, 1]. */
+  readonly erase: number;
 }
 
 /** What open_clip trains with: nine tenths or more of the photo's area, colours as they are. */
@@ -51,6 +55,7 @@ export const photoAugment: AugmentConfig = {
   contrast: 0,
   saturation: 0,
   grayscale: 0,
+  erase: 0,
 };
 
 /**
@@ -67,18 +72,55 @@ export function augmentImage(image: RasterImage, imageSize: number, config: Augm
       ? placeAtRandom(image, imageSize, geometry, random)
       : cropAtRandom(image, imageSize, geometry, random);
   const blurred = blur(square, random.uniform(0, config.blur));
-  return varyColours(packedPixels(blurred.pixels), config, random);
+  const colours = varyColours(packedPixels(blurred.pixels), config, random);
+  erase(colours, imageSize, config.erase, random);
+  return colours;
 }
 
 function placeAtRandom(image: RasterImage, size: number, geometry: RandomPlacement, random: Random): RasterImage {
-  const { background, scale, shift, rotation } = geometry;
+  const { background, scale, shift, rotation, warp } = geometry;
   const square = background === "random" ? randomBackground(size, random) : new Int32Array(size * size);
   placeOver(square, size, image, {
     scale: random.uniform(...scale),
     shift: [random.uniform(-shift, shift), random.uniform(-shift, shift)],
     rotation: random.uniform(-rotation, rotation),
+    displacement: { x: smoothField(size, warp * size, random), y: smoothField(size, warp * size, random) },
   });
   return { width: size, height: size, pixels: unpackedPixels(square), hasAlpha: false, nearest: false };
+}
+
+/** Random numbers in [−most, most] at 5 × 5 knots, and between them what lies between. [size, size] */
+function smoothField(size: number, most: number, random: Random): Float32Array {
+  const cells = 4;
+  const field = new Float32Array(size * size);
+  if (most === 0) return field;
+  const knots = Float32Array.from({ length: (cells + 1) ** 2 }, () => random.uniform(-most, most));
+  const step = cells / size;
+  for (let y = 0, i = 0; y < size; y++) {
+    const row = (y * step) | 0;
+    const below = y * step - row;
+    for (let x = 0; x < size; x++, i++) {
+      const column = (x * step) | 0;
+      const right = x * step - column;
+      const at = row * (cells + 1) + column;
+      const upper = knots[at]! + (knots[at + 1]! - knots[at]!) * right;
+      const lower = knots[at + cells + 1]! + (knots[at + cells + 2]! - knots[at + cells + 1]!) * right;
+      field[i] = upper + (lower - upper) * below;
+    }
+  }
+  return field;
+}
+
+/** Puts a rectangle of one random colour somewhere over the picture [size, size, 3]. */
+function erase(colours: Uint8Array, size: number, longest: number, random: Random): void {
+  if (longest === 0) return;
+  const side = () => Math.round(random.uniform(0, longest) * size);
+  const [width, height] = [side(), side()];
+  const [left, top] = [random.integer(size - width + 1), random.integer(size - height + 1)];
+  const colour = Uint8Array.from({ length: 3 }, () => random.integer(256));
+  for (let y = top; y < top + height; y++) {
+    for (let x = left; x < left + width; x++) colours.set(colour, 3 * (y * size + x));
+  }
 }
 
 function cropAtRandom(image: RasterImage, size: number, geometry: RandomResizedCrop, random: Random): RasterImage {

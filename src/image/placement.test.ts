@@ -4,7 +4,8 @@ import { randomBackground } from "./background.ts";
 import { placeOver, type Placement } from "./placement.ts";
 import { packedPixels, unpackedPixels, type RasterImage } from "./raster-image.ts";
 
-const upright: Placement = { scale: 1, shift: [0, 0], rotation: 0 };
+type Rigid = Omit<Placement, "displacement">;
+const upright: Rigid = { scale: 1, shift: [0, 0], rotation: 0 };
 
 function imageOf(size: number, pixels: Uint8Array, hasAlpha: boolean): RasterImage {
   return { width: size, height: size, pixels, hasAlpha, nearest: false };
@@ -17,7 +18,8 @@ function randomOpaque(random: Random, size: number): RasterImage {
 
 function place(image: RasterImage, size: number, placement: Partial<Placement>, background = 0xff000000): Int32Array {
   const square = new Int32Array(size * size).fill(background);
-  placeOver(square, size, image, { ...upright, ...placement });
+  const still = new Float32Array(size * size);
+  placeOver(square, size, image, { ...upright, displacement: { x: still, y: still }, ...placement });
   return square;
 }
 
@@ -28,7 +30,7 @@ describe("placeOver", () => {
     for (let round = 0; round < 50; round++) {
       const size = 10 + random.integer(90);
       const pixels = Uint8Array.from({ length: 4 * size * size }, (_, i) => (i % 4 === 3 ? random.integer(256) : 255));
-      const placement: Placement = {
+      const placement: Rigid = {
         scale: random.uniform(0.1, 1.5),
         shift: [random.uniform(-1, 1), random.uniform(-1, 1)],
         rotation: random.uniform(-180, 180),
@@ -64,6 +66,12 @@ describe("placeOver", () => {
       const [x, y] = [i % 16, i >> 4];
       expect(pixel).toBe(x >= 2 && y >= 5 ? source[(y - 5) * 16 + x - 2]! : 0xff000000 | 0);
     });
+  });
+
+  it("looks right and down by the displacement", () => {
+    const image = randomOpaque(new Random(3), 16);
+    const displacement = { x: new Float32Array(256).fill(2), y: new Float32Array(256).fill(5) };
+    expect(place(image, 16, { displacement })).toEqual(place(image, 16, { shift: [-2 / 16, -5 / 16] }));
   });
 
   it("turns clockwise", () => {

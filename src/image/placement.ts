@@ -9,6 +9,14 @@ export interface Placement {
   readonly shift: readonly [number, number];
   /** Clockwise, in degrees. */
   readonly rotation: number;
+  /** How far each pixel of the square looks aside for its colour. */
+  readonly displacement: Displacement;
+}
+
+/** Two fields [size, size], row by row, in pixels of the square: positive is right and down. */
+export interface Displacement {
+  readonly x: Float32Array;
+  readonly y: Float32Array;
 }
 
 /** A picture with premultiplied alpha and a border of one transparent pixel, so that its edges need no care. */
@@ -32,22 +40,29 @@ export function placeOver(background: Int32Array, size: number, image: RasterIma
   while (step >= 2 * source.span) source = halve(source);
 
   const { width, height, pixels, span } = source;
+  const { displacement } = placement;
   const stride = width + 2;
   const angle = (placement.rotation * Math.PI) / 180;
   const cos = (Math.cos(angle) * step) / span;
   const sin = (Math.sin(angle) * step) / span;
-  const right = 0.5 - size * (0.5 + placement.shift[0]);
-  const down = 0.5 - size * (0.5 + placement.shift[1]);
+  const left = 0.5 - size * (0.5 + placement.shift[0]);
+  const top = 0.5 - size * (0.5 + placement.shift[1]);
   for (let y = 0, i = 0; y < size; y++) {
     // Where in the bordered picture the first pixel of this row lies; the border and half a pixel make ½.
-    let u = image.width / (2 * span) + 0.5 + cos * right + sin * (y + down);
-    let v = image.height / (2 * span) + 0.5 - sin * right + cos * (y + down);
+    let u = image.width / (2 * span) + 0.5 + cos * left + sin * (y + top);
+    let v = image.height / (2 * span) + 0.5 - sin * left + cos * (y + top);
     for (let x = 0; x < size; x++, i++, u += cos, v -= sin) {
-      if (u < 0 || v < 0 || u >= width + 1 || v >= height + 1) continue;
-      const column = u | 0;
-      const row = v | 0;
-      const top = bilinear(pixels, row * stride + column, stride, ((u - column) * 256) | 0, ((v - row) * 256) | 0);
-      background[i] = over(top, background[i]!);
+      const aside = displacement.x[i]!;
+      const below = displacement.y[i]!;
+      const across = u + cos * aside + sin * below;
+      const down = v - sin * aside + cos * below;
+      if (across < 0 || down < 0 || across >= width + 1 || down >= height + 1) continue;
+      const column = across | 0;
+      const row = down | 0;
+      const right = ((across - column) * 256) | 0;
+      const low = ((down - row) * 256) | 0;
+      const pixel = bilinear(pixels, row * stride + column, stride, right, low);
+      background[i] = over(pixel, background[i]!);
     }
   }
 }

@@ -1,5 +1,5 @@
 import { zeros } from "../core/dtype.ts";
-import { product } from "../core/shape.ts";
+import { divideDims, product } from "../core/shape.ts";
 import { float32 } from "../core/tensor-data.ts";
 import type { OpName, OpSignatures } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -55,8 +55,9 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
   recompute: same("Identity"),
 
   // Σ x² is one pass over memory
-  sum: (l, _, [x], { axes, keepDims }) => {
+  sum: (l, y, [x], { axes, keepDims }) => {
     const squared = x.op === "mul" && x.inputs[0] === x.inputs[1];
+    if (!squared && isColumnSum(x, axes)) return columnSums(l, x, y);
     const value = l.value(squared ? x.inputs[0]! : x);
     return l.emit(squared ? "ReduceSumSquare" : "ReduceSum", [value, l.int64s(axes)], { keepdims: keepDims ? 1 : 0 });
   },
@@ -145,6 +146,21 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
     return l.emit("ScatterElements", [table, places, rows], { axis: 0, reduction: "add" });
   },
 };
+
+/** Whether only leading axes are summed, and what is left are several columns. */
+function isColumnSum(x: Tensor, axes: readonly number[]): boolean {
+  const leading = axes.length < x.rank && axes.every((axis, i) => axis === i);
+  return leading && x.dtype === "float32" && x.shape.every((dim) => typeof dim === "number");
+}
+
+/** A product with a row of ones: several times faster than ReduceSum, which sums columns with one thread. */
+function columnSums(l: Lowering, x: Tensor, y: Tensor): string {
+  const columns = product(y.shape);
+  const rows = divideDims(product(x.shape), columns) as number;
+  const ones = l.emit("Expand", [l.constant(float32(Float32Array.of(1), [])), l.shape([1, rows])]);
+  const sums = l.emit("Gemm", [ones, l.value(x.reshape([rows, columns]))]);
+  return l.emit("Reshape", [sums, l.shape(y.shape)]);
+}
 
 /** A zero of the tensor's dtype. */
 function zero(l: Lowering, { dtype }: Tensor): string {

@@ -27,6 +27,7 @@ const augmentSchema = z.strictObject({
       scale: range(0, 2),
       shift: share,
       rotation: z.number().min(0).max(180),
+      warp: z.number().min(0).max(0.2),
     }),
   ]),
   blur: z.number().min(0).max(8),
@@ -34,6 +35,7 @@ const augmentSchema = z.strictObject({
   contrast: share,
   saturation: share,
   grayscale: share,
+  erase: share,
 });
 
 /** A training run as its JSON file says it; paths are relative to the file. */

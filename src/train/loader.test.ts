@@ -24,12 +24,13 @@ const preprocess: PreprocessConfig = {
   resample: "bicubic",
 };
 const augment: AugmentConfig = {
-  geometry: { kind: "randomPlacement", background: "random", scale: [0.7, 1.1], shift: 0.1, rotation: 10 },
+  geometry: { kind: "randomPlacement", background: "random", scale: [0.7, 1.1], shift: 0.1, rotation: 10, warp: 0 },
   blur: 0.5,
   brightness: 0.2,
   contrast: 0.2,
   saturation: 0.2,
   grayscale: 0.1,
+  erase: 0,
 };
 const tokenizer = new ClipTokenizer(["d o", "do g</w>"]);
 const base = { batchSize: 4, seed: 7, preprocess, augment, tokenizer, contextLength: 12, workers: 1 };

@@ -41,12 +41,13 @@ const settings = () => ({
   averageDecay: 0.9,
   gradClipNorm: 20,
   augment: {
-    geometry: { kind: "randomPlacement", background: "random", scale: [0.7, 1], shift: 0.1, rotation: 15 },
+    geometry: { kind: "randomPlacement", background: "random", scale: [0.7, 1], shift: 0.1, rotation: 15, warp: 0 },
     blur: 0.5,
     brightness: 0.2,
     contrast: 0.2,
     saturation: 0.2,
     grayscale: 0.1,
+    erase: 0,
   },
 });
 
