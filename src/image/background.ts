@@ -4,16 +4,15 @@ import { evenChannels } from "./alpha.ts";
 /** An opaque picture [size, size] to put another on, packed as in `packedPixels`. */
 type Background = (size: number, random: Random) => Int32Array;
 
-/** Pictures stand on white more often than on any other ground, so white has its own place. */
 const backgrounds: readonly Background[] = [
-  (size) => new Int32Array(size * size).fill(-1),
   (size, random) => new Int32Array(size * size).fill(randomColour(random)),
   gradient,
   noise,
 ];
 
-/** White, one colour, a gradient between two colours, or soft noise: each as likely. */
+/** White, on which pictures stand most often, half of the time; else one colour, a gradient between two, or soft noise. */
 export function randomBackground(size: number, random: Random): Int32Array {
+  if (random.uniform() < 0.5) return new Int32Array(size * size).fill(-1);
   return backgrounds[random.integer(backgrounds.length)]!(size, random);
 }
 

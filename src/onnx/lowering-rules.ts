@@ -134,15 +134,16 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
   scatterAdd: (l, y, [updates, indices]) => {
     const row = y.shape.slice(1);
     const count = product(indices.shape);
-    const places = l.emit("Expand", [
-      l.emit("Reshape", [
-        l.emit("Cast", [l.value(indices)], { to: onnxDtypes.int64 }),
-        l.int64s([-1, ...row.map(() => 1)]),
-      ]),
-      l.shape([count, ...row]),
+    const column = l.emit("Reshape", [
+      l.emit("Cast", [l.value(indices)], { to: onnxDtypes.int64 }),
+      l.int64s([-1, ...row.map(() => 1)]),
     ]);
+    const places = l.emit("Expand", [column, l.shape([count, ...row])]);
     const rows = l.emit("Reshape", [l.value(updates), l.shape([count, ...row])]);
-    const table = l.emit("Expand", [zero(l, y), l.shape(y.shape)]);
+    // A zero that is computed: of a constant, ONNX Runtime would keep the whole table in memory for good.
+    const first = l.emit("Slice", [column, l.int64s([0]), l.int64s([1]), l.int64s([0])]);
+    const nothing = l.emit("Cast", [l.emit("Sub", [first, first])], { to: onnxDtypes[y.dtype] });
+    const table = l.emit("Expand", [nothing, l.shape(y.shape)]);
     return l.emit("ScatterElements", [table, places, rows], { axis: 0, reduction: "add" });
   },
 };

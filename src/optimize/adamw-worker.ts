@@ -1,3 +1,4 @@
+import { discard } from "../runtime/discard.ts";
 import { Moved, serve } from "../runtime/remote.ts";
 import type { OptimizedParameter } from "./adamw.ts";
 import { AdamwShard, type AdamwStep, type Moments } from "./adamw-shard.ts";
@@ -10,6 +11,7 @@ const methods = {
   },
   step(step: AdamwStep, parameters: Map<string, Float32Array>, gradients: Map<string, Float32Array>) {
     shard.step(step, parameters, gradients);
+    discard(gradients.values());
     return new Moved(parameters, parameters.values());
   },
   moments: (): Moments => shard.moments(),

@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { discard } from "../runtime/discard.ts";
 import { Remote } from "../runtime/remote.ts";
 import type { AdamwMethods } from "./adamw-worker.ts";
 import { AdamwShard, type AdamwStep, type Moments } from "./adamw-shard.ts";
@@ -59,7 +60,7 @@ export class AdamW implements AsyncDisposable {
    * One update.
    *
    * @param parameters - by path; each fills its buffer. Arrays may be replaced by others with the new values.
-   * @param gradients - by path; they are used up.
+   * @param gradients - by path; they are used up, and empty afterwards.
    * @param gradientScale - multiplies all gradients: clipping.
    */
   async step(
@@ -81,6 +82,7 @@ export class AdamW implements AsyncDisposable {
     const others = this.#others.map((thread) => thread.step(step, parameters, gradients));
     this.#own.step(step, parameters, gradients);
     await Promise.all(others);
+    discard([...gradients.values()].filter((gradient) => gradient.length > 0));
   }
 
   /** Copies of the first and second moments, by path. */

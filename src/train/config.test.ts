@@ -40,6 +40,7 @@ describe("a run's configuration", () => {
         contrast: 0,
         saturation: 0,
         grayscale: 0,
+        erase: 0,
       },
       warmupSteps: 0,
       beta1: 0.9,

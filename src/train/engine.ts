@@ -4,6 +4,7 @@ import { type ClipConfig, parameterSpecs } from "../models/index.ts";
 import { buildModel } from "../onnx/build.ts";
 import { AdamW, type AdamwOptions } from "../optimize/adamw.ts";
 import type { Moments } from "../optimize/adamw-shard.ts";
+import { discard } from "../runtime/discard.ts";
 import { type NamedTensors, OrtSession } from "../runtime/ort-session.ts";
 import {
   cachedLossProgram,
@@ -209,12 +210,14 @@ export class TrainEngine implements AsyncDisposable {
     for (const [i, feeds] of chunks.entries()) {
       const rows = (values: Float32Array) =>
         float32(values.slice(i * chunkSize * embedDim, (i + 1) * chunkSize * embedDim), [chunkSize, embedDim]);
+      const sums = this.#sumFeeds(last);
       last = await this.#run("chunkGradient", program, {
         ...feeds,
-        ...this.#sumFeeds(last),
+        ...sums,
         imageGradient: rows(dImage),
         textGradient: rows(dText),
       });
+      discard(Object.values(sums).map(({ data }) => data));
       // Each chunk moves the running statistics from where the step began: the mean of all is the step's.
       for (const [path, values] of under(prefixes.statistic, last)) {
         const mean = statistics.get(path) ?? new Float32Array(values.length);

@@ -132,7 +132,8 @@ function batchLoss(imageFeatures: Tensor, textFeatures: Tensor, logitScale: Tens
 }
 
 function namedGradients({ learned }: Inputs, dys: readonly Tensor[]): Program {
-  const squaredNorm = dys.reduce((sum, dy) => sum.add(dy.square().sum()), scalar(0));
+  // In the order of making: what is summed first is computed first, and what it needs is given back.
+  const squaredNorm = dys.toSorted((a, b) => a.id - b.id).reduce((sum, dy) => sum.add(dy.square().sum()), scalar(0));
   const named = Object.fromEntries([...learned.keys()].map((path, i) => [`${prefixes.gradient}${path}`, dys[i]!]));
   return { squaredNorm, ...named };
 }
