@@ -27,8 +27,6 @@ export const templates = [
   "clip art of a {}",
 ] as const;
 
-const captionsPerDrawing = 12;
-
 /** Sorts the drawings of several artists by what they show, with the help of aliases, code points and CLDR's labels. */
 export class ConceptIndex {
   readonly #parent = new Map<string, string>();
@@ -104,24 +102,21 @@ export class ConceptIndex {
 }
 
 /**
- * What a drawing may be called: half plain names, a quarter names in templates, a quarter keywords. The list is the
- * same for every drawing of a concept.
+ * What a drawing may be called: six plain names, three names in templates, one list of keywords. The list is the same
+ * for every drawing of a concept.
  */
 export function captionsOf(concept: Concept, tone: string | undefined, random: Random): string[] {
   const named = (index: number) => {
     const name = concept.names[index % concept.names.length]!;
     return tone !== undefined && index % 2 === 1 ? `${name} with ${tone} skin` : name;
   };
-  const captions: string[] = [];
-  for (let i = 0; i < captionsPerDrawing; i++) {
-    const keywords = random.permutation(concept.keywords.length);
-    const template = templates[random.integer(templates.length)]!;
-    if (i % 4 === 3 && keywords.length >= 3)
-      captions.push([...keywords.slice(0, 3)].map((k) => concept.keywords[k]!).join(", "));
-    else if (i % 4 === 1) captions.push(template.replace("{}", named(i)));
-    else captions.push(named(i >> 1));
-  }
-  return captions;
+  const sentence = (index: number) => templates[random.integer(templates.length)]!.replace("{}", named(index));
+  const keywords = random.permutation(concept.keywords.length).subarray(0, 3);
+  return [
+    ...Array.from({ length: 6 }, (_, i) => named(i)),
+    ...Array.from({ length: 3 }, (_, i) => sentence(i)),
+    keywords.length === 3 ? Array.from(keywords, (k) => concept.keywords[k]!).join(", ") : named(6),
+  ];
 }
 
 /** The skin tone that a name ends with, in words, or nothing for the plain drawing. */

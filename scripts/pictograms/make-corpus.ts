@@ -1,7 +1,7 @@
 /**
  * Renders the pictogram corpus from the npm packages of the icon sets:
  *
- *   npx tsx scripts/pictograms/make-corpus.ts [--out corpus] [--size 96] [--variants 7] [--leave-out emojione]
+ *   npx tsx scripts/pictograms/make-corpus.ts [--out corpus] [--size 72] [--variants 9] [--leave-out emojione]
  *
  * `train.jsonl` holds one line per picture: { image, caption: [one is drawn per epoch], artist, name }.
  * `validation.jsonl` (with --leave-out) and `twemoji-test.jsonl` hold one caption per picture, each in them once.
@@ -29,9 +29,9 @@ interface Row {
 const options = new Command("make-corpus")
   .description("Render the pictogram corpus: training pictures with captions, and the test.")
   .option("--out <folder>", "where to write", "corpus")
-  .option("--size <pixels>", "side of a picture", Number, 96)
-  .option("--variants <count>", "redrawn versions of each drawing, besides itself", Number, 7)
-  .option("--blends <count>", "drawings between two artists, of each thing that two or more draw", Number, 6)
+  .option("--size <pixels>", "side of a picture", Number, 72)
+  .option("--variants <count>", "redrawn versions of each drawing, besides itself", Number, 9)
+  .option("--blends <count>", "drawings between two artists, of each thing that two or more draw", Number, 8)
   .option("--scenes <count>", "scenes of two or three drawings", Number, 4000)
   .option(
     "--leave-out <artist>",
