@@ -123,7 +123,7 @@ describe("an atomic write on a disk that fails", () => {
 describe("removing temporaries", () => {
   it("removes what killed writes left and nothing else", async () => {
     const at = folder();
-    for (const name of ["file.77.tmp", "notes.tmp", "a.7.tmp.txt"]) writeFileSync(join(at, name), "");
+    for (const name of ["file.77-3.tmp", "notes.tmp", "a.7.tmp.txt"]) writeFileSync(join(at, name), "");
     await removeTemporaries(at);
     expect(readdirSync(at).sort()).toEqual(["a.7.tmp.txt", "notes.tmp"]);
   });

@@ -2,6 +2,9 @@ import { open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ClipError } from "./errors.ts";
 
+/** So that two writes of one process to one file do not meet. */
+let written = 0;
+
 /**
  * Writes a file so that a reader finds the old content or the new, never a part: to a temporary file beside it, synced
  * to the disk, renamed over the target, and the folder synced so that the rename survives a power cut.
@@ -9,7 +12,7 @@ import { ClipError } from "./errors.ts";
  * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder cannot be written; the target is as it was.
  */
 export async function writeFileAtomic(path: string, chunks: Iterable<Uint8Array | string>): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = `${path}.${process.pid}-${written++}.tmp`;
   let outcome = "what stood there before is unchanged";
   try {
     const file = await open(temporary, "w");
@@ -32,7 +35,7 @@ export async function writeFileAtomic(path: string, chunks: Iterable<Uint8Array 
 /** Removes what a process that was killed in {@link writeFileAtomic} left in a folder. */
 export async function removeTemporaries(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
-  for (const name of names) if (/\.\d+\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
+  for (const name of names) if (/\.\d+-\d+\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
 }
 
 /** @param outcome - what became of the file. */

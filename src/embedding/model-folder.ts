@@ -15,7 +15,7 @@ import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { readJson } from "../core/parse.ts";
 import type { TensorData } from "../core/tensor-data.ts";
-import { clipPreprocess, type PreprocessConfig } from "../image/preprocess-config.ts";
+import { clipPreprocess, preprocessSchema, type PreprocessConfig } from "../image/preprocess-config.ts";
 import type { ClipConfig } from "../models/index.ts";
 import { ClipTokenizer, formatMerges, parseMerges } from "../text/index.ts";
 
@@ -29,20 +29,12 @@ const files = {
   weights: "model.safetensors",
 } as const;
 
-const rgb = (channel: z.ZodNumber) => z.tuple([channel, channel, channel]);
-
 /**
  * `config.json` of a model folder: the architecture, and what the model expects of its inputs. Left out, `preprocess`
  * and `tokenizer` are those of the CLIPs that OpenAI published.
  */
 const modelConfigSchema = clipConfigSchema.extend({
-  preprocess: z
-    .strictObject({
-      mean: rgb(z.number()),
-      std: rgb(z.number().positive()),
-      resample: z.enum(["bicubic", "bilinear"]),
-    })
-    .default({ mean: [...clipPreprocess.mean], std: [...clipPreprocess.std], resample: clipPreprocess.resample }),
+  preprocess: preprocessSchema,
   /** The published vocabulary, or the file of that name in the folder. */
   tokenizer: z.enum(["clip", files.merges]).default("clip"),
 });

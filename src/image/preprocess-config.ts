@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { ResampleFilter } from "./resample.ts";
 
 /** What a model expects of its pictures: part of the model, since a wrong value here only lowers its accuracy. */
@@ -19,3 +20,14 @@ export const clipPreprocess: PreprocessConfig = {
   std: [0.26862954, 0.26130258, 0.27577711],
   resample: "bicubic",
 };
+
+const rgb = (channel: z.ZodNumber) => z.tuple([channel, channel, channel]);
+
+/** A {@link PreprocessConfig} in a JSON file; the image size is the architecture's. */
+export const preprocessSchema = z
+  .strictObject({
+    mean: rgb(z.number()),
+    std: rgb(z.number().positive()),
+    resample: z.enum(["bicubic", "bilinear"]),
+  })
+  .default({ mean: [...clipPreprocess.mean], std: [...clipPreprocess.std], resample: clipPreprocess.resample });

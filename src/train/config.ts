@@ -4,7 +4,7 @@ import { clipConfigSchema } from "../checkpoints/index.ts";
 import { ClipError } from "../core/errors.ts";
 import { readJson } from "../core/parse.ts";
 import { photoAugment } from "../image/augment.ts";
-import { clipPreprocess } from "../image/preprocess-config.ts";
+import { preprocessSchema } from "../image/preprocess-config.ts";
 import { type ClipConfig, clipConfigs, type ClipModelName } from "../models/index.ts";
 
 const count = z.int().positive();
@@ -16,7 +16,6 @@ const range = (least: number, most: number) =>
       ([from, to]) => least < from && from <= to && to <= most,
       `must be two numbers, the smaller first, above ${least} and at most ${most}`,
     );
-const rgb = (channel: z.ZodNumber) => z.tuple([channel, channel, channel]);
 
 const augmentSchema = z.strictObject({
   geometry: z.discriminatedUnion("kind", [
@@ -53,13 +52,7 @@ export const trainConfigSchema = z
     captionColumn: z.string().optional(),
     /** Sentences around the validation captions, averaged; `{}` marks the place. */
     templates: z.array(z.string().includes("{}")).min(1).default(["{}"]),
-    preprocess: z
-      .strictObject({
-        mean: rgb(z.number()),
-        std: rgb(z.number().positive()),
-        resample: z.enum(["bicubic", "bilinear"]),
-      })
-      .default({ mean: [...clipPreprocess.mean], std: [...clipPreprocess.std], resample: clipPreprocess.resample }),
+    preprocess: preprocessSchema,
     augment: augmentSchema.default(photoAugment as z.output<typeof augmentSchema>),
 
     /** Pairs per update. */

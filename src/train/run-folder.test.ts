@@ -67,7 +67,7 @@ describe("RunFolder", () => {
 
   it("goes on to the unbroken run's files, wherever the process ends between two calls to the disk", async () => {
     const calls = await callsOf(() => toyRun(newFolder()));
-    const kinds = new Set(calls.map((call) => call.replace(/\.\d+\.tmp$/, ".tmp")));
+    const kinds = new Set(calls.map((call) => call.replace(/\.\d+-\d+\.tmp$/, ".tmp")));
     // That the disk is watched at all: every kind of call that a save makes is among them.
     expect(kinds).toContain("sync metrics.jsonl");
     expect(kinds).toContain("append checkpoint.safetensors.tmp");
@@ -120,7 +120,7 @@ describe("RunFolder", () => {
   it("removes what killed processes were writing, in the model's folder too", async () => {
     const folder = newFolder();
     await mkdir(join(folder, runFiles.model), { recursive: true });
-    const left = ["checkpoint.safetensors.4711.tmp", "model/model.safetensors.4711.tmp"];
+    const left = ["checkpoint.safetensors.4711-0.tmp", "model/model.safetensors.4711-0.tmp"];
     for (const name of left) await writeFile(join(folder, name), "half");
     await toyRun(folder);
     expect((await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".tmp"))).toEqual([]);
@@ -152,6 +152,13 @@ describe("RunFolder", () => {
     await expect(open({ samples: rest }, true)).rejects.toEqual(another);
     await expect(open({ samples: [{ ...first!, captions: ["other"] }, ...rest] }, true)).rejects.toEqual(another);
     expect(read(unbroken, runFiles.checkpoint).equals(before)).toBe(true);
+  });
+
+  it("goes on with other settings that the curve does not depend on", async () => {
+    const config = { ...identity.config, workers: 7, saveEvery: 1 };
+    const { folder, state } = await RunFolder.open(unbroken, { ...identity, config }, { resume: true });
+    await folder[Symbol.asyncDispose]();
+    expect(state).toBeDefined();
   });
 
   it("refuses a damaged checkpoint, and metrics that are shorter than it counts on, without changing either", async () => {

@@ -203,8 +203,12 @@ async function readSkipped(path: string): Promise<SkippedImage[] | undefined> {
   return lines?.map((line) => JSON.parse(line) as SkippedImage);
 }
 
+/** Settings that a run may change on its way: its curve does not depend on them. */
+const changeable = new Set(["workers", "saveEvery"]);
+
 function fingerprintOf({ config, samples }: RunIdentity): string {
-  const hash = createHash("sha256").update(JSON.stringify(config));
+  const ofTheCurve = (key: string, value: unknown) => (changeable.has(key) ? undefined : value);
+  const hash = createHash("sha256").update(JSON.stringify(config, ofTheCurve));
   for (const sample of samples) hash.update(JSON.stringify(sample));
   return hash.digest("hex");
 }
