@@ -22,7 +22,7 @@ export interface ClassifyReport {
 }
 
 /** A picture's longer ranking is cut, and says so. */
-const maxBars = 10;
+const maxBars = 5;
 /** The heat map's columns: what a screen still shows. */
 const maxColumns = 30;
 
@@ -68,7 +68,7 @@ function imageCard({ image, labels }: ClassifiedImage, shown: Html): Html {
   return html`<article class="card">
     <div class="picture">${shown}</div>
     <div>
-      <h2><bdi>${image}</bdi></h2>
+      <h2 title="${image}"><bdi>${fileName(image)}</bdi></h2>
       ${bars(labels.slice(0, maxBars).map(({ label, probability }, i) => ({ label, probability, marked: i === 0 })))}
       ${hidden > 0 ? html`<p class="quiet rest">and ${counted(hidden, "label")} less likely</p>` : ""}
     </div>
@@ -103,7 +103,7 @@ function heatMap(results: readonly ClassifiedImage[], labelCount: number, show: 
           ${rows.map(({ image, cells }) => {
             const best = Math.max(...cells.filter((cell) => cell !== undefined));
             return html`<tr>
-              <th scope="row" title="${image}">${show(image)}<bdi>${image.split(/[\\/]/).at(-1)!}</bdi></th>
+              <th scope="row" title="${image}">${show(image)}<bdi>${fileName(image)}</bdi></th>
               ${cells.map((cell) => heatCell(cell, low, high, cell === best))}
             </tr>`;
           })}
@@ -166,3 +166,7 @@ const styles = `
 .heat tbody td.best { outline: 2px solid var(--ink); outline-offset: -2px; font-weight: 700; }
 .heat tbody td.unknown { background: none; color: var(--ink-2); }
 `;
+
+function fileName(path: string): string {
+  return path.split(/[\\/]/).at(-1)!;
+}

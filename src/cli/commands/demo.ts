@@ -9,6 +9,9 @@ import { classifyPictures } from "../classify-pictures.ts";
 import type { CliIo } from "../io.ts";
 import { drawBars, printable } from "../terminal.ts";
 
+/** Labels of each picture; the page has more of them. */
+const shownInTerminal = 3;
+
 const samples = fileURLToPath(new URL("../../../assets/samples", import.meta.url));
 
 /** Shows the model in the box at work. */
@@ -28,10 +31,10 @@ export async function demonstrate(model: StoredModel, folder: string, html: stri
   await using clip = new ClipModel(model);
   const images = names.map((name) => join(folder, name));
   io.out(`Which of ${labels.length} labels fits each picture? The model was never told what these pictures show.`);
-  const { results } = await classifyPictures(clip, { images, labels, topK: 3, html }, io);
+  const { results } = await classifyPictures(clip, { images, labels, html }, io);
   const paper = { columns: io.columns ?? 80, colour: io.colour };
   for (const { image, labels } of results)
-    io.out(["", printable(basename(image)), ...drawBars(labels, paper)].join("\n"));
+    io.out(["", printable(basename(image)), ...drawBars(labels.slice(0, shownInTerminal), paper)].join("\n"));
   io.out(`\nThe same with pictures: ${html}`);
   io.out('Now yours: clip-ts classify PICTURE --labels "a cat,a dog,a house"');
 }
