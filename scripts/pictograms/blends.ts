@@ -1,13 +1,11 @@
 import sharp from "sharp";
 
 import type { Random } from "../../src/core/random.ts";
+import type { Drawing } from "./drawings.ts";
 import { svgDocument } from "./redraw.ts";
 
-/** One artist's version of a thing, as the inside of an SVG. */
-export interface Version {
-  readonly body: string;
-  readonly side: number;
-}
+/** One artist's version of a thing. */
+type Version = Pick<Drawing, "body" | "side">;
 
 /**
  * Draws one thing as between two artists: on one side of a soft edge it is the first's, on the other the second's.

@@ -1,9 +1,13 @@
 import { existsSync, readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 
+import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 
 import { Random } from "../../src/core/random.ts";
+import { renderBlend } from "./blends.ts";
 import { captionsOf, ConceptIndex, skinTone } from "./captions.ts";
 import { readIconSet, spaced, testArtist, trainingArtists } from "./drawings.ts";
 import { recolour } from "./redraw.ts";
@@ -51,6 +55,24 @@ describe("ConceptIndex", () => {
     expect(skinTone("horizontal-traffic-light")).toBeUndefined();
     expect(skinTone("waving-hand-medium-dark")).toBe("medium dark");
     expect(skinTone("man-elf-tone5")).toBe("dark");
+  });
+});
+
+describe("renderBlend", () => {
+  it("goes from one version to the other across a straight edge, and is opaque where both are", async () => {
+    const filled = (colour: string) => ({ body: `<rect width="8" height="8" fill="${colour}"/>`, side: 8 });
+    const folder = await mkdtemp(join(tmpdir(), "clip-ts-blend-"));
+    const file = join(folder, "blend.png");
+    await renderBlend([filled("#f00"), filled("#00f")], 32, new Random(1), file);
+    const pixels = await sharp(file).raw().toBuffer();
+    await rm(folder, { recursive: true });
+    const reds: number[] = [];
+    for (let i = 0; i < pixels.length; i += 4) {
+      expect(pixels[i + 3]).toBe(255);
+      expect(Math.abs(pixels[i]! + pixels[i + 2]! - 255)).toBeLessThanOrEqual(1);
+      reds.push(pixels[i]!);
+    }
+    expect(Math.max(...reds) - Math.min(...reds)).toBeGreaterThan(100);
   });
 });
 

@@ -11,8 +11,16 @@ function picture(width: number, height: number, colour: (x: number, y: number) =
   return { width, height, pixels, hasAlpha: colour(0, 0).length === 4, nearest: false };
 }
 
+const stillGeometry = {
+  kind: "randomPlacement",
+  background: "none",
+  scale: [1, 1],
+  shift: 0,
+  rotation: 0,
+  warp: 0,
+} as const;
 const still: AugmentConfig = {
-  geometry: { kind: "randomPlacement", background: "none", scale: [1, 1], shift: 0, rotation: 0, warp: 0 },
+  geometry: stillGeometry,
   blur: 0,
   brightness: 0,
   contrast: 0,
@@ -21,13 +29,13 @@ const still: AugmentConfig = {
   erase: 0,
 };
 const lively: AugmentConfig = {
-  geometry: { kind: "randomPlacement", background: "random", scale: [0.5, 1.1], shift: 0.1, rotation: 15, warp: 0 },
+  geometry: { kind: "randomPlacement", background: "random", scale: [0.5, 1.1], shift: 0.1, rotation: 15, warp: 0.05 },
   blur: 1,
   brightness: 0.2,
   contrast: 0.2,
   saturation: 0.2,
   grayscale: 0.1,
-  erase: 0,
+  erase: 0.3,
 };
 
 const noise = (random: Random) => () => [random.integer(256), random.integer(256), random.integer(256)];
@@ -58,14 +66,7 @@ describe("augmentImage", () => {
   it("never mirrors, and turns by no more than was asked", () => {
     // Red rises to the right, green downwards: their slopes give the turn.
     const ramp = picture(64, 64, (x, y) => [4 * x, 4 * y, 0]);
-    const geometry = {
-      kind: "randomPlacement",
-      background: "none",
-      scale: [1, 1],
-      shift: 0,
-      rotation: 15,
-      warp: 0,
-    } as const;
+    const geometry = { ...stillGeometry, rotation: 15 };
     const turns = Array.from({ length: 200 }, (_, key) => {
       const pixels = augmentImage(ramp, 64, { ...still, geometry }, new Random(key));
       const at = (x: number, y: number, channel: number) => pixels[3 * (64 * y + x) + channel]!;
@@ -77,6 +78,43 @@ describe("augmentImage", () => {
     expect(Math.max(...turns.map(Math.abs))).toBeLessThan(15.6);
     expect(Math.max(...turns)).toBeGreaterThan(12);
     expect(Math.min(...turns)).toBeLessThan(-12);
+  });
+
+  it("warps by no more than was asked along each axis, and not everywhere alike", () => {
+    const ramp = picture(64, 64, (x, y) => [4 * x, 4 * y, 0]);
+    const config: AugmentConfig = { ...still, geometry: { ...stillGeometry, warp: 0.05 } }; // 3.2 pixels, 12.8 levels
+    let furthest = 0;
+    for (let key = 0; key < 20; key++) {
+      const pixels = augmentImage(ramp, 64, config, new Random(key));
+      const moves = new Set<number>();
+      for (let y = 8; y < 56; y++) {
+        for (let x = 8; x < 56; x++) {
+          moves.add(pixels[3 * (64 * y + x)]! - 4 * x);
+          furthest = Math.max(furthest, Math.abs(pixels[3 * (64 * y + x) + 1]! - 4 * y));
+        }
+      }
+      expect(moves.size).toBeGreaterThan(3);
+      expect(Math.max(...Array.from(moves, Math.abs))).toBeLessThanOrEqual(14);
+    }
+    expect(furthest).toBeLessThanOrEqual(14);
+    expect(furthest).toBeGreaterThan(9);
+  });
+
+  it("erases one rectangle, in one colour, no longer than was asked", () => {
+    const plain = picture(32, 32, () => [100, 150, 50]);
+    let longest = 0;
+    for (let key = 0; key < 50; key++) {
+      const pixels = augmentImage(plain, 32, { ...still, erase: 0.5 }, new Random(key));
+      const colourAt = (i: number) => pixels.subarray(3 * i, 3 * i + 3).join();
+      const erased = Array.from({ length: 32 * 32 }, (_, i) => i).filter((i) => colourAt(i) !== "100,150,50");
+      if (erased.length === 0) continue;
+      expect(new Set(erased.map(colourAt)).size).toBe(1);
+      const [columns, rows] = [new Set(erased.map((i) => i % 32)).size, new Set(erased.map((i) => i >> 5)).size];
+      expect(columns * rows).toBe(erased.length);
+      longest = Math.max(longest, columns, rows);
+    }
+    expect(longest).toBeLessThanOrEqual(16);
+    expect(longest).toBeGreaterThan(12);
   });
 
   it("scales brightness within its bounds and nothing else", () => {

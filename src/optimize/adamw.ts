@@ -82,6 +82,7 @@ export class AdamW implements AsyncDisposable {
     const others = this.#others.map((thread) => thread.step(step, parameters, gradients));
     this.#own.step(step, parameters, gradients);
     await Promise.all(others);
+    // Those of the other threads went there, and are empty here already.
     discard([...gradients.values()].filter((gradient) => gradient.length > 0));
   }
 
