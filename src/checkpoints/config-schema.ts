@@ -21,6 +21,7 @@ export const clipConfigSchema = z.strictObject({
       ...transformer,
       stem: z.enum(["patch", "convolutions"]).optional(),
       pool: z.enum(["class", "places"]).optional(),
+      descriptors: z.boolean().optional(),
     }),
     z.strictObject({
       kind: z.literal("resnet"),

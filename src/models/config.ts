@@ -24,6 +24,11 @@ export interface VitConfig extends TransformerConfig {
    * its own weights and less data is needed; then there is no class token.
    */
   readonly pool?: "class" | "places" | undefined;
+  /**
+   * Whether the features are also read from oriented gradients and colours that are not learned, which carries over from
+   * few pictures; then pixels are from −1 to 1 and `imageSize` is a multiple of 16.
+   */
+  readonly descriptors?: boolean | undefined;
 }
 
 /**

@@ -13,8 +13,9 @@ import {
   placeWidth,
   stemChannels,
 } from "./config.ts";
+import { descriptorCount } from "./descriptors.ts";
 import type { Bottleneck, ConvNorm, ModifiedResNet } from "./modified-resnet.ts";
-import type { ConvStem, PlacesPool, VisionTransformer } from "./vision-transformer.ts";
+import type { ConvStem, Readout, VisionTransformer } from "./vision-transformer.ts";
 
 /** Where a parameter's first values come from: all the same, N(0, std²), U(−bound, bound), or given one by one. */
 export type Initial =
@@ -150,6 +151,7 @@ function textBlockStds({ width, layers }: TransformerConfig): Required<BlockInit
 
 function vitParameters(config: VitConfig, embedDim: number): VisionTransformer<ParameterSpec> {
   const { width, layers, heads, imageSize, patchSize, stem = "patch", pool = "class" } = config;
+  const hidden = 4 * width;
   const scale = { std: width ** -0.5 };
   const places = (imageSize / patchSize) ** 2;
   return {
@@ -160,7 +162,11 @@ function vitParameters(config: VitConfig, embedDim: number): VisionTransformer<P
     // The image tower's blocks keep PyTorch's defaults; Xavier's bound for the fused matrix [3W, W].
     blocks: blocks({ width, layers, heads }, { qkv: { bound: Math.sqrt(6 / (4 * width)) } }),
     lnPost: affine(width),
-    projection: pool === "class" ? spec([width, embedDim], scale) : placesParameters(width, places, embedDim),
+    projection:
+      pool === "class"
+        ? spec([width, embedDim], scale)
+        : { place: linearSpec(placeWidth, width), ...readoutParameters(placeWidth * places, hidden, embedDim) },
+    ...(config.descriptors && { descriptors: readoutParameters(descriptorCount, hidden, embedDim) }),
   };
 }
 
@@ -195,14 +201,8 @@ function edgeKernels(): Float32Array {
   return kernels;
 }
 
-function placesParameters(width: number, places: number, embedDim: number): PlacesPool<ParameterSpec> {
-  const hidden = 4 * width;
-  return {
-    place: linearSpec(placeWidth, width),
-    hidden: linearSpec(hidden, placeWidth * places),
-    norm: affine(hidden),
-    out: linearSpec(embedDim, hidden),
-  };
+function readoutParameters(input: number, hidden: number, embedDim: number): Readout<ParameterSpec> {
+  return { hidden: linearSpec(hidden, input), norm: affine(hidden), out: linearSpec(embedDim, hidden) };
 }
 
 function resNetParameters(config: ResNetConfig, embedDim: number): ModifiedResNet<ParameterSpec> {
@@ -252,6 +252,10 @@ function checkConfig({ vision, text }: ClipConfig): void {
   const grid = vision.kind === "vit" ? vision.imageSize / vision.patchSize : resNetGrid(vision);
   const problem =
     (!Number.isInteger(grid) && `imageSize ${vision.imageSize} does not divide into a whole grid`) ||
+    (vision.kind === "vit" &&
+      vision.descriptors &&
+      vision.imageSize % 16 !== 0 &&
+      `descriptors need an imageSize that is a multiple of 16, not ${vision.imageSize}`) ||
     (vision.kind === "vit" &&
       vision.width % vision.heads !== 0 &&
       `vision.width ${vision.width} does not divide into ${vision.heads} heads`) ||

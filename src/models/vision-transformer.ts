@@ -3,6 +3,7 @@ import { averagePool, concat, conv2d, Tensor } from "../graph/tensor.ts";
 import { type Affine, type Block, block, layerNorm, type Linear, linear } from "../nn/layers.ts";
 import { groupNorm } from "../nn/norms.ts";
 import type { ClipConfig, VitConfig } from "./config.ts";
+import { descriptors } from "./descriptors.ts";
 
 /** Parameters of the ViT image tower; W = width, P = patchSize, E = embedDim. */
 export interface VisionTransformer<Leaf = Tensor> {
@@ -17,6 +18,8 @@ export interface VisionTransformer<Leaf = Tensor> {
   readonly lnPost: Affine<Leaf>;
   /** [W, E]; or the layers that read all places */
   readonly projection: Leaf | PlacesPool<Leaf>;
+  /** Adds what the picture's {@link descriptors} tell to the features. */
+  readonly descriptors?: Readout<Leaf>;
 }
 
 /** Overlapping convolutions in place of patches; C = stemChannels. */
@@ -30,14 +33,18 @@ export interface ConvStem<Leaf = Tensor> {
   readonly patches: Leaf;
 }
 
-/** Each place's token to a few numbers, all of them through one hidden layer. */
-export interface PlacesPool<Leaf = Tensor> {
-  /** To [placeWidth] */
-  readonly place: Linear<Leaf>;
+/** Many numbers to features through one hidden layer of 4 W. */
+export interface Readout<Leaf = Tensor> {
   readonly hidden: Linear<Leaf>;
   readonly norm: Affine<Leaf>;
   /** To [E] */
   readonly out: Linear<Leaf>;
+}
+
+/** Each place's token to a few numbers, all of them through one hidden layer. */
+export interface PlacesPool<Leaf = Tensor> extends Readout<Leaf> {
+  /** To [placeWidth] */
+  readonly place: Linear<Leaf>;
 }
 
 /** How a tower is computed, beside its architecture. */
@@ -65,8 +72,11 @@ export function visionTransformer(
     const compute = (input: Tensor) => block(layer, { heads, activation }, input);
     x = (checkpointBlocks ? checkpoint(compute, x) : compute(x)).named(`vision.blocks.${i}`);
   });
-  if (!(p.projection instanceof Tensor)) return poolPlaces(p.projection, layerNorm(p.lnPost, x));
-  return layerNorm(p.lnPost, x.select(1, 0)).named("vision.lnPost").matmul(p.projection);
+  const features =
+    p.projection instanceof Tensor
+      ? layerNorm(p.lnPost, x.select(1, 0)).named("vision.lnPost").matmul(p.projection)
+      : poolPlaces(p.projection, layerNorm(p.lnPost, x));
+  return p.descriptors ? features.add(readOut(p.descriptors, descriptors(pixelValues))) : features;
 }
 
 /** [I, 3, S, S] → [I, W, grid, grid] */
@@ -79,7 +89,10 @@ function embedPatches(p: Tensor | ConvStem, { patchSize }: VitConfig, pixelValue
 
 /** [I, L, W] → [I, E] */
 function poolPlaces(p: PlacesPool, x: Tensor): Tensor {
-  const places = linear(p.place, x);
-  const hidden = linear(p.hidden, places.reshape([x.shape[0]!, -1]));
-  return linear(p.out, layerNorm(p.norm, hidden).relu());
+  return readOut(p, linear(p.place, x).reshape([x.shape[0]!, -1]));
+}
+
+/** [I, D] → [I, E] */
+function readOut(p: Readout, x: Tensor): Tensor {
+  return linear(p.out, layerNorm(p.norm, linear(p.hidden, x)).relu());
 }
