@@ -202,8 +202,11 @@ const shapesOf = (config: ClipConfig): Map<string, StoredTensor> =>
     ]),
   );
 
+// A convolutional stem does not show how large the patches are: that model comes with its config.
+const published = Object.fromEntries(Object.entries<ClipConfig>(clipConfigs).filter(([name]) => name !== "pictogram"));
+
 describe("inferConfig", () => {
-  it.each(Object.entries<ClipConfig>({ ...clipConfigs, vit, resNet }))("reads %s off its shapes", (_, config) => {
+  it.each(Object.entries({ ...published, vit, resNet }))("reads %s off its shapes", (_name, config) => {
     expect(inferConfig(shapesOf(config), config.activation, "model.safetensors")).toEqual(config);
   });
 

@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import type { ClipConfig } from "./config.ts";
 import { parameterSpecs, countParameters } from "./parameters.ts";
 import { type ClipModelName, clipConfigs } from "./configs.ts";
 
@@ -78,9 +80,16 @@ describe("clipConfigs", () => {
     }
   });
 
+  it("has the model in the box", () => {
+    const config = JSON.parse(readFileSync("assets/pictogram-clip/config.json", "utf8")) as ClipConfig;
+    const { embedDim, activation, vision, text } = config;
+    expect({ embedDim, activation, vision, text }).toEqual(clipConfigs.pictogram);
+  });
+
   it("has no row without a known number of parameters", () => {
     // The same towers at another size: ViT-H-14-378 is not in the profile.
     const known = (name: string) => name in profile || name.replace("-quickgelu", "") in profile;
-    expect(Object.keys(clipConfigs).filter((name) => !known(name))).toEqual(["ViT-H-14-378", "ViT-H-14-378-quickgelu"]);
+    const unknown = ["ViT-H-14-378", "ViT-H-14-378-quickgelu", "pictogram"];
+    expect(Object.keys(clipConfigs).filter((name) => !known(name))).toEqual(unknown);
   });
 });

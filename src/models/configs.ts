@@ -29,7 +29,7 @@ const vitH14 = { embedDim: 1024, vision: { ...vit(1280, 32, 14), heads: 16 }, te
 const vitH14At378 = { ...vitH14, vision: { ...vitH14.vision, imageSize: 378 } };
 
 /**
- * Published architectures, by open_clip's names. OpenAI's nine models are the rows `RN…-quickgelu`, `ViT-B-…-quickgelu`
+ * Architectures: the published ones by open_clip's names, and that of the model in the box. OpenAI's nine models are the rows `RN…-quickgelu`, `ViT-B-…-quickgelu`
  * and `ViT-L-…-quickgelu`; the rows without the ending have the same shapes and the exact GELU.
  *
  * @see {@link https://github.com/mlfoundations/open_clip | open_clip} `model_configs/`.
@@ -73,7 +73,24 @@ export const clipConfigs = {
   "ViT-L-16": { embedDim: 768, activation: "gelu", vision: vit(1024, 24, 16), text: text(768) },
   "ViT-L-16-320": { embedDim: 768, activation: "gelu", vision: vit(1024, 24, 16, 320), text: text(768) },
   "ViT-L-14-280": { embedDim: 768, activation: "gelu", vision: vit(1024, 24, 14, 280), text: text(768) },
+
+  // The model in the box, for small drawings and a vocabulary made of their captions.
+  pictogram: {
+    embedDim: 256,
+    activation: "gelu",
+    vision: {
+      kind: "vit",
+      imageSize: 64,
+      patchSize: 8,
+      width: 128,
+      layers: 1,
+      heads: 4,
+      stem: "convolutions",
+      pool: "places",
+    },
+    text: { contextLength: 24, vocabSize: 2048, width: 128, layers: 1, heads: 2 },
+  },
 } satisfies Record<string, ClipConfig>;
 
-/** The name of a published architecture. */
+/** The name of an architecture. */
 export type ClipModelName = keyof typeof clipConfigs;

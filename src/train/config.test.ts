@@ -134,6 +134,13 @@ describe("the trained architecture", () => {
     expect(trainedArchitecture(config, 49_408)).toEqual(clipConfigs["ViT-B-32"]);
   });
 
+  it("is one by name with a vocabulary made of the captions too", () => {
+    const named = { ...least, model: "pictogram", tokenizer: "captions" };
+    const { text, ...rest } = trainedArchitecture(parseStrict(trainConfigSchema, named, "train.json"), 1_900);
+    expect({ ...rest, text: { ...text, vocabSize: 2048 } }).toEqual(clipConfigs.pictogram);
+    expect(text.vocabSize).toBe(1_900);
+  });
+
   it("is refused if the published vocabulary does not fit it", () => {
     const config = parseStrict(trainConfigSchema, least, "train.json");
     expect(() => trainedArchitecture(config, 49_408)).toThrow(

@@ -104,10 +104,15 @@ export async function readTrainConfig(path: string): Promise<TrainConfig> {
   };
 }
 
+/** The architecture that a run asks for; `text.vocabSize` is what a vocabulary made of the captions aims for. */
+export function configuredArchitecture({ model }: TrainConfig): ClipConfig {
+  return typeof model === "string" ? clipConfigs[model] : model;
+}
+
 /** The architecture of a run whose tokenizer has this many tokens. */
-export function trainedArchitecture({ model, tokenizer }: TrainConfig, vocabSize: number): ClipConfig {
-  const config: ClipConfig = typeof model === "string" ? clipConfigs[model] : model;
-  if (tokenizer === "clip" && config.text.vocabSize !== vocabSize) {
+export function trainedArchitecture(run: TrainConfig, vocabSize: number): ClipConfig {
+  const config = configuredArchitecture(run);
+  if (run.tokenizer === "clip" && config.text.vocabSize !== vocabSize) {
     const both = `the model's text.vocabSize is ${config.text.vocabSize}, the published vocabulary has ${vocabSize} tokens`;
     throw new ClipError("CLIP_CONFIG", `${both}; set it to that, or "tokenizer" to "captions"`);
   }

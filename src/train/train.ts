@@ -1,11 +1,10 @@
 import { join } from "node:path";
-import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import { captionWords, saveModel } from "../embedding/index.ts";
 import { type ClipConfig, initializeParameters, parameterSpecs } from "../models/index.ts";
 import { Remote } from "../runtime/remote.ts";
 import { ClipTokenizer, trainBpe } from "../text/index.ts";
-import { type TrainConfig, trainedArchitecture } from "./config.ts";
+import { configuredArchitecture, type TrainConfig, trainedArchitecture } from "./config.ts";
 import type { EngineOptions, EngineState } from "./engine.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import { DataLoader } from "./loader.ts";
@@ -57,13 +56,9 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   }
 }
 
-function makeTokenizer({ model, tokenizer }: TrainConfig, captions: readonly string[]): ClipTokenizer {
-  if (tokenizer === "clip") return ClipTokenizer.published();
-  if (typeof model === "string") {
-    const wayOut = 'spell "model" out, with the text.vocabSize to aim for';
-    throw new ClipError("CLIP_CONFIG", `"tokenizer": "captions" makes a vocabulary of the model's size; ${wayOut}`);
-  }
-  return new ClipTokenizer(trainBpe(captions, model.text.vocabSize));
+function makeTokenizer(config: TrainConfig, captions: readonly string[]): ClipTokenizer {
+  if (config.tokenizer === "clip") return ClipTokenizer.published();
+  return new ClipTokenizer(trainBpe(captions, configuredArchitecture(config).text.vocabSize));
 }
 
 /** The averaged weights if there are any, else the last ones. */
