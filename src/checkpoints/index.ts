@@ -1,15 +1,10 @@
 /** Weight files: what they hold, and values on request. */
-export {
-  openSafetensors,
-  readFloats,
-  readIntegers,
-  type StoredTensor,
-  type WritableTensor,
-  writeSafetensors,
-} from "./safetensors.ts";
+export { openSafetensors, type WritableTensor, writeSafetensors } from "./safetensors.ts";
+export { readFloats, readIntegers, type StoredTensor } from "./stored-tensor.ts";
+export { openWeightFile } from "./weight-file.ts";
 
-/** Models: parameters by our paths, from files in our names or OpenAI's. */
-export { loadParameters, readParameters, storedParameters, type StoredParameters } from "./load.ts";
+/** Models: parameters by our paths, from files of every layout. */
+export { loadParameters, readParameter, readParameters, storedParameters, type StoredParameters } from "./load.ts";
 export { saveParameters } from "./save.ts";
 
 /** Architectures: from JSON, or from the shapes in a weight file. */

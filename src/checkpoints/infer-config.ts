@@ -1,7 +1,7 @@
 import { ClipError } from "../core/errors.ts";
 import { type ClipConfig, clipConfigs, type ResNetConfig, type VitConfig } from "../models/index.ts";
 import { translateNames } from "./load.ts";
-import type { StoredTensor } from "./safetensors.ts";
+import type { StoredTensor } from "./stored-tensor.ts";
 
 /** Channels of one attention head, unless a published architecture of the same shapes says otherwise. */
 const headDim = 64;
@@ -26,7 +26,7 @@ export function inferConfig(
         `name it by --activation: quickGelu (OpenAI's own models), gelu (most others) or geluTanh`,
     );
   }
-  const { tensors: ours } = translateNames(tensors, path);
+  const { parameters: ours } = translateNames(tensors, path);
   const size = (name: string, axis: number): number => {
     const value = ours.get(name)?.shape[axis];
     if (value === undefined || value === 0)

@@ -1,105 +1,158 @@
 import { ClipError } from "../core/errors.ts";
 import { sameShape } from "../core/shape.ts";
-import type { TensorData } from "../core/tensor-data.ts";
-import { constant, stored, type Tensor } from "../graph/tensor.ts";
+import { float32, type TensorData } from "../core/tensor-data.ts";
+import { concat, constant, stored, type Tensor } from "../graph/tensor.ts";
 import { type Clip, type ClipConfig, mapParameters, parameterSpecs } from "../models/index.ts";
-import { detectLayout, type Layout } from "./names/layouts.ts";
-import { openSafetensors, readFloats, type StoredTensor } from "./safetensors.ts";
+import { detectLayout, type Layout, layouts } from "./names/layouts.ts";
+import type { Placement } from "./names/patterns.ts";
+import { readFloats, type StoredTensor } from "./stored-tensor.ts";
+import { openWeightFile } from "./weight-file.ts";
 
-/** Parameters by our paths, as places in a file. */
-export type StoredParameters = ReadonlyMap<string, StoredTensor>;
+/** A parameter of a model as it lies in a file: nothing is read until somebody asks for the values. */
+export interface StoredParameter {
+  /** As the model has it. */
+  readonly shape: readonly number[];
+  /** Tensors that follow each other along the first axis. */
+  readonly parts: readonly StoredTensor[];
+  /** The file has rows and columns exchanged. */
+  readonly transposed: boolean;
+}
+
+/** Parameters by our paths. */
+export type StoredParameters = ReadonlyMap<string, StoredParameter>;
 
 /** Tensors of a file under our paths, and what in it has none. */
-export interface TranslatedTensors {
+interface TranslatedTensors {
   readonly layout: Layout;
-  readonly tensors: StoredParameters;
+  readonly parameters: StoredParameters;
   readonly unknown: readonly string[];
 }
 
 /**
- * Finds the parameters of a model in a safetensors file with our names or OpenAI's (open_clip's `CLIP` class has the
- * same). Only the header is read.
+ * Finds the parameters of a model in a weight file of any kind and layout that we know. Only its table of contents is read.
  *
  * @throws {ClipError} `CLIP_CHECKPOINT` unless every tensor of the model is in the file, in its shape, and nothing is left
  *   over; the message lists all differences. `CLIP_FILE` if the file cannot be read.
  */
 export async function loadParameters(path: string, config: ClipConfig): Promise<StoredParameters> {
-  const { tensors } = await openSafetensors(path);
+  const { tensors } = await openWeightFile(path);
   return fitParameters(translateNames(tensors, path), config, path);
 }
 
 /**
- * Puts tensors under our paths.
+ * Puts tensors under our paths. A parameter of several tensors of which one is missing is missing.
  *
  * @throws {ClipError} `CLIP_CHECKPOINT` if the names are of no layout that we know.
  */
 export function translateNames(tensors: ReadonlyMap<string, StoredTensor>, path: string): TranslatedTensors {
   const layout = detectLayout(tensors.keys());
   if (!layout) {
+    const known = [...new Set(Object.values(layouts).map(({ title }) => title))].join(", ");
     const some = [...tensors.keys()].slice(0, 5).join(", ") || "nothing";
-    throw new ClipError(
-      "CLIP_CHECKPOINT",
-      `${path} has neither our tensor names (vision.…, text.…) nor OpenAI's (visual.…, transformer.…), but ${some}`,
-    );
+    throw new ClipError("CLIP_CHECKPOINT", `${path} has the tensor names of none of these: ${known}; it has ${some}`);
   }
-  const translated = new Map<string, StoredTensor>();
+  const parameters = new Map<string, StoredParameter>();
   const unknown: string[] = [];
+  const begun = new Map<string, StoredTensor[]>();
   for (const [name, tensor] of tensors) {
-    const ours = layout.toOurs(name);
-    if (ours === undefined) unknown.push(name);
-    else if (ours !== null) translated.set(ours, tensor);
+    const placement = layout.toOurs(name);
+    if (placement === undefined) unknown.push(name);
+    if (!placement) continue;
+    const parts = begun.get(placement.path) ?? [];
+    parts[placement.part] = tensor;
+    begun.set(placement.path, parts);
+    if (Object.keys(parts).length < placement.parts) continue;
+    const { transposed } = placement;
+    parameters.set(placement.path, { shape: shapeOf(parts, placement), parts, transposed });
   }
-  return { layout, tensors: translated, unknown };
+  return { layout, parameters, unknown };
+}
+
+/** Of tensors one behind the other; if they do not fit each other, of the first alone, which then fits no model. */
+function shapeOf(parts: readonly StoredTensor[], { transposed }: Placement): readonly number[] {
+  const { shape } = parts[0]!;
+  if (transposed) return shape.toReversed();
+  const fit = parts.every((part) => sameShape(part.shape, shape));
+  return fit ? shape.map((size, axis) => (axis === 0 ? size * parts.length : size)) : shape;
 }
 
 const floatDtypes: readonly string[] = ["F32", "F16", "BF16", "F64"];
 
-function fitParameters({ layout, tensors, unknown }: TranslatedTensors, config: ClipConfig, path: string) {
+function fitParameters({ layout, parameters, unknown }: TranslatedTensors, config: ClipConfig, path: string) {
   const specs = parameterSpecs(config);
-  const fitting = new Map<string, StoredTensor>();
-  const show = (name: string) => {
-    const theirs = layout.fromOurs(name);
-    return theirs === undefined || theirs === name ? name : `${name} (${theirs})`;
+  const fitting = new Map<string, StoredParameter>();
+  const show = (ours: string) => {
+    const theirs = layout.fromOurs(ours).map(({ name }) => name);
+    return theirs.length === 0 || theirs[0] === ours ? ours : `${ours} (${theirs.join(", ")})`;
   };
   const problems: string[] = [];
   for (const [name, { shape }] of specs) {
-    const tensor = tensors.get(name);
+    const parameter = parameters.get(name);
     // Scalars are written with one axis by some.
-    const fits = tensor && (sameShape(tensor.shape, shape) || (shape.length === 0 && sameShape(tensor.shape, [1])));
-    if (!tensor) problems.push(`missing from the file: ${show(name)} [${shape.join(", ")}]`);
+    const fits =
+      parameter && (sameShape(parameter.shape, shape) || (shape.length === 0 && sameShape(parameter.shape, [1])));
+    const whole = parameter?.parts.find(({ dtype }) => !floatDtypes.includes(dtype));
+    if (!parameter) problems.push(`missing from the file: ${show(name)} [${shape.join(", ")}]`);
     else if (!fits)
-      problems.push(`${show(name)}: the model wants [${shape.join(", ")}], the file has [${tensor.shape.join(", ")}]`);
-    else if (!floatDtypes.includes(tensor.dtype))
-      problems.push(`${show(name)}: the model wants floating-point numbers, the file has ${tensor.dtype}`);
-    else fitting.set(name, { ...tensor, shape });
+      problems.push(
+        `${show(name)}: the model wants [${shape.join(", ")}], the file has [${parameter.shape.join(", ")}]`,
+      );
+    else if (whole) problems.push(`${show(name)}: the model wants floating-point numbers, the file has ${whole.dtype}`);
+    else fitting.set(name, { ...parameter, shape });
   }
-  const leftOver = [...tensors.keys()].filter((name) => !specs.has(name)).map(show);
+  const leftOver = [...parameters.keys()].filter((name) => !specs.has(name)).map(show);
   problems.push(...[...leftOver, ...unknown].map((name) => `unknown to the model: ${name}`));
   if (problems.length > 0) {
-    const lines = [`${path} (${layout.name}) does not fit the model; is it of another architecture?`, ...problems];
+    const lines = [`${path} (${layout.title}) does not fit the model; is it of another architecture?`, ...problems];
     throw new ClipError("CLIP_CHECKPOINT", lines.join("\n  "));
   }
   return fitting;
 }
 
 /**
- * The model's record with its parameters read by ONNX Runtime from where they lie in the file: float32 as it is,
- * float16 cast when the session starts. Other dtypes are decoded here and become part of the program.
+ * The model's record with its parameters read by ONNX Runtime from where they lie in the file: float32 as it is; float16
+ * cast, parts joined and matrices turned when the session starts. Other dtypes are decoded here and become part of the
+ * program.
  */
 export async function storedParameters(config: ClipConfig, parameters: StoredParameters): Promise<Clip> {
   const tensors = new Map<string, Tensor>();
-  for (const [path, place] of parameters) {
-    if (place.dtype === "F32") tensors.set(path, stored(path, place.shape, "float32", place));
-    else if (place.dtype === "F16")
-      tensors.set(path, stored(path, place.shape, "float16", place).cast("float32").named(path));
-    else tensors.set(path, constant(await readFloats(place)).named(path));
+  for (const [path, { shape, parts, transposed }] of parameters) {
+    const pieces = await Promise.all(
+      parts.map((part, i) => storedTensor(parts.length === 1 ? path : `${path}.${i}`, part)),
+    );
+    const whole = pieces.length === 1 ? pieces[0]! : concat(pieces, 0);
+    tensors.set(path, (transposed ? whole.T : whole.reshape(shape)).named(path));
   }
   return mapParameters(config, (path) => tensors.get(path)!);
+}
+
+async function storedTensor(name: string, part: StoredTensor): Promise<Tensor> {
+  if (part.dtype === "F32") return stored(name, part.shape, "float32", part);
+  if (part.dtype === "F16") return stored(name, part.shape, "float16", part).cast("float32");
+  return constant(await readFloats(part));
 }
 
 /** The values of all parameters as float32, by path: what training starts from. */
 export async function readParameters(parameters: StoredParameters): Promise<Map<string, TensorData<"float32">>> {
   const values = new Map<string, TensorData<"float32">>();
-  for (const [path, place] of parameters) values.set(path, await readFloats(place));
+  for (const [path, parameter] of parameters) values.set(path, await readParameter(parameter));
   return values;
+}
+
+/** The values of a parameter as float32. */
+export async function readParameter({ shape, parts, transposed }: StoredParameter): Promise<TensorData<"float32">> {
+  const pieces: Float32Array[] = [];
+  for (const part of parts) pieces.push((await readFloats(part)).data);
+  const values = new Float32Array(pieces.reduce((length, piece) => length + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    values.set(piece, at);
+    at += piece.length;
+  }
+  return float32(transposed ? transpose(values, shape) : values, shape);
+}
+
+/** The values of [rows, columns] from those of [columns, rows]. */
+function transpose(values: Float32Array, [rows = 1, columns = 1]: readonly number[]): Float32Array {
+  return Float32Array.from(values, (_, i) => values[(i % columns) * rows + Math.floor(i / columns)]!);
 }

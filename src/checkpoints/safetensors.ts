@@ -2,37 +2,9 @@ import { open, realpath } from "node:fs/promises";
 import { z } from "zod";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import { float32, int32, type TensorData } from "../core/tensor-data.ts";
-import type { TensorPlace } from "../graph/ops.ts";
-import { decodeBfloat16, decodeFloat16, encodeFloat16 } from "./half.ts";
-
-/** Bytes of one element of each dtype that a safetensors file may name. */
-const elementBytes = {
-  F64: 8,
-  F32: 4,
-  F16: 2,
-  BF16: 2,
-  F8_E4M3: 1,
-  F8_E5M2: 1,
-  I64: 8,
-  U64: 8,
-  I32: 4,
-  U32: 4,
-  I16: 2,
-  U16: 2,
-  I8: 1,
-  U8: 1,
-  BOOL: 1,
-} as const;
-
-/** The element type of a tensor in a safetensors file. */
-export type StoredDtype = keyof typeof elementBytes;
-
-/** A tensor in a file: where its bytes lie and what they are. Nothing is read until somebody asks for the values. */
-export interface StoredTensor extends TensorPlace {
-  readonly dtype: StoredDtype;
-  readonly shape: readonly number[];
-}
+import type { TensorData } from "../core/tensor-data.ts";
+import { encodeFloat16 } from "./half.ts";
+import { cannotRead, elementBytes, readBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 
 /** What a safetensors file holds. */
 export interface SafetensorsFile {
@@ -124,76 +96,6 @@ function findOverlap(tensors: ReadonlyMap<string, StoredTensor>): readonly [stri
     if (next.byteOffset < byteOffset + byteLength) return [before, name];
   }
   return undefined;
-}
-
-/**
- * The values of a tensor of floating-point numbers, as float32: half precisions exactly, F64 rounded.
- *
- * @throws {ClipError} `CLIP_CHECKPOINT` if it holds something else, or the file became shorter.
- */
-export async function readFloats(tensor: StoredTensor): Promise<TensorData<"float32">> {
-  const decode = floatDecoders[tensor.dtype];
-  if (!decode) throw wrongDtype(tensor, Object.keys(floatDecoders));
-  return float32(decode(await readTensorBytes(tensor)), tensor.shape);
-}
-
-/**
- * The values of a tensor of whole numbers, as int32.
- *
- * @throws {ClipError} `CLIP_CHECKPOINT` if it holds something else, a number beyond int32, or the file became shorter.
- */
-export async function readIntegers(tensor: StoredTensor): Promise<TensorData<"int32">> {
-  const decode = integerDecoders[tensor.dtype];
-  if (!decode) throw wrongDtype(tensor, Object.keys(integerDecoders));
-  return int32(decode(await readTensorBytes(tensor), tensor), tensor.shape);
-}
-
-// Typed arrays read the machine's byte order, which is little-endian, the files', wherever Node and ONNX Runtime run.
-const floatDecoders: Partial<Record<StoredDtype, (bytes: ArrayBuffer) => Float32Array>> = {
-  F32: (bytes) => new Float32Array(bytes),
-  F16: (bytes) => decodeFloat16(new Uint16Array(bytes)),
-  BF16: (bytes) => decodeBfloat16(new Uint16Array(bytes)),
-  F64: (bytes) => Float32Array.from(new Float64Array(bytes)),
-};
-
-const integerDecoders: Partial<Record<StoredDtype, (bytes: ArrayBuffer, tensor: StoredTensor) => Int32Array>> = {
-  I64: (bytes, { file }) => {
-    const values = new BigInt64Array(bytes);
-    const beyond = values.find((value) => value !== BigInt.asIntN(32, value));
-    if (beyond !== undefined) throw new ClipError("CLIP_CHECKPOINT", `${file}: ${beyond} does not fit into 32 bits`);
-    return Int32Array.from(values, Number);
-  },
-  I32: (bytes) => new Int32Array(bytes),
-  U8: (bytes) => Int32Array.from(new Uint8Array(bytes)),
-};
-
-function wrongDtype({ file, dtype }: StoredTensor, known: readonly string[]): ClipError {
-  return new ClipError("CLIP_CHECKPOINT", `${file}: a tensor of dtype ${dtype} where ${known.join(", ")} can be read`);
-}
-
-async function readTensorBytes({ file, byteOffset, byteLength }: StoredTensor): Promise<ArrayBuffer> {
-  const handle = await open(file, "r").catch((cause: Error) => cannotRead(file, cause));
-  try {
-    return (await readBytes(handle, file, byteOffset, byteLength)).buffer;
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Exactly these bytes of a file, in a buffer of their own. */
-async function readBytes(handle: Awaited<ReturnType<typeof open>>, file: string, offset: number, length: number) {
-  const bytes = Buffer.from(new ArrayBuffer(length));
-  for (let done = 0; done < length;) {
-    const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 2 ** 30), offset + done);
-    if (bytesRead === 0)
-      throw new ClipError("CLIP_CHECKPOINT", `${file} ended at byte ${offset + done}; was it cut while it was read?`);
-    done += bytesRead;
-  }
-  return bytes;
-}
-
-function cannotRead(path: string, cause: Error): never {
-  throw new ClipError("CLIP_FILE", `cannot read ${path}: ${cause.message}`, { cause });
 }
 
 /** How {@link writeSafetensors} writes. */

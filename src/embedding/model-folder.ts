@@ -6,8 +6,8 @@ import {
   clipConfigSchema,
   inferConfig,
   loadParameters,
-  openSafetensors,
-  readFloats,
+  openWeightFile,
+  readParameter,
   saveParameters,
   type StoredParameters,
 } from "../checkpoints/index.ts";
@@ -65,8 +65,9 @@ export interface ReadModelOptions {
 /**
  * Reads what a model consists of; of the weights only where they lie.
  *
- * @param path - a folder with `model.safetensors` (in our names or OpenAI's, float32 or float16) and `config.json`, or a
- *   bare weight file, for which `config` or `activation` must be given. Default: the model in the box.
+ * @param path - a folder with `model.safetensors` and `config.json`, or a bare weight file (safetensors or PyTorch's; in our
+ *   names, OpenAI's, open_clip's or Hugging Face's), for which `config` or `activation` must be given unless it is one of
+ *   OpenAI's TorchScript archives. Default: the model in the box.
  * @throws {ClipError} `CLIP_FILE` if a file is missing; `CLIP_CONFIG` if a config does not say what is needed, or nothing
  *   says the activation; `CLIP_CHECKPOINT` if the weights do not fit, with all differences.
  */
@@ -76,7 +77,10 @@ export async function readModel(path = pictogramModel, options: ReadModelOptions
   const ownConfig = isFolder && (await exists(join(path, files.config))) ? join(path, files.config) : undefined;
   const configFile = options.config ?? ownConfig;
   if (configFile === undefined) {
-    const config = inferConfig((await openSafetensors(weights)).tensors, options.activation, weights);
+    const { tensors, container } = await openWeightFile(weights);
+    // Nobody but OpenAI published CLIPs as TorchScript.
+    const { activation = container === "torchScript" ? "quickGelu" : undefined } = options;
+    const config = inferConfig(tensors, activation, weights);
     const preprocess = { ...clipPreprocess, imageSize: config.vision.imageSize };
     return {
       path,
@@ -104,7 +108,7 @@ export async function readModel(path = pictogramModel, options: ReadModelOptions
 
 async function readWeights(path: string, config: ClipConfig) {
   const parameters = await loadParameters(path, config);
-  return { parameters, logitScale: (await readFloats(parameters.get("logitScale")!)).data[0]! };
+  return { parameters, logitScale: (await readParameter(parameters.get("logitScale")!)).data[0]! };
 }
 
 /**

@@ -6,6 +6,7 @@ import {
   openSafetensors,
   readFloats,
   readIntegers,
+  readParameters,
   saveParameters,
   type WritableTensor,
   writeSafetensors,
@@ -81,13 +82,20 @@ describe.skipIf(sharedMissing)(`clip-ts forward${sharedMissing}`, () => {
     },
   );
 
+  it("needs no activation for one of OpenAI's archives", async () => {
+    const model = `${sharedTowers("vit-tiny")}/openai-jit.pt`;
+    const out = join(root, "archive.safetensors");
+    const args = ["forward", "--model", model, "--in", await writeInputs("vit-tiny"), "--out", out];
+    expect(await runProcess(args)).toMatchObject({ code: 0 });
+    expect((await errorsAgainst("vit-tiny", out)).filter(([, error]) => !(error < tolerance))).toEqual([]);
+  });
+
   it("computes the same from a folder in our names", async () => {
     const towers = await openTowers(sharedTowers("vit-tiny"));
     const folder = join(root, "ours");
     await mkdir(folder);
     await writeFile(join(folder, "config.json"), JSON.stringify(towers.config));
-    const values = [...towers.parameters].map(async ([path, place]) => [path, await readFloats(place)] as const);
-    await saveParameters(join(folder, "model.safetensors"), new Map(await Promise.all(values)));
+    await saveParameters(join(folder, "model.safetensors"), await readParameters(towers.parameters));
     const out = join(root, "ours-out.safetensors");
     expect(
       await call(["forward", "--model", folder, "--in", await writeInputs("vit-tiny"), "--out", out]),

@@ -91,6 +91,21 @@ function expectAllWithin(tolerance: number, errors: ReadonlyMap<string, number>)
   expect([...errors].filter(([, error]) => !(error < tolerance))).toEqual([]);
 }
 
+/** The reference models in every container and layout that they come in. */
+const sharedWeights = (
+  [
+    ["vit-tiny", "hf/model.safetensors"],
+    ["vit-tiny", "open_clip-customtext/open_clip_model.safetensors"],
+    ...(["vit-tiny", "rn-tiny"] as const).flatMap((name) => [
+      [name, "model.safetensors"],
+      [name, "openai-jit.pt"],
+      [name, "state_dict.pt"],
+      [name, "state_dict-legacy.pt"],
+      [name, "open_clip/open_clip_model.safetensors"],
+    ]),
+  ] as const
+).map(([name, weights]) => [name, weights] as ["vit-tiny" | "rn-tiny", string]);
+
 // Relative L2, float32. Another activation than the recorded one is 5e-3 off.
 const tolerance = 1e-5;
 
@@ -132,11 +147,11 @@ describe("the towers", () => {
   );
 
   // Measured: at most 6.6e-7 and 2.0e-6.
-  describe.skipIf(sharedMissing).each(["vit-tiny", "rn-tiny"] as const)(
-    `as OpenAI's code computes them, %s${sharedMissing}`,
-    (name) => {
+  describe.skipIf(sharedMissing).each(sharedWeights)(
+    `as OpenAI's code computes them, %s, from %s${sharedMissing}`,
+    (name, weights) => {
       it("give every recorded activation and output", async () => {
-        const towers = await openTowers(sharedTowers(name));
+        const towers = await openTowers(sharedTowers(name), undefined, weights);
         const pixelValues = await readFloats(towers.recorded.get("pixel_values")!);
         const feeds = { pixelValues, ...(await readTexts(towers.recorded.get("input_ids")!)) };
         const recorded = [...towers.recorded.keys()].filter((key) => key !== "pixel_values" && key !== "input_ids");

@@ -3,6 +3,7 @@ import {
   inferConfig,
   loadParameters,
   openSafetensors,
+  openWeightFile,
   readFloats,
   readIntegers,
   type StoredParameters,
@@ -27,10 +28,14 @@ export const ownTowers = (kind: "vit" | "resnet") =>
 /** The folder of a recording of OpenAI's own code, in the reference data. */
 export const sharedTowers = (name: "vit-tiny" | "rn-tiny") => `${sharedFolder}fixtures/${name}`;
 
-/** Opens a recording; without a config, the architecture is read off the shapes. */
-export async function openTowers(folder: string, config?: ClipConfig): Promise<RecordedTowers> {
-  const path = `${folder}/model.safetensors`;
-  config ??= inferConfig((await openSafetensors(path)).tensors, "quickGelu", path);
+/** Opens a recording; without a config, the architecture is read off the shapes. The same weights may lie in several files. */
+export async function openTowers(
+  folder: string,
+  config?: ClipConfig,
+  weights = "model.safetensors",
+): Promise<RecordedTowers> {
+  const path = `${folder}/${weights}`;
+  config ??= inferConfig((await openWeightFile(path)).tensors, "quickGelu", path);
   const { tensors: recorded } = await openSafetensors(`${folder}/io.safetensors`);
   return { config, parameters: await loadParameters(path, config), recorded };
 }

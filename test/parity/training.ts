@@ -80,7 +80,8 @@ export async function openTrainingRun(kind: "vit" | "rn"): Promise<TrainingRun> 
     config,
     start: new Map([...(await readParameters(parameters))].map(([path, tensor]) => [path, tensor.data])),
     record,
-    toOurs: (name) => layout.toOurs(name)!,
+    // What has no place with us, such as counters, has no name either.
+    toOurs: (name) => layout.toOurs(name)?.path ?? "",
     batch: (pairs) => ({
       pixelValues: rows(pixelValues, pairs),
       inputIds: rows(inputIds, pairs),

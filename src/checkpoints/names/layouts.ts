@@ -1,35 +1,45 @@
-import { openAiNames } from "./openai.ts";
-import { type PatternPair, translator } from "./patterns.ts";
+import { huggingFaceNames } from "./hugging-face.ts";
+import { customTextNames, openAiNames } from "./openai.ts";
+import { type NameTable, type Placement, type TheirTensor, translator } from "./patterns.ts";
 
 /** A way to name the tensors of a CLIP. */
 export interface Layout {
   /** For messages. */
-  readonly name: string;
-  /** A name of this layout to ours; null if we have no use for it, undefined if it is none of this layout's. */
-  toOurs(name: string): string | null | undefined;
-  /** Our path to its name in this layout; undefined if the layout has no place for it. */
-  fromOurs(path: string): string | undefined;
+  readonly title: string;
+  /** Where a tensor of this layout belongs; null if we have no use for it, undefined if it is none of this layout's. */
+  toOurs(name: string): Placement | null | undefined;
+  /** The tensors that a parameter is made of here, in order; none if the layout has no place for it. */
+  fromOurs(path: string): readonly TheirTensor[];
 }
 
-const ours: Layout = { name: "our names", toOurs: (name) => name, fromOurs: (path) => path };
+const whole = { part: 0, parts: 1, transposed: false };
+const ours: Layout = {
+  title: "our names",
+  toOurs: (path) => ({ path, ...whole }),
+  fromOurs: (name) => [{ name, ...whole }],
+};
 
-function openAi(kind: keyof typeof openAiNames): Layout {
-  const rows: PatternPair[] = Object.entries(openAiNames[kind]);
-  const back = translator(rows.flatMap(([theirs, path]): PatternPair[] => (path === null ? [] : [[path, theirs]])));
-  return { name: "OpenAI's names", toOurs: translator(rows), fromOurs: (path) => back(path) ?? undefined };
-}
+const layout = (title: string, table: NameTable): Layout => ({ title, ...translator(table) });
 
 /** Every layout: for the kind of image tower where names depend on it. */
-export const layouts = { ours, openAiVit: openAi("vit"), openAiResNet: openAi("resnet") } satisfies Record<
-  string,
-  Layout
->;
+export const layouts = {
+  ours,
+  openAiVit: layout("OpenAI's names", openAiNames.vit),
+  openAiResNet: layout("OpenAI's names", openAiNames.resNet),
+  customTextVit: layout("open_clip's CustomTextCLIP", customTextNames.vit),
+  customTextResNet: layout("open_clip's CustomTextCLIP", customTextNames.resNet),
+  huggingFace: layout("Hugging Face's CLIPModel", huggingFaceNames),
+} satisfies Record<string, Layout>;
 
 /** The layout of a file by the names in it; undefined if it is none that we know. */
 export function detectLayout(names: Iterable<string>): Layout | undefined {
-  const all = [...names];
-  if (all.some((name) => name.startsWith("vision."))) return layouts.ours;
-  if (!all.some((name) => name.startsWith("visual."))) return undefined;
+  const all = new Set(names);
+  const some = (prefix: string) => [...all].some((name) => name.startsWith(prefix));
+  if (some("vision.")) return layouts.ours;
+  if (some("vision_model.") && some("text_model.")) return layouts.huggingFace;
+  if (!some("visual.")) return undefined;
   // Only a ViT has a matrix after its tower; a ResNet's attention pool ends in one.
-  return all.includes("visual.proj") ? layouts.openAiVit : layouts.openAiResNet;
+  const isVit = all.has("visual.proj");
+  if (some("text.")) return isVit ? layouts.customTextVit : layouts.customTextResNet;
+  return isVit ? layouts.openAiVit : layouts.openAiResNet;
 }

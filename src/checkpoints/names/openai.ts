@@ -1,10 +1,4 @@
-/**
- * OpenAI's tensor names, as patterns, to ours. `*` stands for one part of a name, the same on both sides, in order;
- * `null` for what we have no use for. open_clip's `CLIP` class has the same names.
- *
- * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/model.py`.
- */
-export type NameTable = Readonly<Record<string, string | null>>;
+import type { NameTable } from "./patterns.ts";
 
 /** A convolution and the batch norm behind it. */
 function convNorm(conv: string, norm: string, ours: string): NameTable {
@@ -31,49 +25,61 @@ function transformer(theirs: string, ours: string): NameTable {
   };
 }
 
-// The text tower has no prefix of its own.
-const shared: NameTable = {
-  logit_scale: "logitScale",
-  positional_embedding: "text.positionalEmbedding",
-  "token_embedding.weight": "text.tokenEmbedding",
-  ...transformer("transformer", "text"),
-  "ln_final.*": "text.lnFinal.*",
-  text_projection: "text.projection",
-  // Numbers that OpenAI's archives hold beside the weights.
-  input_resolution: null,
-  context_length: null,
-  vocab_size: null,
+function text(prefix: string): NameTable {
+  return {
+    [`${prefix}positional_embedding`]: "text.positionalEmbedding",
+    [`${prefix}token_embedding.weight`]: "text.tokenEmbedding",
+    ...transformer(`${prefix}transformer`, "text"),
+    [`${prefix}ln_final.*`]: "text.lnFinal.*",
+    [`${prefix}text_projection`]: "text.projection",
+    logit_scale: "logitScale",
+    // Numbers that OpenAI's archives hold beside the weights.
+    input_resolution: null,
+    context_length: null,
+    vocab_size: null,
+  };
+}
+
+const vit: NameTable = {
+  "visual.conv1.weight": "vision.patchEmbedding",
+  "visual.class_embedding": "vision.classEmbedding",
+  "visual.positional_embedding": "vision.positionalEmbedding",
+  "visual.ln_pre.*": "vision.lnPre.*",
+  ...transformer("visual.transformer", "vision"),
+  "visual.ln_post.*": "vision.lnPost.*",
+  "visual.proj": "vision.projection",
 };
 
-/** By the kind of the image tower: both have a `visual.conv1.weight`. */
-export const openAiNames: { readonly vit: NameTable; readonly resnet: NameTable } = {
-  vit: {
-    ...shared,
-    "visual.conv1.weight": "vision.patchEmbedding",
-    "visual.class_embedding": "vision.classEmbedding",
-    "visual.positional_embedding": "vision.positionalEmbedding",
-    "visual.ln_pre.*": "vision.lnPre.*",
-    ...transformer("visual.transformer", "vision"),
-    "visual.ln_post.*": "vision.lnPost.*",
-    "visual.proj": "vision.projection",
-  },
-  resnet: {
-    ...shared,
-    // They count convolutions and stages from 1.
-    ...convNorm("visual.conv1", "visual.bn1", "vision.stem.0"),
-    ...convNorm("visual.conv2", "visual.bn2", "vision.stem.1"),
-    ...convNorm("visual.conv3", "visual.bn3", "vision.stem.2"),
-    ...stage("visual.layer1", "vision.stages.0"),
-    ...stage("visual.layer2", "vision.stages.1"),
-    ...stage("visual.layer3", "vision.stages.2"),
-    ...stage("visual.layer4", "vision.stages.3"),
-    "visual.attnpool.positional_embedding": "vision.attentionPool.positionalEmbedding",
-    "visual.attnpool.q_proj.*": "vision.attentionPool.q.*",
-    "visual.attnpool.k_proj.*": "vision.attentionPool.k.*",
-    "visual.attnpool.v_proj.*": "vision.attentionPool.v.*",
-    "visual.attnpool.c_proj.*": "vision.attentionPool.out.*",
-  },
+const resNet: NameTable = {
+  // They count convolutions and stages from 1.
+  ...convNorm("visual.conv1", "visual.bn1", "vision.stem.0"),
+  ...convNorm("visual.conv2", "visual.bn2", "vision.stem.1"),
+  ...convNorm("visual.conv3", "visual.bn3", "vision.stem.2"),
+  ...stage("visual.layer1", "vision.stages.0"),
+  ...stage("visual.layer2", "vision.stages.1"),
+  ...stage("visual.layer3", "vision.stages.2"),
+  ...stage("visual.layer4", "vision.stages.3"),
+  "visual.attnpool.positional_embedding": "vision.attentionPool.positionalEmbedding",
+  "visual.attnpool.q_proj.*": "vision.attentionPool.q.*",
+  "visual.attnpool.k_proj.*": "vision.attentionPool.k.*",
+  "visual.attnpool.v_proj.*": "vision.attentionPool.v.*",
+  "visual.attnpool.c_proj.*": "vision.attentionPool.out.*",
 };
+
+/**
+ * OpenAI's tensor names, which open_clip's class `CLIP` has too, by the kind of the image tower: both kinds have a
+ * `visual.conv1.weight`. The text tower has no prefix.
+ *
+ * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/model.py`.
+ */
+export const openAiNames = { vit: { ...vit, ...text("") }, resNet: { ...resNet, ...text("") } };
+
+/**
+ * The names of open_clip's class `CustomTextCLIP`.
+ *
+ * @see {@link https://github.com/mlfoundations/open_clip | open_clip} `src/open_clip/model.py`.
+ */
+export const customTextNames = { vit: { ...vit, ...text("text.") }, resNet: { ...resNet, ...text("text.") } };
 
 function stage(theirs: string, ours: string): NameTable {
   return {

@@ -1,0 +1,52 @@
+/**
+ * Opens damaged copies of each kind of weight file: each must be read inside its bounds or refused with an error of ours,
+ * within a second.
+ *
+ *   npx tsx scripts/fuzz-weights.ts [--count 20000] [--seed 0]
+ */
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { openWeightFile } from "../src/checkpoints/index.ts";
+import { ClipError } from "../src/core/errors.ts";
+import { damage } from "../test/damage.ts";
+
+const { values } = parseArgs({
+  options: { count: { type: "string", default: "20000" }, seed: { type: "string", default: "0" } },
+});
+const [count, seed] = [Number(values.count), Number(values.seed)];
+const files = [
+  "archives/state_dict.pt",
+  "archives/legacy.pt",
+  "archives/torch-script.pt",
+  "archives/training.pt",
+  "towers/vit/model.safetensors",
+];
+
+const folder = await mkdtemp(join(tmpdir(), "clip-ts-fuzz-"));
+const path = join(folder, "damaged");
+for (const name of files) {
+  const whole = await readFile(fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url)));
+  let [refused, slowest] = [0, 0];
+  for (let i = seed; i < seed + count; i++) {
+    await writeFile(path, damage(whole, i));
+    const { size } = await stat(path);
+    const start = performance.now();
+    try {
+      const { tensors } = await openWeightFile(path);
+      for (const { byteOffset, byteLength } of tensors.values())
+        if (byteOffset + byteLength > size) throw new Error(`a tensor ends behind the end of the file`);
+    } catch (error) {
+      if (!(error instanceof ClipError)) throw new Error(`${name}, seed ${i}`, { cause: error });
+      refused++;
+    }
+    slowest = Math.max(slowest, performance.now() - start);
+  }
+  if (slowest > 1000) throw new Error(`${name}: one took ${slowest.toFixed(0)} ms`);
+  console.log(`${name}: ${count} damaged copies, ${refused} refused, the slowest took ${slowest.toFixed(0)} ms`);
+}
+const memory = process.resourceUsage().maxRSS / 1024;
+console.log(`peak memory ${memory.toFixed(0)} MB`);
+await rm(folder, { recursive: true });

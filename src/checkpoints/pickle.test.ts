@@ -1,0 +1,99 @@
+import { describe, expect, it } from "vitest";
+import {
+  type PickleDialect,
+  PickleError,
+  PickleInstance,
+  type PickleList,
+  type PickleValue,
+  readPickle,
+} from "./pickle.ts";
+
+const dialect: PickleDialect = {
+  functions: { "math.sum": (args) => args.reduce<number>((sum, value) => sum + Number(value), 0) },
+  isValue: (global) => global.path === "torch.FloatStorage",
+  isClass: ({ module }) => module === "__torch__",
+  persistent: (id) => ["persistent", id],
+};
+
+/** Bytes from text and numbers, one after the other. */
+const bytes = (...parts: readonly (string | number)[]) =>
+  Buffer.concat(parts.map((part) => (typeof part === "string" ? Buffer.from(part) : Buffer.of(part))));
+const read = (...parts: readonly (string | number)[]): PickleValue => readPickle(bytes(...parts), dialect).value;
+const text = (value: string) => ["X", value.length, 0, 0, 0, value] as const;
+
+describe("readPickle", () => {
+  // Written out with CPython's pickletools.dis beside.
+  it("builds plain values", () => {
+    expect(read(0x80, 2, "K", 200, ".")).toBe(200);
+    expect(read("M", 0x34, 0x12, ".")).toBe(0x1234);
+    expect(read("J", 0xff, 0xff, 0xff, 0xff, ".")).toBe(-1);
+    expect(read(0x8a, 2, 0x00, 0xff, ".")).toBe(-256n);
+    expect(read(0x8a, 0, ".")).toBe(0n);
+    expect(read("G", 0x3f, 0xf8, 0, 0, 0, 0, 0, 0, ".")).toBe(1.5);
+    expect(read("X", 2, 0, 0, 0, 0xc3, 0xbc, ".")).toBe("ü");
+    expect(read("N", ".")).toBe(null);
+    expect(read("(", 0x88, 0x89, "t", ".")).toEqual([true, false]);
+    expect((read("]", "(", "K", 1, "K", 2, "e", "K", 3, "a", ".") as PickleList).items).toEqual([1, 2, 3]);
+    expect(read("}", ...text("a"), "K", 1, "s", "(", ...text("b"), "K", 2, "u", ".")).toEqual(
+      new Map([
+        ["a", 1],
+        ["b", 2],
+      ]),
+    );
+  });
+
+  it("remembers values and gives them again", () => {
+    expect(read(...text("a"), "q", 5, "h", 5, 0x86, ".")).toEqual(["a", "a"]);
+    expect(read(...text("a"), 0x94, "j", 0, 0, 0, 0, 0x86, ".")).toEqual(["a", "a"]);
+  });
+
+  it("calls what the dialect knows, makes bags of attributes, and asks for persistent ids", () => {
+    expect(read("cmath\nsum\n", "K", 2, "K", 3, 0x86, "R", ".")).toBe(5);
+    const made = read("c__torch__\nModule\n", ")", 0x81, "}", ...text("a"), "K", 1, "s", "b", ".");
+    expect(made).toBeInstanceOf(PickleInstance);
+    expect((made as PickleInstance).state).toEqual(new Map([["a", 1]]));
+    expect(read(...text("id"), "Q", ".")).toEqual(["persistent", "id"]);
+  });
+
+  it("keeps names such as __proto__ as plain keys", () => {
+    const dict = read("}", ...text("__proto__"), "K", 1, "s", ".") as Map<string, PickleValue>;
+    expect([...dict]).toEqual([["__proto__", 1]]);
+    expect(({} as Record<string, unknown>)["1"]).toBeUndefined();
+  });
+
+  it("takes a list that holds itself", () => {
+    const list = read("]", "q", 0, "h", 0, "a", ".") as PickleList;
+    expect(list.items[0]).toBe(list);
+  });
+
+  it.each([
+    ["a command", ["cos\nsystem\n", ...text("ls"), 0x85, "R", "."], "at byte 0 of the pickle: it asks for os.system"],
+    ["a name in three parts", [...text("os"), ...text("system"), 0x93, "."], "it asks for os.system"],
+    ["a property of every object", ["cconstructor\n\n", ")", "R", "."], "it asks for constructor."],
+    ["an unknown opcode", ["i", "."], "opcode 0x69 is none that weight files need"],
+    ["a call of a value", ["K", 1, ")", "R", "."], "what is called is no function"],
+    ["a call of a type", ["ctorch\nFloatStorage\n", ")", "R", "."], "what is called is no function"],
+    ["an instance of a function", ["cmath\nsum\n", ")", 0x81, "."], "what is made has no class"],
+    ["a state for a number", ["K", 1, "K", 2, "b", "."], "what gets a state is no object"],
+    ["an end too early", ["X", 200, 0, 0, 0, "a"], "it ends too early"],
+    ["a text of 4 GB", ["X", 255, 255, 255, 255, "a"], "it ends too early"],
+    ["nothing", [], "it ends too early"],
+    ["an empty stack", ["."], "the stack is empty"],
+    ["no mark", ["t", "."], "there is no mark"],
+    ["what was not remembered", ["h", 9, "."], "nothing was remembered as 9"],
+    ["half a pair", ["}", "(", "K", 1, "u", "."], "a key has no value"],
+    ["a key that is a list", ["}", "]", "K", 1, "s", "."], "a key is neither text nor number"],
+    ["an addition to a tuple", [")", "K", 1, "a", "."], "what is appended to is no list"],
+    ["a text that is none", ["X", 1, 0, 0, 0, 0xff, "."], "a text is no UTF-8"],
+    ["a name without an end", ["cos"], "a name has no end"],
+  ] as [string, (string | number)[], string][])("refuses %s", (_, parts, message) => {
+    expect(() => read(...parts)).toThrow(PickleError);
+    expect(() => read(...parts)).toThrow(message);
+  });
+
+  it("tells where a pickle ends, for those that follow", () => {
+    const two = bytes("K", 1, ".", "K", 2, ".");
+    expect(readPickle(two, dialect)).toEqual({ value: 1, end: 3 });
+    expect(readPickle(two, dialect, 3)).toEqual({ value: 2, end: 6 });
+  });
+});

@@ -1,0 +1,97 @@
+import { readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { damage } from "../../test/damage.ts";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { ClipError } from "../core/errors.ts";
+import { readFloats, readIntegers } from "./stored-tensor.ts";
+import { openTorchArchive } from "./torch-archive.ts";
+import { openWeightFile } from "./weight-file.ts";
+
+/** Made by scripts/fixtures-archives.py. */
+const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/archives/${name}`, import.meta.url));
+const folder = await temporaryFolder();
+let files = 0;
+const save = async (bytes: Uint8Array) => {
+  const path = join(folder, `${files++}.pt`);
+  await writeFile(path, bytes);
+  return path;
+};
+
+const wanted = {
+  "inner.weight": ["F32", [2, 3], [0, 0.25, 0.5, 0.75, 1, 1.25]],
+  "inner.bias": ["F16", [3], [-1, 0, 1]],
+  scale: ["F32", [], [2.5]],
+  count: ["I64", [], [7]],
+};
+
+async function contents(path: string) {
+  const { tensors } = await openTorchArchive(path);
+  const rows = Array.from(tensors, async ([name, tensor]) => {
+    const { data } = await (tensor.dtype === "I64" ? readIntegers(tensor) : readFloats(tensor));
+    return [name, [tensor.dtype, tensor.shape, [...data]]] as const;
+  });
+  return Object.fromEntries(await Promise.all(rows));
+}
+
+describe("openTorchArchive", () => {
+  it.each(["state_dict.pt", "legacy.pt", "torch-script.pt", "training.pt", "training-legacy.pt"])(
+    "finds the tensors of %s where they lie",
+    async (name) => {
+      expect(await contents(fixture(name))).toEqual(wanted);
+      const { container } = await openWeightFile(fixture(name));
+      expect(container).toBe(name === "torch-script.pt" ? "torchScript" : "stateDict");
+    },
+  );
+
+  it("finds a view behind its offset", async () => {
+    expect(await contents(fixture("views.pt"))).toEqual({
+      rows: ["F32", [2, 3], [3, 4, 5, 6, 7, 8]],
+      all: ["F32", [4, 3], Array.from({ length: 12 }, (_, i) => i)],
+    });
+  });
+
+  it.each([
+    ["transposed.pt", '"turned" is a view with steps [1, 3]; save it with .contiguous()'],
+    ["command.pt", "it asks for posix.system, which weight files do not need; nothing was run"],
+    ["command-bare.pt", "it asks for posix.system"],
+  ])("refuses %s", async (name, message) => {
+    await expect(openWeightFile(fixture(name))).rejects.toMatchObject({
+      code: "CLIP_CHECKPOINT",
+      message: expect.stringContaining(message) as string,
+    });
+    await expect(stat("executed")).rejects.toThrow("ENOENT");
+  });
+
+  it("says what is wrong with a file that was cut", async () => {
+    for (const name of ["state_dict.pt", "legacy.pt"]) {
+      const bytes = await readFile(fixture(name));
+      const cut = openWeightFile(await save(bytes.subarray(0, bytes.length - 30)));
+      await expect(cut).rejects.toMatchObject({ code: "CLIP_CHECKPOINT" });
+    }
+    const missing = openTorchArchive(join(folder, "none.pt"));
+    await expect(missing).rejects.toMatchObject({ code: "CLIP_FILE" });
+  });
+
+  // 20,000 of each kind: `npx tsx scripts/fuzz-weights.ts`.
+  it.each(["state_dict.pt", "legacy.pt", "torch-script.pt", "views.pt"])(
+    "reads or refuses each of 150 damaged copies of %s, and keeps inside it",
+    async (name) => {
+      const whole = await readFile(fixture(name));
+      for (let seed = 0; seed < 150; seed++) {
+        const path = await save(damage(whole, seed));
+        const { size } = await stat(path);
+        const start = performance.now();
+        try {
+          for (const { byteOffset, byteLength } of (await openWeightFile(path)).tensors.values())
+            expect(byteOffset + byteLength, `seed ${seed}`).toBeLessThanOrEqual(size);
+        } catch (error) {
+          expect(error, `seed ${seed}`).toBeInstanceOf(ClipError);
+          expect((error as Error).message).toContain(path);
+        }
+        expect(performance.now() - start, `seed ${seed}`).toBeLessThan(1000);
+      }
+    },
+  );
+});
