@@ -82,7 +82,7 @@ function fitParameters({ layout, parameters, unknown }: TranslatedTensors, confi
   const specs = parameterSpecs(config);
   const fitting = new Map<string, StoredParameter>();
   const show = (ours: string) => {
-    const theirs = layout.fromOurs(ours).map(({ name }) => name);
+    const theirs = layout.fromOurs(ours);
     return theirs.length === 0 || theirs[0] === ours ? ours : `${ours} (${theirs.join(", ")})`;
   };
   const problems: string[] = [];

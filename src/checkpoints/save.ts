@@ -27,7 +27,7 @@ function inOpenAiNames(parameters: ReadonlyMap<string, TensorData<"float32">>): 
   const layout = parameters.has("vision.projection") ? layouts.openAiVit : layouts.openAiResNet;
   const renamed = new Map<string, TensorData>();
   for (const [path, tensor] of parameters) {
-    const name = layout.fromOurs(path)[0]?.name;
+    const name = layout.fromOurs(path)[0];
     if (name === undefined)
       throw new ClipError("CLIP_CHECKPOINT", `OpenAI's layout has no place for ${path}; save it under our names`);
     renamed.set(name, tensor);

@@ -86,7 +86,11 @@ async function readTensorBytes({ file, byteOffset, byteLength }: StoredTensor): 
   }
 }
 
-/** Exactly these bytes of a file, in a buffer of their own. */
+/**
+ * Exactly these bytes of a file, in a buffer of their own.
+ *
+ * @throws {ClipError} `CLIP_CHECKPOINT` if the file ends before.
+ */
 export async function readBytes(
   handle: Awaited<ReturnType<typeof open>>,
   file: string,
@@ -103,6 +107,7 @@ export async function readBytes(
   return bytes;
 }
 
+/** Throws the `CLIP_FILE` of a file that cannot be opened or read. */
 export function cannotRead(path: string, cause: Error): never {
   throw new ClipError("CLIP_FILE", `cannot read ${path}: ${cause.message}`, { cause });
 }

@@ -45,6 +45,18 @@ describe("openTorchArchive", () => {
     },
   );
 
+  // Headers of these lengths begin with the bytes of a pickle and of a zip archive.
+  it.each([0x0280, 0x4b50])("does not take safetensors with a header of %i bytes for one", async (length) => {
+    const entry = JSON.stringify({ a: { dtype: "F32", shape: [1], data_offsets: [0, 4] } });
+    const bytes = Buffer.alloc(8 + length + 4, " ");
+    bytes.writeBigUInt64LE(BigInt(length));
+    bytes.write(entry, 8);
+    bytes.writeFloatLE(2.5, 8 + length);
+    const { container, tensors } = await openWeightFile(await save(bytes));
+    expect(container).toBe("safetensors");
+    expect([...(await readFloats(tensors.get("a")!)).data]).toEqual([2.5]);
+  });
+
   it("finds a view behind its offset", async () => {
     expect(await contents(fixture("views.pt"))).toEqual({
       rows: ["F32", [2, 3], [3, 4, 5, 6, 7, 8]],

@@ -13,7 +13,7 @@ import {
 } from "./pickle.ts";
 import { cannotRead, elementBytes, readBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 
-/** How many bytes of pickle are read at most: the description of 10,000 tensors has about 2 MB. */
+/** How many bytes of pickle are read at most: a tensor takes about 150. */
 const maxPickleBytes = 2 ** 24;
 
 /** Modules inside modules; a Transformer's weights lie 6 deep. */

@@ -16,14 +16,15 @@ export interface WeightFile {
  */
 export async function openWeightFile(path: string): Promise<WeightFile> {
   const handle = await open(path, "r").catch((cause: Error) => cannotRead(path, cause));
-  const head = Buffer.alloc(2);
+  const head = Buffer.alloc(8);
   try {
-    await handle.read(head, 0, 2, 0);
+    await handle.read(head, 0, 8, 0);
   } finally {
     await handle.close();
   }
-  // A zip archive begins with "PK"; a pickle with its protocol, 2 or more.
-  const torch = head.toString("latin1") === "PK" || (head[0] === 0x80 && head[1]! >= 2 && head[1]! <= 5);
+  // A zip archive begins with "PK", a pickle with 0x80. So may the length that safetensors begins with, but it has 64 bits,
+  // of which the upper half is then zero.
+  const torch = head.readUInt32LE(4) !== 0 && (head.toString("latin1", 0, 2) === "PK" || head[0] === 0x80);
   if (torch) return openTorchArchive(path);
   const { tensors } = await openSafetensors(path);
   return { container: "safetensors", tensors };

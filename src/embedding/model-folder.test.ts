@@ -109,7 +109,7 @@ describe("a model folder", () => {
 
   it("says what a model is when there is none", async () => {
     await expect(readModel(join(root, "nowhere"))).rejects.toThrow(
-      /nowhere does not exist; name a folder with model\.safetensors and config\.json, or a \.safetensors file/,
+      /nowhere does not exist; name a folder with model\.safetensors and config\.json, or a weight file \(\.safetensors, \.pt\)/,
     );
   });
 });

@@ -178,7 +178,7 @@ async function statModel(path: string) {
   try {
     return await stat(path);
   } catch (cause) {
-    const wanted = `a folder with ${files.weights} and ${files.config}, or a .safetensors file`;
+    const wanted = `a folder with ${files.weights} and ${files.config}, or a weight file (.safetensors, .pt)`;
     const problem = (cause as NodeJS.ErrnoException).code === "ENOENT" ? "does not exist" : "cannot be read";
     throw new ClipError("CLIP_FILE", `the model ${path} ${problem}; name ${wanted}`, { cause });
   }

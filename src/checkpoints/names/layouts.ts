@@ -1,6 +1,6 @@
 import { huggingFaceNames } from "./hugging-face.ts";
 import { customTextNames, openAiNames } from "./openai.ts";
-import { type NameTable, type Placement, type TheirTensor, translator } from "./patterns.ts";
+import { type NameTable, type Placement, translator } from "./patterns.ts";
 
 /** A way to name the tensors of a CLIP. */
 export interface Layout {
@@ -8,15 +8,14 @@ export interface Layout {
   readonly title: string;
   /** Where a tensor of this layout belongs; null if we have no use for it, undefined if it is none of this layout's. */
   toOurs(name: string): Placement | null | undefined;
-  /** The tensors that a parameter is made of here, in order; none if the layout has no place for it. */
-  fromOurs(path: string): readonly TheirTensor[];
+  /** Names of the tensors that a parameter is made of here, in order; none if the layout has no place for it. */
+  fromOurs(path: string): readonly string[];
 }
 
-const whole = { part: 0, parts: 1, transposed: false };
 const ours: Layout = {
   title: "our names",
-  toOurs: (path) => ({ path, ...whole }),
-  fromOurs: (name) => [{ name, ...whole }],
+  toOurs: (path) => ({ path, part: 0, parts: 1, transposed: false }),
+  fromOurs: (path) => [path],
 };
 
 const layout = (title: string, table: NameTable): Layout => ({ title, ...translator(table) });

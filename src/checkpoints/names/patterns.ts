@@ -9,11 +9,6 @@ export interface Placement {
   readonly transposed: boolean;
 }
 
-/** A tensor's name in a file with its {@link Placement}. */
-export interface TheirTensor extends Omit<Placement, "path"> {
-  readonly name: string;
-}
-
 /**
  * Names of a layout, as patterns, and ours. `*` stands for one part of a name, the same on both sides, in order; `null` for
  * what we have no use for. Behind our path `ᵀ` says that the file has rows and columns exchanged, `[1/3]` that it is the
@@ -42,13 +37,12 @@ export function translator(table: NameTable) {
       }
       return undefined;
     },
-    /** The tensors that a parameter is made of, in order; none if the layout has no place for it. */
-    fromOurs(path: string): TheirTensor[] {
-      const found: TheirTensor[] = [];
+    /** Names of the tensors that a parameter is made of, in order; none if the layout has no place for it. */
+    fromOurs(path: string): string[] {
+      const found: string[] = [];
       for (const { pattern, rule } of backwards) {
         const match = pattern.exec(path);
-        if (match && found.length < rule.placement.parts)
-          found.push({ name: fill(rule.theirs, match), ...rule.placement });
+        if (match && found.length < rule.placement.parts) found.push(fill(rule.theirs, match));
       }
       return found;
     },
