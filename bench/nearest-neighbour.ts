@@ -6,7 +6,14 @@
  */
 import sharp from "sharp";
 
-import { readIconSet, spaced, testArtist, trainingArtists, type Drawing } from "../scripts/pictograms/drawings.ts";
+import {
+  namingArtists,
+  readIconSet,
+  spaced,
+  testArtist,
+  trainingArtists,
+  type Drawing,
+} from "../scripts/pictograms/drawings.ts";
 import { svgDocument } from "../scripts/pictograms/redraw.ts";
 
 const size = 64;
@@ -14,31 +21,45 @@ const colourCells = 16;
 const gradientCells = 8;
 const orientations = 9;
 
-const training = trainingArtists.flatMap((artist) => readIconSet(artist).drawings);
-const names = new Set(training.map(({ name }) => name));
+const drawingsOf = (artists: readonly (typeof trainingArtists)[number][]) =>
+  artists.flatMap((artist) => readIconSet(artist).drawings);
+const names = new Set(drawingsOf(namingArtists).map(({ name }) => name));
 const test = readIconSet(testArtist).drawings.filter(({ name }) => names.has(name));
-const candidates = training.filter(({ name }) => test.some((drawing) => drawing.name === name));
-
-const candidateFeatures = await describeAll(candidates);
 const testFeatures = await describeAll(test);
 
-let [first, firstFive] = [0, 0];
-test.forEach(({ name }, i) => {
-  const best = new Map<string, number>();
-  candidates.forEach((candidate, j) => {
-    const similarity = dot(testFeatures[i]!, candidateFeatures[j]!);
-    if (similarity > (best.get(candidate.name) ?? -1)) best.set(candidate.name, similarity);
+for (const artists of [namingArtists, trainingArtists]) {
+  // One set writes names in one word.
+  const asWritten = new Map(test.map(({ name }) => [name.replaceAll("-", ""), name]));
+  const candidates = drawingsOf(artists).flatMap((drawing) => {
+    const name = asWritten.get(drawing.name.replaceAll("-", ""));
+    return name === undefined ? [] : [{ ...drawing, name }];
   });
-  const own = best.get(name)!;
-  const better = [...best.values()].filter((similarity) => similarity > own).length;
-  if (better < 1) first++;
-  if (better < 5) firstFive++;
-});
-const percent = (count: number) => `${((100 * count) / test.length).toFixed(1)} %`;
-console.log(
-  `nearest neighbour, ${candidates.length} training drawings → ${test.length} drawings by ${testArtist}, ${names.size} names trained, ` +
-    `${new Set(test.map(({ name }) => spaced(name))).size} to choose from: top-1 ${percent(first)}, top-5 ${percent(firstFive)}`,
-);
+  report(artists, candidates, await describeAll(candidates));
+}
+
+function report(
+  artists: readonly string[],
+  candidates: readonly Drawing[],
+  candidateFeatures: readonly Float32Array[],
+): void {
+  let [first, firstFive] = [0, 0];
+  test.forEach(({ name }, i) => {
+    const best = new Map<string, number>();
+    candidates.forEach((candidate, j) => {
+      const similarity = dot(testFeatures[i]!, candidateFeatures[j]!);
+      if (similarity > (best.get(candidate.name) ?? -1)) best.set(candidate.name, similarity);
+    });
+    const own = best.get(name)!;
+    const better = [...best.values()].filter((similarity) => similarity > own).length;
+    if (better < 1) first++;
+    if (better < 5) firstFive++;
+  });
+  const percent = (count: number) => `${((100 * count) / test.length).toFixed(1)} %`;
+  console.log(
+    `nearest neighbour, ${candidates.length} drawings by ${artists.join(", ")} → ${test.length} drawings by ${testArtist}, ` +
+      `${new Set(test.map(({ name }) => spaced(name))).size} names: top-1 ${percent(first)}, top-5 ${percent(firstFive)}`,
+  );
+}
 
 async function describeAll(drawings: readonly Drawing[]): Promise<Float32Array[]> {
   const features: Float32Array[] = [];

@@ -49,6 +49,12 @@ export class ConceptIndex {
     }
     for (const [label, entries] of labels) if (entries.length === 1) this.#join(label, codeKey(entries[0]!.hexcode));
     for (const [alias, name] of sets.flatMap((set) => [...set.aliases])) this.#join(plainName(alias), plainName(name));
+    // One set writes all its names in one word.
+    const words = [...this.#parent.keys()].filter((name) => name.includes("-") && !isCode(name));
+    for (const name of words) {
+      const inOneWord = name.replaceAll("-", "");
+      if (this.#parent.has(inOneWord)) this.#join(inOneWord, name);
+    }
 
     for (const entry of emoji) this.#emoji.set(this.#root(codeKey(entry.hexcode)), entry);
     for (const name of this.#parent.keys()) {

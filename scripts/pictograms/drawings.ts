@@ -1,8 +1,11 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-/** The artists whose drawings are trained on. */
-export const trainingArtists = ["noto", "fluent-emoji-flat", "emojione"] as const;
+/** The artists whose names say what there is to draw: the test's labels are theirs. */
+export const namingArtists = ["noto", "fluent-emoji-flat", "emojione"] as const;
+
+/** The artists whose drawings are trained on; of the others', those that show what a naming artist draws. */
+export const trainingArtists = [...namingArtists, "noto-v1", "fxemoji", "streamline-emojis"] as const;
 
 /** The artist of the test: never trained on, nor used to choose anything. */
 export const testArtist = "twemoji";

@@ -14,7 +14,7 @@ import sharp from "sharp";
 
 import { Random } from "../../src/core/random.ts";
 import { captionsOf, ConceptIndex, skinTone } from "./captions.ts";
-import { readIconSet, spaced, testArtist, trainingArtists, type Drawing } from "./drawings.ts";
+import { namingArtists, readIconSet, spaced, testArtist, trainingArtists, type Drawing } from "./drawings.ts";
 import { renderBlend } from "./blends.ts";
 import { redraw, svgDocument } from "./redraw.ts";
 import { composeScene, renderScene, type Actor } from "./scenes.ts";
@@ -33,10 +33,7 @@ const options = new Command("make-corpus")
   .option("--variants <count>", "redrawn versions of each drawing, besides itself", Number, 9)
   .option("--blends <count>", "drawings between two artists, of each thing that two or more draw", Number, 8)
   .option("--scenes <count>", "scenes of two or three drawings", Number, 4000)
-  .option(
-    "--leave-out <artist>",
-    "training artist to validate on instead of training on: " + trainingArtists.join(", "),
-  )
+  .option("--leave-out <artist>", "naming artist to validate on instead of training on: " + namingArtists.join(", "))
   .option("--seed <number>", "of everything random", Number, 1)
   .parse()
   .opts<{
@@ -50,8 +47,8 @@ const options = new Command("make-corpus")
   }>();
 
 const { out, size, variants, blends, scenes, leaveOut, seed } = options;
-if (leaveOut !== undefined && !trainingArtists.some((artist) => artist === leaveOut)) {
-  throw new Error(`--leave-out must be one of ${trainingArtists.join(", ")}, not "${leaveOut}"`);
+if (leaveOut !== undefined && !namingArtists.some((artist) => artist === leaveOut)) {
+  throw new Error(`--leave-out must be one of ${namingArtists.join(", ")}, not "${leaveOut}"`);
 }
 
 // One picture per thread of libuv's pool is faster than several threads per picture this small.
@@ -59,14 +56,16 @@ sharp.concurrency(1);
 const picturesAtOnce = 4;
 
 const sets = trainingArtists.map(readIconSet);
-const trained = sets.flatMap((set) => set.drawings).filter(({ artist }) => artist !== leaveOut);
+const drawings = sets.flatMap((set) => set.drawings);
 const concepts = new ConceptIndex(sets);
 
+const named = drawings.filter(({ artist }) => namingArtists.some((naming) => naming === artist));
 const firstNames = new Map<string, string>();
-for (const drawing of trained) {
+for (const drawing of named) {
   const key = concepts.keyOf(drawing);
-  if (!firstNames.has(key)) firstNames.set(key, drawing.name);
+  if (drawing.artist !== leaveOut && !firstNames.has(key)) firstNames.set(key, drawing.name);
 }
+const trained = drawings.filter((drawing) => drawing.artist !== leaveOut && firstNames.has(concepts.keyOf(drawing)));
 
 const train: Row[] = [];
 const tasks: (() => Promise<unknown>)[] = [];
@@ -116,12 +115,12 @@ const sceneTasks = Array.from({ length: scenes }, (_, index) => {
   return () => renderScene(scene, size, join(out, image));
 });
 
-const trainedNames = new Set(sets.flatMap((set) => set.drawings).map(({ name }) => name));
-const test = readIconSet(testArtist).drawings.filter(({ name }) => trainedNames.has(name));
+const names = new Set(named.map(({ name }) => name));
+const test = readIconSet(testArtist).drawings.filter(({ name }) => names.has(name));
 const testRows = test.map((drawing) => plainRow(drawing, spaced(drawing.name)));
 
 const validation: Row[] = [];
-for (const drawing of sets.flatMap((set) => set.drawings)) {
+for (const drawing of drawings) {
   const firstName = firstNames.get(concepts.keyOf(drawing));
   if (drawing.artist === leaveOut && firstName !== undefined && skinTone(drawing.name) === undefined) {
     validation.push(plainRow(drawing, concepts.concept(concepts.keyOf(drawing), firstName).name));
