@@ -1,7 +1,8 @@
-"""Makes fixtures/towers: two tiny CLIPs with random weights, what every layer gives, the loss and all its gradients.
+"""Makes fixtures/towers: two tiny CLIPs with random weights, what every layer gives, the loss and all its gradients; the
+layers of a tiny SigLIP; and a table of positions, resized.
 
 The towers are restated here from the papers (Radford et al. 2021, Dosovitskiy et al. 2021, He et al. 2016, Vaswani et
-al. 2017) and the published tensor names, in PyTorch's functional operators, so that they share no line with src/.
+al. 2017, Zhai et al. 2022 and 2023) and the published tensor names, in PyTorch's functional operators, so that they share no line with src/.
 
     python3 scripts/fixtures-towers.py        (Debian 12: apt-get install python3-torch)
 """
@@ -38,6 +39,18 @@ CONFIGS = {
         "text": TEXT,
     },
 }
+SIGLIP = {
+    "embedDim": 24,
+    "activation": "geluTanh",
+    "layerNormEpsilon": 1e-6,
+    "score": "sigmoid",
+    # Pixels at the right and below that no patch reads, as in the published model of 384 pixels.
+    "vision": {
+        **{"kind": "vit", "imageSize": 14, "patchSize": 4, "width": 24, "layers": 2, "heads": 3},
+        **{"mlpWidth": 40, "pool": "probe"},
+    },
+    "text": {**TEXT, "mlpWidth": 40, "causal": False, "pool": "last", "projectionBias": True},
+}
 
 
 class Recorder:
@@ -62,9 +75,9 @@ class Recorder:
         return value
 
 
-def layer_norm(r, name, x):
+def layer_norm(r, name, x, epsilon=1e-5):
     width = x.shape[-1]
-    return F.layer_norm(x, (width,), r.make(f"{name}.weight", [width], 1.0), r.make(f"{name}.bias", [width]))
+    return F.layer_norm(x, (width,), r.make(f"{name}.weight", [width], 1.0), r.make(f"{name}.bias", [width]), epsilon)
 
 
 def linear(r, name, x, out):
@@ -169,6 +182,89 @@ def text(r, config, activation, ids, ends):
     return at_end @ r.make("text_projection", [width, config["embedDim"]], scale=width**-0.5)
 
 
+def siglip_block(r, name, x, heads, hidden):
+    """timm's names, or those of open_clip's text tower, of the same block."""
+    width = x.shape[-1]
+    timm = name.startswith("visual.")
+    norms = [f"{name}.norm1", f"{name}.norm2"] if timm else [f"{name}.ln_1", f"{name}.ln_2"]
+    out, up, down = ("attn.proj", "mlp.fc1", "mlp.fc2") if timm else ("attn.out_proj", "mlp.c_fc", "mlp.c_proj")
+    y = layer_norm(r, norms[0], x, 1e-6)
+    if timm:
+        qkv = linear(r, f"{name}.attn.qkv", y, 3 * width)
+    else:
+        weight = r.make(f"{name}.attn.in_proj_weight", [3 * width, width])
+        qkv = F.linear(y, weight, r.make(f"{name}.attn.in_proj_bias", [3 * width]))
+    x = x + linear(r, f"{name}.{out}", attend(*qkv.chunk(3, -1), heads), width)
+    y = F.gelu(linear(r, f"{name}.{up}", layer_norm(r, norms[1], x, 1e-6), hidden), approximate="tanh")
+    return x + linear(r, f"{name}.{down}", y, width)
+
+
+def siglip(r, pixels, ids):
+    vision, settings = SIGLIP["vision"], SIGLIP["text"]
+    width, patch, trunk = vision["width"], vision["patchSize"], "visual.trunk"
+    # Small embeddings: with another epsilon the layer norms would show it.
+    kernel = r.make(f"{trunk}.patch_embed.proj.weight", [width, 3, patch, patch], scale=0.01)
+    bias = r.make(f"{trunk}.patch_embed.proj.bias", [width], scale=0.01)
+    tokens = r.record("vision.patches", F.conv2d(pixels, kernel, bias, stride=patch)).flatten(2).transpose(1, 2)
+    x = r.record("vision.embeddings", tokens + r.make(f"{trunk}.pos_embed", [1, *tokens.shape[1:]], scale=0.01))
+    for i in range(vision["layers"]):
+        x = siglip_block(r, f"{trunk}.blocks.{i}", x, vision["heads"], vision["mlpWidth"])
+        r.record(f"vision.blocks.{i}", x)
+    x = r.record("vision.lnPost", layer_norm(r, f"{trunk}.norm", x, 1e-6))
+    pool = f"{trunk}.attn_pool"
+    q = linear(r, f"{pool}.q", r.make(f"{pool}.latent", [1, 1, width], scale=0.2).expand(len(x), 1, width), width)
+    k, v = linear(r, f"{pool}.kv", x, 2 * width).chunk(2, -1)
+    found = r.record("vision.probe", linear(r, f"{pool}.proj", attend(q, k, v, vision["heads"]), width)[:, 0])
+    y = linear(r, f"{pool}.mlp.fc1", layer_norm(r, f"{pool}.norm", found, 1e-6), vision["mlpWidth"])
+    images = found + linear(r, f"{pool}.mlp.fc2", F.gelu(y, approximate="tanh"), width)
+    r.record("imageFeatures", images)
+
+    width = settings["width"]
+    table = r.make("text.token_embedding.weight", [settings["vocabSize"], width], scale=0.01)
+    positions = r.make("text.positional_embedding", [settings["contextLength"], width], scale=0.01)
+    x = r.record("text.embeddings", r.record("text.tokens", table[ids]) + positions)
+    for i in range(settings["layers"]):
+        x = siglip_block(r, f"text.transformer.resblocks.{i}", x, settings["heads"], settings["mlpWidth"])
+        r.record(f"text.blocks.{i}", x)
+    x = r.record("text.lnFinal", layer_norm(r, "text.ln_final", x, 1e-6))
+    texts = linear(r, "text.text_projection", r.record("text.pooled", x[:, -1]), SIGLIP["embedDim"])
+    r.record("textFeatures", texts)
+
+    images = r.record("imageEmbeds", images / images.norm(dim=-1, keepdim=True))
+    texts = r.record("textEmbeds", texts / texts.norm(dim=-1, keepdim=True))
+    scale, bias = r.make("logit_scale", [], 2.5, 0.1), r.make("logit_bias", [], -2.0, 0.1)
+    logits = r.record("logitsPerImage", scale.exp() * images @ texts.t() + bias)
+    r.record("probabilitiesPerImage", logits.sigmoid())
+
+
+def write_siglip():
+    generator = torch.Generator().manual_seed(20230327)
+    r = Recorder(generator)
+    side, batch = SIGLIP["vision"]["imageSize"], 4
+    pixels = torch.randn(batch, 3, side, side, generator=generator)
+    ids = torch.randint(0, SIGLIP["text"]["vocabSize"], (batch, SIGLIP["text"]["contextLength"]), generator=generator)
+    with torch.no_grad():
+        siglip(r, pixels, ids)
+    about = {"made by": f"scripts/fixtures-towers.py, PyTorch {torch.__version__}"}
+    inputs = {"pixelValues": pixels, "inputIds": ids.int()}
+    write_safetensors(FOLDER / "siglip" / "model.safetensors", r.weights, about)
+    write_safetensors(FOLDER / "siglip" / "io.safetensors", {**inputs, **r.values}, about)
+    (FOLDER / "siglip" / "config.json").write_text(json.dumps(SIGLIP, indent=2) + "\n")
+
+
+def write_positions():
+    """open_clip's resize_pos_embed is this call on the grid, with the class token's place set aside."""
+    generator = torch.Generator().manual_seed(20210226)
+    table = torch.randn(7, 7, 5, generator=generator)
+    tensors = {"from7": table}
+    for side in (3, 5, 10, 12):
+        image = table.permute(2, 0, 1)[None]
+        resized = F.interpolate(image, size=(side, side), mode="bicubic", antialias=True, align_corners=False)
+        tensors[f"to{side}"] = resized[0].permute(1, 2, 0)
+    about = {"made by": f"scripts/fixtures-towers.py, PyTorch {torch.__version__}"}
+    write_safetensors(FOLDER / "positions.safetensors", tensors, about)
+
+
 def forward(r, config, activation, pixels, ids, ends):
     activation = ACTIVATIONS[activation]
     tower = vit(r, config, activation, pixels) if config["vision"]["kind"] == "vit" else resnet(r, config, pixels)
@@ -184,6 +280,8 @@ def main():
     if torch.__version__ != RECORDED_WITH:
         sys.exit(f"the fixtures were recorded with PyTorch {RECORDED_WITH}, this is {torch.__version__}")
     torch.set_num_threads(1)
+    write_siglip()
+    write_positions()
     for name, config in CONFIGS.items():
         generator = torch.Generator().manual_seed(20210226)
         r = Recorder(generator)

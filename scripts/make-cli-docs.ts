@@ -1,7 +1,7 @@
 // Writes docs/cli.md from the commands themselves: npx tsx scripts/make-cli-docs.ts
 import { writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
-import { buildProgram } from "../src/cli/program.ts";
+import { allCommands, buildProgram, fullName } from "../src/cli/program.ts";
 
 /** The reference of the command line, as Markdown: what `--help` prints, command by command. */
 export function cliReference(): string {
@@ -16,11 +16,10 @@ export function cliReference(): string {
     debug: false,
     signal: new AbortController().signal,
   });
-  const sections = [program, ...program.commands].map((command) => {
+  const sections = allCommands(program).map((command) => {
     printed.length = 0;
     command.outputHelp();
-    const name = command === program ? "clip-ts" : `clip-ts ${command.name()}`;
-    return `## ${name}\n\n\`\`\`text\n${printed.join("\n")}\n\`\`\`\n`;
+    return `## ${fullName(command)}\n\n\`\`\`text\n${printed.join("\n")}\n\`\`\`\n`;
   });
   return [introduction, ...sections].join("\n");
 }

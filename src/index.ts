@@ -1,7 +1,18 @@
 // Everything a user can import from "clip-ts", by what it is for.
 
 /** A model, ready to use: a folder or weight file to answers. */
-export { type ClassifyOptions, ClipModel, loadClip } from "./zero-shot/index.ts";
+export { type ClassifyOptions, ClipModel, loadClip, type LoadOptions } from "./zero-shot/index.ts";
+export {
+  type CachedModel,
+  type DownloadProgress,
+  type FetchOptions,
+  type KnownModel,
+  knownModels,
+  listCache,
+  removeCached,
+  resolveModel,
+  type ResolveOptions,
+} from "./hub/index.ts";
 
 /** Embeddings: pictures and texts to unit vectors in one space. */
 export {
@@ -26,13 +37,19 @@ export {
 
 /** What a model consists of, and its bare towers for comparisons. */
 export {
+  type Conversion,
+  convertModel,
+  type ConvertOptions,
   forward,
   type ForwardInputs,
+  inspectModel,
+  type ModelReport,
   pictogramModel,
   readModel,
   type ReadModelOptions,
   readTokenizer,
   type StoredModel,
+  type Vocabulary,
 } from "./embedding/index.ts";
 export type { StoredParameters, StoredTensor } from "./checkpoints/index.ts";
 export { float32, int32, type TensorData } from "./core/tensor-data.ts";

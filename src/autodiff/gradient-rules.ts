@@ -1,5 +1,7 @@
+import { ShapeError } from "../core/errors.ts";
 import type { Shape } from "../core/shape.ts";
 import { float32 } from "../core/tensor-data.ts";
+import { describe } from "../graph/describe.ts";
 import type { OpName, OpSignatures } from "../graph/ops.ts";
 import { apply, concat, constant, conv2d, scalar, type Tensor, where } from "../graph/tensor.ts";
 
@@ -45,7 +47,7 @@ export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = 
     sumTo(where(condition, dy, 0), a.shape),
     sumTo(where(condition, 0, dy), b.shape),
   ],
-  cast: ({ x: [a], dy }) => [a.dtype === "float32" || a.dtype === "float16" ? dy.cast(a.dtype) : null],
+  cast: ({ x: [a], dy }) => [["float32", "float16", "bfloat16"].includes(a.dtype) ? dy.cast(a.dtype) : null],
   stopGradient: () => [null],
   recompute: ({ dy }) => [dy],
 
@@ -106,6 +108,8 @@ export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = 
     });
   },
   slice: ({ x: [a], dy, attrs: { axis, start, size, step } }) => {
+    if (typeof size !== "number")
+      throw new ShapeError("slice", `no gradient flows through a symbolic size, "${size}"`, { dy: describe(dy) });
     const reached = start + (size - 1) * step + 1;
     const at = (count: number) => a.shape.map((_, i) => (i === axis ? count : 0));
     return [dy.dilate(axis, step).pad(at(start), at((a.shape[axis] as number) - reached))];
@@ -113,7 +117,7 @@ export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = 
   pad: ({ x: [a], dy, attrs: { before } }) => [
     before.reduce((inner, start, axis) => {
       const size = a.shape[axis]!;
-      return size === inner.shape[axis] ? inner : inner.slice(axis, start, size as number);
+      return size === inner.shape[axis] ? inner : inner.slice(axis, start, size);
     }, dy),
   ],
   dilate: ({ x: [a], dy, attrs: { axis, factor } }) => [dy.slice(axis, 0, a.shape[axis] as number, factor)],

@@ -2,9 +2,15 @@ import { z } from "zod";
 import type { ClipConfig } from "../models/index.ts";
 
 /** Sizes come from files, and a graph of that size is built from them. */
-const size = (max: number) => z.int().positive().max(max);
+export const size = (max: number) => z.int().positive().max(max);
 
-const transformer = { width: size(65_536), layers: size(1_000), heads: size(1_024) };
+const transformer = {
+  width: size(65_536),
+  layers: size(1_000),
+  heads: size(1_024),
+  mlpWidth: size(1_048_576).optional(),
+};
+const activation = z.enum(["quickGelu", "gelu", "geluTanh"]);
 
 /**
  * An architecture as JSON says it: the fields of {@link ClipConfig}, all needed, nothing else. For `parseStrict`, which
@@ -12,7 +18,9 @@ const transformer = { width: size(65_536), layers: size(1_000), heads: size(1_02
  */
 export const clipConfigSchema = z.strictObject({
   embedDim: size(65_536),
-  activation: z.enum(["quickGelu", "gelu", "geluTanh"]),
+  activation,
+  layerNormEpsilon: z.number().positive().max(1).optional(),
+  score: z.enum(["softmax", "sigmoid"]).optional(),
   vision: z.discriminatedUnion("kind", [
     z.strictObject({
       kind: z.literal("vit"),
@@ -20,7 +28,7 @@ export const clipConfigSchema = z.strictObject({
       patchSize: size(8_192),
       ...transformer,
       stem: z.enum(["patch", "convolutions"]).optional(),
-      pool: z.enum(["class", "places"]).optional(),
+      pool: z.enum(["class", "places", "probe"]).optional(),
       descriptors: z.boolean().optional(),
     }),
     z.strictObject({
@@ -32,5 +40,13 @@ export const clipConfigSchema = z.strictObject({
       norm: z.enum(["batch", "group"]),
     }),
   ]),
-  text: z.strictObject({ ...transformer, contextLength: size(65_536), vocabSize: size(10_000_000) }),
+  text: z.strictObject({
+    ...transformer,
+    activation: activation.optional(),
+    contextLength: size(65_536),
+    vocabSize: size(10_000_000),
+    causal: z.boolean().optional(),
+    pool: z.enum(["endOfText", "last"]).optional(),
+    projectionBias: z.boolean().optional(),
+  }),
 }) satisfies z.ZodType<ClipConfig>;

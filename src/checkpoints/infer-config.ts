@@ -43,14 +43,26 @@ export function inferConfig(
     const problem = `a width of ${width} is no multiple of ${headDim}, so its heads cannot be told`;
     throw new ClipError("CLIP_CHECKPOINT", `${path} does not tell its architecture: ${problem}; give a config`);
   };
+  const isSiglip = ours.has("vision.projection.probe");
+  const mlp = (tower: string, width: number) => {
+    const mlpWidth = size(`${tower}.blocks.0.mlp.fc.weight`, 0);
+    return mlpWidth === 4 * width ? {} : { mlpWidth };
+  };
   /** From the length of a table of positions that begins with one for the class token or the mean. */
   const gridSize = (table: string) => Math.round(Math.sqrt(size(table, 0) - 1));
 
   const vit = (): VitConfig => {
-    const [width, patchSize] = [size("vision.patchEmbedding", 0), size("vision.patchEmbedding", 3)];
-    const imageSize = patchSize * gridSize("vision.positionalEmbedding");
+    const patches = isSiglip ? "vision.patchEmbedding.weight" : "vision.patchEmbedding";
+    const [width, patchSize] = [size(patches, 0), size(patches, 3)];
+    const places = isSiglip ? Math.sqrt(size("vision.positionalEmbedding", 0)) : gridSize("vision.positionalEmbedding");
     const layers = count("vision.blocks", "attn.qkv.weight");
-    return { kind: "vit", imageSize, patchSize, width, layers, heads: heads(width) };
+    return {
+      kind: "vit",
+      imageSize: patchSize * Math.round(places),
+      patchSize,
+      ...{ width, layers, heads: heads(width), ...mlp("vision", width) },
+      ...(isSiglip && { pool: "probe" }),
+    };
   };
   const resNet = (): ResNetConfig => {
     const width = size("vision.stages.0.0.conv1.kernel", 0);
@@ -66,26 +78,36 @@ export function inferConfig(
       norm: ours.has("vision.stem.0.norm.runningMean") ? "batch" : "group",
     };
   };
-  const textWidth = size("text.projection", 0);
+  const textWidth = size("text.tokenEmbedding", 1);
+  const projectionBias = ours.has("text.projection.bias");
   const config: ClipConfig = {
-    embedDim: size("text.projection", 1),
+    embedDim: projectionBias ? size("text.projection.weight", 0) : size("text.projection", 1),
     activation,
-    vision: ours.has("vision.patchEmbedding") ? vit() : resNet(),
+    ...(isSiglip && { layerNormEpsilon: 1e-6 }),
+    ...(ours.has("logitBias") && { score: "sigmoid" }),
+    vision: isSiglip || ours.has("vision.patchEmbedding") ? vit() : resNet(),
     text: {
       contextLength: size("text.positionalEmbedding", 0),
       vocabSize: size("text.tokenEmbedding", 0),
       width: textWidth,
       layers: count("text.blocks", "attn.qkv.weight"),
       heads: heads(textWidth),
+      ...mlp("text", textWidth),
+      ...(projectionBias && { projectionBias }),
+      // What SigLIP is beside its shapes.
+      ...(isSiglip && { causal: false, pool: "last" }),
     },
   };
   return publishedHeads(config);
 }
 
-/** Heads do not show in shapes either: ViT-H's are 80 wide. */
+/** Heads do not show in shapes either: ViT-H's are 80 wide; nor do pixels at the border that no patch reads. */
 function publishedHeads(config: ClipConfig): ClipConfig {
-  const shapes = ({ embedDim, vision, text }: ClipConfig) =>
-    JSON.stringify([embedDim, ...[vision, text].map((tower) => Object.entries({ ...tower, heads: 0 }).sort())]);
+  const shapes = ({ embedDim, vision, text }: ClipConfig) => {
+    const grid = vision.kind === "vit" ? Math.floor(vision.imageSize / vision.patchSize) : vision.imageSize;
+    const towers = [{ ...vision, imageSize: grid }, text];
+    return JSON.stringify([embedDim, ...towers.map((tower) => Object.entries({ ...tower, heads: 0 }).sort())]);
+  };
   const published = Object.values<ClipConfig>(clipConfigs).find((known) => shapes(known) === shapes(config));
   return published ? { ...published, activation: config.activation } : config;
 }

@@ -1,4 +1,5 @@
-import { mkdtemp, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -10,9 +11,11 @@ import { buildModel } from "../onnx/build.ts";
 import { OrtSession } from "../runtime/ort-session.ts";
 import { inferConfig } from "./infer-config.ts";
 import { loadParameters, readParameters, storedParameters } from "./load.ts";
-import { saveParameters } from "./save.ts";
-import { openSafetensors, writeSafetensors } from "./safetensors.ts";
-import { readFloats, type StoredTensor } from "./stored-tensor.ts";
+import { huggingFaceConfig } from "./configs/hugging-face.ts";
+import { type LayoutName, saveParameters } from "./save.ts";
+import { bytesOf, openSafetensors, writeDeferred, writeSafetensors } from "./safetensors.ts";
+import { readFloats, readTensorBytes, type StoredTensor } from "./stored-tensor.ts";
+import { openWeightFile } from "./weight-file.ts";
 
 const text = { contextLength: 8, vocabSize: 20, width: 64, layers: 1, heads: 1 };
 const vit: ClipConfig = {
@@ -62,11 +65,21 @@ const problemsOf = async (path: string, config: ClipConfig) =>
     },
   );
 
+const siglip: ClipConfig = {
+  embedDim: 64,
+  activation: "geluTanh",
+  score: "sigmoid",
+  layerNormEpsilon: 1e-6,
+  vision: { kind: "vit", imageSize: 12, patchSize: 4, width: 64, layers: 2, heads: 1, mlpWidth: 96, pool: "probe" },
+  text: { ...text, causal: false, pool: "last", projectionBias: true },
+};
+
 describe.each([
-  ["ViT", vit],
-  ["ResNet", resNet],
-])("a saved %s", (name, config) => {
-  it.each(["ours", "openai"] as const)("comes back bit for bit under %s names", async (names) => {
+  ["ViT", vit, ["ours", "openai", "hf", "open_clip"]],
+  ["ResNet", resNet, ["ours", "openai", "open_clip"]],
+  ["SigLIP", siglip, ["ours", "hf", "open_clip"]],
+] as const)("a saved %s", (name, config, layouts) => {
+  it.each(layouts)("comes back bit for bit under %s names", async (names) => {
     const parameters = initializeParameters(config, 1);
     const path = join(folder, `${name}-${names}.safetensors`);
     await saveParameters(path, parameters, { names });
@@ -76,13 +89,13 @@ describe.each([
   it.each(["F32", "F16"] as const)("gives ONNX Runtime the same numbers as %s places in the file", async (dtype) => {
     const path = join(folder, `${name}-${dtype}.safetensors`);
     await saveParameters(path, initializeParameters(config, 2), { dtype });
-    // One number in a dtype that ONNX Runtime does not read from files: 2.5 as bfloat16.
+    // And one as bfloat16, 2.5.
     const brain = join(folder, "brain");
     await writeFile(brain, Uint8Array.of(0x20, 0x40));
     const bf16 = { file: brain, byteOffset: 0, byteLength: 2, dtype: "BF16", shape: [] } as const;
     const places = new Map(await loadParameters(path, config));
     places.set("logitScale", { shape: [], parts: [bf16], transposed: false });
-    const record = await storedParameters(config, places);
+    const record = storedParameters(config, places);
     const tensors = [...leaves(record, (node): node is Tensor => node instanceof Tensor)];
     const outputs = Object.fromEntries(tensors.map(([parameter, tensor]) => [`value of ${parameter}`, tensor]));
     const session = await OrtSession.create(buildModel(outputs), { threads: 1 });
@@ -95,6 +108,92 @@ describe.each([
       wanted,
     );
     if (dtype === "F16") expect([...places.values()].some(({ parts }) => parts[0]!.dtype === "F16")).toBe(true);
+  });
+});
+
+/** dtype, shape and bytes of all tensors of a file. */
+async function contents(path: string): Promise<Map<string, string>> {
+  const entries = [...(await openWeightFile(path)).tensors].map(async ([name, tensor]): Promise<[string, string]> => {
+    const digest = createHash("sha256").update(new Uint8Array(await readTensorBytes(tensor)));
+    return [name, `${tensor.dtype} [${tensor.shape.join(", ")}] ${digest.digest("hex")}`];
+  });
+  // Older files count the positions.
+  return new Map((await Promise.all(entries)).filter(([name]) => !name.endsWith(".position_ids")));
+}
+
+describe("a file written in another's names", () => {
+  const fixtures = `${sharedFolder}fixtures`;
+  const write = async (from: string, config: ClipConfig, names: LayoutName) => {
+    const path = join(folder, `converted-${names}.safetensors`);
+    await saveParameters(path, await loadParameters(from, config), { names });
+    return path;
+  };
+
+  it.skipIf(sharedMissing)(`is the file that they wrote of the same weights${sharedMissing}`, async () => {
+    const published = `${fixtures}/vit-tiny/model.safetensors`;
+    const config = inferConfig((await openWeightFile(published)).tensors, "quickGelu", published);
+    const hf = await write(published, config, "hf");
+    expect(await contents(hf)).toEqual(await contents(`${fixtures}/vit-tiny/hf/model.safetensors`));
+    expect(await contents(await write(hf, config, "openai"))).toEqual(await contents(published));
+  });
+
+  it.skipIf(sharedMissing)(`is so for SigLIP too, queries apart from keys and values${sharedMissing}`, async () => {
+    const read = async (layout: string) =>
+      JSON.parse(await readFile(`${fixtures}/siglip-tiny/${layout}`, "utf8")) as { model_type: unknown };
+    const config = huggingFaceConfig(await read("hf/config.json"), "config.json");
+    const [hf, openClip] = ["hf/model", "open_clip/open_clip_model"].map(
+      (name) => `${fixtures}/siglip-tiny/${name}.safetensors`,
+    ) as [string, string];
+    expect(await contents(await write(hf, config, "open_clip"))).toEqual(await contents(openClip));
+    expect(await contents(await write(openClip, config, "hf"))).toEqual(await contents(hf));
+  });
+
+  it("keeps half precisions as they are, and halves what is not if asked to", async () => {
+    const half = join(folder, "half.safetensors");
+    await saveParameters(half, initializeParameters(vit, 1), { names: "openai", dtype: "F16" });
+    const dtypes = async (path: string) => (await openWeightFile(path)).tensors.get("text_projection.weight")?.dtype;
+    expect(await dtypes(await write(half, vit, "hf"))).toBe("F16");
+    const back = await write(await write(half, vit, "hf"), vit, "openai");
+    expect(await contents(back)).toEqual(await contents(half));
+    const whole = join(folder, "whole.safetensors");
+    await saveParameters(whole, initializeParameters(vit, 1), { names: "hf" });
+    const halved = join(folder, "halved.safetensors");
+    await saveParameters(halved, await loadParameters(whole, vit), { names: "openai", dtype: "F16" });
+    expect(await contents(halved)).toEqual(await contents(half));
+  });
+
+  it("is refused where the layout has no such model", async () => {
+    const saved = (config: ClipConfig, names: LayoutName) =>
+      saveParameters(join(folder, "none.safetensors"), initializeParameters(config, 1), { names });
+    await expect(saved(resNet, "hf")).rejects.toThrow(/CLIPModel has no ResNets; convert it to openai or open_clip/);
+    await expect(saved(siglip, "openai")).rejects.toThrow(/no place for SigLIP; convert it to hf or open_clip/);
+  });
+});
+
+describe("weights in several files", () => {
+  const spread = async (change: (map: Record<string, string>) => void = () => undefined) => {
+    const parameters = [...initializeParameters(vit, 3)];
+    const map: Record<string, string> = {};
+    for (const [i, part] of [parameters.slice(0, 20), parameters.slice(20)].entries()) {
+      const file = `model-0000${i + 1}-of-00002.safetensors`;
+      await save(file, new Map(part));
+      for (const [name] of part) map[name] = file;
+    }
+    change(map);
+    const path = join(folder, "model.safetensors.index.json");
+    await writeFile(path, JSON.stringify({ metadata: { total_size: 0 }, weight_map: map }));
+    return path;
+  };
+
+  it("are read by their index", async () => {
+    expectSameTensors(await readParameters(await loadParameters(await spread(), vit)), initializeParameters(vit, 3));
+  });
+
+  it("are all there, and beside it", async () => {
+    const more = await spread((map) => (map["text.more"] = "model-00001-of-00002.safetensors"));
+    await expect(openWeightFile(more)).rejects.toThrow(/promises what is not there:\n {2}text\.more in model-00001/);
+    const outside = await spread((map) => (map["text.more"] = "../secret.safetensors"));
+    await expect(openWeightFile(outside)).rejects.toThrow(/text\.more.*must be a file beside the index/);
   });
 });
 
@@ -166,6 +265,18 @@ describe("loadParameters", () => {
     await saveParameters(path, parameters, { names: "openai" });
     expect(await problemsOf(path, vit)).toEqual([
       "missing from the file: vision.blocks.1.mlp.fc.bias (visual.transformer.resblocks.1.mlp.c_fc.bias) [256]",
+    ]);
+  });
+
+  it("refuses float64 with the reason", async () => {
+    const path = join(folder, "double.safetensors");
+    const tensors = Array.from(initializeParameters(vit, 1), ([name, { data, shape }]) => {
+      const bytes = () => bytesOf(name === "logitScale" ? Float64Array.of(1) : data);
+      return [name, { dtype: name === "logitScale" ? "F64" : "F32", shape, bytes }] as const;
+    });
+    await writeDeferred(path, new Map(tensors));
+    expect(await problemsOf(path, vit)).toEqual([
+      "logitScale: the file has float64, of which half the digits would be lost; convert it to float32",
     ]);
   });
 

@@ -1,3 +1,4 @@
+import type { Dtype } from "../core/dtype.ts";
 import { ClipError } from "../core/errors.ts";
 import { sameShape } from "../core/shape.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
@@ -5,7 +6,7 @@ import { concat, constant, stored, type Tensor } from "../graph/tensor.ts";
 import { type Clip, type ClipConfig, mapParameters, parameterSpecs } from "../models/index.ts";
 import { detectLayout, type Layout, layouts } from "./names/layouts.ts";
 import type { Placement } from "./names/patterns.ts";
-import { readFloats, type StoredTensor } from "./stored-tensor.ts";
+import { readFloats, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 import { openWeightFile } from "./weight-file.ts";
 
 /** A parameter of a model as it lies in a file: nothing is read until somebody asks for the values. */
@@ -18,13 +19,13 @@ export interface StoredParameter {
   readonly transposed: boolean;
 }
 
-/** Parameters by our paths. */
-export type StoredParameters = ReadonlyMap<string, StoredParameter>;
+/** Parameters by our paths, where they lie or, where they were computed, their values. */
+export type StoredParameters = ReadonlyMap<string, StoredParameter | TensorData<"float32">>;
 
 /** Tensors of a file under our paths, and what in it has none. */
 interface TranslatedTensors {
   readonly layout: Layout;
-  readonly parameters: StoredParameters;
+  readonly parameters: ReadonlyMap<string, StoredParameter>;
   readonly unknown: readonly string[];
 }
 
@@ -34,7 +35,7 @@ interface TranslatedTensors {
  * @throws {ClipError} `CLIP_CHECKPOINT` unless every tensor of the model is in the file, in its shape, and nothing is left
  *   over; the message lists all differences. `CLIP_FILE` if the file cannot be read.
  */
-export async function loadParameters(path: string, config: ClipConfig): Promise<StoredParameters> {
+export async function loadParameters(path: string, config: ClipConfig): Promise<ReadonlyMap<string, StoredParameter>> {
   const { tensors } = await openWeightFile(path);
   return fitParameters(translateNames(tensors, path), config, path);
 }
@@ -53,17 +54,18 @@ export function translateNames(tensors: ReadonlyMap<string, StoredTensor>, path:
   }
   const parameters = new Map<string, StoredParameter>();
   const unknown: string[] = [];
-  const begun = new Map<string, StoredTensor[]>();
+  const begun = new Map<string, Map<number, { tensor: StoredTensor; share: number }>>();
   for (const [name, tensor] of tensors) {
     const placement = layout.toOurs(name);
     if (placement === undefined) unknown.push(name);
     if (!placement) continue;
-    const parts = begun.get(placement.path) ?? [];
-    parts[placement.part] = tensor;
-    begun.set(placement.path, parts);
-    if (Object.keys(parts).length < placement.parts) continue;
-    const { transposed } = placement;
-    parameters.set(placement.path, { shape: shapeOf(parts, placement), parts, transposed });
+    const { path, rows, transposed } = placement;
+    const parts = begun.get(path) ?? new Map<number, { tensor: StoredTensor; share: number }>();
+    begun.set(path, parts.set(rows[0], { tensor, share: rows[1] - rows[0] }));
+    const inOrder = [...parts].sort(([a], [b]) => a - b).map(([, part]) => part);
+    if (inOrder.reduce((sum, { share }) => sum + share, 0) < rows[2]) continue;
+    const found = inOrder.map((part) => part.tensor);
+    parameters.set(path, { shape: shapeOf(found, placement), parts: found, transposed });
   }
   return { layout, parameters, unknown };
 }
@@ -72,32 +74,43 @@ export function translateNames(tensors: ReadonlyMap<string, StoredTensor>, path:
 function shapeOf(parts: readonly StoredTensor[], { transposed }: Placement): readonly number[] {
   const { shape } = parts[0]!;
   if (transposed) return shape.toReversed();
-  const fit = parts.every((part) => sameShape(part.shape, shape));
-  return fit ? shape.map((size, axis) => (axis === 0 ? size * parts.length : size)) : shape;
+  if (parts.length === 1) return shape;
+  const rest = shape.slice(1);
+  const fit = parts.every((part) => part.shape.length > 0 && sameShape(part.shape.slice(1), rest));
+  return fit ? [parts.reduce((rows, part) => rows + part.shape[0]!, 0), ...rest] : shape;
 }
 
-const floatDtypes: readonly string[] = ["F32", "F16", "BF16", "F64"];
+/** Some write scalars with one axis, and tables as a batch of one. */
+function withoutLeadingOnes(shape: readonly number[]): readonly number[] {
+  const first = shape.findIndex((size) => size !== 1);
+  return first < 0 ? [] : shape.slice(first);
+}
+
+const floatDtypes: readonly string[] = ["F32", "F16", "BF16"];
 
 function fitParameters({ layout, parameters, unknown }: TranslatedTensors, config: ClipConfig, path: string) {
   const specs = parameterSpecs(config);
   const fitting = new Map<string, StoredParameter>();
   const show = (ours: string) => {
     const theirs = layout.fromOurs(ours);
-    return theirs.length === 0 || theirs[0] === ours ? ours : `${ours} (${theirs.join(", ")})`;
+    const names = theirs.map(({ name }) => name).join(", ");
+    return names === "" || names === ours ? ours : `${ours} (${names})`;
   };
   const problems: string[] = [];
   for (const [name, { shape }] of specs) {
     const parameter = parameters.get(name);
-    // Scalars are written with one axis by some.
-    const fits =
-      parameter && (sameShape(parameter.shape, shape) || (shape.length === 0 && sameShape(parameter.shape, [1])));
-    const whole = parameter?.parts.find(({ dtype }) => !floatDtypes.includes(dtype));
+    const fits = parameter && sameShape(withoutLeadingOnes(parameter.shape), withoutLeadingOnes(shape));
+    const other = parameter?.parts.find(({ dtype }) => !floatDtypes.includes(dtype))?.dtype;
     if (!parameter) problems.push(`missing from the file: ${show(name)} [${shape.join(", ")}]`);
     else if (!fits)
       problems.push(
         `${show(name)}: the model wants [${shape.join(", ")}], the file has [${parameter.shape.join(", ")}]`,
       );
-    else if (whole) problems.push(`${show(name)}: the model wants floating-point numbers, the file has ${whole.dtype}`);
+    else if (other === "F64")
+      problems.push(
+        `${show(name)}: the file has float64, of which half the digits would be lost; convert it to float32`,
+      );
+    else if (other) problems.push(`${show(name)}: the model wants floating-point numbers, the file has ${other}`);
     else fitting.set(name, { ...parameter, shape });
   }
   const leftOver = [...parameters.keys()].filter((name) => !specs.has(name)).map(show);
@@ -110,26 +123,30 @@ function fitParameters({ layout, parameters, unknown }: TranslatedTensors, confi
 }
 
 /**
- * The model's record with its parameters read by ONNX Runtime from where they lie in the file: float32 as it is; float16
- * cast, parts joined and matrices turned when the session starts. Other dtypes are decoded here and become part of the
- * program.
+ * The model's record with its parameters read by ONNX Runtime from where they lie in the file: float32 as it is; half
+ * precisions cast, parts joined and matrices turned when the session starts.
  */
-export async function storedParameters(config: ClipConfig, parameters: StoredParameters): Promise<Clip> {
+export function storedParameters(config: ClipConfig, parameters: StoredParameters): Clip {
   const tensors = new Map<string, Tensor>();
-  for (const [path, { shape, parts, transposed }] of parameters) {
-    const pieces = await Promise.all(
-      parts.map((part, i) => storedTensor(parts.length === 1 ? path : `${path}.${i}`, part)),
-    );
+  for (const [path, parameter] of parameters) {
+    if ("data" in parameter) {
+      tensors.set(path, constant(parameter).named(path));
+      continue;
+    }
+    const { shape, parts, transposed } = parameter;
+    const pieces = parts.map((part, i) => storedTensor(parts.length === 1 ? path : `${path}.${i}`, part));
     const whole = pieces.length === 1 ? pieces[0]! : concat(pieces, 0);
     tensors.set(path, (transposed ? whole.T : whole.reshape(shape)).named(path));
   }
   return mapParameters(config, (path) => tensors.get(path)!);
 }
 
-async function storedTensor(name: string, part: StoredTensor): Promise<Tensor> {
-  if (part.dtype === "F32") return stored(name, part.shape, "float32", part);
-  if (part.dtype === "F16") return stored(name, part.shape, "float16", part).cast("float32");
-  return constant(await readFloats(part));
+const dtypes: Partial<Record<StoredDtype, Dtype>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
+
+function storedTensor(name: string, part: StoredTensor): Tensor {
+  const dtype = dtypes[part.dtype]!;
+  const tensor = stored(name, part.shape, dtype, part);
+  return dtype === "float32" ? tensor : tensor.cast("float32");
 }
 
 /** The values of all parameters as float32, by path: what training starts from. */
@@ -140,7 +157,11 @@ export async function readParameters(parameters: StoredParameters): Promise<Map<
 }
 
 /** The values of a parameter as float32. */
-export async function readParameter({ shape, parts, transposed }: StoredParameter): Promise<TensorData<"float32">> {
+export async function readParameter(
+  parameter: StoredParameter | TensorData<"float32">,
+): Promise<TensorData<"float32">> {
+  if ("data" in parameter) return parameter;
+  const { shape, parts, transposed } = parameter;
   const pieces: Float32Array[] = [];
   for (const part of parts) pieces.push((await readFloats(part)).data);
   const values = new Float32Array(pieces.reduce((length, piece) => length + piece.length, 0));

@@ -157,9 +157,10 @@ describe("readFloats and readIntegers", () => {
       ),
     );
     const floats = (name: string) => readFloats(tensors.get(name)!).then((tensor) => tensor.data[0]);
-    expect([await floats("half"), await floats("brain"), await floats("double")]).toEqual([1.5, 1.5, Math.fround(0.1)]);
+    expect([await floats("half"), await floats("brain")]).toEqual([1.5, 1.5]);
+    await expect(floats("double")).rejects.toThrow(/dtype F64 where/);
     expect((await readIntegers(tensors.get("byte")!)).data[0]).toBe(200);
-    await expect(floats("large")).rejects.toThrow(/dtype I64 where F32, F16, BF16, F64 can be read/);
+    await expect(floats("large")).rejects.toThrow(/dtype I64 where F32, F16, BF16 can be read/);
     await expect(readIntegers(tensors.get("half")!)).rejects.toThrow(/dtype F16 where I64, I32, U8 can be read/);
     await expect(readIntegers(tensors.get("large")!)).rejects.toThrow(/1099511627776 does not fit/);
   });

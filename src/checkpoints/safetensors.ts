@@ -110,7 +110,23 @@ export interface WriteOptions {
 export type WritableTensor =
   TensorData | { readonly dtype: "uint8"; readonly shape: readonly number[]; readonly data: Uint8Array };
 
-const writtenAs = { float32: "F32", float16: "F16", int64: "I64", int32: "I32", bool: "BOOL", uint8: "U8" } as const;
+/** A tensor whose bytes are made when they are written. */
+export interface DeferredTensor {
+  readonly dtype: StoredDtype;
+  readonly shape: readonly number[];
+  /** As many as dtype and shape say. */
+  readonly bytes: () => Promise<Uint8Array> | Uint8Array;
+}
+
+const writtenAs = {
+  float32: "F32",
+  float16: "F16",
+  bfloat16: "BF16",
+  int64: "I64",
+  int32: "I32",
+  bool: "BOOL",
+  uint8: "U8",
+} as const;
 
 /**
  * Writes a safetensors file, whole or not at all. The same tensors give the same bytes in whatever order they come:
@@ -123,16 +139,37 @@ export async function writeSafetensors(
   tensors: ReadonlyMap<string, WritableTensor>,
   { dtype = "F32", metadata = {} }: WriteOptions = {},
 ): Promise<void> {
-  const storedAs = (tensor: WritableTensor) =>
-    tensor.dtype === "float32" && tensor.shape.length > 1 ? dtype : writtenAs[tensor.dtype];
+  const deferred = Array.from(tensors, ([name, { shape, ...tensor }]): [string, DeferredTensor] => {
+    const halved = tensor.dtype === "float32" && shape.length > 1 && dtype === "F16";
+    const bytes = () => bytesOf(halved ? encodeFloat16(tensor.data as Float32Array) : tensor.data);
+    return [name, { dtype: halved ? "F16" : writtenAs[tensor.dtype], shape, bytes }];
+  });
+  await writeDeferred(path, new Map(deferred), metadata);
+}
+
+/** The bytes of an array's elements. */
+export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/**
+ * {@link writeSafetensors} of tensors that need not all be in memory.
+ *
+ * @throws {ClipError} as that does; `CLIP_CHECKPOINT` if a tensor has another number of bytes than it said.
+ */
+export async function writeDeferred(
+  path: string,
+  tensors: ReadonlyMap<string, DeferredTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const order = [...tensors].sort(
-    ([a, x], [b, y]) => elementBytes[storedAs(y)] - elementBytes[storedAs(x)] || (a < b ? -1 : 1),
+    ([a, x], [b, y]) => elementBytes[y.dtype] - elementBytes[x.dtype] || (a < b ? -1 : 1),
   );
   let offset = 0;
-  const entries = order.map(([name, tensor]) => {
+  const entries = order.map(([name, { dtype, shape }]) => {
     const begin = offset;
-    offset += tensor.data.length * elementBytes[storedAs(tensor)];
-    return [name, { dtype: storedAs(tensor), shape: tensor.shape, data_offsets: [begin, offset] }] as const;
+    offset += shape.reduce((total, size) => total * size, elementBytes[dtype] as number);
+    return [name, { dtype, shape, data_offsets: [begin, offset] }] as const;
   });
   const sorted = Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1)));
   const json = JSON.stringify(Object.fromEntries([["__metadata__", sorted], ...entries]));
@@ -141,13 +178,15 @@ export async function writeSafetensors(
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(padded.length));
 
-  function* chunks() {
+  async function* chunks() {
     yield length;
     yield padded;
-    for (const [, tensor] of order) {
-      const halved = tensor.dtype === "float32" && storedAs(tensor) === "F16";
-      const data = halved ? encodeFloat16(tensor.data as Float32Array) : tensor.data;
-      yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    for (const [i, [name, tensor]] of order.entries()) {
+      const bytes = await tensor.bytes();
+      const [begin, end] = entries[i]![1].data_offsets as [number, number];
+      if (bytes.length !== end - begin)
+        throw new ClipError("CLIP_CHECKPOINT", `${name} has ${bytes.length} bytes, its shape asks for ${end - begin}`);
+      yield bytes;
     }
   }
   await writeFileAtomic(path, chunks());

@@ -1,41 +1,123 @@
-import type { TensorData } from "../core/tensor-data.ts";
 import { ClipError } from "../core/errors.ts";
-import { layouts } from "./names/layouts.ts";
-import { type WriteOptions, writeSafetensors } from "./safetensors.ts";
+import type { TensorData } from "../core/tensor-data.ts";
+import { encodeFloat16 } from "./half.ts";
+import type { StoredParameter } from "./load.ts";
+import { type Layout, layouts } from "./names/layouts.ts";
+import type { Naming } from "./names/patterns.ts";
+import { bytesOf, type DeferredTensor, writeDeferred } from "./safetensors.ts";
+import { elementBytes, readFloats, readTensorBytes } from "./stored-tensor.ts";
+
+/** Whose tensor names a file gets. */
+export type LayoutName = "ours" | "openai" | "hf" | "open_clip";
 
 /** How {@link saveParameters} writes. */
-export interface SaveOptions extends WriteOptions {
-  /** Whose tensor names the file gets; ours by default. OpenAI's are those that open_clip and others read. */
-  readonly names?: "ours" | "openai";
+export interface SaveOptions {
+  /** Ours by default. OpenAI's are those that most others read. */
+  readonly names?: LayoutName;
+  /** What float32 tensors of two axes or more become; by default they stay what they are. */
+  readonly dtype?: "F32" | "F16";
 }
 
+/** The values of a parameter, in memory or in files. */
+export type SavableParameter = TensorData<"float32"> | StoredParameter;
+
 /**
- * Writes the parameters of a model to a safetensors file, whole or not at all.
+ * Writes the parameters of a model to a safetensors file, whole or not at all. Of what lies in files the bytes are kept,
+ * and no more than one parameter is in memory at a time.
  *
  * @param parameters - by our paths.
- * @throws {ClipError} `CLIP_FILE` if it cannot be written, `CLIP_CHECKPOINT` if OpenAI's layout has no place for a parameter.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be written, `CLIP_CHECKPOINT` if the layout has no place for a parameter.
  */
 export async function saveParameters(
   path: string,
-  parameters: ReadonlyMap<string, TensorData<"float32">>,
-  { names = "ours", ...options }: SaveOptions = {},
+  parameters: ReadonlyMap<string, SavableParameter>,
+  { names = "ours", dtype = "F32" }: SaveOptions = {},
 ): Promise<void> {
-  await writeSafetensors(path, names === "ours" ? parameters : inOpenAiNames(parameters), options);
+  const layout = layoutFor(names, parameters);
+  const tensors = new Map<string, DeferredTensor>();
+  for (const [ours, parameter] of parameters) {
+    const namings = layout.fromOurs(ours);
+    if (namings.length === 0)
+      throw new ClipError("CLIP_CHECKPOINT", `${layout.title}: no place for ${ours}; save it under our names`);
+    for (const naming of namings) tensors.set(naming.name, deferred(parameter, naming, dtype));
+    // PyTorch's strict loading asks for the counter that belongs to the statistics.
+    const variance = namings[0]!.name;
+    if (layout !== layouts.ours && ours.endsWith(".runningVar"))
+      tensors.set(variance.replace("running_var", "num_batches_tracked"), {
+        ...{ dtype: "I64", shape: [] },
+        bytes: () => new Uint8Array(8),
+      });
+  }
+  await writeDeferred(path, tensors);
 }
 
-function inOpenAiNames(parameters: ReadonlyMap<string, TensorData<"float32">>): Map<string, TensorData> {
-  const layout = parameters.has("vision.projection") ? layouts.openAiVit : layouts.openAiResNet;
-  const renamed = new Map<string, TensorData>();
-  for (const [path, tensor] of parameters) {
-    const name = layout.fromOurs(path)[0];
-    if (name === undefined)
-      throw new ClipError("CLIP_CHECKPOINT", `OpenAI's layout has no place for ${path}; save it under our names`);
-    renamed.set(name, tensor);
-    // PyTorch's strict loading asks for the counter that belongs to the statistics.
-    if (path.endsWith(".runningVar")) {
-      const counter = name.replace("running_var", "num_batches_tracked");
-      renamed.set(counter, { dtype: "int64", shape: [], data: new BigInt64Array(1) });
+/** The layout of a family's files for the kind of model that these parameters are of. */
+function layoutFor(names: LayoutName, parameters: ReadonlyMap<string, unknown>): Layout {
+  if (names === "ours") return layouts.ours;
+  if (parameters.has("vision.projection.probe")) {
+    if (names === "openai")
+      throw new ClipError("CLIP_CHECKPOINT", "OpenAI's layout has no place for SigLIP; convert it to hf or open_clip");
+    return names === "hf" ? layouts.siglip : layouts.customTextTimmVit;
+  }
+  const isVit = parameters.has("vision.projection");
+  if (names === "hf" && !isVit)
+    throw new ClipError(
+      "CLIP_CHECKPOINT",
+      "Hugging Face's CLIPModel has no ResNets; convert it to openai or open_clip",
+    );
+  if (names === "hf") return layouts.huggingFace;
+  return isVit ? layouts.openAiVit : layouts.openAiResNet;
+}
+
+/** A parameter, or the part of it that a tensor of the layout is. */
+function deferred(parameter: SavableParameter, naming: Naming, dtype: "F32" | "F16"): DeferredTensor {
+  const { shape, transposed, leadingOnes } = { ...parameter, ...naming };
+  const [from, to, of] = naming.rows;
+  const [rows = 1, ...rest] = shape;
+  if (rows % of !== 0) throw new ClipError("CLIP_CHECKPOINT", `${naming.name}: ${rows} rows do not divide by ${of}`);
+  const cut = of === 1 ? shape : [((to - from) * rows) / of, ...rest];
+  const turned = transposed ? cut.toReversed() : cut;
+  const source = sourceOf(parameter);
+  const halved = source.dtype === "F32" && dtype === "F16" && shape.length > 1;
+  return {
+    dtype: halved ? "F16" : source.dtype,
+    shape: [...Array<number>(leadingOnes).fill(1), ...turned],
+    bytes: async () => {
+      const all = await source.bytes();
+      const part = all.subarray((all.length / of) * from, (all.length / of) * to);
+      const bytes = transposed ? transposeBytes(part, cut, elementBytes[source.dtype]) : part;
+      return halved ? bytesOf(encodeFloat16(new Float32Array(new Uint8Array(bytes).buffer))) : bytes;
+    },
+  };
+}
+
+/** The bytes of a parameter, rows and columns as ours; float32 where its parts differ in dtype. */
+function sourceOf(parameter: SavableParameter): Pick<DeferredTensor, "dtype" | "bytes"> {
+  if ("data" in parameter) return { dtype: "F32", bytes: () => bytesOf(parameter.data) };
+  const { parts, transposed, shape } = parameter;
+  const own = parts.every((part) => part.dtype === parts[0]!.dtype) ? parts[0]!.dtype : undefined;
+  const dtype = own ?? "F32";
+  return {
+    dtype,
+    bytes: async () => {
+      const pieces = parts.map(async (part) =>
+        own ? new Uint8Array(await readTensorBytes(part)) : bytesOf((await readFloats(part)).data),
+      );
+      const joined = Buffer.concat(await Promise.all(pieces));
+      return transposed ? transposeBytes(joined, shape.toReversed(), elementBytes[dtype]) : joined;
+    },
+  };
+}
+
+/** The elements of [rows, columns] in the order of [columns, rows]. */
+function transposeBytes(bytes: Uint8Array, [rows = 1, columns = 1]: readonly number[], size: number): Uint8Array {
+  const turned = new Uint8Array(bytes.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const from = (row * columns + column) * size;
+      const to = (column * rows + row) * size;
+      for (let i = 0; i < size; i++) turned[to + i] = bytes[from + i]!;
     }
   }
-  return renamed;
+  return turned;
 }

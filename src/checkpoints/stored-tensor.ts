@@ -33,7 +33,7 @@ export interface StoredTensor extends TensorPlace {
 }
 
 /**
- * The values of a tensor of floating-point numbers, as float32: half precisions exactly, F64 rounded.
+ * The values of a tensor of floating-point numbers, as float32, exactly.
  *
  * @throws {ClipError} `CLIP_CHECKPOINT` if it holds something else, or the file became shorter.
  */
@@ -59,7 +59,6 @@ const floatDecoders: Partial<Record<StoredDtype, (bytes: ArrayBuffer) => Float32
   F32: (bytes) => new Float32Array(bytes),
   F16: (bytes) => decodeFloat16(new Uint16Array(bytes)),
   BF16: (bytes) => decodeBfloat16(new Uint16Array(bytes)),
-  F64: (bytes) => Float32Array.from(new Float64Array(bytes)),
 };
 
 const integerDecoders: Partial<Record<StoredDtype, (bytes: ArrayBuffer, tensor: StoredTensor) => Int32Array>> = {
@@ -77,7 +76,8 @@ function wrongDtype({ file, dtype }: StoredTensor, known: readonly string[]): Cl
   return new ClipError("CLIP_CHECKPOINT", `${file}: a tensor of dtype ${dtype} where ${known.join(", ")} can be read`);
 }
 
-async function readTensorBytes({ file, byteOffset, byteLength }: StoredTensor): Promise<ArrayBuffer> {
+/** The bytes of a tensor as they lie. */
+export async function readTensorBytes({ file, byteOffset, byteLength }: StoredTensor): Promise<ArrayBuffer> {
   const handle = await open(file, "r").catch((cause: Error) => cannotRead(file, cause));
   try {
     return (await readBytes(handle, file, byteOffset, byteLength)).buffer;

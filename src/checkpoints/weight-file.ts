@@ -1,20 +1,26 @@
 import { open } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { z } from "zod";
+import { ClipError } from "../core/errors.ts";
+import { readJson } from "../core/parse.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { cannotRead, type StoredTensor } from "./stored-tensor.ts";
 import { openTorchArchive } from "./torch-archive.ts";
 
 /** What a file of weights holds, whatever wrote it. */
 export interface WeightFile {
-  readonly container: "safetensors" | "torchScript" | "stateDict";
+  readonly container: "safetensors" | "shards" | "torchScript" | "stateDict";
   readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
 
 /**
- * Finds the tensors of a file: safetensors, or what PyTorch writes; the first bytes tell which, not the name.
+ * Finds the tensors of a file: safetensors, or what PyTorch writes; the first bytes tell which, not the name. The index of
+ * weights that are spread over several files (`*.index.json`) stands for all of them.
  *
  * @throws {ClipError} `CLIP_FILE` if it cannot be read, `CLIP_CHECKPOINT` if it is damaged or of no kind that we know.
  */
 export async function openWeightFile(path: string): Promise<WeightFile> {
+  if (path.endsWith(".index.json")) return openShards(path);
   const handle = await open(path, "r").catch((cause: Error) => cannotRead(path, cause));
   const head = Buffer.alloc(8);
   try {
@@ -28,4 +34,30 @@ export async function openWeightFile(path: string): Promise<WeightFile> {
   if (torch) return openTorchArchive(path);
   const { tensors } = await openSafetensors(path);
   return { container: "safetensors", tensors };
+}
+
+const indexSchema = z.object({
+  weight_map: z.record(
+    z.string(),
+    z.string().refine((file) => file === basename(file) && !file.includes("\\"), "must be a file beside the index"),
+  ),
+});
+
+/** The tensors of all files that an index names, each from the file in which the index has it. */
+async function openShards(path: string): Promise<WeightFile> {
+  const { weight_map: files } = await readJson(indexSchema, path);
+  const shards = new Map<string, WeightFile["tensors"]>();
+  for (const file of new Set(Object.values(files))) {
+    shards.set(file, (await openWeightFile(join(dirname(path), file))).tensors);
+  }
+  const tensors = new Map<string, StoredTensor>();
+  const missing: string[] = [];
+  for (const [name, file] of Object.entries(files)) {
+    const tensor = shards.get(file)!.get(name);
+    if (tensor) tensors.set(name, tensor);
+    else missing.push(`${name} in ${file}`);
+  }
+  if (missing.length > 0)
+    throw new ClipError("CLIP_CHECKPOINT", `${path} promises what is not there:\n  ${missing.join("\n  ")}`);
+  return { container: "shards", tensors };
 }

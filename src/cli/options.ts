@@ -1,35 +1,63 @@
+import { basename } from "node:path";
 import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { ClipError } from "../core/errors.ts";
 import { readModel, type ReadModelOptions, type StoredModel } from "../embedding/index.ts";
+import { resolveModel } from "../hub/index.ts";
 import { defaultMaxImagePixels } from "../image/index.ts";
+import type { CliIo } from "./io.ts";
 
 /** Options that several commands share. */
 export const modelOption = (unnamed: string) =>
   new Option(
-    "--model <path>",
-    `a folder with model.safetensors and config.json, or a bare weight file (default: ${unnamed})`,
+    "--model <name>",
+    `a model folder or weight file, a published name such as ViT-B/32, or a repository of Hugging Face's hub (default: ${unnamed})`,
   );
+export const offlineOption = new Option("--offline", "fetch nothing: what is not on this machine is an error");
 export const configOption = new Option("--config <file>", "what a bare weight file does not say, as in a config.json");
 export const activationOption = new Option(
   "--activation <name>",
   "in place of a config; the sizes are then read off the weights",
 ).choices(["quickGelu", "gelu", "geluTanh"] as const);
 
+export const imageSizeOption = new Option(
+  "--image-size <pixels>",
+  "read pictures at another size than the model was trained with",
+).argParser(wholeNumber(8192));
+
 interface ModelOptions extends ReadModelOptions {
   readonly model?: string | undefined;
+  readonly offline?: boolean | undefined;
 }
 
+/** Where a model is, fetched if need be, with the progress shown. */
+export async function locateModel(model: string, io: CliIo, { offline }: { readonly offline?: boolean | undefined }) {
+  return resolveModel(model, {
+    offline,
+    signal: io.signal,
+    onLicence: ({ name, licence }) =>
+      io.err(`${name} is under a licence of its own (${licence}): read it before you use it`),
+    onProgress: ({ url, received, total }) => {
+      const share = total === undefined ? "" : ` of ${megabytes(total)}, ${Math.floor((100 * received) / total)} %`;
+      io.progress(`${basename(url)}  ${megabytes(received)}${share}`);
+    },
+  });
+}
+
+/** "338.0 MB" */
+export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
 /** The model that the options name, if they name one. */
-export async function readNamedModel({ model, ...options }: ModelOptions): Promise<StoredModel | undefined> {
-  if (model !== undefined) return readModel(model, { config: options.config, activation: options.activation });
-  if (options.config !== undefined || options.activation !== undefined)
+export async function readNamedModel(options: ModelOptions, io: CliIo): Promise<StoredModel | undefined> {
+  const { model, config, activation, imageSize } = options;
+  if (model !== undefined) return readModel(await locateModel(model, io, options), { config, activation, imageSize });
+  if (config !== undefined || activation !== undefined)
     throw new ClipError("CLIP_USAGE", "--config and --activation say what a weight file does not; name it by --model");
   return undefined;
 }
 
 /** The model that the options name, or the one in the box. */
-export async function readChosenModel(options: ModelOptions): Promise<StoredModel> {
-  return (await readNamedModel(options)) ?? readModel();
+export async function readChosenModel(options: ModelOptions, io: CliIo): Promise<StoredModel> {
+  return (await readNamedModel(options, io)) ?? readModel(undefined, { imageSize: options.imageSize });
 }
 
 export const orientationOption = new Option(

@@ -2,8 +2,10 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { ClipError } from "../core/errors.ts";
 import { classifyCommand } from "./commands/classify.ts";
+import { convertCommand } from "./commands/convert.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { forwardCommand } from "./commands/forward.ts";
+import { modelsCommand } from "./commands/models.ts";
 import { preprocessCommand } from "./commands/preprocess.ts";
 import { tokenizeCommand } from "./commands/tokenize.ts";
 import { trainCommand } from "./commands/train.ts";
@@ -13,6 +15,8 @@ import type { CliIo } from "./io.ts";
 const commands: readonly ((io: CliIo) => CommandUnknownOpts)[] = [
   classifyCommand,
   trainCommand,
+  modelsCommand,
+  convertCommand,
   forwardCommand,
   tokenizeCommand,
   preprocessCommand,
@@ -32,7 +36,7 @@ export function buildProgram(io: CliIo): CommandUnknownOpts {
     .version(version)
     .exitOverride();
   for (const make of commands) program.addCommand(make(io).copyInheritedSettings(program));
-  for (const command of [program, ...program.commands]) {
+  for (const command of allCommands(program)) {
     command.configureOutput({
       writeOut: (text) => io.out(text.trimEnd()),
       writeErr: (text) => io.err(text.trimEnd()),
@@ -44,6 +48,11 @@ export function buildProgram(io: CliIo): CommandUnknownOpts {
     });
   }
   return program;
+}
+
+/** A command and all below it. */
+export function allCommands(command: CommandUnknownOpts): CommandUnknownOpts[] {
+  return [command, ...command.commands.flatMap(allCommands)];
 }
 
 /**
@@ -74,6 +83,7 @@ function describeError(error: unknown): string {
   return `${message}\nThis was not foreseen; please report it, with what DEBUG=1 prints.`;
 }
 
-function fullName(command: CommandUnknownOpts): string {
-  return command.parent ? `${command.parent.name()} ${command.name()}` : command.name();
+/** As one types it: "clip-ts models inspect". */
+export function fullName(command: CommandUnknownOpts): string {
+  return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
 }

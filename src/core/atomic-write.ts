@@ -11,13 +11,16 @@ let written = 0;
  *
  * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder cannot be written; the target is as it was.
  */
-export async function writeFileAtomic(path: string, chunks: Iterable<Uint8Array | string>): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  chunks: Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>,
+): Promise<void> {
   const temporary = `${path}.${process.pid}-${written++}.tmp`;
   let outcome = "what stood there before is unchanged";
   try {
     const file = await open(temporary, "w");
     try {
-      for (const chunk of chunks) await file.appendFile(chunk);
+      for await (const chunk of chunks) await file.appendFile(chunk);
       await file.sync();
     } finally {
       await file.close();
@@ -28,6 +31,8 @@ export async function writeFileAtomic(path: string, chunks: Iterable<Uint8Array 
     await folder.sync().finally(() => folder.close());
   } catch (cause) {
     await rm(temporary, { force: true });
+    // What could not be made is no fault of the disk.
+    if (cause instanceof ClipError) throw cause;
     throw cannotWrite(path, cause, outcome);
   }
 }

@@ -1,13 +1,14 @@
 /** Element types of tensors in a graph. Half-precision weights are cast to float32 when they are loaded. */
-export type Dtype = "float32" | "int64" | "int32" | "bool" | "float16";
+export type Dtype = "float32" | "int64" | "int32" | "bool" | "float16" | "bfloat16";
 
-/** What holds the elements of each {@link Dtype} in memory; bool is a byte of 0 or 1, float16 its bits. */
+/** What holds the elements of each {@link Dtype} in memory; bool is a byte of 0 or 1, half precisions are their bits. */
 export interface DtypeArrays {
   float32: Float32Array;
   int64: BigInt64Array;
   int32: Int32Array;
   bool: Uint8Array;
   float16: Uint16Array;
+  bfloat16: Uint16Array;
 }
 
 /** Any array that holds tensor elements. */
@@ -19,6 +20,7 @@ const constructors = {
   int32: Int32Array,
   bool: Uint8Array,
   float16: Uint16Array,
+  bfloat16: Uint16Array,
 } satisfies { readonly [Name in Dtype]: new (length: number) => DtypeArrays[Name] };
 
 /** An array of `length` zeros for elements of this dtype. */

@@ -29,6 +29,8 @@ export type ClipErrorCode =
   | "CLIP_DATA"
   /** A training run that cannot go on: a loss that is no number, a checkpoint that does not belong. */
   | "CLIP_TRAIN"
+  /** A published model that cannot be fetched. */
+  | "CLIP_DOWNLOAD"
   /** A file that cannot be read or written. */
   | "CLIP_FILE"
   /** Arguments of a call or a command that make no sense. */

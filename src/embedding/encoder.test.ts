@@ -5,6 +5,7 @@ import { relativeError } from "../../test/parity/towers.ts";
 import { randomPicture, writeRandomPicture } from "../../test/pictures.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../../test/tiny-model.ts";
+import { Random } from "../core/random.ts";
 import { decodeImage, preprocessImage } from "../image/index.ts";
 import { batches } from "./batches.ts";
 import { ClipEncoder, collect, dot } from "./encoder.ts";
@@ -64,6 +65,21 @@ describe("an encoder", () => {
     const encoding = collect(encoder.encodeTexts(controller.texts, { batchSize: 2, signal }));
     await expect(encoding).rejects.toMatchObject({ name: "AbortError" });
     expect(controller.read()).toBe(4);
+  });
+
+  it("gives texts of any lengths in their order, as each alone, padding or not", async () => {
+    const words = ["red", "green", "blue", "apple", "tree", "sea", "sun"];
+    const random = new Random(11);
+    const many = Array.from({ length: 70 }, () =>
+      Array.from({ length: 1 + random.integer(5) }, () => words[random.integer(words.length)]!).join(" "),
+    );
+    const embeds = await collect(encoder.encodeTexts(many, { batchSize: 4 }));
+    expect(embeds).toHaveLength(70);
+    const { inputIds } = (await readTokenizer(model)).tokenize(many, { contextLength: 24 });
+    const padded = await forward(model, { inputIds: { dtype: "int32", shape: [70, 24], data: inputIds } });
+    const wanted = padded.get("textEmbeds")!.data as Float32Array;
+    const met = embeds.flatMap((embed) => [...embed]);
+    expect(relativeError(met, wanted)).toBeLessThan(1e-6);
   });
 
   it("has as logits the cosines of the embeddings times the scale, as the forward pass has them", async () => {

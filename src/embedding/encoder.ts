@@ -12,7 +12,7 @@ import {
 import { type ClipConfig, encodeImage, encodeText } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
 import { Session } from "../runtime/session.ts";
-import type { ClipTokenizer } from "../text/index.ts";
+import type { TextTokenizer } from "../text/index.ts";
 import { batches } from "./batches.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
 import { unknownWords } from "./words.ts";
@@ -40,6 +40,8 @@ export interface EncodeTextOptions extends EncodeOptions {
 /** One picture is work enough for a few cores; 16 of 224 × 224 pixels take 10 MB. */
 const imageBatchSize = 16;
 const textBatchSize = 64;
+/** Batches of texts that are sorted by length together. */
+const sortedBatches = 16;
 
 /**
  * Turns pictures and texts into unit vectors of one space. Each tower is compiled when it is first needed, so a program
@@ -52,21 +54,19 @@ export class ClipEncoder implements AsyncDisposable {
   readonly preprocess: PreprocessConfig;
   /** What cosines are multiplied with before a softmax, as a logarithm. */
   readonly logitScale: number;
+  /** What is added then; 0 unless the model was trained with sigmoids. */
+  readonly logitBias: number;
   readonly #model: StoredModel;
   #vision: Promise<Session> | undefined;
   #text: Promise<Session> | undefined;
-  #tokenizer: Promise<ClipTokenizer> | undefined;
+  #tokenizer: Promise<TextTokenizer> | undefined;
   #released = false;
 
   /** @param model - from {@link readModel}; its weights stay on disk until a tower is needed. */
   constructor(model: StoredModel) {
     this.#model = model;
-    [this.path, this.config, this.preprocess, this.logitScale] = [
-      model.path,
-      model.config,
-      model.preprocess,
-      model.logitScale,
-    ];
+    [this.path, this.config, this.preprocess] = [model.path, model.config, model.preprocess];
+    [this.logitScale, this.logitBias] = [model.logitScale, model.logitBias];
   }
 
   /** Numbers in an embedding. */
@@ -100,7 +100,9 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   /**
-   * Yields the embedding of each text, float32 [embedDim] of length 1, in the order given.
+   * Yields the embedding of each text, float32 [embedDim] of length 1, in the order given. Where a token sees only those
+   * before it, what is behind the end of a text changes nothing: texts of about the same length are encoded together, without
+   * padding.
    *
    * @throws {ClipError} `CLIP_TEXT` if a text has more tokens than the model reads and is not to be cut; `CLIP_CONFIG` if the model has no
    *   vocabulary of its size.
@@ -111,22 +113,51 @@ export class ClipEncoder implements AsyncDisposable {
   ): AsyncGenerator<Float32Array> {
     checkSource(texts, batchSize);
     const tokenizer = await (this.#tokenizer ??= readTokenizer(this.#model));
-    const { contextLength } = this.config.text;
-    for await (const batch of batches(texts, batchSize, signal)) {
-      const { inputIds, endOfText, truncated } = tokenizer.tokenize(batch, { contextLength, truncate: !!onTruncate });
-      for (const { index, droppedText } of truncated) onTruncate?.(batch[index]!, droppedText);
+    const { contextLength, pool } = this.config.text;
+    for await (const group of batches(texts, batchSize * sortedBatches, signal)) {
+      const { inputIds, endOfText, truncated } = tokenizer.tokenize(group, { contextLength, truncate: !!onTruncate });
+      if (pool === "last") endOfText.fill(contextLength - 1);
+      for (const { index, droppedText } of truncated) onTruncate?.(group[index]!, droppedText);
       const session = await (this.#text ??= this.#compileText());
-      const { textEmbeds } = await session.run({
-        inputIds: int32(inputIds, [batch.length, contextLength]),
-        endOfText: int32(endOfText, [batch.length]),
-      });
-      yield* rows(textEmbeds!);
+      const embeds: Float32Array[] = [];
+      for (const batch of this.#byLength(endOfText, batchSize)) {
+        signal?.throwIfAborted();
+        const length = this.#textLength(Math.max(...batch.map((text) => endOfText[text]!)) + 1);
+        const ids = batch.flatMap((text) => [
+          ...inputIds.subarray(text * contextLength, text * contextLength + length),
+        ]);
+        const { textEmbeds } = await session.run({
+          inputIds: int32(ids, [batch.length, length]),
+          endOfText: int32(
+            Int32Array.from(batch, (text) => endOfText[text]!),
+            [batch.length],
+          ),
+        });
+        let row = 0;
+        for (const embed of rows(textEmbeds!)) embeds[batch[row++]!] = embed;
+      }
+      yield* embeds;
     }
+  }
+
+  /** Numbers of texts in batches, those of about the same length together. */
+  #byLength(endOfText: Int32Array, batchSize: number): number[][] {
+    const order = Array.from(endOfText.keys()).sort((a, b) => endOfText[a]! - endOfText[b]!);
+    return Array.from({ length: Math.ceil(order.length / batchSize) }, (_, i) =>
+      order.slice(i * batchSize, (i + 1) * batchSize),
+    );
+  }
+
+  /** How many tokens of a text of this length must be computed. */
+  #textLength(tokens: number): number {
+    const { causal = true, contextLength } = this.config.text;
+    return causal ? tokens : contextLength;
   }
 
   /**
    * The scaled cosines of every picture with every text, `logitsPerImage` [I, T]; their softmax along a row says which
-   * text fits the picture, along a column which picture fits the text.
+   * text fits the picture, along a column which picture fits the text; of a model trained with sigmoids, the sigmoid of each
+   * says how well the two fit.
    */
   async logits(
     images: Source<ImageSource>,
@@ -137,7 +168,7 @@ export class ClipEncoder implements AsyncDisposable {
     const scale = Math.exp(this.logitScale);
     const logits: Float32Array[] = [];
     for await (const imageEmbed of this.encodeImages(images, options))
-      logits.push(Float32Array.from(textEmbeds, (textEmbed) => scale * dot(imageEmbed, textEmbed)));
+      logits.push(Float32Array.from(textEmbeds, (textEmbed) => scale * dot(imageEmbed, textEmbed) + this.logitBias));
     return float32(concatenate(logits), [logits.length, textEmbeds.length]);
   }
 
@@ -150,7 +181,7 @@ export class ClipEncoder implements AsyncDisposable {
     this.#refuseReleased();
     const { config } = this;
     const { imageSize } = config.vision;
-    const parameters = await storedParameters(config, this.#model.parameters);
+    const parameters = storedParameters(config, this.#model.parameters);
     const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
     return Session.compile({ imageEmbeds: l2Normalize(encodeImage(parameters, config, pixelValues)) });
   }
@@ -158,8 +189,8 @@ export class ClipEncoder implements AsyncDisposable {
   async #compileText(): Promise<Session> {
     this.#refuseReleased();
     const { config } = this;
-    const parameters = await storedParameters(config, this.#model.parameters);
-    const inputIds = input("inputIds", ["texts", config.text.contextLength], "int32");
+    const parameters = storedParameters(config, this.#model.parameters);
+    const inputIds = input("inputIds", ["texts", "length"], "int32");
     const endOfText = input("endOfText", ["texts"], "int32");
     return Session.compile({ textEmbeds: l2Normalize(encodeText(parameters, config, { inputIds, endOfText })) });
   }

@@ -2,7 +2,7 @@ import { storedParameters } from "../checkpoints/index.ts";
 import { ClipError } from "../core/errors.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { input, type Tensor } from "../graph/tensor.ts";
-import { clipLogits, encodeImage, encodeText } from "../models/index.ts";
+import { clipLogits, encodeImage, encodeText, type TextConfig } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
 import { Session } from "../runtime/session.ts";
 import type { StoredModel } from "./model-folder.ts";
@@ -17,14 +17,14 @@ export interface ForwardInputs {
 
 /**
  * One pass through the towers, with everything that implementations are compared by: `imageFeatures`, `imageEmbeds`
- * [I, E], `textFeatures`, `textEmbeds` [T, E], `logitScale` [], `logitsPerImage` [I, T], `logitsPerText` [T, I]; of these
- * what follows from the inputs given.
+ * [I, E], `textFeatures`, `textEmbeds` [T, E], `logitScale` [], `logitBias` [] where the model has one, `logitsPerImage` [I, T],
+ * `logitsPerText` [T, I]; of these what follows from the inputs given.
  *
  * @throws {ClipError} `CLIP_USAGE` if neither input is given, or one does not fit the model.
  */
 export async function forward(model: StoredModel, inputs: ForwardInputs): Promise<Map<string, TensorData>> {
   const { config } = model;
-  const p = await storedParameters(config, model.parameters);
+  const p = storedParameters(config, model.parameters);
   const feeds: Record<string, TensorData> = {};
   const outputs: Record<string, Tensor> = {};
   if (inputs.pixelValues) {
@@ -35,7 +35,7 @@ export async function forward(model: StoredModel, inputs: ForwardInputs): Promis
   }
   if (inputs.inputIds) {
     feeds["inputIds"] = checkInputIds(inputs.inputIds, model);
-    feeds["endOfText"] = endsOfText(inputs.inputIds);
+    feeds["endOfText"] = pooledPlaces(inputs.inputIds, config.text.pool);
     const [inputIds, endOfText] = ["inputIds", "endOfText"].map((name) => input(name, feeds[name]!.shape, "int32"));
     outputs["textFeatures"] = encodeText(p, config, { inputIds: inputIds!, endOfText: endOfText! });
     outputs["textEmbeds"] = l2Normalize(outputs["textFeatures"]);
@@ -44,12 +44,14 @@ export async function forward(model: StoredModel, inputs: ForwardInputs): Promis
   if (!imageFeatures && !textFeatures)
     throw new ClipError("CLIP_USAGE", "there is nothing to compute: give pixelValues, inputIds, or both");
   if (imageFeatures && textFeatures) {
-    const { logitsPerImage, logitsPerText } = clipLogits(imageFeatures, textFeatures, p.logitScale);
+    const { logitsPerImage, logitsPerText } = clipLogits(imageFeatures, textFeatures, p);
     Object.assign(outputs, { logitsPerImage, logitsPerText });
   }
   await using session = await Session.compile(outputs);
   const results = await session.run(feeds);
-  return new Map([...Object.entries(results), ["logitScale", float32([model.logitScale], [])]]);
+  const scalars: [string, TensorData][] = [["logitScale", float32([model.logitScale], [])]];
+  if (p.logitBias) scalars.push(["logitBias", float32([model.logitBias], [])]);
+  return new Map([...Object.entries(results), ...scalars]);
 }
 
 function checkPixelValues(pixelValues: TensorData<"float32">, { config }: StoredModel): TensorData {
@@ -75,9 +77,13 @@ function doesNotFit(name: string, wanted: string, { shape }: TensorData): ClipEr
   return new ClipError("CLIP_USAGE", `${name} must be ${wanted} for this model, got [${shape.join(", ")}]`);
 }
 
-/** Where each text ends: the first of its largest ids, as in OpenAI's code; the end mark has the largest of all. */
-function endsOfText({ data, shape }: TensorData<"int32">): TensorData {
+/**
+ * Where each text is read from: the last place, or where it ends, at the first of its largest ids, as in OpenAI's code; the
+ * end mark has the largest of all.
+ */
+function pooledPlaces({ data, shape }: TensorData<"int32">, pool: TextConfig["pool"]): TensorData {
   const [texts, length] = shape as [number, number];
+  if (pool === "last") return int32(new Int32Array(texts).fill(length - 1), [texts]);
   const ends = Array.from({ length: texts }, (_, i) => {
     const row = data.subarray(i * length, (i + 1) * length);
     return row.indexOf(Math.max(...row));

@@ -1,5 +1,5 @@
 import type { Dtype, TypedArray } from "../core/dtype.ts";
-import type { Shape } from "../core/shape.ts";
+import type { Dim, Shape } from "../core/shape.ts";
 import type { Tensor } from "./tensor.ts";
 
 type One = readonly [Tensor];
@@ -87,10 +87,10 @@ export interface OpSignatures {
   expand: { inputs: One; attrs: { readonly shape: Shape } };
   transpose: { inputs: One; attrs: { readonly perm: readonly number[] } };
   concat: { inputs: readonly Tensor[]; attrs: { readonly axis: number } };
-  /** Every step-th element from start, size of them, along one axis. */
+  /** Every step-th element from start, size of them, along one axis; with a symbolic size the first ones. */
   slice: {
     inputs: One;
-    attrs: { readonly axis: number; readonly start: number; readonly size: number; readonly step: number };
+    attrs: { readonly axis: number; readonly start: number; readonly size: Dim; readonly step: number };
   };
   /** Zeros before and after, per axis. */
   pad: { inputs: One; attrs: { readonly before: readonly number[]; readonly after: readonly number[] } };

@@ -173,6 +173,13 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
   },
   slice: ([x], { axis, start, size, step }) => {
     const available = fixed("slice", x, axis);
+    const shape = x.shape.map((dim, i) => (i === axis ? size : dim));
+    if (typeof size !== "number") {
+      checkSizes("slice", [size]);
+      if (start !== 0 || step !== 1)
+        throw new ShapeError("slice", `a symbolic size, "${size}", counts from 0 in steps of 1`, operands({ x }));
+      return { shape, dtype: x.dtype };
+    }
     whole("slice", "size", size);
     whole("slice", "step", step);
     whole("slice", "start", start, 0);
@@ -183,7 +190,7 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
         operands({ x }),
       );
     }
-    return { shape: x.shape.map((dim, i) => (i === axis ? size : dim)), dtype: x.dtype };
+    return { shape, dtype: x.dtype };
   },
   pad: ([x], { before, after }) => {
     if (before.length !== x.rank || after.length !== x.rank)
@@ -234,7 +241,7 @@ function broadcast(op: string, inputs: readonly Tensor[], oneDtype = true): Type
 
 function arithmetic(op: string, inputs: readonly Tensor[]): Typed {
   const typed = broadcast(op, inputs);
-  if (typed.dtype === "float16" || typed.dtype === "bool") floating(op, inputs[0]!);
+  if (["float16", "bfloat16", "bool"].includes(typed.dtype)) floating(op, inputs[0]!);
   return typed;
 }
 

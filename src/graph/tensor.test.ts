@@ -51,6 +51,7 @@ describe("a mistake of shape", () => {
     ["an order that is none", () => x.transpose([0, 0]), /\[0, 0\] is no order of 2 axes/],
     ["a slice beyond the end", () => x.slice(1, 2, 2), /2 elements from 2 in steps of 1 leave axis 1 of size 3/],
     ["a slice in steps of nothing", () => x.slice(1, 0, 2, 0), /the step must be a whole number of at least 1, not 0/],
+    ["a symbolic slice that starts later", () => x.slice(1, 1, "some"), /a symbolic size, "some", counts from 0/],
     ["a slice of a symbolic axis", () => batch.slice(0, 0, 1), /axis 0 must have a fixed size, not "batch"/],
     ["a mean over a symbolic axis", () => batch.mean(0), /an axis has no fixed size/],
     [

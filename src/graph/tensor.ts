@@ -1,6 +1,6 @@
 import { type Dtype, type TypedArray, zeros } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
-import { divideDims, normalizeAxis, product, type Shape } from "../core/shape.ts";
+import { type Dim, divideDims, normalizeAxis, product, type Shape } from "../core/shape.ts";
 import type { TensorData } from "../core/tensor-data.ts";
 import { describe } from "./describe.ts";
 import type { OpName, OpSignatures, TensorPlace } from "./ops.ts";
@@ -165,8 +165,11 @@ export class Tensor {
       ? this
       : apply("expand", [this], { shape });
   }
-  /** Every step-th element from `start`, `size` of them, along an axis. */
-  slice(axis: number, start: number, size: number, step = 1): Tensor {
+  /**
+   * Every step-th element from `start`, `size` of them, along an axis. The size may be symbolic where it counts from 0 in
+   * steps of 1; then there is no gradient, and the axis must be long enough whenever the program runs.
+   */
+  slice(axis: number, start: number, size: Dim, step = 1): Tensor {
     const at = this.#axis("slice", axis);
     return start === 0 && step === 1 && size === this.shape[at]
       ? this
@@ -232,8 +235,8 @@ export function stored(name: string, shape: readonly number[], dtype: Dtype, pla
 
 /** One number, as a tensor without axes. Throws a ShapeError if elements of the dtype cannot hold it. */
 export function scalar(value: number, dtype: Dtype = "float32"): Tensor {
-  if (dtype === "float16")
-    throw new ShapeError("scalar", "float16 only stores", {}, 'compute in float32: cast("float32")');
+  if (dtype === "float16" || dtype === "bfloat16")
+    throw new ShapeError("scalar", `${dtype} only stores`, {}, 'compute in float32: cast("float32")');
   if (dtype !== "float32" && !Number.isInteger(value))
     throw new ShapeError("scalar", `${dtype} has no ${value}`, {}, 'compute in float32: cast("float32")');
   const data: TypedArray = zeros(dtype, 1);

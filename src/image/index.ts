@@ -11,7 +11,7 @@ export type { PreprocessedImage } from "./preprocess.ts";
 export { clipPreprocess } from "./preprocess-config.ts";
 export type { PreprocessConfig } from "./preprocess-config.ts";
 export { normalizePixels } from "./normalize.ts";
-export type { ResampleFilter } from "./resample.ts";
+export { resampleGrid, type ResampleFilter } from "./resample.ts";
 
 /** Varying pictures for training. */
 export { augmentImage, photoAugment } from "./augment.ts";

@@ -9,9 +9,17 @@ export interface PreprocessConfig {
   readonly mean: readonly [number, number, number];
   /** Standard deviation of R, G and B in the training data, for values in [0, 1]. */
   readonly std: readonly [number, number, number];
-  /** How the picture's shorter side is brought to `imageSize`. */
+  /** How the picture is resized. */
   readonly resample: ResampleFilter;
+  /**
+   * To what: the shorter side to `imageSize`, and the middle is kept (default); or both sides, whatever that does to
+   * proportions.
+   */
+  readonly resizeMode?: ResizeMode | undefined;
 }
+
+/** How a picture becomes a square. */
+export type ResizeMode = "shortest" | "squash";
 
 /** The constants of every CLIP that OpenAI published at 224 pixels; open_clip's models share mean, std and filter. */
 export const clipPreprocess: PreprocessConfig = {
@@ -29,5 +37,6 @@ export const preprocessSchema = z
     mean: rgb(z.number()),
     std: rgb(z.number().positive()),
     resample: z.enum(["bicubic", "bilinear"]),
+    resizeMode: z.enum(["shortest", "squash"]).optional(),
   })
   .default({ mean: [...clipPreprocess.mean], std: [...clipPreprocess.std], resample: clipPreprocess.resample });

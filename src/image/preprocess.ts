@@ -13,14 +13,16 @@ export interface PreprocessedImage {
 }
 
 /**
- * Shorter side to `imageSize`, centre square, alpha dropped (not blended: a transparent pixel shows the colour stored
- * beneath), standardised. Equal to openai/CLIP's `_transform` with Pillow, bit for bit.
+ * Shorter side to `imageSize` and the centre square, or squashed to a square; alpha dropped (not blended: a transparent
+ * pixel shows the colour stored beneath); standardised. Equal to openai/CLIP's `_transform` with Pillow, bit for bit.
  *
  * @throws {ClipError} `CLIP_IMAGE` if the picture is more than 10,000 times as long as wide.
  */
 export function preprocessImage(image: RasterImage, config: PreprocessConfig): PreprocessedImage {
-  const size = shortestSideSize(image, config.imageSize);
-  const square = resample(image, size, centerSquare(size, config.imageSize), config.resample);
+  const { imageSize, resizeMode } = config;
+  const shortest = shortestSideSize(image, imageSize);
+  const size = resizeMode === "squash" ? { width: imageSize, height: imageSize } : shortest;
+  const square = resample(image, size, centerSquare(size, imageSize), config.resample);
   const pixels = dropAlpha(square.pixels);
   return { pixels, pixelValues: normalizePixels(pixels, config) };
 }

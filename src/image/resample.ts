@@ -87,34 +87,66 @@ export function applyTaps(image: RasterImage, columns: Taps, rows: Taps): Raster
 }
 
 /** The taps for output positions `first` … `first + length − 1` when `inputSize` pixels become `outputSize`. */
-export function tapsOf(
+export function tapsOf(inputSize: number, outputSize: number, first: number, length: number, filter: Filter): Taps {
+  const stride = Math.ceil(filter.reach * Math.max(1, inputSize / outputSize)) * 2 + 3;
+  const records = new Int32Array(length * stride);
+  for (let i = 0; i < length; i++) {
+    const { low, weights } = weightsOf(inputSize, outputSize, first + i, filter);
+    records[i * stride] = low;
+    records[i * stride + 1] = weights.length;
+    weights.forEach((weight, k) => {
+      const fixed = weight * 2 ** precisionBits;
+      records[i * stride + 2 + k] = Math.trunc(fixed < 0 ? fixed - 0.5 : fixed + 0.5);
+    });
+  }
+  return { records, stride };
+}
+
+/** What one output position is made of when `inputSize` become `outputSize`: inputs from `low` on, with these weights. */
+function weightsOf(
   inputSize: number,
   outputSize: number,
-  first: number,
-  length: number,
+  position: number,
   { reach, weight }: Filter,
-): Taps {
+): { low: number; weights: Float64Array } {
   const scale = inputSize / outputSize;
   const stretch = Math.max(1, scale); // widening the filter when shrinking is the antialiasing
   const support = reach * stretch;
-  const maxCount = Math.ceil(support) * 2 + 1;
-  const stride = maxCount + 2;
-  const records = new Int32Array(length * stride);
-  const exact = new Float64Array(maxCount);
-  for (let i = 0; i < length; i++) {
-    const center = (first + i + 0.5) * scale;
-    const low = Math.max(0, Math.trunc(center - support + 0.5));
-    const count = Math.min(inputSize, Math.trunc(center + support + 0.5)) - low;
-    let sum = 0;
-    for (let k = 0; k < count; k++) sum += exact[k] = weight((low + k - center + 0.5) * (1 / stretch));
-    records[i * stride] = low;
-    records[i * stride + 1] = count;
-    for (let k = 0; k < count; k++) {
-      const fixed = (exact[k]! / sum) * 2 ** precisionBits;
-      records[i * stride + 2 + k] = Math.trunc(fixed < 0 ? fixed - 0.5 : fixed + 0.5);
+  const center = (position + 0.5) * scale;
+  const low = Math.max(0, Math.trunc(center - support + 0.5));
+  const weights = new Float64Array(Math.min(inputSize, Math.trunc(center + support + 0.5)) - low);
+  let sum = 0;
+  for (let k = 0; k < weights.length; k++) sum += weights[k] = weight((low + k - center + 0.5) * (1 / stretch));
+  return { low, weights: weights.map((value) => value / sum) };
+}
+
+/**
+ * A table of numbers on a square grid resized without rounding, as PyTorch's `interpolate` does with `antialias`.
+ *
+ * @param values - [from, from, width]; returns [to, to, width].
+ */
+export function resampleGrid(
+  values: Float32Array,
+  width: number,
+  from: number,
+  to: number,
+  filter: ResampleFilter,
+): Float32Array {
+  const taps = Array.from({ length: to }, (_, position) => weightsOf(from, to, position, filters[filter]));
+  const resized = new Float32Array(to * to * width);
+  for (const [y, rows] of taps.entries()) {
+    for (const [x, columns] of taps.entries()) {
+      const sums = new Float64Array(width);
+      rows.weights.forEach((rowWeight, i) => {
+        columns.weights.forEach((columnWeight, j) => {
+          const start = ((rows.low + i) * from + columns.low + j) * width;
+          for (let k = 0; k < width; k++) sums[k]! += rowWeight * columnWeight * values[start + k]!;
+        });
+      });
+      resized.set(sums, (y * to + x) * width);
     }
   }
-  return { records, stride };
+  return resized;
 }
 
 function takeNearest(image: RasterImage, target: Size, region: Box): Uint8Array {

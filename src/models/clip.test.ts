@@ -112,7 +112,8 @@ describe("clipLogits", () => {
         Float32Array.from({ length: rows * 8 }, () => random.normal()),
         [rows, 8],
       );
-    const logits = (scale: Tensor) => clipLogits(images.mul(scale), texts, constant(float32([Math.log(20)], [])));
+    const logits = (scale: Tensor) =>
+      clipLogits(images.mul(scale), texts, { logitScale: constant(float32([Math.log(20)], [])) });
     const outputs = {
       short: logits(constant(float32([1], []))).logitsPerImage,
       long: logits(constant(float32([64], []))).logitsPerImage,

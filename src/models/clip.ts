@@ -12,6 +12,8 @@ export interface Clip<Leaf = Tensor> {
   readonly text: TextTransformer<Leaf>;
   /** A logarithm, []; starts at ln(1 / 0.07), kept ≤ ln 100. */
   readonly logitScale: Leaf;
+  /** []; where scores are sigmoids */
+  readonly logitBias?: Leaf;
 }
 
 /** What goes in. */
@@ -47,10 +49,18 @@ export function encodeText(
   return textTransformer(p.text, config, inputIds, endOfText, options);
 }
 
-/** Scaled cosines of features [I, E] and [T, E]: logitsPerImage [I, T] and its transpose (Radford et al. 2021, figure 3). */
-export function clipLogits(imageFeatures: Tensor, textFeatures: Tensor, logitScale: Tensor) {
+/**
+ * Scaled cosines of features [I, E] and [T, E], and the bias where the model has one: logitsPerImage [I, T] and its
+ * transpose (Radford et al. 2021, figure 3; Zhai et al. 2023, algorithm 1).
+ */
+export function clipLogits(
+  imageFeatures: Tensor,
+  textFeatures: Tensor,
+  { logitScale, logitBias }: Pick<Clip, "logitScale" | "logitBias">,
+) {
   const imageEmbeds = l2Normalize(imageFeatures);
   const textEmbeds = l2Normalize(textFeatures);
-  const logitsPerImage = imageEmbeds.mul(logitScale.exp()).matmul(textEmbeds.T);
+  const scaled = imageEmbeds.mul(logitScale.exp()).matmul(textEmbeds.T);
+  const logitsPerImage = logitBias ? scaled.add(logitBias) : scaled;
   return { imageEmbeds, textEmbeds, logitsPerImage, logitsPerText: logitsPerImage.T };
 }

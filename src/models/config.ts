@@ -5,6 +5,8 @@ export interface TransformerConfig {
   readonly width: number;
   readonly layers: number;
   readonly heads: number;
+  /** Numbers between the two layers of an MLP; default 4 × `width`. */
+  readonly mlpWidth?: number | undefined;
 }
 
 /** A Vision Transformer (Dosovitskiy et al. 2021) as CLIP has it: class token, layer norm before the blocks. */
@@ -21,9 +23,11 @@ export interface VitConfig extends TransformerConfig {
   readonly stem?: "patch" | "convolutions" | undefined;
   /**
    * What the features are read from: the class token (default), or all tokens side by side, so that every place keeps
-   * its own weights and less data is needed; then there is no class token.
+   * its own weights and less data is needed; then there is no class token. With `probe` the tower is SigLIP's (Zhai et al.
+   * 2023): a learned query attends to all tokens and an MLP makes the features, so `width` is `embedDim`; there is no class
+   * token and no layer norm before the blocks, and the patches have a bias.
    */
-  readonly pool?: "class" | "places" | undefined;
+  readonly pool?: "class" | "places" | "probe" | undefined;
   /**
    * Whether the features are also read from oriented gradients and colours that are not learned, which carries over from
    * few pictures; then pixels are from −1 to 1 and `imageSize` is a multiple of 16.
@@ -49,11 +53,19 @@ export interface ResNetConfig {
   readonly norm: "batch" | "group";
 }
 
-/** The causal text Transformer. */
+/** The text Transformer. */
 export interface TextConfig extends TransformerConfig {
   /** Tokens of a text, both marks included. */
   readonly contextLength: number;
   readonly vocabSize: number;
+  /** Where it is not that of the image tower. */
+  readonly activation?: Activation | undefined;
+  /** Whether a token sees only those before it (default); without it the padding is seen and belongs to the text. */
+  readonly causal?: boolean | undefined;
+  /** The token that the features are read from: the first end-of-text (default), or the last of the context. */
+  readonly pool?: "endOfText" | "last" | undefined;
+  /** Whether the projection has a bias; default not. */
+  readonly projectionBias?: boolean | undefined;
 }
 
 /** An architecture. Everything else (grid, head size, parameter shapes) follows from it. */
@@ -62,6 +74,13 @@ export interface ClipConfig {
   readonly embedDim: number;
   /** No default: the same shapes were trained with each, and the wrong one only lowers accuracy. */
   readonly activation: Activation;
+  /** ε of the Transformers' layer norms; default 1e-5. */
+  readonly layerNormEpsilon?: number | undefined;
+  /**
+   * How cosines become probabilities, as the model was trained: by a softmax over what is compared (default), or each by
+   * its own sigmoid with a learned bias (SigLIP).
+   */
+  readonly score?: "softmax" | "sigmoid" | undefined;
   readonly vision: VitConfig | ResNetConfig;
   readonly text: TextConfig;
 }

@@ -36,6 +36,18 @@ const profile: Partial<Record<ClipModelName, readonly [image: number, text: numb
   "ViT-B-32-plus-256": [119.13, 91.16],
   "ViT-B-16-plus": [117.19, 91.16],
   "ViT-B-16-plus-240": [117.21, 91.16],
+  "ViT-H-16": [632.23, 354.03],
+  "ViT-g-14": [1012.65, 354.03],
+  "ViT-bigG-14": [1844.91, 694.66],
+  "ViT-B-16-SigLIP": [92.88, 110.27],
+  "ViT-B-16-SigLIP-256": [92.93, 110.27],
+  "ViT-B-16-SigLIP-i18n-256": [92.93, 277.7],
+  "ViT-B-16-SigLIP-384": [93.18, 110.27],
+  "ViT-B-16-SigLIP-512": [93.52, 110.27],
+  "ViT-L-16-SigLIP-256": [315.96, 336.19],
+  "ViT-L-16-SigLIP-384": [316.28, 336.19],
+  "ViT-SO400M-14-SigLIP": [427.68, 449.68],
+  "ViT-SO400M-14-SigLIP-384": [428.23, 449.73],
 };
 
 function countTower(name: ClipModelName, tower: "vision" | "text"): number {
@@ -70,6 +82,13 @@ describe("clipConfigs", () => {
     },
   );
 
+  it("differs between SigLIP 2 and SigLIP in the vocabulary alone", () => {
+    const gemma = 256_000;
+    const { vision, text, ...rest } = clipConfigs["ViT-B-16-SigLIP2"];
+    expect(text.vocabSize).toBe(gemma);
+    expect({ ...rest, vision, text: { ...text, vocabSize: 32_000 } }).toEqual(clipConfigs["ViT-B-16-SigLIP"]);
+  });
+
   it("differs between a name and its -quickgelu in nothing but the activation", () => {
     const quick = (Object.keys(clipConfigs) as ClipModelName[]).filter((name) => name.endsWith("-quickgelu"));
     expect(quick).toHaveLength(11);
@@ -87,9 +106,10 @@ describe("clipConfigs", () => {
   });
 
   it("has no row without a known number of parameters", () => {
-    // The same towers at another size: ViT-H-14-378 is not in the profile.
+    // Not in the profile: ViT-H-14-378, the same towers at another size, and SigLIP 2, SigLIP's with a larger vocabulary.
     const known = (name: string) => name in profile || name.replace("-quickgelu", "") in profile;
     const unknown = ["ViT-H-14-378", "ViT-H-14-378-quickgelu", "pictogram"];
-    expect(Object.keys(clipConfigs).filter((name) => !known(name))).toEqual(unknown);
+    const names = Object.keys(clipConfigs).filter((name) => !known(name) && !name.includes("-SigLIP2"));
+    expect(names).toEqual(unknown);
   });
 });

@@ -1,6 +1,6 @@
 import type { ClipConfig, ResNetConfig, TextConfig, VitConfig } from "./config.ts";
 
-/** Every published tower but ViT-H has heads of 64. */
+/** Every published tower but SigLIP's largest and ViT-H, g and bigG has heads of 64. */
 const headDim = 64;
 
 function vit(width: number, layers: number, patchSize: number, imageSize = 224): VitConfig {
@@ -14,6 +14,36 @@ function resNet(width: number, layers: readonly number[], imageSize: number): Re
 function text(width: number, layers = 12): TextConfig {
   return { contextLength: 77, vocabSize: 49408, width, layers, heads: width / headDim };
 }
+
+const siglipSizes = {
+  base: { width: 768, layers: 12, heads: 12 },
+  large: { width: 1024, layers: 24, heads: 16 },
+  so400m: { width: 1152, layers: 27, heads: 16, mlpWidth: 4304 },
+  giant: { width: 1536, layers: 40, heads: 16 },
+};
+
+/** SigLIP (Zhai et al. 2023) and, with Gemma's vocabulary, SigLIP 2 (Tschannen et al. 2025), as trained: with the tanh formula. */
+function siglip(
+  size: keyof typeof siglipSizes,
+  patchSize: number,
+  imageSize: number,
+  { vocabSize = 32_000, contextLength = 64 } = {},
+) {
+  const vision = { kind: "vit", imageSize, patchSize, ...siglipSizes[size], pool: "probe" } as const;
+  // The giant reads with the text tower of the size below.
+  const text = siglipSizes[size === "giant" ? "so400m" : size];
+  return {
+    embedDim: vision.width,
+    activation: "geluTanh",
+    layerNormEpsilon: 1e-6,
+    score: "sigmoid",
+    vision,
+    text: { contextLength, vocabSize, ...text, causal: false, pool: "last", projectionBias: true },
+  } as const;
+}
+
+const multilingual = { vocabSize: 250_000 };
+const gemma = { vocabSize: 256_000 };
 
 // The shapes that were trained with both activations.
 const rn50 = { embedDim: 1024, vision: resNet(64, [3, 4, 6, 3], 224), text: text(512) };
@@ -73,6 +103,45 @@ export const clipConfigs = {
   "ViT-L-16": { embedDim: 768, activation: "gelu", vision: vit(1024, 24, 16), text: text(768) },
   "ViT-L-16-320": { embedDim: 768, activation: "gelu", vision: vit(1024, 24, 16, 320), text: text(768) },
   "ViT-L-14-280": { embedDim: 768, activation: "gelu", vision: vit(1024, 24, 14, 280), text: text(768) },
+
+  "ViT-H-16": { ...vitH14, activation: "gelu", vision: { ...vitH14.vision, patchSize: 16 } },
+  "ViT-g-14": {
+    embedDim: 1024,
+    activation: "gelu",
+    vision: { ...vit(1408, 40, 14), heads: 16, mlpWidth: 6144 },
+    text: text(1024, 24),
+  },
+  "ViT-bigG-14": {
+    embedDim: 1280,
+    activation: "gelu",
+    vision: { ...vit(1664, 48, 14), heads: 16, mlpWidth: 8192 },
+    text: text(1280, 32),
+  },
+
+  "ViT-B-16-SigLIP": siglip("base", 16, 224),
+  "ViT-B-16-SigLIP-256": siglip("base", 16, 256),
+  "ViT-B-16-SigLIP-i18n-256": siglip("base", 16, 256, multilingual),
+  "ViT-B-16-SigLIP-384": siglip("base", 16, 384),
+  "ViT-B-16-SigLIP-512": siglip("base", 16, 512),
+  "ViT-L-16-SigLIP-256": siglip("large", 16, 256),
+  "ViT-L-16-SigLIP-384": siglip("large", 16, 384),
+  "ViT-SO400M-14-SigLIP": siglip("so400m", 14, 224, { contextLength: 16 }),
+  "ViT-SO400M-14-SigLIP-384": siglip("so400m", 14, 384),
+  "ViT-B-32-SigLIP2-256": siglip("base", 32, 256, gemma),
+  "ViT-B-16-SigLIP2": siglip("base", 16, 224, gemma),
+  "ViT-B-16-SigLIP2-256": siglip("base", 16, 256, gemma),
+  "ViT-B-16-SigLIP2-384": siglip("base", 16, 384, gemma),
+  "ViT-B-16-SigLIP2-512": siglip("base", 16, 512, gemma),
+  "ViT-L-16-SigLIP2-256": siglip("large", 16, 256, gemma),
+  "ViT-L-16-SigLIP2-384": siglip("large", 16, 384, gemma),
+  "ViT-L-16-SigLIP2-512": siglip("large", 16, 512, gemma),
+  "ViT-SO400M-14-SigLIP2": siglip("so400m", 14, 224, gemma),
+  "ViT-SO400M-14-SigLIP2-378": siglip("so400m", 14, 378, gemma),
+  "ViT-SO400M-16-SigLIP2-256": siglip("so400m", 16, 256, gemma),
+  "ViT-SO400M-16-SigLIP2-384": siglip("so400m", 16, 384, gemma),
+  "ViT-SO400M-16-SigLIP2-512": siglip("so400m", 16, 512, gemma),
+  "ViT-gopt-16-SigLIP2-256": siglip("giant", 16, 256, gemma),
+  "ViT-gopt-16-SigLIP2-384": siglip("giant", 16, 384, gemma),
 
   // The model in the box, for small drawings and a vocabulary made of their captions.
   pictogram: {

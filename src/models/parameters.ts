@@ -15,7 +15,7 @@ import {
 } from "./config.ts";
 import { descriptorCount } from "./descriptors.ts";
 import type { Bottleneck, ConvNorm, ModifiedResNet } from "./modified-resnet.ts";
-import type { ConvStem, Readout, VisionTransformer } from "./vision-transformer.ts";
+import type { ConvStem, ProbePool, Readout, VisionTransformer } from "./vision-transformer.ts";
 
 /** Where a parameter's first values come from: all the same, N(0, std²), U(−bound, bound), or given one by one. */
 export type Initial =
@@ -43,9 +43,13 @@ export function clipParameters(config: ClipConfig): Clip<ParameterSpec> {
       positionalEmbedding: spec([text.contextLength, text.width], { std: 0.01 }),
       blocks: blocks(text, textBlockStds(text)),
       lnFinal: affine(text.width),
-      projection: spec([text.width, embedDim], { std: text.width ** -0.5 }),
+      projection: text.projectionBias
+        ? linearSpec(embedDim, text.width, { std: text.width ** -0.5 }, { constant: 0 })
+        : spec([text.width, embedDim], { std: text.width ** -0.5 }),
     },
-    logitScale: spec([], { constant: Math.log(1 / 0.07) }),
+    ...(config.score === "sigmoid"
+      ? { logitScale: spec([], { constant: Math.log(10) }), logitBias: spec([], { constant: -10 }) }
+      : { logitScale: spec([], { constant: Math.log(1 / 0.07) }) }),
   };
 }
 
@@ -131,7 +135,8 @@ interface BlockInitials {
   readonly proj?: Initial;
 }
 
-function blocks({ width, layers }: TransformerConfig, initial: BlockInitials): Block<ParameterSpec>[] {
+function blocks(config: TransformerConfig, initial: BlockInitials): Block<ParameterSpec>[] {
+  const { width, layers, mlpWidth = 4 * width } = config;
   return Array.from({ length: layers }, () => ({
     ln1: affine(width),
     attn: {
@@ -139,7 +144,7 @@ function blocks({ width, layers }: TransformerConfig, initial: BlockInitials): B
       out: linearSpec(width, width, initial.out, { constant: 0 }),
     },
     ln2: affine(width),
-    mlp: { fc: linearSpec(4 * width, width, initial.fc), proj: linearSpec(width, 4 * width, initial.proj) },
+    mlp: { fc: linearSpec(mlpWidth, width, initial.fc), proj: linearSpec(width, mlpWidth, initial.proj) },
   }));
 }
 
@@ -150,24 +155,41 @@ function textBlockStds({ width, layers }: TransformerConfig): Required<BlockInit
 }
 
 function vitParameters(config: VitConfig, embedDim: number): VisionTransformer<ParameterSpec> {
-  const { width, layers, heads, imageSize, patchSize, stem = "patch", pool = "class" } = config;
+  const { width, imageSize, patchSize, stem = "patch", pool = "class" } = config;
   const hidden = 4 * width;
+  // Xavier's bound for the fused matrix [3W, W].
+  const qkv = { bound: Math.sqrt(6 / (4 * width)) };
   const scale = { std: width ** -0.5 };
-  const places = (imageSize / patchSize) ** 2;
+  // What is left over at the right and below is not read, as in SigLIP's model of 384 pixels in patches of 14.
+  const places = Math.floor(imageSize / patchSize) ** 2;
   return {
-    patchEmbedding: stem === "patch" ? fanIn([width, 3, patchSize, patchSize]) : stemParameters(width),
+    patchEmbedding: stem === "convolutions" ? stemParameters(width) : patchParameters(config),
     ...(pool === "class" && { classEmbedding: spec([width], scale) }),
     positionalEmbedding: spec([places + (pool === "class" ? 1 : 0), width], scale),
-    lnPre: affine(width),
-    // The image tower's blocks keep PyTorch's defaults; Xavier's bound for the fused matrix [3W, W].
-    blocks: blocks({ width, layers, heads }, { qkv: { bound: Math.sqrt(6 / (4 * width)) } }),
+    ...(pool !== "probe" && { lnPre: affine(width) }),
+    // The image tower's blocks keep PyTorch's defaults.
+    blocks: blocks(config, { qkv }),
     lnPost: affine(width),
-    projection:
-      pool === "class"
-        ? spec([width, embedDim], scale)
-        : { place: linearSpec(placeWidth, width), ...readoutParameters(placeWidth * places, hidden, embedDim) },
+    projection: {
+      class: () => spec([width, embedDim], scale),
+      places: () => ({
+        place: linearSpec(placeWidth, width),
+        ...readoutParameters(placeWidth * places, hidden, embedDim),
+      }),
+      probe: () => probeParameters(config, qkv),
+    }[pool](),
     ...(config.descriptors && { descriptors: readoutParameters(descriptorCount, hidden, embedDim) }),
   };
+}
+
+function patchParameters({ width, patchSize, pool }: VitConfig): ParameterSpec | Linear<ParameterSpec> {
+  const weight = fanIn([width, 3, patchSize, patchSize]);
+  return pool === "probe" ? { weight, bias: spec([width], { constant: 0 }) } : weight;
+}
+
+function probeParameters(config: VitConfig, qkv: Initial): ProbePool<ParameterSpec> {
+  const [{ attn, ln2, mlp }] = blocks({ ...config, layers: 1 }, { qkv }) as [Block<ParameterSpec>];
+  return { probe: spec([config.width], { std: config.width ** -0.5 }), attn, ln: ln2, mlp };
 }
 
 function stemParameters(width: number): ConvStem<ParameterSpec> {
@@ -248,14 +270,19 @@ function resNetParameters(config: ResNetConfig, embedDim: number): ModifiedResNe
   };
 }
 
-function checkConfig({ vision, text }: ClipConfig): void {
+function checkConfig({ embedDim, vision, text }: ClipConfig): void {
   const grid = vision.kind === "vit" ? vision.imageSize / vision.patchSize : resNetGrid(vision);
+  const mayBeCut = vision.kind === "vit" && vision.pool === "probe" && grid >= 1;
   const problem =
-    (!Number.isInteger(grid) && `imageSize ${vision.imageSize} does not divide into a whole grid`) ||
+    (!Number.isInteger(grid) && !mayBeCut && `imageSize ${vision.imageSize} does not divide into a whole grid`) ||
     (vision.kind === "vit" &&
       vision.descriptors &&
       vision.imageSize % 16 !== 0 &&
       `descriptors need an imageSize that is a multiple of 16, not ${vision.imageSize}`) ||
+    (vision.kind === "vit" &&
+      vision.pool === "probe" &&
+      vision.width !== embedDim &&
+      `a probe's features are as wide as the tower: vision.width is ${vision.width}, embedDim ${embedDim}`) ||
     (vision.kind === "vit" &&
       vision.width % vision.heads !== 0 &&
       `vision.width ${vision.width} does not divide into ${vision.heads} heads`) ||

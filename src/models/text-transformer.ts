@@ -1,7 +1,8 @@
 import { checkpoint } from "../autodiff/gradients.ts";
+import type { Dim } from "../core/shape.ts";
 import { float32, int32 } from "../core/tensor-data.ts";
-import { constant, type Tensor } from "../graph/tensor.ts";
-import { type Affine, type Block, block, layerNorm } from "../nn/layers.ts";
+import { constant, Tensor } from "../graph/tensor.ts";
+import { type Affine, type Block, block, layerNorm, type Linear, linear } from "../nn/layers.ts";
 import type { ClipConfig } from "./config.ts";
 import type { TowerOptions } from "./vision-transformer.ts";
 
@@ -13,33 +14,42 @@ export interface TextTransformer<Leaf = Tensor> {
   readonly positionalEmbedding: Leaf;
   readonly blocks: readonly Block<Leaf>[];
   readonly lnFinal: Affine<Leaf>;
-  /** [W, E] */
-  readonly projection: Leaf;
+  /** [W, E]; or with a bias */
+  readonly projection: Leaf | Linear<Leaf>;
 }
 
 /**
- * inputIds int32 [T, L] to textFeatures [T, E]: what stands at the end-of-text, which has seen the whole text.
+ * inputIds int32 [T, L] to textFeatures [T, E]: what stands at the end-of-text, which has seen the whole text. L is at most
+ * the context length, and may be symbolic.
  *
  * @param endOfText - int32 [T]: its position in each text.
  */
 export function textTransformer(
   p: TextTransformer,
-  { activation, text: { heads } }: ClipConfig,
+  { layerNormEpsilon, ...config }: ClipConfig,
   inputIds: Tensor,
   endOfText: Tensor,
   { checkpointBlocks = false }: TowerOptions = {},
 ): Tensor {
-  const length = inputIds.shape[1] as number;
-  const mask = causalMask(length);
+  const { heads, activation = config.activation, causal = true } = config.text;
+  const length = inputIds.shape[1]!;
+  const { contextLength } = config.text;
+  const mask = causal ? causalMask(contextLength).slice(0, 0, length).slice(1, 0, length) : undefined;
   let x = p.tokenEmbedding
     .gather(inputIds)
     .named("text.tokens")
-    .add(p.positionalEmbedding.slice(0, 0, length)); // [T, L, W]
+    .add(p.positionalEmbedding.slice(0, 0, length))
+    .named("text.embeddings"); // [T, L, W]
   p.blocks.forEach((layer, i) => {
-    const compute = (input: Tensor) => block(layer, { heads, activation }, input, mask);
+    const compute = (input: Tensor) => block(layer, { heads, activation, layerNormEpsilon }, input, mask);
     x = (checkpointBlocks ? checkpoint(compute, x) : compute(x)).named(`text.blocks.${i}`);
   });
-  return atPositions(layerNorm(p.lnFinal, x).named("text.lnFinal"), endOfText).matmul(p.projection);
+  const pooled = atPositions(
+    layerNorm(p.lnFinal, x, layerNormEpsilon).named("text.lnFinal"),
+    endOfText,
+    contextLength,
+  ).named("text.pooled");
+  return p.projection instanceof Tensor ? pooled.matmul(p.projection) : linear(p.projection, pooled);
 }
 
 /** [L, L]: −∞ above the diagonal, so that no token sees a later one. */
@@ -50,14 +60,13 @@ function causalMask(length: number): Tensor {
 }
 
 /** Row positions[t] of each [L, W]: a product with one-hot rows, which every provider runs and differentiates. */
-function atPositions(x: Tensor, positions: Tensor): Tensor {
-  const [texts, length, width] = x.shape as readonly [number, number, number];
-  const range = constant(
-    int32(
-      Int32Array.from({ length }, (_, i) => i),
-      [1, length],
-    ),
+function atPositions(x: Tensor, positions: Tensor, contextLength: number): Tensor {
+  const [texts, length, width] = x.shape as readonly [Dim, Dim, number];
+  const counted = int32(
+    Int32Array.from({ length: contextLength }, (_, i) => i),
+    [1, contextLength],
   );
+  const range = constant(counted).slice(1, 0, length);
   const oneHot = positions.reshape([texts, 1]).equal(range).cast("float32");
   return oneHot.reshape([texts, 1, length]).matmul(x).reshape([texts, width]);
 }

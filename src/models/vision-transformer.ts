@@ -1,23 +1,36 @@
 import { checkpoint } from "../autodiff/gradients.ts";
 import { averagePool, concat, conv2d, Tensor } from "../graph/tensor.ts";
-import { type Affine, type Block, block, layerNorm, type Linear, linear } from "../nn/layers.ts";
+import {
+  type Affine,
+  type Attention,
+  type Block,
+  block,
+  type BlockConfig,
+  crossAttention,
+  layerNorm,
+  type Linear,
+  linear,
+  mlp,
+  type Mlp,
+} from "../nn/layers.ts";
 import { groupNorm } from "../nn/norms.ts";
 import type { ClipConfig, VitConfig } from "./config.ts";
 import { descriptors } from "./descriptors.ts";
 
 /** Parameters of the ViT image tower; W = width, P = patchSize, E = embedDim. */
 export interface VisionTransformer<Leaf = Tensor> {
-  /** [W, 3, P, P], no bias; or the convolutional stem */
-  readonly patchEmbedding: Leaf | ConvStem<Leaf>;
+  /** [W, 3, P, P], no bias; or with one, or the convolutional stem */
+  readonly patchEmbedding: Leaf | Linear<Leaf> | ConvStem<Leaf>;
   /** [W]; where the features are read from it */
   readonly classEmbedding?: Leaf;
   /** [gridSize² + 1, W], the class token's first; without class token [gridSize², W] */
   readonly positionalEmbedding: Leaf;
-  readonly lnPre: Affine<Leaf>;
+  /** SigLIP's tower has none. */
+  readonly lnPre?: Affine<Leaf>;
   readonly blocks: readonly Block<Leaf>[];
   readonly lnPost: Affine<Leaf>;
   /** [W, E]; or the layers that read all places */
-  readonly projection: Leaf | PlacesPool<Leaf>;
+  readonly projection: Leaf | PlacesPool<Leaf> | ProbePool<Leaf>;
   /** Adds what the picture's {@link descriptors} tell to the features. */
   readonly descriptors?: Readout<Leaf>;
 }
@@ -47,6 +60,15 @@ export interface PlacesPool<Leaf = Tensor> extends Readout<Leaf> {
   readonly place: Linear<Leaf>;
 }
 
+/** A learned query attends to all tokens; an MLP is added to what it finds (SigLIP's head, Zhai et al. 2022). */
+export interface ProbePool<Leaf = Tensor> {
+  /** [W] */
+  readonly probe: Leaf;
+  readonly attn: Attention<Leaf>;
+  readonly ln: Affine<Leaf>;
+  readonly mlp: Mlp<Leaf>;
+}
+
 /** How a tower is computed, beside its architecture. */
 export interface TowerOptions {
   /** Gradients keep only the input of each block and compute the inside again. */
@@ -56,40 +78,54 @@ export interface TowerOptions {
 /** Pixels [I, 3, S, S] to imageFeatures [I, E]. */
 export function visionTransformer(
   p: VisionTransformer,
-  { activation }: ClipConfig,
+  { activation, layerNormEpsilon }: ClipConfig,
   config: VitConfig,
   pixelValues: Tensor,
   { checkpointBlocks = false }: TowerOptions = {},
 ): Tensor {
-  const { heads } = config;
+  const blockConfig = { heads: config.heads, activation, layerNormEpsilon };
   const patches = embedPatches(p.patchEmbedding, config, pixelValues).named("vision.patches"); // [I, W, grid, grid]
   const [images, width, grid] = patches.shape as readonly [number, number, number];
   let x = patches.reshape([images, width, grid * grid]).transpose([0, 2, 1]); // [I, grid², W]
   if (p.classEmbedding) x = concat([p.classEmbedding.expand([images, 1, width]), x], 1); // [I, grid² + 1, W]
 
-  x = layerNorm(p.lnPre, x.add(p.positionalEmbedding)).named("vision.lnPre");
+  x = x.add(p.positionalEmbedding).named("vision.embeddings");
+  if (p.lnPre) x = layerNorm(p.lnPre, x, layerNormEpsilon).named("vision.lnPre");
   p.blocks.forEach((layer, i) => {
-    const compute = (input: Tensor) => block(layer, { heads, activation }, input);
+    const compute = (input: Tensor) => block(layer, blockConfig, input);
     x = (checkpointBlocks ? checkpoint(compute, x) : compute(x)).named(`vision.blocks.${i}`);
   });
-  const features =
-    p.projection instanceof Tensor
-      ? layerNorm(p.lnPost, x.select(1, 0)).named("vision.lnPost").matmul(p.projection)
-      : poolPlaces(p.projection, layerNorm(p.lnPost, x));
+  const features = pool(p, blockConfig, x);
   return p.descriptors ? features.add(readOut(p.descriptors, descriptors(pixelValues))) : features;
 }
 
 /** [I, 3, S, S] → [I, W, grid, grid] */
-function embedPatches(p: Tensor | ConvStem, { patchSize }: VitConfig, pixelValues: Tensor): Tensor {
+function embedPatches(p: Tensor | Linear | ConvStem, { patchSize }: VitConfig, pixelValues: Tensor): Tensor {
   if (p instanceof Tensor) return conv2d(pixelValues, p, { stride: patchSize });
+  if ("weight" in p) return conv2d(pixelValues, p.weight, { stride: patchSize }).add(p.bias.reshape([1, -1, 1, 1]));
   const edges = conv2d(pixelValues, p.edges, { stride: 2, padding: 1 }).add(p.edgesBias.reshape([1, -1, 1, 1]));
   const pooled = averagePool(edges.relu(), patchSize / 4); // [I, C, 2 grid, 2 grid]
   return conv2d(groupNorm(p.norm, 1, pooled), p.patches, { stride: 2, padding: 1 });
 }
 
+/** The last layer norm, and features from what the tower is read from: [I, L, W] → [I, E] */
+function pool({ projection, lnPost }: VisionTransformer, config: BlockConfig, x: Tensor): Tensor {
+  const norm = (tokens: Tensor) => layerNorm(lnPost, tokens, config.layerNormEpsilon).named("vision.lnPost");
+  if (projection instanceof Tensor) return norm(x.select(1, 0)).matmul(projection);
+  return "probe" in projection ? poolByProbe(projection, config, norm(x)) : poolPlaces(projection, norm(x));
+}
+
 /** [I, L, W] → [I, E] */
 function poolPlaces(p: PlacesPool, x: Tensor): Tensor {
   return readOut(p, linear(p.place, x).reshape([x.shape[0]!, -1]));
+}
+
+/** [I, L, W] → [I, W] */
+function poolByProbe(p: ProbePool, { heads, activation, layerNormEpsilon }: BlockConfig, x: Tensor): Tensor {
+  const found = crossAttention(p.attn, heads, p.probe.reshape([1, 1, -1]), x)
+    .select(1, 0)
+    .named("vision.probe");
+  return found.add(mlp(p.mlp, activation, layerNorm(p.ln, found, layerNormEpsilon)));
 }
 
 /** [I, D] → [I, E] */

@@ -49,6 +49,8 @@ export type Activation = "quickGelu" | "gelu" | "geluTanh";
 export interface BlockConfig {
   readonly heads: number;
   readonly activation: Activation;
+  /** ε of the layer norms; default {@link layerNormEpsilon}. */
+  readonly layerNormEpsilon?: number | undefined;
 }
 
 /** ε of every layer norm in CLIP, inside the root. */
@@ -66,14 +68,15 @@ export function linear({ weight, bias }: Linear, x: Tensor): Tensor {
 }
 
 /** Normalises the last axis. */
-export function layerNorm({ weight, bias }: Affine, x: Tensor): Tensor {
-  return apply("layerNorm", [x, weight, bias], { epsilon: layerNormEpsilon });
+export function layerNorm({ weight, bias }: Affine, x: Tensor, epsilon = layerNormEpsilon): Tensor {
+  return apply("layerNorm", [x, weight, bias], { epsilon });
 }
 
 /** x ← x + MSA(LN(x));  x ← x + MLP(LN(x))   (Dosovitskiy et al. 2021, eq. 2–3). [N, L, W] → [N, L, W] */
-export function block(p: Block, { heads, activation }: BlockConfig, x: Tensor, mask?: Tensor): Tensor {
-  x = x.add(attention(p.attn, heads, layerNorm(p.ln1, x), mask));
-  return x.add(mlp(p.mlp, activation, layerNorm(p.ln2, x)));
+export function block(p: Block, config: BlockConfig, x: Tensor, mask?: Tensor): Tensor {
+  const { heads, activation, layerNormEpsilon: epsilon } = config;
+  x = x.add(attention(p.attn, heads, layerNorm(p.ln1, x, epsilon), mask));
+  return x.add(mlp(p.mlp, activation, layerNorm(p.ln2, x, epsilon)));
 }
 
 /** Two linear layers with the activation between. */
@@ -87,6 +90,22 @@ export function attention(p: Attention, heads: number, x: Tensor, mask?: Tensor)
   const qkv = linear(p.qkv, x);
   const [q, k, v] = [0, 1, 2].map((i) => splitHeads(qkv.slice(2, i * width, width), heads));
   return linear(p.out, mergeHeads(attend(q!, k!, v!, mask)));
+}
+
+/**
+ * Attention of learned queries to a sequence, through one matrix for queries, keys and values as in {@link attention}.
+ * `queries` [1, Q, W], x [N, L, W] → [N, Q, W]
+ */
+export function crossAttention(p: Attention, heads: number, queries: Tensor, x: Tensor): Tensor {
+  const width = x.shape[2] as number;
+  const part = (i: number, count: number): Linear => ({
+    weight: p.qkv.weight.slice(0, i * width, count * width),
+    bias: p.qkv.bias.slice(0, i * width, count * width),
+  });
+  const q = splitHeads(linear(part(0, 1), queries), heads); // [1, H, Q, D]
+  const kv = linear(part(1, 2), x);
+  const [k, v] = [0, 1].map((i) => splitHeads(kv.slice(2, i * width, width), heads));
+  return linear(p.out, mergeHeads(attend(q, k!, v!)));
 }
 
 /** softmax(q·kᵀ / √D + mask)·v over [N, H, L, D]. The scale goes to q, which is smaller than the scores. */

@@ -102,8 +102,10 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
       tensors.map((x) => l.value(x)),
       { axis },
     ),
-  slice: (l, _, [x], { axis, start, size, step }) =>
-    l.emit("Slice", [l.value(x), ...[start, start + (size - 1) * step + 1, axis, step].map((n) => l.int64s([n]))]),
+  slice: (l, _, [x], { axis, start, size, step }) => {
+    const end = typeof size === "number" ? l.int64s([start + (size - 1) * step + 1]) : l.shape([size]);
+    return l.emit("Slice", [l.value(x), l.int64s([start]), end, l.int64s([axis]), l.int64s([step])]);
+  },
   pad: (l, y, [x], { before, after }) => l.emit("Pad", [l.value(x), l.int64s([...before, ...after]), zero(l, y)]),
   // [n] → [n, 1] → zeros behind each → [n · factor] → without the last zeros
   dilate: (l, y, [x], { axis, factor }) => {

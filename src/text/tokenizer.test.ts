@@ -148,7 +148,7 @@ describe("tokenize", () => {
       expect.objectContaining({
         code: "CLIP_TEXT",
         message: expect.stringMatching(
-          /^text 1 \("cat cat .*…"\) is 3 tokens too long: with both marks it has 80, and the context length is 77; .*truncate/,
+          /^text 1 \("cat cat .*…"\) is 3 tokens too long: with its marks it has 80, and the context length is 77; .*truncate/,
         ) as string,
       }),
     );

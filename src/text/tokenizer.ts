@@ -1,5 +1,5 @@
 import { ClipError } from "../core/errors.ts";
-import { baseSize, encodeWord, readMerges, type Bpe } from "./bpe.ts";
+import { baseSize, encodeWord, endOfWord, readMerges, type Bpe } from "./bpe.ts";
 import { byteOfId, characterOfId } from "./byte-alphabet.ts";
 import { cleanText } from "./clean.ts";
 import { readPublishedMerges } from "./published.ts";
@@ -25,11 +25,21 @@ export interface TokenizeOptions extends EncodeOptions {
   readonly truncate?: boolean;
 }
 
+/** Texts to ids, by whatever vocabulary. */
+export interface TextTokenizer {
+  /** Ids are below it. */
+  readonly vocabSize: number;
+  /** The ids of a text of any length, with the marks around it. */
+  encodeWithMarks(text: string): number[];
+  /** @throws {ClipError} `CLIP_TEXT` if a text is too long and `truncate` is not set. */
+  tokenize(texts: readonly string[], options: TokenizeOptions): TokenizedTexts;
+}
+
 /** Texts as a text tower reads them. */
 export interface TokenizedTexts {
-  /** [T, L]; start mark, tokens, end mark, then `padId`. */
+  /** [T, L]; the tokens with their marks, then padding. */
   readonly inputIds: Int32Array;
-  /** [T]; where the first end mark stands, at which CLIP pools. */
+  /** [T]; where the first end mark stands, at which CLIP pools; without such marks, the last token. */
   readonly endOfText: Int32Array;
   /** L. */
   readonly contextLength: number;
@@ -55,7 +65,7 @@ export interface Truncation {
  *
  * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/simple_tokenizer.py`.
  */
-export class ClipTokenizer {
+export class ClipTokenizer implements TextTokenizer {
   static #published: ClipTokenizer | undefined;
 
   /** What tells one vocabulary from another, in order of rank. */
@@ -88,6 +98,12 @@ export class ClipTokenizer {
     return (ClipTokenizer.#published ??= new ClipTokenizer(readPublishedMerges()));
   }
 
+  /** Every token by its id, as files of vocabularies write it. */
+  tokens(): string[] {
+    const { characters, endsWord } = this.#bpe;
+    return [...characters.map((token, id) => (endsWord[id] ? token + endOfWord : token)), startOfText, endOfText];
+  }
+
   /** The ids of a text of any length, without the marks around it. */
   encode(text: string, { specialTokens = "parse" }: EncodeOptions = {}): number[] {
     const ids: number[] = [];
@@ -95,6 +111,10 @@ export class ClipTokenizer {
       for (const id of this.#cache.get(word) ?? this.#encodeNewWord(word)) ids.push(id);
     }
     return ids;
+  }
+
+  encodeWithMarks(text: string): number[] {
+    return [this.startOfTextId, ...this.encode(text), this.endOfTextId];
   }
 
   #encodeNewWord(word: string): readonly number[] {
@@ -150,7 +170,7 @@ export class ClipTokenizer {
       const ids = this.encode(text, options);
       const dropped = ids.length - room;
       if (dropped > 0) {
-        if (!truncate) throw tooLong(text, index, ids.length, contextLength);
+        if (!truncate) throw tooLong(text, index, ids.length + 2, contextLength);
         truncated.push({ index, dropped, droppedText: this.decode(ids.splice(room)).trim() });
       }
       const row = index * contextLength;
@@ -168,12 +188,13 @@ const byteOfCharacter: ReadonlyMap<string, number> = new Map(
   characterOfId.map((character, id) => [character, byteOfId[id]!]),
 );
 
-function tooLong(text: string, index: number, tokens: number, contextLength: number): ClipError {
+/** @param tokens - of the text, marks included. */
+export function tooLong(text: string, index: number, tokens: number, contextLength: number): ClipError {
   const start = JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
-  const excess = tokens + 2 - contextLength;
+  const excess = tokens - contextLength;
   return new ClipError(
     "CLIP_TEXT",
-    `text ${index} (${start}) is ${excess} token${excess === 1 ? "" : "s"} too long: with both marks it has ${tokens + 2}, ` +
+    `text ${index} (${start}) is ${excess} token${excess === 1 ? "" : "s"} too long: with its marks it has ${tokens}, ` +
       `and the context length is ${contextLength}; shorten it, or ask for it to be cut (truncate)`,
   );
 }

@@ -128,7 +128,7 @@ function textInputs(texts: number | string, { text }: ClipConfig): { inputIds: T
 
 function batchLoss(imageFeatures: Tensor, textFeatures: Tensor, logitScale: Tensor, pairs: number): Tensor {
   const targets = captionTargets(input("captionGroup", [pairs], "int32"));
-  return clipLoss(clipLogits(imageFeatures, textFeatures, logitScale).logitsPerImage, targets);
+  return clipLoss(clipLogits(imageFeatures, textFeatures, { logitScale }).logitsPerImage, targets);
 }
 
 function namedGradients({ learned }: Inputs, dys: readonly Tensor[]): Program {

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { randomPicture } from "../../test/pictures.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
-import { saveTinyModel } from "../../test/tiny-model.ts";
+import { saveTinyModel, tinyConfig } from "../../test/tiny-model.ts";
 import { collect, dot, readModel } from "../embedding/index.ts";
 import { ZeroShotClassifier } from "./classifier.ts";
 import { ClipModel, loadClip } from "./clip.ts";
@@ -50,6 +50,21 @@ describe("a zero-shot classifier", () => {
     expect(sum(ranked.map(({ probability }) => probability))).toBeCloseTo(1, 9);
     expect(ranked.map(({ probability }) => probability)).toEqual(
       ranked.map(({ probability }) => probability).sort((a, b) => b - a),
+    );
+  });
+
+  it("gives labels the sigmoids of a model trained with them", async () => {
+    const config = { ...tinyConfig, score: "sigmoid" } as const;
+    await using siglip = await loadClip(await saveTinyModel(join(await temporaryFolder(), "siglip"), { config }));
+    const [embed] = await collect(siglip.encodeImages([picture]));
+    const ranked = await siglip.classify(picture, labels, { templates: ["{}"] });
+    const texts = await collect(siglip.encodeTexts(ranked.map(({ label }) => label)));
+    expect([siglip.logitScale, siglip.logitBias]).toEqual([Math.fround(Math.log(10)), -10]);
+    ranked.forEach(({ probability }, i) => {
+      expect(probability).toBeCloseTo(1 / (1 + Math.exp(10 - 10 * dot(embed!, texts[i]!))), 6);
+    });
+    await expect(siglip.classify(picture, labels, { none: true })).rejects.toThrow(
+      /this model gives each label a probability, so none fits if all are below ½/,
     );
   });
 

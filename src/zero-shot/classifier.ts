@@ -14,7 +14,8 @@ export interface ClassifierOptions {
   readonly none?: boolean | undefined;
   /**
    * Gives each label a probability of its own, whatever the other labels are: it against the labels that say nothing.
-   * CLIP learns to compare, so a cosine means something only beside another one of the same picture.
+   * CLIP learns to compare, so a cosine means something only beside another one of the same picture. A model trained with
+   * sigmoids (SigLIP) has such probabilities of its own, and no others.
    */
   readonly independent?: boolean | undefined;
   /** Stops between batches of sentences. */
@@ -44,17 +45,18 @@ export class ZeroShotClassifier {
   /** Empty where nothing is compared with them. */
   readonly #nulls: readonly Float32Array[];
   readonly #scale: number;
+  readonly #bias: number;
   readonly #independent: boolean;
 
   private constructor(
     classNames: readonly string[],
     classes: readonly Float32Array[],
     nulls: readonly Float32Array[],
-    logitScale: number,
+    { logitScale, logitBias }: Pick<ClipEncoder, "logitScale" | "logitBias">,
     independent: boolean,
   ) {
     [this.classNames, this.#classes, this.#nulls, this.#independent] = [classNames, classes, nulls, independent];
-    this.#scale = Math.exp(logitScale);
+    [this.#scale, this.#bias] = [Math.exp(logitScale), logitBias];
     this.zeroShotWeights = columns(classes);
   }
 
@@ -71,15 +73,18 @@ export class ZeroShotClassifier {
   ): Promise<ZeroShotClassifier> {
     const names = checkClassNames(classNames, none);
     checkTemplates(templates);
-    if (none && independent)
+    const sigmoid = encoder.config.score === "sigmoid";
+    if (none && (independent || sigmoid)) {
+      const why = sigmoid ? "this model gives each label a probability" : "with a probability for each label";
       throw new ClipError(
         "CLIP_USAGE",
-        "none and independent exclude each other: with a probability for each label, none fits if all are below ½",
+        `none and independent exclude each other: ${why}, so none fits if all are below ½`,
       );
-    const nulls = none || independent ? nullLabels : [];
+    }
+    const nulls = !sigmoid && (none || independent) ? nullLabels : [];
     const vectors = await encodeLabels(encoder, [...names, ...nulls], templates, encoding);
     const classes = vectors.slice(0, names.length);
-    return new ZeroShotClassifier(names, classes, vectors.slice(names.length), encoder.logitScale, independent);
+    return new ZeroShotClassifier(names, classes, vectors.slice(names.length), encoder, independent || sigmoid);
   }
 
   /** The cosine of a picture's embedding with each label, in the order of the labels. */
@@ -98,9 +103,10 @@ export class ZeroShotClassifier {
     if (!(topK >= 1)) throw new ClipError("CLIP_USAGE", `topK is ${topK}; it must be at least 1`);
     const similarities = [...this.similarities(imageEmbed)];
     const nullSimilarities = this.#nulls.map((label) => dot(imageEmbed, label));
-    const logits = similarities.map((similarity) => this.#scale * similarity);
+    const logits = similarities.map((similarity) => this.#scale * similarity + this.#bias);
     const nullLogits = nullSimilarities.map((similarity) => this.#scale * similarity);
-    const nullLogit = logSumExp(nullLogits);
+    // Against 0 the share of a logit is its sigmoid.
+    const nullLogit = this.#independent && nullLogits.length === 0 ? 0 : logSumExp(nullLogits);
     const total = logSumExp([...logits, nullLogit]);
     if (Number.isNaN(total))
       throw new ClipError("CLIP_RUNTIME", "the model's answer is no number; its weights are damaged or overflowed");

@@ -1,4 +1,5 @@
 import { ClipEncoder, collect, type ImageSource, readModel, type ReadModelOptions } from "../embedding/index.ts";
+import { resolveModel, type ResolveOptions } from "../hub/index.ts";
 import type { DecodeOptions } from "../image/index.ts";
 import { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./classifier.ts";
 
@@ -11,14 +12,18 @@ export interface ClassifyOptions extends Omit<ClassifierOptions, "signal">, Deco
   readonly topK?: number | undefined;
 }
 
+/** How a model is found and read. */
+export interface LoadOptions extends ReadModelOptions, ResolveOptions {}
+
 /**
  * A CLIP, ready to use.
  *
- * @param model - a model folder or weight file as {@link readModel} takes it; default: the model in the box.
- * @throws {ClipError} as {@link readModel} does.
+ * @param model - a model folder or weight file as {@link readModel} takes it; a published one by OpenAI's name ("ViT-B/32") or
+ *   its repository on Hugging Face's hub ("openai/clip-vit-base-patch32"), which is fetched once; default: the model in the box.
+ * @throws {ClipError} as {@link readModel} and {@link resolveModel} do.
  */
-export async function loadClip(model?: string, options: ReadModelOptions = {}): Promise<ClipModel> {
-  return new ClipModel(await readModel(model, options));
+export async function loadClip(model?: string, options: LoadOptions = {}): Promise<ClipModel> {
+  return new ClipModel(await readModel(model === undefined ? undefined : await resolveModel(model, options), options));
 }
 
 /** A {@link ClipEncoder} that names what it sees. */

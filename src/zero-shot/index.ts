@@ -1,5 +1,5 @@
 /** A model ready to use. */
-export { type ClassifyOptions, ClipModel, loadClip } from "./clip.ts";
+export { type ClassifyOptions, ClipModel, loadClip, type LoadOptions } from "./clip.ts";
 
 /** Labels as vectors, computed once for many pictures. */
 export { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./classifier.ts";

@@ -92,9 +92,13 @@ describe("a model", () => {
     call(["classify", picture, "--labels", "a cat,a dog", "--model", path, ...args]);
 
   it("that is missing is described", async () => {
-    expectError(await using(join(root, "nowhere")), 1, /nowhere does not exist; name a folder with model\.safetensors/);
+    expectError(
+      await using(join(root, "nowhere")),
+      1,
+      /nowhere does not exist; name a folder, a weight file, or a published model/,
+    );
     await mkdir(join(root, "bare"));
-    expectError(await using(join(root, "bare")), 1, /cannot read .*bare.*model\.safetensors/);
+    expectError(await using(join(root, "bare")), 1, /bare has no weights: none of model\.safetensors/);
   });
 
   it("whose weights do not fit comes with all differences", async () => {

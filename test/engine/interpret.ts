@@ -147,7 +147,7 @@ const definitions: { readonly [Name in OpName]: Evaluate<Name> } = {
     });
   },
   slice: ([x], { axis, start, size, step }) =>
-    make(x!.shape.with(axis, size), (index) => at(x!, index.with(axis, start + index[axis]! * step))),
+    make(x!.shape.with(axis, size as number), (index) => at(x!, index.with(axis, start + index[axis]! * step))),
   pad: ([x], { before, after }) =>
     make(
       x!.shape.map((size, axis) => before[axis]! + size + after[axis]!),

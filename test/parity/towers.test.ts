@@ -1,12 +1,19 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import { clipConfigSchema, readFloats, storedParameters } from "../../src/checkpoints/index.ts";
+import {
+  clipConfigSchema,
+  openSafetensors,
+  readFloats,
+  readIntegers,
+  storedParameters,
+} from "../../src/checkpoints/index.ts";
 import { parseStrict } from "../../src/core/parse.ts";
-import type { TensorData } from "../../src/core/tensor-data.ts";
+import { int32, type TensorData } from "../../src/core/tensor-data.ts";
+import { readModel } from "../../src/embedding/index.ts";
 import { input, reachable, type Tensor } from "../../src/graph/tensor.ts";
 import { type ClipConfig, clipLogits, encodeImage, encodeText } from "../../src/models/index.ts";
 import { Session } from "../../src/runtime/session.ts";
-import { sharedMissing } from "../read-fixture.ts";
+import { sharedFolder, sharedMissing } from "../read-fixture.ts";
 import {
   openTowers,
   ownTowers,
@@ -33,6 +40,13 @@ const sharedNames: readonly [RegExp, string][] = [
   [/^(\w+)\.block\.(\d)$/, "$1.blocks.$2"],
   [/^(image|text)_features_norm$/, "$1Embeds"],
   [/^(image|text)_features$/, "$1Features"],
+  [/^vision\.patch_embedding$/, "vision.patches"],
+  [/^vision\.post_layernorm$/, "vision.lnPost"],
+  [/^vision\.head\.attention$/, "vision.probe"],
+  [/^text\.final_layer_norm$/, "text.lnFinal"],
+  [/^(image|text)_pooler_output$/, "$1Features"],
+  [/^(image|text)_embeds$/, "$1Embeds"],
+  [/^logit_bias$/, "logitBias"],
   [/^logit_scale$/, "logitScale"],
   [/^logit_scale_exp$/, "logitScaleExp"],
   [/^logits_per_(image|text)$/, "logitsPer $1"],
@@ -46,30 +60,31 @@ function ourName(theirs: string): string {
 }
 
 /** Everything that a forward pass computes and that has a name. */
-async function forward({ config, parameters }: RecordedTowers): Promise<Map<string, Tensor>> {
+function forward({ config, parameters }: RecordedTowers): Map<string, Tensor> {
   const { imageSize } = config.vision;
   const { contextLength } = config.text;
-  const p = await storedParameters(config, parameters);
+  const p = storedParameters(config, parameters);
   const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
   const inputIds = input("inputIds", ["texts", contextLength], "int32");
   const endOfText = input("endOfText", ["texts"], "int32");
   const imageFeatures = encodeImage(p, config, pixelValues);
   const textFeatures = encodeText(p, config, { inputIds, endOfText });
-  const logits = clipLogits(imageFeatures, textFeatures, p.logitScale);
+  const logits = clipLogits(imageFeatures, textFeatures, p);
   const graph = reachable(Object.values(logits));
   const named = graph.flatMap((tensor): [string, Tensor][] => (tensor.name ? [[tensor.name, tensor]] : []));
+  const probabilities = (logits: Tensor) => (config.score === "sigmoid" ? logits.sigmoid() : logits.softmax(1));
   return new Map<string, Tensor>([
     ...named,
     ["text.blocks.0.ln1", graph.find(({ inputs }) => inputs[1] === p.text.blocks[0]!.ln1.weight)!],
     ...Object.entries({ imageFeatures, textFeatures, ...logits, logitScaleExp: p.logitScale.exp() }),
-    ["probabilitiesPerImage", logits.logitsPerImage.softmax(1)],
-    ["probabilitiesPerText", logits.logitsPerText.softmax(1)],
+    ["probabilitiesPerImage", probabilities(logits.logitsPerImage)],
+    ["probabilitiesPerText", probabilities(logits.logitsPerText)],
   ]);
 }
 
 /** The relative error of each recorded value, by its recorded name. */
 async function errorsOf(towers: RecordedTowers, names: ReadonlyMap<string, string>, feeds: Record<string, TensorData>) {
-  const computed = await forward(towers);
+  const computed = forward(towers);
   const outputs = [...names].map(([recorded, ours]) => [recorded, computed.get(ours)] as const);
   expect(outputs.filter(([, tensor]) => !tensor)).toEqual([]);
   await using session = await Session.compile(Object.fromEntries(outputs) as Record<string, Tensor>);
@@ -78,7 +93,8 @@ async function errorsOf(towers: RecordedTowers, names: ReadonlyMap<string, strin
   for (const name of names.keys()) {
     const met = results[name]!;
     const wanted = towers.recorded.get(name)!;
-    expect([name, met.shape]).toEqual([name, wanted.shape]);
+    // One recording has scalars as [1].
+    expect([name, met.shape]).toEqual([name, met.shape.length === 0 ? [] : wanted.shape]);
     errors.set(name, relativeError(met.data as Float32Array, await valuesOf(towers.recorded, name)));
   }
   return errors;
@@ -89,6 +105,12 @@ const notActivations = /^(pixelValues|inputIds|endOfText|loss)$|^(grad|after|log
 
 function expectAllWithin(tolerance: number, errors: ReadonlyMap<string, number>): void {
   expect([...errors].filter(([, error]) => !(error < tolerance))).toEqual([]);
+}
+
+/** Texts that are read at their last place. */
+function lastPlaces(inputIds: TensorData) {
+  const [texts, length] = inputIds.shape as [number, number];
+  return { inputIds, endOfText: int32(new Int32Array(texts).fill(length - 1), [texts]) };
 }
 
 /** The reference models in every container and layout that they come in. */
@@ -146,6 +168,17 @@ describe("the towers", () => {
     },
   );
 
+  it("as our own statement of SigLIP's papers in PyTorch computes them give every recorded value", async () => {
+    const folder = ownTowers("siglip");
+    const json = JSON.parse(await readFile(`${folder}/config.json`, "utf8")) as unknown;
+    const towers = await openTowers(folder, parseStrict(clipConfigSchema, json, folder));
+    const inputIds = await readIntegers(towers.recorded.get("inputIds")!);
+    const feeds = { pixelValues: await readFloats(towers.recorded.get("pixelValues")!), ...lastPlaces(inputIds) };
+    const names = [...towers.recorded.keys()].filter((name) => !notActivations.test(name));
+    expect(names).toHaveLength(18);
+    expectAllWithin(tolerance, await errorsOf(towers, new Map(names.map((name) => [name, name])), feeds));
+  });
+
   // Measured: at most 6.6e-7 and 2.0e-6.
   describe.skipIf(sharedMissing).each(sharedWeights)(
     `as OpenAI's code computes them, %s, from %s${sharedMissing}`,
@@ -157,6 +190,28 @@ describe("the towers", () => {
         const recorded = [...towers.recorded.keys()].filter((key) => key !== "pixel_values" && key !== "input_ids");
         expect(recorded).toHaveLength(20);
         const errors = await errorsOf(towers, new Map(recorded.map((key) => [key, ourName(key)])), feeds);
+        expectAllWithin(tolerance, errors);
+      });
+    },
+  );
+
+  describe.skipIf(sharedMissing).each(["hf", "open_clip"])(
+    `as Hugging Face's code computes SigLIP, from the folder %s${sharedMissing}`,
+    (layout) => {
+      const open = async () => {
+        const folder = `${sharedFolder}fixtures/siglip-tiny`;
+        const { tensors: recorded } = await openSafetensors(`${folder}/io.safetensors`);
+        const { config, parameters } = await readModel(`${folder}/${layout}`);
+        const inputIds = await readIntegers(recorded.get("input_ids")!);
+        const pixelValues = await readFloats(recorded.get("pixel_values")!);
+        return { towers: { config, parameters, recorded }, feeds: { pixelValues, ...lastPlaces(inputIds) } };
+      };
+
+      it("give every recorded activation and output", async () => {
+        const { towers, feeds } = await open();
+        const names = [...towers.recorded.keys()].filter((key) => key !== "pixel_values" && key !== "input_ids");
+        expect(names).toHaveLength(23);
+        const errors = await errorsOf(towers, new Map(names.map((name) => [name, ourName(name)])), feeds);
         expectAllWithin(tolerance, errors);
       });
     },

@@ -22,7 +22,7 @@ export interface RecordedTowers {
 }
 
 /** The folder of our own recording, made by scripts/fixtures-towers.py. */
-export const ownTowers = (kind: "vit" | "resnet") =>
+export const ownTowers = (kind: "vit" | "resnet" | "siglip") =>
   fileURLToPath(new URL(`../../fixtures/towers/${kind}`, import.meta.url));
 
 /** The folder of a recording of OpenAI's own code, in the reference data. */

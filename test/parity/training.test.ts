@@ -259,7 +259,7 @@ describe.skipIf(sharedMissing)(`gradients of a batch of 16, ViT${sharedMissing}`
     const ends = ["imageFeatures", "textFeatures"].map((name) => input(name, [pairs, embedDim]));
     const [imageEnd, textEnd] = ends as [(typeof ends)[0], (typeof ends)[0]];
     const logitScale = input("logitScale", []);
-    const loss = clipLoss(clipLogits(imageEnd, textEnd, logitScale).logitsPerImage);
+    const loss = clipLoss(clipLogits(imageEnd, textEnd, { logitScale }).logitsPerImage);
     const [atImages, atTexts, atScale] = gradients(loss, [imageEnd, textEnd, logitScale]);
     await using middle = await Session.compile({ loss, atImages: atImages!, atTexts: atTexts!, atScale: atScale! });
     const seeds = await middle.run({

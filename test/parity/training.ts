@@ -144,7 +144,7 @@ export function trainingOutputs(config: ClipConfig, pairs: number): Record<strin
   const { p, learned } = parameterInputs(config);
   const updates: StatisticUpdate[] = [];
   const { imageFeatures, textFeatures } = encodePairs(p, config, pairs, updates);
-  const { logitsPerImage } = clipLogits(imageFeatures, textFeatures, p.logitScale);
+  const { logitsPerImage } = clipLogits(imageFeatures, textFeatures, p);
   const loss = clipLoss(logitsPerImage);
   const slopes = gradients(loss, [...learned.values()]);
   return {

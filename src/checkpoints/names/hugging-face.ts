@@ -14,6 +14,19 @@ function encoder(theirs: string, ours: string): NameTable {
   };
 }
 
+const text: NameTable = {
+  "text_model.embeddings.token_embedding.weight": "text.tokenEmbedding",
+  "text_model.embeddings.position_embedding.weight": "text.positionalEmbedding",
+  ...encoder("text_model", "text"),
+  "text_model.final_layer_norm.*": "text.lnFinal.*",
+};
+
+const counters: NameTable = {
+  // Older files count the positions.
+  "vision_model.embeddings.position_ids": null,
+  "text_model.embeddings.position_ids": null,
+};
+
 /**
  * The names of Hugging Face's `CLIPModel`, which has ViTs only.
  *
@@ -27,13 +40,32 @@ export const huggingFaceNames: NameTable = {
   ...encoder("vision_model", "vision"),
   "vision_model.post_layernorm.*": "vision.lnPost.*",
   "visual_projection.weight": "vision.projectionᵀ",
-  "text_model.embeddings.token_embedding.weight": "text.tokenEmbedding",
-  "text_model.embeddings.position_embedding.weight": "text.positionalEmbedding",
-  ...encoder("text_model", "text"),
-  "text_model.final_layer_norm.*": "text.lnFinal.*",
+  ...text,
   "text_projection.weight": "text.projectionᵀ",
   logit_scale: "logitScale",
-  // Older files count the positions.
-  "vision_model.embeddings.position_ids": null,
-  "text_model.embeddings.position_ids": null,
+  ...counters,
+};
+
+/**
+ * The names of Hugging Face's `SiglipModel`.
+ *
+ * @see {@link https://github.com/huggingface/transformers | transformers} `src/transformers/models/siglip/modeling_siglip.py`.
+ */
+export const siglipNames: NameTable = {
+  "vision_model.embeddings.patch_embedding.*": "vision.patchEmbedding.*",
+  "vision_model.embeddings.position_embedding.weight": "vision.positionalEmbedding",
+  ...encoder("vision_model", "vision"),
+  "vision_model.post_layernorm.*": "vision.lnPost.*",
+  "vision_model.head.probe": "vision.projection.probe¹¹",
+  "vision_model.head.attention.in_proj_weight": "vision.projection.attn.qkv.weight",
+  "vision_model.head.attention.in_proj_bias": "vision.projection.attn.qkv.bias",
+  "vision_model.head.attention.out_proj.*": "vision.projection.attn.out.*",
+  "vision_model.head.layernorm.*": "vision.projection.ln.*",
+  "vision_model.head.mlp.fc1.*": "vision.projection.mlp.fc.*",
+  "vision_model.head.mlp.fc2.*": "vision.projection.mlp.proj.*",
+  ...text,
+  "text_model.head.*": "text.projection.*",
+  logit_scale: "logitScale¹",
+  logit_bias: "logitBias¹",
+  ...counters,
 };

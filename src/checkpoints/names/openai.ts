@@ -32,7 +32,10 @@ function text(prefix: string): NameTable {
     ...transformer(`${prefix}transformer`, "text"),
     [`${prefix}ln_final.*`]: "text.lnFinal.*",
     [`${prefix}text_projection`]: "text.projection",
+    // With a bias it is a layer.
+    [`${prefix}text_projection.*`]: "text.projection.*",
     logit_scale: "logitScale",
+    logit_bias: "logitBias",
     // Numbers that OpenAI's archives hold beside the weights.
     input_resolution: null,
     context_length: null,
@@ -66,6 +69,26 @@ const resNet: NameTable = {
   "visual.attnpool.c_proj.*": "vision.attentionPool.out.*",
 };
 
+/** SigLIP's image tower as open_clip takes it from timm. */
+const timmVit: NameTable = {
+  "visual.trunk.patch_embed.proj.*": "vision.patchEmbedding.*",
+  "visual.trunk.pos_embed": "vision.positionalEmbedding¹",
+  "visual.trunk.blocks.*.norm1.*": "vision.blocks.*.ln1.*",
+  "visual.trunk.blocks.*.attn.qkv.*": "vision.blocks.*.attn.qkv.*",
+  "visual.trunk.blocks.*.attn.proj.*": "vision.blocks.*.attn.out.*",
+  "visual.trunk.blocks.*.norm2.*": "vision.blocks.*.ln2.*",
+  "visual.trunk.blocks.*.mlp.fc1.*": "vision.blocks.*.mlp.fc.*",
+  "visual.trunk.blocks.*.mlp.fc2.*": "vision.blocks.*.mlp.proj.*",
+  "visual.trunk.norm.*": "vision.lnPost.*",
+  "visual.trunk.attn_pool.latent": "vision.projection.probe¹¹",
+  "visual.trunk.attn_pool.q.*": "vision.projection.attn.qkv.*[0/3]",
+  "visual.trunk.attn_pool.kv.*": "vision.projection.attn.qkv.*[1:3/3]",
+  "visual.trunk.attn_pool.proj.*": "vision.projection.attn.out.*",
+  "visual.trunk.attn_pool.norm.*": "vision.projection.ln.*",
+  "visual.trunk.attn_pool.mlp.fc1.*": "vision.projection.mlp.fc.*",
+  "visual.trunk.attn_pool.mlp.fc2.*": "vision.projection.mlp.proj.*",
+};
+
 /**
  * OpenAI's tensor names, which open_clip's class `CLIP` has too, by the kind of the image tower: both kinds have a
  * `visual.conv1.weight`. The text tower has no prefix.
@@ -75,11 +98,15 @@ const resNet: NameTable = {
 export const openAiNames = { vit: { ...vit, ...text("") }, resNet: { ...resNet, ...text("") } };
 
 /**
- * The names of open_clip's class `CustomTextCLIP`.
+ * The names of open_clip's class `CustomTextCLIP`, whose image tower may be one of timm's.
  *
  * @see {@link https://github.com/mlfoundations/open_clip | open_clip} `src/open_clip/model.py`.
  */
-export const customTextNames = { vit: { ...vit, ...text("text.") }, resNet: { ...resNet, ...text("text.") } };
+export const customTextNames = {
+  vit: { ...vit, ...text("text.") },
+  resNet: { ...resNet, ...text("text.") },
+  timmVit: { ...timmVit, ...text("text.") },
+};
 
 function stage(theirs: string, ours: string): NameTable {
   return {

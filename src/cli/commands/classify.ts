@@ -6,6 +6,8 @@ import { classifyPictures, type PictureLabels } from "../classify-pictures.ts";
 import type { CliIo } from "../io.ts";
 import {
   activationOption,
+  offlineOption,
+  imageSizeOption,
   configOption,
   examples,
   inTheBox,
@@ -43,6 +45,8 @@ export const classifyCommand = (io: CliIo) =>
     .addOption(modelOption(inTheBox))
     .addOption(configOption)
     .addOption(activationOption)
+    .addOption(offlineOption)
+    .addOption(imageSizeOption)
     .addOption(new Option("--none", 'may answer "none of these"').conflicts("independent"))
     .option("--independent", "give each label its own probability, whatever the others are")
     .option("--truncate", "cut labels that have more tokens than the model reads, and say what was cut")
@@ -60,7 +64,7 @@ export const classifyCommand = (io: CliIo) =>
     .action(async (images, options) => {
       const { labels, labelsFile, template: templates, topK, json, ...rest } = options;
       const request = { ...rest, images, labels: await readLabels(labels, labelsFile), templates };
-      await using clip = new ClipModel(await readChosenModel(options));
+      await using clip = new ClipModel(await readChosenModel(options, io));
       const { results, failures } = await classifyPictures(clip, { ...request, topK: json ? topK : undefined }, io);
       if (json) io.out(JSON.stringify({ results }, null, 2));
       else show(results, topK ?? shownInTerminal, io);

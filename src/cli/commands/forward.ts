@@ -3,7 +3,16 @@ import { openSafetensors, readFloats, readIntegers, writeSafetensors } from "../
 import { ClipError } from "../../core/errors.ts";
 import { forward } from "../../embedding/index.ts";
 import type { CliIo } from "../io.ts";
-import { activationOption, configOption, examples, inTheBox, modelOption, readChosenModel } from "../options.ts";
+import {
+  activationOption,
+  offlineOption,
+  configOption,
+  examples,
+  imageSizeOption,
+  inTheBox,
+  modelOption,
+  readChosenModel,
+} from "../options.ts";
 
 /** Runs the bare towers on tensors from a file, to compare with any other implementation. */
 export const forwardCommand = (io: CliIo) =>
@@ -12,11 +21,13 @@ export const forwardCommand = (io: CliIo) =>
     .description(
       "Reads pixelValues (float32 [n, 3, S, S]) and/or inputIds (int64 or int32 [n, L]) from a safetensors file, and " +
         "writes what follows from them: imageFeatures, imageEmbeds, textFeatures, textEmbeds, logitScale, " +
-        "logitsPerImage, logitsPerText.",
+        "logitsPerImage, logitsPerText, and logitBias where the model has one.",
     )
     .addOption(modelOption(inTheBox))
     .addOption(configOption)
     .addOption(activationOption)
+    .addOption(offlineOption)
+    .addOption(imageSizeOption)
     .requiredOption("--in <file>", "safetensors file with the inputs")
     .requiredOption("--out <file>", "safetensors file to write")
     .addHelpText(
@@ -32,7 +43,7 @@ export const forwardCommand = (io: CliIo) =>
         const met = [...tensors.keys()].slice(0, 5).join(", ") || "nothing";
         throw new ClipError("CLIP_DATA", `${source} holds neither pixelValues nor inputIds, but ${met}`);
       }
-      const outputs = await forward(await readChosenModel(options), {
+      const outputs = await forward(await readChosenModel(options, io), {
         pixelValues: pixelValues && (await readFloats(pixelValues)),
         inputIds: inputIds && (await readIntegers(inputIds)),
       });

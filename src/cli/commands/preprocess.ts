@@ -4,6 +4,7 @@ import { clipPreprocess, decodeImage, preprocessImage } from "../../image/index.
 import type { CliIo } from "../io.ts";
 import {
   activationOption,
+  offlineOption,
   configOption,
   examples,
   maxImagePixelsOption,
@@ -31,10 +32,11 @@ export const preprocessCommand = (io: CliIo) =>
     .addOption(modelOption("the published CLIP constants"))
     .addOption(configOption)
     .addOption(activationOption)
+    .addOption(offlineOption)
     .addOption(maxImagePixelsOption)
     .addHelpText("after", examples("clip-ts preprocess cat.jpg --out cat.safetensors --orientation ignore"))
     .action(async (image, { out, size, orientation, maxImagePixels, ...options }) => {
-      const constants = (await readNamedModel(options))?.preprocess ?? clipPreprocess;
+      const constants = (await readNamedModel(options, io))?.preprocess ?? clipPreprocess;
       const imageSize = size ?? constants.imageSize;
       const decoded = await decodeImage(image, { orientation, maxImagePixels });
       const { pixels, pixelValues } = preprocessImage(decoded, { ...constants, imageSize });

@@ -5,7 +5,7 @@ import { parseStrict } from "../../core/parse.ts";
 import { readTokenizer } from "../../embedding/index.ts";
 import { ClipTokenizer } from "../../text/index.ts";
 import type { CliIo } from "../io.ts";
-import { activationOption, configOption, examples, modelOption, readNamedModel } from "../options.ts";
+import { activationOption, configOption, examples, offlineOption, modelOption, readNamedModel } from "../options.ts";
 
 /** Turns texts into ids. */
 export const tokenizeCommand = (io: CliIo) =>
@@ -19,19 +19,19 @@ export const tokenizeCommand = (io: CliIo) =>
     .addOption(modelOption("the published vocabulary"))
     .addOption(configOption)
     .addOption(activationOption)
+    .addOption(offlineOption)
     .addHelpText(
       "after",
       examples('echo "a photo of a cat" | clip-ts tokenize', `echo '["a cat", "a dog"]' | clip-ts tokenize --json`),
     )
     .action(async ({ json, ...options }) => {
-      const model = await readNamedModel(options);
+      const model = await readNamedModel(options, io);
       const tokenizer = model ? await readTokenizer(model) : ClipTokenizer.published();
       const input = await io.readInput();
       const texts = json ? parseTexts(input) : input.split(/\r?\n/);
       // The end of the last line begins no other.
       if (!json && texts.at(-1) === "") texts.pop();
-      const { startOfTextId, endOfTextId } = tokenizer;
-      const ids = texts.map((text) => [startOfTextId, ...tokenizer.encode(text), endOfTextId]);
+      const ids = texts.map((text) => tokenizer.encodeWithMarks(text));
       if (json) io.out(JSON.stringify(ids));
       else for (const row of ids) io.out(row.join(" "));
     });

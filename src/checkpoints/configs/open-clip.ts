@@ -1,0 +1,286 @@
+import { z } from "zod";
+import { ClipError } from "../../core/errors.ts";
+import { parseStrict } from "../../core/parse.ts";
+import { clipPreprocess, type PreprocessConfig } from "../../image/preprocess-config.ts";
+import type { Activation } from "../../nn/layers.ts";
+import { type ClipConfig, type ResNetConfig, type VitConfig } from "../../models/index.ts";
+import { clipConfigSchema, size } from "../config-schema.ts";
+import { refuseUnlessEqual } from "./equal.ts";
+
+/** One number, or the same twice. */
+const side = z.union([
+  size(8_192),
+  z.tuple([size(8_192), size(8_192)]).transform(([height, width], context) => {
+    if (height !== width) context.addIssue("must be square");
+    return height;
+  }),
+]);
+const ratio = z.number().positive().max(64).default(4);
+const actKwargs = z.object({ approximate: z.enum(["tanh", "none"]).default("none") }).optional();
+const normKwargs = z.object({ eps: z.number().positive().max(1).default(1e-5) }).optional();
+/** What would change the result and is not supported: it may stand there switched off. */
+const off = <Value extends false | null | "linear" | "learnable">(value: Value) => z.literal(value).optional();
+
+const trunkKwargs = z
+  .strictObject({
+    img_size: side.optional(),
+    patch_size: side.optional(),
+    embed_dim: size(65_536).optional(),
+    depth: size(1_000).optional(),
+    num_heads: size(1_024).optional(),
+    mlp_ratio: z.number().positive().max(64).optional(),
+    act_layer: z.enum(["gelu", "gelu_tanh", "quick_gelu"]).optional(),
+  })
+  .default({});
+
+const visionSchema = z.object({
+  image_size: side.default(224),
+  layers: z.union([size(1_000), z.tuple([size(1_000), size(1_000), size(1_000), size(1_000)])]).default(12),
+  width: size(65_536).default(768),
+  patch_size: side.nullable().default(16),
+  head_width: size(65_536).default(64),
+  mlp_ratio: ratio,
+  act_kwargs: actKwargs,
+  norm_kwargs: normKwargs,
+  ls_init_value: off(null),
+  attentional_pool: off(false),
+  no_ln_pre: off(false),
+  final_ln_after_pool: off(false),
+  pos_embed_type: off("learnable"),
+  pool_type: z.literal("tok").optional(),
+  timm_model_name: z.string().nullish(),
+  timm_model_kwargs: trunkKwargs,
+  timm_pool: z.string().nullish(),
+  timm_proj: z.string().nullish(),
+});
+
+const textSchema = z.object({
+  context_length: size(65_536).default(77),
+  vocab_size: size(10_000_000).default(49_408),
+  width: size(65_536).default(512),
+  heads: size(1_024).default(8),
+  layers: size(1_000).default(12),
+  mlp_ratio: ratio,
+  act_kwargs: actKwargs,
+  norm_kwargs: normKwargs,
+  no_causal_mask: z.boolean().default(false),
+  pool_type: z.enum(["argmax", "last"]).default("argmax"),
+  proj_bias: z.boolean().default(false),
+  proj_type: off("linear"),
+  ls_init_value: off(null),
+  embed_cls: off(false),
+  final_ln_after_pool: off(false),
+  hf_model_name: off(null),
+});
+
+const configSchema = z.object({
+  model_cfg: z.object({
+    embed_dim: size(65_536),
+    quick_gelu: z.boolean().default(false),
+    init_logit_bias: z.number().nullish(),
+    vision_cfg: visionSchema,
+    text_cfg: textSchema,
+  }),
+  preprocess_cfg: z
+    .object({
+      mean: z.tuple([z.number(), z.number(), z.number()]).optional(),
+      std: z.tuple([z.number().positive(), z.number().positive(), z.number().positive()]).optional(),
+      interpolation: z.enum(["bicubic", "bilinear"]).default("bicubic"),
+      resize_mode: z.enum(["shortest", "squash"]).default("shortest"),
+    })
+    .prefault({}),
+});
+
+/** SigLIP's image towers in timm: `vit_<size>_patch<P>_siglip_<S>`. */
+const trunks: Readonly<Record<string, Pick<VitConfig, "width" | "layers" | "heads" | "mlpWidth">>> = {
+  base: { width: 768, layers: 12, heads: 12 },
+  large: { width: 1024, layers: 24, heads: 16 },
+  so400m: { width: 1152, layers: 27, heads: 16, mlpWidth: 4304 },
+  giantopt: { width: 1536, layers: 40, heads: 16 },
+};
+/** Those whose activation is the tanh approximation; the others have the exact one. */
+const tanhTrunk = /^(base_patch32_siglip_256|large_patch16_siglip_512|so400m_patch16_siglip_\d+|giantopt_.*)$/;
+
+/**
+ * The architecture and the pictures' preprocessing in an `open_clip_config.json`.
+ *
+ * @throws {ClipError} `CLIP_CONFIG` if it names towers or options that we cannot compute.
+ * @see {@link https://github.com/mlfoundations/open_clip | open_clip} `src/open_clip/model.py`, whose defaults these are.
+ */
+export function openClipConfig(json: unknown, path: string): { config: ClipConfig; preprocess: PreprocessConfig } {
+  const { model_cfg: model, preprocess_cfg: pictures } = parseStrict(configSchema, json, path);
+  const { vision_cfg: vision, text_cfg: text } = model;
+  const activationOf = (kwargs: z.output<typeof actKwargs>): Activation => {
+    if (model.quick_gelu) return "quickGelu";
+    return kwargs?.approximate === "tanh" ? "geluTanh" : "gelu";
+  };
+  const trunk = vision.timm_model_name ? timmTrunk(vision, path) : undefined;
+  const activation = trunk?.activation ?? activationOf(vision.act_kwargs);
+  const textActivation = activationOf(text.act_kwargs);
+  const epsilons = [trunk ? 1e-6 : (vision.norm_kwargs?.eps ?? 1e-5), text.norm_kwargs?.eps ?? 1e-5];
+  if (epsilons[0] !== epsilons[1])
+    throw new ClipError("CLIP_CONFIG", `${path}: the towers' layer norms differ in eps; only equal ones are supported`);
+  const config: ClipConfig = parseStrict(
+    clipConfigSchema,
+    {
+      embedDim: model.embed_dim,
+      activation,
+      ...(typeof model.init_logit_bias === "number" && { score: "sigmoid" }),
+      ...(epsilons[0] !== 1e-5 && { layerNormEpsilon: epsilons[0] }),
+      vision: trunk?.vision ?? (Array.isArray(vision.layers) ? resNet(vision) : vit(vision)),
+      text: {
+        contextLength: text.context_length,
+        vocabSize: text.vocab_size,
+        ...{ width: text.width, layers: text.layers, heads: text.heads },
+        ...mlp(text.width, text.mlp_ratio),
+        ...(textActivation !== activation && { activation: textActivation }),
+        ...(text.no_causal_mask && { causal: false }),
+        ...(text.pool_type === "last" && { pool: "last" }),
+        ...(text.proj_bias && { projectionBias: true }),
+      },
+    },
+    path,
+  );
+  const half = [0.5, 0.5, 0.5] as const;
+  return {
+    config,
+    preprocess: {
+      imageSize: config.vision.imageSize,
+      mean: pictures.mean ?? (trunk ? half : clipPreprocess.mean),
+      std: pictures.std ?? (trunk ? half : clipPreprocess.std),
+      resample: pictures.interpolation,
+      resizeMode: pictures.resize_mode,
+    },
+  };
+}
+
+const cleaningSchema = z.object({
+  model_cfg: z.object({
+    text_cfg: z.object({ tokenizer_kwargs: z.object({ clean: z.string().optional() }).optional() }),
+  }),
+});
+
+/** How an `open_clip_config.json` has texts cleaned before a vocabulary of Hugging Face's. */
+export function openClipCleaning(json: unknown): "canonicalize" | "lower" | "none" {
+  const asked = cleaningSchema.safeParse(json).data?.model_cfg.text_cfg.tokenizer_kwargs?.clean;
+  return asked === "canonicalize" || asked === "lower" ? asked : "none";
+}
+
+type Vision = z.output<typeof visionSchema>;
+
+function mlp(width: number, ratio: number): { mlpWidth?: number } {
+  return ratio === 4 ? {} : { mlpWidth: Math.trunc(width * ratio + 1e-6) };
+}
+
+function vit({ image_size, patch_size, width, layers, head_width, mlp_ratio }: Vision): VitConfig {
+  const sizes = { width, layers: layers as number, heads: width / head_width };
+  return { kind: "vit", imageSize: image_size, patchSize: patch_size ?? 16, ...sizes, ...mlp(width, mlp_ratio) };
+}
+
+function resNet({ image_size, width, layers, head_width }: Vision): ResNetConfig {
+  const stages = layers as number[];
+  const heads = (width * 32) / head_width;
+  return { kind: "resnet", imageSize: image_size, width, layers: stages, heads, norm: "batch" };
+}
+
+function timmTrunk(
+  { timm_model_name, timm_model_kwargs: own, timm_pool, timm_proj, image_size }: Vision,
+  path: string,
+): { vision: VitConfig; activation: Activation } {
+  const [, name = "", kind = "", patch] = /^vit_((\w+?)_patch(\d+)_siglip_\d+)$/.exec(timm_model_name!) ?? [];
+  const known = trunks[kind];
+  if (!known || (timm_pool ?? "map") !== "map" || (timm_proj ?? "none") !== "none") {
+    const what = `${timm_model_name} with pool ${timm_pool} and projection ${timm_proj}`;
+    throw new ClipError(
+      "CLIP_CONFIG",
+      `${path}: the image tower ${what} is not supported; of timm's, those of SigLIP are (vit_*_siglip_*, map, none)`,
+    );
+  }
+  const width = own.embed_dim ?? known.width;
+  const acts = { gelu: "gelu", gelu_tanh: "geluTanh", quick_gelu: "quickGelu" } as const;
+  return {
+    vision: {
+      kind: "vit",
+      imageSize: own.img_size ?? image_size,
+      patchSize: own.patch_size ?? Number(patch),
+      width,
+      layers: own.depth ?? known.layers,
+      heads: own.num_heads ?? known.heads,
+      ...(own.mlp_ratio === undefined ? known.mlpWidth && { mlpWidth: known.mlpWidth } : mlp(width, own.mlp_ratio)),
+      pool: "probe",
+    },
+    activation: own.act_layer ? acts[own.act_layer] : tanhTrunk.test(name) ? "geluTanh" : "gelu",
+  };
+}
+
+/**
+ * `open_clip_config.json` for a model.
+ *
+ * @throws {ClipError} `CLIP_CONFIG` if their configuration cannot say what the model is.
+ */
+export function toOpenClipConfig(config: ClipConfig, preprocess: PreprocessConfig): object {
+  const { vision, text, activation, layerNormEpsilon } = config;
+  const norm_kwargs = layerNormEpsilon === undefined ? {} : { norm_kwargs: { eps: layerNormEpsilon } };
+  const act_kwargs = (of: Activation) => (of === "geluTanh" ? { act_kwargs: { approximate: "tanh" } } : {});
+  const siglip = vision.kind === "vit" && vision.pool === "probe";
+  const { width, layers, heads, mlpWidth = 4 * text.width } = text;
+  const json = {
+    model_cfg: {
+      embed_dim: config.embedDim,
+      ...(activation === "quickGelu" && { quick_gelu: true }),
+      ...(config.score === "sigmoid" && { init_logit_bias: -10, custom_text: true }),
+      vision_cfg: siglip
+        ? toTrunk(vision, activation)
+        : {
+            image_size: vision.imageSize,
+            layers: vision.layers,
+            width: vision.width,
+            ...(vision.kind === "vit"
+              ? {
+                  patch_size: vision.patchSize,
+                  head_width: vision.width / vision.heads,
+                  mlp_ratio: (vision.mlpWidth ?? 4 * vision.width) / vision.width,
+                  ...{ ...norm_kwargs, ...act_kwargs(activation) },
+                }
+              : { head_width: (vision.width * 32) / vision.heads }),
+          },
+      text_cfg: {
+        ...{ context_length: text.contextLength, vocab_size: text.vocabSize, width, heads, layers },
+        mlp_ratio: mlpWidth / width,
+        ...(text.causal === false && { no_causal_mask: true }),
+        ...(text.pool === "last" && { pool_type: "last" }),
+        ...(text.projectionBias && { proj_bias: true }),
+        ...{ ...norm_kwargs, ...act_kwargs(text.activation ?? activation) },
+      },
+    },
+    preprocess_cfg: {
+      size: [preprocess.imageSize, preprocess.imageSize],
+      mode: "RGB",
+      mean: preprocess.mean,
+      std: preprocess.std,
+      interpolation: preprocess.resample,
+      resize_mode: preprocess.resizeMode ?? "shortest",
+      fill_color: 0,
+    },
+  };
+  refuseUnlessEqual(openClipConfig(json, "open_clip_config.json").config, config, "open_clip_config.json");
+  return json;
+}
+
+/** By the nearest of timm's towers, with what differs. */
+function toTrunk(vision: VitConfig, activation: Activation): object {
+  const { width, layers, heads, imageSize, patchSize, mlpWidth = 4 * width } = vision;
+  const kind = Object.keys(trunks).find((name) => trunks[name]!.width === width) ?? "base";
+  const acts = { gelu: "gelu", geluTanh: "gelu_tanh", quickGelu: "quick_gelu" } as const;
+  return {
+    image_size: imageSize,
+    timm_model_name: `vit_${kind}_patch${patchSize}_siglip_${imageSize}`,
+    timm_model_pretrained: false,
+    timm_pool: "map",
+    timm_proj: "none",
+    timm_model_kwargs: {
+      ...{ img_size: imageSize, patch_size: patchSize, embed_dim: width, depth: layers, num_heads: heads },
+      ...{ mlp_ratio: mlpWidth / width, act_layer: acts[activation] },
+    },
+  };
+}

@@ -1,0 +1,146 @@
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { sharedFolder, sharedMissing } from "../../test/read-fixture.ts";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { saveTinyModel, tinyConfig } from "../../test/tiny-model.ts";
+import { readParameters, saveParameters } from "../checkpoints/index.ts";
+import { type ClipConfig, clipConfigs, initializeParameters } from "../models/index.ts";
+import { type Conversion, convertModel } from "./convert.ts";
+import { inspectModel } from "./inspect.ts";
+import type { Vocabulary } from "./model-files.ts";
+import { readModel, readTokenizer } from "./model-folder.ts";
+
+const root = await temporaryFolder();
+let folders = 0;
+const newFolder = () => join(root, `model-${folders++}`);
+
+/** A small SigLIP as Hugging Face would have it, without a vocabulary. */
+async function siglipFolder(): Promise<string> {
+  const folder = newFolder();
+  await mkdir(folder);
+  const tower = { hidden_size: 64, intermediate_size: 96, num_hidden_layers: 1, num_attention_heads: 2 };
+  const json = {
+    model_type: "siglip",
+    vision_config: { ...tower, image_size: 16, patch_size: 8 },
+    text_config: { ...tower, vocab_size: 30, max_position_embeddings: 8 },
+  };
+  await writeFile(join(folder, "config.json"), JSON.stringify(json));
+  const config: ClipConfig = {
+    ...{ embedDim: 64, activation: "geluTanh", score: "sigmoid", layerNormEpsilon: 1e-6 },
+    vision: { kind: "vit", imageSize: 16, patchSize: 8, width: 64, layers: 1, heads: 2, mlpWidth: 96, pool: "probe" },
+    text: {
+      ...{ contextLength: 8, vocabSize: 30, width: 64, layers: 1, heads: 2, mlpWidth: 96 },
+      ...{ causal: false, pool: "last", projectionBias: true },
+    },
+  };
+  await saveParameters(join(folder, "model.safetensors"), initializeParameters(config, 1), { names: "hf" });
+  return folder;
+}
+
+describe("convertModel", () => {
+  it.each(["hf", "open_clip"] as const)("to %s gives a folder of the same model", async (to) => {
+    const model = await readModel(await saveTinyModel(newFolder()));
+    const folder = newFolder();
+    const written = await convertModel(model, folder, { to });
+    expect(written).toContain(join(folder, "merges.txt"));
+    const back = await readModel(folder);
+    expect(back.config).toEqual(model.config);
+    expect(back.preprocess).toEqual({ ...model.preprocess, resizeMode: "shortest" });
+    expect(await readParameters(back.parameters)).toEqual(await readParameters(model.parameters));
+    const text = "a picture of a red apple";
+    expect((await readTokenizer(back)).encodeWithMarks(text)).toEqual(
+      (await readTokenizer(model)).encodeWithMarks(text),
+    );
+  });
+
+  it("to hf writes a tokenizer.json that another reader understands alike", async () => {
+    const model = await readModel(await saveTinyModel(newFolder()));
+    const folder = newFolder();
+    await convertModel(model, folder, { to: "hf" });
+    const vocabulary: Vocabulary = {
+      kind: "json",
+      file: join(folder, "tokenizer.json"),
+      configFile: join(folder, "tokenizer_config.json"),
+      cleaning: "none",
+    };
+    const theirs = await readTokenizer({ ...model, vocabulary });
+    const ours = await readTokenizer(model);
+    for (const text of ["a picture of a red apple", "it's 12 o'clock", "naïve", ""])
+      expect(theirs.encodeWithMarks(text)).toEqual(ours.encodeWithMarks(text));
+  });
+
+  it("to openai gives one file, halved if asked to", async () => {
+    const model = await readModel(await saveTinyModel(newFolder()));
+    const file = join(newFolder(), "openai.safetensors");
+    await convertModel(model, file, { to: "openai", dtype: "F16" });
+    const configFile = join(newFolder(), "config.json");
+    await mkdir(dirname(configFile));
+    await writeFile(configFile, JSON.stringify(tinyConfig));
+    const { parameters } = await readModel(file, { config: configFile });
+    expect(parameters.get("text.projection")).toMatchObject({ parts: [{ dtype: "F16" }] });
+    await expect(convertModel(model, newFolder(), { to: "openai" })).rejects.toThrow(/name it \*\.safetensors/);
+  });
+
+  it.each(["hf", "open_clip"] as const)("takes SigLIP to %s, with or without a vocabulary", async (to) => {
+    const model = await readModel(await siglipFolder());
+    const folder = newFolder();
+    const written = await convertModel(model, folder, { to });
+    expect(written.some((file) => file.endsWith("tokenizer.json"))).toBe(false);
+    const back = await readModel(folder);
+    expect([back.config, back.preprocess]).toEqual([model.config, model.preprocess]);
+    expect(await readParameters(back.parameters)).toEqual(await readParameters(model.parameters));
+  });
+
+  it("says what the target cannot say", async () => {
+    const convert = async (config: ClipConfig, to: Conversion) => {
+      const model = await readModel(await saveTinyModel(newFolder()));
+      return convertModel({ ...model, config }, newFolder(), { to });
+    };
+    const odd = { ...tinyConfig, text: { ...tinyConfig.text, causal: false } };
+    await expect(convert(odd, "hf")).rejects.toThrow(/config\.json cannot say what this model is: text\.causal false/);
+    await expect(convert(clipConfigs.RN50, "hf")).rejects.toThrow(/CLIPModel has no ResNets/);
+  });
+});
+
+describe("inspectModel", () => {
+  it("says whose files a model's are and what is in them", async () => {
+    const folder = await saveTinyModel(newFolder(), { dtype: "F16" });
+    const report = await inspectModel(folder);
+    expect(report).toMatchObject({
+      ...{ container: "safetensors", layout: "our names", architectures: [], config: tinyConfig },
+      ...{ vocabulary: join(folder, "merges.txt"), logitBias: 0 },
+    });
+    expect(Object.keys(report.bytes).sort()).toEqual(["F16", "F32"]);
+    expect(report.parameters).toBe(report.bytes["F16"]! / 2 + report.bytes["F32"]! / 4);
+  });
+
+  it("says that a vocabulary is missing", async () => {
+    const siglip = await inspectModel(await siglipFolder());
+    expect([siglip.vocabulary, siglip.layout]).toEqual([null, "Hugging Face's SiglipModel"]);
+  });
+
+  it.skipIf(sharedMissing)(`knows PyTorch's files and the folders of others${sharedMissing}`, async () => {
+    const fixtures = `${sharedFolder}fixtures`;
+    const found = async (path: string) => {
+      const { container, layout, config } = await inspectModel(`${fixtures}/${path}`);
+      return [container, layout, config.activation];
+    };
+    expect(await found("rn-tiny/openai-jit.pt")).toEqual(["torchScript", "OpenAI's names", "quickGelu"]);
+    expect(await found("vit-tiny/hf")).toEqual(["safetensors", "Hugging Face's CLIPModel", "quickGelu"]);
+    expect(await found("vit-tiny/open_clip")).toEqual(["safetensors", "OpenAI's names", "quickGelu"]);
+    expect(await found("vit-tiny/open_clip-customtext")).toEqual([
+      ...["safetensors", "open_clip's CustomTextCLIP", "quickGelu"],
+    ]);
+    expect(await found("siglip-tiny/open_clip")).toEqual(["safetensors", "open_clip's CustomTextCLIP", "geluTanh"]);
+  });
+
+  it.skipIf(sharedMissing)(`reads weights by PyTorch's usual name${sharedMissing}`, async () => {
+    const folder = newFolder();
+    await mkdir(folder);
+    await copyFile(`${sharedFolder}fixtures/vit-tiny/state_dict.pt`, join(folder, "open_clip_pytorch_model.bin"));
+    const config = await readFile(`${sharedFolder}fixtures/vit-tiny/open_clip/open_clip_config.json`);
+    await writeFile(join(folder, "open_clip_config.json"), config);
+    expect((await inspectModel(folder)).container).toBe("stateDict");
+  });
+});

@@ -1,0 +1,75 @@
+import { openWeightFile, translateNames } from "../checkpoints/index.ts";
+import type { ClipConfig } from "../models/index.ts";
+import { clipConfigs } from "../models/index.ts";
+import type { PreprocessConfig } from "../image/preprocess-config.ts";
+import { exists, findModelFiles, publishedVocabSize, type ReadModelOptions, type Vocabulary } from "./model-files.ts";
+import { readModel } from "./model-folder.ts";
+
+/** What a model on disk is. */
+export interface ModelReport {
+  readonly path: string;
+  readonly weights: string;
+  readonly container: "safetensors" | "shards" | "torchScript" | "stateDict";
+  /** Whose tensor names it has. */
+  readonly layout: string;
+  /** Names in `clipConfigs` of this very architecture. */
+  readonly architectures: readonly string[];
+  /** Numbers in all weights, running statistics among them. */
+  readonly parameters: number;
+  /** Bytes of the weights, by dtype. */
+  readonly bytes: Readonly<Record<string, number>>;
+  readonly logitScale: number;
+  readonly logitBias: number;
+  readonly config: ClipConfig;
+  readonly preprocess: PreprocessConfig;
+  /** The file of the vocabulary, or `clip` for the published one; null if the model comes without. */
+  readonly vocabulary: string | null;
+}
+
+/**
+ * Finds out what a model's files are, and that they fit each other; of the weights only the table of contents is read.
+ *
+ * @throws {ClipError} as `readModel` does.
+ */
+export async function inspectModel(path: string, options: ReadModelOptions = {}): Promise<ModelReport> {
+  const { weights, vocabulary } = await findModelFiles(path, options);
+  const { container, tensors } = await openWeightFile(weights);
+  const { config, preprocess, parameters, logitScale, logitBias } = await readModel(path, options);
+  const bytes: Record<string, number> = {};
+  let count = 0;
+  for (const parameter of parameters.values()) {
+    count += parameter.shape.reduce((total, size) => total * size, 1);
+    for (const { dtype, byteLength } of "parts" in parameter ? parameter.parts : [])
+      bytes[dtype] = (bytes[dtype] ?? 0) + byteLength;
+  }
+  const isSame = (known: ClipConfig) => JSON.stringify(sorted(known)) === JSON.stringify(sorted(config));
+  return {
+    path,
+    weights,
+    container,
+    layout: translateNames(tensors, weights).layout.title,
+    architectures: Object.entries<ClipConfig>(clipConfigs).flatMap(([name, known]) => (isSame(known) ? [name] : [])),
+    parameters: count,
+    bytes,
+    logitScale,
+    logitBias,
+    config,
+    preprocess,
+    vocabulary: await vocabularyName(vocabulary, config.text.vocabSize),
+  };
+}
+
+async function vocabularyName(vocabulary: Vocabulary, vocabSize: number): Promise<string | null> {
+  if (vocabulary.kind === "clip") return vocabSize === publishedVocabSize ? "clip" : null;
+  return (await exists(vocabulary.file)) ? vocabulary.file : null;
+}
+
+/** The same settings in one order. */
+function sorted(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, inner]) => [key, sorted(inner)]),
+  );
+}

@@ -1,0 +1,184 @@
+import { readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { z } from "zod";
+import {
+  clipConfigSchema,
+  huggingFaceConfig,
+  huggingFacePreprocess,
+  inferConfig,
+  isHuggingFaceConfig,
+  openClipConfig,
+  openClipCleaning,
+  openWeightFile,
+} from "../checkpoints/index.ts";
+import { ClipError } from "../core/errors.ts";
+import { parseStrict, readJson } from "../core/parse.ts";
+import { clipPreprocess, preprocessSchema, type PreprocessConfig } from "../image/preprocess-config.ts";
+import type { ClipConfig } from "../models/index.ts";
+import type { TextCleaning } from "../text/index.ts";
+
+/** Names of the files in a model folder of ours. */
+export const files = {
+  config: "config.json",
+  merges: "merges.txt",
+  words: "words.txt",
+  weights: "model.safetensors",
+} as const;
+
+/** Weights in folders, ours and others', in the order of preference. */
+const weightFiles = [
+  files.weights,
+  "model.safetensors.index.json",
+  "open_clip_model.safetensors",
+  "pytorch_model.bin",
+  "open_clip_pytorch_model.bin",
+];
+
+/** Where a model's vocabulary is. */
+export type Vocabulary =
+  | { readonly kind: "clip" }
+  | { readonly kind: "merges"; readonly file: string }
+  | {
+      readonly kind: "json";
+      readonly file: string;
+      readonly configFile: string;
+      readonly cleaning: TextCleaning;
+    };
+
+/** Everything that belongs to a model, as its files say it; of the weights only where they lie. */
+export interface ModelFiles {
+  readonly weights: string;
+  readonly config: ClipConfig;
+  readonly preprocess: PreprocessConfig;
+  readonly vocabulary: Vocabulary;
+  /** The words of its training captions, where a file has them. */
+  readonly wordsFile?: string;
+}
+
+/** What a weight file alone does not say. */
+export interface ReadModelOptions {
+  /** A JSON file like a model folder's, ours, Hugging Face's or open_clip's, in its place. */
+  readonly config?: string | undefined;
+  /** In place of a config: the architecture is then read off the shapes. */
+  readonly activation?: ClipConfig["activation"] | undefined;
+  /** Another size for pictures than the model was trained with, in pixels; a ViT's positions are resized for it. */
+  readonly imageSize?: number | undefined;
+}
+
+/**
+ * `config.json` of our model folders: the architecture, and what the model expects of its inputs. Left out, `preprocess`
+ * and `tokenizer` are those of the CLIPs that OpenAI published.
+ */
+const ownConfigSchema = clipConfigSchema.extend({
+  preprocess: preprocessSchema,
+  /** The published vocabulary, or the file of that name in the folder. */
+  tokenizer: z.enum(["clip", files.merges]).default("clip"),
+});
+
+/**
+ * Finds out what a model's files are and what they say.
+ *
+ * @throws {ClipError} `CLIP_FILE` if a file is missing; `CLIP_CONFIG` if a config does not say what is needed, or nothing says
+ *   the activation.
+ */
+export async function findModelFiles(path: string, options: ReadModelOptions): Promise<ModelFiles> {
+  const isFolder = (await statModel(path)).isDirectory();
+  const weights = isFolder ? await findWeights(path) : path;
+  const inFolder = isFolder ? await firstOf(path, ["open_clip_config.json", files.config]) : undefined;
+  const configFile = options.config ?? inFolder;
+  const found = configFile === undefined ? await bareFile(weights, options) : await configured(weights, configFile);
+  if (configFile !== undefined && options.activation && options.activation !== found.config.activation) {
+    const both = `${configFile} says ${found.config.activation}, the option says ${options.activation}`;
+    throw new ClipError("CLIP_USAGE", `two activations: ${both}; correct the one or leave out the other`);
+  }
+  return found;
+}
+
+async function bareFile(weights: string, options: ReadModelOptions): Promise<ModelFiles> {
+  const { tensors, container } = await openWeightFile(weights);
+  // Nobody but OpenAI published CLIPs as TorchScript.
+  const { activation = container === "torchScript" ? "quickGelu" : undefined } = options;
+  const config = inferConfig(tensors, activation, weights);
+  const preprocess = { ...clipPreprocess, imageSize: config.vision.imageSize };
+  return { weights, config, preprocess, vocabulary: { kind: "clip" } };
+}
+
+async function configured(weights: string, configFile: string): Promise<ModelFiles> {
+  const folder = dirname(configFile);
+  const json = await readJson(z.unknown(), configFile);
+  if (typeof json === "object" && json !== null && "model_cfg" in json) {
+    const { config, preprocess } = openClipConfig(json, configFile);
+    const cleaning = openClipCleaning(json);
+    return { weights, config, preprocess, vocabulary: await foreignVocabulary(folder, config, cleaning) };
+  }
+  if (isHuggingFaceConfig(json)) {
+    const config = huggingFaceConfig(json, configFile);
+    const preprocessor = join(folder, "preprocessor_config.json");
+    const pictures = (await exists(preprocessor)) ? await readJson(z.unknown(), preprocessor) : undefined;
+    const preprocess = huggingFacePreprocess(pictures, config, preprocessor);
+    // SigLIP 2 (Gemma's vocabulary) was trained on lower case alone, SigLIP on text without punctuation.
+    const cleaning = config.score !== "sigmoid" ? "none" : config.text.vocabSize === 256_000 ? "lower" : "canonicalize";
+    return { weights, config, preprocess, vocabulary: await foreignVocabulary(folder, config, cleaning) };
+  }
+  const { preprocess, tokenizer, ...config } = parseStrict(ownConfigSchema, json, configFile);
+  const wordsFile = join(folder, files.words);
+  return {
+    weights,
+    config,
+    preprocess: { ...preprocess, imageSize: config.vision.imageSize },
+    vocabulary: tokenizer === "clip" ? { kind: "clip" } : { kind: "merges", file: join(folder, tokenizer) },
+    ...((await exists(wordsFile)) && { wordsFile }),
+  };
+}
+
+/** Of the vocabulary that OpenAI published. */
+export const publishedVocabSize = 49_408;
+
+/** CLIP's own vocabulary is known; another is looked for beside the config. */
+async function foreignVocabulary(
+  folder: string,
+  { text, score }: ClipConfig,
+  cleaning: TextCleaning,
+): Promise<Vocabulary> {
+  if (score !== "sigmoid" && text.vocabSize === publishedVocabSize) return { kind: "clip" };
+  const merges = await firstOf(folder, [files.merges]);
+  if (merges && score !== "sigmoid") return { kind: "merges", file: merges };
+  const file = join(folder, "tokenizer.json");
+  return { kind: "json", file, configFile: join(folder, "tokenizer_config.json"), cleaning };
+}
+
+async function findWeights(folder: string): Promise<string> {
+  const found = await firstOf(folder, weightFiles);
+  if (found) return found;
+  throw new ClipError("CLIP_FILE", `${folder} has no weights: none of ${weightFiles.join(", ")}`);
+}
+
+async function firstOf(folder: string, names: readonly string[]): Promise<string | undefined> {
+  for (const name of names) if (await exists(join(folder, name))) return join(folder, name);
+  return undefined;
+}
+
+async function statModel(path: string) {
+  try {
+    return await stat(path);
+  } catch (cause) {
+    const wanted = `a folder with ${files.weights} and ${files.config}, or a weight file (.safetensors, .pt)`;
+    const problem = (cause as NodeJS.ErrnoException).code === "ENOENT" ? "does not exist" : "cannot be read";
+    throw new ClipError("CLIP_FILE", `the model ${path} ${problem}; name ${wanted}`, { cause });
+  }
+}
+
+/** Whether there is such a file or folder. */
+export async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** The text of a file. */
+export async function readText(path: string): Promise<string> {
+  return readFile(path, "utf8").catch((cause: Error) => {
+    throw new ClipError("CLIP_FILE", `cannot read ${path}: ${cause.message}`, { cause });
+  });
+}

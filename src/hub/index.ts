@@ -1,0 +1,10 @@
+/** A model's place on this machine, fetched if need be. */
+export { resolveModel, type ResolveOptions } from "./resolve.ts";
+export type { FetchOptions } from "./repository.ts";
+export type { DownloadProgress } from "./download.ts";
+
+/** What was fetched. */
+export { type CachedModel, listCache, removeCached } from "./cache.ts";
+
+/** Published models. */
+export { type KnownModel, knownModels } from "./known-models.ts";

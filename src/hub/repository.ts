@@ -1,0 +1,126 @@
+import { copyFile, mkdir, readFile, stat, symlink } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { getRepoFolderName, listFiles, type ListFileEntry, modelInfo } from "@huggingface/hub";
+import { writeFileAtomic } from "../core/atomic-write.ts";
+import { ClipError } from "../core/errors.ts";
+import { hubFolder } from "./cache.ts";
+import { type Checksum, download, type DownloadOptions, proxiedFetch } from "./download.ts";
+import { hubUrl, offlineByDefault } from "./environment.ts";
+
+/** How a model is fetched. */
+export interface FetchOptions extends Pick<DownloadOptions, "signal" | "onProgress"> {
+  /** Take what is in the cache, and ask nobody. Default: HF_HUB_OFFLINE. */
+  readonly offline?: boolean | undefined;
+}
+
+const branch = "main";
+
+/** What belongs to a model beside its weights. */
+const companions =
+  /^(config|preprocessor_config|open_clip_config|tokenizer|tokenizer_config|vocab)\.json$|^merges\.txt$/;
+/** Weights in the order of preference: one kind is fetched. */
+const weights = [
+  /^model\.safetensors$/,
+  /^model(\.safetensors\.index\.json|-\d+-of-\d+\.safetensors)$/,
+  /^open_clip_model\.safetensors$/,
+  /^pytorch_model\.bin$/,
+  /^open_clip_pytorch_model\.bin$/,
+];
+
+/**
+ * The folder of a repository of Hugging Face's hub, with the files of a model, in the layout of its cache: what Python has
+ * fetched is found, and the other way round.
+ *
+ * @param name - "organisation/name".
+ * @throws {ClipError} `CLIP_DOWNLOAD` if there is no such repository, none of its files are weights, or it cannot be fetched.
+ */
+export async function fetchRepository(name: string, options: FetchOptions = {}): Promise<string> {
+  const cached = join(hubFolder(), getRepoFolderName({ name, type: "model" }));
+  if (options.offline ?? offlineByDefault()) return cachedSnapshot(name, cached);
+  const access = await credentials();
+  let commit: string;
+  let files: ListFileEntry[];
+  try {
+    const at = { ...access, hubUrl: hubUrl(), fetch: proxiedFetch as unknown as typeof fetch };
+    commit = (await modelInfo({ name, revision: branch, additionalFields: ["sha"], ...at })).sha;
+    files = [];
+    for await (const file of listFiles({ repo: { name, type: "model" }, revision: commit, ...at })) files.push(file);
+  } catch (cause) {
+    options.signal?.throwIfAborted();
+    throw cannotAsk(name, cause as Error);
+  }
+  const wanted = neededFiles(files);
+  if (wanted.length === 0)
+    throw new ClipError("CLIP_DOWNLOAD", `${name} on ${hubUrl()} has no weights that can be read`);
+  const snapshot = join(cached, "snapshots", commit);
+  await mkdir(snapshot, { recursive: true });
+  for (const file of wanted) await fetchFile({ name, cached, commit, file, access }, options);
+  await mkdir(join(cached, "refs"), { recursive: true });
+  await writeFileAtomic(join(cached, "refs", branch), [commit]);
+  return snapshot;
+}
+
+/** The files of a model among those of a repository: its configs and vocabulary, and one kind of weights. */
+export function neededFiles(files: readonly ListFileEntry[]): ListFileEntry[] {
+  const kind = weights.find((pattern) => files.some(({ path }) => pattern.test(path)));
+  if (!kind) return [];
+  return files.filter(({ type, path }) => type === "file" && (kind.test(path) || companions.test(path)));
+}
+
+interface RepositoryFile {
+  readonly name: string;
+  readonly cached: string;
+  readonly commit: string;
+  readonly file: ListFileEntry;
+  readonly access: Awaited<ReturnType<typeof credentials>>;
+}
+
+/** As Python keeps it: the content under its checksum, its name a link to that. */
+async function fetchFile({ name, cached, commit, file, access }: RepositoryFile, options: FetchOptions): Promise<void> {
+  const link = join(cached, "snapshots", commit, file.path);
+  if (await exists(link)) return;
+  const checksum: Checksum = file.lfs ? { sha256: file.lfs.oid } : { gitSha1: file.oid! };
+  const sum = Object.values(checksum)[0] as string;
+  const blob = join(cached, "blobs", sum);
+  const url = `${hubUrl()}/${name}/resolve/${commit}/${file.path}`;
+  const headers: Record<string, string> =
+    "accessToken" in access ? { authorization: `Bearer ${access.accessToken}` } : {};
+  await download(url, blob, { ...options, headers, size: file.size, checksum });
+  // Where links are not allowed, as for some users of Windows, it is there twice.
+  await symlink(join("..", "..", "blobs", sum), link).catch(async () => {
+    if (!(await exists(link))) await copyFile(blob, link);
+  });
+}
+
+async function cachedSnapshot(name: string, cached: string): Promise<string> {
+  const commit = await readFile(join(cached, "refs", branch), "utf8").catch(() => undefined);
+  const snapshot = join(cached, "snapshots", commit?.trim() ?? "");
+  if (commit !== undefined && (await exists(snapshot))) return snapshot;
+  throw new ClipError("CLIP_DOWNLOAD", `${name} is not in the cache (${cached}), and offline nothing is fetched`);
+}
+
+/** The token of the environment or of Hugging Face's own login; it goes to the hub alone, and into no message. */
+async function credentials(): Promise<{ accessToken: string } | Record<never, never>> {
+  const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME } = process.env;
+  const file = HF_TOKEN_PATH ?? join(HF_HOME ?? join(homedir(), ".cache", "huggingface"), "token");
+  const accessToken = HF_TOKEN ?? (await readFile(file, "utf8").catch(() => undefined))?.trim();
+  return accessToken ? { accessToken } : {};
+}
+
+function cannotAsk(name: string, cause: Error): ClipError {
+  if ([401, 403, 404].includes((cause as { statusCode?: number }).statusCode ?? 0)) {
+    const why = "it does not exist there, or asks for a token: set HF_TOKEN to one that may read it";
+    return new ClipError("CLIP_DOWNLOAD", `no ${name} here, and cannot find it on ${hubUrl()}: ${why}`);
+  }
+  const problem = (cause.cause instanceof Error ? cause.cause : cause).message;
+  const wayOut = "what is in the cache is used with --offline";
+  return new ClipError("CLIP_DOWNLOAD", `cannot ask ${hubUrl()} for ${name}: ${problem}; ${wayOut}`, { cause });
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,66 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { sharedFolder, sharedMissing } from "../../test/read-fixture.ts";
+import { canonicalizeText, JsonTokenizer } from "./json-tokenizer.ts";
+import { parseMerges } from "./merges-file.ts";
+import { ClipTokenizer } from "./tokenizer.ts";
+
+/** Whole words with an end mark behind them. */
+const wordTokenizer = {
+  version: "1.0",
+  added_tokens: [
+    { id: 1, content: "</s>", special: true, single_word: false, lstrip: false, rstrip: false, normalized: false },
+  ],
+  normalizer: { type: "Lowercase" },
+  pre_tokenizer: { type: "WhitespaceSplit" },
+  post_processor: {
+    type: "TemplateProcessing",
+    single: [{ Sequence: { id: "A", type_id: 0 } }, { SpecialToken: { id: "</s>", type_id: 0 } }],
+    pair: [],
+    special_tokens: { "</s>": { id: "</s>", ids: [1], tokens: ["</s>"] } },
+  },
+  decoder: null,
+  model: { type: "WordLevel", unk_token: "<unk>", vocab: { "<unk>": 0, "</s>": 1, two: 2, cats: 3, dogs: 4 } },
+};
+
+describe("JsonTokenizer", () => {
+  const tokenizer = new JsonTokenizer(wordTokenizer, { pad_token: "</s>" }, "canonicalize");
+
+  it("pads to the context and says where each text ends", () => {
+    const { inputIds, endOfText } = tokenizer.tokenize(["Two cats!", "mice"], { contextLength: 4 });
+    expect([...inputIds]).toEqual([2, 3, 1, 1, 0, 1, 1, 1]);
+    expect([...endOfText]).toEqual([2, 1]);
+    expect(tokenizer.vocabSize).toBe(5);
+  });
+
+  it("refuses a text that is too long, or cuts it before its end mark and says what was lost", () => {
+    const texts = ["two cats dogs"];
+    expect(() => tokenizer.tokenize(texts, { contextLength: 3 })).toThrow(
+      /is 1 token too long: with its marks it has 4/,
+    );
+    const { inputIds, truncated } = tokenizer.tokenize(texts, { contextLength: 3, truncate: true });
+    expect([...inputIds]).toEqual([2, 3, 1]);
+    expect(truncated).toEqual([{ index: 0, dropped: 1, droppedText: "dogs" }]);
+  });
+
+  it("cleans texts as SigLIP's code does", () => {
+    expect(canonicalizeText("  A photo_of (two) Cats;  don't ")).toBe("a photo of two cats dont");
+  });
+
+  it("needs a tokenizer and a token to pad with", () => {
+    expect(() => new JsonTokenizer({}, {}, "none")).toThrow(/the tokenizer cannot be read/);
+    expect(() => new JsonTokenizer(wordTokenizer, {}, "none")).toThrow(/names no pad_token/);
+  });
+
+  it.skipIf(sharedMissing)(`gives the ids of our own reading of the same vocabulary${sharedMissing}`, () => {
+    const folder = `${sharedFolder}fixtures/vit-tiny/hf`;
+    const read = (file: string) => readFileSync(`${folder}/${file}`, "utf8");
+    const json = JSON.parse(read("tokenizer.json")) as object;
+    const theirs = new JsonTokenizer(json, JSON.parse(read("tokenizer_config.json")) as object, "none");
+    const ours = new ClipTokenizer(parseMerges(read("merges.txt")));
+    expect(theirs.vocabSize).toBe(ours.vocabSize);
+    for (const text of ["a photo of a cat", "it's 2024, isn't it?", "naïve café", "日本語 🙂", ""]) {
+      expect(theirs.encodeWithMarks(text)).toEqual(ours.encodeWithMarks(text));
+    }
+  });
+});

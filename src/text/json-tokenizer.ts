@@ -1,0 +1,109 @@
+import * as library from "@huggingface/tokenizers";
+import { ClipError } from "../core/errors.ts";
+import {
+  type TextTokenizer,
+  type TokenizedTexts,
+  type TokenizeOptions,
+  tooLong,
+  type Truncation,
+} from "./tokenizer.ts";
+
+/** The library's own types cannot be resolved: their files import each other without extensions. */
+interface Tokenizer {
+  encode(text: string): { readonly ids: number[] };
+  decode(ids: readonly number[], options: { readonly skip_special_tokens: boolean }): string;
+  token_to_id(token: string): number | undefined;
+  get_vocab(withAddedTokens: boolean): ReadonlyMap<string, number>;
+}
+
+const { Tokenizer } = library as unknown as { Tokenizer: new (json: object, config: object) => Tokenizer };
+
+/** What is done to a text before the vocabulary is asked, as the models' own code does it. */
+export type TextCleaning = "canonicalize" | "lower" | "none";
+
+/** Punctuation as Python's `string.punctuation` has it. */
+const punctuation = /[!"#$%&'()*+,\-./:;<=>?@[\\\]^_`{|}~]/gu;
+
+/**
+ * As SigLIP was trained: `_` is a blank, no punctuation, lower case, single blanks (big_vision's and open_clip's
+ * `canonicalize_text`).
+ */
+export function canonicalizeText(text: string): string {
+  return text.replaceAll("_", " ").replaceAll(punctuation, "").toLowerCase().replaceAll(/\s+/gu, " ").trim();
+}
+
+const cleanings: Readonly<Record<TextCleaning, (text: string) => string>> = {
+  canonicalize: canonicalizeText,
+  lower: (text) => text.toLowerCase(),
+  none: (text) => text,
+};
+
+/**
+ * A tokenizer by its `tokenizer.json`, as Hugging Face's library writes it: SentencePiece's vocabularies, which SigLIP reads,
+ * among others.
+ */
+export class JsonTokenizer implements TextTokenizer {
+  readonly vocabSize: number;
+  readonly padId: number;
+  readonly #tokenizer: Tokenizer;
+  readonly #clean: (text: string) => string;
+
+  /**
+   * @param json - what `tokenizer.json` holds.
+   * @param config - what `tokenizer_config.json` holds.
+   * @throws {ClipError} `CLIP_TEXT` if they are no tokenizer, or name no token to pad with.
+   */
+  constructor(json: object, config: object, cleaning: TextCleaning) {
+    try {
+      this.#tokenizer = new Tokenizer(json, config);
+    } catch (cause) {
+      throw new ClipError("CLIP_TEXT", `the tokenizer cannot be read: ${(cause as Error).message}`, { cause });
+    }
+    this.#clean = cleanings[cleaning];
+    this.vocabSize = 0;
+    for (const id of this.#tokenizer.get_vocab(true).values()) this.vocabSize = Math.max(this.vocabSize, id + 1);
+    const named = (config as { pad_token?: unknown }).pad_token;
+    const pad = typeof named === "object" && named !== null && "content" in named ? named.content : named;
+    const id = typeof pad === "string" ? this.#tokenizer.token_to_id(pad) : undefined;
+    if (id === undefined)
+      throw new ClipError(
+        "CLIP_TEXT",
+        `the tokenizer's config names no pad_token of its vocabulary, but ${String(pad)}`,
+      );
+    this.padId = id;
+  }
+
+  encodeWithMarks(text: string): number[] {
+    return this.#tokenizer.encode(this.#clean(text)).ids;
+  }
+
+  decode(ids: readonly number[]): string {
+    return this.#tokenizer.decode([...ids], { skip_special_tokens: true });
+  }
+
+  /**
+   * Texts as one padded batch of ids, and where the last token of each stands.
+   *
+   * @throws {ClipError} `CLIP_TEXT` if a text is too long and `truncate` is not set.
+   */
+  tokenize(texts: readonly string[], { contextLength = 64, truncate = false }: TokenizeOptions = {}): TokenizedTexts {
+    const inputIds = new Int32Array(texts.length * contextLength).fill(this.padId);
+    const endOfText = new Int32Array(texts.length);
+    const truncated: Truncation[] = [];
+    texts.forEach((text, index) => {
+      let ids = this.encodeWithMarks(text);
+      const dropped = ids.length - contextLength;
+      if (dropped > 0) {
+        if (!truncate) throw tooLong(text, index, ids.length, contextLength);
+        // What ends every text ends this one too.
+        const tail = this.encodeWithMarks("").length;
+        const lost = ids.slice(contextLength - tail, ids.length - tail);
+        truncated.push({ index, dropped, droppedText: this.decode(lost) });
+        ids = [...ids.slice(0, contextLength - tail), ...ids.slice(ids.length - tail)];
+      }
+      inputIds.set(ids, index * contextLength);
+      endOfText[index] = Math.max(0, ids.length - 1);
+    });
+    return { inputIds, endOfText, contextLength, truncated };
+  }
+}

@@ -1,0 +1,79 @@
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { float32, int32 } from "../../src/core/tensor-data.ts";
+import { openSafetensors, readFloats, type WritableTensor, writeSafetensors } from "../../src/checkpoints/index.ts";
+import type { ModelReport } from "../../src/embedding/index.ts";
+import type { KnownModel } from "../../src/hub/index.ts";
+import { relativeError } from "../parity/towers.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
+import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
+import { call } from "./call.ts";
+
+const root = await temporaryFolder();
+const model = await saveTinyModel(join(root, "tiny"));
+
+describe("models list", () => {
+  it("lists what is published", async () => {
+    const { out } = await call(["models", "list"]);
+    expect(out).toMatch(/^ViT-B\/32 +ViT-B-32-quickgelu +151 M +63\.3 % +MIT$/m);
+    const models = JSON.parse((await call(["models", "list", "--json"])).out) as KnownModel[];
+    expect(models).toHaveLength(32);
+    for (const { source } of models) if ("url" in source) expect(source.url).toContain(source.sha256);
+  });
+});
+
+describe("models inspect", () => {
+  it("says what a model is, for people and as JSON", async () => {
+    const { code, out } = await call(["models", "inspect", model]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^weights {7}.*tiny\/model\.safetensors: safetensors, our names$/m);
+    expect(out).toMatch(/^pictures {6}ViT, 1 block of width 32, 2 heads, patches of 16$/m);
+    expect(out).toMatch(/^features {6}16, quickGelu$/m);
+    const json = await call(["models", "inspect", model, "--json"]);
+    expect((JSON.parse(json.out) as ModelReport).config).toEqual(tinyConfig);
+  });
+
+  it("takes another size of pictures into account", async () => {
+    const { out } = await call(["models", "inspect", model, "--image-size", "64"]);
+    expect(out).toMatch(/shorter side to, and middle of, 64 pixels/);
+    const refused = await call(["models", "inspect", model, "--image-size", "65"]);
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/a multiple of its patches' 16 pixels/)]);
+  });
+
+  it("names itself in errors", async () => {
+    const { code, err } = await call(["models", "inspect", join(root, "nowhere")]);
+    expect(code).toBe(1);
+    expect(err).toMatch(/^clip-ts models inspect: the model .*nowhere does not exist/);
+  });
+});
+
+describe("convert", () => {
+  it("writes a model that gives the same numbers", async () => {
+    const inputs = join(root, "in.safetensors");
+    const pixels = Float32Array.from({ length: 2 * 3 * 32 * 32 }, (_, i) => Math.sin(i));
+    await writeSafetensors(
+      inputs,
+      new Map<string, WritableTensor>([
+        ["pixelValues", float32(pixels, [2, 3, 32, 32])],
+        ["inputIds", int32([1, 2, 3, 4, 5, 6], [2, 3])],
+      ]),
+    );
+    const logits = async (folder: string) => {
+      const out = `${folder}.safetensors`;
+      expect((await call(["forward", "--model", folder, "--in", inputs, "--out", out])).code).toBe(0);
+      return (await readFloats((await openSafetensors(out)).tensors.get("logitsPerImage")!)).data;
+    };
+    const wanted = await logits(model);
+    for (const to of ["hf", "open_clip"]) {
+      const folder = join(root, to);
+      const { code, err } = await call(["convert", model, folder, "--to", to]);
+      expect([code, err]).toEqual([0, expect.stringMatching(/^wrote .*\.safetensors$/)]);
+      expect(relativeError(await logits(folder), wanted)).toBeLessThan(1e-6);
+    }
+  });
+
+  it("asks for the layout", async () => {
+    const { code, err } = await call(["convert", model, join(root, "out")]);
+    expect([code, err]).toEqual([2, expect.stringMatching(/--to <layout>/)]);
+  });
+});

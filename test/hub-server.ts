@@ -1,0 +1,82 @@
+import { createHash } from "node:crypto";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/** How a server misbehaves, by the number of the request for a file. */
+export interface Mischief {
+  /** Ends the connection after so many bytes of the answer. */
+  readonly breakAfter?: number;
+  /** Says another length than it sends. */
+  readonly claim?: number;
+  /** Sends these bytes in place of the file's. */
+  readonly wrong?: Uint8Array;
+  /** Answers with this status. */
+  readonly status?: number;
+  /** Sends everything, whatever part was asked for. */
+  readonly ignoreRange?: boolean;
+}
+
+export interface TestHub {
+  readonly url: string;
+  /** What was asked for: path, Range, Authorization. */
+  readonly requests: { path: string; range: string | undefined; token: string | undefined }[];
+  close(): Promise<void>;
+}
+
+export const commit = "0123456789abcdef0123456789abcdef01234567";
+export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+const gitSha1 = (bytes: Uint8Array) => createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
+
+/**
+ * Hugging Face's hub for one repository, as far as fetching a model goes; files of 1,000 bytes and more are large ones.
+ *
+ * @param mischief - what goes wrong with the n-th request for a file's content.
+ */
+export async function serveHub(
+  name: string,
+  files: Readonly<Record<string, Uint8Array>>,
+  mischief: readonly (Mischief | undefined)[] = [],
+): Promise<TestHub> {
+  const requests: TestHub["requests"] = [];
+  let served = 0;
+  const server = createServer((request, response) => {
+    const path = new URL(request.url!, "http://hub").pathname;
+    requests.push({ path, range: request.headers.range, token: request.headers.authorization });
+    if (path.startsWith(`/api/models/${name}/tree/`)) return json(response, tree(files));
+    if (path.startsWith(`/api/models/${name}`)) return json(response, { id: name, modelId: name, sha: commit });
+    const file = files[path.replace(`/${name}/resolve/${commit}/`, "")];
+    if (!file) return void response.writeHead(404).end();
+    send(request, response, file, mischief[served++] ?? {});
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const close = () => {
+    server.closeAllConnections();
+    return new Promise<void>((resolve) => server.close(() => resolve()));
+  };
+  return { url: `http://127.0.0.1:${port}`, requests, close };
+}
+
+function tree(files: Readonly<Record<string, Uint8Array>>) {
+  return Object.entries(files).map(([path, bytes]) => ({
+    ...{ type: "file", path, size: bytes.length, oid: gitSha1(bytes) },
+    ...(bytes.length >= 1000 && { lfs: { oid: sha256(bytes), size: bytes.length, pointerSize: 130 } }),
+  }));
+}
+
+function json(response: ServerResponse, value: object): void {
+  response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(value));
+}
+
+function send(request: IncomingMessage, response: ServerResponse, file: Uint8Array, how: Mischief): void {
+  if (how.status) return void response.writeHead(how.status).end();
+  const content = how.wrong ?? file;
+  const start = how.ignoreRange ? 0 : Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
+  if (start >= content.length && start > 0) return void response.writeHead(416).end();
+  const rest = content.subarray(start);
+  const headers = { "content-length": how.claim ?? rest.length };
+  const range = { "content-range": `bytes ${start}-${content.length - 1}/${content.length}` };
+  response.writeHead(start > 0 ? 206 : 200, start > 0 ? { ...headers, ...range } : headers);
+  if (how.breakAfter === undefined) return void response.end(rest);
+  response.write(rest.subarray(0, how.breakAfter), () => setTimeout(() => response.destroy(), 20));
+}
