@@ -156,6 +156,7 @@ export const clipConfigs = {
       heads: 4,
       stem: "convolutions",
       pool: "places",
+      descriptors: true,
     },
     text: { contextLength: 24, vocabSize: 2048, width: 128, layers: 1, heads: 2 },
   },
