@@ -15,3 +15,17 @@ export async function* batches<Item>(
   }
   if (batch.length > 0) yield batch;
 }
+
+/** The same items; the next is made while one is in use. */
+export async function* oneAhead<Item>(items: AsyncGenerator<Item>): AsyncGenerator<Item> {
+  let next = items.next();
+  try {
+    for (let { done, value } = await next; !done; { done, value } = await next) {
+      next = items.next();
+      next.catch(() => undefined); // whoever takes it gets the error; nobody does after leaving early
+      yield value;
+    }
+  } finally {
+    await items.return(undefined);
+  }
+}

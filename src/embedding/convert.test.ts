@@ -1,12 +1,15 @@
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import * as ort from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
+import { relativeError } from "../../test/parity/towers.ts";
 import { sharedFolder, sharedMissing } from "../../test/read-fixture.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../../test/tiny-model.ts";
 import { readParameters, saveParameters } from "../checkpoints/index.ts";
 import { type ClipConfig, clipConfigs, initializeParameters } from "../models/index.ts";
 import { type Conversion, convertModel } from "./convert.ts";
+import { forward } from "./forward.ts";
 import { inspectModel } from "./inspect.ts";
 import type { Vocabulary } from "./model-files.ts";
 import { readModel, readTokenizer } from "./model-folder.ts";
@@ -90,6 +93,39 @@ describe("convertModel", () => {
     const back = await readModel(folder);
     expect([back.config, back.preprocess]).toEqual([model.config, model.preprocess]);
     expect(await readParameters(back.parameters)).toEqual(await readParameters(model.parameters));
+  });
+
+  it.each([
+    ["F32", "", 1e-6],
+    ["F16", "_fp16", 2e-3],
+  ] as const)("to onnx gives files that plain ONNX Runtime runs, %s", async (dtype, suffix, tolerance) => {
+    const model = await readModel(await saveTinyModel(newFolder()));
+    const folder = newFolder();
+    await convertModel(model, folder, { to: "onnx", dtype });
+    const names = ["model", "text_model", "vision_model"].map((name) => join(folder, "onnx", `${name}${suffix}.onnx`));
+    const [both, texts, images] = await Promise.all(names.map((name) => ort.InferenceSession.create(name)));
+    // Two texts of different lengths, padded as Hugging Face pads: with the end mark.
+    const end = tinyConfig.text.vocabSize - 1;
+    const rows = [
+      [end - 1, 5, 6, 7, end, end],
+      [end - 1, 9, end, end, end, end],
+    ];
+    const input_ids = new ort.Tensor("int64", BigInt64Array.from(rows.flat(), BigInt), [2, 6]);
+    const pixels = Float32Array.from({ length: 3 * 3 * 32 * 32 }, (_, i) => Math.sin(i * i));
+    const pixel_values = new ort.Tensor("float32", pixels, [3, 3, 32, 32]);
+    const wanted = await forward(model, {
+      pixelValues: { dtype: "float32", shape: [3, 3, 32, 32], data: pixels },
+      inputIds: { dtype: "int32", shape: [2, 6], data: Int32Array.from(rows.flat()) },
+    });
+    const close = (met: ort.Tensor | undefined, name: string) => {
+      expect(met!.dims).toEqual(wanted.get(name)!.shape);
+      expect(relativeError(met!.data as Float32Array, wanted.get(name)!.data as Float32Array)).toBeLessThan(tolerance);
+    };
+    const met = await both!.run({ input_ids, pixel_values });
+    close(met["logits_per_image"], "logitsPerImage");
+    close(met["logits_per_text"], "logitsPerText");
+    close((await texts!.run({ input_ids }))["text_embeds"], "textFeatures");
+    close((await images!.run({ pixel_values }))["image_embeds"], "imageFeatures");
   });
 
   it("says what the target cannot say", async () => {

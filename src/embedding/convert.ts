@@ -11,9 +11,10 @@ import { ClipError } from "../core/errors.ts";
 import { ClipTokenizer, formatMerges } from "../text/index.ts";
 import { exists, readText } from "./model-files.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
+import { exportOnnx } from "./onnx-export.ts";
 
 /** Whose files a model becomes. */
-export const conversions = ["openai", "hf", "open_clip"] as const;
+export const conversions = ["openai", "hf", "open_clip", "onnx"] as const;
 export type Conversion = (typeof conversions)[number];
 
 /** How {@link convertModel} writes. */
@@ -25,7 +26,7 @@ export interface ConvertOptions {
 
 /**
  * Writes a model as others read it: `openai` one safetensors file in OpenAI's names; `hf` a folder for Hugging Face's
- * `CLIPModel` or `SiglipModel`, `open_clip` one for open_clip, with their configs and the vocabulary, if the model has one. The
+ * `CLIPModel` or `SiglipModel`, `onnx` the same with the weights as ONNX, for plain ONNX Runtime and transformers.js; `open_clip` one for open_clip, with their configs and the vocabulary, if the model has one. The
  * bytes of the weights are kept; the weights come last.
  *
  * @param out - the file, or the folder.
@@ -45,13 +46,12 @@ export async function convertModel(model: StoredModel, out: string, options: Con
   }
   const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
   const files: Record<string, string> =
-    names === "hf"
-      ? {
+    names === "open_clip"
+      ? { "open_clip_config.json": json(toOpenClipConfig(config, preprocess)) }
+      : {
           "config.json": json(toHuggingFaceConfig(config)),
           "preprocessor_config.json": json(toHuggingFacePreprocess(preprocess)),
-        }
-      : { "open_clip_config.json": json(toOpenClipConfig(config, preprocess)) };
-  const weights = join(out, names === "hf" ? "model.safetensors" : "open_clip_model.safetensors");
+        };
   await makeFolder(out);
   const written: string[] = [];
   for (const [name, text] of Object.entries({ ...files, ...(await vocabularyFiles(model, names)) })) {
@@ -62,6 +62,15 @@ export async function convertModel(model: StoredModel, out: string, options: Con
     await writeFileAtomic(join(out, basename(file)), [await readText(file)]);
     written.push(join(out, basename(file)));
   }
+  if (names === "onnx") {
+    await makeFolder(join(out, "onnx"));
+    for await (const [name, bytes] of exportOnnx(model, dtype)) {
+      await writeFileAtomic(join(out, "onnx", name), [bytes]);
+      written.push(join(out, "onnx", name));
+    }
+    return written;
+  }
+  const weights = join(out, names === "hf" ? "model.safetensors" : "open_clip_model.safetensors");
   await saveParameters(weights, model.parameters, { names, dtype });
   return [...written, weights];
 }

@@ -45,7 +45,7 @@ describe("an encoder", () => {
     expect([b, c]).toEqual([a, a]);
   });
 
-  it("reads no further ahead in a stream than one batch", async () => {
+  it("reads no further ahead in a stream than one batch, while another is encoded", async () => {
     let read = 0;
     function* endless() {
       for (;;) {
@@ -57,7 +57,7 @@ describe("an encoder", () => {
       expect(embed).toHaveLength(tinyConfig.embedDim);
       break;
     }
-    expect(read).toBe(3);
+    expect(read).toBeLessThanOrEqual(6);
   });
 
   it("stops when the caller says so", async () => {

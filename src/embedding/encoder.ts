@@ -13,7 +13,7 @@ import { type ClipConfig, encodeImage, encodeText } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
 import { Session } from "../runtime/session.ts";
 import type { TextTokenizer } from "../text/index.ts";
-import { batches } from "./batches.ts";
+import { batches, oneAhead } from "./batches.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
 import { unknownWords } from "./words.ts";
 
@@ -75,8 +75,8 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   /**
-   * Yields the embedding of each picture, float32 [embedDim] of length 1, in the order given. Memory stays at one batch
-   * however many there are.
+   * Yields the embedding of each picture, float32 [embedDim] of length 1, in the order given. While a batch
+   * is encoded the next is read; memory stays at these two however many there are.
    *
    * @throws {ClipError} `CLIP_IMAGE` at a picture that cannot be read.
    */
@@ -91,7 +91,7 @@ export class ClipEncoder implements AsyncDisposable {
         typeof image === "string" || image instanceof Uint8Array ? await decodeImage(image, decoding) : image;
       return preprocessImage(raster, this.preprocess).pixelValues;
     });
-    for await (const batch of batches(preprocessed, batchSize, signal)) {
+    for await (const batch of oneAhead(batches(preprocessed, batchSize, signal))) {
       const session = await (this.#vision ??= this.#compileVision());
       const pixelValues = float32(concatenate(batch), [batch.length, 3, imageSize, imageSize]);
       const { imageEmbeds } = await session.run({ pixelValues });

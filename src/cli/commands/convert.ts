@@ -10,7 +10,8 @@ export const convertCommand = (io: CliIo) =>
     .description(
       "Reads a model in any of the layouts that are read and writes it in another, with the configs and the vocabulary that " +
         "belong to it: openai is one safetensors file in OpenAI's names, hf a folder for Hugging Face's CLIPModel or " +
-        "SiglipModel, open_clip one for open_clip. The bytes of the weights are kept.",
+        "SiglipModel, open_clip one for open_clip; their weights keep their bytes. onnx is as hf with ONNX files in the place of " +
+        "the weights, for plain ONNX Runtime and transformers.js.",
     )
     .argument("<in>", "a model folder or weight file, or the name of a published model")
     .argument("<out>", "the folder to write, or for openai the file")
@@ -24,6 +25,7 @@ export const convertCommand = (io: CliIo) =>
       "after",
       examples(
         "clip-ts convert ViT-B-32.pt clip-hf --to hf",
+        "clip-ts convert ViT-B/32 clip-onnx --to onnx --dtype f16",
         "clip-ts convert runs/own/model own.safetensors --to openai",
       ),
     )
