@@ -18,6 +18,7 @@ export {
   collect,
   dot,
   type EncodeOptions,
+  type EncoderOptions,
   type EncodeTextOptions,
   type ImageSource,
   type Source,

@@ -1,4 +1,4 @@
-import { ClipEncoder, collect, type ImageSource, readModel, type ReadModelOptions } from "../embedding/index.ts";
+import { ClipEncoder, collect, type EncoderOptions, type ImageSource, readModel, type ReadModelOptions } from "../embedding/index.ts";
 import { resolveModel, type ResolveOptions } from "../hub/index.ts";
 import type { DecodeOptions } from "../image/index.ts";
 import { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./classifier.ts";
@@ -13,7 +13,7 @@ export interface ClassifyOptions extends Omit<ClassifierOptions, "signal">, Deco
 }
 
 /** How a model is found and read. */
-export interface LoadOptions extends ReadModelOptions, ResolveOptions {}
+export interface LoadOptions extends ReadModelOptions, ResolveOptions, EncoderOptions {}
 
 /**
  * A CLIP, ready to use.
@@ -23,7 +23,8 @@ export interface LoadOptions extends ReadModelOptions, ResolveOptions {}
  * @throws {ClipError} as {@link readModel} and {@link resolveModel} do.
  */
 export async function loadClip(model?: string, options: LoadOptions = {}): Promise<ClipModel> {
-  return new ClipModel(await readModel(model === undefined ? undefined : await resolveModel(model, options), options));
+  const path = model === undefined ? undefined : await resolveModel(model, options);
+  return new ClipModel(await readModel(path, options), options);
 }
 
 /** A {@link ClipEncoder} that names what it sees. */

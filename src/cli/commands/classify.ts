@@ -64,12 +64,16 @@ export const classifyCommand = (io: CliIo) =>
     .action(async (images, options) => {
       const { labels, labelsFile, template: templates, topK, json, ...rest } = options;
       const request = { ...rest, images, labels: await readLabels(labels, labelsFile), templates };
-      await using clip = new ClipModel(await readChosenModel(options, io));
+      // For so little, arranging the weights would take longer than it saves.
+      const prepack = images.length + request.labels.length > fewInputs;
+      await using clip = new ClipModel(await readChosenModel(options, io), { prepack });
       const { results, failures } = await classifyPictures(clip, { ...request, topK: json ? topK : undefined }, io);
       if (json) io.out(JSON.stringify({ results }, null, 2));
       else show(results, topK ?? shownInTerminal, io);
       if (failures > 0) throw new ClipError("CLIP_IMAGE", `${failures} of ${images.length} pictures could not be read`);
     });
+
+const fewInputs = 32;
 
 async function readLabels(labels: string | undefined, file: string | undefined): Promise<string[]> {
   if (labels !== undefined) return labels.split(",");
