@@ -2,7 +2,6 @@ import { basename } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
-import { classifyPage } from "../report/index.ts";
 import {
   type ClassifierOptions,
   type ClipModel,
@@ -96,6 +95,7 @@ export async function classifyPictures(
     if (images.length > 1) io.progress(`${results.length + failures} of ${images.length} pictures`);
   }
   if (html !== undefined) {
+    const { classifyPage } = await import("../report/index.ts");
     await writeFileAtomic(html, [classifyPage({ results, pictures, model: basename(clip.path), templates })]);
     io.err(`wrote ${html}`);
   }

@@ -20,10 +20,10 @@ export async function* batches<Item>(
 export async function* oneAhead<Item>(items: AsyncGenerator<Item>): AsyncGenerator<Item> {
   let next = items.next();
   try {
-    for (let { done, value } = await next; !done; { done, value } = await next) {
+    for (let result = await next; !result.done; result = await next) {
       next = items.next();
       next.catch(() => undefined); // whoever takes it gets the error; nobody does after leaving early
-      yield value;
+      yield result.value;
     }
   } finally {
     await items.return(undefined);

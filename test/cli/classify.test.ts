@@ -31,7 +31,7 @@ describe("clip-ts classify --json", () => {
     const { code, out, err } = await classify(first, second, "--json");
     expect([code, err]).toEqual([0, ""]);
     const { results } = JSON.parse(out) as Document;
-    await using clip = await loadClip(model);
+    await using clip = await loadClip(model, { prepack: false });
     expect(results).toEqual([
       { image: first, labels: await clip.classify(first, labels) },
       { image: second, labels: await clip.classify(second, labels) },
@@ -45,7 +45,7 @@ describe("clip-ts classify --json", () => {
     const templates = ["a {}", "the {}"];
     const args = ["--labels-file", file, "--template", templates[0]!, "--template", templates[1]!, "--top-k", "2"];
     const { out } = await call(["classify", first, "--model", model, ...args, "--json"]);
-    await using clip = await loadClip(model);
+    await using clip = await loadClip(model, { prepack: false });
     expect((JSON.parse(out) as Document).results[0]!.labels).toEqual(
       await clip.classify(first, labels, { templates, topK: 2 }),
     );
@@ -53,7 +53,7 @@ describe("clip-ts classify --json", () => {
 
   it.each(["none", "independent"] as const)("passes --%s on", async (option) => {
     const { out } = await classify(first, `--${option}`, "--json");
-    await using clip = await loadClip(model);
+    await using clip = await loadClip(model, { prepack: false });
     const wanted = await clip.classify(first, labels, { [option]: true });
     expect((JSON.parse(out) as Document).results[0]!.labels).toEqual(wanted);
   });
@@ -92,7 +92,7 @@ describe("clip-ts classify in a terminal", () => {
   it("prints the labels of one picture as bars as long as their probabilities, best first", async () => {
     const { code, out } = await classify(first, "--top-k", "2");
     expect(code).toBe(0);
-    await using clip = await loadClip(model);
+    await using clip = await loadClip(model, { prepack: false });
     const ranked = await clip.classify(first, labels, { topK: 2 });
     const lines = out.split("\n");
     expect(lines[0]).toBe(first);
@@ -109,7 +109,7 @@ describe("clip-ts classify in a terminal", () => {
 
   it("prints several pictures as a heat map of similarities, and the best of each", async () => {
     const { out } = await classify(first, second);
-    await using clip = await loadClip(model);
+    await using clip = await loadClip(model, { prepack: false });
     for (const picture of [first, second]) {
       const ranked = await clip.classify(picture, labels);
       const line = out

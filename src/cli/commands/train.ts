@@ -1,28 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import { Command } from "@commander-js/extra-typings";
-import { writeFileAtomic } from "../../core/atomic-write.ts";
-import { decodeImage } from "../../image/index.ts";
-import { type TrainMetric, trainPage, type ValidationResult } from "../../report/index.ts";
-import {
-  type MetricsLine,
-  type Prediction,
-  readTrainConfig,
-  runFiles,
-  train,
-  type TrainConfig,
-  type TrainProgress,
-  type TrainResult,
-} from "../../train/index.ts";
 import type { CliIo } from "../io.ts";
 import { examples } from "../options.ts";
-import { thumbnail } from "../thumbnail.ts";
-
-/** Validation pictures on the report's page, and the longer side of each in pixels. */
-const shownPictures = 24;
-const shownSize = 192;
-/** Where nobody watches a terminal, a line every so often is enough. */
-const lineEverySeconds = 30;
 
 /** Pre-trains a CLIP on pairs of pictures and captions. */
 export const trainCommand = (io: CliIo) =>
@@ -40,106 +19,8 @@ export const trainCommand = (io: CliIo) =>
       "after",
       examples("clip-ts train --config pets.json", "clip-ts train --config pets.json --out runs/pets --resume"),
     )
-    .action(async ({ config: file, out = join("runs", basename(file, extname(file))), resume = false, json }) => {
-      const config = await readTrainConfig(file);
-      const onProgress = progressLines(io);
-      const result = await train(config, { out, resume, signal: io.signal, onProgress });
-      if (result.skipped.length > 0) {
-        io.err(`${result.skipped.length} pictures were left out; see ${join(out, runFiles.skipped)}`);
-      }
-      if (!result.finished) {
-        io.err(`stopped after step ${result.steps} of ${config.steps}; go on with --out ${out} --resume`);
-        return;
-      }
-      const report = join(out, runFiles.report);
-      await writeFileAtomic(report, [await trainReport(basename(out), config, out, result)]);
-      if (json) {
-        const { steps, seconds, pairsPerSecond, waitShare, skipped, scores } = result;
-        const files = { model: join(out, runFiles.model), metrics: join(out, runFiles.metrics), report };
-        io.out(JSON.stringify({ ...files, steps, seconds, pairsPerSecond, waitShare, skipped, scores }));
-        return;
-      }
-      io.out(`model   ${join(out, runFiles.model)}`);
-      io.out(`report  ${report}`);
-      if (result.scores)
-        io.out(`zero-shot  top-1 ${percent(result.scores.top1)}  top-5 ${percent(result.scores.top5)}`);
+    .action(async ({ config, out = join("runs", basename(config, extname(config))), resume = false, json = false }) => {
+      // Loaded when it is needed: the other commands start sooner.
+      const { runTraining } = await import("../train-run.ts");
+      await runTraining({ file: config, out, resume, json }, io);
     });
-
-/** The line of the moment: replaced in a terminal, written now and then elsewhere. */
-function progressLines(io: CliIo): (progress: TrainProgress) => void {
-  let written = performance.now();
-  return (progress) => {
-    const line = progressLine(progress);
-    io.progress(line);
-    const now = performance.now();
-    if (io.columns !== undefined || now - written < lineEverySeconds * 1000) return;
-    written = now;
-    io.err(line);
-  };
-}
-
-function progressLine({
-  step,
-  steps,
-  loss,
-  learningRate,
-  pairsPerSecond,
-  secondsLeft,
-  waitShare,
-  validation,
-}: TrainProgress): string {
-  const scores = validation ? `  top-1 ${percent(validation.top1)}` : "";
-  const speed = `${pairsPerSecond.toFixed(0)} pairs/s  waiting ${percent(waitShare)}  ${clock(secondsLeft)} left`;
-  return `step ${step}/${steps}  loss ${loss.toFixed(4)}  rate ${learningRate.toExponential(2)}  ${speed}${scores}`;
-}
-
-async function trainReport(model: string, config: TrainConfig, out: string, result: TrainResult): Promise<string> {
-  const lines = (await readFile(join(out, runFiles.metrics), "utf8")).split("\n").filter((line) => line !== "");
-  const metrics: TrainMetric[] = [];
-  const validation: ValidationResult[] = [];
-  for (const line of lines.map((text) => JSON.parse(text) as MetricsLine)) {
-    if ("validation" in line) validation.push({ step: line.step, ...line.validation });
-    else metrics.push(line);
-  }
-  const { batchSize, learningRate, warmupSteps, weightDecay, seed } = config;
-  return trainPage({
-    model,
-    batchSize,
-    config: { data: config.train, steps: config.steps, batchSize, learningRate, warmupSteps, weightDecay, seed },
-    totals: {
-      steps: result.steps,
-      pairs: result.steps * batchSize,
-      durationSeconds: result.seconds,
-      waitingShare: result.waitShare,
-      skipped: result.skipped.map(({ image, reason }) => ({ path: image, reason })),
-    },
-    metrics,
-    validation,
-    predictions: await shownPredictions(result.predictions, Math.exp(metrics.at(-1)!.logitScale)),
-  });
-}
-
-/** Some predictions, evenly over the set, with probabilities among the labels shown. */
-async function shownPredictions(predictions: readonly Prediction[], scale: number) {
-  const every = Math.max(1, predictions.length / shownPictures);
-  const chosen = predictions.filter((_, i) => Math.floor(i / every) !== Math.floor((i - 1) / every));
-  return Promise.all(
-    chosen.slice(0, shownPictures).map(async ({ image, truth, ranked }) => {
-      const weights = ranked.map(({ similarity }) => Math.exp(scale * (similarity - ranked[0]!.similarity)));
-      const total = weights.reduce((sum, weight) => sum + weight, 0);
-      const probable = ranked.map(({ label }, i) => ({ label, probability: weights[i]! / total }));
-      return { picture: await thumbnail(await decodeImage(image), shownSize), truth, ranked: probable };
-    }),
-  );
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
-}
-
-/** h:mm:ss */
-function clock(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  const padded = [Math.floor(whole / 60) % 60, whole % 60].map((part) => String(part).padStart(2, "0"));
-  return [Math.floor(whole / 3600), ...padded].join(":");
-}
