@@ -37,7 +37,10 @@ export class OrtSession {
   }
 
   /** @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the model. */
-  static async create(model: OnnxModel, { threads, training = false, prepack = true }: SessionOptions = {}): Promise<OrtSession> {
+  static async create(
+    model: OnnxModel,
+    { threads, training = false, prepack = true }: SessionOptions = {},
+  ): Promise<OrtSession> {
     const session: Record<string, unknown> = { ...(!prepack && { disable_prepacking: "1" }) };
     if (model.folder !== undefined) session["model_external_initializers_file_folder_path"] = model.folder;
     try {

@@ -1,4 +1,11 @@
-import { ClipEncoder, collect, type EncoderOptions, type ImageSource, readModel, type ReadModelOptions } from "../embedding/index.ts";
+import {
+  ClipEncoder,
+  collect,
+  type EncoderOptions,
+  type ImageSource,
+  readModel,
+  type ReadModelOptions,
+} from "../embedding/index.ts";
 import { resolveModel, type ResolveOptions } from "../hub/index.ts";
 import type { DecodeOptions } from "../image/index.ts";
 import { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./classifier.ts";
