@@ -31,19 +31,21 @@ const gitSha1 = (bytes: Uint8Array) => createHash("sha1").update(`blob ${bytes.l
  * Hugging Face's hub for one repository, as far as fetching a model goes; files of 1,000 bytes and more are large ones.
  *
  * @param mischief - what goes wrong with the n-th request for a file's content.
+ * @param lies - in place of the commit and of the small files' sums.
  */
 export async function serveHub(
   name: string,
   files: Readonly<Record<string, Uint8Array>>,
   mischief: readonly (Mischief | undefined)[] = [],
+  { sha = commit, oid }: { readonly sha?: string; readonly oid?: string } = {},
 ): Promise<TestHub> {
   const requests: TestHub["requests"] = [];
   let served = 0;
   const server = createServer((request, response) => {
     const path = new URL(request.url!, "http://hub").pathname;
     requests.push({ path, range: request.headers.range, token: request.headers.authorization });
-    if (path.startsWith(`/api/models/${name}/tree/`)) return json(response, tree(files));
-    if (path.startsWith(`/api/models/${name}`)) return json(response, { id: name, modelId: name, sha: commit });
+    if (path.startsWith(`/api/models/${name}/tree/`)) return json(response, tree(files, oid));
+    if (path.startsWith(`/api/models/${name}`)) return json(response, { id: name, modelId: name, sha });
     const file = files[path.replace(`/${name}/resolve/${commit}/`, "")];
     if (!file) return void response.writeHead(404).end();
     send(request, response, file, mischief[served++] ?? {});
@@ -57,9 +59,9 @@ export async function serveHub(
   return { url: `http://127.0.0.1:${port}`, requests, close };
 }
 
-function tree(files: Readonly<Record<string, Uint8Array>>) {
+function tree(files: Readonly<Record<string, Uint8Array>>, oid?: string) {
   return Object.entries(files).map(([path, bytes]) => ({
-    ...{ type: "file", path, size: bytes.length, oid: gitSha1(bytes) },
+    ...{ type: "file", path, size: bytes.length, oid: oid ?? gitSha1(bytes) },
     ...(bytes.length >= 1000 && { lfs: { oid: sha256(bytes), size: bytes.length, pointerSize: 130 } }),
   }));
 }

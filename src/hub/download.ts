@@ -71,7 +71,7 @@ export async function download(url: string, target: string, options: DownloadOpt
 async function fetchAll(url: string, part: string, options: DownloadOptions): Promise<void> {
   let problem: unknown;
   for (let idle = 0; idle < maxIdleAttempts; idle++) {
-    if (idle > 0) await sleep(100 * 4 ** idle, undefined, { signal: options.signal });
+    if (idle > 0) await sleep(100 * 3 ** idle, undefined, { signal: options.signal });
     const before = (await sizeOf(part)) ?? 0;
     try {
       if (await fetchRest(url, part, before, options)) return;

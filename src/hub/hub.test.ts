@@ -70,7 +70,7 @@ describe("a repository of the hub", () => {
     );
     vi.stubEnv("HF_HUB_OFFLINE", undefined);
     await expect(resolveModel("some/model")).rejects.toThrow(
-      /cannot ask http.*; what is in the cache is used with --offline/,
+      /no some\/model here, and cannot ask http.*; what is in the cache is used with --offline/,
     );
   });
 
@@ -126,6 +126,16 @@ describe("a repository of the hub", () => {
     const error = await resolveModel("some/model").catch((thrown: Error) => thrown);
     expect(requests.every(({ token }) => token === "Bearer hf_secret")).toBe(true);
     expect(`${(error as Error).message} ${String((error as Error).cause)}`).not.toContain("hf_secret");
+  });
+
+  it("is not believed names of files that lead elsewhere", async () => {
+    for (const lie of [{ sha: "../../../elsewhere" }, { oid: "../../../elsewhere" }]) {
+      await hub?.close();
+      hub = await serveHub("some/model", files, [], lie);
+      vi.stubEnv("HF_ENDPOINT", hub.url);
+      await expect(resolveModel("some/model")).rejects.toThrow(/gives checksums of some\/model that are none/);
+    }
+    expect(existsSync(home)).toBe(false);
   });
 
   it("that does not exist is told from a path", async () => {

@@ -44,13 +44,16 @@ export async function fetchRepository(name: string, options: FetchOptions = {}):
   try {
     const at = { ...access, hubUrl: hubUrl(), fetch: proxiedFetch as unknown as typeof fetch };
     commit = (await modelInfo({ name, revision: branch, additionalFields: ["sha"], ...at })).sha;
+    assertSums(name, [commit]);
     files = [];
     for await (const file of listFiles({ repo: { name, type: "model" }, revision: commit, ...at })) files.push(file);
   } catch (cause) {
     options.signal?.throwIfAborted();
+    if (cause instanceof ClipError) throw cause;
     throw cannotAsk(name, cause as Error);
   }
   const wanted = neededFiles(files);
+  assertSums(name, wanted.map(sumOf));
   if (wanted.length === 0)
     throw new ClipError("CLIP_DOWNLOAD", `${name} on ${hubUrl()} has no weights that can be read`);
   const snapshot = join(cached, "snapshots", commit);
@@ -80,8 +83,8 @@ interface RepositoryFile {
 async function fetchFile({ name, cached, commit, file, access }: RepositoryFile, options: FetchOptions): Promise<void> {
   const link = join(cached, "snapshots", commit, file.path);
   if (await exists(link)) return;
-  const checksum: Checksum = file.lfs ? { sha256: file.lfs.oid } : { gitSha1: file.oid! };
-  const sum = Object.values(checksum)[0] as string;
+  const sum = sumOf(file);
+  const checksum: Checksum = file.lfs ? { sha256: sum } : { gitSha1: sum };
   const blob = join(cached, "blobs", sum);
   const url = `${hubUrl()}/${name}/resolve/${commit}/${file.path}`;
   const headers: Record<string, string> =
@@ -91,6 +94,17 @@ async function fetchFile({ name, cached, commit, file, access }: RepositoryFile,
   await symlink(join("..", "..", "blobs", sum), link).catch(async () => {
     if (!(await exists(link))) await copyFile(blob, link);
   });
+}
+
+/** They become names of files: what a mirror says is no more trusted than any other input. */
+function assertSums(name: string, sums: readonly string[]): void {
+  if (sums.every((sum) => /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(sum))) return;
+  throw new ClipError("CLIP_DOWNLOAD", `${hubUrl()} gives checksums of ${name} that are none; is it a hub?`);
+}
+
+/** Of large files that of the content, of others git's. */
+function sumOf({ lfs, oid = "" }: ListFileEntry): string {
+  return lfs?.oid ?? oid;
 }
 
 async function cachedSnapshot(name: string, cached: string): Promise<string> {
@@ -115,7 +129,9 @@ function cannotAsk(name: string, cause: Error): ClipError {
   }
   const problem = (cause.cause instanceof Error ? cause.cause : cause).message;
   const wayOut = "what is in the cache is used with --offline";
-  return new ClipError("CLIP_DOWNLOAD", `cannot ask ${hubUrl()} for ${name}: ${problem}; ${wayOut}`, { cause });
+  return new ClipError("CLIP_DOWNLOAD", `no ${name} here, and cannot ask ${hubUrl()} for it: ${problem}; ${wayOut}`, {
+    cause,
+  });
 }
 
 async function exists(path: string): Promise<boolean> {
