@@ -71,8 +71,9 @@ export function translateNames(tensors: ReadonlyMap<string, StoredTensor>, path:
 }
 
 /** Of tensors one behind the other; if they do not fit each other, of the first alone, which then fits no model. */
-function shapeOf(parts: readonly StoredTensor[], { transposed }: Placement): readonly number[] {
-  const { shape } = parts[0]!;
+function shapeOf(parts: readonly StoredTensor[], { transposed, leadingOnes }: Placement): readonly number[] {
+  const whole = parts[0]!.shape;
+  const shape = whole.slice(0, leadingOnes).every((size) => size === 1) ? whole.slice(leadingOnes) : whole;
   if (transposed) return shape.toReversed();
   if (parts.length === 1) return shape;
   const rest = shape.slice(1);

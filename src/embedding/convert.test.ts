@@ -152,8 +152,25 @@ describe("inspectModel", () => {
   });
 
   it("says that a vocabulary is missing", async () => {
-    const siglip = await inspectModel(await siglipFolder());
+    const folder = await siglipFolder();
+    const siglip = await inspectModel(folder);
     expect([siglip.vocabulary, siglip.layout]).toEqual([null, "Hugging Face's SiglipModel"]);
+    await expect(readTokenizer(await readModel(folder))).rejects.toThrow(
+      /without its vocabulary: put .*tokenizer\.json at /,
+    );
+  });
+
+  it("knows SigLIP by its bare weights, in both layouts", async () => {
+    const folder = await siglipFolder();
+    const converted = newFolder();
+    await convertModel(await readModel(folder), converted, { to: "open_clip" });
+    for (const file of [join(folder, "model.safetensors"), join(converted, "open_clip_model.safetensors")]) {
+      const { config, preprocess } = await inspectModel(file, { activation: "geluTanh" });
+      const { config: wanted, preprocess: pictures } = await readModel(folder);
+      // Two heads of 32 do not show in shapes.
+      const heads = { vision: { ...wanted.vision, heads: 1 }, text: { ...wanted.text, heads: 1 } };
+      expect([config, preprocess]).toEqual([{ ...wanted, ...heads }, pictures]);
+    }
   });
 
   it.skipIf(sharedMissing)(`knows PyTorch's files and the folders of others${sharedMissing}`, async () => {

@@ -13,7 +13,7 @@ import {
 } from "../checkpoints/index.ts";
 import { ClipError } from "../core/errors.ts";
 import { parseStrict, readJson } from "../core/parse.ts";
-import { clipPreprocess, preprocessSchema, type PreprocessConfig } from "../image/preprocess-config.ts";
+import { preprocessSchema, type PreprocessConfig } from "../image/preprocess-config.ts";
 import type { ClipConfig } from "../models/index.ts";
 import type { TextCleaning } from "../text/index.ts";
 
@@ -99,8 +99,15 @@ async function bareFile(weights: string, options: ReadModelOptions): Promise<Mod
   // Nobody but OpenAI published CLIPs as TorchScript.
   const { activation = container === "torchScript" ? "quickGelu" : undefined } = options;
   const config = inferConfig(tensors, activation, weights);
-  const preprocess = { ...clipPreprocess, imageSize: config.vision.imageSize };
-  return { weights, config, preprocess, vocabulary: { kind: "clip" } };
+  const preprocess = huggingFacePreprocess(undefined, config, weights);
+  const vocabulary = await foreignVocabulary(dirname(weights), config, familyCleaning(config));
+  return { weights, config, preprocess, vocabulary };
+}
+
+/** SigLIP 2 (Gemma's vocabulary) was trained on lower case alone, SigLIP on text without punctuation. */
+function familyCleaning({ score, text }: ClipConfig): TextCleaning {
+  if (score !== "sigmoid") return "none";
+  return text.vocabSize === 256_000 ? "lower" : "canonicalize";
 }
 
 async function configured(weights: string, configFile: string): Promise<ModelFiles> {
@@ -116,9 +123,8 @@ async function configured(weights: string, configFile: string): Promise<ModelFil
     const preprocessor = join(folder, "preprocessor_config.json");
     const pictures = (await exists(preprocessor)) ? await readJson(z.unknown(), preprocessor) : undefined;
     const preprocess = huggingFacePreprocess(pictures, config, preprocessor);
-    // SigLIP 2 (Gemma's vocabulary) was trained on lower case alone, SigLIP on text without punctuation.
-    const cleaning = config.score !== "sigmoid" ? "none" : config.text.vocabSize === 256_000 ? "lower" : "canonicalize";
-    return { weights, config, preprocess, vocabulary: await foreignVocabulary(folder, config, cleaning) };
+    const vocabulary = await foreignVocabulary(folder, config, familyCleaning(config));
+    return { weights, config, preprocess, vocabulary };
   }
   const { preprocess, tokenizer, ...config } = parseStrict(ownConfigSchema, json, configFile);
   const wordsFile = join(folder, files.words);
@@ -134,16 +140,18 @@ async function configured(weights: string, configFile: string): Promise<ModelFil
 /** Of the vocabulary that OpenAI published. */
 export const publishedVocabSize = 49_408;
 
-/** CLIP's own vocabulary is known; another is looked for beside the config. */
+/** CLIP's own vocabulary is known; another is looked for beside the weights or their config. */
 async function foreignVocabulary(
   folder: string,
   { text, score }: ClipConfig,
   cleaning: TextCleaning,
 ): Promise<Vocabulary> {
-  if (score !== "sigmoid" && text.vocabSize === publishedVocabSize) return { kind: "clip" };
+  const siglip = score === "sigmoid";
+  if (!siglip && text.vocabSize === publishedVocabSize) return { kind: "clip" };
   const merges = await firstOf(folder, [files.merges]);
-  if (merges && score !== "sigmoid") return { kind: "merges", file: merges };
+  if (merges && !siglip) return { kind: "merges", file: merges };
   const file = join(folder, "tokenizer.json");
+  if (!siglip && !(await exists(file))) return { kind: "clip" };
   return { kind: "json", file, configFile: join(folder, "tokenizer_config.json"), cleaning };
 }
 

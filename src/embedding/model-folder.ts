@@ -16,7 +16,7 @@ import type { TensorData } from "../core/tensor-data.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import type { ClipConfig } from "../models/index.ts";
 import { ClipTokenizer, formatMerges, JsonTokenizer, parseMerges, type TextTokenizer } from "../text/index.ts";
-import { files, findModelFiles, type ReadModelOptions, readText, type Vocabulary } from "./model-files.ts";
+import { exists, files, findModelFiles, type ReadModelOptions, readText, type Vocabulary } from "./model-files.ts";
 
 /** The model in the box: its folder in this package. */
 export const pictogramModel = fileURLToPath(new URL("../../assets/pictogram-clip", import.meta.url));
@@ -74,6 +74,11 @@ export async function readTokenizer({ path, config, vocabulary }: StoredModel): 
   const { vocabSize } = config.text;
   if (vocabulary.kind === "json") {
     const { file, configFile, cleaning } = vocabulary;
+    if (!(await exists(file)))
+      throw new ClipError(
+        "CLIP_FILE",
+        `${path} comes without its vocabulary: put the model's tokenizer.json at ${file}`,
+      );
     const [json, tokenizerConfig] = [await readJson(jsonObject, file), await readJson(jsonObject, configFile)];
     const tokenizer = new JsonTokenizer(json, tokenizerConfig, cleaning);
     if (tokenizer.vocabSize <= vocabSize) return tokenizer;
