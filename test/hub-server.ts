@@ -74,7 +74,8 @@ function send(request: IncomingMessage, response: ServerResponse, file: Uint8Arr
   if (how.status) return void response.writeHead(how.status).end();
   const content = how.wrong ?? file;
   const start = how.ignoreRange ? 0 : Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
-  if (start >= content.length && start > 0) return void response.writeHead(416).end();
+  if (start >= content.length && start > 0)
+    return void response.writeHead(416, { "content-range": `bytes */${content.length}` }).end();
   const rest = content.subarray(start);
   const headers = { "content-length": how.claim ?? rest.length };
   const range = { "content-range": `bytes ${start}-${content.length - 1}/${content.length}` };

@@ -193,7 +193,9 @@ describe("weights in several files", () => {
     const more = await spread((map) => (map["text.more"] = "model-00001-of-00002.safetensors"));
     await expect(openWeightFile(more)).rejects.toThrow(/promises what is not there:\n {2}text\.more in model-00001/);
     const outside = await spread((map) => (map["text.more"] = "../secret.safetensors"));
-    await expect(openWeightFile(outside)).rejects.toThrow(/text\.more.*must be a file beside the index/);
+    await expect(openWeightFile(outside)).rejects.toThrow(/text\.more.*must be a weight file beside the index/);
+    const itself = await spread((map) => (map["text.more"] = "model.safetensors.index.json"));
+    await expect(openWeightFile(itself)).rejects.toThrow(/must be a weight file beside the index/);
   });
 });
 

@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { ClipError } from "../core/errors.ts";
 import { readJson } from "../core/parse.ts";
@@ -39,7 +39,8 @@ export async function openWeightFile(path: string): Promise<WeightFile> {
 const indexSchema = z.object({
   weight_map: z.record(
     z.string(),
-    z.string().refine((file) => file === basename(file) && !file.includes("\\"), "must be a file beside the index"),
+    // No other index, which might name this one.
+    z.string().regex(/^[^/\\]+\.(safetensors|bin|pt)$/, "must be a weight file beside the index"),
   ),
 });
 

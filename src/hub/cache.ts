@@ -1,6 +1,7 @@
-import { readdir, rm, stat } from "node:fs/promises";
+import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { huggingFaceHome } from "./environment.ts";
 
 /** A model in the cache. */
 export interface CachedModel {
@@ -14,19 +15,17 @@ export interface CachedModel {
 /** Where OpenAI's archives are kept, by Python's own package too. */
 export const archiveFolder = (): string => join(homedir(), ".cache", "clip");
 
-/** Where Hugging Face's hub is kept, in the words of its own library. */
-export function hubFolder(): string {
-  const { HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME } = process.env;
-  return HF_HUB_CACHE ?? join(HF_HOME ?? join(XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface"), "hub");
-}
+/** Where Hugging Face's hub is kept. */
+export const hubFolder = (): string => process.env["HF_HUB_CACHE"] || join(huggingFaceHome(), "hub");
 
-/** The models in the caches, those that Python has fetched among them. */
+/** The CLIPs in the caches, those that Python has fetched among them; other models there are none of our business. */
 export async function listCache(): Promise<CachedModel[]> {
   const models: CachedModel[] = [];
   for (const folder of await names(hubFolder())) {
-    const [, organisation, name] = /^models--([^-]+(?:-[^-]+)*)--(.+)$/.exec(folder) ?? [];
+    const [, organisation, name] = /^models--(.+?)--(.+)$/.exec(folder) ?? [];
     const path = join(hubFolder(), folder);
-    if (organisation) models.push({ name: `${organisation}/${name}`, path, bytes: await bytesIn(path) });
+    if (organisation && (await isClip(path)))
+      models.push({ name: `${organisation}/${name}`, path, bytes: await bytesIn(path) });
   }
   for (const file of await names(archiveFolder())) {
     const path = join(archiveFolder(), file);
@@ -41,6 +40,17 @@ export async function removeCached({ path }: CachedModel): Promise<void> {
   await rm(`${path}.verified`, { force: true });
 }
 
+/** Whether a cached repository is one of a kind that is read here, by its configs. */
+async function isClip(path: string): Promise<boolean> {
+  for (const snapshot of await names(join(path, "snapshots"))) {
+    const folder = join(path, "snapshots", snapshot);
+    if ((await names(folder)).includes("open_clip_config.json")) return true;
+    const config = await readFile(join(folder, "config.json"), "utf8").catch(() => "");
+    if (/"model_type"\s*:\s*"(clip|siglip)"/.test(config)) return true;
+  }
+  return false;
+}
+
 async function names(folder: string): Promise<string[]> {
   return (await readdir(folder).catch(() => [])).sort();
 }
@@ -48,8 +58,16 @@ async function names(folder: string): Promise<string[]> {
 /** Links are not followed: what they stand for is counted where it lies. */
 async function bytesIn(path: string): Promise<number> {
   const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch(() => undefined);
-  if (!entries) return (await stat(path)).size;
+  if (!entries) return sizeOf(path);
   let bytes = 0;
-  for (const entry of entries) if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).size;
+  for (const entry of entries) if (entry.isFile()) bytes += await sizeOf(join(entry.parentPath, entry.name));
   return bytes;
+}
+
+/** 0 if it went in the meantime. */
+async function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
 }

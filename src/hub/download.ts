@@ -93,7 +93,7 @@ async function fetchAll(url: string, part: string, options: DownloadOptions): Pr
 /** Asks for what is missing behind `start`; true if the file is then complete. */
 async function fetchRest(url: string, part: string, start: number, options: DownloadOptions): Promise<boolean> {
   const { headers = {}, signal, size, onProgress } = options;
-  if (size !== undefined && start === size) return true;
+  if (size !== undefined && start === size && size > 0) return true;
   const response = await proxiedFetch(url, {
     headers: { ...headers, "accept-encoding": "identity", ...(start > 0 && { range: `bytes=${start}-` }) },
     ...(signal && { signal }),
@@ -102,14 +102,18 @@ async function fetchRest(url: string, part: string, start: number, options: Down
   const isRest = response.status === 206 && Number(range?.[1]) === start;
   if (response.status === 416 || (response.status === 206 && !isRest)) {
     await response.body?.cancel();
+    // It was all there: an earlier process ended before it could say so.
+    if (response.headers.get("content-range") === `bytes */${start}`) return true;
     await rm(part, { force: true }); // the server has another file than this was the beginning of
     return false;
   }
   if (!response.ok) throw await refusal(url, response.status, () => response.body?.cancel());
   const length = response.headers.get("content-length");
   const said = isRest ? Number(range![2]) : length === null ? undefined : Number(length);
-  if (said !== undefined && size !== undefined && said !== size)
+  if (said !== undefined && size !== undefined && said !== size) {
+    await response.body?.cancel();
     throw new ClipError("CLIP_DOWNLOAD", `${url} has ${said} bytes, and ${size} were announced; try again later`);
+  }
   const total = said ?? size;
   let received = isRest ? start : 0;
   const file = await open(part, isRest ? "a" : "w").catch((cause) => {

@@ -160,6 +160,18 @@ describe("download", () => {
     expect(await readdir(home)).toEqual(["file"]);
   });
 
+  it("knows that it has everything where another process ended before it said so", async () => {
+    const { url, requests } = await serve();
+    await mkdir(home, { recursive: true });
+    const target = join(home, "file");
+    await writeFile(`${target}.part`, large);
+    await download(`${url}/some/model/resolve/${commit}/model.safetensors`, target, {
+      checksum: { sha256: sha256(large) },
+    });
+    expect(requests.map(({ range }) => range)).toEqual(["bytes=300000-"]);
+    expect(new Uint8Array(await readFile(target))).toEqual(large);
+  });
+
   it("stops when it is told to, and keeps what has arrived", async () => {
     const { url } = await serve([{ breakAfter: 100_000, claim: 300_000 }]);
     const stop = new AbortController();

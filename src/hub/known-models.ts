@@ -1,3 +1,4 @@
+import { closest, distance } from "fastest-levenshtein";
 import type { ClipModelName } from "../models/index.ts";
 
 /** A published model. */
@@ -130,3 +131,12 @@ export const knownModels: readonly KnownModel[] = [
     return { name: repository, architecture, licence, ...nonFree, imageNet, source: { repository } };
   }),
 ];
+
+/** The published name that was probably meant, if there is one. */
+export function nearestName(name: string): string | undefined {
+  const nearest = closest(
+    name,
+    knownModels.map((model) => model.name),
+  );
+  return distance(name.toLowerCase(), nearest.toLowerCase()) <= 3 ? nearest : undefined;
+}

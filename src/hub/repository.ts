@@ -1,12 +1,12 @@
 import { copyFile, mkdir, readFile, stat, symlink } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { getRepoFolderName, listFiles, type ListFileEntry, modelInfo } from "@huggingface/hub";
-import { writeFileAtomic } from "../core/atomic-write.ts";
+import { cannotWrite, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { hubFolder } from "./cache.ts";
+import { nearestName } from "./known-models.ts";
 import { type Checksum, download, type DownloadOptions, proxiedFetch } from "./download.ts";
-import { hubUrl, offlineByDefault } from "./environment.ts";
+import { hubUrl, huggingFaceHome, offlineByDefault } from "./environment.ts";
 
 /** How a model is fetched. */
 export interface FetchOptions extends Pick<DownloadOptions, "signal" | "onProgress"> {
@@ -42,7 +42,9 @@ export async function fetchRepository(name: string, options: FetchOptions = {}):
   let commit: string;
   let files: ListFileEntry[];
   try {
-    const at = { ...access, hubUrl: hubUrl(), fetch: proxiedFetch as unknown as typeof fetch };
+    const asking: typeof proxiedFetch = (url, init) =>
+      proxiedFetch(url, { ...init, ...(options.signal && { signal: options.signal }) });
+    const at = { ...access, hubUrl: hubUrl(), fetch: asking as unknown as typeof fetch };
     commit = (await modelInfo({ name, revision: branch, additionalFields: ["sha"], ...at })).sha;
     assertSums(name, [commit]);
     files = [];
@@ -57,10 +59,13 @@ export async function fetchRepository(name: string, options: FetchOptions = {}):
   if (wanted.length === 0)
     throw new ClipError("CLIP_DOWNLOAD", `${name} on ${hubUrl()} has no weights that can be read`);
   const snapshot = join(cached, "snapshots", commit);
-  await mkdir(snapshot, { recursive: true });
+  await makeFolder(snapshot);
   for (const file of wanted) await fetchFile({ name, cached, commit, file, access }, options);
-  await mkdir(join(cached, "refs"), { recursive: true });
-  await writeFileAtomic(join(cached, "refs", branch), [commit]);
+  const ref = join(cached, "refs", branch);
+  if ((await readFile(ref, "utf8").catch(() => "")) !== commit) {
+    await makeFolder(join(cached, "refs"));
+    await writeFileAtomic(ref, [commit]);
+  }
   return snapshot;
 }
 
@@ -69,6 +74,12 @@ export function neededFiles(files: readonly ListFileEntry[]): ListFileEntry[] {
   const kind = weights.find((pattern) => files.some(({ path }) => pattern.test(path)));
   if (!kind) return [];
   return files.filter(({ type, path }) => type === "file" && (kind.test(path) || companions.test(path)));
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((cause) => {
+    throw cannotWrite(folder, cause, "nothing was fetched");
+  });
 }
 
 interface RepositoryFile {
@@ -116,15 +127,17 @@ async function cachedSnapshot(name: string, cached: string): Promise<string> {
 
 /** The token of the environment or of Hugging Face's own login; it goes to the hub alone, and into no message. */
 async function credentials(): Promise<{ accessToken: string } | Record<never, never>> {
-  const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME } = process.env;
-  const file = HF_TOKEN_PATH ?? join(HF_HOME ?? join(homedir(), ".cache", "huggingface"), "token");
-  const accessToken = HF_TOKEN ?? (await readFile(file, "utf8").catch(() => undefined))?.trim();
+  const { HF_TOKEN, HF_TOKEN_PATH } = process.env;
+  const file = HF_TOKEN_PATH || join(huggingFaceHome(), "token");
+  const accessToken = (HF_TOKEN || (await readFile(file, "utf8").catch(() => ""))).trim();
   return accessToken ? { accessToken } : {};
 }
 
 function cannotAsk(name: string, cause: Error): ClipError {
   if ([401, 403, 404].includes((cause as { statusCode?: number }).statusCode ?? 0)) {
-    const why = "it does not exist there, or asks for a token: set HF_TOKEN to one that may read it";
+    const nearest = nearestName(name);
+    const hint = nearest ? `; did you mean "${nearest}"?` : ": set HF_TOKEN to one that may read it";
+    const why = `it does not exist there, or asks for a token${hint}`;
     return new ClipError("CLIP_DOWNLOAD", `no ${name} here, and cannot find it on ${hubUrl()}: ${why}`);
   }
   const problem = (cause.cause instanceof Error ? cause.cause : cause).message;

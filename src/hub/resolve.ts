@@ -2,12 +2,11 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { closest, distance } from "fastest-levenshtein";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { archiveFolder } from "./cache.ts";
 import { offlineByDefault } from "./environment.ts";
-import { type KnownModel, knownModels } from "./known-models.ts";
+import { type KnownModel, knownModels, nearestName } from "./known-models.ts";
 import type { FetchOptions } from "./repository.ts";
 
 /** How {@link resolveModel} finds a model. */
@@ -32,9 +31,8 @@ export async function resolveModel(model: string, options: ResolveOptions = {}):
     const { fetchRepository } = await import("./repository.ts");
     return fetchRepository(model, options);
   }
-  const names = knownModels.map(({ name }) => name);
-  const nearest = closest(model, names);
-  const hint = distance(model.toLowerCase(), nearest.toLowerCase()) <= 3 ? `; did you mean "${nearest}"?` : "";
+  const nearest = nearestName(model);
+  const hint = nearest ? `; did you mean "${nearest}"?` : "";
   const wanted = "name a folder, a weight file, or a published model (clip-ts models list)";
   throw new ClipError("CLIP_FILE", `the model ${model} does not exist${hint || `; ${wanted}`}`);
 }

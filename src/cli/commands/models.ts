@@ -67,11 +67,12 @@ const cacheCommand = (io: CliIo) =>
       new Command("clear")
         .summary("remove what was fetched")
         .argument("[name...]", "as the list has them")
-        .option("--all", "everything")
+        .option("--all", "everything that the list has, what Python has fetched too")
         .action(async (names, { all }) => {
           const models = await listCache();
           const missing = names.filter((name) => !models.some((model) => model.name === name));
           if (missing.length > 0) throw new ClipError("CLIP_USAGE", `not in the cache: ${missing.join(", ")}`);
+          if (names.length > 0 && all) throw new ClipError("CLIP_USAGE", "either names or --all");
           if (names.length === 0 && !all)
             throw new ClipError("CLIP_USAGE", "name what to remove, as the list has it, or say --all");
           for (const model of models.filter(({ name }) => all || names.includes(name))) {
