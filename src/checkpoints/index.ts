@@ -27,4 +27,5 @@ export {
   toHuggingFaceConfig,
   toHuggingFacePreprocess,
 } from "./configs/hugging-face.ts";
+export { refuseUnlessEqual } from "./configs/equal.ts";
 export { openClipCleaning, openClipConfig, toOpenClipConfig } from "./configs/open-clip.ts";

@@ -8,7 +8,7 @@ import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../../test/tiny-model.ts";
 import { readParameters, saveParameters } from "../checkpoints/index.ts";
 import { type ClipConfig, clipConfigs, initializeParameters } from "../models/index.ts";
-import { type Conversion, convertModel } from "./convert.ts";
+import { type Conversion, convertModel, unsaidByBareFile } from "./convert.ts";
 import { forward } from "./forward.ts";
 import { inspectModel } from "./inspect.ts";
 import type { Vocabulary } from "./model-files.ts";
@@ -126,6 +126,17 @@ describe("convertModel", () => {
     close(met["logits_per_text"], "logitsPerText");
     close((await texts!.run({ input_ids }))["text_embeds"], "textFeatures");
     close((await images!.run({ pixel_values }))["image_embeds"], "imageFeatures");
+  });
+
+  it("says what a bare file would leave to be guessed", async () => {
+    const model = await readModel(await saveTinyModel(newFolder()));
+    expect(unsaidByBareFile(model)).toMatch(/a width of 32 is no multiple of 64, so its heads cannot be told/);
+  });
+
+  it("keeps how texts are cleaned on the way to open_clip", async () => {
+    const folder = newFolder();
+    await convertModel(await readModel(await siglipFolder()), folder, { to: "open_clip" });
+    expect((await readModel(folder)).vocabulary).toMatchObject({ kind: "json", cleaning: "canonicalize" });
   });
 
   it("says what the target cannot say", async () => {

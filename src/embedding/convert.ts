@@ -1,7 +1,10 @@
 import { mkdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import {
+  inferConfig,
+  refuseUnlessEqual,
   saveParameters,
+  type StoredTensor,
   toHuggingFaceConfig,
   toHuggingFacePreprocess,
   toOpenClipConfig,
@@ -36,7 +39,8 @@ export interface ConvertOptions {
  */
 export async function convertModel(model: StoredModel, out: string, options: ConvertOptions): Promise<string[]> {
   const { to: names, dtype = "F32" } = options;
-  const { config, preprocess } = model;
+  const { config, preprocess, vocabulary } = model;
+  const cleaning = vocabulary.kind === "json" ? vocabulary.cleaning : "none";
   if (names === "openai") {
     if (!out.endsWith(".safetensors"))
       throw new ClipError("CLIP_USAGE", `${out}: OpenAI's names are written to one file; name it *.safetensors`);
@@ -47,7 +51,7 @@ export async function convertModel(model: StoredModel, out: string, options: Con
   const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
   const files: Record<string, string> =
     names === "open_clip"
-      ? { "open_clip_config.json": json(toOpenClipConfig(config, preprocess)) }
+      ? { "open_clip_config.json": json(toOpenClipConfig(config, preprocess, cleaning)) }
       : {
           "config.json": json(toHuggingFaceConfig(config)),
           "preprocessor_config.json": json(toHuggingFacePreprocess(preprocess)),
@@ -79,6 +83,22 @@ async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true }).catch((cause: Error) => {
     throw new ClipError("CLIP_FILE", `cannot make the folder ${folder}: ${cause.message}`, { cause });
   });
+}
+
+/**
+ * What a bare weight file does not say of a model and would be read wrongly without a config, in words; undefined if nothing.
+ */
+export function unsaidByBareFile({ config, parameters, path }: StoredModel): string | undefined {
+  const tensors = Array.from(parameters, ([name, { shape }]): [string, StoredTensor] => [
+    name,
+    { dtype: "F32", shape, file: path, byteOffset: 0, byteLength: 0 },
+  ]);
+  try {
+    refuseUnlessEqual(inferConfig(new Map(tensors), config.activation, path), config, "a bare file");
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /** The files of a vocabulary that is not made of merges; none if the model came without. */

@@ -17,12 +17,18 @@ const maxBytes = 2 ** 31 - 1;
  *
  * @param dtype - how matrices are kept; they are computed with in float32.
  * @returns the content of each file by its name, made when it is asked for.
- * @throws {ClipError} `CLIP_CHECKPOINT` if a file would be larger than ONNX can be.
+ * @throws {ClipError} `CLIP_CHECKPOINT` if a file would be larger than ONNX can be; `CLIP_CONFIG` if nothing says which mark
+ *   ends a text.
  */
 export async function* exportOnnx(
-  { config, parameters }: StoredModel,
+  { config, parameters, vocabulary }: StoredModel,
   dtype: "F32" | "F16",
 ): AsyncGenerator<[name: string, bytes: Uint8Array]> {
+  if (vocabulary.kind === "json" && config.text.pool !== "last")
+    throw new ClipError(
+      "CLIP_CONFIG",
+      "this model's texts end with a mark that is not the last of its vocabulary; such are not exported",
+    );
   const values = await readParameters(parameters);
   const bytes = Array.from(values.values()).reduce((sum, { data }) => sum + data.length * (dtype === "F16" ? 2 : 4), 0);
   if (bytes > maxBytes) {

@@ -1,4 +1,5 @@
-import { open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { link, open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -16,7 +17,8 @@ export async function withLock<Result>(
   work: () => Promise<Result>,
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Result> {
-  while (!(await acquire(path))) await sleep(pollMs, undefined, { signal });
+  const holder = `${hostname()} ${process.pid} ${randomUUID()}`;
+  while (!(await acquire(path, holder))) await sleep(pollMs, undefined, { signal });
   const heartbeat = setInterval(() => {
     const now = new Date();
     utimes(path, now, now).catch(() => undefined); // the work will say what is wrong with the disk
@@ -25,37 +27,41 @@ export async function withLock<Result>(
     return await work();
   } finally {
     clearInterval(heartbeat);
-    await rm(path, { force: true });
+    if ((await holderOf(path)) === holder) await rm(path, { force: true });
   }
 }
 
-async function acquire(path: string): Promise<boolean> {
+async function acquire(path: string, holder: string): Promise<boolean> {
   try {
     const file = await open(path, "wx");
-    await file.writeFile(`${hostname()} ${process.pid}`).finally(() => file.close());
+    await file.writeFile(holder).finally(() => file.close());
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    if (await isStale(path)) await removeStale(path);
+    const stale = await staleHolder(path);
+    if (stale !== undefined) await removeStale(path, stale);
     return false;
   }
 }
 
-async function isStale(path: string): Promise<boolean> {
-  try {
-    const [holder, { mtimeMs }] = await Promise.all([readFile(path, "utf8"), stat(path)]);
-    if (Date.now() - mtimeMs > staleMs) return true;
-    const [host, pid] = holder.split(" ");
-    return host === hostname() && pid !== undefined && !isAlive(Number(pid));
-  } catch {
-    return false; // it went in the meantime
-  }
+async function holderOf(path: string): Promise<string | undefined> {
+  return readFile(path, "utf8").catch(() => undefined);
 }
 
-/** Two may find it stale: renaming succeeds for one of them, and not for the lock of whoever came next. */
-async function removeStale(path: string): Promise<void> {
-  const grave = `${path}.${process.pid}.stale`;
+/** Who holds a lock and is no more; undefined if it is held or went in the meantime. */
+async function staleHolder(path: string): Promise<string | undefined> {
+  const [holder, found] = await Promise.all([holderOf(path), stat(path).catch(() => undefined)]);
+  if (holder === undefined || !found) return undefined;
+  const [host, pid] = holder.split(" ");
+  const isGone = host === hostname() && pid !== undefined && !isAlive(Number(pid));
+  return isGone || Date.now() - found.mtimeMs > staleMs ? holder : undefined;
+}
+
+/** Two may find it stale, and one may hold it anew by the time that the other acts: then it is put back. */
+async function removeStale(path: string, holder: string): Promise<void> {
+  const grave = `${path}.${randomUUID()}.stale`;
   await rename(path, grave).catch(() => undefined);
+  if ((await holderOf(grave)) !== holder) await link(grave, path).catch(() => undefined);
   await rm(grave, { force: true });
 }
 

@@ -95,8 +95,10 @@ export class JsonTokenizer implements TextTokenizer {
       const dropped = ids.length - contextLength;
       if (dropped > 0) {
         if (!truncate) throw tooLong(text, index, ids.length, contextLength);
-        // What ends every text ends this one too.
-        const tail = this.encodeWithMarks("").length;
+        // What ends every text ends this one too; what begins it counts among the first.
+        const marks = this.encodeWithMarks("");
+        const head = marks.findIndex((mark, i) => mark !== ids[i]);
+        const tail = marks.length - Math.max(0, head);
         const lost = ids.slice(contextLength - tail, ids.length - tail);
         truncated.push({ index, dropped, droppedText: this.decode(lost) });
         ids = [...ids.slice(0, contextLength - tail), ...ids.slice(ids.length - tail)];

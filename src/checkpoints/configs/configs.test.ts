@@ -71,6 +71,13 @@ describe("Hugging Face's preprocessor_config.json", () => {
     expect(huggingFacePreprocess({ size: 224, crop_size: 224 }, clip, "p.json").resizeMode).toBe("shortest");
   });
 
+  it("that leaves pixels as they are is refused", () => {
+    const wanted = { size: { shortest_edge: 224 } };
+    for (const other of [{ do_normalize: false }, { do_rescale: false }, { rescale_factor: 1 / 127.5 }]) {
+      expect(() => huggingFacePreprocess({ ...wanted, ...other }, clip, "p.json")).toThrow(Object.keys(other)[0]!);
+    }
+  });
+
   it("of another size than the model's is refused", () => {
     expect(() => huggingFacePreprocess({ size: { shortest_edge: 256 }, crop_size: 224 }, clip, "p.json")).toThrow(
       /p\.json resizes to 256 and crops to 224, and the model reads 224 pixels/,

@@ -139,6 +139,13 @@ const preprocessorSchema = z.object({
   image_std: rgb(z.number().positive()).optional(),
   resample: z.union([z.literal(2), z.literal(3)]).default(3),
   do_center_crop: z.boolean().optional(),
+  // What would change the result and is not supported.
+  do_normalize: z.literal(true).optional(),
+  do_rescale: z.literal(true).optional(),
+  rescale_factor: z
+    .number()
+    .refine((factor) => Math.abs(255 * factor - 1) < 1e-6, "must be 1 / 255")
+    .optional(),
   size: z.union([size(8_192), z.object({ shortest_edge: size(8_192) }), square]),
   crop_size: z.union([size(8_192), square]).optional(),
 });

@@ -214,11 +214,16 @@ function timmTrunk(
 }
 
 /**
- * `open_clip_config.json` for a model.
+ * `open_clip_config.json` for a model. Which repository a vocabulary other than CLIP's is in it cannot say.
  *
+ * @param cleaning - what is done to texts before that vocabulary.
  * @throws {ClipError} `CLIP_CONFIG` if their configuration cannot say what the model is.
  */
-export function toOpenClipConfig(config: ClipConfig, preprocess: PreprocessConfig): object {
+export function toOpenClipConfig(
+  config: ClipConfig,
+  preprocess: PreprocessConfig,
+  cleaning: ReturnType<typeof openClipCleaning> = "none",
+): object {
   const { vision, text, activation, layerNormEpsilon } = config;
   const norm_kwargs = layerNormEpsilon === undefined ? {} : { norm_kwargs: { eps: layerNormEpsilon } };
   const act_kwargs = (of: Activation) => (of === "geluTanh" ? { act_kwargs: { approximate: "tanh" } } : {});
@@ -247,6 +252,7 @@ export function toOpenClipConfig(config: ClipConfig, preprocess: PreprocessConfi
       text_cfg: {
         ...{ context_length: text.contextLength, vocab_size: text.vocabSize, width, heads, layers },
         mlp_ratio: mlpWidth / width,
+        ...(cleaning !== "none" && { tokenizer_kwargs: { clean: cleaning } }),
         ...(text.causal === false && { no_causal_mask: true }),
         ...(text.pool === "last" && { pool_type: "last" }),
         ...(text.projectionBias && { proj_bias: true }),

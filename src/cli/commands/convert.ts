@@ -1,5 +1,5 @@
 import { Command, Option } from "@commander-js/extra-typings";
-import { conversions, convertModel, readModel } from "../../embedding/index.ts";
+import { conversions, convertModel, readModel, unsaidByBareFile } from "../../embedding/index.ts";
 import type { CliIo } from "../io.ts";
 import { locateModel, activationOption, configOption, examples, offlineOption, imageSizeOption } from "../options.ts";
 
@@ -33,4 +33,6 @@ export const convertCommand = (io: CliIo) =>
       const model = await readModel(await locateModel(source, io, options), options);
       const written = await convertModel(model, out, { to, ...(dtype && { dtype: "F16" }) });
       io.err(`wrote ${written.join(", ")}`);
+      const unsaid = to === "openai" ? unsaidByBareFile(model) : undefined;
+      if (unsaid) io.err(`read it with --config: ${unsaid}`);
     });
