@@ -171,6 +171,28 @@ describe("inspectModel", () => {
     );
   });
 
+  it("does not take SigLIP for the CLIP that a config says it is, and names every difference", async () => {
+    const folder = await siglipFolder();
+    const tower = { hidden_size: 64, intermediate_size: 96, num_hidden_layers: 1, num_attention_heads: 2 };
+    const json = {
+      model_type: "clip",
+      projection_dim: 64,
+      vision_config: { ...tower, image_size: 16, patch_size: 8 },
+      text_config: { ...tower, vocab_size: 30, max_position_embeddings: 8 },
+    };
+    await writeFile(join(folder, "config.json"), JSON.stringify(json));
+    const error = await readModel(folder).catch((thrown: Error) => thrown);
+    const { message } = error as Error;
+    expect(message).toMatch(/\(Hugging Face's SiglipModel\) does not fit the model/);
+    for (const difference of [
+      /missing from the file: vision\.classEmbedding/,
+      /missing from the file: vision\.lnPre\.weight/,
+      /unknown to the model: vision\.projection\.probe \(vision_model\.head\.probe\)/,
+      /unknown to the model: logitBias/,
+    ])
+      expect(message).toMatch(difference);
+  });
+
   it("knows SigLIP by its bare weights, in both layouts", async () => {
     const folder = await siglipFolder();
     const converted = newFolder();

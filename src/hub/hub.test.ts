@@ -6,6 +6,7 @@ import { commit, type Mischief, serveHub, sha256, type TestHub } from "../../tes
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { listCache, removeCached } from "./cache.ts";
 import { download, type DownloadProgress } from "./download.ts";
+import { knownModels } from "./known-models.ts";
 import { withLock } from "./lock.ts";
 import { resolveModel } from "./resolve.ts";
 
@@ -145,6 +146,25 @@ describe("a repository of the hub", () => {
     await expect(resolveModel("ViT-B-32")).rejects.toThrow(/does not exist; did you mean "ViT-B\/32"/);
     await expect(resolveModel("./nowhere")).rejects.toThrow(/\.\/nowhere does not exist; name a folder, a weight file/);
     expect(await resolveModel(root)).toBe(root);
+  });
+});
+
+describe("an archive of OpenAI's", () => {
+  const known = knownModels.find(({ name }) => name === "RN50")!;
+  const archive = () => join(home, ".cache", "clip", "RN50.pt");
+
+  it("that Python left half fetched is not taken for whole", async () => {
+    await mkdir(join(home, ".cache", "clip"), { recursive: true });
+    await writeFile(archive(), "half of it");
+    await expect(resolveModel("RN50", { offline: true })).rejects.toThrow(/RN50\.pt is not in the cache/);
+    expect(existsSync(archive())).toBe(true);
+    const [found] = await listCache();
+    expect(found).toMatchObject({ name: archive(), bytes: 10 });
+  });
+
+  it("is named with its checksum in its address", () => {
+    expect(known.source).toMatchObject({ megabytes: 244 });
+    if ("url" in known.source) expect(known.source.url.split("/").at(-2)).toBe(known.source.sha256);
   });
 });
 

@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readFile, rm, stat } from "node:fs/promises";
+import { mkdir, readFile, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { archiveFolder } from "./cache.ts";
 import { offlineByDefault } from "./environment.ts";
 import { type KnownModel, knownModels, nearestName } from "./known-models.ts";
+import { withLock } from "./lock.ts";
 import type { FetchOptions } from "./repository.ts";
 
 /** How {@link resolveModel} finds a model. */
@@ -49,10 +50,19 @@ async function fetchArchive(
       "CLIP_DOWNLOAD",
       `${basename(url)} is not in the cache (${target}), and offline nothing is fetched`,
     );
-  await rm(target, { force: true });
   const { download } = await import("./download.ts");
-  await download(url, target, { ...options, checksum: { sha256 } });
-  await isIntact(target, sha256);
+  await mkdir(archiveFolder(), { recursive: true });
+  // What is not intact is removed by one process alone: another may have fetched it in the meantime.
+  await withLock(
+    `${target}.replaced.lock`,
+    async () => {
+      if (await isIntact(target, sha256)) return;
+      await rm(target, { force: true });
+      await download(url, target, { ...options, checksum: { sha256 } });
+      await isIntact(target, sha256); // so that it is noted
+    },
+    options,
+  );
   return target;
 }
 
