@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from "node:util";
 import { openWeightFile, translateNames } from "../checkpoints/index.ts";
-import type { ClipConfig } from "../models/index.ts";
-import { clipConfigs } from "../models/index.ts";
+import { exists } from "../core/files.ts";
+import { type ClipConfig, clipConfigs } from "../models/index.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
-import { exists, findModelFiles, publishedVocabSize, type ReadModelOptions, type Vocabulary } from "./model-files.ts";
+import { findModelFiles, publishedVocabSize, type ReadModelOptions, type Vocabulary } from "./model-files.ts";
 import { readModel } from "./model-folder.ts";
 
 /** What a model on disk is. */
@@ -42,13 +43,14 @@ export async function inspectModel(path: string, options: ReadModelOptions = {})
     for (const { dtype, byteLength } of "parts" in parameter ? parameter.parts : [])
       bytes[dtype] = (bytes[dtype] ?? 0) + byteLength;
   }
-  const isSame = (known: ClipConfig) => JSON.stringify(sorted(known)) === JSON.stringify(sorted(config));
   return {
     path,
     weights,
     container,
     layout: translateNames(tensors, weights).layout.title,
-    architectures: Object.entries<ClipConfig>(clipConfigs).flatMap(([name, known]) => (isSame(known) ? [name] : [])),
+    architectures: Object.entries<ClipConfig>(clipConfigs).flatMap(([name, known]) =>
+      isDeepStrictEqual(known, config) ? [name] : [],
+    ),
     parameters: count,
     bytes,
     logitScale,
@@ -62,14 +64,4 @@ export async function inspectModel(path: string, options: ReadModelOptions = {})
 async function vocabularyName(vocabulary: Vocabulary, vocabSize: number): Promise<string | null> {
   if (vocabulary.kind === "clip") return vocabSize === publishedVocabSize ? "clip" : null;
   return (await exists(vocabulary.file)) ? vocabulary.file : null;
-}
-
-/** The same settings in one order. */
-function sorted(value: unknown): unknown {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, inner]) => [key, sorted(inner)]),
-  );
 }

@@ -12,6 +12,7 @@ import {
   openWeightFile,
 } from "../checkpoints/index.ts";
 import { ClipError } from "../core/errors.ts";
+import { exists } from "../core/files.ts";
 import { parseStrict, readJson } from "../core/parse.ts";
 import { preprocessSchema, type PreprocessConfig } from "../image/preprocess-config.ts";
 import type { ClipConfig } from "../models/index.ts";
@@ -174,14 +175,6 @@ async function statModel(path: string) {
     const problem = (cause as NodeJS.ErrnoException).code === "ENOENT" ? "does not exist" : "cannot be read";
     throw new ClipError("CLIP_FILE", `the model ${path} ${problem}; name ${wanted}`, { cause });
   }
-}
-
-/** Whether there is such a file or folder. */
-export async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** The text of a file. */

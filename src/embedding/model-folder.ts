@@ -11,12 +11,13 @@ import {
 } from "../checkpoints/index.ts";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import { exists } from "../core/files.ts";
 import { readJson } from "../core/parse.ts";
 import type { TensorData } from "../core/tensor-data.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import type { ClipConfig } from "../models/index.ts";
 import { ClipTokenizer, formatMerges, JsonTokenizer, parseMerges, type TextTokenizer } from "../text/index.ts";
-import { exists, files, findModelFiles, type ReadModelOptions, readText, type Vocabulary } from "./model-files.ts";
+import { files, findModelFiles, type ReadModelOptions, readText, type Vocabulary } from "./model-files.ts";
 
 /** The model in the box: its folder in this package. */
 export const pictogramModel = fileURLToPath(new URL("../../assets/pictogram-clip", import.meta.url));

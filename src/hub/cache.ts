@@ -1,6 +1,7 @@
-import { readdir, readFile, rm, stat } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { sizeOf } from "../core/files.ts";
 import { huggingFaceHome } from "./environment.ts";
 
 /** A model in the cache. */
@@ -58,16 +59,8 @@ async function names(folder: string): Promise<string[]> {
 /** Links are not followed: what they stand for is counted where it lies. */
 async function bytesIn(path: string): Promise<number> {
   const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch(() => undefined);
-  if (!entries) return sizeOf(path);
+  if (!entries) return (await sizeOf(path)) ?? 0;
   let bytes = 0;
-  for (const entry of entries) if (entry.isFile()) bytes += await sizeOf(join(entry.parentPath, entry.name));
+  for (const entry of entries) if (entry.isFile()) bytes += (await sizeOf(join(entry.parentPath, entry.name))) ?? 0; // it may go meanwhile
   return bytes;
-}
-
-/** 0 if it went in the meantime. */
-async function sizeOf(path: string): Promise<number> {
-  return stat(path).then(
-    ({ size }) => size,
-    () => 0,
-  );
 }

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EnvHttpProxyAgent, fetch } from "undici";
 import { cannotWrite } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import { sizeOf } from "../core/files.ts";
 import { withLock } from "./lock.ts";
 
 /** How far a download is. */
@@ -161,12 +162,5 @@ async function verify(part: string, url: string, checksum: Checksum | undefined)
   throw new ClipError(
     "CLIP_DOWNLOAD",
     `${url} is not the file it should be: its checksum is ${met}, not ${wanted}; it was removed, try again`,
-  );
-}
-
-async function sizeOf(path: string): Promise<number | undefined> {
-  return stat(path).then(
-    ({ size }) => size,
-    () => undefined,
   );
 }

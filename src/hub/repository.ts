@@ -1,8 +1,9 @@
-import { copyFile, mkdir, readFile, stat, symlink } from "node:fs/promises";
+import { copyFile, mkdir, readFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { getRepoFolderName, listFiles, type ListFileEntry, modelInfo } from "@huggingface/hub";
 import { cannotWrite, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import { exists } from "../core/files.ts";
 import { hubFolder } from "./cache.ts";
 import { nearestName } from "./known-models.ts";
 import { type Checksum, download, type DownloadOptions, proxiedFetch } from "./download.ts";
@@ -145,11 +146,4 @@ function cannotAsk(name: string, cause: Error): ClipError {
   return new ClipError("CLIP_DOWNLOAD", `no ${name} here, and cannot ask ${hubUrl()} for it: ${problem}; ${wayOut}`, {
     cause,
   });
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -4,6 +4,7 @@ import { mkdir, readFile, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import { exists } from "../core/files.ts";
 import { archiveFolder } from "./cache.ts";
 import { offlineByDefault } from "./environment.ts";
 import { type KnownModel, knownModels, nearestName } from "./known-models.ts";
@@ -81,11 +82,4 @@ async function isIntact(path: string, sha256: string): Promise<boolean> {
   if (hash.digest("hex") !== sha256) return false;
   await writeFileAtomic(note, [seen]).catch(() => undefined); // a cache that cannot be written is checked each time
   return true;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import { type FileHandle, mkdir, open, readFile, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { openSafetensors, readFloats, writeSafetensors } from "../checkpoints/index.ts";
 import { cannotWrite, removeTemporaries, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import { sizeOf } from "../core/files.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import type { EngineState } from "./engine.ts";
 import type { Sample, SkippedImage } from "./pairs.ts";
@@ -227,12 +228,4 @@ async function openMetrics(path: string, bytes: number): Promise<FileHandle> {
   } catch (cause) {
     throw cannotWrite(path, cause, "nothing was changed");
   }
-}
-
-/** In bytes; undefined if there is no such file. */
-async function sizeOf(path: string): Promise<number | undefined> {
-  return stat(path).then(
-    ({ size }) => size,
-    () => undefined,
-  );
 }
