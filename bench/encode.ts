@@ -171,7 +171,8 @@ async function makeModels(folder: string): Promise<void> {
   const config = clipConfigs["ViT-B-32-quickgelu"];
   const own = join(folder, "own");
   const parameters = initializeParameters(config, 1);
-  await saveModel(own, { config, preprocess: clipPreprocess, tokenizer: ClipTokenizer.published(), parameters });
+  const tokenizer = await ClipTokenizer.published();
+  await saveModel(own, { config, preprocess: clipPreprocess, tokenizer, parameters });
   await convertModel(await readModel(own), join(folder, "peer"), { to: "onnx" });
 }
 

@@ -86,7 +86,7 @@ async function drain(batches: AsyncIterable<TrainingBatch>): Promise<number> {
 const folder = await mkdtemp(join(tmpdir(), "clip-ts-bench-"));
 const drawings = await renderDrawings(folder, 2048);
 const photos = await findPhotos(folder);
-const shared = { seed: 1, tokenizer: ClipTokenizer.published(), contextLength: 77 };
+const shared = { seed: 1, tokenizer: await ClipTokenizer.published(), contextLength: 77 };
 const forDrawings = {
   ...shared,
   batchSize: 64,

@@ -44,7 +44,7 @@ const summarise = (times: readonly number[], unit: (ms: number) => number) => {
   return { min: figures[0]!, median: figures[Math.floor(figures.length / 2)]!, max: figures.at(-1)! };
 };
 
-const published = ClipTokenizer.published();
+const published = await ClipTokenizer.published();
 const { merges } = published;
 const tokenize = (tokenizer: ClipTokenizer) => void tokenizer.tokenize(captions);
 const cold = time(runs, () => new ClipTokenizer(merges), tokenize);

@@ -22,10 +22,16 @@ export {
   type EncodeOptions,
   type EncoderOptions,
   type EncodeTextOptions,
-  type ImageSource,
   type Source,
 } from "./embedding/index.ts";
-export type { DecodeOptions, PreprocessConfig, RasterImage, ResampleFilter } from "./image/index.ts";
+export type {
+  DecodeOptions,
+  ImageSource,
+  PageImage,
+  PreprocessConfig,
+  RasterImage,
+  ResampleFilter,
+} from "./image/index.ts";
 
 /** Labels as vectors, computed once for many pictures. */
 export {

@@ -13,7 +13,8 @@ import { inferConfig } from "./infer-config.ts";
 import { loadParameters, readParameters, storedParameters } from "./load.ts";
 import { huggingFaceConfig } from "./configs/hugging-face.ts";
 import { type LayoutName, saveParameters } from "./save.ts";
-import { bytesOf, openSafetensors, writeDeferred, writeSafetensors } from "./safetensors.ts";
+import { openSafetensors } from "./safetensors.ts";
+import { bytesOf, writeDeferred, writeSafetensors } from "./write-safetensors.ts";
 import { readFloats, readTensorBytes, type StoredTensor } from "./stored-tensor.ts";
 import { openWeightFile } from "./weight-file.ts";
 

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { Random } from "../core/random.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
-import { openSafetensors, writeSafetensors } from "./safetensors.ts";
+import { openSafetensors } from "./safetensors.ts";
+import { writeSafetensors } from "./write-safetensors.ts";
 import { readFloats, readIntegers } from "./stored-tensor.ts";
 
 let folder: string;

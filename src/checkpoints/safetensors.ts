@@ -1,10 +1,7 @@
-import { open, realpath } from "node:fs/promises";
 import { z } from "zod";
-import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import type { TensorData } from "../core/tensor-data.ts";
-import { encodeFloat16 } from "./half.ts";
-import { cannotRead, elementBytes, readBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
+import { readRange, realFile, sizeOf } from "../core/files.ts";
+import { elementBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 
 /** What a safetensors file holds. */
 export interface SafetensorsFile {
@@ -33,7 +30,7 @@ const tensorSchema = z.strictObject({
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   const damaged = (problem: string) =>
     new ClipError("CLIP_CHECKPOINT", `${path} is no whole safetensors file: ${problem}; download or save it again`);
-  const file = await realpath(path).catch((cause: Error) => cannotRead(path, cause));
+  const file = await realFile(path);
   const { size, header } = await readHeader(file, damaged);
 
   let json: unknown;
@@ -74,17 +71,13 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
 }
 
 async function readHeader(file: string, damaged: (problem: string) => ClipError) {
-  const handle = await open(file, "r").catch((cause: Error) => cannotRead(file, cause));
-  try {
-    const { size } = await handle.stat();
-    if (size < 8) throw damaged(`it has ${size} bytes`);
-    const length = Number((await readBytes(handle, file, 0, 8)).readBigUInt64LE());
-    if (length > Math.min(maxHeaderBytes, size - 8))
-      throw damaged(`it claims a header of ${length} bytes and has ${size} in all`);
-    return { size, header: await readBytes(handle, file, 8, length) };
-  } finally {
-    await handle.close();
-  }
+  const size = (await sizeOf(file)) ?? 0;
+  if (size < 8) throw damaged(`it has ${size} bytes`);
+  const start = await readRange(file, 0, 8);
+  const length = Number(new DataView(start.buffer).getBigUint64(0, true));
+  if (length > Math.min(maxHeaderBytes, size - 8))
+    throw damaged(`it claims a header of ${length} bytes and has ${size} in all`);
+  return { size, header: await readRange(file, 8, length) };
 }
 
 /** Two tensors that share bytes, if there are any. */
@@ -96,98 +89,4 @@ function findOverlap(tensors: ReadonlyMap<string, StoredTensor>): readonly [stri
     if (next.byteOffset < byteOffset + byteLength) return [before, name];
   }
   return undefined;
-}
-
-/** How {@link writeSafetensors} writes. */
-export interface WriteOptions {
-  /** What float32 tensors of two axes or more are written as; the few numbers in smaller ones keep all their digits. */
-  readonly dtype?: "F32" | "F16";
-  /** Strings for `__metadata__`. */
-  readonly metadata?: Readonly<Record<string, string>>;
-}
-
-/** A tensor, or bytes in a shape: pixels, which no program computes with. */
-export type WritableTensor =
-  TensorData | { readonly dtype: "uint8"; readonly shape: readonly number[]; readonly data: Uint8Array };
-
-/** A tensor whose bytes are made when they are written. */
-export interface DeferredTensor {
-  readonly dtype: StoredDtype;
-  readonly shape: readonly number[];
-  /** As many as dtype and shape say. */
-  readonly bytes: () => Promise<Uint8Array> | Uint8Array;
-}
-
-const writtenAs = {
-  float32: "F32",
-  float16: "F16",
-  bfloat16: "BF16",
-  int64: "I64",
-  int32: "I32",
-  bool: "BOOL",
-  uint8: "U8",
-} as const;
-
-/**
- * Writes a safetensors file, whole or not at all. The same tensors give the same bytes in whatever order they come:
- * widest elements first, so that each lies at a multiple of its size, then by name.
- *
- * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder cannot be written.
- */
-export async function writeSafetensors(
-  path: string,
-  tensors: ReadonlyMap<string, WritableTensor>,
-  { dtype = "F32", metadata = {} }: WriteOptions = {},
-): Promise<void> {
-  const deferred = Array.from(tensors, ([name, { shape, ...tensor }]): [string, DeferredTensor] => {
-    const halved = tensor.dtype === "float32" && shape.length > 1 && dtype === "F16";
-    const bytes = () => bytesOf(halved ? encodeFloat16(tensor.data as Float32Array) : tensor.data);
-    return [name, { dtype: halved ? "F16" : writtenAs[tensor.dtype], shape, bytes }];
-  });
-  await writeDeferred(path, new Map(deferred), metadata);
-}
-
-/** The bytes of an array's elements. */
-export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
-}
-
-/**
- * {@link writeSafetensors} of tensors that need not all be in memory.
- *
- * @throws {ClipError} as that does; `CLIP_CHECKPOINT` if a tensor has another number of bytes than it said.
- */
-export async function writeDeferred(
-  path: string,
-  tensors: ReadonlyMap<string, DeferredTensor>,
-  metadata: Readonly<Record<string, string>> = {},
-): Promise<void> {
-  const order = [...tensors].sort(
-    ([a, x], [b, y]) => elementBytes[y.dtype] - elementBytes[x.dtype] || (a < b ? -1 : 1),
-  );
-  let offset = 0;
-  const entries = order.map(([name, { dtype, shape }]) => {
-    const begin = offset;
-    offset += shape.reduce((total, size) => total * size, elementBytes[dtype] as number);
-    return [name, { dtype, shape, data_offsets: [begin, offset] }] as const;
-  });
-  const sorted = Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1)));
-  const json = JSON.stringify(Object.fromEntries([["__metadata__", sorted], ...entries]));
-  const header = Buffer.from(json);
-  const padded = Buffer.concat([header, Buffer.alloc((8 - (header.length % 8)) % 8, " ")]);
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(padded.length));
-
-  async function* chunks() {
-    yield length;
-    yield padded;
-    for (const [i, [name, tensor]] of order.entries()) {
-      const bytes = await tensor.bytes();
-      const [begin, end] = entries[i]![1].data_offsets as [number, number];
-      if (bytes.length !== end - begin)
-        throw new ClipError("CLIP_CHECKPOINT", `${name} has ${bytes.length} bytes, its shape asks for ${end - begin}`);
-      yield bytes;
-    }
-  }
-  await writeFileAtomic(path, chunks());
 }

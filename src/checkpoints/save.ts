@@ -4,7 +4,7 @@ import { encodeFloat16 } from "./half.ts";
 import type { StoredParameter } from "./load.ts";
 import { type Layout, layouts } from "./names/layouts.ts";
 import type { Naming } from "./names/patterns.ts";
-import { bytesOf, type DeferredTensor, writeDeferred } from "./safetensors.ts";
+import { bytesOf, type DeferredTensor, writeDeferred } from "./write-safetensors.ts";
 import { elementBytes, readFloats, readTensorBytes } from "./stored-tensor.ts";
 
 /** Whose tensor names a file gets. */

@@ -1,5 +1,5 @@
-import { open } from "node:fs/promises";
 import { ClipError } from "../core/errors.ts";
+import { readRange } from "../core/files.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import type { TensorPlace } from "../graph/ops.ts";
 import { decodeBfloat16, decodeFloat16 } from "./half.ts";
@@ -54,7 +54,7 @@ export async function readIntegers(tensor: StoredTensor): Promise<TensorData<"in
   return int32(decode(await readTensorBytes(tensor), tensor), tensor.shape);
 }
 
-// Typed arrays read the machine's byte order, which is little-endian, the files', wherever Node and ONNX Runtime run.
+// Typed arrays read the machine's byte order, which is little-endian, the files', wherever ONNX Runtime runs.
 const floatDecoders: Partial<Record<StoredDtype, (bytes: ArrayBuffer) => Float32Array>> = {
   F32: (bytes) => new Float32Array(bytes),
   F16: (bytes) => decodeFloat16(new Uint16Array(bytes)),
@@ -78,36 +78,5 @@ function wrongDtype({ file, dtype }: StoredTensor, known: readonly string[]): Cl
 
 /** The bytes of a tensor as they lie. */
 export async function readTensorBytes({ file, byteOffset, byteLength }: StoredTensor): Promise<ArrayBuffer> {
-  const handle = await open(file, "r").catch((cause: Error) => cannotRead(file, cause));
-  try {
-    return (await readBytes(handle, file, byteOffset, byteLength)).buffer;
-  } finally {
-    await handle.close();
-  }
-}
-
-/**
- * Exactly these bytes of a file, in a buffer of their own.
- *
- * @throws {ClipError} `CLIP_CHECKPOINT` if the file ends before.
- */
-export async function readBytes(
-  handle: Awaited<ReturnType<typeof open>>,
-  file: string,
-  offset: number,
-  length: number,
-) {
-  const bytes = Buffer.from(new ArrayBuffer(length));
-  for (let done = 0; done < length;) {
-    const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 2 ** 30), offset + done);
-    if (bytesRead === 0)
-      throw new ClipError("CLIP_CHECKPOINT", `${file} ended at byte ${offset + done}; was it cut while it was read?`);
-    done += bytesRead;
-  }
-  return bytes;
-}
-
-/** Throws the `CLIP_FILE` of a file that cannot be opened or read. */
-export function cannotRead(path: string, cause: Error): never {
-  throw new ClipError("CLIP_FILE", `cannot read ${path}: ${cause.message}`, { cause });
+  return (await readRange(file, byteOffset, byteLength)).buffer;
 }

@@ -1,6 +1,7 @@
-import { type FileHandle, open, realpath } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import yauzl from "yauzl";
 import { ClipError } from "../core/errors.ts";
+import { cannotRead, readBytes, realFile } from "../core/files.ts";
 import {
   type PickleDialect,
   PickleError,
@@ -11,7 +12,7 @@ import {
   type PickleValue,
   readPickle,
 } from "./pickle.ts";
-import { cannotRead, elementBytes, readBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
+import { elementBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 
 /** How many bytes of pickle are read at most: a tensor takes about 150. */
 const maxPickleBytes = 2 ** 24;
@@ -76,7 +77,7 @@ export interface TorchArchive {
 export async function openTorchArchive(path: string): Promise<TorchArchive> {
   const damaged = (problem: string) =>
     new ClipError("CLIP_CHECKPOINT", `${path} is no whole file of PyTorch's: ${problem}; download or save it again`);
-  const file = await realpath(path).catch((cause: Error) => cannotRead(path, cause));
+  const file = await realFile(path);
   const handle = await open(file, "r").catch((cause: Error) => cannotRead(file, cause));
   try {
     const { size } = await handle.stat();

@@ -1,10 +1,9 @@
-import { open } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import { z } from "zod";
 import { ClipError } from "../core/errors.ts";
+import { dirname, join, readRange, sizeOf } from "../core/files.ts";
 import { readJson } from "../core/parse.ts";
 import { openSafetensors } from "./safetensors.ts";
-import { cannotRead, type StoredTensor } from "./stored-tensor.ts";
+import type { StoredTensor } from "./stored-tensor.ts";
 import { openTorchArchive } from "./torch-archive.ts";
 
 /** What a file of weights holds, whatever wrote it. */
@@ -21,16 +20,13 @@ export interface WeightFile {
  */
 export async function openWeightFile(path: string): Promise<WeightFile> {
   if (path.endsWith(".index.json")) return openShards(path);
-  const handle = await open(path, "r").catch((cause: Error) => cannotRead(path, cause));
-  const head = Buffer.alloc(8);
-  try {
-    await handle.read(head, 0, 8, 0);
-  } finally {
-    await handle.close();
-  }
+  const head = new Uint8Array(8);
+  head.set(await readRange(path, 0, Math.min(8, (await sizeOf(path)) ?? 8)));
   // A zip archive begins with "PK", a pickle with 0x80. So may the length that safetensors begins with, but it has 64 bits,
   // of which the upper half is then zero.
-  const torch = head.readUInt32LE(4) !== 0 && (head.toString("latin1", 0, 2) === "PK" || head[0] === 0x80);
+  const [first, second] = head;
+  const isPickled = first === 0x80 || (first === 0x50 && second === 0x4b);
+  const torch = isPickled && head.subarray(4).some((byte) => byte !== 0);
   if (torch) return openTorchArchive(path);
   const { tensors } = await openSafetensors(path);
   return { container: "safetensors", tensors };

@@ -11,9 +11,8 @@ import {
 } from "../checkpoints/index.ts";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import { exists } from "../core/files.ts";
+import { exists, readText } from "../core/files.ts";
 import { ClipTokenizer, formatMerges } from "../text/index.ts";
-import { readText } from "./model-files.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
 import { exportOnnx } from "./onnx-export.ts";
 

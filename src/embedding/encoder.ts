@@ -1,13 +1,13 @@
-import { storedParameters } from "../checkpoints/index.ts";
+import { storedParameters } from "../checkpoints/load.ts";
 import { ClipError } from "../core/errors.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { input } from "../graph/tensor.ts";
 import {
   decodeImage,
   type DecodeOptions,
+  type ImageSource,
   preprocessImage,
   type PreprocessConfig,
-  type RasterImage,
 } from "../image/index.ts";
 import { type ClipConfig, encodeImage, encodeText } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
@@ -16,9 +16,6 @@ import type { TextTokenizer } from "../text/index.ts";
 import { batches, oneAhead } from "./batches.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
 import { unknownWords } from "./words.ts";
-
-/** A picture: the path of its file, the file's bytes, or already decoded. */
-export type ImageSource = string | Uint8Array | RasterImage;
 
 /** Several, in memory or as they come. */
 export type Source<Item> = Iterable<Item> | AsyncIterable<Item>;
@@ -97,11 +94,10 @@ export class ClipEncoder implements AsyncDisposable {
   ): AsyncGenerator<Float32Array> {
     checkSource(images, batchSize);
     const { imageSize } = this.preprocess;
-    const preprocessed = mapAsync(images, async (image) => {
-      const raster =
-        typeof image === "string" || image instanceof Uint8Array ? await decodeImage(image, decoding) : image;
-      return preprocessImage(raster, this.preprocess).pixelValues;
-    });
+    const preprocessed = mapAsync(
+      images,
+      async (image) => preprocessImage(await decodeImage(image, decoding), this.preprocess).pixelValues,
+    );
     for await (const batch of oneAhead(batches(preprocessed, batchSize, signal))) {
       const session = await (this.#vision ??= this.#compileVision());
       const pixelValues = float32(concatenate(batch), [batch.length, 3, imageSize, imageSize]);

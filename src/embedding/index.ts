@@ -1,12 +1,7 @@
 /** Models on disk. */
-export {
-  type ModelToSave,
-  pictogramModel,
-  readModel,
-  readTokenizer,
-  saveModel,
-  type StoredModel,
-} from "./model-folder.ts";
+export { pictogramModel } from "./model-in-the-box.ts";
+export { readModel, readTokenizer, type StoredModel } from "./model-folder.ts";
+export { type ModelToSave, saveModel } from "./save-model.ts";
 export type { ReadModelOptions, Vocabulary } from "./model-files.ts";
 export { captionWords } from "./words.ts";
 export { type Conversion, conversions, convertModel, type ConvertOptions, unsaidByBareFile } from "./convert.ts";
@@ -20,7 +15,6 @@ export {
   type EncodeOptions,
   type EncoderOptions,
   type EncodeTextOptions,
-  type ImageSource,
   type Source,
 } from "./encoder.ts";
 

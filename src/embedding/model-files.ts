@@ -1,18 +1,11 @@
-import { readFile, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import { z } from "zod";
-import {
-  clipConfigSchema,
-  huggingFaceConfig,
-  huggingFacePreprocess,
-  inferConfig,
-  isHuggingFaceConfig,
-  openClipConfig,
-  openClipCleaning,
-  openWeightFile,
-} from "../checkpoints/index.ts";
+import { clipConfigSchema } from "../checkpoints/config-schema.ts";
+import { huggingFaceConfig, huggingFacePreprocess, isHuggingFaceConfig } from "../checkpoints/configs/hugging-face.ts";
+import { openClipCleaning, openClipConfig } from "../checkpoints/configs/open-clip.ts";
+import { inferConfig } from "../checkpoints/infer-config.ts";
+import { openWeightFile } from "../checkpoints/weight-file.ts";
 import { ClipError } from "../core/errors.ts";
-import { exists } from "../core/files.ts";
+import { dirname, exists, isFolder, join } from "../core/files.ts";
 import { parseStrict, readJson } from "../core/parse.ts";
 import { preprocessSchema, type PreprocessConfig } from "../image/preprocess-config.ts";
 import type { ClipConfig } from "../models/index.ts";
@@ -83,9 +76,9 @@ const ownConfigSchema = clipConfigSchema.extend({
  *   the activation.
  */
 export async function findModelFiles(path: string, options: ReadModelOptions): Promise<ModelFiles> {
-  const isFolder = (await statModel(path)).isDirectory();
-  const weights = isFolder ? await findWeights(path) : path;
-  const inFolder = isFolder ? await firstOf(path, ["open_clip_config.json", files.config]) : undefined;
+  const folder = await isFolder(path).catch((cause: Error) => cannotOpen(path, cause));
+  const weights = folder ? await findWeights(path) : path;
+  const inFolder = folder ? await firstOf(path, ["open_clip_config.json", files.config]) : undefined;
   const configFile = options.config ?? inFolder;
   const found = configFile === undefined ? await bareFile(weights, options) : await configured(weights, configFile);
   if (configFile !== undefined && options.activation && options.activation !== found.config.activation) {
@@ -167,19 +160,8 @@ async function firstOf(folder: string, names: readonly string[]): Promise<string
   return undefined;
 }
 
-async function statModel(path: string) {
-  try {
-    return await stat(path);
-  } catch (cause) {
-    const wanted = `a folder with ${files.weights} and ${files.config}, or a weight file (.safetensors, .pt)`;
-    const problem = (cause as NodeJS.ErrnoException).code === "ENOENT" ? "does not exist" : "cannot be read";
-    throw new ClipError("CLIP_FILE", `the model ${path} ${problem}; name ${wanted}`, { cause });
-  }
-}
-
-/** The text of a file. */
-export async function readText(path: string): Promise<string> {
-  return readFile(path, "utf8").catch((cause: Error) => {
-    throw new ClipError("CLIP_FILE", `cannot read ${path}: ${cause.message}`, { cause });
-  });
+function cannotOpen(path: string, cause: Error): never {
+  const wanted = `a folder with ${files.weights} and ${files.config}, or a weight file (.safetensors, .pt)`;
+  const problem = (cause as { code?: string }).code === "ENOENT" ? "does not exist" : "cannot be read";
+  throw new ClipError("CLIP_FILE", `the model ${path} ${problem}; name ${wanted}`, { cause });
 }

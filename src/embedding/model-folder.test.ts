@@ -8,7 +8,8 @@ import { readParameters } from "../checkpoints/index.ts";
 import { clipPreprocess } from "../image/index.ts";
 import { ClipTokenizer } from "../text/index.ts";
 import { captionWords, unknownWords } from "./words.ts";
-import { readModel, readTokenizer, saveModel } from "./model-folder.ts";
+import { readModel, readTokenizer } from "./model-folder.ts";
+import { saveModel } from "./save-model.ts";
 
 const root = await temporaryFolder();
 let folders = 0;
@@ -60,7 +61,7 @@ describe("a model folder", () => {
   it("holds no words and no merges of a model saved there before", async () => {
     const folder = await saveTinyModel(newFolder(), { words: ["red"] });
     const config = { ...tinyConfig, text: { ...tinyConfig.text, vocabSize: 49408 } };
-    await saveTinyModel(folder, { config, tokenizer: ClipTokenizer.published() });
+    await saveTinyModel(folder, { config, tokenizer: await ClipTokenizer.published() });
     expect((await readdir(folder)).sort()).toEqual(["config.json", "model.safetensors"]);
     expect((await readTokenizer(await readModel(folder))).vocabSize).toBe(49408);
   });
@@ -92,7 +93,7 @@ describe("a model folder", () => {
     await expect(readTokenizer(model)).rejects.toThrow(
       /has a table of \d+ tokens, and the published vocabulary has 49408/,
     );
-    await expect(saveTinyModel(newFolder(), { tokenizer: ClipTokenizer.published() })).rejects.toThrow(
+    await expect(saveTinyModel(newFolder(), { tokenizer: await ClipTokenizer.published() })).rejects.toThrow(
       /vocabSize is \d+, the tokenizer's 49408/,
     );
   });

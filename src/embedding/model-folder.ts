@@ -1,26 +1,14 @@
-import { mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import {
-  loadParameters,
-  readParameter,
-  saveParameters,
-  type StoredParameters,
-  withImageSize,
-} from "../checkpoints/index.ts";
-import { writeFileAtomic } from "../core/atomic-write.ts";
+import { withImageSize } from "../checkpoints/image-size.ts";
+import { loadParameters, readParameter, type StoredParameters } from "../checkpoints/load.ts";
 import { ClipError } from "../core/errors.ts";
-import { exists } from "../core/files.ts";
+import { exists, readText } from "../core/files.ts";
 import { readJson } from "../core/parse.ts";
-import type { TensorData } from "../core/tensor-data.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import type { ClipConfig } from "../models/index.ts";
-import { ClipTokenizer, formatMerges, JsonTokenizer, parseMerges, type TextTokenizer } from "../text/index.ts";
-import { files, findModelFiles, type ReadModelOptions, readText, type Vocabulary } from "./model-files.ts";
-
-/** The model in the box: its folder in this package. */
-export const pictogramModel = fileURLToPath(new URL("../../assets/pictogram-clip", import.meta.url));
+import { ClipTokenizer, JsonTokenizer, parseMerges, type TextTokenizer } from "../text/index.ts";
+import { files, findModelFiles, type ReadModelOptions, type Vocabulary } from "./model-files.ts";
+import { pictogramModel } from "./model-in-the-box.ts";
 
 /** A model on disk: everything that belongs together, with the weights as places in their file. */
 export interface StoredModel {
@@ -87,7 +75,7 @@ export async function readTokenizer({ path, config, vocabulary }: StoredModel): 
     throw new ClipError("CLIP_CONFIG", `${both}: it belongs to another model`);
   }
   const own = vocabulary.kind === "merges" ? vocabulary.file : undefined;
-  const tokenizer = own ? new ClipTokenizer(parseMerges(await readText(own))) : ClipTokenizer.published();
+  const tokenizer = own ? new ClipTokenizer(parseMerges(await readText(own))) : await ClipTokenizer.published();
   if (tokenizer.vocabSize !== vocabSize) {
     const met = `${own ?? "the published vocabulary"} has ${tokenizer.vocabSize}`;
     throw new ClipError(
@@ -100,53 +88,6 @@ export async function readTokenizer({ path, config, vocabulary }: StoredModel): 
 }
 
 const jsonObject = z.looseObject({});
-
-/** A model in memory, as {@link saveModel} takes it. */
-export interface ModelToSave {
-  readonly config: ClipConfig;
-  /** `imageSize` is the config's. */
-  readonly preprocess: Omit<PreprocessConfig, "imageSize">;
-  readonly tokenizer: ClipTokenizer;
-  /** By our paths. */
-  readonly parameters: ReadonlyMap<string, TensorData<"float32">>;
-  /** The words of the training captions, if the model is to say when a label has others. */
-  readonly words?: readonly string[];
-  /** How matrices are stored; F16 halves the file. Default F32. */
-  readonly dtype?: "F32" | "F16";
-}
-
-/**
- * Writes a model folder for {@link readModel}. Each file is replaced as a whole, the weights last.
- *
- * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder cannot be written; `CLIP_CONFIG` if the tokenizer is
- *   not the config's.
- */
-export async function saveModel(folder: string, model: ModelToSave): Promise<void> {
-  const { config, preprocess, tokenizer, parameters, words, dtype = "F32" } = model;
-  if (tokenizer.vocabSize !== config.text.vocabSize) {
-    const both = `the config's vocabSize is ${config.text.vocabSize}, the tokenizer's ${tokenizer.vocabSize}`;
-    throw new ClipError("CLIP_CONFIG", `${both}; build the model with the tokenizer's`);
-  }
-  const { mean, std, resample, resizeMode } = preprocess;
-  const published = tokenizer === ClipTokenizer.published();
-  const json = {
-    ...config,
-    preprocess: { mean, std, resample, resizeMode },
-    tokenizer: published ? "clip" : files.merges,
-  };
-  await mkdir(folder, { recursive: true }).catch((cause: Error) => {
-    throw new ClipError("CLIP_FILE", `cannot make the folder ${folder}: ${cause.message}`, { cause });
-  });
-  await replaceText(join(folder, files.config), `${JSON.stringify(json, null, 2)}\n`);
-  await replaceText(join(folder, files.merges), published ? undefined : formatMerges(tokenizer.merges));
-  await replaceText(join(folder, files.words), words && [...words, ""].join("\n"));
-  await saveParameters(join(folder, files.weights), parameters, { dtype });
-}
-
-async function replaceText(path: string, text: string | undefined): Promise<void> {
-  if (text === undefined) await rm(path, { force: true });
-  else await writeFileAtomic(path, [text]);
-}
 
 async function readWords(path: string): Promise<ReadonlySet<string>> {
   return new Set((await readText(path)).split(/\r?\n/).filter((word) => word !== ""));

@@ -1,4 +1,4 @@
-import { basename } from "node:path";
+import { basename } from "../core/files.ts";
 import type { TensorPlace } from "./ops.ts";
 import { attrsOf, reachable, type Tensor } from "./tensor.ts";
 

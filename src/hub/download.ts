@@ -7,16 +7,8 @@ import { EnvHttpProxyAgent, fetch } from "undici";
 import { cannotWrite } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { sizeOf } from "../core/files.ts";
+import type { DownloadProgress } from "../core/progress.ts";
 import { withLock } from "./lock.ts";
-
-/** How far a download is. */
-export interface DownloadProgress {
-  readonly url: string;
-  /** Bytes on disk, those of earlier attempts among them. */
-  readonly received: number;
-  /** Undefined where the server does not say. */
-  readonly total: number | undefined;
-}
 
 /** What a file must be: of git's objects that are no large files the hub tells another sum. */
 export type Checksum = { readonly sha256: string } | { readonly gitSha1: string };

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { commit, type Mischief, serveHub, sha256, type TestHub } from "../../test/hub-server.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { listCache, removeCached } from "./cache.ts";
-import { download, type DownloadProgress } from "./download.ts";
+import type { DownloadProgress } from "../core/progress.ts";
+import { download } from "./download.ts";
 import { withLock } from "./lock.ts";
 import { resolveModel } from "./resolve.ts";
 

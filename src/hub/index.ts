@@ -1,7 +1,7 @@
 /** A model's place on this machine, fetched if need be. */
 export { resolveModel, type ResolveOptions } from "./resolve.ts";
 export type { FetchOptions } from "./repository.ts";
-export type { DownloadProgress } from "./download.ts";
+export type { DownloadProgress } from "../core/progress.ts";
 
 /** What was fetched. */
 export { type CachedModel, listCache, removeCached } from "./cache.ts";

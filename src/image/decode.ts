@@ -1,21 +1,8 @@
 import { readFile, stat } from "node:fs/promises";
 import sharp, { type Metadata } from "sharp";
 import { ClipError } from "../core/errors.ts";
+import { type DecodeOptions, defaultMaxImagePixels, type ImageSource, isRasterImage } from "./image-source.ts";
 import type { RasterImage } from "./raster-image.ts";
-
-/** Pixels beyond which a picture is refused before it is decoded: 512 MiB of RGB, where Pillow refuses as well. */
-export const defaultMaxImagePixels = 178_956_970;
-
-/** How to read a picture. */
-export interface DecodeOptions {
-  /**
-   * `"apply"` turns the picture as its EXIF orientation says, as a person would see it; `"ignore"` takes the rows as
-   * stored, as the reference implementations do. Default `"apply"`.
-   */
-  readonly orientation?: "apply" | "ignore";
-  /** Largest width × height accepted; checked before decoding. Default {@link defaultMaxImagePixels}. */
-  readonly maxImagePixels?: number;
-}
 
 /**
  * Decodes a picture: JPEG, PNG, WebP, GIF (first frame), TIFF, AVIF or SVG.
@@ -24,16 +11,17 @@ export interface DecodeOptions {
  * 16-bit channels keep their high byte. CMYK becomes RGB by libvips' own conversion, which differs from Pillow's, and
  * transparent pixels of a GIF are black where Pillow shows the palette's colour.
  *
- * @param source - A path, or the file's bytes.
+ * @param source - A path, or the file or its bytes; what is decoded already is given back.
  * @throws {ClipError} `CLIP_IMAGE`, naming the path, if the file is missing, unreadable, empty, damaged, not a picture,
  *   or larger than `maxImagePixels`.
  */
 export async function decodeImage(
-  source: string | Uint8Array,
+  source: ImageSource,
   { orientation = "apply", maxImagePixels = defaultMaxImagePixels }: DecodeOptions = {},
 ): Promise<RasterImage> {
+  if (isRasterImage(source)) return source;
   const name = typeof source === "string" ? source : "the picture";
-  const bytes = typeof source === "string" ? await readImageFile(source) : source;
+  const bytes = await bytesOf(source);
   if (bytes.length === 0) throw new ClipError("CLIP_IMAGE", `${name} is empty (0 bytes); copy or download it again`);
 
   const header = await readHeader(name, bytes);
@@ -60,6 +48,16 @@ export async function decodeImage(
   } catch (cause) {
     throw damaged(name, cause);
   }
+}
+
+async function bytesOf(source: Exclude<ImageSource, RasterImage>): Promise<Uint8Array> {
+  if (typeof source === "string") return readImageFile(source);
+  if (source instanceof Uint8Array) return source;
+  if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
+  throw new ClipError(
+    "CLIP_IMAGE",
+    "a picture is a path, the bytes of a file, or already decoded; this is none of them",
+  );
 }
 
 async function readImageFile(path: string): Promise<Uint8Array> {

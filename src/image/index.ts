@@ -1,8 +1,8 @@
 // Everything a user can import from "clip-ts/image", by what it is for.
 
 /** Reading pictures. */
-export { decodeImage, defaultMaxImagePixels } from "./decode.ts";
-export type { DecodeOptions } from "./decode.ts";
+export { decodeImage } from "./decode.ts";
+export { type DecodeOptions, defaultMaxImagePixels, type ImageSource, type PageImage } from "./image-source.ts";
 export type { RasterImage } from "./raster-image.ts";
 
 /** From a picture to what the image tower reads. */

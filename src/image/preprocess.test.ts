@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { readNpyFixture, readSafetensorsFixture, sharedFolder, sharedMissing } from "../../test/read-fixture.ts";
-import { decodeImage, type DecodeOptions } from "./decode.ts";
+import { decodeImage } from "./decode.ts";
+import type { DecodeOptions } from "./image-source.ts";
 import { preprocessImage } from "./preprocess.ts";
 import { clipPreprocess, type PreprocessConfig } from "./preprocess-config.ts";
 

@@ -1,8 +1,10 @@
 import { ClipError } from "../core/errors.ts";
+import type { TensorPlace } from "../graph/ops.ts";
 import { reachable, type Tensor } from "../graph/tensor.ts";
 import { simplify } from "../graph/simplify.ts";
 import { encodeModel, type OnnxValue } from "./encode.ts";
 import { Lowering, type OnnxNode } from "./lowering.ts";
+import { WeightFolder } from "./weight-folder.ts";
 
 /** A program as ONNX Runtime takes it. */
 export interface OnnxModel {
@@ -12,7 +14,12 @@ export interface OnnxModel {
   readonly outputs: readonly OnnxValue[];
   /** The folder with the weight files that the model points into, if it does. */
   readonly folder?: string;
+  /** Where there are no files: the bytes that it points into by the name {@link packedWeights}. */
+  readonly weights?: Uint8Array<ArrayBuffer>;
 }
+
+/** What a model calls weights that come beside it as one block of bytes. */
+export const packedWeights = "weights";
 
 /**
  * Lowers what the outputs need, and nothing else, to ONNX.
@@ -22,24 +29,33 @@ export interface OnnxModel {
  * making. With gradients that is what lets each activation go as early as possible.
  */
 export function buildModel(outputs: Readonly<Record<string, Tensor>>): OnnxModel {
+  const folder = new WeightFolder();
+  const model = lowerModel(outputs, folder.locate);
+  return { ...model, ...(folder.path !== undefined && { folder: folder.path }) };
+}
+
+/** {@link buildModel} with weights that lie wherever `locate` says. */
+export function lowerModel(
+  outputs: Readonly<Record<string, Tensor>>,
+  locate: (place: TensorPlace) => TensorPlace,
+): OnnxModel {
   const names = Object.keys(outputs);
   if (names.length === 0) throw new ClipError("CLIP_USAGE", "a program needs at least one output");
   const simplified = simplify(Object.values(outputs));
-  const lowering = new Lowering();
+  const lowering = new Lowering(locate);
   const tensors = reachable(simplified);
   for (const tensor of tensors) if (tensor.op === "input") lowering.value(tensor);
   // Transposes wait until somebody wants them: a matrix product reads its operand as it lies.
   for (const tensor of tensors) if (tensor.op !== "transpose") lowering.value(tensor);
   const values = simplified.map(({ dtype, shape }, i): OnnxValue => ({ name: names[i]!, dtype, shape }));
   const nodes = nameOutputs(lowering, simplified, names).toReversed();
-  const { initializers, inputs, folder } = lowering;
+  const { initializers, inputs } = lowering;
   const fed = [...inputs, ...initializers].find(({ name }) => names.includes(name));
   if (fed) throw new ClipError("CLIP_USAGE", `an output and an input are both called "${fed.name}"; rename the output`);
   return {
     bytes: encodeModel({ nodes, initializers, inputs, outputs: values }),
     inputs,
     outputs: values,
-    ...(folder !== undefined && { folder }),
   };
 }
 

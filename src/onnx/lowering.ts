@@ -1,4 +1,3 @@
-import { basename, dirname } from "node:path";
 import type { Dtype } from "../core/dtype.ts";
 import { ClipError, ShapeError } from "../core/errors.ts";
 import { type Dim, parseDim, type Shape } from "../core/shape.ts";
@@ -33,13 +32,17 @@ export class Lowering {
   readonly nodes: OnnxNode[] = [];
   readonly initializers: OnnxInitializer[] = [];
   readonly inputs: { readonly name: string; readonly dtype: Dtype; readonly shape: Shape }[] = [];
-  /** The folder that holds all weight files, if there are any. */
-  folder: string | undefined;
+  readonly #locate: (place: TensorPlace) => TensorPlace;
 
   readonly #names = new Set<string>();
   readonly #values = new Map<Tensor, string>();
   readonly #emitted = new Map<string, OnnxNode>();
   readonly #constants = new Map<string, string>();
+
+  /** @param locate - where ONNX Runtime will find what lies in files. */
+  constructor(locate: (place: TensorPlace) => TensorPlace) {
+    this.#locate = locate;
+  }
 
   /** The name of the ONNX value of a tensor, lowered at its first use. */
   value(tensor: Tensor): string {
@@ -114,14 +117,7 @@ export class Lowering {
   stored(tensor: Tensor & { op: "stored" }): string {
     const { name, dtype, shape, place } = attrsOf<"stored">(tensor);
     this.#claim(name);
-    this.folder ??= dirname(place.file);
-    if (this.folder !== dirname(place.file)) {
-      throw new ClipError(
-        "CLIP_CHECKPOINT",
-        `weights lie in two folders, ${this.folder} and ${dirname(place.file)}; put their files into one`,
-      );
-    }
-    this.initializers.push({ name, dtype, shape, content: { ...place, file: basename(place.file) } });
+    this.initializers.push({ name, dtype, shape, content: this.#locate(place) });
     return name;
   }
 

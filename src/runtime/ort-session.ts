@@ -1,12 +1,14 @@
-import { availableParallelism } from "node:os";
-import * as ort from "onnxruntime-node";
+import type * as ort from "onnxruntime-common";
 import { type Dtype, zeros } from "../core/dtype.ts";
 import { ClipError } from "../core/errors.ts";
 import type { TensorData } from "../core/tensor-data.ts";
-import type { OnnxModel } from "../onnx/build.ts";
+import { type OnnxModel, packedWeights } from "../onnx/build.ts";
+import { type Device, loadOnnxRuntime, type OnnxRuntime } from "./onnxruntime.ts";
 
 /** How a program is run. */
 export interface SessionOptions {
+  /** What computes. Default: in a page the graphics processor where there is one, elsewhere the processor. */
+  readonly device?: Device | undefined;
   /** Threads for one run; by default as many as the machine has cores. */
   readonly threads?: number;
   /**
@@ -31,21 +33,25 @@ export type NamedTensors = Readonly<Record<string, TensorData>>;
 export class OrtSession {
   readonly inputs: OnnxModel["inputs"];
   readonly #session: ort.InferenceSession;
+  readonly #runtime: OnnxRuntime;
 
-  private constructor(session: ort.InferenceSession, { inputs }: OnnxModel) {
-    [this.#session, this.inputs] = [session, inputs];
+  private constructor(runtime: OnnxRuntime, session: ort.InferenceSession, { inputs }: OnnxModel) {
+    [this.#runtime, this.#session, this.inputs] = [runtime, session, inputs];
   }
 
-  /** @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the model. */
+  /** @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the model, or cannot be loaded. */
   static async create(
     model: OnnxModel,
-    { threads, training = false, prepack = true }: SessionOptions = {},
+    { threads, training = false, prepack = true, device }: SessionOptions = {},
   ): Promise<OrtSession> {
     const session: Record<string, unknown> = { ...(!prepack && { disable_prepacking: "1" }) };
     if (model.folder !== undefined) session["model_external_initializers_file_folder_path"] = model.folder;
+    const { runtime, providers, intraOpNumThreads } = await loadOnnxRuntime({ device, threads });
     try {
-      const created = await ort.InferenceSession.create(model.bytes, {
-        intraOpNumThreads: threads ?? availableParallelism(),
+      const created = await runtime.InferenceSession.create(model.bytes, {
+        ...(providers && { executionProviders: providers }),
+        ...(model.weights && { externalData: [{ path: packedWeights, data: model.weights }] }),
+        intraOpNumThreads,
         interOpNumThreads: 1,
         executionMode: "sequential",
         // What goes wrong is thrown; ONNX Runtime need not print it as well.
@@ -57,7 +63,7 @@ export class OrtSession {
           ...(training && { optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" } }),
         },
       });
-      return new OrtSession(created, model);
+      return new OrtSession(runtime, created, model);
     } catch (cause) {
       throw new ClipError("CLIP_RUNTIME", `ONNX Runtime refuses the program: ${(cause as Error).message}`, { cause });
     }
@@ -73,7 +79,7 @@ export class OrtSession {
   async run(feeds: NamedTensors): Promise<Record<string, TensorData>> {
     checkFeeds(this.inputs, feeds);
     try {
-      return mapValues(await this.#session.run(mapValues(feeds, toOrt)), fromOrt);
+      return mapValues(await this.#session.run(mapValues(feeds, (feed) => this.#toOrt(feed))), fromOrt);
     } catch (cause) {
       throw new ClipError("CLIP_RUNTIME", `ONNX Runtime stopped: ${(cause as Error).message}`, { cause });
     }
@@ -81,6 +87,11 @@ export class OrtSession {
 
   async release(): Promise<void> {
     await this.#session.release();
+  }
+
+  #toOrt({ dtype, shape, data }: TensorData): ort.Tensor {
+    // bfloat16 lies in files only: no program takes it in.
+    return new this.#runtime.Tensor(dtype as Exclude<Dtype, "bfloat16">, data as never, shape);
   }
 }
 
@@ -113,11 +124,6 @@ function checkFeeds(inputs: OnnxModel["inputs"], feeds: NamedTensors): void {
   }
   if (problems.length > 0)
     throw new ClipError("CLIP_USAGE", `the feeds do not fit the program: ${problems.join("; ")}`);
-}
-
-function toOrt({ dtype, shape, data }: TensorData): ort.Tensor {
-  // bfloat16 lies in files only: no program takes it in.
-  return new ort.Tensor(dtype as Exclude<Dtype, "bfloat16">, data as never, shape);
 }
 
 function fromOrt(tensor: ort.Tensor): TensorData {

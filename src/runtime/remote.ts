@@ -1,7 +1,5 @@
-import { parentPort, type Worker, workerData } from "node:worker_threads";
 import { ClipError, type ClipErrorCode } from "../core/errors.ts";
-import { ExitGate } from "./exit-gate.ts";
-import { spawnWorker } from "./spawn.ts";
+import { listen, Thread } from "./thread.ts";
 
 /** What a thread offers: functions of values that can travel between threads. */
 export type Methods = { readonly [name: string]: (...args: never[]) => unknown };
@@ -38,22 +36,17 @@ export function buffersOf(arrays: Iterable<ArrayBufferView>): ArrayBuffer[] {
 
 /** On a worker thread: answers calls in order, one at a time, since each may use all cores. */
 export function serve(methods: Methods): void {
-  const gate = new ExitGate(workerData as SharedArrayBuffer);
-  let queue = Promise.resolve();
-  parentPort!.on("message", (call: Call) => {
-    queue = queue.then(() => gate.pass(() => respond(methods, call)));
+  listen(async (message, post) => {
+    const { id, name, args } = message as Call;
+    try {
+      const result: unknown = await methods[name]!(...args);
+      const { value, buffers } = result instanceof Moved ? (result as Moved<unknown>) : { value: result, buffers: [] };
+      post({ id, result: value }, buffers);
+    } catch (error) {
+      const { code, message } = error as Error & { code?: string };
+      post({ id, error: { code, message } }, []);
+    }
   });
-}
-
-async function respond(methods: Methods, { id, name, args }: Call): Promise<void> {
-  try {
-    const result: unknown = await methods[name]!(...args);
-    const { value, buffers } = result instanceof Moved ? (result as Moved<unknown>) : { value: result, buffers: [] };
-    parentPort!.postMessage({ id, result: value }, buffers);
-  } catch (error) {
-    const { code, message } = error as Error & { code?: string };
-    parentPort!.postMessage({ id, error: { code, message } });
-  }
 }
 
 interface Pending {
@@ -63,26 +56,23 @@ interface Pending {
 
 /** A thread that {@link serve}s. A call that is open keeps the process alive; an idle thread does not. */
 export class Remote<Served extends Methods> {
-  readonly #gate = new ExitGate();
-  readonly #worker: Worker;
+  readonly #thread: Thread;
   readonly #pending = new Map<number, Pending>();
-  readonly #atExit = () => this.#gate.close();
   #calls = 0;
   #failure: ClipError | undefined;
 
-  /** @param module - as {@link spawnWorker} takes it. */
+  /** @param module - the address of a module that serves, without its ending. */
   constructor(module: URL) {
-    this.#worker = spawnWorker(module, { workerData: this.#gate.state.buffer });
-    this.#worker.unref();
-    this.#worker.on("message", ({ id, result, error }: Answer) => {
-      const { resolve, reject } = this.#pending.get(id)!;
-      this.#settle(id);
-      if (error) reject(new ClipError(error.code ?? "CLIP_RUNTIME", error.message));
-      else resolve(result as never);
+    this.#thread = new Thread(module, {
+      onMessage: (message) => {
+        const { id, result, error } = message as Answer;
+        const { resolve, reject } = this.#pending.get(id)!;
+        this.#settle(id);
+        if (error) reject(new ClipError(error.code ?? "CLIP_RUNTIME", error.message));
+        else resolve(result as never);
+      },
+      onEnd: (reason) => this.#fail(reason),
     });
-    this.#worker.on("error", (error: Error) => this.#fail(error.message));
-    this.#worker.on("exit", () => this.#fail("the worker thread ended"));
-    process.on("exit", this.#atExit);
   }
 
   /** Why the thread answers no more, if it does not. */
@@ -99,24 +89,23 @@ export class Remote<Served extends Methods> {
     return new Promise((resolve, reject) => {
       if (this.#failure) throw this.#failure;
       const id = this.#calls++;
-      this.#worker.postMessage({ id, name, args }, buffersOf(moved));
+      this.#thread.post({ id, name, args }, buffersOf(moved));
       this.#pending.set(id, { resolve, reject });
-      this.#worker.ref();
+      this.#thread.isAwaited = true;
     });
   }
 
   async end(): Promise<void> {
-    await this.#worker.terminate();
+    await this.#thread.end();
   }
 
   #settle(id: number): void {
     this.#pending.delete(id);
-    if (this.#pending.size === 0) this.#worker.unref();
+    if (this.#pending.size === 0) this.#thread.isAwaited = false;
   }
 
   #fail(reason: string): void {
     this.#failure ??= new ClipError("CLIP_RUNTIME", reason);
-    process.off("exit", this.#atExit);
     for (const [id, { reject }] of this.#pending) {
       this.#settle(id);
       reject(this.#failure);

@@ -1,8 +1,16 @@
 import { ClipError } from "../core/errors.ts";
+import type { DownloadProgress } from "../core/progress.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { buildModel, type OnnxModel } from "../onnx/build.ts";
+import type { OnnxModel } from "../onnx/build.ts";
 import { Engine } from "./engine.ts";
 import type { NamedTensors, SessionOptions } from "./ort-session.ts";
+import { prepareProgram } from "./program.ts";
+
+/** How a program is compiled. */
+export interface CompileOptions extends SessionOptions {
+  /** In a page: is told how much of the program's weights has arrived. */
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+}
 
 /**
  * A compiled program. It runs on a worker thread that all sessions of the process share, so timers, signals and
@@ -24,11 +32,12 @@ export class Session implements AsyncDisposable {
    *
    * @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the program.
    */
-  static async compile(outputs: Readonly<Record<string, Tensor>>, options: SessionOptions = {}): Promise<Session> {
-    const model = buildModel(outputs);
+  static async compile(outputs: Readonly<Record<string, Tensor>>, options: CompileOptions = {}): Promise<Session> {
+    const { onProgress, ...settings } = options;
+    const model = await prepareProgram(outputs, onProgress);
     const engine = Engine.acquire();
     try {
-      const id = await engine.call("create", [model, options]);
+      const id = await engine.call("create", [model, settings], model.weights ? [model.weights] : []);
       return new Session(engine, id, model);
     } catch (error) {
       await engine.giveBack();

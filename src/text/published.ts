@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { gunzipSync } from "node:zlib";
+import { readFile } from "node:fs/promises";
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
 import { ClipError } from "../core/errors.ts";
 import { parseMerges } from "./merges-file.ts";
 
@@ -16,11 +17,11 @@ export const publishedMerges = {
  *
  * @throws {ClipError} `CLIP_FILE` if the asset of this package is missing or not what was published.
  */
-export function readPublishedMerges(): string[] {
+export async function readPublishedMerges(): Promise<string[]> {
   const { asset, sha256, bytes } = publishedMerges;
   let merges: Buffer;
   try {
-    merges = gunzipSync(readFileSync(asset), { maxOutputLength: bytes });
+    merges = await promisify(gunzip)(await readFile(asset), { maxOutputLength: bytes });
     const met = createHash("sha256").update(merges).digest("hex");
     if (met !== sha256) throw new Error(`its SHA-256 is ${met} instead of ${sha256}`);
   } catch (cause) {

@@ -11,7 +11,7 @@ const readShared = <Content>(path: string) => JSON.parse(readFileSync(new URL(pa
 const isThere = existsSync(shared);
 if (!isThere) console.log("skipped: the recorded ids, because ../shared is not there");
 
-const tokenizer = ClipTokenizer.published();
+const tokenizer = await ClipTokenizer.published();
 const unpad = (ids: readonly number[]) => ids.slice(0, ids.indexOf(49407) + 1);
 
 /** reference/inputs.md, section 3; both marks left out. */

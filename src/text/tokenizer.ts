@@ -66,7 +66,7 @@ export interface Truncation {
  * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/simple_tokenizer.py`.
  */
 export class ClipTokenizer implements TextTokenizer {
-  static #published: ClipTokenizer | undefined;
+  static #published: Promise<ClipTokenizer> | undefined;
 
   /** What tells one vocabulary from another, in order of rank. */
   readonly merges: readonly string[];
@@ -94,8 +94,10 @@ export class ClipTokenizer implements TextTokenizer {
   }
 
   /** The vocabulary of 49,408 tokens that OpenAI published; read on first use, then shared. */
-  static published(): ClipTokenizer {
-    return (ClipTokenizer.#published ??= new ClipTokenizer(readPublishedMerges()));
+  static published(): Promise<ClipTokenizer> {
+    const published = (ClipTokenizer.#published ??= readPublishedMerges().then((merges) => new ClipTokenizer(merges)));
+    published.catch(() => (ClipTokenizer.#published = undefined)); // the next call tries again
+    return published;
   }
 
   /** Every token by its id, as files of vocabularies write it. */

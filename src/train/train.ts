@@ -25,7 +25,7 @@ import { Validator } from "./validate.ts";
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
   const pairs = await readPairs(config.train, config);
   const captions = pairs.samples.flatMap((sample) => sample.captions);
-  const tokenizer = makeTokenizer(config, captions);
+  const tokenizer = await makeTokenizer(config, captions);
   const architecture = trainedArchitecture(config, tokenizer.vocabSize);
   const preprocess = { ...config.preprocess, imageSize: architecture.vision.imageSize };
   const { contextLength } = architecture.text;
@@ -56,7 +56,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   }
 }
 
-function makeTokenizer(config: TrainConfig, captions: readonly string[]): ClipTokenizer {
+async function makeTokenizer(config: TrainConfig, captions: readonly string[]): Promise<ClipTokenizer> {
   if (config.tokenizer === "clip") return ClipTokenizer.published();
   return new ClipTokenizer(trainBpe(captions, configuredArchitecture(config).text.vocabSize));
 }

@@ -1,6 +1,6 @@
 import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
-import { type ClipEncoder, dot, type EncodeTextOptions } from "../embedding/index.ts";
+import { type ClipEncoder, dot, type EncodeTextOptions } from "../embedding/encoder.ts";
 import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
 
 /** How labels are turned into classes, and how the classes share the probability. */

@@ -1,13 +1,8 @@
-import {
-  ClipEncoder,
-  collect,
-  type EncoderOptions,
-  type ImageSource,
-  readModel,
-  type ReadModelOptions,
-} from "../embedding/index.ts";
-import { resolveModel, type ResolveOptions } from "../hub/index.ts";
-import type { DecodeOptions } from "../image/index.ts";
+import { ClipEncoder, collect, type EncoderOptions } from "../embedding/encoder.ts";
+import type { ReadModelOptions } from "../embedding/model-files.ts";
+import { readModel } from "../embedding/model-folder.ts";
+import { resolveModel, type ResolveOptions } from "../hub/resolve.ts";
+import type { DecodeOptions, ImageSource } from "../image/index.ts";
 import { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./classifier.ts";
 
 /** How many sets of labels a model remembers the vectors of. */

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import { ClipError } from "../../core/errors.ts";
 import type { ClipConfig } from "../../models/index.ts";
 
@@ -9,7 +8,8 @@ import type { ClipConfig } from "../../models/index.ts";
  */
 export function refuseUnlessEqual(said: ClipConfig, meant: ClipConfig, whose: string): void {
   const [left, right] = [withDefaults(said), withDefaults(meant)];
-  const differing = Object.keys({ ...left, ...right }).filter((key) => !isDeepStrictEqual(left[key], right[key]));
+  // Settings are numbers, words or lists of numbers.
+  const differing = Object.keys({ ...left, ...right }).filter((key) => String(left[key]) !== String(right[key]));
   if (differing.length === 0) return;
   const list = differing.map((key) => `${key} ${JSON.stringify(right[key])}`).join(", ");
   throw new ClipError("CLIP_CONFIG", `${whose} cannot say what this model is: ${list}; keep it as it is`);

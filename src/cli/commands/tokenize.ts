@@ -26,7 +26,7 @@ export const tokenizeCommand = (io: CliIo) =>
     )
     .action(async ({ json, ...options }) => {
       const model = await readNamedModel(options, io);
-      const tokenizer = model ? await readTokenizer(model) : ClipTokenizer.published();
+      const tokenizer = model ? await readTokenizer(model) : await ClipTokenizer.published();
       const input = await io.readInput();
       const texts = json ? parseTexts(input) : input.split(/\r?\n/);
       // The end of the last line begins no other.
