@@ -10,7 +10,7 @@ import { gzipSync } from "node:zlib";
 import { ClipError } from "../src/core/errors.ts";
 import { writeFileAtomic } from "../src/core/atomic-write.ts";
 import { formatMerges } from "../src/text/merges-file.ts";
-import { publishedMerges } from "../src/text/published.ts";
+import { publishedMerges } from "../src/text/published-merges.ts";
 
 const vocabSize = 49_408;
 const mergeCount = vocabSize - 512 - 2;

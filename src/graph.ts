@@ -24,7 +24,7 @@ export type { OnnxValue } from "./onnx/encode.ts";
 export { type CompileOptions, Session } from "./runtime/session.ts";
 export { OrtSession } from "./runtime/ort-session.ts";
 export type { NamedTensors, SessionOptions } from "./runtime/ort-session.ts";
-export type { Device } from "./runtime/onnxruntime.ts";
+export type { Device } from "./runtime/devices.ts";
 
 export { ClipError, ShapeError } from "./core/errors.ts";
 export type { ClipErrorCode } from "./core/errors.ts";

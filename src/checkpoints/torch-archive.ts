@@ -1,7 +1,6 @@
-import { type FileHandle, open } from "node:fs/promises";
-import yauzl from "yauzl";
+import { type Entry, type Reader, ZipReader } from "@zip.js/zip.js/lib/zip-core-reader.js";
 import { ClipError } from "../core/errors.ts";
-import { cannotRead, readBytes, realFile } from "../core/files.ts";
+import { readRange, realFile, sizeOf } from "../core/files.ts";
 import {
   type PickleDialect,
   PickleError,
@@ -16,6 +15,11 @@ import { elementBytes, type StoredDtype, type StoredTensor } from "./stored-tens
 
 /** How many bytes of pickle are read at most: a tensor takes about 150. */
 const maxPickleBytes = 2 ** 24;
+
+/** What stands before the name and the bytes of an entry of a zip archive. */
+const [localHeaderMark, localHeaderBytes] = [0x04034b50, 30];
+/** So many headers are asked for at once. */
+const entriesAtOnce = 64;
 
 /** Modules inside modules; a Transformer's weights lie 6 deep. */
 const maxDepth = 64;
@@ -78,12 +82,11 @@ export async function openTorchArchive(path: string): Promise<TorchArchive> {
   const damaged = (problem: string) =>
     new ClipError("CLIP_CHECKPOINT", `${path} is no whole file of PyTorch's: ${problem}; download or save it again`);
   const file = await realFile(path);
-  const handle = await open(file, "r").catch((cause: Error) => cannotRead(file, cause));
+  const size = (await sizeOf(file)) ?? 0;
+  const source = { file, size, damaged };
   try {
-    const { size } = await handle.stat();
-    const source = { handle, file, size, damaged };
-    const zipped = (await readBytes(handle, file, 0, Math.min(size, 4))).toString("latin1") === "PK\x03\x04";
-    const { value, spans } = zipped ? await readZip(source) : await readLegacy(source);
+    const head = await readRange(file, 0, Math.min(size, 4));
+    const { value, spans } = latin1(head) === "PK\x03\x04" ? await readZip(source) : await readLegacy(source);
     const tensors = new Map<string, StoredTensor>();
     for (const [name, view] of tensorViews(value)) {
       const span = spans.get(view.storage.key);
@@ -94,8 +97,6 @@ export async function openTorchArchive(path: string): Promise<TorchArchive> {
   } catch (error) {
     if (error instanceof PickleError) throw damaged(error.message);
     throw error;
-  } finally {
-    await handle.close();
   }
 }
 
@@ -119,7 +120,6 @@ function place(name: string, { storage, offset, shape, strides }: TensorView, sp
 type Damaged = (problem: string) => ClipError;
 
 interface Source {
-  readonly handle: FileHandle;
   readonly file: string;
   readonly size: number;
   readonly damaged: Damaged;
@@ -138,42 +138,56 @@ interface Archive {
 }
 
 /** `<root>/data.pkl` and `<root>/data/<key>`, not compressed, so that they can be read where they lie. */
-async function readZip({ handle, file, size, damaged }: Source): Promise<Archive> {
+async function readZip({ file, size, damaged }: Source): Promise<Archive> {
+  const entries: [string, Entry][] = [];
+  try {
+    for await (const entry of new ZipReader(zipSource(file, size)).getEntriesGenerator()) {
+      const name = entry.filename.slice(entry.filename.indexOf("/") + 1);
+      if (/^(data\.pkl|byteorder|data\/[^/]+)$/.test(name)) entries.push([name, entry]);
+    }
+  } catch (cause) {
+    throw cause instanceof ClipError ? cause : damaged((cause as Error).message);
+  }
   const spans = new Map<string, Span>();
+  // Side by side, since over a network each takes a while.
+  for (let i = 0; i < entries.length; i += entriesAtOnce) {
+    const group = entries.slice(i, i + entriesAtOnce);
+    const found = await Promise.all(group.map(([name, entry]) => spanOf(name, entry, { file, size, damaged })));
+    group.forEach(([name], k) => spans.set(name, found[k]!));
+  }
   const read = async (name: string, limit: number) => {
     const span = spans.get(name);
     if (!span) return undefined;
     if (span.byteLength > limit)
       throw damaged(`its ${name} has ${span.byteLength} bytes, and ${limit} at most are read`);
-    return readBytes(handle, file, span.byteOffset, span.byteLength);
+    return readRange(file, span.byteOffset, span.byteLength);
   };
-  try {
-    const zip = await yauzl.fromRandomAccessReaderPromise(new BoundedReader(handle, size), size);
-    for await (const entry of zip.eachEntry()) {
-      const name = entry.fileName.slice(entry.fileName.indexOf("/") + 1);
-      if (!/^(data\.pkl|byteorder|data\/[^/]+)$/.test(name)) continue;
-      if (entry.compressionMethod !== 0 || entry.isEncrypted()) throw damaged(`${name} is compressed or encrypted`);
-      const { fileDataStart } = await zip.readLocalFileHeaderPromise(entry, { minimal: true });
-      const span = { byteOffset: fileDataStart, byteLength: entry.uncompressedSize };
-      if (span.byteOffset + span.byteLength > size) throw damaged(`${name} goes on behind the end of the file`);
-      spans.set(name, span);
-    }
-  } catch (cause) {
-    if (cause instanceof ClipError) throw cause;
-    throw damaged((cause as Error).message);
-  }
   const byteOrder = await read("byteorder", 8);
-  if (byteOrder && byteOrder.toString() !== "little")
-    throw damaged(`its bytes are in ${byteOrder.toString()}-endian order`);
+  if (byteOrder && latin1(byteOrder) !== "little") throw damaged(`its bytes are in ${latin1(byteOrder)}-endian order`);
   const pickle = await read("data.pkl", maxPickleBytes);
   if (!pickle) throw damaged("it has no data.pkl, so it is another kind of archive");
   const storages = Array.from(spans, ([name, span]) => [name.replace("data/", ""), span] as const);
   return { value: readPickle(pickle, dialect(new Map())).value, spans: new Map(storages) };
 }
 
+/** Where the bytes of an entry lie: behind a header of its own, whose length only it knows. */
+async function spanOf(name: string, entry: Entry, { file, size, damaged }: Source): Promise<Span> {
+  if (entry.compressionMethod !== 0 || entry.encrypted) throw damaged(`${name} is compressed or encrypted`);
+  const isInside = Number.isSafeInteger(entry.offset) && entry.offset + localHeaderBytes <= size;
+  if (!isInside) throw damaged(`${name} begins behind the end of the file`);
+  const header = new DataView((await readRange(file, entry.offset, localHeaderBytes)).buffer);
+  if (header.getUint32(0, true) !== localHeaderMark) throw damaged(`${name} is not where its list of contents says`);
+  const names = header.getUint16(26, true) + header.getUint16(28, true);
+  const span = { byteOffset: entry.offset + localHeaderBytes + names, byteLength: entry.uncompressedSize };
+  if (span.byteOffset + span.byteLength > size) throw damaged(`${name} goes on behind the end of the file`);
+  return span;
+}
+
+const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
+
 /** Five pickles (a magic number, a version, the machine, the object, the keys), then for each key its length and bytes. */
-async function readLegacy({ handle, file, size, damaged }: Source): Promise<Archive> {
-  const head = await readBytes(handle, file, 0, Math.min(size, maxPickleBytes));
+async function readLegacy({ file, size, damaged }: Source): Promise<Archive> {
+  const head = await readRange(file, 0, Math.min(size, maxPickleBytes));
   const storages = new Map<string, Storage>();
   let end = 0;
   const next = () => {
@@ -190,7 +204,8 @@ async function readLegacy({ handle, file, size, damaged }: Source): Promise<Arch
   for (const key of keys.items) {
     const storage = typeof key === "string" ? storages.get(key) : undefined;
     if (!storage) throw damaged("it holds a storage that it does not describe");
-    const length = Number((await readBytes(handle, file, end, 8)).readBigInt64LE());
+    if (end + 8 > size) throw damaged("the rest is missing");
+    const length = Number(new DataView((await readRange(file, end, 8)).buffer).getBigInt64(0, true));
     if (length !== storage.length) throw damaged(`a storage has ${length} elements, ${storage.length} are described`);
     const byteLength = length * elementBytes[storage.dtype];
     if (end + 8 + byteLength > size) throw damaged("the rest is missing");
@@ -277,28 +292,15 @@ function tensorViews(value: PickleValue): Map<string, TensorView> {
   return new Map(Array.from(found, ([name, view]) => [name.slice("module.".length), view]));
 }
 
-/** Lets the zip reader read through our handle. Where it reads is what the file says, and may lie anywhere. */
-class BoundedReader extends yauzl.RandomAccessReader {
-  readonly #handle: FileHandle;
-  readonly #size: number;
-
-  constructor(handle: FileHandle, size: number) {
-    super();
-    [this.#handle, this.#size] = [handle, size];
-  }
-
-  override read(
-    buffer: Buffer,
-    offset: number,
-    length: number,
-    position: number,
-    callback: (error: Error | null) => void,
-  ): void {
-    const inside = Number.isSafeInteger(position) && position >= 0 && position + length <= this.#size;
-    if (!inside) return void setImmediate(callback, new Error("its list of contents points behind its end"));
-    this.#handle.read(buffer, offset, length, position).then(
-      ({ bytesRead }) => setImmediate(callback, bytesRead < length ? new Error("it became shorter") : null),
-      (error: Error) => setImmediate(callback, error),
-    );
-  }
+/** What the zip reader reads from. Where it reads is what the file says, and may lie anywhere. */
+function zipSource(file: string, size: number): Reader<never> {
+  const source: Pick<Reader<never>, "size" | "readUint8Array"> = {
+    size,
+    readUint8Array(index, length) {
+      const isInside = Number.isSafeInteger(index) && index >= 0 && length >= 0 && index <= size;
+      if (!isInside) return Promise.reject(new Error("its list of contents points behind its end"));
+      return readRange(file, index, Math.min(length, size - index));
+    },
+  };
+  return source as Reader<never>;
 }

@@ -4,7 +4,6 @@ import { dirname, join, readRange, sizeOf } from "../core/files.ts";
 import { readJson } from "../core/parse.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { StoredTensor } from "./stored-tensor.ts";
-import { openTorchArchive } from "./torch-archive.ts";
 
 /** What a file of weights holds, whatever wrote it. */
 export interface WeightFile {
@@ -27,7 +26,11 @@ export async function openWeightFile(path: string): Promise<WeightFile> {
   const [first, second] = head;
   const isPickled = first === 0x80 || (first === 0x50 && second === 0x4b);
   const torch = isPickled && head.subarray(4).some((byte) => byte !== 0);
-  if (torch) return openTorchArchive(path);
+  if (torch) {
+    // Loaded when it is needed: a program whose weights are safetensors starts sooner, and a page fetches less.
+    const { openTorchArchive } = await import("./torch-archive.ts");
+    return openTorchArchive(path);
+  }
   const { tensors } = await openSafetensors(path);
   return { container: "safetensors", tensors };
 }

@@ -48,7 +48,14 @@ export async function readText(path: string): Promise<string> {
 export async function readRange(path: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
   const handle = await open(path, "r").catch((cause: Error) => cannotRead(path, cause));
   try {
-    return await readBytes(handle, path, offset, length);
+    const bytes = new Uint8Array(length);
+    for (let done = 0; done < length;) {
+      const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 2 ** 30), offset + done);
+      if (bytesRead === 0)
+        throw new ClipError("CLIP_CHECKPOINT", `${path} ended at byte ${offset + done}; was it cut while it was read?`);
+      done += bytesRead;
+    }
+    return bytes;
   } catch (cause) {
     throw cause instanceof ClipError ? cause : cannotRead(path, cause as Error);
   } finally {
@@ -56,24 +63,7 @@ export async function readRange(path: string, offset: number, length: number): P
   }
 }
 
-/** {@link readRange} of a file that is open. */
-export async function readBytes(
-  handle: Awaited<ReturnType<typeof open>>,
-  path: string,
-  offset: number,
-  length: number,
-): Promise<Buffer<ArrayBuffer>> {
-  const bytes = Buffer.from(new ArrayBuffer(length));
-  for (let done = 0; done < length;) {
-    const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 2 ** 30), offset + done);
-    if (bytesRead === 0)
-      throw new ClipError("CLIP_CHECKPOINT", `${path} ended at byte ${offset + done}; was it cut while it was read?`);
-    done += bytesRead;
-  }
-  return bytes;
-}
-
 /** Throws the `CLIP_FILE` of a file that cannot be opened or read. */
-export function cannotRead(path: string, cause: Error): never {
+function cannotRead(path: string, cause: Error): never {
   throw new ClipError("CLIP_FILE", `cannot read ${path}: ${cause.message}`, { cause });
 }

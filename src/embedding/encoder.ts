@@ -11,7 +11,7 @@ import {
 } from "../image/index.ts";
 import { type ClipConfig, encodeImage, encodeText } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
-import { Session } from "../runtime/session.ts";
+import { type CompileOptions, Session } from "../runtime/session.ts";
 import type { TextTokenizer } from "../text/index.ts";
 import { batches, oneAhead } from "./batches.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
@@ -35,7 +35,7 @@ export interface EncodeTextOptions extends EncodeOptions {
 }
 
 /** How a {@link ClipEncoder} computes. */
-export interface EncoderOptions {
+export interface EncoderOptions extends Pick<CompileOptions, "device" | "onProgress"> {
   /** Whether ONNX Runtime arranges the weights for speed when a tower starts. Default true. */
   readonly prepack?: boolean | undefined;
 }
@@ -63,16 +63,16 @@ export class ClipEncoder implements AsyncDisposable {
   #vision: Promise<Session> | undefined;
   #text: Promise<Session> | undefined;
   #tokenizer: Promise<TextTokenizer> | undefined;
-  readonly #prepack: boolean | undefined;
+  readonly #options: EncoderOptions;
   #released = false;
 
   /**
    * @param model - from {@link readModel}; its weights stay on disk until a tower is needed.
    * @param options - `prepack: false` for a handful of pictures and texts: the towers start sooner, and each batch takes longer.
    */
-  constructor(model: StoredModel, { prepack }: EncoderOptions = {}) {
+  constructor(model: StoredModel, { prepack, device, onProgress }: EncoderOptions = {}) {
     this.#model = model;
-    this.#prepack = prepack;
+    this.#options = { prepack, device, onProgress };
     [this.path, this.config, this.preprocess] = [model.path, model.config, model.preprocess];
     [this.logitScale, this.logitBias] = [model.logitScale, model.logitBias];
   }
@@ -191,7 +191,7 @@ export class ClipEncoder implements AsyncDisposable {
     const parameters = storedParameters(config, this.#model.parameters);
     const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
     const imageEmbeds = l2Normalize(encodeImage(parameters, config, pixelValues));
-    return Session.compile({ imageEmbeds }, { prepack: this.#prepack });
+    return Session.compile({ imageEmbeds }, this.#options);
   }
 
   async #compileText(): Promise<Session> {
@@ -201,7 +201,7 @@ export class ClipEncoder implements AsyncDisposable {
     const inputIds = input("inputIds", ["texts", "length"], "int32");
     const endOfText = input("endOfText", ["texts"], "int32");
     const textEmbeds = l2Normalize(encodeText(parameters, config, { inputIds, endOfText }));
-    return Session.compile({ textEmbeds }, { prepack: this.#prepack });
+    return Session.compile({ textEmbeds }, this.#options);
   }
 
   #refuseReleased(): void {

@@ -1,10 +1,11 @@
-import { storedParameters } from "../checkpoints/index.ts";
+import { storedParameters } from "../checkpoints/load.ts";
 import { ClipError } from "../core/errors.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { input, type Tensor } from "../graph/tensor.ts";
 import { clipLogits, encodeImage, encodeText, type TextConfig } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
 import { Session } from "../runtime/session.ts";
+import type { EncoderOptions } from "./encoder.ts";
 import type { StoredModel } from "./model-folder.ts";
 
 /** What the towers read; at least one of both. */
@@ -22,7 +23,11 @@ export interface ForwardInputs {
  *
  * @throws {ClipError} `CLIP_USAGE` if neither input is given, or one does not fit the model.
  */
-export async function forward(model: StoredModel, inputs: ForwardInputs): Promise<Map<string, TensorData>> {
+export async function forward(
+  model: StoredModel,
+  inputs: ForwardInputs,
+  options: Pick<EncoderOptions, "device"> = {},
+): Promise<Map<string, TensorData>> {
   const { config } = model;
   const p = storedParameters(config, model.parameters);
   const feeds: Record<string, TensorData> = {};
@@ -47,7 +52,7 @@ export async function forward(model: StoredModel, inputs: ForwardInputs): Promis
     const { logitsPerImage, logitsPerText } = clipLogits(imageFeatures, textFeatures, p);
     Object.assign(outputs, { logitsPerImage, logitsPerText });
   }
-  await using session = await Session.compile(outputs);
+  await using session = await Session.compile(outputs, options);
   const results = await session.run(feeds);
   const scalars: [string, TensorData][] = [["logitScale", float32([model.logitScale], [])]];
   if (p.logitBias) scalars.push(["logitBias", float32([model.logitBias], [])]);

@@ -1,5 +1,5 @@
 import { discard } from "../runtime/discard.ts";
-import { Moved, serve } from "../runtime/remote.ts";
+import { Moved, serve } from "../runtime/serve.ts";
 import type { OptimizedParameter } from "./adamw.ts";
 import { AdamwShard, type AdamwStep, type Moments } from "./adamw-shard.ts";
 

@@ -3,7 +3,8 @@ import { type Dtype, zeros } from "../core/dtype.ts";
 import { ClipError } from "../core/errors.ts";
 import type { TensorData } from "../core/tensor-data.ts";
 import { type OnnxModel, packedWeights } from "../onnx/build.ts";
-import { type Device, loadOnnxRuntime, type OnnxRuntime } from "./onnxruntime.ts";
+import type { Device } from "./devices.ts";
+import { chooseRuntime, type OnnxRuntime } from "./onnxruntime.ts";
 
 /** How a program is run. */
 export interface SessionOptions {
@@ -42,16 +43,16 @@ export class OrtSession {
   /** @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the model, or cannot be loaded. */
   static async create(
     model: OnnxModel,
-    { threads, training = false, prepack = true, device }: SessionOptions = {},
+    { device = "cpu", threads, training = false, prepack = true }: SessionOptions = {},
   ): Promise<OrtSession> {
     const session: Record<string, unknown> = { ...(!prepack && { disable_prepacking: "1" }) };
     if (model.folder !== undefined) session["model_external_initializers_file_folder_path"] = model.folder;
-    const { runtime, providers, intraOpNumThreads } = await loadOnnxRuntime({ device, threads });
+    const { runtime, providers, ...chosen } = chooseRuntime(device, threads);
     try {
       const created = await runtime.InferenceSession.create(model.bytes, {
         ...(providers && { executionProviders: providers }),
         ...(model.weights && { externalData: [{ path: packedWeights, data: model.weights }] }),
-        intraOpNumThreads,
+        intraOpNumThreads: chosen.threads,
         interOpNumThreads: 1,
         executionMode: "sequential",
         // What goes wrong is thrown; ONNX Runtime need not print it as well.

@@ -1,29 +1,4 @@
-import type { OnnxModel } from "../onnx/build.ts";
-import { type NamedTensors, OrtSession, type SessionOptions } from "./ort-session.ts";
-import { Moved, serve } from "./remote.ts";
+import { serve } from "./serve.ts";
+import { sessionMethods } from "./session-methods.ts";
 
-const sessions = new Map<number, OrtSession>();
-let created = 0;
-
-const methods = {
-  async create(model: OnnxModel, options: SessionOptions): Promise<number> {
-    sessions.set(++created, await OrtSession.create(model, options));
-    return created;
-  },
-  async run(session: number, feeds: NamedTensors): Promise<Moved<NamedTensors>> {
-    const outputs = await sessions.get(session)!.run(feeds);
-    return new Moved(
-      outputs,
-      Object.values(outputs).map(({ data }) => data),
-    );
-  },
-  async release(session: number): Promise<void> {
-    await sessions.get(session)!.release();
-    sessions.delete(session);
-  },
-};
-
-/** The calls that the engine's thread answers. */
-export type SessionMethods = typeof methods;
-
-serve(methods);
+serve(sessionMethods);

@@ -2,6 +2,7 @@ import { ClipError } from "../core/errors.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { OnnxModel } from "../onnx/build.ts";
+import { bestDevice } from "./devices.ts";
 import { Engine } from "./engine.ts";
 import type { NamedTensors, SessionOptions } from "./ort-session.ts";
 import { prepareProgram } from "./program.ts";
@@ -33,11 +34,11 @@ export class Session implements AsyncDisposable {
    * @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the program.
    */
   static async compile(outputs: Readonly<Record<string, Tensor>>, options: CompileOptions = {}): Promise<Session> {
-    const { onProgress, ...settings } = options;
+    const { onProgress, device = await bestDevice(), ...settings } = options;
     const model = await prepareProgram(outputs, onProgress);
-    const engine = Engine.acquire();
+    const engine = Engine.acquire(device);
     try {
-      const id = await engine.call("create", [model, settings], model.weights ? [model.weights] : []);
+      const id = await engine.call("create", [model, { ...settings, device }], model.weights ? [model.weights] : []);
       return new Session(engine, id, model);
     } catch (error) {
       await engine.giveBack();

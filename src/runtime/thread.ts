@@ -1,4 +1,4 @@
-import { parentPort, type Worker, workerData } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { ExitGate } from "./exit-gate.ts";
 import { spawnWorker } from "./spawn.ts";
 
@@ -43,15 +43,4 @@ export class Thread {
   async end(): Promise<void> {
     await this.#worker.terminate();
   }
-}
-
-/** On a thread: does something for each message, one at a time in order. What it posts goes to whoever started the thread. */
-export function listen(
-  work: (message: unknown, post: (answer: unknown, moved: readonly ArrayBuffer[]) => void) => Promise<void>,
-): void {
-  const gate = new ExitGate(workerData as SharedArrayBuffer);
-  let queue = Promise.resolve();
-  parentPort!.on("message", (message) => {
-    queue = queue.then(() => gate.pass(() => work(message, (answer, moved) => parentPort!.postMessage(answer, moved))));
-  });
 }

@@ -4,13 +4,7 @@ import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { ClipError } from "../core/errors.ts";
 import { parseMerges } from "./merges-file.ts";
-
-/** Where `scripts/make-vocabulary.ts` writes the merges, compressed, and what their text is. */
-export const publishedMerges = {
-  asset: new URL("../../assets/clip-merges.txt.gz", import.meta.url),
-  sha256: "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a",
-  bytes: 524_619,
-};
+import { publishedMerges } from "./published-merges.ts";
 
 /**
  * The 48,894 merges that OpenAI published with CLIP and that nearly every CLIP uses.

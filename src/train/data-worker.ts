@@ -9,7 +9,7 @@ import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import { preprocessImage } from "../image/preprocess.ts";
 import type { RasterImage } from "../image/raster-image.ts";
 import { resample } from "../image/resample.ts";
-import { Moved, serve } from "../runtime/remote.ts";
+import { Moved, serve } from "../runtime/serve.ts";
 import { ClipTokenizer } from "../text/tokenizer.ts";
 
 /** What a worker is told once. */

@@ -1,4 +1,4 @@
-import { Moved, serve } from "../runtime/remote.ts";
+import { Moved, serve } from "../runtime/serve.ts";
 import { type EngineOptions, type EngineState, type PairTensors, type StepResult, TrainEngine } from "./engine.ts";
 
 let engine: TrainEngine;

@@ -1,0 +1,40 @@
+// Everything that can be imported from "clip-ts" in a page: what a page can do of index.ts, by what it is for.
+
+/** A model, ready to use: its address, or its name on Hugging Face's hub, to answers. */
+export { type ClassifyOptions, ClipModel, loadClip, type LoadOptions } from "./zero-shot/clip.ts";
+export { bestDevice, type Device } from "./runtime/devices.browser.ts";
+export { type KnownModel, knownModels } from "./hub/known-models.ts";
+export type { DownloadProgress } from "./core/progress.ts";
+export { clearCache } from "./core/files.browser.ts";
+
+/** Embeddings: pictures and texts to unit vectors in one space. */
+export {
+  ClipEncoder,
+  collect,
+  dot,
+  type EncodeOptions,
+  type EncoderOptions,
+  type EncodeTextOptions,
+  type Source,
+} from "./embedding/encoder.ts";
+export { readModel, readTokenizer, type StoredModel } from "./embedding/model-folder.ts";
+
+/** Pictures of a page. */
+export { decodeImage } from "./image/decode.browser.ts";
+export type { DecodeOptions, ImageSource, PageImage, PreprocessConfig, RasterImage } from "./image/index.ts";
+
+/** Labels as vectors, computed once for many pictures. */
+export {
+  type ClassifierOptions,
+  defaultTemplates,
+  noneOfThese,
+  type RankedLabel,
+  ZeroShotClassifier,
+} from "./zero-shot/index.ts";
+
+/** The bare towers, for comparisons. */
+export { forward, type ForwardInputs } from "./embedding/forward.ts";
+export { float32, int32, type TensorData } from "./core/tensor-data.ts";
+
+/** What everything throws on purpose. */
+export { ClipError, type ClipErrorCode } from "./core/errors.ts";

@@ -1,0 +1,2 @@
+/** The model in the box, where a page looks for it: beside itself. */
+export const pictogramModel = "./pictogram-clip/";

@@ -1,0 +1,192 @@
+import { ClipError } from "../core/errors.ts";
+import {
+  type DecodeOptions,
+  defaultMaxImagePixels,
+  type ImageSource,
+  isRasterImage,
+  type PageImage,
+} from "./image-source.ts";
+import type { decodeImage as inNode } from "./decode.ts";
+import type { RasterImage, Size } from "./raster-image.ts";
+
+/**
+ * Decodes a picture in a page. PNG goes through a library, since a canvas multiplies colours with alpha and may convert them:
+ * pixels equal those that Node reads. JPEG does so on demand (`jpegDecoder`). WebP, GIF, AVIF and what else the browser knows
+ * is decoded by it, without colour management.
+ *
+ * @param source - an address; a `File`, `Blob` or bytes; an image, canvas, video frame or `ImageData` of the page; what is
+ *   decoded already is given back.
+ * @throws {ClipError} `CLIP_IMAGE` if it cannot be fetched, is damaged, no picture, of another site that does not let it be read,
+ *   or larger than `maxImagePixels`.
+ */
+export const decodeImage: typeof inNode = async (source, options = {}) => {
+  if (isRasterImage(source)) return source;
+  const { maxImagePixels = defaultMaxImagePixels } = options;
+  const name = nameOf(source);
+  if (typeof source === "object" && !(source instanceof Uint8Array) && !(source instanceof Blob)) {
+    return draw(name, await readyToDraw(name, source), maxImagePixels);
+  }
+  const bytes = await bytesOf(name, source);
+  if (bytes.length === 0) throw new ClipError("CLIP_IMAGE", `${name} is empty (0 bytes)`);
+  if (isPng(bytes)) return decodePng(name, bytes, maxImagePixels);
+  if (isJpeg(bytes)) {
+    const size = jpegSize(bytes);
+    if (size) checkSize(name, size, maxImagePixels);
+    if (options.jpegDecoder === "library") return decodeJpeg(name, bytes, options);
+  }
+  return decodeByBrowser(name, bytes, options);
+};
+
+function nameOf(source: ImageSource): string {
+  if (typeof source === "string") return source;
+  return source instanceof File && source.name ? source.name : "the picture";
+}
+
+async function bytesOf(name: string, source: string | Uint8Array | Blob): Promise<Uint8Array<ArrayBuffer>> {
+  if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
+  if (source instanceof Uint8Array) return source.slice();
+  const response = await fetch(source).catch((cause: Error) => {
+    throw new ClipError("CLIP_IMAGE", `${name} cannot be fetched: ${cause.message}`, { cause });
+  });
+  if (!response.ok)
+    throw new ClipError("CLIP_IMAGE", `${name} cannot be fetched: the server answers ${response.status}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+function checkSize(name: string, { width, height }: Size, maxImagePixels: number): void {
+  if (width * height <= maxImagePixels) return;
+  const wanted = `at most ${maxImagePixels} pixels are accepted`;
+  throw new ClipError(
+    "CLIP_IMAGE",
+    `${name} has ${width} × ${height} pixels; ${wanted}: raise maxImagePixels or shrink it`,
+  );
+}
+
+function damaged(name: string, cause: unknown): ClipError {
+  return new ClipError("CLIP_IMAGE", `${name} is damaged or cut short (${String(cause)}); copy or download it again`, {
+    cause,
+  });
+}
+
+const isPng = (bytes: Uint8Array): boolean => [0x89, 0x50, 0x4e, 0x47].every((byte, i) => bytes[i] === byte);
+const isJpeg = (bytes: Uint8Array): boolean => bytes[0] === 0xff && bytes[1] === 0xd8;
+
+/** Kinds of PNG, in byte 25: bit 1 is a palette, bit 2 colour, bit 4 alpha. */
+const [paletteBit, alphaBit] = [1, 4];
+
+async function decodePng(name: string, bytes: Uint8Array<ArrayBuffer>, maxImagePixels: number): Promise<RasterImage> {
+  if (bytes.length < 33) throw damaged(name, "its header is missing");
+  const header = new DataView(bytes.buffer, bytes.byteOffset);
+  checkSize(name, { width: header.getUint32(16), height: header.getUint32(20) }, maxImagePixels);
+  const [depth, kind] = [bytes[24]!, bytes[25]!];
+  const { decode } = await import("@jsquash/png/decode.js");
+  const { width, height, data } = await decode(bytes.buffer).catch((cause: unknown) => {
+    throw damaged(name, cause);
+  });
+  const pixels = new Uint8Array(data.buffer);
+  // One colour or grey that means "transparent" does not count as alpha in the reference.
+  const isColourKeyed = (kind & (paletteBit | alphaBit)) === 0;
+  if (isColourKeyed) for (let i = 3; i < pixels.length; i += 4) pixels[i] = 255;
+  const hasAlpha = (kind & alphaBit) !== 0 || hasTransparency(pixels);
+  return { width, height, pixels, hasAlpha, nearest: (kind & paletteBit) !== 0 || depth === 1 };
+}
+
+function hasTransparency(pixels: Uint8Array): boolean {
+  for (let i = 3; i < pixels.length; i += 4) if (pixels[i] !== 255) return true;
+  return false;
+}
+
+async function decodeJpeg(
+  name: string,
+  bytes: Uint8Array<ArrayBuffer>,
+  { orientation = "apply" }: DecodeOptions,
+): Promise<RasterImage> {
+  const { default: decode } = await import("@jsquash/jpeg/decode.js");
+  const { width, height, data } = await decode(bytes.buffer, { preserveOrientation: orientation === "apply" }).catch(
+    (cause: unknown) => {
+      throw damaged(name, cause);
+    },
+  );
+  return { width, height, pixels: new Uint8Array(data.buffer), hasAlpha: false, nearest: false };
+}
+
+/** Width and height from the frame header (marker FFC0 to FFCF but for tables); undefined if there is none. */
+function jpegSize(bytes: Uint8Array<ArrayBuffer>): Size | undefined {
+  const view = new DataView(bytes.buffer);
+  for (let at = 2; at + 9 < bytes.length && bytes[at] === 0xff; at += 2 + view.getUint16(at + 2)) {
+    const marker = bytes[at + 1]!;
+    const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
+    if (isFrame) return { width: view.getUint16(at + 7), height: view.getUint16(at + 5) };
+  }
+  return undefined;
+}
+
+async function decodeByBrowser(
+  name: string,
+  bytes: Uint8Array<ArrayBuffer>,
+  { orientation = "apply", maxImagePixels = defaultMaxImagePixels }: DecodeOptions,
+): Promise<RasterImage> {
+  const bitmap = await createImageBitmap(new Blob([bytes]), {
+    colorSpaceConversion: "none",
+    premultiplyAlpha: "none",
+    imageOrientation: orientation === "apply" ? "from-image" : "none",
+  }).catch((cause: unknown) => {
+    throw new ClipError(
+      "CLIP_IMAGE",
+      `${name} is damaged, or not a picture that this browser can read; convert it to JPEG or PNG`,
+      { cause },
+    );
+  });
+  try {
+    return draw(name, bitmap, maxImagePixels);
+  } finally {
+    bitmap.close();
+  }
+}
+
+type Drawable = Exclude<PageImage, ImageData>;
+
+/** An image that has been loaded. */
+async function readyToDraw(name: string, source: PageImage): Promise<PageImage> {
+  if (!(source instanceof HTMLImageElement)) return source;
+  await source.decode().catch((cause: unknown) => {
+    throw new ClipError(
+      "CLIP_IMAGE",
+      `${name} (${source.currentSrc || "an image without an address"}) cannot be loaded`,
+      {
+        cause,
+      },
+    );
+  });
+  return source;
+}
+
+/** The pixels of what a page can show. Where they are transparent, a canvas has rounded their colours. */
+function draw(name: string, source: PageImage, maxImagePixels: number): RasterImage {
+  const { data, width, height } = source instanceof ImageData ? source : drawn(name, source, maxImagePixels);
+  const pixels = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return { width, height, pixels, hasAlpha: hasTransparency(pixels), nearest: false };
+}
+
+function drawn(name: string, source: Drawable, maxImagePixels: number): ImageData {
+  const { width, height } = sizeOf(source);
+  if (width === 0 || height === 0) throw new ClipError("CLIP_IMAGE", `${name} has no pixels (yet)`);
+  checkSize(name, { width, height }, maxImagePixels);
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true })!;
+  context.drawImage(source, 0, 0);
+  try {
+    return context.getImageData(0, 0, width, height);
+  } catch (cause) {
+    const wayOut = 'load it with crossOrigin = "anonymous" from a server that allows it';
+    throw new ClipError("CLIP_IMAGE", `${name} is of another site, which does not let it be read; ${wayOut}`, {
+      cause,
+    });
+  }
+}
+
+function sizeOf(source: Drawable): Size {
+  if (source instanceof HTMLImageElement) return { width: source.naturalWidth, height: source.naturalHeight };
+  if (source instanceof HTMLVideoElement) return { width: source.videoWidth, height: source.videoHeight };
+  if (source instanceof VideoFrame) return { width: source.displayWidth, height: source.displayHeight };
+  return source;
+}

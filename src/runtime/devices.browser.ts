@@ -1,0 +1,24 @@
+import type { Device } from "./devices.ts";
+
+export type { Device };
+
+/**
+ * Each has a build of ONNX Runtime of its own, of which only the one that is needed is fetched. Where they really are stands in
+ * thread.browser.ts, since bundlers want it there.
+ */
+export const sessionWorkers: Readonly<Record<Device, URL>> = {
+  cpu: new URL("worker:session-worker-wasm"),
+  webgpu: new URL("worker:session-worker-webgpu"),
+};
+
+/** What of WebGPU is asked here; not in TypeScript's own types. */
+interface Gpu {
+  requestAdapter(): Promise<{ readonly info: { readonly isFallbackAdapter?: boolean } } | null>;
+}
+
+/** The graphics processor, if the browser offers a real one to pages. */
+export async function bestDevice(): Promise<Device> {
+  const { gpu } = navigator as Navigator & { readonly gpu?: Gpu };
+  const adapter = await gpu?.requestAdapter().catch(() => null);
+  return adapter && !adapter.info.isFallbackAdapter ? "webgpu" : "cpu";
+}
