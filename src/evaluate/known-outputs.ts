@@ -69,6 +69,17 @@ const dataCompB32: KnownWeights = {
 const siglipB16: KnownWeights = { names: ["google/siglip-base-patch16-224"], architecture: "ViT-B-16-SigLIP" };
 const tinyRandom: KnownWeights = { names: ["hf-internal-testing/tiny-random-CLIPModel"] };
 
+/** clip-retrieval's, in the order of its arrays. */
+export const retrievalPhotos: readonly string[] = [
+  "123_456",
+  "208_495",
+  "321_421",
+  "389_535",
+  "416_264",
+  "456_123",
+  "524_316",
+].map((key) => `golden/clip_retrieval/images/${key}.jpg`);
+
 const readmePicture = { images: ["golden/CLIP.png"], texts: ["a diagram", "a dog", "a cat"] } as const;
 
 const kafka = {
@@ -215,9 +226,7 @@ export const knownOutputs: readonly KnownOutput[] = [
     name: "clip-retrieval, tests",
     source: "rom1504/clip-retrieval tests, embeddings in half precision; the model is not named there",
     weights: vitB32,
-    images: ["123_456", "208_495", "321_421", "389_535", "416_264", "456_123", "524_316"].map(
-      (key) => `golden/clip_retrieval/images/${key}.jpg`,
-    ),
+    images: retrievalPhotos,
     numbers: [
       {
         of: "imageEmbeds",

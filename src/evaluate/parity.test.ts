@@ -7,6 +7,7 @@ import { saveTinyModel, tinyConfig } from "../../test/tiny-model.ts";
 import { npyBytes } from "../../test/write-npy.ts";
 import { ClipEncoder, collect, convertModel, readModel } from "../embedding/index.ts";
 import { type ClipConfig, clipConfigs, parameterSpecs } from "../models/index.ts";
+import { retrievalPhotos } from "./known-outputs.ts";
 import { packageFixtures, parity, type ParityOptions, type ParityRow } from "./parity.ts";
 
 const root = await temporaryFolder();
@@ -140,9 +141,7 @@ describe("what is known of published models", () => {
     await mkdir(join(data, "coco/images"), { recursive: true });
     await writeRandomPicture(join(data, "golden/CLIP.png"), 1);
     await writeRandomPicture(join(data, "coco/images/000000039769.jpg"), 2);
-    const photos = ["123_456", "208_495", "321_421", "389_535", "416_264", "456_123", "524_316"].map((key) =>
-      join(data, `golden/clip_retrieval/images/${key}.jpg`),
-    );
+    const photos = retrievalPhotos.map((photo) => join(data, photo));
     for (const [i, photo] of photos.entries()) await writeRandomPicture(photo, 3 + i);
     // These vectors are the model's own, so this case must pass.
     await using encoder = new ClipEncoder(await readModel(snapshot));
