@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { relativeError } from "../../test/parity/towers.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { relativeError } from "../evaluate/compare.ts";
 import { resampleGrid } from "../image/index.ts";
 import { type ClipConfig, clipConfigs, initializeParameters } from "../models/index.ts";
 import { withImageSize } from "./image-size.ts";

@@ -6,6 +6,7 @@ import { convertCommand } from "./commands/convert.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { forwardCommand } from "./commands/forward.ts";
 import { modelsCommand } from "./commands/models.ts";
+import { parityCommand } from "./commands/parity.ts";
 import { preprocessCommand } from "./commands/preprocess.ts";
 import { tokenizeCommand } from "./commands/tokenize.ts";
 import { trainCommand } from "./commands/train.ts";
@@ -20,6 +21,7 @@ const commands: readonly ((io: CliIo) => CommandUnknownOpts)[] = [
   forwardCommand,
   tokenizeCommand,
   preprocessCommand,
+  parityCommand,
   demoCommand,
 ];
 

@@ -81,6 +81,14 @@ function paintHeat(cell: string, share: number): string {
   return `\x1b[48;5;${heatColours[shade]}m\x1b[38;5;${shade >= firstBright ? 16 : 231}m${cell}\x1b[0m`;
 }
 
+/** Columns as wide as what is in them; numbers to the right. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)));
+  const line = (row: readonly string[]) =>
+    row.map((cell, column) => (/^\d/.test(cell) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)));
+  return [head, ...rows].map((row) => line(row).join("  ").trimEnd()).join("\n");
+}
+
 /** Names come from files: nothing in them may steer the terminal. */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "�");

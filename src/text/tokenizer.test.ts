@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Random } from "../core/random.ts";
+import { goldenTexts } from "../evaluate/golden-texts.ts";
 import { cleanText } from "./clean.ts";
 import { parseMerges } from "./merges-file.ts";
 import { splitWords } from "./split.ts";
@@ -14,26 +15,6 @@ if (!isThere) console.log("skipped: the recorded ids, because ../shared is not t
 const tokenizer = await ClipTokenizer.published();
 const unpad = (ids: readonly number[]) => ids.slice(0, ids.indexOf(49407) + 1);
 
-/** reference/inputs.md, section 3; both marks left out. */
-const golden: readonly (readonly [text: string, ids: readonly number[]])[] = [
-  ["hello world!", [3306, 1002, 256]],
-  ["a diagram", [320, 22697]],
-  ["a dog", [320, 1929]],
-  ["a cat", [320, 2368]],
-  ["a photo of a cat", [320, 1125, 539, 320, 2368]],
-  ["a photo of 2 cats", [320, 1125, 539, 273, 3989]],
-  ["it's 2024, isn't it?", [585, 568, 273, 271, 273, 275, 267, 2923, 713, 585, 286]],
-  ["naïve café", [1097, 35689, 563, 15304]],
-  ["日本語", [39121, 44353, 34002, 508]],
-  ["🙂", [14860]],
-  ["&lt;b&gt; &amp;amp;", [283, 321, 285, 261]],
-  ["supercalifragilisticexpialidocious", [1642, 2857, 13093, 2076, 5868, 26850, 835, 639, 38466]],
-  ["<|endoftext|> hi", [49407, 1883]],
-  ["", []],
-  ["x^2+y^2=1", [343, 317, 273, 266, 344, 317, 273, 284, 272]],
-  ["I'LL", [328, 1342]],
-];
-
 describe("the published vocabulary", () => {
   it("has 49,408 tokens, the marks last", () => {
     const { vocabSize, startOfTextId, endOfTextId, padId } = tokenizer;
@@ -45,7 +26,7 @@ describe("the published vocabulary", () => {
     });
   });
 
-  it.each(golden)("encodes %j as the published file does", (text, ids) => {
+  it.each(goldenTexts)("encodes %j as the published file does", (text, ids) => {
     expect(tokenizer.encode(text)).toEqual(ids);
   });
 });

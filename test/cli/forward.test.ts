@@ -11,7 +11,8 @@ import {
   type WritableTensor,
   writeSafetensors,
 } from "../../src/checkpoints/index.ts";
-import { openTowers, relativeError, sharedTowers } from "../parity/towers.ts";
+import { relativeError } from "../../src/evaluate/compare.ts";
+import { openSharedTowers, sharedTowers } from "../parity/towers.ts";
 import { sharedMissing } from "../read-fixture.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
@@ -33,7 +34,7 @@ const recordedAs = {
 
 /** The recorded inputs, under our names. */
 async function writeInputs(name: "vit-tiny" | "rn-tiny"): Promise<string> {
-  const { recorded } = await openTowers(sharedTowers(name));
+  const { recorded } = await openSharedTowers(name);
   const ids = await readIntegers(recorded.get("input_ids")!);
   const tensors = new Map<string, WritableTensor>([
     ["pixelValues", await readFloats(recorded.get("pixel_values")!)],
@@ -47,7 +48,7 @@ async function writeInputs(name: "vit-tiny" | "rn-tiny"): Promise<string> {
 async function errorsAgainst(name: "vit-tiny" | "rn-tiny", path: string): Promise<[string, number][]> {
   const { tensors } = await openSafetensors(path);
   expect([...tensors.keys()].sort()).toEqual(Object.keys(recordedAs).sort());
-  const { recorded } = await openTowers(sharedTowers(name));
+  const { recorded } = await openSharedTowers(name);
   const errors = Object.entries(recordedAs).map(async ([ours, theirs]): Promise<[string, number]> => {
     const [met, wanted] = [tensors.get(ours)!, recorded.get(theirs)!];
     expect([ours, met.dtype, met.shape]).toEqual([ours, wanted.dtype, wanted.shape]);
@@ -91,7 +92,7 @@ describe.skipIf(sharedMissing)(`clip-ts forward${sharedMissing}`, () => {
   });
 
   it("computes the same from a folder in our names", async () => {
-    const towers = await openTowers(sharedTowers("vit-tiny"));
+    const towers = await openSharedTowers("vit-tiny");
     const folder = join(root, "ours");
     await mkdir(folder);
     await writeFile(join(folder, "config.json"), JSON.stringify(towers.config));

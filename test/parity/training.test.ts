@@ -1,18 +1,18 @@
-import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gradients } from "../../src/autodiff/gradients.ts";
-import { clipConfigSchema, readFloats, readParameters } from "../../src/checkpoints/index.ts";
+import { readParameters } from "../../src/checkpoints/index.ts";
 import { layouts } from "../../src/checkpoints/names/layouts.ts";
-import { parseStrict } from "../../src/core/parse.ts";
 import { Random } from "../../src/core/random.ts";
 import { float32, type TensorData } from "../../src/core/tensor-data.ts";
+import { relativeError } from "../../src/evaluate/compare.ts";
+import { openTowers, readFeeds } from "../../src/evaluate/recorded-towers.ts";
 import { input } from "../../src/graph/tensor.ts";
 import { clipLogits, parameterSpecs } from "../../src/models/index.ts";
 import { AdamW } from "../../src/optimize/adamw.ts";
 import { Session } from "../../src/runtime/session.ts";
 import { clipLoss } from "../../src/train/losses.ts";
 import { sharedMissing } from "../read-fixture.ts";
-import { openTowers, ownTowers, readTexts, relativeError, valuesOf } from "./towers.ts";
+import { ownTowers, valuesOf } from "./towers.ts";
 import {
   encodePairs,
   openTrainingRun,
@@ -59,15 +59,13 @@ function expectSame(tolerance: number, met: Values, wanted: Values): void {
 // Measured: at most 3.6e-6.
 describe.each(["vit", "resnet"] as const)("a step in training mode, as PyTorch computes it for our own %s", (kind) => {
   it("has the recorded loss, gradients and statistics", async () => {
-    const folder = ownTowers(kind);
-    const config = parseStrict(clipConfigSchema, JSON.parse(await readFile(`${folder}/config.json`, "utf8")), folder);
-    const { parameters, recorded } = await openTowers(folder, config);
+    const towers = await openTowers(ownTowers(kind));
+    const { config, parameters, recorded } = towers;
     const layout = kind === "vit" ? layouts.openAiVit : layouts.openAiResNet;
     await using session = await Session.compile(trainingOutputs(config, 6), { training: true });
     const results = await session.run({
       ...usedOnly(session, Object.fromEntries(await readParameters(parameters))),
-      pixelValues: await readFloats(recorded.get("pixelValues")!),
-      ...(await readTexts(recorded.get("inputIds")!)),
+      ...(await readFeeds(towers)),
     });
     expect(numberIn(results["loss"])).toBeCloseTo((await valuesOf(recorded, "loss"))[0]!, 5);
     const toOurs = (name: string) => layout.toOurs(name)?.path;

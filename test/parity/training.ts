@@ -9,6 +9,7 @@ import {
   type StoredTensor,
 } from "../../src/checkpoints/index.ts";
 import { float32, type TensorData } from "../../src/core/tensor-data.ts";
+import { pooledPlaces } from "../../src/embedding/index.ts";
 import { input, type Tensor } from "../../src/graph/tensor.ts";
 import {
   type Clip,
@@ -22,7 +23,7 @@ import {
 import type { StatisticUpdate } from "../../src/nn/index.ts";
 import { clipLoss } from "../../src/train/losses.ts";
 import { sharedFolder } from "../read-fixture.ts";
-import { openTowers, readTexts, sharedTowers } from "./towers.ts";
+import { openSharedTowers } from "./towers.ts";
 
 /** Values by our paths. */
 export type Values = Map<string, Float32Array>;
@@ -65,12 +66,13 @@ interface RecordedStep {
 /** Opens the recorded run of the reference data for one of the two towers. */
 export async function openTrainingRun(kind: "vit" | "rn"): Promise<TrainingRun> {
   const folder = `${sharedFolder}fixtures/train/${kind}`;
-  const { config, parameters } = await openTowers(sharedTowers(`${kind}-tiny`));
+  const { config, parameters } = await openSharedTowers(`${kind}-tiny`);
   const record = JSON.parse(await readFile(`${folder}/train.json`, "utf8")) as TrainingRecord;
   const open = async (file: string) => (await openSafetensors(`${folder}/${file}`)).tensors;
   const data = await open("data.safetensors");
   const images = await readIntegers(data.get("images_u8")!);
-  const { inputIds, endOfText } = await readTexts(data.get("input_ids")!);
+  const inputIds = await readIntegers(data.get("input_ids")!);
+  const endOfText = pooledPlaces(inputIds, config.text.pool);
   const indices = await readIntegers(data.get("batch_index")!);
   const [steps, size] = indices.shape as [number, number];
   const chunked = data.get("gradcache_index");

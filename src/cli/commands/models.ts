@@ -13,6 +13,7 @@ import {
   offlineOption,
   imageSizeOption,
 } from "../options.ts";
+import { table } from "../terminal.ts";
 
 /** What models are. */
 export const modelsCommand = (io: CliIo) =>
@@ -81,14 +82,6 @@ const cacheCommand = (io: CliIo) =>
           }
         }),
     );
-
-/** Columns as wide as what is in them; numbers to the right. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)));
-  const line = (row: readonly string[]) =>
-    row.map((cell, column) => (/^\d/.test(cell) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)));
-  return [head, ...rows].map((row) => line(row).join("  ").trimEnd()).join("\n");
-}
 
 const inspectCommand = (io: CliIo) =>
   new Command("inspect")

@@ -1,0 +1,41 @@
+import { readFile } from "node:fs/promises";
+import { decodeFloat16 } from "../checkpoints/half.ts";
+import { ClipError } from "../core/errors.ts";
+import { float32, type TensorData } from "../core/tensor-data.ts";
+
+/** Element types that are read, as NumPy writes them, to numbers. */
+const decoders: Readonly<Record<string, (bytes: Uint8Array) => Float32Array>> = {
+  "|u1": (bytes) => Float32Array.from(bytes),
+  "<f2": (bytes) => decodeFloat16(new Uint16Array(aligned(bytes))),
+  "<f4": (bytes) => new Float32Array(aligned(bytes)),
+};
+
+const aligned = (bytes: Uint8Array) => new Uint8Array(bytes).buffer;
+
+/**
+ * Reads an array that NumPy has saved (format 1, row-major order) as float32, which holds bytes and half precision exactly.
+ *
+ * @throws {ClipError} `CLIP_DATA` if the file cannot be read, is of another kind, or is cut short.
+ */
+export async function readNpy(path: string): Promise<TensorData<"float32">> {
+  const bytes = await readFile(path).catch((cause: Error) => {
+    throw new ClipError("CLIP_DATA", `cannot read ${path}: ${cause.message}`, { cause });
+  });
+  if (bytes.length < 10 || bytes.toString("latin1", 0, 7) !== "\x93NUMPY\x01")
+    throw new ClipError("CLIP_DATA", `${path} is no array as NumPy saves it in its format 1`);
+  const start = 10 + bytes.readUInt16LE(8);
+  const header = bytes.toString("latin1", 10, start);
+  const [, dtype = "", order, dims] =
+    /'descr': '([^']+)', 'fortran_order': (\w+), 'shape': \(([^)]*)\)/.exec(header) ?? [];
+  const decode = decoders[dtype];
+  if (!decode || order !== "False" || dims === undefined) {
+    const known = Object.keys(decoders).join(", ");
+    throw new ClipError("CLIP_DATA", `${path} says ${header.trim()}; read are ${known}, in row-major order`);
+  }
+  const shape = Array.from(dims.matchAll(/\d+/g), Number);
+  const elements = shape.reduce((total, size) => total * size, 1);
+  const wanted = elements * Number(dtype.at(-1));
+  if (bytes.length - start !== wanted)
+    throw new ClipError("CLIP_DATA", `${path} has ${bytes.length - start} bytes of numbers and promises ${wanted}`);
+  return float32(decode(bytes.subarray(start)), shape);
+}
