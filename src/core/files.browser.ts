@@ -24,6 +24,11 @@ const heads = new Map<string, Promise<Head | undefined>>();
 /** Files of servers that know no ranges, as a whole. */
 const whole = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
 
+/** An address from the page's own on, as a whole one; a worker has its script's. */
+export function wholeAddress(url: string): string {
+  return new URL(url, "document" in globalThis ? document.baseURI : location.href).href;
+}
+
 /** The last part of an address. */
 export function basename(url: string): string {
   return withoutSlash(url).replace(/^.*\//, "");
@@ -202,14 +207,19 @@ async function fetchHead(url: string): Promise<Head | undefined> {
   try {
     response = await fetch(url, { method: "HEAD", cache: "no-cache" });
   } catch (cause) {
-    const kept = (await (await cache?.match(key))?.json()) as Head | undefined;
-    if (kept) return kept;
+    const kept = (await (await cache?.match(key))?.json()) as Head | null | undefined;
+    if (kept !== undefined) return kept ?? undefined;
     const why = "the server cannot be reached, or does not let other sites' pages read it (CORS)";
     throw new ClipError("CLIP_FILE", `cannot fetch ${url}: ${why}`, { cause });
   }
-  if (response.status === 404 || response.status === 410) return undefined;
-  if (!response.ok) throw refused(url, response.status);
-  const { headers } = response;
+  const head = await readHead(url, response);
+  await cache?.put(key, new Response(JSON.stringify(head ?? null))).catch(() => undefined);
+  return head;
+}
+
+async function readHead(url: string, { status, ok, headers }: Response): Promise<Head | undefined> {
+  if (status === 404 || status === 410) return undefined;
+  if (!ok) throw refused(url, status);
   // Servers of single-page applications answer with their page for whatever they do not have.
   if (/^text\/html\b/.test(headers.get("content-type") ?? "")) return undefined;
   const length = headers.get("content-length");
@@ -219,9 +229,7 @@ async function fetchHead(url: string): Promise<Head | undefined> {
       ? (await (await fetch(url)).arrayBuffer()).byteLength
       : Number(length);
   const version = headers.get("etag") ?? headers.get("last-modified") ?? "";
-  const head = { size, version: `${version} ${size}` };
-  await cache?.put(key, new Response(JSON.stringify(head))).catch(() => undefined);
-  return head;
+  return { size, version: `${version} ${size}` };
 }
 
 /** Browsers give a cache to pages that came over https or from this machine. */
@@ -231,7 +239,7 @@ async function openCache(): Promise<Cache | undefined> {
 
 /** A cache keeps by addresses: this one is asked for by nobody else. */
 function keyOf(url: string, part: string): string {
-  const key = new URL(url);
+  const key = new URL(wholeAddress(url));
   key.searchParams.set("clip-ts", part);
   return key.href;
 }

@@ -4,8 +4,7 @@ import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { input, type Tensor } from "../graph/tensor.ts";
 import { clipLogits, encodeImage, encodeText, type TextConfig } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
-import { Session } from "../runtime/session.ts";
-import type { EncoderOptions } from "./encoder.ts";
+import { type CompileOptions, Session } from "../runtime/session.ts";
 import type { StoredModel } from "./model-folder.ts";
 
 /** What the towers read; at least one of both. */
@@ -26,7 +25,7 @@ export interface ForwardInputs {
 export async function forward(
   model: StoredModel,
   inputs: ForwardInputs,
-  options: Pick<EncoderOptions, "device"> = {},
+  options: Pick<CompileOptions, "device" | "fallback"> = {},
 ): Promise<Map<string, TensorData>> {
   const { config } = model;
   const p = storedParameters(config, model.parameters);

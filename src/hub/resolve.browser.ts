@@ -1,4 +1,5 @@
 import { ClipError } from "../core/errors.ts";
+import { wholeAddress } from "../core/files.browser.ts";
 import { knownModels } from "./known-models.ts";
 import type { resolveModel as inNode } from "./resolve.ts";
 
@@ -28,5 +29,5 @@ export const resolveModel: typeof inNode = (model, { onLicence } = {}) => {
   }
   if (known?.nonFree) onLicence?.(known);
   if (/^[\w-][\w.-]*\/[\w.-]+$/.test(model)) return Promise.resolve(`${hubUrl}/${model}/resolve/main`);
-  return Promise.resolve(new URL(model, document.baseURI).href);
+  return Promise.resolve(wholeAddress(model));
 };

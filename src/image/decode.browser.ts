@@ -11,8 +11,8 @@ import type { RasterImage, Size } from "./raster-image.ts";
 
 /**
  * Decodes a picture in a page. PNG goes through a library, since a canvas multiplies colours with alpha and may convert them:
- * pixels equal those that Node reads. JPEG does so on demand (`jpegDecoder`). WebP, GIF, AVIF and what else the browser knows
- * is decoded by it, without colour management.
+ * pixels equal those that Node reads. JPEG does so on demand (`jpegDecoder`), and where its orientation is to be ignored. WebP, GIF,
+ * AVIF and what else the browser knows is decoded by it, without colour management, and turned as it says.
  *
  * @param source - an address; a `File`, `Blob` or bytes; an image, canvas, video frame or `ImageData` of the page; what is
  *   decoded already is given back.
@@ -32,7 +32,8 @@ export const decodeImage: typeof inNode = async (source, options = {}) => {
   if (isJpeg(bytes)) {
     const size = jpegSize(bytes);
     if (size) checkSize(name, size, maxImagePixels);
-    if (options.jpegDecoder === "library") return decodeJpeg(name, bytes, options);
+    // Browsers turn what says how it wants to be turned, whatever they are asked.
+    if (options.jpegDecoder === "library" || options.orientation === "ignore") return decodeJpeg(name, bytes, options);
   }
   return decodeByBrowser(name, bytes, options);
 };
@@ -87,8 +88,18 @@ async function decodePng(name: string, bytes: Uint8Array<ArrayBuffer>, maxImageP
   // One colour or grey that means "transparent" does not count as alpha in the reference.
   const isColourKeyed = (kind & (paletteBit | alphaBit)) === 0;
   if (isColourKeyed) for (let i = 3; i < pixels.length; i += 4) pixels[i] = 255;
-  const hasAlpha = (kind & alphaBit) !== 0 || hasTransparency(pixels);
+  const hasAlpha = (kind & alphaBit) !== 0 || ((kind & paletteBit) !== 0 && hasPaletteAlpha(header));
   return { width, height, pixels, hasAlpha, nearest: (kind & paletteBit) !== 0 || depth === 1 };
+}
+
+/** Whether there is a chunk `tRNS` before the pixels' (`IDAT`). */
+function hasPaletteAlpha(png: DataView): boolean {
+  const [idat, trns] = [0x49444154, 0x74524e53];
+  for (let at = 8; at + 8 <= png.byteLength; at += 12 + png.getUint32(at)) {
+    const type = png.getUint32(at + 4);
+    if (type === trns || type === idat) return type === trns;
+  }
+  return false;
 }
 
 function hasTransparency(pixels: Uint8Array): boolean {
@@ -124,12 +135,11 @@ function jpegSize(bytes: Uint8Array<ArrayBuffer>): Size | undefined {
 async function decodeByBrowser(
   name: string,
   bytes: Uint8Array<ArrayBuffer>,
-  { orientation = "apply", maxImagePixels = defaultMaxImagePixels }: DecodeOptions,
+  { maxImagePixels = defaultMaxImagePixels }: DecodeOptions,
 ): Promise<RasterImage> {
   const bitmap = await createImageBitmap(new Blob([bytes]), {
     colorSpaceConversion: "none",
     premultiplyAlpha: "none",
-    imageOrientation: orientation === "apply" ? "from-image" : "none",
   }).catch((cause: unknown) => {
     throw new ClipError(
       "CLIP_IMAGE",
@@ -146,9 +156,20 @@ async function decodeByBrowser(
 
 type Drawable = Exclude<PageImage, ImageData>;
 
+interface PageClasses {
+  readonly HTMLImageElement: HTMLImageElement;
+  readonly HTMLVideoElement: HTMLVideoElement;
+  readonly VideoFrame: VideoFrame;
+}
+
+/** Workers, and some browsers, do not have all of the classes. */
+function isA<Name extends keyof PageClasses>(name: Name, source: unknown): source is PageClasses[Name] {
+  return name in globalThis && source instanceof globalThis[name];
+}
+
 /** An image that has been loaded. */
 async function readyToDraw(name: string, source: PageImage): Promise<PageImage> {
-  if (!(source instanceof HTMLImageElement)) return source;
+  if (!isA("HTMLImageElement", source)) return source;
   await source.decode().catch((cause: unknown) => {
     throw new ClipError(
       "CLIP_IMAGE",
@@ -185,8 +206,8 @@ function drawn(name: string, source: Drawable, maxImagePixels: number): ImageDat
 }
 
 function sizeOf(source: Drawable): Size {
-  if (source instanceof HTMLImageElement) return { width: source.naturalWidth, height: source.naturalHeight };
-  if (source instanceof HTMLVideoElement) return { width: source.videoWidth, height: source.videoHeight };
-  if (source instanceof VideoFrame) return { width: source.displayWidth, height: source.displayHeight };
+  if (isA("HTMLImageElement", source)) return { width: source.naturalWidth, height: source.naturalHeight };
+  if (isA("HTMLVideoElement", source)) return { width: source.videoWidth, height: source.videoHeight };
+  if (isA("VideoFrame", source)) return { width: source.displayWidth, height: source.displayHeight };
   return source;
 }

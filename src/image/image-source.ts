@@ -30,8 +30,8 @@ export interface DecodeOptions {
   /** Largest width × height accepted; checked before decoding. Default {@link defaultMaxImagePixels}. */
   readonly maxImagePixels?: number | undefined;
   /**
-   * In a page: who decodes JPEG. `"browser"` (default) is fast, and its pixels differ from Pillow's by a few levels; `"library"` is
-   * MozJPEG in WebAssembly, whose pixels equal those that Node reads.
+   * In a page: who decodes JPEG. `"browser"` (default) is fast; Chromium's pixels equal those that Node reads, other browsers' may
+   * differ by a few levels. `"library"` is MozJPEG in WebAssembly, whose pixels are the same in every browser.
    */
   readonly jpegDecoder?: "browser" | "library" | undefined;
 }

@@ -10,6 +10,11 @@ import { chooseRuntime, type OnnxRuntime } from "./onnxruntime.ts";
 export interface SessionOptions {
   /** What computes. Default: in a page the graphics processor where there is one, elsewhere the processor. */
   readonly device?: Device | undefined;
+  /**
+   * Whether the processor may compute what the device does not (default); otherwise such a program is refused. Sizes that are only
+   * known when it runs are always computed by the processor.
+   */
+  readonly fallback?: boolean | undefined;
   /** Threads for one run; by default as many as the machine has cores. */
   readonly threads?: number;
   /**
@@ -43,9 +48,12 @@ export class OrtSession {
   /** @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the model, or cannot be loaded. */
   static async create(
     model: OnnxModel,
-    { device = "cpu", threads, training = false, prepack = true }: SessionOptions = {},
+    { device = "cpu", fallback = true, threads, training = false, prepack = true }: SessionOptions = {},
   ): Promise<OrtSession> {
-    const session: Record<string, unknown> = { ...(!prepack && { disable_prepacking: "1" }) };
+    const session: Record<string, unknown> = {
+      ...(!prepack && { disable_prepacking: "1" }),
+      ...(!fallback && { disable_cpu_ep_fallback: "1" }),
+    };
     if (model.folder !== undefined) session["model_external_initializers_file_folder_path"] = model.folder;
     const { runtime, providers, ...chosen } = chooseRuntime(device, threads);
     try {

@@ -1,0 +1,153 @@
+import { statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Page } from "playwright-core";
+import { describe, expect, it } from "vitest";
+import { loadClip } from "../../src/index.ts";
+import { browserMissing, bundle, loadPage, openPage } from "./page.ts";
+
+const model = "./repository/assets/pictogram-clip/";
+const picture = "repository/assets/samples/rocket.png";
+const labels = ["rocket", "pizza", "house"];
+const here = (path: string) => fileURLToPath(new URL(`../../${path.replace("repository/", "")}`, import.meta.url));
+const weights = "/repository/assets/pictogram-clip/model.safetensors";
+
+/** The labels of the picture, in the page. */
+function classifyInPage(page: Page) {
+  return page.evaluate(
+    async ({ model, picture, labels }) => {
+      const { loadClip } = globalThis.clip;
+      const received: number[] = [];
+      const clip = await loadClip(model, {
+        device: "cpu",
+        onProgress: (progress) => received.push(progress.received / progress.total!),
+      });
+      const ranked = await clip.classify(picture, labels);
+      await clip.release();
+      return { ranked, received };
+    },
+    { model, picture, labels },
+  );
+}
+
+/** How many embeddings the page gets of one text. */
+function embedInPage(page: Page, model: string) {
+  return page.evaluate(async (model) => {
+    const clip = await globalThis.clip.loadClip(model, { device: "cpu" });
+    const embeds = await globalThis.clip.collect(clip.encodeTexts(["a rocket"]));
+    await clip.release();
+    return embeds.length;
+  }, model);
+}
+
+async function classifyHere() {
+  await using clip = await loadClip();
+  return await clip.classify(here(picture), labels);
+}
+
+/** The same labels in the same order, probabilities within what float32 leaves. */
+async function expectSame(ranked: Awaited<ReturnType<typeof classifyHere>>) {
+  const wanted = await classifyHere();
+  expect(ranked.map(({ label }) => label)).toEqual(wanted.map(({ label }) => label));
+  ranked.forEach(({ similarity }, i) => expect(similarity).toBeCloseTo(wanted[i]!.similarity, 5));
+}
+
+describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
+  it("classifies as Node does, and says how much has arrived", async () => {
+    await using opened = await openPage();
+    const { ranked, received } = await classifyInPage(opened.page);
+    await expectSame(ranked);
+    expect(received.filter((share) => share === 1)).toHaveLength(2); // a tower each
+    expect(Math.min(...received)).toBeGreaterThan(0);
+  });
+
+  it("fetches the weights of the tower that it uses, by ranges, and keeps them for the next visit", async () => {
+    await using opened = await openPage();
+    const { page, server } = opened;
+    const embed = () => embedInPage(page, model);
+    expect(await embed()).toBe(1);
+    const ofWeights = () => server.sent.filter(({ path }) => path === weights);
+    const bytes = ofWeights().reduce((sum, sent) => sum + sent.bytes, 0);
+    expect(ofWeights().every(({ range }) => range !== undefined)).toBe(true);
+    expect(bytes).toBeGreaterThan(0);
+    expect(bytes).toBeLessThan(statSync(here("assets/pictogram-clip/model.safetensors")).size / 4);
+
+    server.sent.length = 0;
+    await loadPage(page, server);
+    expect(await embed()).toBe(1);
+    expect(ofWeights()).toEqual([]);
+
+    await page.evaluate(() => globalThis.clip.clearCache());
+    expect(await embed()).toBe(1);
+    expect(ofWeights().length).toBeGreaterThan(0);
+  });
+
+  it("goes on with what it has kept while the server of the model cannot be reached", async () => {
+    await using opened = await openPage();
+    await using models = await openPage(); // only its server
+    const { page } = opened;
+    // A page may read other sites only if they allow it; through the context's routes this one does.
+    const address = `${models.server.url}${model.slice(2)}`;
+    await page.route(`${address}**`, async (route) => {
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, headers: { ...answer.headers(), "access-control-allow-origin": "*" } });
+    });
+    const embed = () => embedInPage(page, address);
+    expect(await embed()).toBe(1);
+    await page.unroute(`${address}**`);
+    await page.route(`${address}**`, (route) => route.abort());
+    await loadPage(page, opened.server);
+    expect(await embed()).toBe(1);
+  });
+
+  it.each([
+    ["breaks off in the middle of answers", { breakAfter: 100_000 }],
+    ["knows no ranges", { ignoreRange: true }],
+    ["answers with a page for what it does not have", { pageForAll: true }],
+  ])("copes with a server that %s", async (_, options) => {
+    await using opened = await openPage(options);
+    const { ranked } = await classifyInPage(opened.page);
+    await expectSame(ranked);
+  });
+
+  it("says what is wrong and the way out", async () => {
+    await using opened = await openPage();
+    const messages = await opened.page.evaluate(async () => {
+      const { loadClip } = globalThis.clip;
+      const attempts = {
+        missing: () => loadClip("./nowhere/"),
+        box: () => loadClip(),
+        archive: () => loadClip("ViT-B/32"),
+        resnet: () => loadClip("RN50"),
+        bare: () => loadClip("./repository/fixtures/towers/vit/model.safetensors"),
+        damaged: () => loadClip("./repository/fixtures/towers/vit/config.json"),
+        device: async () =>
+          (await loadClip("./repository/assets/pictogram-clip/", { device: "webgpu" })).classify(new Uint8Array(0), [
+            "a",
+          ]),
+      };
+      const met: Record<string, string> = {};
+      for (const [name, attempt] of Object.entries(attempts)) {
+        const error = await attempt().then(
+          () => ({ code: "none", message: "it worked" }),
+          (error: { code?: string; message: string }) => error,
+        );
+        met[name] = `${error.code}: ${error.message}`;
+      }
+      return met;
+    });
+    expect(messages["missing"]).toMatch(/^CLIP_FILE: http.*nowhere\/ has no weights/);
+    expect(messages["box"]).toMatch(/^CLIP_FILE: .*pictogram-clip\/ has no weights/);
+    expect(messages["archive"]).toMatch(/^CLIP_DOWNLOAD: .*load "openai\/clip-vit-base-patch32"/);
+    expect(messages["resnet"]).toMatch(/^CLIP_DOWNLOAD: .*clip-ts convert RN50 FOLDER --to hf/);
+    expect(messages["bare"]).toMatch(/^CLIP_CONFIG: .*--activation/);
+    expect(messages["damaged"]).toMatch(/^CLIP_/);
+    expect(messages["device"]).toMatch(/^CLIP_RUNTIME: /);
+  });
+
+  it("holds no module of Node's", async () => {
+    const { output } = await bundle();
+    const modules = output.flatMap((chunk) => (chunk.type === "chunk" ? chunk.moduleIds : []));
+    expect(modules.length).toBeGreaterThan(100);
+    expect(modules.filter((id) => /node:|browser-external|onnxruntime-node|\/sharp\/|\/undici\//.test(id))).toEqual([]);
+  });
+});

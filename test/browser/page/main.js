@@ -1,0 +1,4 @@
+// What a test does in the page, it does through this.
+import * as clip from "clip-ts";
+
+globalThis.clip = clip;

@@ -1,0 +1,169 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { decodeImage, type DecodeOptions } from "../../src/image/index.ts";
+import { sharedFolder, sharedMissing } from "../read-fixture.ts";
+import { browserMissing, type OpenPage, openPage } from "./page.ts";
+
+const own = fileURLToPath(new URL("../../fixtures/preprocess/", import.meta.url));
+const shared = join(sharedFolder, "fixtures/preprocess/images/");
+const photos = join(sharedFolder, "data/coco/images/");
+
+/** Addresses in the page of the pictures of these kinds, with their paths here. */
+function picturesOf(kind: RegExp): [address: string, path: string][] {
+  const list = (folder: string, address: string) =>
+    readdirSync(folder)
+      .filter((name) => kind.test(name))
+      .map((name): [string, string] => [`${address}${name}`, join(folder, name)]);
+  return [
+    ...list(own, "repository/fixtures/preprocess/"),
+    ...(sharedMissing ? [] : list(shared, "shared/fixtures/preprocess/images/")),
+    ...(sharedMissing ? [] : list(photos, "shared/data/coco/images/")),
+  ];
+}
+
+/** What the page decodes. */
+async function decodedInPage(page: Page, address: string, options: DecodeOptions = {}) {
+  const { base64, ...image } = await page.evaluate(
+    async ({ address, options }) => {
+      const { pixels, ...image } = await globalThis.clip.decodeImage(address, options);
+      const url = await new Promise<string>((resolve) => {
+        const reader = new FileReader();
+        reader.onload = () => resolve(reader.result as string);
+        reader.readAsDataURL(new Blob([Uint8Array.from(pixels)]));
+      });
+      return { ...image, base64: url.slice(url.indexOf(",") + 1) };
+    },
+    { address, options },
+  );
+  return { ...image, pixels: new Uint8Array(Buffer.from(base64, "base64")) };
+}
+
+/** Largest and mean difference of two pictures' levels. */
+function difference(a: Uint8Array, b: Uint8Array) {
+  let [largest, sum] = [a.length === b.length ? 0 : Infinity, 0];
+  for (let i = 0; i < a.length; i++) {
+    const levels = Math.abs(a[i]! - b[i]!);
+    largest = Math.max(largest, levels);
+    sum += levels;
+  }
+  return { largest, mean: sum / a.length };
+}
+
+describe.skipIf(browserMissing)(`pictures in a browser${browserMissing}`, () => {
+  let opened: OpenPage;
+  beforeAll(async () => {
+    opened = await openPage();
+  }, 60_000);
+  afterAll(() => opened[Symbol.asyncDispose]());
+
+  it("have the very pixels that Node reads if they are PNG", async () => {
+    const pictures = picturesOf(/\.png$/);
+    expect(pictures.length).toBeGreaterThan(8);
+    for (const [address, path] of pictures) {
+      const [met, wanted] = [await decodedInPage(opened.page, address), await decodeImage(path)];
+      expect({ ...met, pixels: 0 }, address).toEqual({ ...wanted, pixels: 0 });
+      expect(difference(met.pixels, wanted.pixels).largest, address).toBe(0);
+    }
+  });
+
+  it("have them if they are JPEG and the library decodes them, turned or not", async () => {
+    const pictures = picturesOf(/\.jpg$/).filter(([address]) => !address.includes("cmyk"));
+    expect(pictures.length).toBeGreaterThanOrEqual(2);
+    for (const orientation of ["apply", "ignore"] as const) {
+      for (const [address, path] of pictures) {
+        const met = await decodedInPage(opened.page, address, { orientation, jpegDecoder: "library" });
+        const wanted = await decodeImage(path, { orientation });
+        expect([met.width, met.height], address).toEqual([wanted.width, wanted.height]);
+        expect(difference(met.pixels, wanted.pixels).largest, `${address} ${orientation}`).toBe(0);
+      }
+    }
+  });
+
+  it("are close if the browser decodes JPEG", async () => {
+    let [largest, mean] = [0, 0];
+    const pictures = picturesOf(/\.jpg$/).filter(([address]) => !address.includes("cmyk"));
+    for (const [address, path] of pictures) {
+      const [met, wanted] = [await decodedInPage(opened.page, address), await decodeImage(path)];
+      expect([met.width, met.height], address).toEqual([wanted.width, wanted.height]);
+      const differing = difference(met.pixels, wanted.pixels);
+      [largest, mean] = [Math.max(largest, differing.largest), Math.max(mean, differing.mean)];
+    }
+    console.log(
+      `${pictures.length} JPEGs by this browser: at most ${largest} levels off, ${mean.toFixed(3)} in the mean of the worst`,
+    );
+    expect(largest).toBeLessThanOrEqual(2);
+  });
+
+  it("may be a file, an image, a bitmap, a canvas or its data: the same if opaque", async () => {
+    const same = await opened.page.evaluate(async (address) => {
+      const { decodeImage } = globalThis.clip;
+      const blob = await (await fetch(address)).blob();
+      const image = new Image();
+      image.src = address;
+      const bitmap = await createImageBitmap(blob);
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+      const context = canvas.getContext("2d")!;
+      context.drawImage(bitmap, 0, 0);
+      const offscreen = new OffscreenCanvas(bitmap.width, bitmap.height);
+      offscreen.getContext("2d")!.drawImage(bitmap, 0, 0);
+      const sources = {
+        bytes: new Uint8Array(await blob.arrayBuffer()),
+        ...{ blob, image, bitmap, canvas, offscreen },
+        file: new File([blob], "picture.png"),
+        frame: new VideoFrame(bitmap, { timestamp: 0 }),
+        data: context.getImageData(0, 0, bitmap.width, bitmap.height),
+      };
+      const wanted = String((await decodeImage(address)).pixels);
+      const results: [string, boolean][] = [];
+      for (const [name, source] of Object.entries(sources))
+        results.push([name, String((await decodeImage(source)).pixels) === wanted]);
+      return results;
+    }, "repository/fixtures/preprocess/rgb.png");
+    expect(same.filter(([, equal]) => !equal)).toEqual([]);
+    expect(same).toHaveLength(9);
+  });
+
+  it("are refused by name if they are no pictures, cut, too large, or not there", async () => {
+    const png = readFileSync(join(own, "rgb.png"));
+    const jpeg = readFileSync(join(own, "upright.jpg"));
+    const bomb = Buffer.from(png);
+    bomb.writeUInt32BE(60_000, 16);
+    bomb.writeUInt32BE(60_000, 20);
+    const messages = await opened.page.evaluate(
+      async (files) => {
+        const errors: [string, string | undefined, string][] = [];
+        const attempt = async (name: string, source: string | File, options = {}) => {
+          const error: unknown = await globalThis.clip.decodeImage(source, options).then(
+            () => "decoded",
+            (error: unknown) => error,
+          );
+          const { code, message } = error as { code?: string; message: string };
+          errors.push([name, code, message]);
+        };
+        for (const [name, bytes] of Object.entries(files))
+          await attempt(name, new File([Uint8Array.from(bytes)], name));
+        await attempt("none.png", "none.png");
+        const cutByLibrary = new File([Uint8Array.from(files["cut.jpg"])], "library.jpg");
+        await attempt("library.jpg", cutByLibrary, { jpegDecoder: "library" });
+        return errors;
+      },
+      {
+        "letter.png": [..."To whom it may concern"].map((letter) => letter.charCodeAt(0)),
+        "empty.png": [],
+        "bomb.png": [...bomb],
+        "cut.png": [...png.subarray(0, png.length - 40)],
+        "head.png": [...png.subarray(0, 20)],
+        "cut.jpg": [...jpeg.subarray(0, 300)],
+      },
+    );
+    for (const [name, code, message] of messages) {
+      expect(code, `${name}: ${message}`).toBe("CLIP_IMAGE");
+      expect(message).toContain(name);
+    }
+    expect(messages.find(([name]) => name === "bomb.png")![2]).toContain("60000 × 60000 pixels");
+  });
+});
