@@ -1,5 +1,5 @@
 /**
- * How large the project is: lines in each folder of src, tests apart, and the package as npm packs it.
+ * How large the project is: lines in each folder of src, tests apart, the package as npm packs it, and what a page fetches.
  *
  *   npm run size
  */
@@ -7,6 +7,8 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build, type Rollup } from "vite";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const lines = new Map<string, { code: number; tests: number }>();
@@ -40,3 +42,20 @@ const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 console.log(
   `package: ${megabytes(pack.size)} packed, ${megabytes(pack.unpackedSize)} unpacked, ${pack.entryCount} files`,
 );
+
+// A page that imports everything; of what its bundler writes it fetches the first file, and the others when it needs them.
+const { output } = (await build({
+  root: join(root, "test/browser/page"),
+  logLevel: "error",
+  build: { write: false },
+})) as Rollup.RollupOutput;
+console.log("a page, of the build in dist           bytes    gzip");
+for (const file of output) {
+  if (file.fileName.endsWith(".html")) continue;
+  const content = file.type === "chunk" ? file.code : file.source;
+  const name = file.fileName.replace(/^assets\//, "").replace(/-[\w-]{8}(?=\.\w+$)/, "");
+  const sizes = [Buffer.byteLength(content), gzipSync(content).length].map((size) =>
+    size.toLocaleString("en").padStart(11),
+  );
+  console.log(`${name.padEnd(42)}${sizes.join("")}`);
+}

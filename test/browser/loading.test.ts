@@ -145,7 +145,7 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
   });
 
   it("holds no module of Node's", async () => {
-    const { output } = await bundle();
+    const { output } = await bundle().output;
     const modules = output.flatMap((chunk) => (chunk.type === "chunk" ? chunk.moduleIds : []));
     expect(modules.length).toBeGreaterThan(100);
     expect(modules.filter((id) => /node:|browser-external|onnxruntime-node|\/sharp\/|\/undici\//.test(id))).toEqual([]);

@@ -21,16 +21,21 @@ declare global {
   var clip: typeof clipInPage;
 }
 
-let built: Promise<Rollup.RollupOutput> | undefined;
-const output = await temporaryFolder();
+const bundles = new Map<string, { output: Promise<Rollup.RollupOutput>; folder: string }>();
+const folder = await temporaryFolder();
 
-/** The page as a bundler makes it of the built package, once. */
-export function bundle(): Promise<Rollup.RollupOutput> {
-  const root = fileURLToPath(new URL("page", import.meta.url));
-  return (built ??= build({
-    ...{ root, configFile: false, logLevel: "error" },
-    build: { outDir: output, emptyOutDir: true },
-  }) as Promise<Rollup.RollupOutput>);
+/** The page of most tests. */
+const testPage = fileURLToPath(new URL("page", import.meta.url));
+
+/** A page as a bundler makes it of the built package, once. */
+export function bundle(root = testPage): { output: Promise<Rollup.RollupOutput>; folder: string } {
+  let bundled = bundles.get(root);
+  if (!bundled) {
+    const outDir = join(folder, String(bundles.size));
+    const output = build({ root, logLevel: "error", build: { outDir } }) as Promise<Rollup.RollupOutput>;
+    bundles.set(root, (bundled = { output, folder: outDir }));
+  }
+  return bundled;
 }
 
 /** A page with this library in it, in a browser of its own. */
@@ -40,23 +45,24 @@ export interface OpenPage extends AsyncDisposable {
   readonly browser: Browser;
 }
 
-/**
- * Opens the page. `assets/` and `fixtures/` are those of the repository, `shared/` the folder beside it.
- *
- * @param flags - for the browser, beside those that keep it to this machine.
- */
-export async function openPage(options: ServerOptions = {}, flags: readonly string[] = []): Promise<OpenPage> {
-  await bundle();
-  const roots = {
-    "/repository/": repository,
-    "/shared/": join(repository, "../shared/"),
-    "/": output,
-  };
+/** How a page is opened. */
+interface PageOptions extends ServerOptions {
+  /** Its folder. Default: one that only has the library in it. */
+  readonly root?: string;
+  /** For the browser, beside those that keep it to this machine. */
+  readonly flags?: readonly string[];
+}
+
+/** Opens a page. Under it, `repository/` is this repository, and `shared/` the folder beside it. */
+export async function openPage({ root, flags = [], ...options }: PageOptions = {}): Promise<OpenPage> {
+  const { output, folder } = bundle(root);
+  await output;
+  const roots = { "/repository/": repository, "/shared/": join(repository, "../shared/"), "/": folder };
   const server = await serveFolders(roots, options);
   const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"];
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", ...quiet, ...flags] });
   const page = await browser.newPage();
-  await loadPage(page, server);
+  await (root === undefined ? loadPage(page, server) : page.goto(server.url));
   return {
     ...{ page, server, browser },
     async [Symbol.asyncDispose]() {

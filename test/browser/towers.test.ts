@@ -62,7 +62,7 @@ describe.skipIf(browserMissing)(`the towers in a browser${browserMissing}`, () =
 
   // An adapter in software counts. Nothing may be left to the processor.
   it("compute the same with WebGPU, all of it", { timeout: 300_000 }, async (context) => {
-    await using opened = await openPage({}, ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]);
+    await using opened = await openPage({ flags: ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"] });
     const hasAdapter = await opened.page.evaluate(async () => {
       const { gpu } = navigator as Navigator & { gpu?: { requestAdapter(): Promise<unknown> } };
       return Boolean(await gpu?.requestAdapter());
