@@ -24,9 +24,11 @@ export interface TestServer {
 }
 
 const types: Readonly<Record<string, string>> = {
+  ".css": "text/css",
   ".html": "text/html",
   ".js": "text/javascript",
   ".json": "application/json",
+  ".png": "image/png",
   ".wasm": "application/wasm",
 };
 
