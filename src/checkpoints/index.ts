@@ -27,5 +27,5 @@ export {
   toHuggingFaceConfig,
   toHuggingFacePreprocess,
 } from "./configs/hugging-face.ts";
-export { refuseUnlessEqual } from "./configs/equal.ts";
-export { openClipCleaning, openClipConfig, toOpenClipConfig } from "./configs/open-clip.ts";
+export { differences } from "./configs/equal.ts";
+export { openClipConfig, openClipTokenizer, publishedVocabulary, toOpenClipConfig } from "./configs/open-clip.ts";

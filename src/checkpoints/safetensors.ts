@@ -1,6 +1,6 @@
 import { open, realpath } from "node:fs/promises";
 import { z } from "zod";
-import { writeFileAtomic } from "../core/atomic-write.ts";
+import { type WatchOptions, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import type { TensorData } from "../core/tensor-data.ts";
 import { encodeFloat16 } from "./half.ts";
@@ -144,7 +144,7 @@ export async function writeSafetensors(
     const bytes = () => bytesOf(halved ? encodeFloat16(tensor.data as Float32Array) : tensor.data);
     return [name, { dtype: halved ? "F16" : writtenAs[tensor.dtype], shape, bytes }];
   });
-  await writeDeferred(path, new Map(deferred), metadata);
+  await writeDeferred(path, new Map(deferred), { metadata });
 }
 
 /** The bytes of an array's elements. */
@@ -160,7 +160,7 @@ export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Ui
 export async function writeDeferred(
   path: string,
   tensors: ReadonlyMap<string, DeferredTensor>,
-  metadata: Readonly<Record<string, string>> = {},
+  { metadata = {}, ...watch }: WatchOptions & Pick<WriteOptions, "metadata"> = {},
 ): Promise<void> {
   const order = [...tensors].sort(
     ([a, x], [b, y]) => elementBytes[y.dtype] - elementBytes[x.dtype] || (a < b ? -1 : 1),
@@ -189,5 +189,5 @@ export async function writeDeferred(
       yield bytes;
     }
   }
-  await writeFileAtomic(path, chunks());
+  await writeFileAtomic(path, chunks(), { ...watch, total: 8 + padded.length + offset });
 }

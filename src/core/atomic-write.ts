@@ -5,6 +5,22 @@ import { ClipError } from "./errors.ts";
 /** So that two writes of one process to one file do not meet. */
 let written = 0;
 
+/** How far a file is written. */
+export interface WriteProgress {
+  readonly path: string;
+  /** Bytes on disk so far. */
+  readonly written: number;
+  /** Of so many. */
+  readonly total: number;
+}
+
+/** For files that take their time. */
+export interface WatchOptions {
+  readonly onProgress?: ((progress: WriteProgress) => void) | undefined;
+  /** Stops between two pieces; the target is then as it was. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Writes a file so that a reader finds the old content or the new, never a part: to a temporary file beside it, synced
  * to the disk, renamed over the target, and the folder synced so that the rename survives a power cut.
@@ -14,13 +30,19 @@ let written = 0;
 export async function writeFileAtomic(
   path: string,
   chunks: Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>,
+  { onProgress, signal, total = 0 }: WatchOptions & { readonly total?: number } = {},
 ): Promise<void> {
   const temporary = `${path}.${process.pid}-${written++}.tmp`;
   let outcome = "what stood there before is unchanged";
   try {
     const file = await open(temporary, "w");
     try {
-      for await (const chunk of chunks) await file.appendFile(chunk);
+      let bytes = 0;
+      for await (const chunk of chunks) {
+        signal?.throwIfAborted();
+        await file.appendFile(chunk);
+        onProgress?.({ path, written: (bytes += chunk.length), total });
+      }
       await file.sync();
     } finally {
       await file.close();
@@ -32,7 +54,7 @@ export async function writeFileAtomic(
   } catch (cause) {
     await rm(temporary, { force: true });
     // What could not be made is no fault of the disk.
-    if (cause instanceof ClipError) throw cause;
+    if (cause instanceof ClipError || signal?.aborted) throw cause;
     throw cannotWrite(path, cause, outcome);
   }
 }

@@ -8,7 +8,7 @@ import {
   inferConfig,
   isHuggingFaceConfig,
   openClipConfig,
-  openClipCleaning,
+  openClipTokenizer,
   openWeightFile,
 } from "../checkpoints/index.ts";
 import { ClipError } from "../core/errors.ts";
@@ -44,6 +44,8 @@ export type Vocabulary =
       readonly file: string;
       readonly configFile: string;
       readonly cleaning: TextCleaning;
+      /** Where on Hugging Face's hub it can be had, if the config says so. */
+      readonly repository?: string | undefined;
     };
 
 /** Everything that belongs to a model, as its files say it; of the weights only where they lie. */
@@ -116,8 +118,10 @@ async function configured(weights: string, configFile: string): Promise<ModelFil
   const json = await readJson(z.unknown(), configFile);
   if (typeof json === "object" && json !== null && "model_cfg" in json) {
     const { config, preprocess } = openClipConfig(json, configFile);
-    const cleaning = openClipCleaning(json);
-    return { weights, config, preprocess, vocabulary: await foreignVocabulary(folder, config, cleaning) };
+    const { cleaning, repository } = openClipTokenizer(json);
+    const vocabulary = await foreignVocabulary(folder, config, cleaning);
+    const named = vocabulary.kind === "json" && repository !== undefined;
+    return { weights, config, preprocess, vocabulary: named ? { ...vocabulary, repository } : vocabulary };
   }
   if (isHuggingFaceConfig(json)) {
     const config = huggingFaceConfig(json, configFile);
@@ -139,7 +143,7 @@ async function configured(weights: string, configFile: string): Promise<ModelFil
 }
 
 /** Of the vocabulary that OpenAI published. */
-export const publishedVocabSize = 49_408;
+const publishedVocabSize = 49_408;
 
 /** CLIP's own vocabulary is known; another is looked for beside the weights or their config. */
 async function foreignVocabulary(
@@ -154,6 +158,11 @@ async function foreignVocabulary(
   const file = join(folder, "tokenizer.json");
   if (!siglip && !(await exists(file))) return { kind: "clip" };
   return { kind: "json", file, configFile: join(folder, "tokenizer_config.json"), cleaning };
+}
+
+/** Whether a model came with its vocabulary, or needs none but the published one. */
+export async function hasVocabulary(vocabulary: Vocabulary, { text }: ClipConfig): Promise<boolean> {
+  return vocabulary.kind === "clip" ? text.vocabSize === publishedVocabSize : exists(vocabulary.file);
 }
 
 async function findWeights(folder: string): Promise<string> {

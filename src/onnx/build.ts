@@ -1,7 +1,7 @@
 import { ClipError } from "../core/errors.ts";
 import { reachable, type Tensor } from "../graph/tensor.ts";
 import { simplify } from "../graph/simplify.ts";
-import { encodeModel, type OnnxValue } from "./encode.ts";
+import { encodeModel, type OnnxParts, type OnnxValue } from "./encode.ts";
 import { Lowering, type OnnxNode } from "./lowering.ts";
 
 /** A program as ONNX Runtime takes it. */
@@ -22,6 +22,19 @@ export interface OnnxModel {
  * making. With gradients that is what lets each activation go as early as possible.
  */
 export function buildModel(outputs: Readonly<Record<string, Tensor>>): OnnxModel {
+  const { folder, ...parts } = lowerProgram(outputs);
+  return {
+    bytes: encodeModel(parts).finish(),
+    inputs: parts.inputs,
+    outputs: parts.outputs,
+    ...(folder !== undefined && { folder }),
+  };
+}
+
+/** What {@link buildModel} writes, before it is bytes. */
+export function lowerProgram(
+  outputs: Readonly<Record<string, Tensor>>,
+): OnnxParts & { readonly folder: string | undefined } {
   const names = Object.keys(outputs);
   if (names.length === 0) throw new ClipError("CLIP_USAGE", "a program needs at least one output");
   const simplified = simplify(Object.values(outputs));
@@ -35,12 +48,7 @@ export function buildModel(outputs: Readonly<Record<string, Tensor>>): OnnxModel
   const { initializers, inputs, folder } = lowering;
   const fed = [...inputs, ...initializers].find(({ name }) => names.includes(name));
   if (fed) throw new ClipError("CLIP_USAGE", `an output and an input are both called "${fed.name}"; rename the output`);
-  return {
-    bytes: encodeModel({ nodes, initializers, inputs, outputs: values }),
-    inputs,
-    outputs: values,
-    ...(folder !== undefined && { folder }),
-  };
+  return { nodes, initializers, inputs, outputs: values, folder };
 }
 
 /** The nodes, with the outputs of the program under their names. */

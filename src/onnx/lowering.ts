@@ -6,6 +6,7 @@ import type { TensorData } from "../core/tensor-data.ts";
 import type { TensorPlace } from "../graph/ops.ts";
 import { attrsOf, type Tensor } from "../graph/tensor.ts";
 import { loweringRules } from "./lowering-rules.ts";
+import type { DeferredBytes } from "./protobuf.ts";
 
 /** An attribute of an ONNX node; a number is an integer unless wrapped as `{ float }`. */
 export type OnnxAttribute = number | { readonly float: number } | string | readonly number[];
@@ -20,12 +21,12 @@ export interface OnnxNode {
   readonly attributes: Readonly<Record<string, OnnxAttribute>>;
 }
 
-/** An initializer: its elements, or the place in a file where they lie. */
+/** An initializer: its elements, now or when they are written, or the place in a file where they lie. */
 export interface OnnxInitializer {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
-  readonly content: Uint8Array | TensorPlace;
+  readonly content: Uint8Array | DeferredBytes | TensorPlace;
 }
 
 /** Collects the ONNX nodes of a graph. Lowering rules call `value` for their inputs and `emit` for their nodes. */
