@@ -79,8 +79,12 @@ async function readHeader(file: string, damaged: (problem: string) => ClipError)
     const { size } = await handle.stat();
     if (size < 8) throw damaged(`it has ${size} bytes`);
     const length = Number((await readBytes(handle, file, 0, 8)).readBigUInt64LE());
-    if (length > Math.min(maxHeaderBytes, size - 8))
-      throw damaged(`it claims a header of ${length} bytes and has ${size} in all`);
+    if (length > maxHeaderBytes)
+      throw new ClipError(
+        "CLIP_CHECKPOINT",
+        `${file} is no file of weights, safetensors or PyTorch's: it claims a header of ${length} bytes`,
+      );
+    if (length > size - 8) throw damaged(`it claims a header of ${length} bytes and has ${size} in all`);
     return { size, header: await readBytes(handle, file, 8, length) };
   } finally {
     await handle.close();

@@ -40,7 +40,7 @@ export async function saveParameters(
   for (const [ours, parameter] of parameters) {
     const namings = layout.fromOurs(ours);
     if (namings.length === 0)
-      throw new ClipError("CLIP_CHECKPOINT", `${layout.title}: no place for ${ours}; save it under our names`);
+      throw new ClipError("CLIP_CHECKPOINT", `${layout.title}: no place for ${ours}; keep the model as it is`);
     for (const naming of namings) tensors.set(naming.name, deferred(parameter, naming, dtype));
     // PyTorch's strict loading asks for the counter that belongs to the statistics.
     const variance = namings[0]!.name;

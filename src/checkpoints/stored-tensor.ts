@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import { ClipError } from "../core/errors.ts";
+import { ClipError, problemOf } from "../core/errors.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import type { TensorPlace } from "../graph/ops.ts";
 import { decodeBfloat16, decodeFloat16 } from "./half.ts";
@@ -109,5 +109,5 @@ export async function readBytes(
 
 /** Throws the `CLIP_FILE` of a file that cannot be opened or read. */
 export function cannotRead(path: string, cause: Error): never {
-  throw new ClipError("CLIP_FILE", `cannot read ${path}: ${cause.message}`, { cause });
+  throw new ClipError("CLIP_FILE", `cannot read ${path}: ${problemOf(cause)}`, { cause });
 }

@@ -1,6 +1,6 @@
-import { open, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { ClipError } from "./errors.ts";
+import { ClipError, problemOf } from "./errors.ts";
 
 /** So that two writes of one process to one file do not meet. */
 let written = 0;
@@ -59,6 +59,20 @@ export async function writeFileAtomic(
   }
 }
 
+/**
+ * Makes a folder, and those it lies in, unless it is there.
+ *
+ * @param wayOut - what to do if it cannot be.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be.
+ */
+export async function makeFolder(path: string, wayOut = "name another place"): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((cause: unknown) => {
+    throw new ClipError("CLIP_FILE", `cannot make the folder ${path}: ${problemOf(cause)}; ${wayOut}`, {
+      cause,
+    });
+  });
+}
+
 /** Removes what a process that was killed in {@link writeFileAtomic} left in a folder. */
 export async function removeTemporaries(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
@@ -67,7 +81,5 @@ export async function removeTemporaries(folder: string): Promise<void> {
 
 /** @param outcome - what became of the file. */
 export function cannotWrite(path: string, cause: unknown, outcome: string): ClipError {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  const problem = code === "ENOSPC" ? "the disk is full: free some space and try again" : message;
-  return new ClipError("CLIP_FILE", `cannot write ${path}: ${problem}; ${outcome}`, { cause });
+  return new ClipError("CLIP_FILE", `cannot write ${path}: ${problemOf(cause)}; ${outcome}`, { cause });
 }

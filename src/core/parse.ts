@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { closest, distance } from "fastest-levenshtein";
 import { z } from "zod";
 import { ClipError } from "./errors.ts";
+import { maxConfigBytes, readText } from "./read-text.ts";
 
 /**
  * The value as the schema has it, or one error that lists everything wrong with it; a key that does not exist comes
@@ -21,12 +21,15 @@ export function parseStrict<Schema extends z.ZodType>(schema: Schema, value: unk
 /**
  * Reads a JSON file and parses it with {@link parseStrict}.
  *
- * @throws {ClipError} `CLIP_FILE` if there is no such file, `CLIP_CONFIG` if it is no JSON or does not fit.
+ * @throws {ClipError} `CLIP_FILE` if there is no such file or it has more than `maxBytes`, `CLIP_CONFIG` if it is no JSON or
+ *   does not fit.
  */
-export async function readJson<Schema extends z.ZodType>(schema: Schema, path: string): Promise<z.output<Schema>> {
-  const text = await readFile(path, "utf8").catch((cause: Error) => {
-    throw new ClipError("CLIP_FILE", `cannot read ${path}: ${cause.message}`, { cause });
-  });
+export async function readJson<Schema extends z.ZodType>(
+  schema: Schema,
+  path: string,
+  maxBytes = maxConfigBytes,
+): Promise<z.output<Schema>> {
+  const text = await readText(path, maxBytes);
   let value: unknown;
   try {
     value = JSON.parse(text);

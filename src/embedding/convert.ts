@@ -1,4 +1,4 @@
-import { mkdir, realpath } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import {
   publishedVocabulary,
@@ -7,10 +7,11 @@ import {
   toHuggingFacePreprocess,
   toOpenClipConfig,
 } from "../checkpoints/index.ts";
-import { type WatchOptions, writeFileAtomic } from "../core/atomic-write.ts";
+import { makeFolder, type WatchOptions, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import { maxVocabularyBytes, readText } from "../core/read-text.ts";
 import { ClipTokenizer, formatMerges } from "../text/index.ts";
-import { hasVocabulary, readText } from "./model-files.ts";
+import { hasVocabulary } from "./model-files.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
 import { exportOnnx, type OnnxOptions } from "./onnx-export.ts";
 
@@ -56,7 +57,7 @@ export async function convertModel(model: StoredModel, out: string, options: Con
     written.push(join(out, name));
   };
   for (const [name, text] of Object.entries(files)) await write(name, text);
-  for (const file of copied) await write(basename(file), await readText(file));
+  for (const file of copied) await write(basename(file), await readText(file, maxVocabularyBytes));
   if (onnx) await makeFolder(join(out, "onnx"));
   for (const { name, byteLength, pieces } of onnx ?? []) {
     const file = join(out, "onnx", name);
@@ -102,12 +103,6 @@ async function refuseOwnPlace({ parameters }: StoredModel, out: string): Promise
       if (place === (await realpath(file)) || place === (await realpath(dirname(file))))
         throw new ClipError("CLIP_USAGE", `${out} is where the model is read from; name another place to write it`);
   }
-}
-
-async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((cause: Error) => {
-    throw new ClipError("CLIP_FILE", `cannot make the folder ${folder}: ${cause.message}`, { cause });
-  });
 }
 
 /** The files of a vocabulary that is not made of merges; none if the model came without. */

@@ -35,7 +35,7 @@ it("a vocabulary that the model came without is missed by every reader", async (
   const without: StoredModel = { ...tiny, vocabulary: { kind: "merges", file: join(root, "nowhere") } };
   for (const to of ["openai", "hf", "open_clip", "onnx"] as const)
     expect(await misread(without, to)).toContainEqual(
-      `the model came without its vocabulary of ${tinyConfig.text.vocabSize} tokens, and so does what was written`,
+      `the model came without its vocabulary of ${tinyConfig.text.vocabSize} tokens: put that beside what was written`,
     );
 });
 

@@ -13,7 +13,7 @@ export async function misread(model: StoredModel, to: Conversion): Promise<strin
   const complete = await hasVocabulary(vocabulary, config);
   const missing = complete
     ? []
-    : [`the model came without its vocabulary of ${config.text.vocabSize} tokens, and so does what was written`];
+    : [`the model came without its vocabulary of ${config.text.vocabSize} tokens: put that beside what was written`];
   if (to === "openai") return [...missing, ...byBareFile(model)];
   if (to !== "open_clip") return missing;
   if (vocabulary.kind === "json" && repositoryOf(model) === undefined)

@@ -1,4 +1,4 @@
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import {
@@ -184,11 +184,4 @@ async function statModel(path: string) {
     const problem = (cause as NodeJS.ErrnoException).code === "ENOENT" ? "does not exist" : "cannot be read";
     throw new ClipError("CLIP_FILE", `the model ${path} ${problem}; name ${wanted}`, { cause });
   }
-}
-
-/** The text of a file. */
-export async function readText(path: string): Promise<string> {
-  return readFile(path, "utf8").catch((cause: Error) => {
-    throw new ClipError("CLIP_FILE", `cannot read ${path}: ${cause.message}`, { cause });
-  });
 }

@@ -1,4 +1,4 @@
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
@@ -9,15 +9,16 @@ import {
   type StoredParameters,
   withImageSize,
 } from "../checkpoints/index.ts";
-import { writeFileAtomic } from "../core/atomic-write.ts";
+import { makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
 import { readJson } from "../core/parse.ts";
+import { maxVocabularyBytes, readText } from "../core/read-text.ts";
 import type { TensorData } from "../core/tensor-data.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import type { ClipConfig } from "../models/index.ts";
 import { ClipTokenizer, formatMerges, JsonTokenizer, parseMerges, type TextTokenizer } from "../text/index.ts";
-import { files, findModelFiles, type ReadModelOptions, readText, type Vocabulary } from "./model-files.ts";
+import { files, findModelFiles, type ReadModelOptions, type Vocabulary } from "./model-files.ts";
 
 /** The model in the box: its folder in this package. */
 export const pictogramModel = fileURLToPath(new URL("../../assets/pictogram-clip", import.meta.url));
@@ -80,14 +81,17 @@ export async function readTokenizer({ path, config, vocabulary }: StoredModel): 
         "CLIP_FILE",
         `${path} comes without its vocabulary: put the model's tokenizer.json at ${file}`,
       );
-    const [json, tokenizerConfig] = [await readJson(jsonObject, file), await readJson(jsonObject, configFile)];
+    const json = await readJson(jsonObject, file, maxVocabularyBytes);
+    const tokenizerConfig = await readJson(jsonObject, configFile);
     const tokenizer = new JsonTokenizer(json, tokenizerConfig, cleaning);
     if (tokenizer.vocabSize <= vocabSize) return tokenizer;
     const both = `${path} has a table of ${vocabSize} tokens, and ${file} has ids up to ${tokenizer.vocabSize - 1}`;
     throw new ClipError("CLIP_CONFIG", `${both}: it belongs to another model`);
   }
   const own = vocabulary.kind === "merges" ? vocabulary.file : undefined;
-  const tokenizer = own ? new ClipTokenizer(parseMerges(await readText(own))) : ClipTokenizer.published();
+  const tokenizer = own
+    ? new ClipTokenizer(parseMerges(await readText(own, maxVocabularyBytes)))
+    : ClipTokenizer.published();
   if (tokenizer.vocabSize !== vocabSize) {
     const met = `${own ?? "the published vocabulary"} has ${tokenizer.vocabSize}`;
     throw new ClipError(
@@ -134,9 +138,7 @@ export async function saveModel(folder: string, model: ModelToSave): Promise<voi
     preprocess: { mean, std, resample, resizeMode },
     tokenizer: published ? "clip" : files.merges,
   };
-  await mkdir(folder, { recursive: true }).catch((cause: Error) => {
-    throw new ClipError("CLIP_FILE", `cannot make the folder ${folder}: ${cause.message}`, { cause });
-  });
+  await makeFolder(folder);
   await replaceText(join(folder, files.config), `${JSON.stringify(json, null, 2)}\n`);
   await replaceText(join(folder, files.merges), published ? undefined : formatMerges(tokenizer.merges));
   await replaceText(join(folder, files.words), words && [...words, ""].join("\n"));
@@ -149,5 +151,5 @@ async function replaceText(path: string, text: string | undefined): Promise<void
 }
 
 async function readWords(path: string): Promise<ReadonlySet<string>> {
-  return new Set((await readText(path)).split(/\r?\n/).filter((word) => word !== ""));
+  return new Set((await readText(path, maxVocabularyBytes)).split(/\r?\n/).filter((word) => word !== ""));
 }
