@@ -30,6 +30,8 @@ export async function readJson<Schema extends z.ZodType>(
   maxBytes = maxConfigBytes,
 ): Promise<z.output<Schema>> {
   const text = await readText(path, maxBytes);
+  if (isNestedTooDeeply(text))
+    throw new ClipError("CLIP_CONFIG", `${path} nests values more than ${maxNesting} deep; no file of a model does`);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -38,6 +40,28 @@ export async function readJson<Schema extends z.ZodType>(
   }
   return parseStrict(schema, value, path);
 }
+
+/** Of objects and arrays in each other; whoever walks through more may run out of stack. */
+const maxNesting = 100;
+
+function isNestedTooDeeply(json: string): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < json.length; i++) {
+    const character = json.charCodeAt(i);
+    if (inString) {
+      if (character === backslash) i++;
+      else if (character === quote) inString = false;
+    } else if (character === quote) inString = true;
+    else if (character === openBrace || character === openBracket) {
+      if (++depth > maxNesting) return true;
+    } else if (character === closeBrace || character === closeBracket) depth--;
+  }
+  return false;
+}
+
+const [quote, backslash] = [0x22, 0x5c];
+const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
 
 function explain(schema: z.ZodType, issue: z.core.$ZodIssue): string[] {
   const at = formatPath(issue.path);

@@ -15,7 +15,7 @@ import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
 import { parseStrict, readJson } from "../core/parse.ts";
 import { preprocessSchema, type PreprocessConfig } from "../image/preprocess-config.ts";
-import type { ClipConfig } from "../models/index.ts";
+import { checkConfig, type ClipConfig } from "../models/index.ts";
 import type { TextCleaning } from "../text/index.ts";
 
 /** Names of the files in a model folder of ours. */
@@ -90,6 +90,7 @@ export async function findModelFiles(path: string, options: ReadModelOptions): P
   const inFolder = isFolder ? await firstOf(path, ["open_clip_config.json", files.config]) : undefined;
   const configFile = options.config ?? inFolder;
   const found = configFile === undefined ? await bareFile(weights, options) : await configured(weights, configFile);
+  checkConfig(found.config, configFile ?? weights);
   if (configFile !== undefined && options.activation && options.activation !== found.config.activation) {
     const both = `${configFile} says ${found.config.activation}, the option says ${options.activation}`;
     throw new ClipError("CLIP_USAGE", `two activations: ${both}; correct the one or leave out the other`);

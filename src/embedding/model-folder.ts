@@ -13,7 +13,7 @@ import { makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
 import { readJson } from "../core/parse.ts";
-import { maxVocabularyBytes, readText } from "../core/read-text.ts";
+import { maxConfigBytes, maxVocabularyBytes, readText } from "../core/read-text.ts";
 import type { TensorData } from "../core/tensor-data.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import type { ClipConfig } from "../models/index.ts";
@@ -83,15 +83,15 @@ export async function readTokenizer({ path, config, vocabulary }: StoredModel): 
       );
     const json = await readJson(jsonObject, file, maxVocabularyBytes);
     const tokenizerConfig = await readJson(jsonObject, configFile);
-    const tokenizer = new JsonTokenizer(json, tokenizerConfig, cleaning);
+    const tokenizer = inFile(file, () => new JsonTokenizer(json, tokenizerConfig, cleaning));
     if (tokenizer.vocabSize <= vocabSize) return tokenizer;
     const both = `${path} has a table of ${vocabSize} tokens, and ${file} has ids up to ${tokenizer.vocabSize - 1}`;
     throw new ClipError("CLIP_CONFIG", `${both}: it belongs to another model`);
   }
   const own = vocabulary.kind === "merges" ? vocabulary.file : undefined;
-  const tokenizer = own
-    ? new ClipTokenizer(parseMerges(await readText(own, maxVocabularyBytes)))
-    : ClipTokenizer.published();
+  const merges = own && (await readText(own, maxConfigBytes));
+  const tokenizer =
+    own && merges !== undefined ? inFile(own, () => new ClipTokenizer(parseMerges(merges))) : ClipTokenizer.published();
   if (tokenizer.vocabSize !== vocabSize) {
     const met = `${own ?? "the published vocabulary"} has ${tokenizer.vocabSize}`;
     throw new ClipError(
@@ -101,6 +101,16 @@ export async function readTokenizer({ path, config, vocabulary }: StoredModel): 
     );
   }
   return tokenizer;
+}
+
+/** Errors of what a file holds name the file. */
+function inFile<Result>(file: string, read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof ClipError)) throw error;
+    throw new ClipError(error.code, `${file}: ${error.message}`, { cause: error });
+  }
 }
 
 const jsonObject = z.looseObject({});
