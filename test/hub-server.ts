@@ -81,5 +81,5 @@ function send(request: IncomingMessage, response: ServerResponse, file: Uint8Arr
   const range = { "content-range": `bytes ${start}-${content.length - 1}/${content.length}` };
   response.writeHead(start > 0 ? 206 : 200, start > 0 ? { ...headers, ...range } : headers);
   if (how.breakAfter === undefined) return void response.end(rest);
-  response.write(rest.subarray(0, how.breakAfter), () => setTimeout(() => response.destroy(), 20));
+  response.write(rest.subarray(0, how.breakAfter), () => setTimeout(() => response.destroy(), 100));
 }

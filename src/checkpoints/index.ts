@@ -5,7 +5,14 @@ export { readFloats, readIntegers, type StoredTensor } from "./stored-tensor.ts"
 export { openWeightFile } from "./weight-file.ts";
 
 /** Models: parameters by our paths, from files of every layout. */
-export { loadParameters, readParameters, storedParameters, type StoredParameters, translateNames } from "./load.ts";
+export {
+  loadParameters,
+  readParameter,
+  readParameters,
+  storedParameters,
+  type StoredParameters,
+  translateNames,
+} from "./load.ts";
 export { saveParameters } from "./save.ts";
 
 /** Architectures: from JSON, or from the shapes in a weight file. */
@@ -14,5 +21,5 @@ export { inferConfig } from "./infer-config.ts";
 
 /** Others' configurations. */
 export { toHuggingFaceConfig, toHuggingFacePreprocess } from "./configs/hugging-face.ts";
-export { refuseUnlessEqual } from "./configs/equal.ts";
-export { toOpenClipConfig } from "./configs/open-clip.ts";
+export { differences } from "./configs/equal.ts";
+export { publishedVocabulary, toOpenClipConfig } from "./configs/open-clip.ts";

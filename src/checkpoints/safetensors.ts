@@ -75,8 +75,12 @@ async function readHeader(file: string, damaged: (problem: string) => ClipError)
   if (size < 8) throw damaged(`it has ${size} bytes`);
   const start = await readRange(file, 0, 8);
   const length = Number(new DataView(start.buffer).getBigUint64(0, true));
-  if (length > Math.min(maxHeaderBytes, size - 8))
-    throw damaged(`it claims a header of ${length} bytes and has ${size} in all`);
+  if (length > maxHeaderBytes)
+    throw new ClipError(
+      "CLIP_CHECKPOINT",
+      `${file} is no file of weights, safetensors or PyTorch's: it claims a header of ${length} bytes`,
+    );
+  if (length > size - 8) throw damaged(`it claims a header of ${length} bytes and has ${size} in all`);
   return { size, header: await readRange(file, 8, length) };
 }
 

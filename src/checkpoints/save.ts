@@ -1,6 +1,7 @@
+import type { WatchOptions } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import type { TensorData } from "../core/tensor-data.ts";
-import { encodeFloat16 } from "./half.ts";
+import { halve } from "../core/half.ts";
 import type { StoredParameter } from "./load.ts";
 import { type Layout, layouts } from "./names/layouts.ts";
 import type { Naming } from "./names/patterns.ts";
@@ -11,7 +12,7 @@ import { elementBytes, readFloats, readTensorBytes } from "./stored-tensor.ts";
 export type LayoutName = "ours" | "openai" | "hf" | "open_clip";
 
 /** How {@link saveParameters} writes. */
-export interface SaveOptions {
+export interface SaveOptions extends WatchOptions {
   /** Ours by default. OpenAI's are those that most others read. */
   readonly names?: LayoutName;
   /** What float32 tensors of two axes or more become; by default they stay what they are. */
@@ -26,19 +27,20 @@ export type SavableParameter = TensorData<"float32"> | StoredParameter;
  * and no more than one parameter is in memory at a time.
  *
  * @param parameters - by our paths.
- * @throws {ClipError} `CLIP_FILE` if it cannot be written, `CLIP_CHECKPOINT` if the layout has no place for a parameter.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be written, `CLIP_CHECKPOINT` if the layout has no place for a parameter, or
+ *   half precision none for its numbers.
  */
 export async function saveParameters(
   path: string,
   parameters: ReadonlyMap<string, SavableParameter>,
-  { names = "ours", dtype = "F32" }: SaveOptions = {},
+  { names = "ours", dtype = "F32", ...watch }: SaveOptions = {},
 ): Promise<void> {
   const layout = layoutFor(names, parameters);
   const tensors = new Map<string, DeferredTensor>();
   for (const [ours, parameter] of parameters) {
     const namings = layout.fromOurs(ours);
     if (namings.length === 0)
-      throw new ClipError("CLIP_CHECKPOINT", `${layout.title}: no place for ${ours}; save it under our names`);
+      throw new ClipError("CLIP_CHECKPOINT", `${layout.title}: no place for ${ours}; keep the model as it is`);
     for (const naming of namings) tensors.set(naming.name, deferred(parameter, naming, dtype));
     // PyTorch's strict loading asks for the counter that belongs to the statistics.
     const variance = namings[0]!.name;
@@ -48,7 +50,7 @@ export async function saveParameters(
         bytes: () => new Uint8Array(8),
       });
   }
-  await writeDeferred(path, tensors);
+  await writeDeferred(path, tensors, watch);
 }
 
 /** The layout of a family's files for the kind of model that these parameters are of. */
@@ -86,7 +88,7 @@ function deferred(parameter: SavableParameter, naming: Naming, dtype: "F32" | "F
       const all = await source.bytes();
       const part = all.subarray((all.length / of) * from, (all.length / of) * to);
       const bytes = transposed ? transposeBytes(part, cut, elementBytes[source.dtype]) : part;
-      return halved ? bytesOf(encodeFloat16(new Float32Array(new Uint8Array(bytes).buffer))) : bytes;
+      return halved ? bytesOf(halve(naming.name, new Float32Array(new Uint8Array(bytes).buffer))) : bytes;
     },
   };
 }

@@ -2,7 +2,7 @@ import { ClipError } from "../core/errors.ts";
 import { readRange } from "../core/files.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import type { TensorPlace } from "../graph/ops.ts";
-import { decodeBfloat16, decodeFloat16 } from "./half.ts";
+import { decodeBfloat16, decodeFloat16 } from "../core/half.ts";
 
 /** Bytes of one element of each dtype that a weight file may name. */
 export const elementBytes = {

@@ -1,7 +1,7 @@
-import { writeFileAtomic } from "../core/atomic-write.ts";
+import { type WatchOptions, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import type { TensorData } from "../core/tensor-data.ts";
-import { encodeFloat16 } from "./half.ts";
+import { encodeFloat16 } from "../core/half.ts";
 import { elementBytes, type StoredDtype } from "./stored-tensor.ts";
 
 /** How {@link writeSafetensors} writes. */
@@ -50,7 +50,7 @@ export async function writeSafetensors(
     const bytes = () => bytesOf(halved ? encodeFloat16(tensor.data as Float32Array) : tensor.data);
     return [name, { dtype: halved ? "F16" : writtenAs[tensor.dtype], shape, bytes }];
   });
-  await writeDeferred(path, new Map(deferred), metadata);
+  await writeDeferred(path, new Map(deferred), { metadata });
 }
 
 /** The bytes of an array's elements. */
@@ -66,7 +66,7 @@ export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Ui
 export async function writeDeferred(
   path: string,
   tensors: ReadonlyMap<string, DeferredTensor>,
-  metadata: Readonly<Record<string, string>> = {},
+  { metadata = {}, ...watch }: WatchOptions & Pick<WriteOptions, "metadata"> = {},
 ): Promise<void> {
   const order = [...tensors].sort(
     ([a, x], [b, y]) => elementBytes[y.dtype] - elementBytes[x.dtype] || (a < b ? -1 : 1),
@@ -95,5 +95,5 @@ export async function writeDeferred(
       yield bytes;
     }
   }
-  await writeFileAtomic(path, chunks());
+  await writeFileAtomic(path, chunks(), { ...watch, total: 8 + padded.length + offset });
 }

@@ -35,11 +35,10 @@ export function buildProgram(io: CliIo): CommandUnknownOpts {
   };
   const program = new Command("clip-ts")
     .description("CLIP for TypeScript: name what is in pictures by any words, compare towers, train your own.")
-    .version(version)
-    .exitOverride();
+    .version(version);
   for (const make of commands) program.addCommand(make(io).copyInheritedSettings(program));
   for (const command of allCommands(program)) {
-    command.configureOutput({
+    command.exitOverride().configureOutput({
       writeOut: (text) => io.out(text.trimEnd()),
       writeErr: (text) => io.err(text.trimEnd()),
       outputError: (text, write) => write(text.replace(/^error:/, `${fullName(command)}:`)),

@@ -1,9 +1,25 @@
-import { open, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { ClipError } from "./errors.ts";
+import { ClipError, problemOf } from "./errors.ts";
 
 /** So that two writes of one process to one file do not meet. */
 let written = 0;
+
+/** How far a file is written. */
+export interface WriteProgress {
+  readonly path: string;
+  /** Bytes on disk so far. */
+  readonly written: number;
+  /** Of so many. */
+  readonly total: number;
+}
+
+/** For files that take their time. */
+export interface WatchOptions {
+  readonly onProgress?: ((progress: WriteProgress) => void) | undefined;
+  /** Stops between two pieces; the target is then as it was. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Writes a file so that a reader finds the old content or the new, never a part: to a temporary file beside it, synced
@@ -14,13 +30,19 @@ let written = 0;
 export async function writeFileAtomic(
   path: string,
   chunks: Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>,
+  { onProgress, signal, total = 0 }: WatchOptions & { readonly total?: number } = {},
 ): Promise<void> {
   const temporary = `${path}.${process.pid}-${written++}.tmp`;
   let outcome = "what stood there before is unchanged";
   try {
     const file = await open(temporary, "w");
     try {
-      for await (const chunk of chunks) await file.appendFile(chunk);
+      let bytes = 0;
+      for await (const chunk of chunks) {
+        signal?.throwIfAborted();
+        await file.appendFile(chunk);
+        onProgress?.({ path, written: (bytes += chunk.length), total });
+      }
       await file.sync();
     } finally {
       await file.close();
@@ -32,9 +54,23 @@ export async function writeFileAtomic(
   } catch (cause) {
     await rm(temporary, { force: true });
     // What could not be made is no fault of the disk.
-    if (cause instanceof ClipError) throw cause;
+    if (cause instanceof ClipError || signal?.aborted) throw cause;
     throw cannotWrite(path, cause, outcome);
   }
+}
+
+/**
+ * Makes a folder, and those it lies in, unless it is there.
+ *
+ * @param wayOut - what to do if it cannot be.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be.
+ */
+export async function makeFolder(path: string, wayOut = "name another place"): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((cause: unknown) => {
+    throw new ClipError("CLIP_FILE", `cannot make the folder ${path}: ${problemOf(cause)}; ${wayOut}`, {
+      cause,
+    });
+  });
 }
 
 /** Removes what a process that was killed in {@link writeFileAtomic} left in a folder. */
@@ -45,7 +81,5 @@ export async function removeTemporaries(folder: string): Promise<void> {
 
 /** @param outcome - what became of the file. */
 export function cannotWrite(path: string, cause: unknown, outcome: string): ClipError {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  const problem = code === "ENOSPC" ? "the disk is full: free some space and try again" : message;
-  return new ClipError("CLIP_FILE", `cannot write ${path}: ${problem}; ${outcome}`, { cause });
+  return new ClipError("CLIP_FILE", `cannot write ${path}: ${problemOf(cause)}; ${outcome}`, { cause });
 }

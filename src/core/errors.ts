@@ -49,6 +49,24 @@ export class ShapeError extends ClipError {
   }
 }
 
+const systemProblems: Readonly<Record<string, string>> = {
+  ENOENT: "it does not exist",
+  EEXIST: "a file of that name is in the way",
+  EISDIR: "it is a folder",
+  ENOTDIR: "a part of its path is a file",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  EROFS: "its disk is read-only",
+  ENOSPC: "the disk is full: free some space and try again",
+  EDQUOT: "the quota of disk space is used up: free some space and try again",
+};
+
+/** What went wrong with a file, in words. */
+export function problemOf(cause: unknown): string {
+  const { code = "", message } = cause as { readonly code?: string; readonly message: string };
+  return systemProblems[code] ?? message;
+}
+
 /** Holds of our own making; a failure is a bug of this library, not of its user. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`internal error: ${message}; please report this`);

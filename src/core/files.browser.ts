@@ -70,13 +70,14 @@ export function realFile(url: string): Promise<string> {
 }
 
 /**
- * The text of a file.
+ * The text of a file that is read as a whole.
  *
- * @throws {ClipError} `CLIP_FILE` if there is none or it cannot be fetched.
+ * @throws {ClipError} `CLIP_FILE` if there is none, it cannot be fetched, or has more than `maxBytes`.
  */
-export async function readText(url: string): Promise<string> {
+export async function readText(url: string, maxBytes: number): Promise<string> {
   const size = await sizeOf(url);
   if (size === undefined) throw new ClipError("CLIP_FILE", `cannot read ${url}: there is no such file`);
+  if (size > maxBytes) throw new ClipError("CLIP_FILE", `${url} has ${size} bytes, and ${maxBytes} at most are read`);
   return new TextDecoder().decode(await readRange(url, 0, size));
 }
 

@@ -1,8 +1,11 @@
-import { open, readFile, realpath, stat } from "node:fs/promises";
-import { ClipError } from "./errors.ts";
+import { open, realpath, stat } from "node:fs/promises";
+import { ClipError, problemOf } from "./errors.ts";
 
 /** Of the machine's own kind; in a page, of addresses. */
 export { basename, dirname, join } from "node:path";
+
+/** Texts are read in pieces of so many bytes. */
+const chunkBytes = 2 ** 20;
 
 /** Bytes of a file; undefined if there is none. */
 export async function sizeOf(path: string): Promise<number | undefined> {
@@ -32,12 +35,31 @@ export async function realFile(path: string): Promise<string> {
 }
 
 /**
- * The text of a file.
+ * The text of a file that is read as a whole, without the mark that some editors begin UTF-8 with.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read, or has more than `maxBytes`: that much is never in memory.
  */
-export async function readText(path: string): Promise<string> {
-  return readFile(path, "utf8").catch((cause: Error) => cannotRead(path, cause));
+export async function readText(path: string, maxBytes: number): Promise<string> {
+  try {
+    const file = await open(path, "r");
+    try {
+      const { size } = await file.stat();
+      const chunks: Buffer[] = [];
+      // A device or a pipe has no size, so what comes is counted.
+      for (let length = size > maxBytes ? size : 0; ;) {
+        if (length > maxBytes) throw tooLarge(path, maxBytes);
+        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(chunkBytes), 0, chunkBytes, null);
+        if (bytesRead === 0) break;
+        chunks.push(buffer.subarray(0, bytesRead));
+        length += bytesRead;
+      }
+      return new TextDecoder().decode(Buffer.concat(chunks));
+    } finally {
+      await file.close();
+    }
+  } catch (cause) {
+    throw cause instanceof ClipError ? cause : cannotRead(path, cause as Error);
+  }
 }
 
 /**
@@ -65,5 +87,14 @@ export async function readRange(path: string, offset: number, length: number): P
 
 /** Throws the `CLIP_FILE` of a file that cannot be opened or read. */
 function cannotRead(path: string, cause: Error): never {
-  throw new ClipError("CLIP_FILE", `cannot read ${path}: ${cause.message}`, { cause });
+  throw new ClipError("CLIP_FILE", `cannot read ${path}: ${problemOf(cause)}`, { cause });
+}
+
+/** The `CLIP_FILE` of a text that is longer than it may be. */
+function tooLarge(path: string, maxBytes: number): ClipError {
+  const most = `${maxBytes / 2 ** 20} MiB`;
+  return new ClipError(
+    "CLIP_FILE",
+    `${path} has more than ${most}, the most that such a file may have; is it the right one?`,
+  );
 }

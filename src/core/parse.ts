@@ -2,6 +2,7 @@ import { closest, distance } from "fastest-levenshtein";
 import { z } from "zod";
 import { ClipError } from "./errors.ts";
 import { readText } from "./files.ts";
+import { maxConfigBytes } from "./limits.ts";
 
 /**
  * The value as the schema has it, or one error that lists everything wrong with it; a key that does not exist comes
@@ -21,10 +22,17 @@ export function parseStrict<Schema extends z.ZodType>(schema: Schema, value: unk
 /**
  * Reads a JSON file and parses it with {@link parseStrict}.
  *
- * @throws {ClipError} `CLIP_FILE` if there is no such file, `CLIP_CONFIG` if it is no JSON or does not fit.
+ * @throws {ClipError} `CLIP_FILE` if there is no such file or it has more than `maxBytes`, `CLIP_CONFIG` if it is no JSON or
+ *   does not fit.
  */
-export async function readJson<Schema extends z.ZodType>(schema: Schema, path: string): Promise<z.output<Schema>> {
-  const text = await readText(path);
+export async function readJson<Schema extends z.ZodType>(
+  schema: Schema,
+  path: string,
+  maxBytes = maxConfigBytes,
+): Promise<z.output<Schema>> {
+  const text = await readText(path, maxBytes);
+  if (isNestedTooDeeply(text))
+    throw new ClipError("CLIP_CONFIG", `${path} nests values more than ${maxNesting} deep; no file of a model does`);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -33,6 +41,28 @@ export async function readJson<Schema extends z.ZodType>(schema: Schema, path: s
   }
   return parseStrict(schema, value, path);
 }
+
+/** Of objects and arrays in each other; whoever walks through more may run out of stack. */
+const maxNesting = 100;
+
+function isNestedTooDeeply(json: string): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < json.length; i++) {
+    const character = json.charCodeAt(i);
+    if (inString) {
+      if (character === backslash) i++;
+      else if (character === quote) inString = false;
+    } else if (character === quote) inString = true;
+    else if (character === openBrace || character === openBracket) {
+      if (++depth > maxNesting) return true;
+    } else if (character === closeBrace || character === closeBracket) depth--;
+  }
+  return false;
+}
+
+const [quote, backslash] = [0x22, 0x5c];
+const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
 
 function explain(schema: z.ZodType, issue: z.core.$ZodIssue): string[] {
   const at = formatPath(issue.path);

@@ -1,14 +1,16 @@
-import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { copyFile, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { sharedFolder, sharedMissing } from "../../test/read-fixture.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../../test/tiny-model.ts";
 import { readParameters, saveParameters } from "../checkpoints/index.ts";
+import type { WriteProgress } from "../core/atomic-write.ts";
+import { float32 } from "../core/tensor-data.ts";
 import { relativeError } from "../evaluate/compare.ts";
 import { type ClipConfig, clipConfigs, initializeParameters } from "../models/index.ts";
-import { type Conversion, convertModel, unsaidByBareFile } from "./convert.ts";
+import { type Conversion, convertModel } from "./convert.ts";
 import { forward } from "./forward.ts";
 import { inspectModel } from "./inspect.ts";
 import type { Vocabulary } from "./model-files.ts";
@@ -96,14 +98,21 @@ describe("convertModel", () => {
   });
 
   it.each([
-    ["F32", "", 1e-6],
-    ["F16", "_fp16", 2e-3],
-  ] as const)("to onnx gives files that plain ONNX Runtime runs, %s", async (dtype, suffix, tolerance) => {
+    ["F32", "inside", "", 1e-6],
+    ["F16", "inside", "_fp16", 2e-3],
+    ["F32", "beside", "", 1e-6],
+    ["F16", "beside", "_fp16", 2e-3],
+  ] as const)("to onnx gives files that plain ONNX Runtime runs, %s %s", async (dtype, where, suffix, tolerance) => {
     const model = await readModel(await saveTinyModel(newFolder()));
     const folder = newFolder();
-    await convertModel(model, folder, { to: "onnx", dtype });
-    const names = ["model", "text_model", "vision_model"].map((name) => join(folder, "onnx", `${name}${suffix}.onnx`));
-    const [both, texts, images] = await Promise.all(names.map((name) => ort.InferenceSession.create(name)));
+    const maxInlineBytes = where === "beside" ? 1000 : undefined;
+    const written = await convertModel(model, folder, { to: "onnx", dtype, maxInlineBytes });
+    const names = written.filter((file) => file.includes("onnx/")).map((file) => basename(file));
+    const towers = ["model", "text_model", "vision_model"].map((name) => `${name}${suffix}.onnx`);
+    expect(names).toEqual(towers.flatMap((name) => (where === "beside" ? [`${name}_data`, name] : [name])));
+    const [both, texts, images] = await Promise.all(
+      towers.map((name) => ort.InferenceSession.create(join(folder, "onnx", name))),
+    );
     // Two texts of different lengths, padded as Hugging Face pads: with the end mark.
     const end = tinyConfig.text.vocabSize - 1;
     const rows = [
@@ -128,9 +137,68 @@ describe("convertModel", () => {
     close((await images!.run({ pixel_values }))["image_embeds"], "imageFeatures");
   });
 
-  it("says what a bare file would leave to be guessed", async () => {
+  it("to onnx keeps weights beside that are too large for ONNX, and tells transformers.js of all of them", async () => {
     const model = await readModel(await saveTinyModel(newFolder()));
-    expect(unsaidByBareFile(model)).toMatch(/a width of 32 is no multiple of 64, so its heads cannot be told/);
+    const folder = newFolder();
+    const sizes = new Map<string, number>();
+    const onProgress = ({ path, written, total }: WriteProgress) => {
+      expect(written).toBeLessThanOrEqual(total);
+      sizes.set(basename(path), written);
+    };
+    // In half precision the vision tower alone is below.
+    const maxInlineBytes = 90_000;
+    await convertModel(model, folder, { to: "onnx", maxInlineBytes, onProgress });
+    const { "transformers.js_config": told } = JSON.parse(
+      await readFile(join(folder, "config.json"), "utf8"),
+    ) as object & {
+      "transformers.js_config": object;
+    };
+    expect(told).toEqual({
+      use_external_data_format: {
+        ...{ "model.onnx": 1, "text_model.onnx": 1, "vision_model.onnx": 1 },
+        ...{ "model_fp16.onnx": 1 },
+      },
+    });
+    for (const [name, bytes] of sizes) expect((await stat(join(folder, "onnx", name))).size).toBe(bytes);
+    const values = await readParameters(model.parameters);
+    const numbers = [...values.values()].reduce((sum, { data }) => sum + data.length, 0);
+    // Each tensor begins at a multiple of 64 bytes.
+    expect(sizes.get("model.onnx_data")).toBeGreaterThanOrEqual(4 * numbers);
+    expect(sizes.get("model.onnx_data")).toBeLessThan(4 * numbers + 64 * values.size);
+    expect(sizes.get("model.onnx")).toBeLessThan(30_000);
+  });
+
+  it("halves nothing that half precision cannot hold", async () => {
+    const model = await readModel(await saveTinyModel(newFolder()));
+    const path = "vision.projection";
+    const { shape } = model.parameters.get(path)!;
+    const huge = float32(new Float32Array(shape[0]! * shape[1]!).fill(70_000), shape);
+    const parameters = new Map([...model.parameters, [path, huge]]);
+    for (const to of ["hf", "onnx"] as const)
+      await expect(convertModel({ ...model, parameters }, newFolder(), { to, dtype: "F16" })).rejects.toThrow(
+        /projection.* has 70000, and half precision ends at 65,504; keep float32/,
+      );
+  });
+
+  it("does not write a model over itself", async () => {
+    const folder = await saveTinyModel(newFolder());
+    const model = await readModel(folder);
+    const before = await readFile(join(folder, "config.json"), "utf8");
+    for (const [to, out] of [
+      ["hf", folder],
+      ["openai", join(folder, "model.safetensors")],
+    ] as const)
+      await expect(convertModel(model, out, { to })).rejects.toThrow(/is where the model is read from; name another/);
+    expect(await readFile(join(folder, "config.json"), "utf8")).toBe(before);
+  });
+
+  it("stops when it is told to, and leaves no part of the weights", async () => {
+    const model = await readModel(await saveTinyModel(newFolder()));
+    const folder = newFolder();
+    const stop = new AbortController();
+    const converting = convertModel(model, folder, { to: "hf", signal: stop.signal, onProgress: () => stop.abort() });
+    await expect(converting).rejects.toMatchObject({ name: "AbortError" });
+    expect((await readdir(folder)).filter((name) => /safetensors|tmp/.test(name))).toEqual([]);
   });
 
   it("keeps how texts are cleaned on the way to open_clip", async () => {

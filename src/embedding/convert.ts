@@ -1,27 +1,27 @@
-import { mkdir } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import {
-  inferConfig,
-  refuseUnlessEqual,
+  publishedVocabulary,
   saveParameters,
-  type StoredTensor,
   toHuggingFaceConfig,
   toHuggingFacePreprocess,
   toOpenClipConfig,
 } from "../checkpoints/index.ts";
-import { writeFileAtomic } from "../core/atomic-write.ts";
+import { makeFolder, type WatchOptions, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import { exists, readText } from "../core/files.ts";
+import { readText } from "../core/files.ts";
+import { maxVocabularyBytes } from "../core/limits.ts";
 import { ClipTokenizer, formatMerges } from "../text/index.ts";
+import { hasVocabulary } from "./model-files.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
-import { exportOnnx } from "./onnx-export.ts";
+import { exportOnnx, type OnnxOptions } from "./onnx-export.ts";
 
 /** Whose files a model becomes. */
 export const conversions = ["openai", "hf", "open_clip", "onnx"] as const;
 export type Conversion = (typeof conversions)[number];
 
 /** How {@link convertModel} writes. */
-export interface ConvertOptions {
+export interface ConvertOptions extends WatchOptions, Pick<OnnxOptions, "maxInlineBytes"> {
   readonly to: Conversion;
   /** What float32 matrices become; by default they stay what they are. */
   readonly dtype?: "F32" | "F16";
@@ -29,8 +29,9 @@ export interface ConvertOptions {
 
 /**
  * Writes a model as others read it: `openai` one safetensors file in OpenAI's names; `hf` a folder for Hugging Face's
- * `CLIPModel` or `SiglipModel`, `onnx` the same with the weights as ONNX, for plain ONNX Runtime and transformers.js; `open_clip` one for open_clip, with their configs and the vocabulary, if the model has one. The
- * bytes of the weights are kept; the weights come last.
+ * `CLIPModel` or `SiglipModel`, `onnx` the same with the weights as ONNX, for plain ONNX Runtime and transformers.js;
+ * `open_clip` one for open_clip, with their configs and the vocabulary, if the model has one. The bytes of the weights are
+ * kept; the weights come last, and no more than one parameter of them is in memory at a time.
  *
  * @param out - the file, or the folder.
  * @returns the files written.
@@ -38,78 +39,82 @@ export interface ConvertOptions {
  *   is full or the place cannot be written.
  */
 export async function convertModel(model: StoredModel, out: string, options: ConvertOptions): Promise<string[]> {
-  const { to: names, dtype = "F32" } = options;
-  const { config, preprocess, vocabulary } = model;
-  const cleaning = vocabulary.kind === "json" ? vocabulary.cleaning : "none";
-  if (names === "openai") {
+  await refuseOwnPlace(model, out);
+  const { to, dtype = "F32", maxInlineBytes, ...watch } = options;
+  if (to === "openai") {
     if (!out.endsWith(".safetensors"))
       throw new ClipError("CLIP_USAGE", `${out}: OpenAI's names are written to one file; name it *.safetensors`);
     await makeFolder(dirname(out));
-    await saveParameters(out, model.parameters, { names, dtype });
+    await saveParameters(out, model.parameters, { names: to, dtype, ...watch });
     return [out];
   }
-  const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
-  const files: Record<string, string> =
-    names === "open_clip"
-      ? { "open_clip_config.json": json(toOpenClipConfig(config, preprocess, cleaning)) }
-      : {
-          "config.json": json(toHuggingFaceConfig(config)),
-          "preprocessor_config.json": json(toHuggingFacePreprocess(preprocess)),
-        };
+  const onnx = to === "onnx" ? exportOnnx(model, { dtype, maxInlineBytes }) : undefined;
+  const files = { ...configFiles(model, options), ...(await vocabularyFiles(model, to)) };
+  const copied = await copiedFiles(model);
   await makeFolder(out);
   const written: string[] = [];
-  for (const [name, text] of Object.entries({ ...files, ...(await vocabularyFiles(model, names)) })) {
+  const write = async (name: string, text: string) => {
     await writeFileAtomic(join(out, name), [text]);
     written.push(join(out, name));
+  };
+  for (const [name, text] of Object.entries(files)) await write(name, text);
+  for (const file of copied) await write(basename(file), await readText(file, maxVocabularyBytes));
+  if (onnx) await makeFolder(join(out, "onnx"));
+  for (const { name, byteLength, pieces } of onnx ?? []) {
+    const file = join(out, "onnx", name);
+    await writeFileAtomic(file, pieces(), { ...watch, total: byteLength });
+    written.push(file);
   }
-  for (const file of await copiedFiles(model)) {
-    await writeFileAtomic(join(out, basename(file)), [await readText(file)]);
-    written.push(join(out, basename(file)));
-  }
-  if (names === "onnx") {
-    await makeFolder(join(out, "onnx"));
-    for await (const [name, bytes] of exportOnnx(model, dtype)) {
-      await writeFileAtomic(join(out, "onnx", name), [bytes]);
-      written.push(join(out, "onnx", name));
-    }
-    return written;
-  }
-  const weights = join(out, names === "hf" ? "model.safetensors" : "open_clip_model.safetensors");
-  await saveParameters(weights, model.parameters, { names, dtype });
+  if (to === "onnx") return written;
+  const weights = join(out, to === "hf" ? "model.safetensors" : "open_clip_model.safetensors");
+  await saveParameters(weights, model.parameters, { names: to, dtype, ...watch });
   return [...written, weights];
 }
 
-async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((cause: Error) => {
-    throw new ClipError("CLIP_FILE", `cannot make the folder ${folder}: ${cause.message}`, { cause });
-  });
+/** What the target reads beside weights and vocabulary. */
+function configFiles(model: StoredModel, { to, maxInlineBytes }: ConvertOptions): Record<string, string> {
+  const { config, preprocess, vocabulary } = model;
+  const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
+  if (to === "open_clip") {
+    const tokenizer = vocabulary.kind === "json" ? { ...vocabulary, repository: repositoryOf(model) } : undefined;
+    return { "open_clip_config.json": json(toOpenClipConfig(config, preprocess, tokenizer)) };
+  }
+  // transformers.js fetches what is beside an ONNX file if the config says that there is something, whichever dtype it is asked for.
+  const external = (["F32", "F16"] as const)
+    .flatMap((dtype) => (to === "onnx" ? exportOnnx(model, { dtype, maxInlineBytes }) : []))
+    .filter((file) => file.external);
+  const use_external_data_format = Object.fromEntries(external.map(({ name }) => [name, 1]));
+  const forTransformersJs = { "transformers.js_config": { use_external_data_format } };
+  return {
+    "config.json": json({ ...toHuggingFaceConfig(config), ...(external.length > 0 && forTransformersJs) }),
+    "preprocessor_config.json": json(toHuggingFacePreprocess(preprocess)),
+  };
 }
 
-/**
- * What a bare weight file does not say of a model and would be read wrongly without a config, in words; undefined if nothing.
- */
-export function unsaidByBareFile({ config, parameters, path }: StoredModel): string | undefined {
-  const tensors = Array.from(parameters, ([name, { shape }]): [string, StoredTensor] => [
-    name,
-    { dtype: "F32", shape, file: path, byteOffset: 0, byteLength: 0 },
-  ]);
-  try {
-    refuseUnlessEqual(inferConfig(new Map(tensors), config.activation, path), config, "a bare file");
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
+/** Where open_clip can fetch the vocabulary, if that is known: its config names no file. */
+export function repositoryOf({ config, vocabulary }: Pick<StoredModel, "config" | "vocabulary">): string | undefined {
+  return (vocabulary.kind === "json" ? vocabulary.repository : undefined) ?? publishedVocabulary(config);
+}
+
+/** What is read while it is written must not be replaced before it is read. */
+async function refuseOwnPlace({ parameters }: StoredModel, out: string): Promise<void> {
+  const place = await realpath(out).catch(() => undefined);
+  for (const parameter of parameters.values()) {
+    for (const { file } of "parts" in parameter ? parameter.parts : [])
+      if (place === (await realpath(file)) || place === (await realpath(dirname(file))))
+        throw new ClipError("CLIP_USAGE", `${out} is where the model is read from; name another place to write it`);
   }
 }
 
 /** The files of a vocabulary that is not made of merges; none if the model came without. */
-async function copiedFiles({ vocabulary }: StoredModel): Promise<string[]> {
+async function copiedFiles({ vocabulary, config }: StoredModel): Promise<string[]> {
   if (vocabulary.kind !== "json") return [];
-  return (await exists(vocabulary.file)) ? [vocabulary.file, vocabulary.configFile] : [];
+  return (await hasVocabulary(vocabulary, config)) ? [vocabulary.file, vocabulary.configFile] : [];
 }
 
 /** A vocabulary of merges as the target reads it; open_clip brings the published one along. */
 async function vocabularyFiles(model: StoredModel, names: Conversion): Promise<Record<string, string>> {
-  if (model.vocabulary.kind === "json") return {};
+  if (model.vocabulary.kind === "json" || !(await hasVocabulary(model.vocabulary, model.config))) return {};
   if (names === "open_clip" && model.vocabulary.kind === "clip") return {};
   const tokenizer = await readTokenizer(model);
   if (!(tokenizer instanceof ClipTokenizer)) return {};

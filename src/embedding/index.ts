@@ -4,7 +4,8 @@ export { readModel, readTokenizer, type StoredModel } from "./model-folder.ts";
 export { type ModelToSave, saveModel } from "./save-model.ts";
 export type { ReadModelOptions, Vocabulary } from "./model-files.ts";
 export { captionWords } from "./words.ts";
-export { type Conversion, conversions, convertModel, type ConvertOptions, unsaidByBareFile } from "./convert.ts";
+export { type Conversion, conversions, convertModel, type ConvertOptions } from "./convert.ts";
+export { misread } from "./misread.ts";
 export { inspectModel, type ModelReport } from "./inspect.ts";
 
 /** Pictures and texts to unit vectors, in streams. */

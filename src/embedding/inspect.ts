@@ -1,9 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { openWeightFile, translateNames } from "../checkpoints/index.ts";
-import { exists } from "../core/files.ts";
 import { type ClipConfig, clipConfigs } from "../models/index.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
-import { findModelFiles, publishedVocabSize, type ReadModelOptions, type Vocabulary } from "./model-files.ts";
+import { findModelFiles, hasVocabulary, type ReadModelOptions } from "./model-files.ts";
 import { readModel } from "./model-folder.ts";
 
 /** What a model on disk is. */
@@ -57,11 +56,10 @@ export async function inspectModel(path: string, options: ReadModelOptions = {})
     logitBias,
     config,
     preprocess,
-    vocabulary: await vocabularyName(vocabulary, config.text.vocabSize),
+    vocabulary: (await hasVocabulary(vocabulary, config))
+      ? vocabulary.kind === "clip"
+        ? "clip"
+        : vocabulary.file
+      : null,
   };
-}
-
-async function vocabularyName(vocabulary: Vocabulary, vocabSize: number): Promise<string | null> {
-  if (vocabulary.kind === "clip") return vocabSize === publishedVocabSize ? "clip" : null;
-  return (await exists(vocabulary.file)) ? vocabulary.file : null;
 }

@@ -1,14 +1,14 @@
 import { z } from "zod";
 import { clipConfigSchema } from "../checkpoints/config-schema.ts";
 import { huggingFaceConfig, huggingFacePreprocess, isHuggingFaceConfig } from "../checkpoints/configs/hugging-face.ts";
-import { openClipCleaning, openClipConfig } from "../checkpoints/configs/open-clip.ts";
+import { openClipConfig, openClipTokenizer } from "../checkpoints/configs/open-clip.ts";
 import { inferConfig } from "../checkpoints/infer-config.ts";
 import { openWeightFile } from "../checkpoints/weight-file.ts";
 import { ClipError } from "../core/errors.ts";
 import { dirname, exists, isFolder, join } from "../core/files.ts";
 import { parseStrict, readJson } from "../core/parse.ts";
 import { preprocessSchema, type PreprocessConfig } from "../image/preprocess-config.ts";
-import type { ClipConfig } from "../models/index.ts";
+import { checkConfig, type ClipConfig } from "../models/index.ts";
 import type { TextCleaning } from "../text/index.ts";
 
 /** Names of the files in a model folder of ours. */
@@ -37,6 +37,8 @@ export type Vocabulary =
       readonly file: string;
       readonly configFile: string;
       readonly cleaning: TextCleaning;
+      /** Where on Hugging Face's hub it can be had, if the config says so. */
+      readonly repository?: string | undefined;
     };
 
 /** Everything that belongs to a model, as its files say it; of the weights only where they lie. */
@@ -81,6 +83,7 @@ export async function findModelFiles(path: string, options: ReadModelOptions): P
   const inFolder = folder ? await firstOf(path, ["open_clip_config.json", files.config]) : undefined;
   const configFile = options.config ?? inFolder;
   const found = configFile === undefined ? await bareFile(weights, options) : await configured(weights, configFile);
+  checkConfig(found.config, configFile ?? weights);
   if (configFile !== undefined && options.activation && options.activation !== found.config.activation) {
     const both = `${configFile} says ${found.config.activation}, the option says ${options.activation}`;
     throw new ClipError("CLIP_USAGE", `two activations: ${both}; correct the one or leave out the other`);
@@ -109,8 +112,10 @@ async function configured(weights: string, configFile: string): Promise<ModelFil
   const json = await readJson(z.unknown(), configFile);
   if (typeof json === "object" && json !== null && "model_cfg" in json) {
     const { config, preprocess } = openClipConfig(json, configFile);
-    const cleaning = openClipCleaning(json);
-    return { weights, config, preprocess, vocabulary: await foreignVocabulary(folder, config, cleaning) };
+    const { cleaning, repository } = openClipTokenizer(json);
+    const vocabulary = await foreignVocabulary(folder, config, cleaning);
+    const named = vocabulary.kind === "json" && repository !== undefined;
+    return { weights, config, preprocess, vocabulary: named ? { ...vocabulary, repository } : vocabulary };
   }
   if (isHuggingFaceConfig(json)) {
     const config = huggingFaceConfig(json, configFile);
@@ -132,7 +137,7 @@ async function configured(weights: string, configFile: string): Promise<ModelFil
 }
 
 /** Of the vocabulary that OpenAI published. */
-export const publishedVocabSize = 49_408;
+const publishedVocabSize = 49_408;
 
 /** CLIP's own vocabulary is known; another is looked for beside the weights or their config. */
 async function foreignVocabulary(
@@ -147,6 +152,11 @@ async function foreignVocabulary(
   const file = join(folder, "tokenizer.json");
   if (!siglip && !(await exists(file))) return { kind: "clip" };
   return { kind: "json", file, configFile: join(folder, "tokenizer_config.json"), cleaning };
+}
+
+/** Whether a model came with its vocabulary, or needs none but the published one. */
+export async function hasVocabulary(vocabulary: Vocabulary, { text }: ClipConfig): Promise<boolean> {
+  return vocabulary.kind === "clip" ? text.vocabSize === publishedVocabSize : exists(vocabulary.file);
 }
 
 async function findWeights(folder: string): Promise<string> {

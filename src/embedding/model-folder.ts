@@ -4,6 +4,7 @@ import { loadParameters, readParameter, type StoredParameters } from "../checkpo
 import { ClipError } from "../core/errors.ts";
 import { exists, readText } from "../core/files.ts";
 import { readJson } from "../core/parse.ts";
+import { maxConfigBytes, maxVocabularyBytes } from "../core/limits.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import type { ClipConfig } from "../models/index.ts";
 import { ClipTokenizer, JsonTokenizer, parseMerges, type TextTokenizer } from "../text/index.ts";
@@ -68,14 +69,19 @@ export async function readTokenizer({ path, config, vocabulary }: StoredModel): 
         "CLIP_FILE",
         `${path} comes without its vocabulary: put the model's tokenizer.json at ${file}`,
       );
-    const [json, tokenizerConfig] = [await readJson(jsonObject, file), await readJson(jsonObject, configFile)];
-    const tokenizer = new JsonTokenizer(json, tokenizerConfig, cleaning);
+    const json = await readJson(jsonObject, file, maxVocabularyBytes);
+    const tokenizerConfig = await readJson(jsonObject, configFile);
+    const tokenizer = inFile(file, () => new JsonTokenizer(json, tokenizerConfig, cleaning));
     if (tokenizer.vocabSize <= vocabSize) return tokenizer;
     const both = `${path} has a table of ${vocabSize} tokens, and ${file} has ids up to ${tokenizer.vocabSize - 1}`;
     throw new ClipError("CLIP_CONFIG", `${both}: it belongs to another model`);
   }
   const own = vocabulary.kind === "merges" ? vocabulary.file : undefined;
-  const tokenizer = own ? new ClipTokenizer(parseMerges(await readText(own))) : await ClipTokenizer.published();
+  const merges = own && (await readText(own, maxConfigBytes));
+  const tokenizer =
+    own && merges !== undefined
+      ? inFile(own, () => new ClipTokenizer(parseMerges(merges)))
+      : await ClipTokenizer.published();
   if (tokenizer.vocabSize !== vocabSize) {
     const met = `${own ?? "the published vocabulary"} has ${tokenizer.vocabSize}`;
     throw new ClipError(
@@ -87,8 +93,18 @@ export async function readTokenizer({ path, config, vocabulary }: StoredModel): 
   return tokenizer;
 }
 
+/** Errors of what a file holds name the file. */
+function inFile<Result>(file: string, read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof ClipError)) throw error;
+    throw new ClipError(error.code, `${file}: ${error.message}`, { cause: error });
+  }
+}
+
 const jsonObject = z.looseObject({});
 
 async function readWords(path: string): Promise<ReadonlySet<string>> {
-  return new Set((await readText(path)).split(/\r?\n/).filter((word) => word !== ""));
+  return new Set((await readText(path, maxVocabularyBytes)).split(/\r?\n/).filter((word) => word !== ""));
 }

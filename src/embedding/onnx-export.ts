@@ -1,55 +1,113 @@
-import { readParameters } from "../checkpoints/index.ts";
-import { encodeFloat16 } from "../checkpoints/half.ts";
+import { halve } from "../core/half.ts";
+import { readParameter } from "../checkpoints/index.ts";
 import { ClipError } from "../core/errors.ts";
-import { float32, type TensorData } from "../core/tensor-data.ts";
-import { constant, input, type Tensor } from "../graph/tensor.ts";
+import { float32 } from "../core/tensor-data.ts";
+import type { TensorPlace } from "../graph/ops.ts";
+import { constant, input, stored, type Tensor } from "../graph/tensor.ts";
 import { type Clip, type ClipConfig, clipLogits, encodeImage, encodeText, mapParameters } from "../models/index.ts";
-import { buildModel } from "../onnx/build.ts";
+import { lowerProgram } from "../onnx/build.ts";
+import { encodeModel } from "../onnx/encode.ts";
+import type { DeferredBytes } from "../onnx/protobuf.ts";
 import type { StoredModel } from "./model-folder.ts";
 
-/** Protocol buffers end here. */
-const maxBytes = 2 ** 31 - 1;
+/** Protocol buffers end at 2 GiB; what is left is for the nodes. */
+const protobufLimit = 2 ** 31 - 2 ** 24;
+
+/** In a file of weights, so that each tensor lies well for any element and any vector instruction. */
+const alignment = 64;
+
+/** How {@link exportOnnx} writes. */
+export interface OnnxOptions {
+  /** How matrices are kept; they are computed with in float32. */
+  readonly dtype: "F32" | "F16";
+  /** Weights of at most so many bytes go into the ONNX file itself, larger ones into one beside it. Default: what ONNX can hold. */
+  readonly maxInlineBytes?: number | undefined;
+}
+
+/** A file of an export, made piece by piece: no more than one parameter is in memory at a time. */
+export interface OnnxFile {
+  readonly name: string;
+  readonly byteLength: number;
+  readonly pieces: () => AsyncIterable<Uint8Array>;
+  /** Whether it is an ONNX file whose weights are in the file before. */
+  readonly external: boolean;
+}
 
 /**
- * A model as ONNX files with the weights inside, as Hugging Face's `optimum` names them and their inputs and outputs:
- * `model.onnx` for both towers, `text_model.onnx` and `vision_model.onnx` for one each, with as many pictures and texts, and as
- * long ones, as one gives them. Plain ONNX Runtime and transformers.js read them.
+ * A model as ONNX files, as Hugging Face's `optimum` names them and their inputs and outputs: `model.onnx` for both towers,
+ * `text_model.onnx` and `vision_model.onnx` for one each, with as many pictures and texts, and as long ones, as one gives
+ * them. Plain ONNX Runtime and transformers.js read them. Weights that are too large for ONNX are in a file of the same name with
+ * `_data` behind it, which comes first.
  *
- * @param dtype - how matrices are kept; they are computed with in float32.
- * @returns the content of each file by its name, made when it is asked for.
- * @throws {ClipError} `CLIP_CHECKPOINT` if a file would be larger than ONNX can be; `CLIP_CONFIG` if nothing says which mark
- *   ends a text.
+ * @throws {ClipError} `CLIP_CONFIG` if nothing says which mark ends a text.
  */
-export async function* exportOnnx(
+export function exportOnnx(
   { config, parameters, vocabulary }: StoredModel,
-  dtype: "F32" | "F16",
-): AsyncGenerator<[name: string, bytes: Uint8Array]> {
+  { dtype, maxInlineBytes = protobufLimit }: OnnxOptions,
+): OnnxFile[] {
   if (vocabulary.kind === "json" && config.text.pool !== "last")
     throw new ClipError(
       "CLIP_CONFIG",
       "this model's texts end with a mark that is not the last of its vocabulary; such are not exported",
     );
-  const values = await readParameters(parameters);
-  const bytes = Array.from(values.values()).reduce((sum, { data }) => sum + data.length * (dtype === "F16" ? 2 : 4), 0);
-  if (bytes > maxBytes) {
-    const wayOut = dtype === "F32" ? "; halve it with --dtype f16" : "";
-    throw new ClipError(
-      "CLIP_CHECKPOINT",
-      `${(bytes / 1e9).toFixed(1)} GB do not fit into one ONNX file of 2 GB${wayOut}`,
-    );
-  }
   const suffix = dtype === "F16" ? "_fp16" : "";
-  const p = mapParameters(config, (path) => inside(path, values.get(path)!, dtype));
-  for (const [name, outputs] of Object.entries(programs(p, config))) {
-    yield [`${name}${suffix}.onnx`, buildModel(outputs()).bytes];
-  }
+  const isHalved = (shape: readonly number[]) => dtype === "F16" && shape.length > 1;
+  const p = mapParameters(config, (path) => {
+    const { shape } = parameters.get(path)!;
+    const byteLength = shape.reduce((count, size) => count * size, isHalved(shape) ? 2 : 4);
+    const place = { file: "", byteOffset: 0, byteLength };
+    return isHalved(shape)
+      ? stored(path, shape, "float16", place).cast("float32").named(path)
+      : stored(path, shape, "float32", place);
+  });
+  const read = async (path: string): Promise<Uint8Array> => {
+    const { shape, data } = await readParameter(parameters.get(path)!);
+    const values = isHalved(shape) ? halve(path, data) : data;
+    return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  };
+  return Object.entries(programs(p, config)).flatMap(([name, outputs]) =>
+    filesOf(`${name}${suffix}.onnx`, outputs(), read, maxInlineBytes),
+  );
 }
 
-function inside(path: string, value: TensorData<"float32">, dtype: "F32" | "F16"): Tensor {
-  if (dtype === "F32" || value.shape.length < 2) return constant(value).named(path);
-  return constant({ ...value, dtype: "float16", data: encodeFloat16(value.data) })
-    .cast("float32")
-    .named(path);
+function filesOf(
+  name: string,
+  outputs: Readonly<Record<string, Tensor>>,
+  read: (path: string) => Promise<Uint8Array>,
+  maxInlineBytes: number,
+): OnnxFile[] {
+  const { initializers, ...program } = lowerProgram(outputs);
+  const data = `${name}_data`;
+  const weights: (DeferredBytes & { readonly byteOffset: number })[] = [];
+  let dataLength = 0;
+  const placed = initializers.map((initializer) => {
+    const { name: path, content } = initializer;
+    if (!("file" in content)) return { inline: initializer, external: initializer };
+    const { byteLength } = content;
+    const weight = { byteOffset: dataLength, byteLength, read: () => read(path) };
+    weights.push(weight);
+    dataLength = Math.ceil((dataLength + byteLength) / alignment) * alignment;
+    const place: TensorPlace = { file: data, byteOffset: weight.byteOffset, byteLength };
+    return { inline: { ...initializer, content: weight }, external: { ...initializer, content: place } };
+  });
+  const external = weights.reduce((sum, { byteLength }) => sum + byteLength, 0) > maxInlineBytes;
+  const model = encodeModel({
+    ...program,
+    initializers: placed.map((initializer) => (external ? initializer.external : initializer.inline)),
+  });
+  const file: OnnxFile = { name, byteLength: model.byteLength, pieces: () => model.pieces(), external };
+  if (!external) return [file];
+  async function* pieces() {
+    let written = 0;
+    for (const { byteOffset, read } of weights) {
+      yield new Uint8Array(byteOffset - written);
+      const bytes = await read();
+      yield bytes;
+      written = byteOffset + bytes.length;
+    }
+  }
+  const last = weights.at(-1)!;
+  return [{ name: data, byteLength: last.byteOffset + last.byteLength, pieces, external: false }, file];
 }
 
 /** Names and meanings are those of Hugging Face's classes: the single towers give what is not yet of unit length. */

@@ -1,7 +1,7 @@
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { saveParameters } from "../checkpoints/index.ts";
-import { writeFileAtomic } from "../core/atomic-write.ts";
+import { makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import type { TensorData } from "../core/tensor-data.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
@@ -42,9 +42,7 @@ export async function saveModel(folder: string, model: ModelToSave): Promise<voi
     preprocess: { mean, std, resample, resizeMode },
     tokenizer: published ? "clip" : files.merges,
   };
-  await mkdir(folder, { recursive: true }).catch((cause: Error) => {
-    throw new ClipError("CLIP_FILE", `cannot make the folder ${folder}: ${cause.message}`, { cause });
-  });
+  await makeFolder(folder);
   await replaceText(join(folder, files.config), `${JSON.stringify(json, null, 2)}\n`);
   await replaceText(join(folder, files.merges), published ? undefined : formatMerges(tokenizer.merges));
   await replaceText(join(folder, files.words), words && [...words, ""].join("\n"));

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { decodeFloat16 } from "../checkpoints/half.ts";
+import { decodeFloat16 } from "../core/half.ts";
 import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 

@@ -5,7 +5,7 @@ import { Random } from "../core/random.ts";
 import { float32 } from "../core/tensor-data.ts";
 import { printProgram } from "./print.ts";
 import { simplify } from "./simplify.ts";
-import { apply, concat, constant, input, reachable, scalar, type Tensor, where } from "./tensor.ts";
+import { apply, concat, constant, input, reachable, scalar, stored, type Tensor, where } from "./tensor.ts";
 
 const x = input("x", [2, 3]);
 const show = (...outputs: Tensor[]) =>
@@ -40,6 +40,19 @@ describe("simplify", () => {
     const apart = padded.add(w.pad([0, 5], [0, 2]));
     const across = x.pad([0, 0], [2, 0]).add(w.pad([2, 0], [0, 1]));
     for (const both of [apart, across]) expect(simplify([both])[0]!.op).toBe("add");
+  });
+
+  it("casts the rows that are read of a table in half precision, and not the table", () => {
+    const place = { file: "weights", byteOffset: 0, byteLength: 80 };
+    const table = stored("table", [8, 5], "float16", place).cast("float32");
+    const ids = input("ids", [3], "int32");
+    expect(show(table.gather(ids))).toMatchInlineSnapshot(`
+      "table: float16 [8, 5] = stored(weights from byte 0)
+      ids: int32 [3]
+      %0: float16 [3, 5] = gather(table, ids)
+      %1: float32 [3, 5] = cast(%0, dtype float32)
+      return y0 = %1"
+    `);
   });
 
   it("does not take for equal what differs in an attribute, an element, a dtype or the sign of zero", () => {

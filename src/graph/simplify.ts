@@ -6,7 +6,8 @@ type Padding = OpSignatures["pad"]["attrs"];
 
 /**
  * The same outputs from fewer tensors: equal expressions once, arithmetic on numbers done, and what changes nothing
- * (x · 1, x + 0, −−x, transposes and reshapes that undo each other) left out.
+ * (x · 1, x + 0, −−x, transposes and reshapes that undo each other) left out; of a table that is cast only the rows that are
+ * read.
  */
 export function simplify(outputs: readonly Tensor[]): Tensor[] {
   const simplified = new Map<Tensor, Tensor>();
@@ -99,6 +100,9 @@ function shorten(tensor: Tensor): Tensor {
       const inner = attrsOf<"transpose">(a as Tensor & { op: "transpose" }).perm;
       return a.inputs[0]!.transpose(perm.map((axis) => inner[axis]!));
     }
+    case "gather":
+      // The rows that are wanted are cast, and not all of a table, which would be in memory twice.
+      return a.op === "cast" ? a.inputs[0]!.gather(b!).cast(tensor.dtype) : tensor;
     default:
       return tensor;
   }

@@ -1,7 +1,9 @@
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { sizeOf } from "../core/files.ts";
+import { ClipError, problemOf } from "../core/errors.ts";
+import { sizeOf, readText } from "../core/files.ts";
+import { maxConfigBytes } from "../core/limits.ts";
 import { huggingFaceHome } from "./environment.ts";
 
 /** A model in the cache. */
@@ -35,10 +37,18 @@ export async function listCache(): Promise<CachedModel[]> {
   return models;
 }
 
-/** Removes a model that {@link listCache} has found. */
+/**
+ * Removes a model that {@link listCache} has found.
+ *
+ * @throws {ClipError} `CLIP_FILE` if it cannot be removed, or not all of it.
+ */
 export async function removeCached({ path }: CachedModel): Promise<void> {
-  await rm(path, { recursive: true, force: true });
-  await rm(`${path}.verified`, { force: true });
+  try {
+    await rm(path, { recursive: true, force: true });
+    await rm(`${path}.verified`, { force: true });
+  } catch (cause) {
+    throw new ClipError("CLIP_FILE", `cannot remove ${path}: ${problemOf(cause)}`, { cause });
+  }
 }
 
 /** Whether a cached repository is one of a kind that is read here, by its configs. */
@@ -46,7 +56,7 @@ async function isClip(path: string): Promise<boolean> {
   for (const snapshot of await names(join(path, "snapshots"))) {
     const folder = join(path, "snapshots", snapshot);
     if ((await names(folder)).includes("open_clip_config.json")) return true;
-    const config = await readFile(join(folder, "config.json"), "utf8").catch(() => "");
+    const config = await readText(join(folder, "config.json"), maxConfigBytes).catch(() => "");
     if (/"model_type"\s*:\s*"(clip|siglip)"/.test(config)) return true;
   }
   return false;

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EnvHttpProxyAgent, fetch } from "undici";
-import { cannotWrite } from "../core/atomic-write.ts";
+import { cannotWrite, makeFolder } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { sizeOf } from "../core/files.ts";
 import type { DownloadProgress } from "../core/progress.ts";
@@ -45,9 +45,7 @@ export function proxiedFetch(...[url, init]: Parameters<typeof fetch>): ReturnTy
  *   `CLIP_FILE` if it cannot be written.
  */
 export async function download(url: string, target: string, options: DownloadOptions = {}): Promise<void> {
-  await mkdir(dirname(target), { recursive: true }).catch((cause) => {
-    throw cannotWrite(target, cause, "nothing was fetched");
-  });
+  await makeFolder(dirname(target));
   await withLock(
     `${target}.lock`,
     async () => {
@@ -55,7 +53,9 @@ export async function download(url: string, target: string, options: DownloadOpt
       const part = `${target}.part`;
       await fetchAll(url, part, options);
       await verify(part, url, options.checksum);
-      await rename(part, target);
+      await rename(part, target).catch((cause) => {
+        throw cannotWrite(target, cause, `what was fetched is ${part}`);
+      });
     },
     options,
   );
@@ -97,7 +97,7 @@ async function fetchRest(url: string, part: string, start: number, options: Down
     await response.body?.cancel();
     // It was all there: an earlier process ended before it could say so.
     if (response.headers.get("content-range") === `bytes */${start}`) return true;
-    await rm(part, { force: true }); // the server has another file than this was the beginning of
+    await discard(part); // the server has another file than this was the beginning of
     return false;
   }
   if (!response.ok) throw await refusal(url, response.status, () => response.body?.cancel());
@@ -122,15 +122,17 @@ async function fetchRest(url: string, part: string, start: number, options: Down
       });
       onProgress?.({ url, received, total });
     }
-    await file.sync();
+    await file.sync().catch((cause) => {
+      throw cannotWrite(part, cause, "what has arrived is kept");
+    });
   } finally {
     await file.close();
   }
   return total === undefined || received === total;
 }
 
-async function refusal(url: string, status: number, discard: () => Promise<void> | undefined): Promise<Error> {
-  await discard();
+async function refusal(url: string, status: number, letGo: () => Promise<void> | undefined): Promise<Error> {
+  await letGo();
   if (status >= 500 || status === 429) return new Error(`the server answers ${status}`);
   const why =
     status === 401 || status === 403
@@ -150,9 +152,16 @@ async function verify(part: string, url: string, checksum: Checksum | undefined)
   for await (const chunk of createReadStream(part)) hash.update(chunk as Buffer);
   const [met, wanted] = [hash.digest("hex"), git ? checksum.gitSha1 : checksum.sha256];
   if (met === wanted) return;
-  await rm(part, { force: true });
+  await discard(part);
   throw new ClipError(
     "CLIP_DOWNLOAD",
     `${url} is not the file it should be: its checksum is ${met}, not ${wanted}; it was removed, try again`,
   );
+}
+
+/** Removes a file that is of no use, if it is there. */
+export async function discard(path: string): Promise<void> {
+  await rm(path, { force: true }).catch((cause) => {
+    throw cannotWrite(path, cause, "remove it by hand: it is not what it should be");
+  });
 }

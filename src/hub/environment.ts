@@ -1,11 +1,25 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { ClipError } from "../core/errors.ts";
 
 /** Whether the environment forbids to ask the network, in the words of Hugging Face's own library. */
 export const offlineByDefault = (): boolean => /^(1|on|yes|true)$/i.test(process.env["HF_HUB_OFFLINE"] ?? "");
 
-/** The hub, or the mirror that the environment names. */
-export const hubUrl = (): string => (process.env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, "");
+/**
+ * The hub, or the mirror that the environment names.
+ *
+ * @throws {ClipError} `CLIP_DOWNLOAD` if that is no address, or one with a password, which messages would repeat.
+ */
+export function hubUrl(): string {
+  const address = process.env["HF_ENDPOINT"] || "https://huggingface.co";
+  const { protocol, username, password } = URL.canParse(address) ? new URL(address) : ({} as Partial<URL>);
+  if (!/^https?:$/.test(protocol ?? "") || username || password)
+    throw new ClipError(
+      "CLIP_DOWNLOAD",
+      "HF_ENDPOINT must be an address such as https://hub.example, without a password",
+    );
+  return address.replace(/\/+$/, "");
+}
 
 /** Where Hugging Face's libraries keep what is theirs; a variable that is empty counts for none. */
 export function huggingFaceHome(): string {

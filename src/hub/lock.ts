@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { link, open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
+import { cannotWrite } from "../core/atomic-write.ts";
 
 const heartbeatMs = 2_000;
 /** A holder that has not been heard of for so long is gone. */
@@ -11,6 +12,8 @@ const pollMs = 100;
 /**
  * Does what only one process may do at a time: the lock is a file, which says who holds it and is touched while the work
  * lasts, so that a process that was killed does not lock others out.
+ *
+ * @throws {ClipError} `CLIP_FILE` if there is no place for the lock.
  */
 export async function withLock<Result>(
   path: string,
@@ -37,7 +40,7 @@ async function acquire(path: string, holder: string): Promise<boolean> {
     await file.writeFile(holder).finally(() => file.close());
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw cannotWrite(path, error, "nothing was fetched");
     const stale = await staleHolder(path);
     if (stale !== undefined) await removeStale(path, stale);
     return false;

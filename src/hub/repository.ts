@@ -1,7 +1,7 @@
-import { copyFile, mkdir, readFile, symlink } from "node:fs/promises";
+import { copyFile, readFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { getRepoFolderName, listFiles, type ListFileEntry, modelInfo } from "@huggingface/hub";
-import { cannotWrite, writeFileAtomic } from "../core/atomic-write.ts";
+import { cannotWrite, makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
 import { hubFolder } from "./cache.ts";
@@ -60,12 +60,18 @@ export async function fetchRepository(name: string, options: FetchOptions = {}):
   if (wanted.length === 0)
     throw new ClipError("CLIP_DOWNLOAD", `${name} on ${hubUrl()} has no weights that can be read`);
   const snapshot = join(cached, "snapshots", commit);
-  await makeFolder(snapshot);
-  for (const file of wanted) await fetchFile({ name, cached, commit, file, access }, options);
+  try {
+    await makeFolder(snapshot, "HF_HUB_CACHE names another place");
+    for (const file of wanted) await fetchFile({ name, cached, commit, file, access }, options);
+  } catch (error) {
+    throw (await snapshotIn(cached)) ? withOlderSnapshot(error) : error;
+  }
   const ref = join(cached, "refs", branch);
   if ((await readFile(ref, "utf8").catch(() => "")) !== commit) {
-    await makeFolder(join(cached, "refs"));
-    await writeFileAtomic(ref, [commit]);
+    // A cache that cannot be written has the model all the same: only --offline does not find it.
+    await makeFolder(join(cached, "refs"))
+      .then(() => writeFileAtomic(ref, [commit]))
+      .catch(() => undefined);
   }
   return snapshot;
 }
@@ -77,10 +83,11 @@ export function neededFiles(files: readonly ListFileEntry[]): ListFileEntry[] {
   return files.filter(({ type, path }) => type === "file" && (kind.test(path) || companions.test(path)));
 }
 
-async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((cause) => {
-    throw cannotWrite(folder, cause, "nothing was fetched");
-  });
+/** A cache that cannot be written may have what the hub had before. */
+function withOlderSnapshot(error: unknown): unknown {
+  if (!(error instanceof ClipError) || error.code !== "CLIP_FILE") return error;
+  const wayOut = "an older state of the model is in the cache, and --offline takes it";
+  return new ClipError("CLIP_FILE", `${error.message}; ${wayOut}`, { cause: error });
 }
 
 interface RepositoryFile {
@@ -104,7 +111,10 @@ async function fetchFile({ name, cached, commit, file, access }: RepositoryFile,
   await download(url, blob, { ...options, headers, size: file.size, checksum });
   // Where links are not allowed, as for some users of Windows, it is there twice.
   await symlink(join("..", "..", "blobs", sum), link).catch(async () => {
-    if (!(await exists(link))) await copyFile(blob, link);
+    if (await exists(link)) return;
+    await copyFile(blob, link).catch((cause) => {
+      throw cannotWrite(link, cause, `its content is ${blob}`);
+    });
   });
 }
 
@@ -119,10 +129,16 @@ function sumOf({ lfs, oid = "" }: ListFileEntry): string {
   return lfs?.oid ?? oid;
 }
 
+/** What the cache has of a repository, if anything. */
+async function snapshotIn(cached: string): Promise<string | undefined> {
+  const commit = (await readFile(join(cached, "refs", branch), "utf8").catch(() => "")).trim();
+  const snapshot = join(cached, "snapshots", commit);
+  return commit !== "" && (await exists(snapshot)) ? snapshot : undefined;
+}
+
 async function cachedSnapshot(name: string, cached: string): Promise<string> {
-  const commit = await readFile(join(cached, "refs", branch), "utf8").catch(() => undefined);
-  const snapshot = join(cached, "snapshots", commit?.trim() ?? "");
-  if (commit !== undefined && (await exists(snapshot))) return snapshot;
+  const snapshot = await snapshotIn(cached);
+  if (snapshot) return snapshot;
   throw new ClipError("CLIP_DOWNLOAD", `${name} is not in the cache (${cached}), and offline nothing is fetched`);
 }
 

@@ -7,4 +7,11 @@ export { type Clip, clipLogits, encodeImage, encodeText } from "./clip.ts";
 export type { TowerOptions } from "./vision-transformer.ts";
 
 /** Parameters by path: shapes, start values, and the model's record made of them. */
-export { countParameters, initializeParameters, leaves, mapParameters, parameterSpecs } from "./parameters.ts";
+export {
+  checkConfig,
+  countParameters,
+  initializeParameters,
+  leaves,
+  mapParameters,
+  parameterSpecs,
+} from "./parameters.ts";

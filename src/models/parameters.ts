@@ -270,7 +270,13 @@ function resNetParameters(config: ResNetConfig, embedDim: number): ModifiedResNe
   };
 }
 
-function checkConfig({ embedDim, vision, text }: ClipConfig): void {
+/**
+ * Sizes that do not fit each other.
+ *
+ * @param where - what says them, for the message: a file's path.
+ * @throws {ClipError} `CLIP_CONFIG`
+ */
+export function checkConfig({ embedDim, vision, text }: ClipConfig, where?: string): void {
   const grid = vision.kind === "vit" ? vision.imageSize / vision.patchSize : resNetGrid(vision);
   const mayBeCut = vision.kind === "vit" && vision.pool === "probe" && grid >= 1;
   const problem =
@@ -294,5 +300,5 @@ function checkConfig({ embedDim, vision, text }: ClipConfig): void {
       vision.width % 16 !== 0 &&
       `vision.width ${vision.width} must be a multiple of 16 for group norm`) ||
     (text.width % text.heads !== 0 && `text.width ${text.width} does not divide into ${text.heads} heads`);
-  if (problem) throw new ClipError("CLIP_CONFIG", problem);
+  if (problem) throw new ClipError("CLIP_CONFIG", where === undefined ? problem : `${where}: ${problem}`);
 }

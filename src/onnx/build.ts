@@ -1,8 +1,7 @@
 import { ClipError } from "../core/errors.ts";
-import type { TensorPlace } from "../graph/ops.ts";
 import { reachable, type Tensor } from "../graph/tensor.ts";
 import { simplify } from "../graph/simplify.ts";
-import { encodeModel, type OnnxValue } from "./encode.ts";
+import { encodeModel, type OnnxParts, type OnnxValue } from "./encode.ts";
 import { Lowering, type OnnxNode } from "./lowering.ts";
 import { WeightFolder } from "./weight-folder.ts";
 
@@ -30,15 +29,17 @@ export const packedWeights = "weights";
  */
 export function buildModel(outputs: Readonly<Record<string, Tensor>>): OnnxModel {
   const folder = new WeightFolder();
-  const model = lowerModel(outputs, folder.locate);
+  const model = modelOf(lowerProgram(outputs, folder.locate));
   return { ...model, ...(folder.path !== undefined && { folder: folder.path }) };
 }
 
-/** {@link buildModel} with weights that lie wherever `locate` says. */
-export function lowerModel(
-  outputs: Readonly<Record<string, Tensor>>,
-  locate: (place: TensorPlace) => TensorPlace,
-): OnnxModel {
+/** The bytes of what {@link lowerProgram} gives. */
+export function modelOf(parts: OnnxParts): OnnxModel {
+  return { bytes: encodeModel(parts).finish(), inputs: parts.inputs, outputs: parts.outputs };
+}
+
+/** What {@link buildModel} writes, before it is bytes. */
+export function lowerProgram(outputs: Readonly<Record<string, Tensor>>, locate = new WeightFolder().locate): OnnxParts {
   const names = Object.keys(outputs);
   if (names.length === 0) throw new ClipError("CLIP_USAGE", "a program needs at least one output");
   const simplified = simplify(Object.values(outputs));
@@ -52,11 +53,7 @@ export function lowerModel(
   const { initializers, inputs } = lowering;
   const fed = [...inputs, ...initializers].find(({ name }) => names.includes(name));
   if (fed) throw new ClipError("CLIP_USAGE", `an output and an input are both called "${fed.name}"; rename the output`);
-  return {
-    bytes: encodeModel({ nodes, initializers, inputs, outputs: values }),
-    inputs,
-    outputs: values,
-  };
+  return { nodes, initializers, inputs, outputs: values };
 }
 
 /** The nodes, with the outputs of the program under their names. */

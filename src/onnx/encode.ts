@@ -28,10 +28,10 @@ const opset = 20;
 const irVersion = 10;
 
 /**
- * ModelProto bytes. Field numbers are those of onnx.proto3.
+ * A ModelProto. Field numbers are those of onnx.proto3.
  * @see {@link https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3 | onnx.proto3}
  */
-export function encodeModel({ nodes, initializers, inputs, outputs }: OnnxParts): Uint8Array {
+export function encodeModel({ nodes, initializers, inputs, outputs }: OnnxParts): ProtobufWriter {
   const graph = new ProtobufWriter().string(2, "clip-ts");
   for (const node of nodes) graph.message(1, encodeNode(node));
   for (const initializer of initializers) graph.message(5, encodeInitializer(initializer));
@@ -43,8 +43,7 @@ export function encodeModel({ nodes, initializers, inputs, outputs }: OnnxParts)
     .string(2, "clip-ts")
     .message(7, graph)
     .message(8, operatorSet("", opset))
-    .message(8, operatorSet("com.microsoft", 1))
-    .finish();
+    .message(8, operatorSet("com.microsoft", 1));
 }
 
 function encodeNode({ name, opType, domain, inputs, outputs, attributes }: OnnxNode): ProtobufWriter {
@@ -69,7 +68,7 @@ function encodeInitializer({ name, dtype, shape, content }: OnnxInitializer): Pr
   const tensor = new ProtobufWriter();
   for (const size of shape) tensor.int(1, size);
   tensor.int(2, onnxDtypes[dtype]).string(8, name);
-  if (content instanceof Uint8Array) return tensor.bytes(9, content);
+  if (content instanceof Uint8Array || "read" in content) return tensor.bytes(9, content);
   const entries = { location: content.file, offset: content.byteOffset, length: content.byteLength };
   for (const [key, value] of Object.entries(entries)) {
     tensor.message(13, new ProtobufWriter().string(1, key).string(2, String(value)));

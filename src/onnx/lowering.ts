@@ -5,6 +5,7 @@ import type { TensorData } from "../core/tensor-data.ts";
 import type { TensorPlace } from "../graph/ops.ts";
 import { attrsOf, type Tensor } from "../graph/tensor.ts";
 import { loweringRules } from "./lowering-rules.ts";
+import type { DeferredBytes } from "./protobuf.ts";
 
 /** An attribute of an ONNX node; a number is an integer unless wrapped as `{ float }`. */
 export type OnnxAttribute = number | { readonly float: number } | string | readonly number[];
@@ -19,28 +20,33 @@ export interface OnnxNode {
   readonly attributes: Readonly<Record<string, OnnxAttribute>>;
 }
 
-/** An initializer: its elements, or the place in a file where they lie. */
+/** An initializer: its elements, now or when they are written, or the place in a file where they lie. */
 export interface OnnxInitializer {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
-  readonly content: Uint8Array | TensorPlace;
+  readonly content: Uint8Array | DeferredBytes | TensorPlace;
 }
+
+/**
+ * Says where ONNX Runtime finds a tensor that lies in a file, and as what: half precisions, which every program casts, may come as
+ * float32.
+ */
+export type Locate = (place: TensorPlace, dtype: Dtype) => { readonly place: TensorPlace; readonly dtype: Dtype };
 
 /** Collects the ONNX nodes of a graph. Lowering rules call `value` for their inputs and `emit` for their nodes. */
 export class Lowering {
   readonly nodes: OnnxNode[] = [];
   readonly initializers: OnnxInitializer[] = [];
   readonly inputs: { readonly name: string; readonly dtype: Dtype; readonly shape: Shape }[] = [];
-  readonly #locate: (place: TensorPlace) => TensorPlace;
+  readonly #locate: Locate;
 
   readonly #names = new Set<string>();
   readonly #values = new Map<Tensor, string>();
   readonly #emitted = new Map<string, OnnxNode>();
   readonly #constants = new Map<string, string>();
 
-  /** @param locate - where ONNX Runtime will find what lies in files. */
-  constructor(locate: (place: TensorPlace) => TensorPlace) {
+  constructor(locate: Locate) {
     this.#locate = locate;
   }
 
@@ -115,9 +121,10 @@ export class Lowering {
   }
 
   stored(tensor: Tensor & { op: "stored" }): string {
-    const { name, dtype, shape, place } = attrsOf<"stored">(tensor);
+    const { name, shape, ...attrs } = attrsOf<"stored">(tensor);
     this.#claim(name);
-    this.initializers.push({ name, dtype, shape, content: this.#locate(place) });
+    const { dtype, place } = this.#locate(attrs.place, attrs.dtype);
+    this.initializers.push({ name, dtype, shape, content: place });
     return name;
   }
 

@@ -1,6 +1,6 @@
 import { ClipError } from "../core/errors.ts";
 import { basename, dirname } from "../core/files.ts";
-import type { TensorPlace } from "../graph/ops.ts";
+import type { Locate } from "./lowering.ts";
 
 /** Weights in files of one folder, in which ONNX Runtime looks for them by their names. */
 export class WeightFolder {
@@ -8,7 +8,7 @@ export class WeightFolder {
   path: string | undefined;
 
   /** @throws {ClipError} `CLIP_CHECKPOINT` if it lies in another folder than those before. */
-  readonly locate = (place: TensorPlace): TensorPlace => {
+  readonly locate: Locate = (place, dtype) => {
     const folder = dirname(place.file);
     this.path ??= folder;
     if (this.path !== folder) {
@@ -17,6 +17,6 @@ export class WeightFolder {
         `weights lie in two folders, ${this.path} and ${folder}; put their files into one`,
       );
     }
-    return { ...place, file: basename(place.file) };
+    return { place: { ...place, file: basename(place.file) }, dtype };
   };
 }

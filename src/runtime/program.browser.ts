@@ -1,52 +1,84 @@
+import { decodeBfloat16, decodeFloat16 } from "../core/half.ts";
 import { readRange } from "../core/files.browser.ts";
+import type { Dtype } from "../core/dtype.ts";
 import type { TensorPlace } from "../graph/ops.ts";
-import { lowerModel, packedWeights } from "../onnx/build.ts";
+import { lowerProgram, modelOf, packedWeights } from "../onnx/build.ts";
 import type { PrepareProgram } from "./program.ts";
 
 /** Bytes between two tensors that are fetched along rather than asked around. */
 const maxGap = 4096;
+/** Bytes that are fetched before they are put into the block, but for single tensors that are larger. */
+const maxSpan = 32 * 2 ** 20;
 
-/** A run of bytes of a file, and where it stands in the block. */
-interface Span extends TensorPlace {
+/** A tensor of a file, and where it stands in the block. */
+interface Weight extends TensorPlace {
+  readonly dtype: Dtype;
   readonly at: number;
 }
 
-/** The weights that the program needs, and no others, are fetched into one block of bytes, in which ONNX Runtime finds them. */
+/**
+ * The weights that the program needs, and no others, are fetched into one block of bytes, in which ONNX Runtime finds them: as
+ * float32, since not every graphics processor knows halves, and WebAssembly would have both in its memory.
+ */
 export const prepareProgram: PrepareProgram = async (outputs, onProgress) => {
-  const places: TensorPlace[] = [];
-  lowerModel(outputs, (place) => {
-    places.push(place);
-    return place;
+  const weights = new Map<string, Weight>();
+  let blockBytes = 0;
+  const parts = lowerProgram(outputs, (place, dtype) => {
+    const isHalf = dtype === "float16" || dtype === "bfloat16";
+    const byteLength = isHalf ? 2 * place.byteLength : place.byteLength;
+    const key = `${place.file} ${place.byteOffset} ${place.byteLength}`;
+    let weight = weights.get(key);
+    if (!weight) {
+      weights.set(key, (weight = { ...place, dtype, at: blockBytes }));
+      blockBytes += 8 * Math.ceil(byteLength / 8);
+    }
+    return {
+      dtype: isHalf ? "float32" : dtype,
+      place: { file: packedWeights, byteOffset: weight.at, byteLength },
+    };
   });
-  if (places.length === 0) return lowerModel(outputs, (place) => place);
-  const spans = spansOf(places);
-  const model = lowerModel(outputs, (place) => {
-    const span = spans.find(({ file, byteOffset, byteLength }) => {
-      const start = place.byteOffset - byteOffset;
-      return file === place.file && start >= 0 && start + place.byteLength <= byteLength;
-    })!;
-    return { ...place, file: packedWeights, byteOffset: span.at + place.byteOffset - span.byteOffset };
-  });
+  if (weights.size === 0) return modelOf(parts);
+  const block = new Uint8Array(blockBytes);
+  const spans = spansOf(weights.values());
   const total = spans.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  const weights = new Uint8Array(total);
   let received = 0;
-  for (const { file, byteOffset, byteLength, at } of spans) {
+  for (const { file, byteOffset, byteLength, weights } of spans) {
     const onBytes = (count: number) => onProgress?.({ url: file, received: (received += count), total });
-    weights.set(await readRange(file, byteOffset, byteLength, onBytes), at);
+    const bytes = await readRange(file, byteOffset, byteLength, onBytes);
+    for (const weight of weights) {
+      const start = weight.byteOffset - byteOffset;
+      block.set(widened(bytes.slice(start, start + weight.byteLength), weight.dtype), weight.at);
+    }
   }
-  return { ...model, weights };
+  return { ...modelOf(parts), weights: block };
 };
 
-/** Places that follow each other in a file, as one. */
-function spansOf(places: readonly TensorPlace[]): Span[] {
+/** Half precisions as the bytes of float32. */
+function widened(bytes: Uint8Array<ArrayBuffer>, dtype: Dtype): Uint8Array {
+  if (dtype !== "float16" && dtype !== "bfloat16") return bytes;
+  const decode = dtype === "float16" ? decodeFloat16 : decodeBfloat16;
+  return new Uint8Array(decode(new Uint16Array(bytes.buffer)).buffer);
+}
+
+/** A run of bytes of a file that is fetched at once, with what lies in it. */
+interface Span extends TensorPlace {
+  readonly weights: readonly Weight[];
+}
+
+function spansOf(weights: Iterable<Weight>): Span[] {
   const spans: Span[] = [];
-  const inOrder = places.toSorted((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : a.byteOffset - b.byteOffset));
-  for (const { file, byteOffset, byteLength } of inOrder) {
+  const inOrder = [...weights].sort((a, b) =>
+    a.file === b.file ? a.byteOffset - b.byteOffset : a.file < b.file ? -1 : 1,
+  );
+  for (const weight of inOrder) {
+    const { file, byteOffset, byteLength } = weight;
     const last = spans.at(-1);
-    const end = last ? last.byteOffset + last.byteLength : 0;
-    if (last?.file === file && byteOffset <= end + maxGap) {
-      spans[spans.length - 1] = { ...last, byteLength: Math.max(end, byteOffset + byteLength) - last.byteOffset };
-    } else spans.push({ file, byteOffset, byteLength, at: last ? last.at + last.byteLength : 0 });
+    const lastEnd = last ? last.byteOffset + last.byteLength : 0;
+    const end = byteOffset + byteLength;
+    if (last?.file === file && byteOffset <= lastEnd + maxGap && end - last.byteOffset <= maxSpan) {
+      const whole = Math.max(lastEnd, end) - last.byteOffset;
+      spans[spans.length - 1] = { ...last, byteLength: whole, weights: [...last.weights, weight] };
+    } else spans.push({ file, byteOffset, byteLength, weights: [weight] });
   }
   return spans;
 }

@@ -12,11 +12,24 @@ import {
 interface Tokenizer {
   encode(text: string): { readonly ids: number[] };
   decode(ids: readonly number[], options: { readonly skip_special_tokens: boolean }): string;
-  token_to_id(token: string): number | undefined;
   get_vocab(withAddedTokens: boolean): ReadonlyMap<string, number>;
 }
 
 const { Tokenizer } = library as unknown as { Tokenizer: new (json: object, config: object) => Tokenizer };
+
+/** Far beyond any vocabulary. */
+const maxVocabulary = 10_000_000;
+/** Far beyond any text. */
+const maxTokens = 10_000_000;
+
+/** The library trusts its files, and what is wrong in them shows as whatever error of JavaScript it then runs into. */
+function contained<Result>(problem: string, work: () => Result): Result {
+  try {
+    return work();
+  } catch (cause) {
+    throw new ClipError("CLIP_TEXT", `the tokenizer ${problem}: ${(cause as Error).message}`, { cause });
+  }
+}
 
 /** What is done to a text before the vocabulary is asked, as the models' own code does it. */
 export type TextCleaning = "canonicalize" | "lower" | "none";
@@ -49,22 +62,26 @@ export class JsonTokenizer implements TextTokenizer {
   readonly #clean: (text: string) => string;
 
   /**
+   * The regular expressions of the file are run as they are, by the library and on this thread: one that takes for ever cannot
+   * be told from one that does not.
+   *
    * @param json - what `tokenizer.json` holds.
    * @param config - what `tokenizer_config.json` holds.
    * @throws {ClipError} `CLIP_TEXT` if they are no tokenizer, or name no token to pad with.
    */
   constructor(json: object, config: object, cleaning: TextCleaning) {
-    try {
-      this.#tokenizer = new Tokenizer(json, config);
-    } catch (cause) {
-      throw new ClipError("CLIP_TEXT", `the tokenizer cannot be read: ${(cause as Error).message}`, { cause });
-    }
     this.#clean = cleanings[cleaning];
+    this.#tokenizer = contained("cannot be read", () => new Tokenizer(json, config));
+    const vocabulary = contained("has no vocabulary", () => [...this.#tokenizer.get_vocab(true)]);
     this.vocabSize = 0;
-    for (const id of this.#tokenizer.get_vocab(true).values()) this.vocabSize = Math.max(this.vocabSize, id + 1);
+    for (const [token, id] of vocabulary) {
+      if (!Number.isInteger(id) || id < 0 || id >= maxVocabulary)
+        throw new ClipError("CLIP_TEXT", `the tokenizer gives ${JSON.stringify(token)} the id ${String(id)}`);
+      this.vocabSize = Math.max(this.vocabSize, id + 1);
+    }
     const named = (config as { pad_token?: unknown }).pad_token;
     const pad = typeof named === "object" && named !== null && "content" in named ? named.content : named;
-    const id = typeof pad === "string" ? this.#tokenizer.token_to_id(pad) : undefined;
+    const id = vocabulary.find(([token]) => token === pad)?.[1];
     if (id === undefined)
       throw new ClipError(
         "CLIP_TEXT",
@@ -73,12 +90,20 @@ export class JsonTokenizer implements TextTokenizer {
     this.padId = id;
   }
 
+  /** @throws {ClipError} `CLIP_TEXT` if the tokenizer is damaged in a way that shows only now. */
   encodeWithMarks(text: string): number[] {
-    return this.#tokenizer.encode(this.#clean(text)).ids;
+    const ids = contained("cannot encode", () => [...this.#tokenizer.encode(this.#clean(text)).ids]);
+    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= this.vocabSize);
+    if (wrong === undefined && ids.length <= maxTokens) return ids;
+    const what = wrong === undefined ? `${ids.length} ids` : `the id ${String(wrong)}`;
+    throw new ClipError(
+      "CLIP_TEXT",
+      `the tokenizer gives ${what} for ${JSON.stringify(text.slice(0, 60))}; it is damaged`,
+    );
   }
 
   decode(ids: readonly number[]): string {
-    return this.#tokenizer.decode([...ids], { skip_special_tokens: true });
+    return contained("cannot decode", () => this.#tokenizer.decode([...ids], { skip_special_tokens: true }));
   }
 
   /**

@@ -1,3 +1,4 @@
+import { chmod, copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { float32, int32 } from "../../src/core/tensor-data.ts";
@@ -7,6 +8,7 @@ import { relativeError } from "../../src/evaluate/compare.ts";
 import type { KnownModel } from "../../src/hub/index.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
+import { unprivileged } from "../unprivileged.ts";
 import { call } from "./call.ts";
 
 const root = await temporaryFolder();
@@ -42,6 +44,36 @@ describe("models inspect", () => {
     expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/a multiple of its patches' 16 pixels/)]);
   });
 
+  it("says what is missing of a folder, in words", async () => {
+    const empty = join(root, "empty");
+    await mkdir(empty);
+    const without = await call(["models", "inspect", empty]);
+    expect([without.code, without.err]).toEqual([
+      1,
+      expect.stringMatching(/empty has no weights: none of model\.safetensors, /),
+    ]);
+    await copyFile(join(model, "model.safetensors"), join(empty, "model.safetensors"));
+    const bare = await call(["models", "inspect", empty]);
+    expect([bare.code, bare.err]).toEqual([
+      1,
+      expect.stringMatching(/does not say which activation .* name it by --activation/),
+    ]);
+    const config = await call(["models", "inspect", model, "--config", join(root, "nowhere.json")]);
+    expect(config.err).toMatch(/cannot read .*nowhere\.json: it does not exist$/);
+    await writeFile(join(empty, "notes.txt"), "these are notes and no weights");
+    const { err } = await call(["models", "inspect", join(empty, "notes.txt")]);
+    expect(err).toMatch(/notes\.txt is no file of weights, safetensors or PyTorch's: it claims/);
+  });
+
+  it("is misused with the exit code of every command", async () => {
+    for (const args of [
+      ["models", "inspect"],
+      ["models", "list", "too", "much"],
+      ["models", "cache", "clear", "--none"],
+    ])
+      expect(await call(args)).toMatchObject({ code: 2, out: "" });
+  });
+
   it("names itself in errors", async () => {
     const { code, err } = await call(["models", "inspect", join(root, "nowhere")]);
     expect(code).toBe(1);
@@ -69,9 +101,55 @@ describe("convert", () => {
     for (const to of ["hf", "open_clip"]) {
       const folder = join(root, to);
       const { code, err } = await call(["convert", model, folder, "--to", to]);
-      expect([code, err]).toEqual([0, expect.stringMatching(/^wrote .*\.safetensors$/)]);
+      expect([code, err]).toEqual([0, expect.stringMatching(/^wrote .*\.safetensors$/m)]);
+      expect(/^warning: (.*)/m.exec(err)?.[1]).toEqual(
+        to === "hf" ? undefined : expect.stringMatching(/open_clip reads no vocabulary from the folder/),
+      );
       expect(relativeError(await logits(folder), wanted)).toBeLessThan(1e-6);
     }
+  });
+
+  it("shows how far it is, and says what a bare file leaves to be guessed", async () => {
+    const shown: string[] = [];
+    const out = join(root, "bare.safetensors");
+    const { code, err } = await call(["convert", model, out, "--to", "openai"], {
+      progress: (text) => shown.push(text),
+    });
+    expect(shown.at(-1)).toMatch(/^bare\.safetensors {2}0\.3 MB of 0\.3 MB$/);
+    expect([code, err]).toEqual([
+      0,
+      expect.stringMatching(/^wrote .*bare\.safetensors\nwarning: a reader that goes by shapes/),
+    ]);
+  });
+
+  it("says in words what is wrong with the place to write to", async () => {
+    const taken = join(root, "taken.safetensors");
+    await mkdir(taken);
+    for (const [to, out, message] of [
+      [
+        "hf",
+        join(model, "config.json"),
+        /cannot make the folder .*config\.json: a file of that name is in the way; name another/,
+      ],
+      [
+        "hf",
+        join(model, "config.json", "in"),
+        /cannot make the folder .*: a part of its path is a file; name another place/,
+      ],
+      ["openai", taken, /cannot write .*taken\.safetensors: it is a folder; what stood there before is unchanged/],
+      ["openai", join(root, "folder"), /OpenAI's names are written to one file; name it \*\.safetensors/],
+      ["onnx", model, /is where the model is read from; name another place/],
+    ] as const) {
+      const { code, err } = await call(["convert", model, out, "--to", to]);
+      expect(code).toBeGreaterThan(0);
+      expect(err).toMatch(message);
+      expect(err).not.toMatch(/E[A-Z]+:|\n/);
+    }
+    await chmod(root, 0o755);
+    const sealed = join(root, "sealed");
+    await mkdir(sealed, { mode: 0o555 });
+    const { err } = await unprivileged(() => call(["convert", model, join(sealed, "hf"), "--to", "hf"]));
+    expect(err).toMatch(/^clip-ts convert: cannot make the folder .*: permission denied; name another place$/);
   });
 
   it("asks for the layout", async () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { clipPreprocess } from "../../image/preprocess-config.ts";
-import { clipConfigs, countParameters } from "../../models/index.ts";
+import { type ClipConfig, clipConfigs, countParameters } from "../../models/index.ts";
 import { huggingFaceConfig, huggingFacePreprocess } from "./hugging-face.ts";
-import { openClipCleaning, openClipConfig } from "./open-clip.ts";
+import { openClipConfig, openClipTokenizer, publishedVocabulary, toOpenClipConfig } from "./open-clip.ts";
 
 const half = [0.5, 0.5, 0.5];
 
@@ -124,9 +124,11 @@ describe("open_clip_config.json", () => {
       ...{ imageSize: 224, mean: half, std: half, resample: "bilinear", resizeMode: "squash" },
     });
     expect(read({}).preprocess).toEqual({ ...clipPreprocess, resizeMode: "shortest" });
-    const model_cfg = { text_cfg: { tokenizer_kwargs: { clean: "canonicalize" } } };
-    expect(openClipCleaning({ model_cfg })).toBe("canonicalize");
-    expect(openClipCleaning({ model_cfg: { text_cfg: {} } })).toBe("none");
+    const model_cfg = { text_cfg: { hf_tokenizer_name: "some/one", tokenizer_kwargs: { clean: "canonicalize" } } };
+    expect(openClipTokenizer({ model_cfg })).toEqual({ cleaning: "canonicalize", repository: "some/one" });
+    const nothing = { cleaning: "none", repository: undefined };
+    expect(openClipTokenizer({ model_cfg: { text_cfg: {} } })).toEqual(nothing);
+    expect(openClipTokenizer({ model_cfg: { text_cfg: { hf_tokenizer_name: "" } } })).toEqual(nothing);
   });
 
   it("with options that would change the result and are not computed is refused by name", () => {
@@ -134,5 +136,64 @@ describe("open_clip_config.json", () => {
       /vision_cfg\.attentional_pool/,
     );
     expect(() => read({ text_cfg: { ...text_cfg, hf_model_name: "roberta-base" } })).toThrow(/text_cfg\.hf_model_name/);
+  });
+});
+
+describe("open_clip_config.json as it is written", () => {
+  /** Of timm 1.0's `vision_transformer.py`. */
+  const inTimm = [
+    ...["base_patch32_siglip_256", "base_patch16_siglip_224", "base_patch16_siglip_256", "base_patch16_siglip_384"],
+    ...["base_patch16_siglip_512", "large_patch16_siglip_256", "large_patch16_siglip_384", "large_patch16_siglip_512"],
+    ...["so400m_patch14_siglip_224", "so400m_patch14_siglip_378", "so400m_patch14_siglip_384"],
+    ...["so400m_patch16_siglip_256", "so400m_patch16_siglip_384", "so400m_patch16_siglip_512"],
+    ...["giantopt_patch16_siglip_256", "giantopt_patch16_siglip_384"],
+  ].map((name) => `vit_${name}`);
+  const trunkOf = (config: ClipConfig) => {
+    const preprocess = { ...clipPreprocess, imageSize: config.vision.imageSize };
+    const json = toOpenClipConfig(config, preprocess) as {
+      model_cfg: { vision_cfg: { timm_model_name: string; timm_model_kwargs?: object } };
+    };
+    expect(openClipConfig(json, "c.json").config).toEqual(config);
+    return json.model_cfg.vision_cfg;
+  };
+  const siglips = Object.entries<ClipConfig>(clipConfigs).filter(([, { score }]) => score === "sigmoid");
+
+  it("asks timm for towers that it has, by the name of the published ones alone", () => {
+    expect(siglips).toHaveLength(24);
+    for (const [name, config] of siglips) {
+      const { timm_model_name: trunk, timm_model_kwargs: kwargs = {} } = trunkOf(config);
+      expect(inTimm).toContain(trunk);
+      expect(Object.keys(kwargs).filter((key) => key !== "act_layer")).toEqual([]);
+      expect(trunk).toMatch(new RegExp(`_patch${/-(\d+)-SigLIP/.exec(name)![1]}_siglip_${config.vision.imageSize}$`));
+    }
+  });
+
+  it("says what differs from those where timm has no such tower", () => {
+    const base = clipConfigs["ViT-B-16-SigLIP"];
+    const other = (vision: object, embedDim = 768): ClipConfig => ({
+      ...base,
+      embedDim,
+      vision: { ...base.vision, ...vision },
+    });
+    expect(trunkOf(other({ imageSize: 240 }))).toMatchObject({
+      timm_model_name: "vit_base_patch16_siglip_224",
+      timm_model_kwargs: { img_size: 240 },
+    });
+    expect(
+      trunkOf(other({ width: 64, layers: 2, heads: 2, patchSize: 8, imageSize: 32, mlpWidth: 96 }, 64)),
+    ).toMatchObject({
+      timm_model_name: "vit_base_patch16_siglip_224",
+      timm_model_kwargs: { img_size: 32, patch_size: 8, embed_dim: 64, depth: 2, num_heads: 2, mlp_ratio: 1.5 },
+    });
+  });
+
+  it("names the repository of a published SigLIP's vocabulary, and that of no other model", () => {
+    for (const [name, config] of siglips) {
+      expect(publishedVocabulary(config)).toBe(`timm/${name}`);
+      expect(publishedVocabulary({ ...config, activation: "gelu" })).toBe(`timm/${name}`);
+    }
+    expect(publishedVocabulary(clipConfigs["ViT-B-32"])).toBeUndefined();
+    const { text, ...rest } = clipConfigs["ViT-B-16-SigLIP"];
+    expect(publishedVocabulary({ ...rest, text: { ...text, vocabSize: 32_001 } })).toBeUndefined();
   });
 });

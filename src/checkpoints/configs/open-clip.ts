@@ -3,9 +3,9 @@ import { ClipError } from "../../core/errors.ts";
 import { parseStrict } from "../../core/parse.ts";
 import { clipPreprocess, type PreprocessConfig } from "../../image/preprocess-config.ts";
 import type { Activation } from "../../nn/layers.ts";
-import { type ClipConfig, type ResNetConfig, type VitConfig } from "../../models/index.ts";
+import { type ClipConfig, clipConfigs, type ResNetConfig, type VitConfig } from "../../models/index.ts";
 import { clipConfigSchema, size } from "../config-schema.ts";
-import { refuseUnlessEqual } from "./equal.ts";
+import { differences, refuseUnlessEqual } from "./equal.ts";
 
 /** One number, or the same twice. */
 const side = z.union([
@@ -91,15 +91,29 @@ const configSchema = z.object({
     .prefault({}),
 });
 
-/** SigLIP's image towers in timm: `vit_<size>_patch<P>_siglip_<S>`. */
-const trunks: Readonly<Record<string, Pick<VitConfig, "width" | "layers" | "heads" | "mlpWidth">>> = {
-  base: { width: 768, layers: 12, heads: 12 },
-  large: { width: 1024, layers: 24, heads: 16 },
-  so400m: { width: 1152, layers: 27, heads: 16, mlpWidth: 4304 },
-  giantopt: { width: 1536, layers: 40, heads: 16 },
+/** SigLIP's image towers in timm: `vit_<size>_patch<P>_siglip_<S>`, and for each P the S that there are. */
+const trunks: Readonly<
+  Record<
+    string,
+    Pick<VitConfig, "width" | "layers" | "heads" | "mlpWidth"> & {
+      readonly imageSizes: Readonly<Record<number, readonly number[]>>;
+    }
+  >
+> = {
+  base: { width: 768, layers: 12, heads: 12, imageSizes: { 16: [224, 256, 384, 512], 32: [256] } },
+  large: { width: 1024, layers: 24, heads: 16, imageSizes: { 16: [256, 384, 512] } },
+  so400m: {
+    ...{ width: 1152, layers: 27, heads: 16, mlpWidth: 4304 },
+    imageSizes: { 14: [224, 378, 384], 16: [256, 384, 512] },
+  },
+  giantopt: { width: 1536, layers: 40, heads: 16, imageSizes: { 16: [256, 384] } },
 };
-/** Those whose activation is the tanh approximation; the others have the exact one. */
-const tanhTrunk = /^(base_patch32_siglip_256|large_patch16_siglip_512|so400m_patch16_siglip_\d+|giantopt_.*)$/;
+/** Some of them have the tanh approximation, the others the exact formula. */
+function trunkActivation(name: string): Activation {
+  const tanh =
+    /^vit_(base_patch32_siglip_256|large_patch16_siglip_512|so400m_patch16_siglip_\d+|giantopt_patch\d+_siglip_\d+)$/;
+  return tanh.test(name) ? "geluTanh" : "gelu";
+}
 
 /**
  * The architecture and the pictures' preprocessing in an `open_clip_config.json`.
@@ -154,16 +168,45 @@ export function openClipConfig(json: unknown, path: string): { config: ClipConfi
   };
 }
 
-const cleaningSchema = z.object({
+const tokenizerSchema = z.object({
   model_cfg: z.object({
-    text_cfg: z.object({ tokenizer_kwargs: z.object({ clean: z.string().optional() }).optional() }),
+    text_cfg: z.object({
+      hf_tokenizer_name: z.string().optional(),
+      tokenizer_kwargs: z.object({ clean: z.string().optional() }).optional(),
+    }),
   }),
 });
 
-/** How an `open_clip_config.json` has texts cleaned before a vocabulary of Hugging Face's. */
-export function openClipCleaning(json: unknown): "canonicalize" | "lower" | "none" {
-  const asked = cleaningSchema.safeParse(json).data?.model_cfg.text_cfg.tokenizer_kwargs?.clean;
-  return asked === "canonicalize" || asked === "lower" ? asked : "none";
+/** A vocabulary of Hugging Face's as open_clip names it. */
+export interface OpenClipTokenizer {
+  /** What is done to texts before it. */
+  readonly cleaning: "canonicalize" | "lower" | "none";
+  /** "organisation/name" on Hugging Face's hub, if that is known. */
+  readonly repository: string | undefined;
+}
+
+/** What an `open_clip_config.json` says of a vocabulary of Hugging Face's. */
+export function openClipTokenizer(json: unknown): OpenClipTokenizer {
+  const text = tokenizerSchema.safeParse(json).data?.model_cfg.text_cfg;
+  const asked = text?.tokenizer_kwargs?.clean;
+  const cleaning = asked === "canonicalize" || asked === "lower" ? asked : "none";
+  return { cleaning, repository: text?.hf_tokenizer_name || undefined };
+}
+
+/** The repository that open_clip's own configs name for a published SigLIP's vocabulary; undefined for other architectures. */
+export function publishedVocabulary(config: ClipConfig): string | undefined {
+  const { activation, text } = config;
+  const known = Object.entries<ClipConfig>(clipConfigs).find(([, { score, ...other }]) => {
+    // The first SigLIPs are read with either GELU.
+    const same = {
+      ...other,
+      score,
+      activation,
+      text: { ...other.text, ...(text.activation && { activation: text.activation }) },
+    };
+    return score === "sigmoid" && differences(same, config).length === 0;
+  });
+  return known && `timm/${known[0]}`;
 }
 
 type Vision = z.output<typeof visionSchema>;
@@ -187,8 +230,8 @@ function timmTrunk(
   { timm_model_name, timm_model_kwargs: own, timm_pool, timm_proj, image_size }: Vision,
   path: string,
 ): { vision: VitConfig; activation: Activation } {
-  const [, name = "", kind = "", patch] = /^vit_((\w+?)_patch(\d+)_siglip_\d+)$/.exec(timm_model_name!) ?? [];
-  const known = trunks[kind];
+  const [name = "", kind = "", patch] = /^vit_(\w+?)_patch(\d+)_siglip_\d+$/.exec(timm_model_name!) ?? [];
+  const known = Object.hasOwn(trunks, kind) ? trunks[kind] : undefined;
   if (!known || (timm_pool ?? "map") !== "map" || (timm_proj ?? "none") !== "none") {
     const what = `${timm_model_name} with pool ${timm_pool} and projection ${timm_proj}`;
     throw new ClipError(
@@ -209,20 +252,20 @@ function timmTrunk(
       ...(own.mlp_ratio === undefined ? known.mlpWidth && { mlpWidth: known.mlpWidth } : mlp(width, own.mlp_ratio)),
       pool: "probe",
     },
-    activation: own.act_layer ? acts[own.act_layer] : tanhTrunk.test(name) ? "geluTanh" : "gelu",
+    activation: own.act_layer ? acts[own.act_layer] : trunkActivation(name),
   };
 }
 
 /**
- * `open_clip_config.json` for a model. Which repository a vocabulary other than CLIP's is in it cannot say.
+ * `open_clip_config.json` for a model.
  *
- * @param cleaning - what is done to texts before that vocabulary.
+ * @param tokenizer - of a vocabulary other than CLIP's, which open_clip fetches.
  * @throws {ClipError} `CLIP_CONFIG` if their configuration cannot say what the model is.
  */
 export function toOpenClipConfig(
   config: ClipConfig,
   preprocess: PreprocessConfig,
-  cleaning: ReturnType<typeof openClipCleaning> = "none",
+  { cleaning, repository }: OpenClipTokenizer = { cleaning: "none", repository: undefined },
 ): object {
   const { vision, text, activation, layerNormEpsilon } = config;
   const norm_kwargs = layerNormEpsilon === undefined ? {} : { norm_kwargs: { eps: layerNormEpsilon } };
@@ -252,6 +295,7 @@ export function toOpenClipConfig(
       text_cfg: {
         ...{ context_length: text.contextLength, vocab_size: text.vocabSize, width, heads, layers },
         mlp_ratio: mlpWidth / width,
+        ...(repository !== undefined && { hf_tokenizer_name: repository }),
         ...(cleaning !== "none" && { tokenizer_kwargs: { clean: cleaning } }),
         ...(text.causal === false && { no_causal_mask: true }),
         ...(text.pool === "last" && { pool_type: "last" }),
@@ -273,20 +317,31 @@ export function toOpenClipConfig(
   return json;
 }
 
-/** By the nearest of timm's towers, with what differs. */
+/** By the tower of timm's that comes closest, with what differs: open_clip asks timm for it by its name. */
 function toTrunk(vision: VitConfig, activation: Activation): object {
   const { width, layers, heads, imageSize, patchSize, mlpWidth = 4 * width } = vision;
   const kind = Object.keys(trunks).find((name) => trunks[name]!.width === width) ?? "base";
+  const { imageSizes, ...named } = trunks[kind]!;
+  const patch = patchSize in imageSizes ? patchSize : 16;
+  const sizes = imageSizes[patch]!;
+  const size = sizes.includes(imageSize) ? imageSize : sizes[0]!;
+  const name = `vit_${kind}_patch${patch}_siglip_${size}`;
   const acts = { gelu: "gelu", geluTanh: "gelu_tanh", quickGelu: "quick_gelu" } as const;
+  const own = {
+    ...(imageSize !== size && { img_size: imageSize }),
+    ...(patchSize !== patch && { patch_size: patchSize }),
+    ...(width !== named.width && { embed_dim: width }),
+    ...(layers !== named.layers && { depth: layers }),
+    ...(heads !== named.heads && { num_heads: heads }),
+    ...(mlpWidth / width !== (named.mlpWidth ?? 4 * named.width) / named.width && { mlp_ratio: mlpWidth / width }),
+    ...(activation !== trunkActivation(name) && { act_layer: acts[activation] }),
+  };
   return {
     image_size: imageSize,
-    timm_model_name: `vit_${kind}_patch${patchSize}_siglip_${imageSize}`,
+    timm_model_name: name,
     timm_model_pretrained: false,
     timm_pool: "map",
     timm_proj: "none",
-    timm_model_kwargs: {
-      ...{ img_size: imageSize, patch_size: patchSize, embed_dim: width, depth: layers, num_heads: heads },
-      ...{ mlp_ratio: mlpWidth / width, act_layer: acts[activation] },
-    },
+    ...(Object.keys(own).length > 0 && { timm_model_kwargs: own }),
   };
 }

@@ -1,7 +1,16 @@
+import { basename } from "node:path";
 import { Command, Option } from "@commander-js/extra-typings";
-import { conversions, convertModel, readModel, unsaidByBareFile } from "../../embedding/index.ts";
+import { conversions, convertModel, misread, readModel } from "../../embedding/index.ts";
 import type { CliIo } from "../io.ts";
-import { locateModel, activationOption, configOption, examples, offlineOption, imageSizeOption } from "../options.ts";
+import {
+  locateModel,
+  megabytes,
+  activationOption,
+  configOption,
+  examples,
+  offlineOption,
+  imageSizeOption,
+} from "../options.ts";
 
 /** Writes a model as others read it. */
 export const convertCommand = (io: CliIo) =>
@@ -31,8 +40,13 @@ export const convertCommand = (io: CliIo) =>
     )
     .action(async (source, out, { to, dtype, ...options }) => {
       const model = await readModel(await locateModel(source, io, options), options);
-      const written = await convertModel(model, out, { to, ...(dtype && { dtype: "F16" }) });
+      const written = await convertModel(model, out, {
+        to,
+        ...(dtype && { dtype: "F16" }),
+        signal: io.signal,
+        onProgress: ({ path, written, total }) =>
+          io.progress(`${basename(path)}  ${megabytes(written)} of ${megabytes(total)}`),
+      });
       io.err(`wrote ${written.join(", ")}`);
-      const unsaid = to === "openai" ? unsaidByBareFile(model) : undefined;
-      if (unsaid) io.err(`read it with --config: ${unsaid}`);
+      for (const warning of await misread(model, to)) io.err(`warning: ${warning}`);
     });

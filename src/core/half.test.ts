@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { Random } from "../core/random.ts";
-import { float32 } from "../core/tensor-data.ts";
+import { Random } from "./random.ts";
+import { float32 } from "./tensor-data.ts";
 import { input } from "../graph/tensor.ts";
 import { buildModel } from "../onnx/build.ts";
 import { OrtSession } from "../runtime/ort-session.ts";

@@ -1,3 +1,5 @@
+import { ClipError } from "../core/errors.ts";
+
 /** Half-precision numbers are stored as their bits. bfloat16 is the upper half of a float32. */
 
 /** float32 values of all 65,536 float16s; made at the first use. */
@@ -16,6 +18,23 @@ export function encodeFloat16(numbers: Float32Array): Uint16Array {
   const words = new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
   const encoded = new Uint16Array(numbers.length);
   for (let i = 0; i < encoded.length; i++) encoded[i] = nearest(words[i]!);
+  return encoded;
+}
+
+/**
+ * {@link encodeFloat16} of weights.
+ *
+ * @throws {ClipError} `CLIP_CHECKPOINT` if a number is too large for half precision: infinity would spoil every result.
+ */
+export function halve(name: string, numbers: Float32Array): Uint16Array {
+  const encoded = encodeFloat16(numbers);
+  for (let i = 0; i < encoded.length; i++) {
+    if ((encoded[i]! & 0x7fff) !== 0x7c00 || !Number.isFinite(numbers[i]!)) continue;
+    throw new ClipError(
+      "CLIP_CHECKPOINT",
+      `${name} has ${numbers[i]}, and half precision ends at 65,504; keep float32`,
+    );
+  }
   return encoded;
 }
 
