@@ -52,6 +52,22 @@ describe("JsonTokenizer", () => {
     expect(() => new JsonTokenizer(wordTokenizer, {}, "none")).toThrow(/names no pad_token/);
   });
 
+  it("refuses what the library would leave out or trip over later", () => {
+    const read = (change: object) => new JsonTokenizer({ ...wordTokenizer, ...change }, { pad_token: "</s>" }, "none");
+    const unknown = { type: "Sequence", normalizers: [{ type: "Replace", pattern: {}, content: "" }] };
+    expect(() => read({ normalizer: unknown })).toThrow(/normalizer\.normalizers\.0\.pattern: /);
+    const known = { type: "Sequence", normalizers: [{ type: "Replace", pattern: { Regex: "s$" }, content: "" }] };
+    expect(read({ normalizer: known }).vocabSize).toBe(5);
+    for (const id of [-1, 0.5, 1e300, "1"]) {
+      const model = { ...wordTokenizer.model, vocab: { ...wordTokenizer.model.vocab, mice: id } };
+      expect(() => read({ model })).toThrow(/model\.vocab\.mice: must be a token's id/);
+    }
+    const broken = { ...wordTokenizer.post_processor, single: [{ SpecialToken: null }] };
+    expect(() => read({ post_processor: broken }).encodeWithMarks("two")).toThrow(
+      expect.objectContaining({ code: "CLIP_TEXT" }) as Error,
+    );
+  });
+
   it.skipIf(sharedMissing)(`gives the ids of our own reading of the same vocabulary${sharedMissing}`, () => {
     const folder = `${sharedFolder}fixtures/vit-tiny/hf`;
     const read = (file: string) => readFileSync(`${folder}/${file}`, "utf8");

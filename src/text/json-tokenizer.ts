@@ -1,5 +1,6 @@
 import * as library from "@huggingface/tokenizers";
 import { ClipError } from "../core/errors.ts";
+import { checkTokenizer } from "./check-tokenizer.ts";
 import {
   type TextTokenizer,
   type TokenizedTexts,
@@ -17,8 +18,6 @@ interface Tokenizer {
 
 const { Tokenizer } = library as unknown as { Tokenizer: new (json: object, config: object) => Tokenizer };
 
-/** Far beyond any vocabulary. */
-const maxVocabulary = 10_000_000;
 /** Far beyond any text. */
 const maxTokens = 10_000_000;
 
@@ -71,14 +70,11 @@ export class JsonTokenizer implements TextTokenizer {
    */
   constructor(json: object, config: object, cleaning: TextCleaning) {
     this.#clean = cleanings[cleaning];
+    checkTokenizer(json);
     this.#tokenizer = contained("cannot be read", () => new Tokenizer(json, config));
     const vocabulary = contained("has no vocabulary", () => [...this.#tokenizer.get_vocab(true)]);
     this.vocabSize = 0;
-    for (const [token, id] of vocabulary) {
-      if (!Number.isInteger(id) || id < 0 || id >= maxVocabulary)
-        throw new ClipError("CLIP_TEXT", `the tokenizer gives ${JSON.stringify(token)} the id ${String(id)}`);
-      this.vocabSize = Math.max(this.vocabSize, id + 1);
-    }
+    for (const [, id] of vocabulary) this.vocabSize = Math.max(this.vocabSize, id + 1);
     const named = (config as { pad_token?: unknown }).pad_token;
     const pad = typeof named === "object" && named !== null && "content" in named ? named.content : named;
     const id = vocabulary.find(([token]) => token === pad)?.[1];
