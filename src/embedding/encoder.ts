@@ -105,7 +105,7 @@ export class ClipEncoder implements AsyncDisposable {
     for await (const batch of oneAhead(batches(preprocessed, batchSize, signal))) {
       const session = await (this.#vision ??= this.#compileVision());
       const pixelValues = float32(concatenate(batch), [batch.length, 3, imageSize, imageSize]);
-      const { imageEmbeds } = await session.run({ pixelValues });
+      const { imageEmbeds } = await session.run({ pixelValues }, { move: true });
       yield* rows(imageEmbeds!);
     }
   }
