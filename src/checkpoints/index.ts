@@ -1,5 +1,5 @@
 /** Weight files: what they hold, and values on request. */
-export { openSafetensors, type WritableTensor, writeSafetensors } from "./safetensors.ts";
+export { openSafetensors, writeSafetensors } from "./safetensors.ts";
 export { readFloats, readIntegers, type StoredTensor } from "./stored-tensor.ts";
 export { openWeightFile } from "./weight-file.ts";
 
@@ -12,6 +12,7 @@ export {
   type StoredParameters,
   translateNames,
 } from "./load.ts";
+export { type QuantizedDtype, quantizedParameters } from "./quantize.ts";
 export { saveParameters } from "./save.ts";
 export { withImageSize } from "./image-size.ts";
 

@@ -1,4 +1,4 @@
-import { storedParameters } from "../checkpoints/index.ts";
+import { type QuantizedDtype, quantizedParameters, storedParameters } from "../checkpoints/index.ts";
 import { ClipError } from "../core/errors.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { input } from "../graph/tensor.ts";
@@ -9,7 +9,7 @@ import {
   type PreprocessConfig,
   type RasterImage,
 } from "../image/index.ts";
-import { type ClipConfig, encodeImage, encodeText } from "../models/index.ts";
+import { type Clip, type ClipConfig, encodeImage, encodeText } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
 import { Session } from "../runtime/session.ts";
 import type { TextTokenizer } from "../text/index.ts";
@@ -41,6 +41,11 @@ export interface EncodeTextOptions extends EncodeOptions {
 export interface EncoderOptions {
   /** Whether ONNX Runtime arranges the weights for speed when a tower starts. Default true. */
   readonly prepack?: boolean | undefined;
+  /**
+   * Rounds the matrices of the linear layers to 8 or 4 bits when a tower starts, for memory: the vectors then differ a little from
+   * those of the weights as they are, which is the default.
+   */
+  readonly dtype?: QuantizedDtype | undefined;
 }
 
 /** One picture is work enough for a few cores; 16 of 224 × 224 pixels take 10 MB. */
@@ -66,16 +71,17 @@ export class ClipEncoder implements AsyncDisposable {
   #vision: Promise<Session> | undefined;
   #text: Promise<Session> | undefined;
   #tokenizer: Promise<TextTokenizer> | undefined;
-  readonly #prepack: boolean | undefined;
+  readonly #options: EncoderOptions;
   #released = false;
 
   /**
    * @param model - from {@link readModel}; its weights stay on disk until a tower is needed.
-   * @param options - `prepack: false` for a handful of pictures and texts: the towers start sooner, and each batch takes longer.
+   * @param options - `prepack: false` for a handful of pictures and texts: the towers start sooner, and each batch takes longer;
+   *   `dtype` for weights of few bits.
    */
-  constructor(model: StoredModel, { prepack }: EncoderOptions = {}) {
+  constructor(model: StoredModel, options: EncoderOptions = {}) {
     this.#model = model;
-    this.#prepack = prepack;
+    this.#options = options;
     [this.path, this.config, this.preprocess] = [model.path, model.config, model.preprocess];
     [this.logitScale, this.logitBias] = [model.logitScale, model.logitBias];
   }
@@ -192,20 +198,26 @@ export class ClipEncoder implements AsyncDisposable {
     this.#refuseReleased();
     const { config } = this;
     const { imageSize } = config.vision;
-    const parameters = storedParameters(config, this.#model.parameters);
+    const parameters = await this.#parameters("vision");
     const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
     const imageEmbeds = l2Normalize(encodeImage(parameters, config, pixelValues));
-    return Session.compile({ imageEmbeds }, { prepack: this.#prepack });
+    return Session.compile({ imageEmbeds }, { prepack: this.#options.prepack });
   }
 
   async #compileText(): Promise<Session> {
     this.#refuseReleased();
     const { config } = this;
-    const parameters = storedParameters(config, this.#model.parameters);
+    const parameters = await this.#parameters("text");
     const inputIds = input("inputIds", ["texts", "length"], "int32");
     const endOfText = input("endOfText", ["texts"], "int32");
     const textEmbeds = l2Normalize(encodeText(parameters, config, { inputIds, endOfText }));
-    return Session.compile({ textEmbeds }, { prepack: this.#prepack });
+    return Session.compile({ textEmbeds }, { prepack: this.#options.prepack });
+  }
+
+  async #parameters(tower: "vision" | "text"): Promise<Clip> {
+    const { config, parameters } = this.#model;
+    const { dtype } = this.#options;
+    return dtype ? quantizedParameters(config, parameters, tower, dtype) : storedParameters(config, parameters);
   }
 
   #refuseReleased(): void {
