@@ -171,6 +171,7 @@ export async function readParameter(
   const { shape, parts, transposed } = parameter;
   const pieces: Float32Array[] = [];
   for (const part of parts) pieces.push((await readFloats(part)).data);
+  if (pieces.length === 1 && !transposed) return float32(pieces[0]!, shape);
   const values = new Float32Array(pieces.reduce((length, piece) => length + piece.length, 0));
   let at = 0;
   for (const piece of pieces) {

@@ -12,6 +12,9 @@ const bitsOf = { q8: 8, q4: 4 } as const satisfies Record<QuantizedDtype, number
 /** How many weights share a scale: what ONNX Runtime's kernels are written for first. */
 const blockSize = 32;
 
+/** Queries by themselves, keys and values by themselves. */
+const readInParts = ["vision.projection.attn.qkv.weight"];
+
 /** The smallest float32 with all its digits. */
 const smallestNormal = 2 ** -126;
 
@@ -25,34 +28,48 @@ export interface QuantizedMatrix {
   readonly bits: 4 | 8;
 }
 
+/** The bytes that a matrix of this shape takes, beside its scales. */
+function codesOf([rows, columns]: readonly number[], dtype: QuantizedDtype): number {
+  return (rows! * Math.ceil(columns! / blockSize) * blockSize * bitsOf[dtype]) / 8;
+}
+
 /**
  * Rounds each block of 32 numbers of a row to the nearest multiples of its scale, which is the block's largest number through
  * 127 or 7. No number moves by more than half a scale.
  *
  * @param matrix - [N, K]
+ * @param codes - zeros to write into, as many as {@link codesOf} says.
  * @throws {ClipError} `CLIP_CHECKPOINT` at a number that is none or not finite.
  */
-export function quantizeMatrix({ data, shape }: TensorData<"float32">, dtype: QuantizedDtype): QuantizedMatrix {
+export function quantizeMatrix(
+  { data, shape }: TensorData<"float32">,
+  dtype: QuantizedDtype,
+  codes = new Uint8Array(codesOf(shape, dtype)),
+): QuantizedMatrix {
   const bits = bitsOf[dtype];
   const [rows, columns] = shape as readonly [number, number];
   const [blocks, bytes, middle] = [Math.ceil(columns / blockSize), (blockSize * bits) / 8, 2 ** (bits - 1)];
-  const codes = new Uint8Array(rows * blocks * bytes);
   const scales = new Float32Array(rows * blocks);
   const block = new Uint8Array(blockSize);
   for (let i = 0; i < scales.length; i++) {
     const first = (i % blocks) * blockSize;
     const start = Math.floor(i / blocks) * columns + first;
     const length = Math.min(blockSize, columns - first);
-    let largest = 0;
-    for (let j = 0; j < length; j++) largest = Math.max(largest, Math.abs(data[start + j]!));
-    if (!Number.isFinite(largest))
+    let [largest, sum] = [0, 0];
+    for (let j = 0; j < length; j++) {
+      const size = Math.abs(data[start + j]!);
+      sum += size;
+      if (size > largest) largest = size;
+    }
+    if (!Number.isFinite(sum))
       throw new ClipError("CLIP_CHECKPOINT", "a weight is no finite number, and cannot be quantised");
     // Scales below the normal numbers have too few digits to divide by: such a block is as good as zero.
     const scale = Math.fround(largest / (middle - 1));
     scales[i] = scale < smallestNormal ? 0 : scale;
     const inverse = scales[i] === 0 ? 0 : 1 / scale;
     block.fill(middle);
-    for (let j = 0; j < length; j++) block[j] = middle + Math.round(data[start + j]! * inverse);
+    // What is stored loses its fraction, and so is rounded.
+    for (let j = 0; j < length; j++) block[j] = middle + 0.5 + data[start + j]! * inverse;
     if (bits === 8) codes.set(block, i * bytes);
     else for (let j = 0; j < bytes; j++) codes[i * bytes + j] = block[2 * j]! | (block[2 * j + 1]! << 4);
   }
@@ -76,28 +93,33 @@ export async function quantizedParameters(
   tower: "vision" | "text",
   dtype: QuantizedDtype,
 ): Promise<Clip> {
+  // A projection is [W, E], where layers are [out, in].
+  const projection = `${tower}.projection`;
+  const shapes = Array.from(parameterSpecs(config), ([path, { shape }]) => [path, shape] as const)
+    .filter(([path, shape]) => path.startsWith(`${tower}.`) && shape.length === 2)
+    .filter(([path]) => path === projection || (path.endsWith(".weight") && !readInParts.includes(path)))
+    .map(([path, shape]) => [path, path === projection ? shape.toReversed() : shape] as const);
+  // One piece of memory goes back to the system when it is done with; many small ones leave holes.
+  const codes = new Uint8Array(shapes.reduce((sum, [, shape]) => sum + codesOf(shape, dtype), 0));
   const matrices = new Map<string, Tensor>();
-  for (const [path, { shape }] of parameterSpecs(config)) {
-    if (!path.startsWith(`${tower}.`) || shape.length !== 2) continue;
-    const layer = path.endsWith(".weight") && !path.startsWith("vision.projection.attn.qkv");
-    const projection = path === `${tower}.projection`; // [W, E], where layers are [out, in]
-    if (!layer && !projection) continue;
+  let at = 0;
+  for (const [path, shape] of shapes) {
     const matrix = await readParameter(parameters.get(path)!);
-    const tensor = dequantized(path, projection ? turn(matrix) : matrix, dtype);
-    matrices.set(path, projection ? tensor.T : tensor);
+    const turned = path === projection ? float32(transpose(matrix.data, shape), shape) : matrix;
+    const tensor = dequantized(path, turned, dtype, codes.subarray(at, (at += codesOf(shape, dtype))));
+    matrices.set(path, path === projection ? tensor.T : tensor);
   }
   return storedParameters(config, parameters, matrices);
 }
 
-/** [W, E] → [E, W] */
-function turn({ data, shape }: TensorData<"float32">): TensorData<"float32"> {
-  const turned = shape.toReversed();
-  return float32(transpose(data, turned), turned);
-}
-
-function dequantized(path: string, matrix: TensorData<"float32">, dtype: QuantizedDtype): Tensor {
+function dequantized(
+  path: string,
+  matrix: TensorData<"float32">,
+  dtype: QuantizedDtype,
+  into: Uint8Array<ArrayBuffer>,
+): Tensor {
   try {
-    const { codes, scales, columns, bits } = quantizeMatrix(matrix, dtype);
+    const { codes, scales, columns, bits } = quantizeMatrix(matrix, dtype, into);
     return apply("dequantize", [constant(codes), constant(scales)], { columns, bits }).named(path);
   } catch (error) {
     if (!(error instanceof ClipError)) throw error;

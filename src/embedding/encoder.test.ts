@@ -11,6 +11,7 @@ import { batches } from "./batches.ts";
 import { ClipEncoder, collect, dot } from "./encoder.ts";
 import { forward } from "./forward.ts";
 import { readModel, readTokenizer } from "./model-folder.ts";
+import { measureQuantization } from "./quantization.ts";
 
 const root = await temporaryFolder();
 const model = await readModel(await saveTinyModel(join(root, "model")));
@@ -106,6 +107,23 @@ describe("an encoder", () => {
   it("says which text is too long, and by how much", async () => {
     const text = "apple ".repeat(40);
     await expect(collect(encoder.encodeTexts([text]))).rejects.toThrow(/is \d+ tokens too long/);
+  });
+
+  // Measured: 0.99988 and 0.979. A projection that is not turned, or rows in another order, leaves nothing of the vectors.
+  it.each([
+    ["q8", 0.9995],
+    ["q4", 0.95],
+  ] as const)("in %s gives almost the vectors of the weights as they are", async (dtype, wanted) => {
+    const { images, texts: embeds } = await measureQuantization(new ClipEncoder(model, { dtype }), model, {
+      images: pictures,
+      texts,
+    });
+    expect([images!.count, embeds!.count]).toEqual([5, 3]);
+    for (const { least, mean } of [images!, embeds!]) {
+      expect(least).toBeGreaterThan(wanted);
+      expect(least).toBeLessThan(1 - 1e-6);
+      expect(mean).toBeGreaterThanOrEqual(least);
+    }
   });
 
   it("is not used after its memory was given back", async () => {

@@ -11,6 +11,7 @@ import {
 } from "../image/index.ts";
 import { type Clip, type ClipConfig, encodeImage, encodeText } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
+import type { SessionOptions } from "../runtime/ort-session.ts";
 import { Session } from "../runtime/session.ts";
 import type { TextTokenizer } from "../text/index.ts";
 import { batches, oneAhead } from "./batches.ts";
@@ -201,7 +202,7 @@ export class ClipEncoder implements AsyncDisposable {
     const parameters = await this.#parameters("vision");
     const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
     const imageEmbeds = l2Normalize(encodeImage(parameters, config, pixelValues));
-    return Session.compile({ imageEmbeds }, { prepack: this.#options.prepack });
+    return Session.compile({ imageEmbeds }, this.#sessionOptions);
   }
 
   async #compileText(): Promise<Session> {
@@ -211,13 +212,18 @@ export class ClipEncoder implements AsyncDisposable {
     const inputIds = input("inputIds", ["texts", "length"], "int32");
     const endOfText = input("endOfText", ["texts"], "int32");
     const textEmbeds = l2Normalize(encodeText(parameters, config, { inputIds, endOfText }));
-    return Session.compile({ textEmbeds }, { prepack: this.#options.prepack });
+    return Session.compile({ textEmbeds }, this.#sessionOptions);
   }
 
   async #parameters(tower: "vision" | "text"): Promise<Clip> {
     const { config, parameters } = this.#model;
     const { dtype } = this.#options;
     return dtype ? quantizedParameters(config, parameters, tower, dtype) : storedParameters(config, parameters);
+  }
+
+  /** Codes are arranged in any case: the kernels widen others to float32 again for every run. */
+  get #sessionOptions(): SessionOptions {
+    return { prepack: this.#options.dtype ? true : this.#options.prepack };
   }
 
   #refuseReleased(): void {

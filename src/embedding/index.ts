@@ -24,5 +24,8 @@ export {
   type Source,
 } from "./encoder.ts";
 
+/** What weights of few bits keep of a model. */
+export { type Agreement, measureQuantization, type ProbeInputs } from "./quantization.ts";
+
 /** The bare towers, for comparisons. */
 export { forward, type ForwardInputs } from "./forward.ts";

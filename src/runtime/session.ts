@@ -36,7 +36,7 @@ export class Session implements AsyncDisposable {
     const model = buildModel(outputs);
     const engine = Engine.acquire();
     try {
-      const id = await engine.call("create", [model, options]);
+      const id = await engine.call("create", [model, options], [model.bytes]);
       return new Session(engine, id, model);
     } catch (error) {
       await engine.giveBack();

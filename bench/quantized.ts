@@ -1,0 +1,141 @@
+/**
+ * Memory, speed and cosines of weights as they are, in 8 and in 4 bits: `npx tsx bench/quantized.ts [--rounds 3] [--json]`.
+ *
+ * Memory and speed with ViT-B/32 (random weights), each measurement in a process of its own with 2 threads, in turn. Cosines with
+ * those of the weights as they are: the model in the box, on its sample pictures and their names.
+ */
+import { execFile } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { cpus, tmpdir } from "node:os";
+import { basename, extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs, promisify } from "node:util";
+import { collect, dot, saveModel } from "../src/embedding/index.ts";
+import { clipPreprocess, type RasterImage } from "../src/image/index.ts";
+import { clipConfigs, initializeParameters } from "../src/models/index.ts";
+import { ClipTokenizer } from "../src/text/index.ts";
+import { type ClipModel, loadClip } from "../src/zero-shot/index.ts";
+
+const dtypes = ["f32", "q8", "q4"] as const;
+type Name = (typeof dtypes)[number];
+
+interface Measured {
+  /** Until a picture and a text are encoded, from the files on. */
+  readonly startMs: number;
+  /** More than before the model was loaded: at rest, and at most on the way there. */
+  readonly restingBytes: number;
+  readonly peakBytes: number;
+  readonly picturesPerSecond: number;
+  readonly textsPerSecond: number;
+}
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "3" },
+    json: { type: "boolean", default: false },
+    child: { type: "string" },
+    folder: { type: "string" },
+  },
+});
+
+if (values.child) console.log(JSON.stringify(await measure(values.child as Name, values.folder!)));
+else await compare();
+
+async function measure(dtype: Name, folder: string): Promise<Measured> {
+  const pixels = new Uint8Array(224 * 224 * 4).fill(99);
+  const picture: RasterImage = { width: 224, height: 224, pixels, hasAlpha: false, nearest: false };
+  const sentence = "a photo of a small dog that runs after a ball in the park";
+  const before = process.memoryUsage.rss();
+  const start = performance.now();
+  await using clip = await load(dtype, folder);
+  await collect(clip.encodeImages([picture]));
+  await collect(clip.encodeTexts([sentence]));
+  const startMs = performance.now() - start;
+  const peakBytes = Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))![1]) * 1024 - before;
+  globalThis.gc!();
+  const restingBytes = process.memoryUsage.rss() - before;
+  const [pictures, texts] = [new Array<RasterImage>(64).fill(picture), new Array<string>(256).fill(sentence)];
+  const picturesPerSecond = await rate(64, () => collect(clip.encodeImages(pictures, { batchSize: 16 })));
+  const textsPerSecond = await rate(256, () => collect(clip.encodeTexts(texts)));
+  return { startMs, restingBytes, peakBytes, picturesPerSecond, textsPerSecond };
+}
+
+function load(dtype: Name, folder?: string): Promise<ClipModel> {
+  return loadClip(folder, dtype === "f32" ? {} : { dtype });
+}
+
+async function rate(items: number, run: () => Promise<unknown>): Promise<number> {
+  await run();
+  const start = performance.now();
+  await run();
+  return (1000 * items) / (performance.now() - start);
+}
+
+async function compare(): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "clip-ts-quantized-"));
+  try {
+    const config = clipConfigs["ViT-B-32-quickgelu"];
+    const parameters = initializeParameters(config, 1);
+    await saveModel(folder, { config, preprocess: clipPreprocess, tokenizer: ClipTokenizer.published(), parameters });
+    const results = new Map<Name, Measured[]>(dtypes.map((dtype) => [dtype, []]));
+    const self = ["--expose-gc", "--import", "tsx", fileURLToPath(import.meta.url)];
+    for (let round = 0; round < Number(values.rounds); round++)
+      for (const dtype of dtypes) {
+        const child = await promisify(execFile)(process.execPath, [...self, "--child", dtype, "--folder", folder]);
+        results.get(dtype)!.push(JSON.parse(child.stdout) as Measured);
+      }
+    print(results, await cosines());
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Mean and least cosine of the model in the box in few bits with itself as it is. */
+async function cosines(): Promise<Record<string, string>> {
+  const samples = fileURLToPath(new URL("../assets/samples", import.meta.url));
+  const pictures = readdirSync(samples).filter((file) => /\.(png|jpe?g|webp)$/.test(file));
+  const names = pictures.map((file) => basename(file, extname(file)).replaceAll("-", " "));
+  const embed = async (dtype: Name) => {
+    await using clip = await load(dtype);
+    const images = await collect(clip.encodeImages(pictures.map((file) => join(samples, file))));
+    return { images, texts: await collect(clip.encodeTexts(names)) };
+  };
+  const exact = await embed("f32");
+  const shown: Record<string, string> = {};
+  for (const dtype of ["q8", "q4"] as const) {
+    const rounded = await embed(dtype);
+    for (const what of ["images", "texts"] as const) {
+      const all = exact[what].map((vector, i) => dot(vector, rounded[what][i]!));
+      const mean = all.reduce((a, b) => a + b, 0) / all.length;
+      shown[`${dtype}, ${all.length} ${what}`] = `mean ${mean.toFixed(5)}, least ${Math.min(...all).toFixed(5)}`;
+    }
+  }
+  return shown;
+}
+
+function print(results: ReadonlyMap<Name, readonly Measured[]>, shown: Readonly<Record<string, string>>): void {
+  const machine = `${cpus().length} × ${cpus()[0]!.model}, Node ${process.version}`;
+  const median = (numbers: readonly number[]) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!;
+  const rows = Array.from(results, ([dtype, measured]) => {
+    const of = (key: keyof Measured) => median(measured.map((one) => one[key]));
+    const ratio = (key: keyof Measured) => median(measured.map((one, i) => one[key] / results.get("f32")![i]![key]));
+    return {
+      dtype,
+      ...{ startMs: of("startMs"), restingBytes: of("restingBytes"), peakBytes: of("peakBytes") },
+      ...{ pictures: ratio("picturesPerSecond"), texts: ratio("textsPerSecond") },
+      ...{ picturesPerSecond: of("picturesPerSecond"), textsPerSecond: of("textsPerSecond") },
+    };
+  });
+  if (values.json) return console.log(JSON.stringify({ machine, rows, cosines: shown }));
+  console.log(`ViT-B/32, random weights, medians; ${machine}`);
+  for (const { dtype, startMs, restingBytes, peakBytes, ...rates } of rows) {
+    const [resting, peak] = [restingBytes, peakBytes].map((bytes) => `${(bytes / 2 ** 20).toFixed(0)} MiB`);
+    console.log(
+      `${dtype}: ${resting} at rest, ${peak} at most until the first answer, after ${(startMs / 1000).toFixed(2)} s; ` +
+        `${rates.picturesPerSecond.toFixed(1)} pictures a second (${rates.pictures.toFixed(2)} times f32), ` +
+        `${rates.textsPerSecond.toFixed(0)} texts (${rates.texts.toFixed(2)})`,
+    );
+  }
+  for (const [what, cosine] of Object.entries(shown)) console.log(`the model in the box, ${what}: cosine ${cosine}`);
+}
