@@ -14,7 +14,8 @@ import { l2Normalize } from "../nn/index.ts";
 import type { SessionOptions } from "../runtime/ort-session.ts";
 import { Session } from "../runtime/session.ts";
 import type { TextTokenizer } from "../text/index.ts";
-import { batches, oneAhead } from "./batches.ts";
+import { imageBatchSize } from "./batch-size.ts";
+import { batches, mapInOrder, oneAhead } from "./batches.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
 import { unknownWords } from "./words.ts";
 
@@ -26,7 +27,10 @@ export type Source<Item> = Iterable<Item> | AsyncIterable<Item>;
 
 /** How a stream is encoded. */
 export interface EncodeOptions {
-  /** How many are encoded at once. Memory grows with it; speed hardly, beyond the default. */
+  /**
+   * How many are encoded at once. Memory grows with it; speed hardly, beyond the default: 16, of pictures fewer if a batch of them would
+   * take more than 256 MiB.
+   */
   readonly batchSize?: number | undefined;
   /** Stops between batches. */
   readonly signal?: AbortSignal | undefined;
@@ -49,8 +53,6 @@ export interface EncoderOptions {
   readonly dtype?: QuantizedDtype | undefined;
 }
 
-/** One picture is work enough for a few cores; 16 of 224 × 224 pixels take 10 MB. */
-const imageBatchSize = 16;
 const textBatchSize = 16;
 /** Batches of texts that are sorted by length together. */
 const sortedBatches = 64;
@@ -94,17 +96,17 @@ export class ClipEncoder implements AsyncDisposable {
 
   /**
    * Yields the embedding of each picture, float32 [embedDim] of length 1, in the order given. While a batch
-   * is encoded the next is read; memory stays at these two however many there are.
+   * is encoded the next is read, four pictures at a time; memory stays at these however many there are.
    *
    * @throws {ClipError} `CLIP_IMAGE` at a picture that cannot be read.
    */
   async *encodeImages(
     images: Source<ImageSource>,
-    { batchSize = imageBatchSize, signal, ...decoding }: EncodeOptions & DecodeOptions = {},
+    { batchSize = imageBatchSize(this.config), signal, ...decoding }: EncodeOptions & DecodeOptions = {},
   ): AsyncGenerator<Float32Array> {
     checkSource(images, batchSize);
     const { imageSize } = this.preprocess;
-    const preprocessed = mapAsync(images, async (image) => {
+    const preprocessed = mapInOrder(images, async (image) => {
       const raster =
         typeof image === "string" || image instanceof Uint8Array ? await decodeImage(image, decoding) : image;
       return preprocessImage(raster, this.preprocess).pixelValues;
@@ -262,10 +264,6 @@ function checkSource(source: unknown, batchSize: number): void {
     throw new ClipError("CLIP_USAGE", `a list is needed, got the string ${JSON.stringify(source)}; put it into [ ]`);
   if (!Number.isInteger(batchSize) || batchSize < 1)
     throw new ClipError("CLIP_USAGE", `batchSize is ${batchSize}; it must be a whole number of at least 1`);
-}
-
-async function* mapAsync<From, To>(items: Source<From>, map: (item: From) => Promise<To>): AsyncGenerator<To> {
-  for await (const item of items) yield await map(item);
 }
 
 function concatenate(arrays: readonly Float32Array[]): Float32Array {

@@ -24,6 +24,8 @@ export {
   type Source,
 } from "./encoder.ts";
 
+export { mapInOrder } from "./batches.ts";
+
 /** What weights of few bits keep of a model. */
 export { type Agreement, measureQuantization, type ProbeInputs } from "./quantization.ts";
 
