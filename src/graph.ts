@@ -21,7 +21,7 @@ export type { OnnxModel } from "./onnx/build.ts";
 export type { OnnxValue } from "./onnx/encode.ts";
 
 /** A program to results: on a thread of its own, or on the calling one. */
-export { type CompileOptions, Session } from "./runtime/session.ts";
+export { type CompileOptions, type RunOptions, Session } from "./runtime/session.ts";
 export { OrtSession } from "./runtime/ort-session.ts";
 export type { NamedTensors, SessionOptions } from "./runtime/ort-session.ts";
 export type { Device } from "./runtime/devices.ts";

@@ -33,6 +33,10 @@ export type {
   ResampleFilter,
 } from "./image/index.ts";
 
+/** What weights of few bits (`dtype`) keep of a model. */
+export { type Agreement, measureQuantization, type ProbeInputs } from "./embedding/index.ts";
+export type { QuantizedDtype } from "./checkpoints/index.ts";
+
 /** Labels as vectors, computed once for many pictures. */
 export {
   type ClassifierOptions,

@@ -128,6 +128,9 @@ export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = 
     null,
   ],
   scatterAdd: ({ x: [, indices], dy }) => [dy.gather(indices), null],
+
+  // Quantised weights are not trained.
+  dequantize: nothing,
 };
 
 /** [width, width · times], which gives each column `times` times, multiplied by `factor`. */

@@ -1,6 +1,6 @@
 /** Weight files: what they hold, and values on request. */
 export { openSafetensors } from "./safetensors.ts";
-export { type WritableTensor, writeSafetensors } from "./write-safetensors.ts";
+export { writeSafetensors } from "./write-safetensors.ts";
 export { readFloats, readIntegers, type StoredTensor } from "./stored-tensor.ts";
 export { openWeightFile } from "./weight-file.ts";
 
@@ -13,6 +13,7 @@ export {
   type StoredParameters,
   translateNames,
 } from "./load.ts";
+export { type QuantizedDtype, quantizedParameters } from "./quantize.ts";
 export { saveParameters } from "./save.ts";
 
 /** Architectures: from JSON, or from the shapes in a weight file. */

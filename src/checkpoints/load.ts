@@ -126,8 +126,14 @@ function fitParameters({ layout, parameters, unknown }: TranslatedTensors, confi
 /**
  * The model's record with its parameters read by ONNX Runtime from where they lie in the file: float32 as it is; half
  * precisions cast, parts joined and matrices turned when the session starts.
+ *
+ * @param others - tensors that stand in the place of some of them, by path.
  */
-export function storedParameters(config: ClipConfig, parameters: StoredParameters): Clip {
+export function storedParameters(
+  config: ClipConfig,
+  parameters: StoredParameters,
+  others: ReadonlyMap<string, Tensor> = new Map(),
+): Clip {
   const tensors = new Map<string, Tensor>();
   for (const [path, parameter] of parameters) {
     if ("data" in parameter) {
@@ -139,7 +145,7 @@ export function storedParameters(config: ClipConfig, parameters: StoredParameter
     const whole = pieces.length === 1 ? pieces[0]! : concat(pieces, 0);
     tensors.set(path, (transposed ? whole.T : whole.reshape(shape)).named(path));
   }
-  return mapParameters(config, (path) => tensors.get(path)!);
+  return mapParameters(config, (path) => others.get(path) ?? tensors.get(path)!);
 }
 
 const dtypes: Partial<Record<StoredDtype, Dtype>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
@@ -165,6 +171,7 @@ export async function readParameter(
   const { shape, parts, transposed } = parameter;
   const pieces: Float32Array[] = [];
   for (const part of parts) pieces.push((await readFloats(part)).data);
+  if (pieces.length === 1 && !transposed) return float32(pieces[0]!, shape);
   const values = new Float32Array(pieces.reduce((length, piece) => length + piece.length, 0));
   let at = 0;
   for (const piece of pieces) {
@@ -175,6 +182,6 @@ export async function readParameter(
 }
 
 /** The values of [rows, columns] from those of [columns, rows]. */
-function transpose(values: Float32Array, [rows = 1, columns = 1]: readonly number[]): Float32Array {
+export function transpose(values: Float32Array, [rows = 1, columns = 1]: readonly number[]): Float32Array {
   return Float32Array.from(values, (_, i) => values[(i % columns) * rows + Math.floor(i / columns)]!);
 }

@@ -12,10 +12,6 @@ export interface WriteOptions {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-/** A tensor, or bytes in a shape: pixels, which no program computes with. */
-export type WritableTensor =
-  TensorData | { readonly dtype: "uint8"; readonly shape: readonly number[]; readonly data: Uint8Array };
-
 /** A tensor whose bytes are made when they are written. */
 export interface DeferredTensor {
   readonly dtype: StoredDtype;
@@ -42,7 +38,7 @@ const writtenAs = {
  */
 export async function writeSafetensors(
   path: string,
-  tensors: ReadonlyMap<string, WritableTensor>,
+  tensors: ReadonlyMap<string, TensorData>,
   { dtype = "F32", metadata = {} }: WriteOptions = {},
 ): Promise<void> {
   const deferred = Array.from(tensors, ([name, { shape, ...tensor }]): [string, DeferredTensor] => {

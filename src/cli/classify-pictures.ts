@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import { mapInOrder } from "../embedding/index.ts";
 import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
 import {
   type ClassifierOptions,
@@ -75,15 +76,22 @@ export async function classifyPictures(
   const pictures = new Map<string, string>();
   const readable: string[] = [];
   let failures = 0;
+  const decode = async (image: string) => {
+    try {
+      const raster = await decodeImage(image, decoding);
+      if (html !== undefined) pictures.set(image, await thumbnail(raster));
+      return { image, raster };
+    } catch (error) {
+      if (!(error instanceof ClipError) || images.length === 1) throw error;
+      return { image, error };
+    }
+  };
   async function* decoded(): AsyncGenerator<RasterImage> {
-    for (const image of images) {
-      try {
-        const raster = await decodeImage(image, decoding);
-        if (html !== undefined) pictures.set(image, await thumbnail(raster));
+    for await (const { image, raster, error } of mapInOrder(images, decode)) {
+      if (raster) {
         readable.push(image);
         yield raster;
-      } catch (error) {
-        if (!(error instanceof ClipError) || images.length === 1) throw error;
+      } else {
         failures++;
         io.err(error.message);
       }

@@ -24,6 +24,11 @@ export const imageSizeOption = new Option(
   "read pictures at another size than the model was trained with",
 ).argParser(wholeNumber(8192));
 
+export const dtypeOption = new Option(
+  "--dtype <name>",
+  "round the weights of linear layers to 8 or 4 bits on load, for memory, and say how close the vectors of the first inputs stay",
+).choices(["q8", "q4"] as const);
+
 interface ModelOptions extends ReadModelOptions {
   readonly model?: string | undefined;
   readonly offline?: boolean | undefined;

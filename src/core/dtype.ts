@@ -1,11 +1,12 @@
 /** Element types of tensors in a graph. Half-precision weights are cast to float32 when they are loaded. */
-export type Dtype = "float32" | "int64" | "int32" | "bool" | "float16" | "bfloat16";
+export type Dtype = "float32" | "int64" | "int32" | "uint8" | "bool" | "float16" | "bfloat16";
 
 /** What holds the elements of each {@link Dtype} in memory; bool is a byte of 0 or 1, half precisions are their bits. */
 export interface DtypeArrays {
   float32: Float32Array;
   int64: BigInt64Array;
   int32: Int32Array;
+  uint8: Uint8Array;
   bool: Uint8Array;
   float16: Uint16Array;
   bfloat16: Uint16Array;
@@ -18,6 +19,7 @@ const constructors = {
   float32: Float32Array,
   int64: BigInt64Array,
   int32: Int32Array,
+  uint8: Uint8Array,
   bool: Uint8Array,
   float16: Uint16Array,
   bfloat16: Uint16Array,

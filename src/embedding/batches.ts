@@ -16,6 +16,27 @@ export async function* batches<Item>(
   if (batch.length > 0) yield batch;
 }
 
+/** As many files as Node reads and decodes at a time, unless it is told otherwise. */
+const atOnce = 4;
+
+/**
+ * What `map` makes of each item, in the order of the items; four are made at a time, so that a picture does not wait for the one
+ * before. An error comes when its item's turn does.
+ */
+export async function* mapInOrder<From, To>(
+  items: Iterable<From> | AsyncIterable<From>,
+  map: (item: From) => Promise<To>,
+): AsyncGenerator<To> {
+  const begun: Promise<To>[] = [];
+  for await (const item of items) {
+    const made = map(item);
+    made.catch(() => undefined); // whoever takes it gets the error; nobody does after leaving early
+    begun.push(made);
+    if (begun.length === atOnce) yield await begun.shift()!;
+  }
+  while (begun.length > 0) yield await begun.shift()!;
+}
+
 /** The same items; the next is made while one is in use. */
 export async function* oneAhead<Item>(items: AsyncGenerator<Item>): AsyncGenerator<Item> {
   let next = items.next();

@@ -7,10 +7,11 @@ import { saveTinyModel, tinyConfig } from "../../test/tiny-model.ts";
 import { Random } from "../core/random.ts";
 import { relativeError } from "../evaluate/compare.ts";
 import { decodeImage, preprocessImage } from "../image/index.ts";
-import { batches } from "./batches.ts";
+import { batches, mapInOrder } from "./batches.ts";
 import { ClipEncoder, collect, dot } from "./encoder.ts";
 import { forward } from "./forward.ts";
 import { readModel, readTokenizer } from "./model-folder.ts";
+import { measureQuantization } from "./quantization.ts";
 
 const root = await temporaryFolder();
 const model = await readModel(await saveTinyModel(join(root, "model")));
@@ -45,7 +46,7 @@ describe("an encoder", () => {
     expect([b, c]).toEqual([a, a]);
   });
 
-  it("reads no further ahead in a stream than one batch, while another is encoded", async () => {
+  it("reads no further ahead in a stream than one batch and what is decoded at a time, while another is encoded", async () => {
     let read = 0;
     function* endless() {
       for (;;) {
@@ -57,7 +58,7 @@ describe("an encoder", () => {
       expect(embed).toHaveLength(tinyConfig.embedDim);
       break;
     }
-    expect(read).toBeLessThanOrEqual(6);
+    expect(read).toBeLessThanOrEqual(3 + 3 + 4);
   });
 
   it("stops when the caller says so", async () => {
@@ -108,6 +109,23 @@ describe("an encoder", () => {
     await expect(collect(encoder.encodeTexts([text]))).rejects.toThrow(/is \d+ tokens too long/);
   });
 
+  // Measured: 0.99988 and 0.979. A projection that is not turned gives 0.08 to 0.36.
+  it.each([
+    ["q8", 0.9995],
+    ["q4", 0.95],
+  ] as const)("in %s gives almost the vectors of the weights as they are", async (dtype, wanted) => {
+    const { images, texts: embeds } = await measureQuantization(new ClipEncoder(model, { dtype }), model, {
+      images: pictures,
+      texts,
+    });
+    expect([images!.count, embeds!.count]).toEqual([5, 3]);
+    for (const { least, mean } of [images!, embeds!]) {
+      expect(least).toBeGreaterThan(wanted);
+      expect(least).toBeLessThan(1 - 1e-6);
+      expect(mean).toBeGreaterThanOrEqual(least);
+    }
+  });
+
   it("is not used after its memory was given back", async () => {
     const other = new ClipEncoder(model);
     await collect(other.encodeTexts(texts));
@@ -155,6 +173,55 @@ describe("batches", () => {
     expect(await collect(batches([1, 2, 3, 4, 5], 2))).toEqual([[1, 2], [3, 4], [5]]);
     expect(await collect(batches([1, 2], 2))).toEqual([[1, 2]]);
     expect(await collect(batches([], 2))).toEqual([]);
+  });
+});
+
+describe("what is mapped in order", () => {
+  /** Each is done when it is told so. */
+  const pending = Array.from({ length: 7 }, () => {
+    let resolve = () => {};
+    const promise = new Promise<void>((done) => (resolve = done));
+    return { promise, resolve };
+  });
+
+  it("is begun four at a time, and comes in the order of the items whichever is done first", async () => {
+    const begun: number[] = [];
+    const got: number[] = [];
+    const all = (async () => {
+      const mapped = mapInOrder([0, 1, 2, 3, 4, 5, 6], async (i) => {
+        begun.push(i);
+        await pending[i]!.promise;
+        return i;
+      });
+      for await (const i of mapped) got.push(i);
+    })();
+    const settle = () => new Promise((resolve) => setImmediate(resolve));
+    await settle();
+    expect([begun, got]).toEqual([[0, 1, 2, 3], []]);
+    for (const i of [3, 2, 1]) pending[i]!.resolve();
+    await settle();
+    expect([begun, got]).toEqual([[0, 1, 2, 3], []]);
+    pending[0]!.resolve();
+    await settle();
+    expect([begun, got]).toEqual([
+      [0, 1, 2, 3, 4, 5, 6],
+      [0, 1, 2, 3],
+    ]);
+    for (const i of [6, 5, 4]) pending[i]!.resolve();
+    await all;
+    expect(got).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  });
+
+  it("gives what comes before a failure, and then the failure", async () => {
+    const got: number[] = [];
+    const failing = (async () => {
+      for await (const i of mapInOrder([0, 1, 2, 3, 4], (i) =>
+        i < 2 ? Promise.resolve(i) : Promise.reject(new Error(`item ${i}`)),
+      ))
+        got.push(i);
+    })();
+    await expect(failing).rejects.toThrow("item 2");
+    expect(got).toEqual([0, 1]);
   });
 });
 

@@ -1,4 +1,5 @@
 import { storedParameters } from "../checkpoints/load.ts";
+import { type QuantizedDtype, quantizedParameters } from "../checkpoints/quantize.ts";
 import { ClipError } from "../core/errors.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { input } from "../graph/tensor.ts";
@@ -9,11 +10,12 @@ import {
   preprocessImage,
   type PreprocessConfig,
 } from "../image/index.ts";
-import { type ClipConfig, encodeImage, encodeText } from "../models/index.ts";
+import { type Clip, type ClipConfig, encodeImage, encodeText } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
 import { type CompileOptions, Session } from "../runtime/session.ts";
 import type { TextTokenizer } from "../text/index.ts";
-import { batches, oneAhead } from "./batches.ts";
+import { imageBatchSize } from "./batch-size.ts";
+import { batches, mapInOrder, oneAhead } from "./batches.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
 import { unknownWords } from "./words.ts";
 
@@ -22,7 +24,10 @@ export type Source<Item> = Iterable<Item> | AsyncIterable<Item>;
 
 /** How a stream is encoded. */
 export interface EncodeOptions {
-  /** How many are encoded at once. Memory grows with it; speed hardly, beyond the default. */
+  /**
+   * How many are encoded at once. Memory grows with it; speed hardly, beyond the default: 16, of pictures fewer if a batch of them would
+   * take more than 256 MiB.
+   */
   readonly batchSize?: number | undefined;
   /** Stops between batches. */
   readonly signal?: AbortSignal | undefined;
@@ -38,10 +43,13 @@ export interface EncodeTextOptions extends EncodeOptions {
 export interface EncoderOptions extends Pick<CompileOptions, "device" | "onProgress"> {
   /** Whether ONNX Runtime arranges the weights for speed when a tower starts. Default true. */
   readonly prepack?: boolean | undefined;
+  /**
+   * Rounds the matrices of the linear layers to 8 or 4 bits when a tower starts, for memory: the vectors then differ a little from
+   * those of the weights as they are, which is the default.
+   */
+  readonly dtype?: QuantizedDtype | undefined;
 }
 
-/** One picture is work enough for a few cores; 16 of 224 × 224 pixels take 10 MB. */
-const imageBatchSize = 16;
 const textBatchSize = 16;
 /** Batches of texts that are sorted by length together. */
 const sortedBatches = 64;
@@ -68,11 +76,12 @@ export class ClipEncoder implements AsyncDisposable {
 
   /**
    * @param model - from {@link readModel}; its weights stay on disk until a tower is needed.
-   * @param options - `prepack: false` for a handful of pictures and texts: the towers start sooner, and each batch takes longer.
+   * @param options - `prepack: false` for a handful of pictures and texts: the towers start sooner, and each batch takes longer;
+   *   `dtype` for weights of few bits.
    */
-  constructor(model: StoredModel, { prepack, device, onProgress }: EncoderOptions = {}) {
+  constructor(model: StoredModel, { prepack, dtype, device, onProgress }: EncoderOptions = {}) {
     this.#model = model;
-    this.#options = { prepack, device, onProgress };
+    this.#options = { prepack, dtype, device, onProgress };
     [this.path, this.config, this.preprocess] = [model.path, model.config, model.preprocess];
     [this.logitScale, this.logitBias] = [model.logitScale, model.logitBias];
   }
@@ -84,24 +93,24 @@ export class ClipEncoder implements AsyncDisposable {
 
   /**
    * Yields the embedding of each picture, float32 [embedDim] of length 1, in the order given. While a batch
-   * is encoded the next is read; memory stays at these two however many there are.
+   * is encoded the next is read, four pictures at a time; memory stays at these however many there are.
    *
    * @throws {ClipError} `CLIP_IMAGE` at a picture that cannot be read.
    */
   async *encodeImages(
     images: Source<ImageSource>,
-    { batchSize = imageBatchSize, signal, ...decoding }: EncodeOptions & DecodeOptions = {},
+    { batchSize = imageBatchSize(this.config), signal, ...decoding }: EncodeOptions & DecodeOptions = {},
   ): AsyncGenerator<Float32Array> {
     checkSource(images, batchSize);
     const { imageSize } = this.preprocess;
-    const preprocessed = mapAsync(
+    const preprocessed = mapInOrder(
       images,
       async (image) => preprocessImage(await decodeImage(image, decoding), this.preprocess).pixelValues,
     );
     for await (const batch of oneAhead(batches(preprocessed, batchSize, signal))) {
       const session = await (this.#vision ??= this.#compileVision());
       const pixelValues = float32(concatenate(batch), [batch.length, 3, imageSize, imageSize]);
-      const { imageEmbeds } = await session.run({ pixelValues });
+      const { imageEmbeds } = await session.run({ pixelValues }, { move: true });
       yield* rows(imageEmbeds!);
     }
   }
@@ -188,20 +197,32 @@ export class ClipEncoder implements AsyncDisposable {
     this.#refuseReleased();
     const { config } = this;
     const { imageSize } = config.vision;
-    const parameters = storedParameters(config, this.#model.parameters);
+    const parameters = await this.#parameters("vision");
     const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
     const imageEmbeds = l2Normalize(encodeImage(parameters, config, pixelValues));
-    return Session.compile({ imageEmbeds }, this.#options);
+    return Session.compile({ imageEmbeds }, this.#compileOptions);
   }
 
   async #compileText(): Promise<Session> {
     this.#refuseReleased();
     const { config } = this;
-    const parameters = storedParameters(config, this.#model.parameters);
+    const parameters = await this.#parameters("text");
     const inputIds = input("inputIds", ["texts", "length"], "int32");
     const endOfText = input("endOfText", ["texts"], "int32");
     const textEmbeds = l2Normalize(encodeText(parameters, config, { inputIds, endOfText }));
-    return Session.compile({ textEmbeds }, this.#options);
+    return Session.compile({ textEmbeds }, this.#compileOptions);
+  }
+
+  async #parameters(tower: "vision" | "text"): Promise<Clip> {
+    const { config, parameters } = this.#model;
+    const { dtype } = this.#options;
+    return dtype ? quantizedParameters(config, parameters, tower, dtype) : storedParameters(config, parameters);
+  }
+
+  /** Codes are arranged in any case: the kernels widen others to float32 again for every run. */
+  get #compileOptions(): CompileOptions {
+    const { dtype, ...options } = this.#options;
+    return dtype ? { ...options, prepack: true } : options;
   }
 
   #refuseReleased(): void {
@@ -240,10 +261,6 @@ function checkSource(source: unknown, batchSize: number): void {
     throw new ClipError("CLIP_USAGE", `a list is needed, got the string ${JSON.stringify(source)}; put it into [ ]`);
   if (!Number.isInteger(batchSize) || batchSize < 1)
     throw new ClipError("CLIP_USAGE", `batchSize is ${batchSize}; it must be a whole number of at least 1`);
-}
-
-async function* mapAsync<From, To>(items: Source<From>, map: (item: From) => Promise<To>): AsyncGenerator<To> {
-  for await (const item of items) yield await map(item);
 }
 
 function concatenate(arrays: readonly Float32Array[]): Float32Array {

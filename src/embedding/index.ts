@@ -19,5 +19,10 @@ export {
   type Source,
 } from "./encoder.ts";
 
+export { mapInOrder } from "./batches.ts";
+
+/** What weights of few bits keep of a model. */
+export { type Agreement, measureQuantization, type ProbeInputs } from "./quantization.ts";
+
 /** The bare towers, for comparisons. */
 export { forward, type ForwardInputs, pooledPlaces } from "./forward.ts";

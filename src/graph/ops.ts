@@ -104,6 +104,15 @@ export interface OpSignatures {
   gather: { inputs: Two; attrs: None };
   /** A table of `rows` rows that sums the updates [*, …] at indices [*]; the transpose of gather. */
   scatterAdd: { inputs: Two; attrs: { readonly rows: number } };
+
+  // ── weights of few bits ──
+  /**
+   * The matrix [N, columns] of whole numbers in uint8 [N, blocks, bytes] and a scale for each block, [N, blocks]:
+   * (code − 2^(bits − 1)) · scale. Of two codes of 4 bits in a byte the first has the lower half; what a row's last block has
+   * beyond the columns is not read. A matrix product with its transpose never makes the matrix, and rounds the rows on its left to
+   * 8 bits, by the largest number in each block, as it goes.
+   */
+  dequantize: { inputs: Two; attrs: { readonly columns: number; readonly bits: 4 | 8 } };
 }
 
 /** The name of an op. */

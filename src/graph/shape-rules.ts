@@ -1,6 +1,6 @@
 import { bytesPerElement, type Dtype } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
-import { broadcastShapes, type Dim, isSymbol, product, type Shape } from "../core/shape.ts";
+import { broadcastShapes, type Dim, isSymbol, product, sameShape, type Shape } from "../core/shape.ts";
 import { describe } from "./describe.ts";
 import type { OpName, OpSignatures } from "./ops.ts";
 import type { Tensor } from "./tensor.ts";
@@ -224,6 +224,22 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
     }
     return { shape: [rows, ...updates.shape.slice(places.length)], dtype: updates.dtype };
   },
+
+  dequantize: ([codes, scales], { columns, bits }) => {
+    const shown = operands({ codes, scales });
+    if (codes.dtype !== "uint8" || codes.rank !== 3)
+      throw new ShapeError("dequantize", "the codes must be uint8 [N, blocks, bytes]", shown);
+    floating("dequantize", scales);
+    if (!sameShape(scales.shape, codes.shape.slice(0, 2)))
+      throw new ShapeError("dequantize", "each block of codes needs a scale", shown);
+    whole("dequantize", "number of columns", columns);
+    const blockSize = (fixed("dequantize", codes, 2) * 8) / bits;
+    if (blockSize < 16 || !Number.isInteger(Math.log2(blockSize)))
+      throw new ShapeError("dequantize", `a block holds 16, 32, 64 … numbers, not ${blockSize}`, shown);
+    if (Math.ceil(columns / blockSize) !== codes.shape[1])
+      throw new ShapeError("dequantize", `${columns} columns do not fill these blocks of ${blockSize}`, shown);
+    return { shape: [codes.shape[0]!, columns], dtype: "float32" };
+  },
 };
 
 function operands(tensors: Readonly<Record<string, Tensor>>): Record<string, string> {
@@ -241,7 +257,7 @@ function broadcast(op: string, inputs: readonly Tensor[], oneDtype = true): Type
 
 function arithmetic(op: string, inputs: readonly Tensor[]): Typed {
   const typed = broadcast(op, inputs);
-  if (["float16", "bfloat16", "bool"].includes(typed.dtype)) floating(op, inputs[0]!);
+  if (["float16", "bfloat16", "uint8", "bool"].includes(typed.dtype)) floating(op, inputs[0]!);
   return typed;
 }
 

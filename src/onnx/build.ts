@@ -46,8 +46,8 @@ export function lowerProgram(outputs: Readonly<Record<string, Tensor>>, locate =
   const lowering = new Lowering(locate);
   const tensors = reachable(simplified);
   for (const tensor of tensors) if (tensor.op === "input") lowering.value(tensor);
-  // Transposes wait until somebody wants them: a matrix product reads its operand as it lies.
-  for (const tensor of tensors) if (tensor.op !== "transpose") lowering.value(tensor);
+  // These wait until somebody wants them: a matrix product reads its operand as it lies.
+  for (const tensor of tensors) if (tensor.op !== "transpose" && tensor.op !== "dequantize") lowering.value(tensor);
   const values = simplified.map(({ dtype, shape }, i): OnnxValue => ({ name: names[i]!, dtype, shape }));
   const nodes = nameOutputs(lowering, simplified, names).toReversed();
   const { initializers, inputs } = lowering;

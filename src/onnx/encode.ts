@@ -4,10 +4,15 @@ import type { OnnxAttribute, OnnxInitializer, OnnxNode } from "./lowering.ts";
 import { ProtobufWriter } from "./protobuf.ts";
 
 /** TensorProto.DataType. */
-export const onnxDtypes = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10, bfloat16: 16 } satisfies Record<
-  Dtype,
-  number
->;
+export const onnxDtypes = {
+  float32: 1,
+  uint8: 2,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  bfloat16: 16,
+} satisfies Record<Dtype, number>;
 
 /** The parts of an ONNX model. */
 export interface OnnxParts {

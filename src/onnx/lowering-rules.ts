@@ -2,7 +2,7 @@ import { zeros } from "../core/dtype.ts";
 import { divideDims, product } from "../core/shape.ts";
 import { float32 } from "../core/tensor-data.ts";
 import type { OpName, OpSignatures } from "../graph/ops.ts";
-import type { Tensor } from "../graph/tensor.ts";
+import { attrsOf, type Tensor } from "../graph/tensor.ts";
 import { onnxDtypes } from "./encode.ts";
 import type { Lowering } from "./lowering.ts";
 
@@ -74,6 +74,8 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
 
   // Gemm reads a transposed matrix where it lies; MatMul would have it copied first
   matmul: (l, _, [a, b]) => {
+    const turned = b.op === "transpose" ? b.inputs[0] : undefined;
+    if (turned?.op === "dequantize") return quantizedProduct(l, a, turned as Tensor & { op: "dequantize" });
     if (a.rank !== 2 || b.rank !== 2) return l.emit("MatMul", [l.value(a), l.value(b)]);
     const [left, right] = [a, b].map((x) => (x.op === "transpose" ? { x: x.inputs[0]!, trans: 1 } : { x, trans: 0 }));
     return l.emit("Gemm", [l.value(left!.x), l.value(right!.x)], { transA: left!.trans, transB: right!.trans });
@@ -148,7 +150,52 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
     const table = l.emit("Expand", [nothing, l.shape(y.shape)]);
     return l.emit("ScatterElements", [table, places, rows], { axis: 0, reduction: "add" });
   },
+
+  // [N, blocks, bytes] → [N · blocks, blockSize] → without the rest of each row's last block
+  dequantize: (l, y, [codes, scales], { columns, bits }) => {
+    const [rows, blocks, bytes] = codes.shape as readonly [number, number, number];
+    const numbers = l.emit("Cast", [bits === 8 ? l.value(codes) : halves(l, codes)], { to: onnxDtypes.float32 });
+    const centred = l.emit("Sub", [numbers, l.constant(float32([2 ** (bits - 1)], []))]);
+    const scaled = l.emit("Mul", [
+      l.emit("Reshape", [centred, l.int64s([rows, blocks, -1])]),
+      l.emit("Reshape", [l.value(scales), l.int64s([rows, blocks, 1])]),
+    ]);
+    const whole = l.emit("Reshape", [scaled, l.int64s([rows, -1])]);
+    const blockSize = (bytes * 8) / bits;
+    return columns === blocks * blockSize
+      ? whole
+      : l.emit("Slice", [whole, l.int64s([0]), l.shape([y.shape[1]!]), l.int64s([1]), l.int64s([1])]);
+  },
 };
+
+/** The codes of 4 bits in bytes, [N, blocks, bytes, 2] uint8: the lower half first. */
+function halves(l: Lowering, codes: Tensor): string {
+  const byte = (value: number) => l.constant({ dtype: "uint8", shape: [], data: Uint8Array.of(value) });
+  const parts = [
+    l.emit("BitwiseAnd", [l.value(codes), byte(15)]),
+    l.emit("BitShift", [l.value(codes), byte(4)], { direction: "RIGHT" }),
+  ];
+  const pairs = parts.map((part) => l.emit("Reshape", [part, l.shape([...codes.shape, 1])]));
+  return l.emit("Concat", pairs, { axis: 3 });
+}
+
+/**
+ * x·Wᵀ from W's codes. With accuracy level 4 x is rounded to 8 bits on the way: on 8-bit weights that is as exact as they are,
+ * on weights of 4 bits it does not show, and it is several times faster than the kernels that widen W for each run.
+ */
+function quantizedProduct(l: Lowering, x: Tensor, weight: Tensor & { op: "dequantize" }): string {
+  const [codes, scales] = weight.inputs as readonly [Tensor, Tensor];
+  const { columns, bits } = attrsOf<"dequantize">(weight);
+  return l.emit(
+    "MatMulNBits",
+    [l.value(x), l.value(codes), l.value(scales)],
+    {
+      ...{ K: columns, N: weight.shape[0] as number, bits },
+      ...{ block_size: ((codes.shape[2] as number) * 8) / bits, accuracy_level: 4 },
+    },
+    microsoft,
+  );
+}
 
 /** Whether only leading axes are summed, and what is left are several columns. */
 function isColumnSum(x: Tensor, axes: readonly number[]): boolean {

@@ -88,6 +88,22 @@ describe("a session", () => {
     expect(floats((await session.run({ x: float32(shared, [2]) }))["y"])).toEqual(Float32Array.of(-3, -4));
   });
 
+  it("takes feeds that are given away without copying them; views of a larger array stay whole", async () => {
+    await using session = await Session.compile({ y: x.neg(), z: input("v", [2]).neg() });
+    const [given, large] = [Float32Array.of(1, 2), Float32Array.of(3, 4, 5)];
+    const feeds = { x: float32(given, [2]), v: float32(large.subarray(1), [2]) };
+    const results = await session.run(feeds, { move: true });
+    expect([floats(results["y"]), floats(results["z"])]).toEqual([Float32Array.of(-1, -2), Float32Array.of(-4, -5)]);
+    expect([given.length, large]).toEqual([0, Float32Array.of(3, 4, 5)]);
+  });
+
+  it("says that a feed was given away before", async () => {
+    await using session = await Session.compile({ y: x.neg() });
+    const feeds = { x: float32([1, 2], [2]) };
+    await session.run(feeds, { move: true });
+    await expect(session.run(feeds, { move: true })).rejects.toThrow('"x" [2] needs 2 elements, got 0');
+  });
+
   it("takes and gives halves, 64-bit whole numbers and truth values", async () => {
     const feeds = {
       half: { dtype: "float16", shape: [2], data: Uint16Array.of(0x3e00, 0xc000) } as const,

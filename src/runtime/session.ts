@@ -1,9 +1,11 @@
+import type { TypedArray } from "../core/dtype.ts";
 import { ClipError } from "../core/errors.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { OnnxModel } from "../onnx/build.ts";
 import { bestDevice } from "./devices.ts";
 import { Engine } from "./engine.ts";
+import { checkFeeds } from "./feeds.ts";
 import type { NamedTensors, SessionOptions } from "./ort-session.ts";
 import { prepareProgram } from "./program.ts";
 
@@ -11,6 +13,12 @@ import { prepareProgram } from "./program.ts";
 export interface CompileOptions extends SessionOptions {
   /** In a page: is told how much of the program's weights has arrived. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+}
+
+/** How a run takes its feeds. */
+export interface RunOptions {
+  /** Whether their arrays go to the session for good. Default false. */
+  readonly move?: boolean | undefined;
 }
 
 /**
@@ -38,7 +46,8 @@ export class Session implements AsyncDisposable {
     const model = await prepareProgram(outputs, onProgress);
     const engine = Engine.acquire(device);
     try {
-      const id = await engine.call("create", [model, { ...settings, device }], model.weights ? [model.weights] : []);
+      const moved = model.weights ? [model.bytes, model.weights] : [model.bytes];
+      const id = await engine.call("create", [model, { ...settings, device }], moved);
       return new Session(engine, id, model);
     } catch (error) {
       await engine.giveBack();
@@ -50,17 +59,22 @@ export class Session implements AsyncDisposable {
    * Runs the program once; runs of several callers happen one after the other.
    *
    * @param feeds - a tensor for each input, of its dtype and shape; they are copied.
+   * @param options - `move: true` gives the feeds away instead: their arrays are empty afterwards, and nothing is copied but
+   *   views of larger arrays and of shared memory.
    * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown or of another dtype or shape, or the session was
    *   released.
    */
-  async run(feeds: NamedTensors): Promise<NamedTensors> {
+  async run(feeds: NamedTensors, { move = false }: RunOptions = {}): Promise<NamedTensors> {
     if (this.#released) throw new ClipError("CLIP_USAGE", "this session was released; compile the program again");
-    // Copied here, so that a view does not drag the whole buffer behind it along.
-    const copies = Object.fromEntries(
-      Object.entries(feeds).map(([name, feed]) => [name, { ...feed, data: feed.data.slice() }]),
+    checkFeeds(this.inputs, feeds);
+    const own = Object.fromEntries(
+      Object.entries(feeds).map(([name, feed]) => [
+        name,
+        { ...feed, data: move && fillsItsBuffer(feed.data) ? feed.data : feed.data.slice() },
+      ]),
     );
-    const arrays = Object.values(copies).map(({ data }) => data);
-    return this.#engine.call("run", [this.#id, copies], arrays);
+    const arrays = Object.values(own).map(({ data }) => data);
+    return this.#engine.call("run", [this.#id, own], arrays);
   }
 
   /** Gives the memory back; the worker ends with its last session. */
@@ -73,4 +87,9 @@ export class Session implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
   }
+}
+
+/** Whether an array can travel to another thread without dragging along what lies beside it. */
+function fillsItsBuffer({ buffer, byteLength }: TypedArray): boolean {
+  return buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
 }

@@ -53,6 +53,23 @@ describe("clip-ts classify --json", () => {
     );
   });
 
+  it.each([
+    ["q8", 0.999],
+    ["q4", 0.9],
+  ])("with --dtype %s says how close it stays to the weights as they are", async (dtype, wanted) => {
+    const { code, out, err } = await classify(first, second, "--json", "--dtype", dtype);
+    expect(code).toBe(0);
+    const { results } = JSON.parse(out) as Document;
+    const exact = JSON.parse((await classify(first, second, "--json")).out) as Document;
+    expect(results).not.toEqual(exact.results);
+    const cosines = [...err.matchAll(/cosine (\S+) on average, (\S+) at least, of (\d) (images|texts)/g)];
+    expect(cosines.map(([, , , count, what]) => `${count} ${what}`)).toEqual(["2 images", "3 texts"]);
+    for (const [, mean, least] of cosines) {
+      expect(Number(least)).toBeGreaterThan(wanted);
+      expect(Number(mean)).toBeGreaterThanOrEqual(Number(least));
+    }
+  });
+
   it.each(["none", "independent"] as const)("passes --%s on", async (option) => {
     const { out } = await classify(first, `--${option}`, "--json");
     await using clip = await loadClip(model, { prepack: false });

@@ -8,9 +8,9 @@ import {
   readIntegers,
   readParameters,
   saveParameters,
-  type WritableTensor,
   writeSafetensors,
 } from "../../src/checkpoints/index.ts";
+import type { TensorData } from "../../src/core/tensor-data.ts";
 import { relativeError } from "../../src/evaluate/compare.ts";
 import { openSharedTowers, sharedTowers } from "../parity/towers.ts";
 import { sharedMissing } from "../read-fixture.ts";
@@ -36,7 +36,7 @@ const recordedAs = {
 async function writeInputs(name: "vit-tiny" | "rn-tiny"): Promise<string> {
   const { recorded } = await openSharedTowers(name);
   const ids = await readIntegers(recorded.get("input_ids")!);
-  const tensors = new Map<string, WritableTensor>([
+  const tensors = new Map<string, TensorData>([
     ["pixelValues", await readFloats(recorded.get("pixel_values")!)],
     ["inputIds", { ...ids, dtype: "int64", data: BigInt64Array.from(ids.data, BigInt) }],
   ]);

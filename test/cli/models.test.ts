@@ -1,8 +1,8 @@
 import { chmod, copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { float32, int32 } from "../../src/core/tensor-data.ts";
-import { openSafetensors, readFloats, type WritableTensor, writeSafetensors } from "../../src/checkpoints/index.ts";
+import { float32, int32, type TensorData } from "../../src/core/tensor-data.ts";
+import { openSafetensors, readFloats, writeSafetensors } from "../../src/checkpoints/index.ts";
 import type { ModelReport } from "../../src/embedding/index.ts";
 import { relativeError } from "../../src/evaluate/compare.ts";
 import type { KnownModel } from "../../src/hub/index.ts";
@@ -87,7 +87,7 @@ describe("convert", () => {
     const pixels = Float32Array.from({ length: 2 * 3 * 32 * 32 }, (_, i) => Math.sin(i));
     await writeSafetensors(
       inputs,
-      new Map<string, WritableTensor>([
+      new Map<string, TensorData>([
         ["pixelValues", float32(pixels, [2, 3, 32, 32])],
         ["inputIds", int32([1, 2, 3, 4, 5, 6], [2, 3])],
       ]),

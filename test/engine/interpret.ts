@@ -183,6 +183,17 @@ const definitions: { readonly [Name in OpName]: Evaluate<Name> } = {
     }
     return { shape, data: sums };
   },
+
+  dequantize: ([codes, scales], { columns, bits }) => {
+    const [rows, , bytes] = codes!.shape as readonly [number, number, number];
+    const inByte = 8 / bits;
+    return make([rows, columns], ([row, column]) => {
+      const [block, place] = [Math.floor(column! / (bytes * inByte)), column! % (bytes * inByte)];
+      const byte = at(codes!, [row!, block, Math.floor(place / inByte)]);
+      const code = Math.floor(byte / 2 ** (bits * (place % inByte))) % 2 ** bits;
+      return (code - 2 ** (bits - 1)) * at(scales!, [row!, block]);
+    });
+  },
 };
 
 /** The factor of x in each formula of x · Φ(x). */

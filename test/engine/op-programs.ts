@@ -47,6 +47,21 @@ const weights = (() => {
   return { file, byteOffset: 3, byteLength: 24 };
 })();
 
+/** [rows, columns] from every code there is, with a scale for each block of 16. */
+function quantized(rows: number, columns: number, bits: 4 | 8): Tensor {
+  const [blocks, bytes] = [Math.ceil(columns / 16), 2 * bits];
+  const codes = Uint8Array.from({ length: rows * blocks * bytes }, (_, i) => (i * 73 + 21) % 256);
+  const scales = Float32Array.from({ length: rows * blocks }, (_, i) => (i % 5) / 64);
+  return apply(
+    "dequantize",
+    [
+      constant({ dtype: "uint8", shape: [rows, blocks, bytes], data: codes }),
+      constant(float32(scales, [rows, blocks])),
+    ],
+    { columns, bits },
+  );
+}
+
 /**
  * Programs that try each op: shapes that broadcast, both ends of its attributes, axes from the back. An op without a
  * program does not compile. Each is checked forward, backward and as text.
@@ -187,6 +202,11 @@ export const opPrograms: { readonly [Name in OpName]: readonly Program[] } = {
       apply("scatterAdd", [x, places], { rows: 5 }),
     ),
   ],
+
+  dequantize: ([4, 8] as const).flatMap((bits) => [
+    program(`${bits} bits, whole blocks`, [r([2, 64])], (x) => x.mul(quantized(2, 64, bits))),
+    program(`${bits} bits, a last block that is not full`, [r([3, 21])], (x) => x.mul(quantized(3, 21, bits))),
+  ]),
 };
 
 /** All programs, by "op: title". */

@@ -1,5 +1,6 @@
 import { Command } from "@commander-js/extra-typings";
-import { type WritableTensor, writeSafetensors } from "../../checkpoints/index.ts";
+import { writeSafetensors } from "../../checkpoints/index.ts";
+import type { TensorData } from "../../core/tensor-data.ts";
 import { clipPreprocess, decodeImage, preprocessImage } from "../../image/index.ts";
 import type { CliIo } from "../io.ts";
 import {
@@ -40,7 +41,7 @@ export const preprocessCommand = (io: CliIo) =>
       const imageSize = size ?? constants.imageSize;
       const decoded = await decodeImage(image, { orientation, maxImagePixels });
       const { pixels, pixelValues } = preprocessImage(decoded, { ...constants, imageSize });
-      const tensors = new Map<string, WritableTensor>([
+      const tensors = new Map<string, TensorData>([
         ["pixels", { dtype: "uint8", shape: [imageSize, imageSize, 3], data: pixels }],
         ["pixelValues", { dtype: "float32", shape: [3, imageSize, imageSize], data: pixelValues }],
       ]);

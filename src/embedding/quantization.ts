@@ -1,0 +1,48 @@
+import type { DecodeOptions, ImageSource } from "../image/index.ts";
+import { ClipEncoder, collect, dot, type EncodeTextOptions } from "./encoder.ts";
+import type { StoredModel } from "./model-folder.ts";
+
+/** Cosines between vectors of rounded weights and those of the weights as they are. */
+export interface Agreement {
+  readonly count: number;
+  readonly mean: number;
+  readonly least: number;
+}
+
+/** What to compare on; a tower without inputs is left out. */
+export interface ProbeInputs {
+  readonly images: readonly ImageSource[];
+  readonly texts: readonly string[];
+}
+
+/**
+ * How much of a model's vectors its few bits keep, on inputs of one's own: they say more than any others. The rounded model's memory
+ * is given back first, and the weights as they are come one tower after the other, so that never more is held than the larger of
+ * the rounded model and one exact tower.
+ *
+ * @param rounded - an encoder of the model with `dtype`; it is released.
+ * @throws {ClipError} as encoding does.
+ */
+export async function measureQuantization(
+  rounded: ClipEncoder,
+  model: StoredModel,
+  { images, texts }: ProbeInputs,
+  options: Pick<EncodeTextOptions, "onTruncate" | "signal"> & DecodeOptions = {},
+): Promise<{ readonly images?: Agreement; readonly texts?: Agreement }> {
+  const encodings = {
+    images: (encoder: ClipEncoder) => collect(encoder.encodeImages(images, options)),
+    texts: (encoder: ClipEncoder) => collect(encoder.encodeTexts(texts, options)),
+  };
+  const got = { images: await encodings.images(rounded), texts: await encodings.texts(rounded) };
+  await rounded.release();
+  const agreements: { images?: Agreement; texts?: Agreement } = {};
+  for (const what of ["images", "texts"] as const) {
+    if (got[what].length === 0) continue;
+    await using exact = new ClipEncoder(model, { prepack: false });
+    const wanted = await encodings[what](exact);
+    const cosines = wanted.map((embed, i) => dot(embed, got[what][i]!));
+    const mean = cosines.reduce((sum, cosine) => sum + cosine, 0) / cosines.length;
+    agreements[what] = { count: cosines.length, mean, least: Math.min(...cosines) };
+  }
+  return agreements;
+}
