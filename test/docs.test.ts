@@ -22,7 +22,7 @@ const pages = [...readdirSync(root), ...readdirSync(join(root, "docs")).map((nam
 
 interface PackageJson {
   readonly scripts: Readonly<Record<string, string>>;
-  readonly exports: Readonly<Record<string, string>>;
+  readonly exports: Readonly<Record<string, string | { readonly default: string }>>;
   readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
 }
@@ -99,7 +99,8 @@ describe("the programs of the README", async () => {
   await Promise.all(files.map((file, i) => writeFile(file, programs[i]!)));
 
   // The package's name stands for its sources.
-  const sources = Object.entries(packageJson.exports).map(([entry, built]) => {
+  const sources = Object.entries(packageJson.exports).map(([entry, conditions]) => {
+    const built = typeof conditions === "string" ? conditions : conditions.default;
     const source = built.replace("./dist/", "src/").replace(/\.js$/, ".ts");
     return [entry.replace(".", "clip-ts"), [join(root, source)]] as const;
   });
@@ -142,7 +143,7 @@ describe("docs/decisions.md", () => {
   it("gives a reason for each dependency, and for none that is gone", () => {
     const explained = Array.from(read("docs/decisions.md").matchAll(/^\*\*.*?(?=\(|\. )/gm), ([heading]) => heading);
     const names = explained.flatMap((heading) =>
-      Array.from(heading.matchAll(/\*\*([@a-z0-9/-]+)\*\*/g), ([, name]) => name!),
+      Array.from(heading.matchAll(/\*\*([@a-z0-9./-]+)\*\*/g), ([, name]) => name!),
     );
     const { dependencies, devDependencies } = packageJson;
     expect(names.sort()).toEqual([...Object.keys(dependencies), ...Object.keys(devDependencies)].sort());

@@ -4,7 +4,8 @@ import { ClipError } from "../core/errors.ts";
 /** The largest vocabulary that is published has less than half of them. */
 const maxVocabulary = 2_000_000;
 
-const text = z.string().nullish();
+/** Such a text may stand in for every blank of what is encoded. */
+const text = z.string().max(1000).nullish();
 const count = z.int().min(0).max(1_000_000).nullish();
 const id = z
   .int()
@@ -23,7 +24,7 @@ const step = z
       unk_token: text,
       word_delimiter_token: text,
       prepend_scheme: text,
-      precompiled_charsmap: text,
+      precompiled_charsmap: z.string().nullish(),
     },
     ...{ start: count, stop: count, length: z.int().min(1).max(1_000_000).optional() },
     ...{ cls: mark, sep: mark, single: template, pair: template },
@@ -51,7 +52,7 @@ const tokenizerSchema = z.looseObject({
   pre_tokenizer: step.nullish(),
   post_processor: step.nullish(),
   decoder: step.nullish(),
-  added_tokens: z.array(z.looseObject({ id, content: z.string().min(1) })).optional(),
+  added_tokens: z.array(z.looseObject({ id, content: z.string().min(1).max(1000) })).optional(),
   model: z.looseObject({
     ...{ type: text, unk_token: text, continuing_subword_prefix: text, continuing_subword_suffix: text },
     ...{ end_of_word_suffix: text, unk_id: id.nullish(), max_input_chars_per_word: count },

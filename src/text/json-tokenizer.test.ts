@@ -62,6 +62,8 @@ describe("JsonTokenizer", () => {
       const model = { ...wordTokenizer.model, vocab: { ...wordTokenizer.model.vocab, mice: id } };
       expect(() => read({ model })).toThrow(/model\.vocab\.mice: must be a token's id/);
     }
+    const long = { type: "Metaspace", replacement: "x".repeat(100_000), prepend_scheme: "always" };
+    expect(() => read({ pre_tokenizer: long })).toThrow(/pre_tokenizer\.replacement: /);
     const broken = { ...wordTokenizer.post_processor, single: [{ SpecialToken: null }] };
     expect(() => read({ post_processor: broken }).encodeWithMarks("two")).toThrow(
       expect.objectContaining({ code: "CLIP_TEXT" }) as Error,
