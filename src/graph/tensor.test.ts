@@ -13,6 +13,8 @@ const batch = input("images", ["batch", 3, 4, 4]);
 
 describe("a mistake of shape", () => {
   const place = { file: "weights", byteOffset: 0, byteLength: 20 };
+  const quantized = (dtype: "uint8" | "int32", codes: number[], scales: number[], columns: number) =>
+    apply("dequantize", [input("codes", codes, dtype), input("scales", scales)], { columns, bits: 4 });
   const mistakes: readonly (readonly [string, () => unknown, string | RegExp])[] = [
     [
       "operands that do not broadcast",
@@ -82,6 +84,19 @@ describe("a mistake of shape", () => {
       () => apply("layerNorm", [x, x.sum(1), x.sum(0)], { epsilon: 1e-5 }),
       /size of the last axis/,
     ],
+    [
+      "codes that are no bytes",
+      () => quantized("int32", [4, 2, 16], [4, 2], 64),
+      /codes must be uint8 \[N, blocks, bytes\]/,
+    ],
+    ["blocks without a scale", () => quantized("uint8", [4, 2, 16], [4, 1], 64), /each block of codes needs a scale/],
+    ["blocks of 24", () => quantized("uint8", [4, 2, 12], [4, 2], 48), /a block holds 16, 32, 64 … numbers, not 24/],
+    [
+      "columns for more blocks",
+      () => quantized("uint8", [4, 2, 16], [4, 2], 65),
+      /65 columns do not fill these blocks/,
+    ],
+    ["sums of bytes", () => input("b", [2], "uint8").add(input("c", [2], "uint8")), /add: needs float32/],
     ["elements of a constant", () => constant(float32([1, 2, 3], [2])), "constant: 3 elements cannot have shape [2]"],
     ["a size that is none", () => input("y", [2, 0.5]), /input "y": a size is a whole number of at least 1 or a name/],
     ["a symbol that is a product", () => input("y", ["2*batch"]), /not "2\*batch"/],
