@@ -24,6 +24,7 @@ export type { OnnxValue } from "./onnx/encode.ts";
 export { type CompileOptions, type RunOptions, Session } from "./runtime/session.ts";
 export { OrtSession } from "./runtime/ort-session.ts";
 export type { NamedTensors, SessionOptions } from "./runtime/ort-session.ts";
+export type { WeightOptions } from "./runtime/program.ts";
 export type { Device } from "./runtime/devices.ts";
 
 export { ClipError, ShapeError } from "./core/errors.ts";

@@ -17,16 +17,23 @@ let clip;
 let image = "samples/rocket.png";
 /** Counts the runs, so that an answer that comes late replaces none that was asked for later. */
 let runs = 0;
+/** The same for models. */
+let loads = 0;
 
 async function load(model) {
-  const previous = clip;
+  const run = ++loads;
   status.textContent = `Loading ${model} …`;
   try {
-    clip = await loadClip(model, { onProgress: showProgress });
+    const loaded = await loadClip(model, { onProgress: (at) => run === loads && showProgress(at) });
+    if (run !== loads) return loaded.release();
+    const previous = clip;
+    clip = loaded;
     await previous?.release();
     await classify();
   } catch (error) {
-    status.textContent = error.message;
+    if (run === loads) status.textContent = error.message;
+  } finally {
+    if (run === loads) progress.hidden = true;
   }
 }
 

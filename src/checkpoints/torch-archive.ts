@@ -18,6 +18,8 @@ const maxPickleBytes = 2 ** 24;
 
 /** What stands before the name and the bytes of an entry of a zip archive. */
 const [localHeaderMark, localHeaderBytes] = [0x04034b50, 30];
+/** No model's list of contents is as long: an entry takes about 100 bytes. */
+const maxDirectoryBytes = 64 * 2 ** 20;
 /** So many headers are asked for at once. */
 const entriesAtOnce = 64;
 
@@ -139,24 +141,21 @@ interface Archive {
 
 /** `<root>/data.pkl` and `<root>/data/<key>`, not compressed, so that they can be read where they lie. */
 async function readZip({ file, size, damaged }: Source): Promise<Archive> {
-  const entries: [string, Entry][] = [];
+  const entries = new Map<string, Entry>();
   try {
     for await (const entry of new ZipReader(zipSource(file, size)).getEntriesGenerator()) {
       const name = entry.filename.slice(entry.filename.indexOf("/") + 1);
-      if (/^(data\.pkl|byteorder|data\/[^/]+)$/.test(name)) entries.push([name, entry]);
+      if (/^(data\.pkl|byteorder|data\/[^/]+)$/.test(name)) entries.set(name, entry);
     }
   } catch (cause) {
     throw cause instanceof ClipError ? cause : damaged((cause as Error).message);
   }
-  const spans = new Map<string, Span>();
-  // Side by side, since over a network each takes a while.
-  for (let i = 0; i < entries.length; i += entriesAtOnce) {
-    const group = entries.slice(i, i + entriesAtOnce);
-    const found = await Promise.all(group.map(([name, entry]) => spanOf(name, entry, { file, size, damaged })));
-    group.forEach(([name], k) => spans.set(name, found[k]!));
-  }
+  const spanOfEntry = async (name: string) => {
+    const entry = entries.get(name);
+    return entry && spanOf(name, entry, { file, size, damaged });
+  };
   const read = async (name: string, limit: number) => {
-    const span = spans.get(name);
+    const span = await spanOfEntry(name);
     if (!span) return undefined;
     if (span.byteLength > limit)
       throw damaged(`its ${name} has ${span.byteLength} bytes, and ${limit} at most are read`);
@@ -166,8 +165,17 @@ async function readZip({ file, size, damaged }: Source): Promise<Archive> {
   if (byteOrder && latin1(byteOrder) !== "little") throw damaged(`its bytes are in ${latin1(byteOrder)}-endian order`);
   const pickle = await read("data.pkl", maxPickleBytes);
   if (!pickle) throw damaged("it has no data.pkl, so it is another kind of archive");
-  const storages = Array.from(spans, ([name, span]) => [name.replace("data/", ""), span] as const);
-  return { value: readPickle(pickle, dialect(new Map())).value, spans: new Map(storages) };
+  const storages = new Map<string, Storage>();
+  const { value } = readPickle(pickle, dialect(storages));
+  const keys = [...storages.keys()];
+  const spans = new Map<string, Span>();
+  // Side by side, since over a network each takes a while.
+  for (let i = 0; i < keys.length; i += entriesAtOnce) {
+    const group = keys.slice(i, i + entriesAtOnce);
+    const found = await Promise.all(group.map((key) => spanOfEntry(`data/${key}`)));
+    found.forEach((span, k) => span && spans.set(group[k]!, span));
+  }
+  return { value, spans };
 }
 
 /** Where the bytes of an entry lie: behind a header of its own, whose length only it knows. */
@@ -299,6 +307,7 @@ function zipSource(file: string, size: number): Reader<never> {
     readUint8Array(index, length) {
       const isInside = Number.isSafeInteger(index) && index >= 0 && length >= 0 && index <= size;
       if (!isInside) return Promise.reject(new Error("its list of contents points behind its end"));
+      if (length > maxDirectoryBytes) return Promise.reject(new Error("its list of contents is too long"));
       return readRange(file, index, Math.min(length, size - index));
     },
   };

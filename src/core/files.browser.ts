@@ -19,7 +19,13 @@ interface Head {
   readonly version: string;
 }
 
-/** One answer a visit and file. */
+/** How a range is fetched. */
+interface RangeOptions {
+  readonly onBytes?: (count: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One answer a visit and file that is there. */
 const heads = new Map<string, Promise<Head | undefined>>();
 /** Files of servers that know no ranges, as a whole. */
 const whole = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
@@ -31,22 +37,25 @@ export function wholeAddress(url: string): string {
 
 /** The last part of an address. */
 export function basename(url: string): string {
-  return withoutSlash(url).replace(/^.*\//, "");
+  return parts(url)[0].replace(/^.*\//, "");
 }
 
-/** An address without its last part. */
+/** An address without its last part; what is asked of it (`?token=…`) stays. */
 export function dirname(url: string): string {
-  return withoutSlash(url).replace(/\/[^/]*$/, "");
+  const [path, query] = parts(url);
+  return path.replace(/\/[^/]*$/, "") + query;
 }
 
-/** The address of what lies in a folder; what is asked of the folder (`?token=…`) is asked of it too. */
+/** The address of what lies in a folder; what is asked of the folder is asked of it too. */
 export function join(folder: string, name: string): string {
-  const [, path = "", query = ""] = /^([^?#]*)(\?[^#]*)?/.exec(folder) ?? [];
-  return `${path.replace(/\/+$/, "")}/${name}${query}`;
+  const [path, query] = parts(folder);
+  return `${path}/${name}${query}`;
 }
 
-function withoutSlash(url: string): string {
-  return url.replace(/[?#].*$/, "").replace(/\/+$/, "");
+/** The path without a slash at its end, and the query. */
+function parts(url: string): [path: string, query: string] {
+  const [, path = "", query = ""] = /^([^?#]*)(\?[^#]*)?/.exec(url) ?? [];
+  return [path.replace(/\/+$/, ""), query];
 }
 
 /** Bytes of a file; undefined if there is none. */
@@ -61,7 +70,7 @@ export async function exists(url: string): Promise<boolean> {
 
 /** Whether it is the address of a folder: one that names no file of weights. */
 export function isFolder(url: string): Promise<boolean> {
-  return Promise.resolve(!/\.(safetensors|json|pt|pth|bin)$/.test(withoutSlash(url)));
+  return Promise.resolve(!/\.(safetensors|json|pt|pth|bin)$/.test(parts(url)[0]));
 }
 
 /** Links are the server's affair. */
@@ -70,28 +79,45 @@ export function realFile(url: string): Promise<string> {
 }
 
 /**
- * The text of a file that is read as a whole.
+ * The text of a file that is read as a whole; where the server cannot be reached, as it was at the last visit.
  *
- * @throws {ClipError} `CLIP_FILE` if there is none, it cannot be fetched, or has more than `maxBytes`.
+ * @throws {ClipError} `CLIP_FILE` if there is none, it cannot be fetched, or has more than `maxBytes`: that much is never in memory.
  */
 export async function readText(url: string, maxBytes: number): Promise<string> {
-  const size = await sizeOf(url);
-  if (size === undefined) throw new ClipError("CLIP_FILE", `cannot read ${url}: there is no such file`);
-  if (size > maxBytes) throw new ClipError("CLIP_FILE", `${url} has ${size} bytes, and ${maxBytes} at most are read`);
-  return new TextDecoder().decode(await readRange(url, 0, size));
+  const cache = await openCache();
+  const key = keyOf(url, "text");
+  let response: Response;
+  try {
+    response = await fetchPatiently(url, { cache: "no-cache" });
+  } catch (error) {
+    const kept = await cache?.match(key);
+    if (kept) return kept.text();
+    throw error;
+  }
+  if (!response.ok || isPage(response)) throw refused(url, isPage(response) ? 404 : response.status);
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let length = 0;
+  for await (const chunk of chunksOf(response)) {
+    chunks.push(chunk);
+    if ((length += chunk.length) > maxBytes)
+      throw new ClipError("CLIP_FILE", `${url} has more than ${maxBytes} bytes, the most that such a file may have`);
+  }
+  const text = await new Blob(chunks).text();
+  await cache?.put(key, new Response(text)).catch(() => undefined);
+  return text;
 }
 
 /**
  * Exactly these bytes of a file, in a buffer of their own.
  *
- * @param onBytes - is told of bytes that arrive, those from the cache among them.
+ * @param options - `onBytes` is told of bytes that arrive, those from the cache among them; `signal` stops.
  * @throws {ClipError} `CLIP_FILE` if they cannot be fetched, `CLIP_CHECKPOINT` if the file ends before.
  */
 export async function readRange(
   url: string,
   offset: number,
   length: number,
-  onBytes: (count: number) => void = () => undefined,
+  options: RangeOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const head = await headOf(url);
   if (!head) throw new ClipError("CLIP_FILE", `cannot read ${url}: there is no such file`);
@@ -100,21 +126,22 @@ export async function readRange(
   const bytes = new Uint8Array(length);
   for (let done = 0; done < length;) {
     const count = Math.min(pieceBytes, length - done);
-    bytes.set(await readPiece(url, head, offset + done, count, onBytes), done);
+    bytes.set(await readPiece(url, head, offset + done, count, options), done);
     done += count;
   }
   return bytes;
 }
 
-async function readPiece(url: string, head: Head, offset: number, length: number, onBytes: (count: number) => void) {
-  const cache = await openCache();
+async function readPiece(url: string, head: Head, offset: number, length: number, options: RangeOptions) {
+  // What has no version cannot be told from what comes after it, and is not kept.
+  const cache = head.version === "" ? undefined : await openCache();
   const key = keyOf(url, `${head.version} ${offset} ${length}`);
   const kept = await (await cache?.match(key))?.arrayBuffer();
   if (kept?.byteLength === length) {
-    onBytes(length);
+    options.onBytes?.(length);
     return new Uint8Array(kept);
   }
-  const bytes = await fetchPiece(url, head, offset, length, onBytes);
+  const bytes = await fetchPiece(url, head, offset, length, options);
   // A full disk, or a page that may keep nothing: it goes on without.
   await cache?.put(key, new Response(bytes)).catch(() => undefined);
   return bytes;
@@ -126,32 +153,38 @@ async function fetchPiece(
   head: Head,
   offset: number,
   length: number,
-  onBytes: (count: number) => void,
+  { onBytes, signal }: RangeOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const all = whole.get(url);
-  if (all) return (await all).slice(offset, offset + length);
   const bytes = new Uint8Array(length);
   let done = 0;
   let problem: unknown;
   for (let idle = 0; idle < maxIdleAttempts; idle++) {
-    if (idle > 0) await new Promise((resolve) => setTimeout(resolve, 100 * 3 ** idle));
+    const all = whole.get(url);
+    if (all) {
+      bytes.set((await all).subarray(offset + done, offset + length), done);
+      onBytes?.(length - done);
+      return bytes;
+    }
+    if (idle > 0) await pause(idle);
     const before = done;
     try {
       const range = `bytes=${offset + done}-${offset + length - 1}`;
-      const response = await fetch(url, { headers: { range }, cache: "no-store" });
+      const response = await fetch(url, { headers: { range }, cache: "no-store", ...(signal && { signal }) });
+      refuseChanged(url, head, response);
       if (response.status === 200) {
         // No ranges here: it is fetched once and kept for as long as the page lives.
-        const fetched = response.arrayBuffer().then((buffer) => sized(url, new Uint8Array(buffer), head.size));
+        const fetched = readWhole(url, response, head.size);
         whole.set(url, fetched);
         fetched.catch(() => whole.delete(url));
-        onBytes(length - done);
-        return (await fetched).slice(offset, offset + length);
+        await fetched;
+        idle--;
+        continue;
       }
       const met = response.headers.get("content-range");
       const isWanted = response.status === 206 && (met === null || met.startsWith(`bytes ${offset + done}-`));
       if (!isWanted) {
         await response.body?.cancel();
-        if (response.status < 500 && response.status !== 429) throw refused(url, response.status);
+        if (!isPassing(response)) throw refused(url, response.status);
         throw new Error(`the server answers ${response.status}`);
       }
       for await (const chunk of chunksOf(response)) {
@@ -159,11 +192,12 @@ async function fetchPiece(
           throw new ClipError("CLIP_FILE", `${url} sends more than the ${length} bytes that were asked for`);
         bytes.set(chunk, done);
         done += chunk.length;
-        onBytes(chunk.length);
+        onBytes?.(chunk.length);
       }
       if (done === length) return bytes;
       problem = new Error("the connection ended early");
     } catch (error) {
+      signal?.throwIfAborted();
       if (error instanceof ClipError) throw error;
       problem = error;
     }
@@ -174,15 +208,65 @@ async function fetchPiece(
   });
 }
 
-/** Streams are iterable in some browsers only. */
-async function* chunksOf(response: Response): AsyncGenerator<Uint8Array> {
-  const reader = response.body!.getReader();
-  for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
+/** A part of another version would be no part of this file. */
+function refuseChanged(url: string, head: Head, { status, headers }: Response): void {
+  if (status !== 200 && status !== 206) return;
+  const version = versionOf(headers);
+  const total = status === 206 ? /\/(\d+)$/.exec(headers.get("content-range") ?? "")?.[1] : undefined;
+  const isSame =
+    (version === "" || head.version === "" || version === head.version) && (!total || Number(total) === head.size);
+  if (isSame) return;
+  heads.delete(url);
+  throw new ClipError("CLIP_FILE", `${url} was changed while it was read; load the model again`);
 }
 
-function sized(url: string, bytes: Uint8Array<ArrayBuffer>, size: number): Uint8Array<ArrayBuffer> {
-  if (bytes.length === size) return bytes;
-  throw new ClipError("CLIP_FILE", `${url} has ${bytes.length} bytes, and ${size} were announced`);
+/** What changes when a file does, as far as the server says so: its ETag, whatever was compressed on the way, or its date. */
+function versionOf(headers: Headers): string {
+  const tag = headers
+    .get("etag")
+    ?.replace(/^W\//, "")
+    .replace(/-gzip"$|;gzip"$/, '"');
+  return tag ?? headers.get("last-modified") ?? "";
+}
+
+/** A file of a server that knows no ranges. */
+async function readWhole(url: string, response: Response, size: number): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(size);
+  let done = 0;
+  for await (const chunk of chunksOf(response)) {
+    if (done + chunk.length > size) break;
+    bytes.set(chunk, done);
+    done += chunk.length;
+  }
+  if (done === size) return bytes;
+  throw new ClipError("CLIP_FILE", `${url} does not have the ${size} bytes that were announced`);
+}
+
+const pause = (attempt: number) => new Promise((resolve) => setTimeout(resolve, 100 * 3 ** attempt));
+
+/** Whether it may answer otherwise in a moment. */
+const isPassing = ({ status }: Response): boolean => status >= 500 || status === 429;
+
+/** Servers of single-page applications answer with their page for whatever they do not have. */
+const isPage = ({ headers }: Response): boolean => /^text\/html\b/.test(headers.get("content-type") ?? "");
+
+/** @throws {ClipError} `CLIP_FILE` if the server cannot be reached. */
+async function fetchPatiently(url: string, init: RequestInit): Promise<Response> {
+  for (let attempt = 1; ; attempt++) {
+    const response = await fetch(url, init).catch((cause: unknown) => {
+      const why = "the server cannot be reached, or does not let other sites' pages read it (CORS)";
+      throw new ClipError("CLIP_FILE", `cannot fetch ${url}: ${why}`, { cause });
+    });
+    if (!isPassing(response) || response.status === 501 || attempt === maxIdleAttempts) return response;
+    await response.body?.cancel();
+    await pause(attempt);
+  }
+}
+
+/** Streams are iterable in some browsers only. */
+async function* chunksOf(response: Response): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const reader = response.body!.getReader();
+  for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
 }
 
 function refused(url: string, status: number): ClipError {
@@ -195,7 +279,11 @@ function headOf(url: string): Promise<Head | undefined> {
   if (!head) {
     head = fetchHead(url);
     heads.set(url, head);
-    head.catch(() => heads.delete(url));
+    // What is not there may come, and what went wrong may go well the next time.
+    void head.then(
+      (found) => found ?? heads.delete(url),
+      () => heads.delete(url),
+    );
   }
   return head;
 }
@@ -204,33 +292,48 @@ function headOf(url: string): Promise<Head | undefined> {
 async function fetchHead(url: string): Promise<Head | undefined> {
   const cache = await openCache();
   const key = keyOf(url, "head");
-  let response: Response;
+  const kept = (await (await cache?.match(key))?.json()) as Head | null | undefined;
+  let head: Head | undefined;
   try {
-    response = await fetch(url, { method: "HEAD", cache: "no-cache" });
-  } catch (cause) {
-    const kept = (await (await cache?.match(key))?.json()) as Head | null | undefined;
-    if (kept !== undefined) return kept ?? undefined;
-    const why = "the server cannot be reached, or does not let other sites' pages read it (CORS)";
-    throw new ClipError("CLIP_FILE", `cannot fetch ${url}: ${why}`, { cause });
+    head = await askHead(url);
+  } catch (error) {
+    // Only what could not be reached has a cause.
+    if (kept !== undefined && (error as Error).cause) return kept ?? undefined;
+    throw error;
   }
-  const head = await readHead(url, response);
+  if (kept && kept.version !== head?.version) await forget(url);
   await cache?.put(key, new Response(JSON.stringify(head ?? null))).catch(() => undefined);
   return head;
 }
 
-async function readHead(url: string, { status, ok, headers }: Response): Promise<Head | undefined> {
-  if (status === 404 || status === 410) return undefined;
-  if (!ok) throw refused(url, status);
-  // Servers of single-page applications answer with their page for whatever they do not have.
-  if (/^text\/html\b/.test(headers.get("content-type") ?? "")) return undefined;
-  const length = headers.get("content-length");
-  // A compressed answer says its own length; the bytes themselves then tell.
-  const size =
-    length === null || headers.has("content-encoding")
-      ? (await (await fetch(url)).arrayBuffer()).byteLength
-      : Number(length);
-  const version = headers.get("etag") ?? headers.get("last-modified") ?? "";
-  return { size, version: `${version} ${size}` };
+/** Some servers do not answer HEAD, or not what it is for; all answer who asks for the first byte. */
+async function askHead(url: string): Promise<Head | undefined> {
+  const asked = await fetchPatiently(url, { method: "HEAD", cache: "no-cache" });
+  const length = asked.headers.get("content-length");
+  if (asked.status === 404 || asked.status === 410 || (asked.ok && isPage(asked))) return undefined;
+  if (asked.ok && length !== null && !asked.headers.has("content-encoding"))
+    return { size: Number(length), version: versionOf(asked.headers) };
+  const first = await fetchPatiently(url, { headers: { range: "bytes=0-0" }, cache: "no-store" });
+  await first.body?.cancel();
+  // Stores that may not list what they have say "forbidden" of what they do not have.
+  if ([403, 404, 410].includes(first.status) || (first.ok && isPage(first))) return undefined;
+  if (!first.ok && first.status !== 416) throw refused(url, first.status);
+  const total =
+    first.headers.get("content-range")?.split("/")[1] ??
+    (first.status === 200 ? first.headers.get("content-length") : null);
+  if (total === null || !/^\d+$/.test(total))
+    throw new ClipError(
+      "CLIP_FILE",
+      `${url}: its server does not say how large it is (Content-Length, or Content-Range where pages of other sites may see it)`,
+    );
+  return { size: Number(total), version: versionOf(first.headers) };
+}
+
+/** Removes what was kept of a file. */
+async function forget(url: string): Promise<void> {
+  const cache = await openCache();
+  const prefix = keyOf(url, "");
+  for (const { url: key } of (await cache?.keys()) ?? []) if (key.startsWith(prefix)) await cache?.delete(key);
 }
 
 /** Browsers give a cache to pages that came over https or from this machine. */

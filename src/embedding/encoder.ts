@@ -40,7 +40,7 @@ export interface EncodeTextOptions extends EncodeOptions {
 }
 
 /** How a {@link ClipEncoder} computes. */
-export interface EncoderOptions extends Pick<CompileOptions, "device" | "onProgress"> {
+export interface EncoderOptions extends Pick<CompileOptions, "device" | "onProgress" | "signal"> {
   /** Whether ONNX Runtime arranges the weights for speed when a tower starts. Default true. */
   readonly prepack?: boolean | undefined;
   /**
@@ -79,9 +79,9 @@ export class ClipEncoder implements AsyncDisposable {
    * @param options - `prepack: false` for a handful of pictures and texts: the towers start sooner, and each batch takes longer;
    *   `dtype` for weights of few bits.
    */
-  constructor(model: StoredModel, { prepack, dtype, device, onProgress }: EncoderOptions = {}) {
+  constructor(model: StoredModel, { prepack, dtype, device, onProgress, signal }: EncoderOptions = {}) {
     this.#model = model;
-    this.#options = { prepack, dtype, device, onProgress };
+    this.#options = { prepack, dtype, device, onProgress, signal };
     [this.path, this.config, this.preprocess] = [model.path, model.config, model.preprocess];
     [this.logitScale, this.logitBias] = [model.logitScale, model.logitBias];
   }
@@ -108,7 +108,7 @@ export class ClipEncoder implements AsyncDisposable {
       async (image) => preprocessImage(await decodeImage(image, decoding), this.preprocess).pixelValues,
     );
     for await (const batch of oneAhead(batches(preprocessed, batchSize, signal))) {
-      const session = await (this.#vision ??= this.#compileVision());
+      const session = await this.#visionSession();
       const pixelValues = float32(concatenate(batch), [batch.length, 3, imageSize, imageSize]);
       const { imageEmbeds } = await session.run({ pixelValues }, { move: true });
       yield* rows(imageEmbeds!);
@@ -128,13 +128,13 @@ export class ClipEncoder implements AsyncDisposable {
     { batchSize = textBatchSize, signal, onTruncate }: EncodeTextOptions = {},
   ): AsyncGenerator<Float32Array> {
     checkSource(texts, batchSize);
-    const tokenizer = await (this.#tokenizer ??= readTokenizer(this.#model));
+    const tokenizer = await this.#readTokenizer();
     const { contextLength, pool } = this.config.text;
     for await (const group of batches(texts, batchSize * sortedBatches, signal)) {
       const { inputIds, endOfText, truncated } = tokenizer.tokenize(group, { contextLength, truncate: !!onTruncate });
       if (pool === "last") endOfText.fill(contextLength - 1);
       for (const { index, droppedText } of truncated) onTruncate?.(group[index]!, droppedText);
-      const session = await (this.#text ??= this.#compileText());
+      const session = await this.#textSession();
       const embeds: Float32Array[] = [];
       for (const batch of this.#byLength(endOfText, batchSize)) {
         signal?.throwIfAborted();
@@ -193,6 +193,25 @@ export class ClipEncoder implements AsyncDisposable {
     return this.#model.words ? unknownWords(text, this.#model.words) : [];
   }
 
+  // What failed is tried again by the next call: a network may be back by then.
+  #visionSession(): Promise<Session> {
+    const session = (this.#vision ??= this.#compileVision());
+    session.catch(() => (this.#vision = undefined));
+    return session;
+  }
+
+  #textSession(): Promise<Session> {
+    const session = (this.#text ??= this.#compileText());
+    session.catch(() => (this.#text = undefined));
+    return session;
+  }
+
+  #readTokenizer(): Promise<TextTokenizer> {
+    const tokenizer = (this.#tokenizer ??= readTokenizer(this.#model));
+    tokenizer.catch(() => (this.#tokenizer = undefined));
+    return tokenizer;
+  }
+
   async #compileVision(): Promise<Session> {
     this.#refuseReleased();
     const { config } = this;
@@ -232,8 +251,11 @@ export class ClipEncoder implements AsyncDisposable {
   /** Gives the memory of both towers back. */
   async release(): Promise<void> {
     this.#released = true;
-    for (const compiling of await Promise.allSettled([this.#vision, this.#text]))
-      if (compiling.status === "fulfilled") await compiling.value?.release();
+    // One tower's end must not keep the other's from coming.
+    const ended = await Promise.allSettled(
+      [this.#vision, this.#text].map(async (compiling) => (await compiling?.catch(() => undefined))?.release()),
+    );
+    for (const end of ended) if (end.status === "rejected") throw end.reason;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -9,7 +9,7 @@ const hubUrl = "https://huggingface.co";
 
 /**
  * The address of a model: a folder or weight file by its address, from the page's own on if it is not a whole one; a repository of
- * Hugging Face's hub by its name. Nothing is fetched yet.
+ * Hugging Face's hub by its name, so that a folder of two parts begins with "./". Nothing is fetched yet.
  *
  * @throws {ClipError} `CLIP_DOWNLOAD` if it is one of OpenAI's archives, which their server gives to no page.
  */
@@ -28,6 +28,7 @@ export const resolveModel: typeof inNode = (model, { onLicence } = {}) => {
     );
   }
   if (known?.nonFree) onLicence?.(known);
-  if (/^[\w-][\w.-]*\/[\w.-]+$/.test(model)) return Promise.resolve(`${hubUrl}/${model}/resolve/main`);
+  const isFile = /\.(safetensors|json|pt|pth|bin)$/.test(model);
+  if (/^[\w-][\w.-]*\/[\w.-]+$/.test(model) && !isFile) return Promise.resolve(`${hubUrl}/${model}/resolve/main`);
   return Promise.resolve(wholeAddress(model));
 };

@@ -7,6 +7,7 @@ import {
   type PageImage,
 } from "./image-source.ts";
 import type { decodeImage as inNode } from "./decode.ts";
+import { isIndexedGif } from "./gif.ts";
 import type { RasterImage, Size } from "./raster-image.ts";
 
 /**
@@ -30,10 +31,11 @@ export const decodeImage: typeof inNode = async (source, options = {}) => {
   if (bytes.length === 0) throw new ClipError("CLIP_IMAGE", `${name} is empty (0 bytes)`);
   if (isPng(bytes)) return decodePng(name, bytes, maxImagePixels);
   if (isJpeg(bytes)) {
-    const size = jpegSize(bytes);
-    if (size) checkSize(name, size, maxImagePixels);
+    const frame = jpegFrame(name, bytes);
+    checkSize(name, frame, maxImagePixels);
     // Browsers turn what says how it wants to be turned, whatever they are asked.
-    if (options.jpegDecoder === "library" || options.orientation === "ignore") return decodeJpeg(name, bytes, options);
+    if (options.jpegDecoder === "library" || options.orientation === "ignore")
+      return decodeJpeg(name, bytes, frame, options);
   }
   return decodeByBrowser(name, bytes, options);
 };
@@ -110,26 +112,53 @@ function hasTransparency(pixels: Uint8Array): boolean {
 async function decodeJpeg(
   name: string,
   bytes: Uint8Array<ArrayBuffer>,
+  { components, isWhole }: JpegFrame,
   { orientation = "apply" }: DecodeOptions,
 ): Promise<RasterImage> {
+  if (components === 4)
+    throw new ClipError("CLIP_IMAGE", `${name} is CMYK, which the library does not read; convert it to RGB`);
+  // The library fills up with grey what is missing.
+  if (!isWhole) throw damaged(name, "its end is missing");
   const { default: decode } = await import("@jsquash/jpeg/decode.js");
   const { width, height, data } = await decode(bytes.buffer, { preserveOrientation: orientation === "apply" }).catch(
     (cause: unknown) => {
-      throw damaged(name, cause);
+      throw damaged(name, cause instanceof Error ? cause.message : "its content makes no sense");
     },
   );
   return { width, height, pixels: new Uint8Array(data.buffer), hasAlpha: false, nearest: false };
 }
 
-/** Width and height from the frame header (marker FFC0 to FFCF but for tables); undefined if there is none. */
-function jpegSize(bytes: Uint8Array<ArrayBuffer>): Size | undefined {
+/** What a JPEG says of itself before its pixels. */
+interface JpegFrame extends Size {
+  readonly components: number;
+  /** Whether an end mark follows the pixels. */
+  readonly isWhole: boolean;
+}
+
+/** @throws {ClipError} `CLIP_IMAGE` if no frame is described (markers FFC0 to FFCF but for tables). */
+function jpegFrame(name: string, bytes: Uint8Array<ArrayBuffer>): JpegFrame {
   const view = new DataView(bytes.buffer);
-  for (let at = 2; at + 9 < bytes.length && bytes[at] === 0xff; at += 2 + view.getUint16(at + 2)) {
+  for (let at = 2; at + 10 <= bytes.length && bytes[at] === 0xff;) {
     const marker = bytes[at + 1]!;
-    const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-    if (isFrame) return { width: view.getUint16(at + 7), height: view.getUint16(at + 5) };
+    // Any number of these may fill up what is before a marker.
+    if (marker === 0xff) {
+      at++;
+      continue;
+    }
+    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
+      const isWhole = endsWhole(bytes, at);
+      return { width: view.getUint16(at + 7), height: view.getUint16(at + 5), components: bytes[at + 9]!, isWhole };
+    }
+    at += 2 + view.getUint16(at + 2);
   }
-  return undefined;
+  throw damaged(name, "it does not say how large it is");
+}
+
+/** Whether FFD9 stands somewhere behind a place. */
+function endsWhole(bytes: Uint8Array, after: number): boolean {
+  for (let at = bytes.lastIndexOf(0xd9); at > after; at = bytes.lastIndexOf(0xd9, at - 1))
+    if (bytes[at - 1] === 0xff) return true;
+  return false;
 }
 
 async function decodeByBrowser(
@@ -148,7 +177,7 @@ async function decodeByBrowser(
     );
   });
   try {
-    return draw(name, bitmap, maxImagePixels);
+    return { ...draw(name, bitmap, maxImagePixels), nearest: isIndexedGif(bytes) };
   } finally {
     bitmap.close();
   }

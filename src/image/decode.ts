@@ -1,6 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import sharp, { type Metadata } from "sharp";
 import { ClipError } from "../core/errors.ts";
+import { isIndexedGif } from "./gif.ts";
 import { type DecodeOptions, defaultMaxImagePixels, type ImageSource, isRasterImage } from "./image-source.ts";
 import type { RasterImage } from "./raster-image.ts";
 
@@ -89,13 +90,10 @@ function damaged(name: string, cause: unknown): ClipError {
   });
 }
 
-/** True for pictures whose stored values are indices or bits; a GIF whose palette is the plain grey ramp is grey. */
+/** True for pictures whose stored values are indices or bits. */
 function isIndexed({ format, isPalette, bitsPerSample }: Metadata, bytes: Uint8Array): boolean {
   if (bitsPerSample === 1) return true;
-  const gifFlags = format === "gif" ? bytes[10]! : 0;
-  if ((gifFlags & 0x80) === 0) return isPalette;
-  const palette = bytes.subarray(13, 13 + 3 * (2 << (gifFlags & 7)));
-  return palette.some((level, i) => level !== Math.trunc(i / 3));
+  return format === "gif" && (bytes[10]! & 0x80) !== 0 ? isIndexedGif(bytes) : isPalette;
 }
 
 /**

@@ -13,12 +13,12 @@ export const sessionWorkers: Readonly<Record<Device, URL>> = {
 
 /** What of WebGPU is asked here; not in TypeScript's own types. */
 interface Gpu {
-  requestAdapter(): Promise<{ readonly info: { readonly isFallbackAdapter?: boolean } } | null>;
+  requestAdapter(): Promise<{ readonly info?: { readonly isFallbackAdapter?: boolean } } | null>;
 }
 
 /** The graphics processor, if the browser offers a real one to pages. */
 export async function bestDevice(): Promise<Device> {
   const { gpu } = navigator as Navigator & { readonly gpu?: Gpu };
   const adapter = await gpu?.requestAdapter().catch(() => null);
-  return adapter && !adapter.info.isFallbackAdapter ? "webgpu" : "cpu";
+  return adapter && !adapter.info?.isFallbackAdapter ? "webgpu" : "cpu";
 }

@@ -1,23 +1,18 @@
 import type { Env } from "onnxruntime-common";
 import type { Device } from "./devices.ts";
 import type { OnnxRuntime, RuntimeChoice } from "./onnxruntime.ts";
-import { serve } from "./serve.ts";
-import { sessionMethods } from "./session-methods.ts";
 
 export type { OnnxRuntime, RuntimeChoice };
 
-type WebRuntime = OnnxRuntime & { readonly env: Env };
+/** A build of onnxruntime-web. */
+export type WebRuntime = OnnxRuntime & { readonly env: Env };
 
 /** The one build of this worker. */
 let build: { readonly runtime: WebRuntime; readonly provider: string } | undefined;
 
-/** ONNX Runtime starts threads of its own with the script that it stands in: this worker's. */
-const isRuntimeThread = (): boolean => self.name.startsWith("em-pthread");
-
-/** On a web worker: answers calls with sessions of this build. */
-export function serveSessions(runtime: WebRuntime, provider: "wasm" | "webgpu"): void {
+/** On a web worker: sets what its sessions run with. */
+export function provideRuntime(runtime: WebRuntime, provider: "wasm" | "webgpu"): void {
   build = { runtime, provider };
-  if (!isRuntimeThread()) serve(sessionMethods);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { decodeBfloat16, decodeFloat16 } from "../core/half.ts";
 import { readRange } from "../core/files.browser.ts";
 import type { Dtype } from "../core/dtype.ts";
+import { ClipError } from "../core/errors.ts";
 import type { TensorPlace } from "../graph/ops.ts";
 import { lowerProgram, modelOf, packedWeights } from "../onnx/build.ts";
 import type { PrepareProgram } from "./program.ts";
@@ -9,6 +10,9 @@ import type { PrepareProgram } from "./program.ts";
 const maxGap = 4096;
 /** Bytes that are fetched before they are put into the block, but for single tensors that are larger. */
 const maxSpan = 32 * 2 ** 20;
+
+/** WebAssembly addresses 4 GiB, and activations take their part. */
+const maxBlockBytes = 3.5 * 2 ** 30;
 
 /** A tensor of a file, and where it stands in the block. */
 interface Weight extends TensorPlace {
@@ -20,7 +24,7 @@ interface Weight extends TensorPlace {
  * The weights that the program needs, and no others, are fetched into one block of bytes, in which ONNX Runtime finds them: as
  * float32, since not every graphics processor knows halves, and WebAssembly would have both in its memory.
  */
-export const prepareProgram: PrepareProgram = async (outputs, onProgress) => {
+export const prepareProgram: PrepareProgram = async (outputs, { onProgress, signal } = {}) => {
   const weights = new Map<string, Weight>();
   let blockBytes = 0;
   const parts = lowerProgram(outputs, (place, dtype) => {
@@ -38,13 +42,20 @@ export const prepareProgram: PrepareProgram = async (outputs, onProgress) => {
     };
   });
   if (weights.size === 0) return modelOf(parts);
+  if (blockBytes > maxBlockBytes) {
+    const met = `${(blockBytes / 1e9).toFixed(1)} GB of weights as float32`;
+    throw new ClipError(
+      "CLIP_RUNTIME",
+      `a page has room for 3.5 GB of weights, this program needs ${met}; use a smaller model`,
+    );
+  }
   const block = new Uint8Array(blockBytes);
   const spans = spansOf(weights.values());
   const total = spans.reduce((sum, { byteLength }) => sum + byteLength, 0);
   let received = 0;
   for (const { file, byteOffset, byteLength, weights } of spans) {
     const onBytes = (count: number) => onProgress?.({ url: file, received: (received += count), total });
-    const bytes = await readRange(file, byteOffset, byteLength, onBytes);
+    const bytes = await readRange(file, byteOffset, byteLength, { onBytes, signal });
     for (const weight of weights) {
       const start = weight.byteOffset - byteOffset;
       block.set(widened(bytes.slice(start, start + weight.byteLength), weight.dtype), weight.at);

@@ -21,7 +21,9 @@ export class Remote<Served extends Methods> {
     this.#thread = new Thread(module, {
       onMessage: (message) => {
         const { id, result, error } = message as Answer;
-        const { resolve, reject } = this.#pending.get(id)!;
+        const pending = this.#pending.get(id);
+        if (!pending) return; // it was given up meanwhile
+        const { resolve, reject } = pending;
         this.#settle(id);
         if (error) reject(new ClipError(error.code ?? "CLIP_RUNTIME", error.message));
         else resolve(result as never);

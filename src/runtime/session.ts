@@ -1,19 +1,15 @@
 import type { TypedArray } from "../core/dtype.ts";
 import { ClipError } from "../core/errors.ts";
-import type { DownloadProgress } from "../core/progress.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { OnnxModel } from "../onnx/build.ts";
-import { bestDevice } from "./devices.ts";
+import { bestDevice, type Device } from "./devices.ts";
 import { Engine } from "./engine.ts";
 import { checkFeeds } from "./feeds.ts";
 import type { NamedTensors, SessionOptions } from "./ort-session.ts";
-import { prepareProgram } from "./program.ts";
+import { prepareProgram, type WeightOptions } from "./program.ts";
 
-/** How a program is compiled. */
-export interface CompileOptions extends SessionOptions {
-  /** In a page: is told how much of the program's weights has arrived. */
-  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
-}
+/** How a program is compiled, and in a page how its weights are fetched. */
+export interface CompileOptions extends SessionOptions, WeightOptions {}
 
 /** How a run takes its feeds. */
 export interface RunOptions {
@@ -42,8 +38,22 @@ export class Session implements AsyncDisposable {
    * @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the program.
    */
   static async compile(outputs: Readonly<Record<string, Tensor>>, options: CompileOptions = {}): Promise<Session> {
-    const { onProgress, device = await bestDevice(), ...settings } = options;
-    const model = await prepareProgram(outputs, onProgress);
+    const { device = await bestDevice() } = options;
+    try {
+      return await Session.#compileOn(device, outputs, options);
+    } catch (error) {
+      // What the processor can do must not fail for a graphics processor that nobody asked for.
+      if (options.device || device === "cpu" || options.signal?.aborted) throw error;
+      return Session.#compileOn("cpu", outputs, options);
+    }
+  }
+
+  static async #compileOn(
+    device: Device,
+    outputs: Readonly<Record<string, Tensor>>,
+    { onProgress, signal, ...settings }: CompileOptions,
+  ): Promise<Session> {
+    const model = await prepareProgram(outputs, { onProgress, signal });
     const engine = Engine.acquire(device);
     try {
       const moved = model.weights ? [model.bytes, model.weights] : [model.bytes];

@@ -13,7 +13,10 @@ export class Thread {
       ? new Worker(new URL("./session-worker-webgpu.js", import.meta.url), { type: "module" })
       : new Worker(new URL("./session-worker-wasm.js", import.meta.url), { type: "module" });
     this.#worker.addEventListener("message", ({ data }) => onMessage(data));
-    this.#worker.addEventListener("error", ({ message }) => onEnd(message || "the worker could not be loaded"));
+    this.#worker.addEventListener("error", ({ message }) => {
+      this.#worker.terminate();
+      onEnd(message || "the worker could not be loaded");
+    });
   }
 
   post(message: unknown, moved: readonly ArrayBuffer[]): void {

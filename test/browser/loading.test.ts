@@ -89,7 +89,8 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
     const address = `${models.server.url}${model.slice(2)}`;
     await page.route(`${address}**`, async (route) => {
       const answer = await route.fetch();
-      await route.fulfill({ response: answer, headers: { ...answer.headers(), "access-control-allow-origin": "*" } });
+      const allowed = { "access-control-allow-origin": "*", "access-control-expose-headers": "etag" };
+      await route.fulfill({ response: answer, headers: { ...answer.headers(), ...allowed } });
     });
     const embed = () => embedInPage(page, address);
     expect(await embed()).toBe(1);
@@ -102,11 +103,34 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
   it.each([
     ["breaks off in the middle of answers", { breakAfter: 100_000 }],
     ["knows no ranges", { ignoreRange: true }],
+    ["does not answer HEAD", { refuseHead: true }],
     ["answers with a page for what it does not have", { pageForAll: true }],
   ])("copes with a server that %s", async (_, options) => {
     await using opened = await openPage(options);
     const { ranked } = await classifyInPage(opened.page);
     await expectSame(ranked);
+  });
+
+  it("refuses parts of two versions of a file, and is well again when asked anew", async () => {
+    let version = 1;
+    await using opened = await openPage({ version: () => String(version) });
+    const load = () =>
+      opened.page.evaluate(async (model) => {
+        const clip = await globalThis.clip.loadClip(model, { device: "cpu" });
+        Object.assign(globalThis, { kept: clip });
+      }, model);
+    const embed = () =>
+      opened.page.evaluate(async () => {
+        const { kept } = globalThis as unknown as { kept: Awaited<ReturnType<typeof globalThis.clip.loadClip>> };
+        return globalThis.clip.collect(kept.encodeTexts(["a rocket"])).then(
+          (embeds) => String(embeds.length),
+          (error: { code?: string; message: string }) => `${error.code}: ${error.message}`,
+        );
+      });
+    await load();
+    version = 2;
+    expect(await embed()).toMatch(/^CLIP_FILE: .*model\.safetensors was changed while it was read/);
+    expect(await embed()).toBe("1");
   });
 
   it("says what is wrong and the way out", async () => {

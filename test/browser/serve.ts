@@ -11,6 +11,10 @@ export interface ServerOptions {
   readonly ignoreRange?: boolean;
   /** Answers with a page where there is nothing, as servers of single-page applications do. */
   readonly pageForAll?: boolean;
+  /** Does not answer HEAD. */
+  readonly refuseHead?: boolean;
+  /** Says of every answer what version it is; read anew for each. */
+  readonly version?: () => string;
   /** Ends the connection after so many bytes of every second answer. */
   readonly breakAfter?: number;
 }
@@ -41,6 +45,7 @@ export async function serveFolders(
   let parts = 0;
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const path = normalize(decodeURIComponent(new URL(request.url!, "http://page").pathname));
+    if (options.refuseHead && request.method === "HEAD") return void response.writeHead(405).end();
     if (options.isolated) {
       response.setHeader("cross-origin-opener-policy", "same-origin");
       response.setHeader("cross-origin-embedder-policy", "require-corp");
@@ -53,7 +58,7 @@ export async function serveFolders(
       return void response.end(request.method === "HEAD" ? undefined : "<p>nothing here");
     }
     response.setHeader("content-type", types[extname(file)] ?? "application/octet-stream");
-    response.setHeader("etag", `"${found.mtimeMs}"`);
+    response.setHeader("etag", `"${options.version?.() ?? found.mtimeMs}"`);
     if (request.method === "HEAD") return void response.setHeader("content-length", found.size).end();
     const content = await readFile(file);
     const asked = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
