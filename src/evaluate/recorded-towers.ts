@@ -11,7 +11,7 @@ import {
 } from "../checkpoints/index.ts";
 import { ClipError } from "../core/errors.ts";
 import { readJson } from "../core/parse.ts";
-import type { TensorData } from "../core/tensor-data.ts";
+import { float32, type TensorData } from "../core/tensor-data.ts";
 import { pooledPlaces } from "../embedding/index.ts";
 import { input, reachable, type Tensor } from "../graph/tensor.ts";
 import { type ClipConfig, clipLogits, encodeImage, encodeText } from "../models/index.ts";
@@ -64,13 +64,35 @@ export async function towerErrors(
   const results = await session.run(feeds);
   const errors = new Map<string, number>();
   for (const [name, met] of Object.entries(results)) {
-    const wanted = recordedTensor(recorded, name);
+    const all = await readFloats(recordedTensor(recorded, name));
+    const isText = name.startsWith("text");
+    const places = isText ? (feeds["endOfText"]!.data as Int32Array) : new Int32Array(all.shape[0] ?? 0);
+    const wanted = isReadAlone(met, all) ? rowsAt(all, places) : all;
     // Scalars may be recorded as [1].
-    if (met.shape.length > 0 && String(met.shape) !== String(wanted.shape))
+    if (met.shape.length > 0 && String(met.shape.filter(isLarger)) !== String(wanted.shape.filter(isLarger)))
       throw new ClipError("CLIP_DATA", `${name} is [${met.shape.join(", ")}], recorded [${wanted.shape.join(", ")}]`);
-    errors.set(name, relativeError(met.data as Float32Array, (await readFloats(wanted)).data));
+    errors.set(name, relativeError(met.data as Float32Array, wanted.data));
   }
   return errors;
+}
+
+const isLarger = (size: number) => size > 1;
+
+/** Whether of what is recorded of all tokens, [N, L, W], one is computed, [N, 1, W] or [N, W]: the one that the features come from. */
+function isReadAlone(met: TensorData, { shape }: TensorData): boolean {
+  const [n, length, width] = shape;
+  return shape.length === 3 && length! > 1 && met.data.length === n! * width!;
+}
+
+/** Row places[n] of each [L, W] */
+function rowsAt({ shape, data }: TensorData<"float32">, places: Int32Array): TensorData<"float32"> {
+  const [n, length, width] = shape as readonly [number, number, number];
+  const rows = new Float32Array(n * width);
+  places.forEach((place, i) => {
+    const start = (i * length + place) * width;
+    rows.set(data.subarray(start, start + width), i * width);
+  });
+  return float32(rows, [n, width]);
 }
 
 /** A tensor of a recording; of one that should be there. */
@@ -96,6 +118,8 @@ export function namedValues({ config, parameters }: RecordedTowers): Map<string,
   const probabilities = (logits: Tensor) => (config.score === "sigmoid" ? logits.sigmoid() : logits.softmax(1));
   return new Map<string, Tensor>([
     ...named,
+    // The last norm of what is read, which is all that is normed.
+    ["text.pooled", graph.find(({ name }) => name === "text.lnFinal")!],
     ["text.blocks.0.ln1", graph.find(({ inputs }) => inputs[1] === p.text.blocks[0]!.ln1.weight)!],
     ...Object.entries({ imageFeatures, textFeatures, ...logits, logitScaleExp: p.logitScale.exp() }),
     ["probabilitiesPerImage", probabilities(logits.logitsPerImage)],

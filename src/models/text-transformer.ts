@@ -26,29 +26,31 @@ export interface TextTransformer<Leaf = Tensor> {
  */
 export function textTransformer(
   p: TextTransformer,
-  { layerNormEpsilon, ...config }: ClipConfig,
+  { text, activation, layerNormEpsilon }: ClipConfig,
   inputIds: Tensor,
   endOfText: Tensor,
   { checkpointBlocks = false }: TowerOptions = {},
 ): Tensor {
-  const { heads, activation = config.activation, causal = true } = config.text;
+  const { contextLength, causal = true } = text;
+  const config = { heads: text.heads, activation: text.activation ?? activation, layerNormEpsilon };
   const length = inputIds.shape[1]!;
-  const { contextLength } = config.text;
-  const mask = causal ? causalMask(contextLength).slice(0, 0, length).slice(1, 0, length) : undefined;
+  const mask = causal ? causalMask(contextLength) : undefined;
+  const all = mask?.slice(0, 0, length).slice(1, 0, length);
+  // Of the last block's output the end-of-text alone is used: its row of the mask for each text, [T, 1, 1, L].
+  const last = {
+    mask: mask?.gather(endOfText).slice(1, 0, length).reshape([-1, 1, 1, length]),
+    read: (tokens: Tensor) => atPositions(tokens, endOfText, contextLength),
+  };
   let x = p.tokenEmbedding
     .gather(inputIds)
     .named("text.tokens")
     .add(p.positionalEmbedding.slice(0, 0, length))
     .named("text.embeddings"); // [T, L, W]
   p.blocks.forEach((layer, i) => {
-    const compute = (input: Tensor) => block(layer, { heads, activation, layerNormEpsilon }, input, mask);
+    const compute = (input: Tensor) => block(layer, config, input, i < p.blocks.length - 1 ? { mask: all } : last);
     x = (checkpointBlocks ? checkpoint(compute, x) : compute(x)).named(`text.blocks.${i}`);
   });
-  const pooled = atPositions(
-    layerNorm(p.lnFinal, x, layerNormEpsilon).named("text.lnFinal"),
-    endOfText,
-    contextLength,
-  ).named("text.pooled");
+  const pooled = layerNorm(p.lnFinal, x.select(1, 0), layerNormEpsilon).named("text.lnFinal");
   return p.projection instanceof Tensor ? pooled.matmul(p.projection) : linear(p.projection, pooled);
 }
 
@@ -59,14 +61,14 @@ function causalMask(length: number): Tensor {
   return constant(float32(mask, [length, length]));
 }
 
-/** Row positions[t] of each [L, W]: a product with one-hot rows, which every provider runs and differentiates. */
+/** Row positions[t] of each [L, W], as [T, 1, W]: a product with one-hot rows, which every provider runs and differentiates. */
 function atPositions(x: Tensor, positions: Tensor, contextLength: number): Tensor {
-  const [texts, length, width] = x.shape as readonly [Dim, Dim, number];
+  const [texts, length] = x.shape as readonly [Dim, Dim];
   const counted = int32(
     Int32Array.from({ length: contextLength }, (_, i) => i),
     [1, contextLength],
   );
   const range = constant(counted).slice(1, 0, length);
   const oneHot = positions.reshape([texts, 1]).equal(range).cast("float32");
-  return oneHot.reshape([texts, 1, length]).matmul(x).reshape([texts, width]);
+  return oneHot.reshape([texts, 1, length]).matmul(x);
 }

@@ -92,7 +92,9 @@ export function visionTransformer(
   x = x.add(p.positionalEmbedding).named("vision.embeddings");
   if (p.lnPre) x = layerNorm(p.lnPre, x, layerNormEpsilon).named("vision.lnPre");
   p.blocks.forEach((layer, i) => {
-    const compute = (input: Tensor) => block(layer, blockConfig, input);
+    // Of the last block's output the class token alone is used, where the features are read from it.
+    const read = p.projection instanceof Tensor && i === p.blocks.length - 1 ? classToken : undefined;
+    const compute = (input: Tensor) => block(layer, blockConfig, input, { read });
     x = (checkpointBlocks ? checkpoint(compute, x) : compute(x)).named(`vision.blocks.${i}`);
   });
   const features = pool(p, blockConfig, x);
@@ -107,6 +109,9 @@ function embedPatches(p: Tensor | Linear | ConvStem, { patchSize }: VitConfig, p
   const pooled = averagePool(edges.relu(), patchSize / 4); // [I, C, 2 grid, 2 grid]
   return conv2d(groupNorm(p.norm, 1, pooled), p.patches, { stride: 2, padding: 1 });
 }
+
+/** [I, L, W] → [I, 1, W] */
+const classToken = (tokens: Tensor) => tokens.slice(1, 0, 1);
 
 /** The last layer norm, and features from what the tower is read from: [I, L, W] → [I, E] */
 function pool({ projection, lnPost }: VisionTransformer, config: BlockConfig, x: Tensor): Tensor {

@@ -102,7 +102,7 @@ describe("attention", () => {
     const [p, x] = [attentionOf(8, 10), random([1, 5, 8], 20)];
     const changed = concat([x.slice(1, 0, 3), random([1, 2, 8], 21)], 1);
     const first = (y: Tensor) => y.slice(1, 0, 3);
-    await expectEqual(first(attention(p, 2, changed, mask)), first(attention(p, 2, x, mask)));
+    await expectEqual(first(attention(p, 2, changed, { mask })), first(attention(p, 2, x, { mask })));
     const { apart } = await run({
       apart: attention(p, 2, changed)
         .sub(attention(p, 2, x))
@@ -111,6 +111,12 @@ describe("attention", () => {
         .sum(),
     });
     expect(floats(apart)[0]).toBeGreaterThan(0.01);
+  });
+
+  it("computed where it is read is what it is among all", async () => {
+    const [p, x] = [attentionOf(8, 50), random([2, 5, 8], 60)];
+    const read = (tokens: Tensor) => concat([tokens.slice(1, 3, 1), tokens.slice(1, 0, 1)], 1);
+    await expectEqual(attention(p, 2, x, { read }), read(attention(p, 2, x)));
   });
 
   it("over several heads is each head by itself, side by side", async () => {

@@ -72,10 +72,25 @@ export function layerNorm({ weight, bias }: Affine, x: Tensor, epsilon = layerNo
   return apply("layerNorm", [x, weight, bias], { epsilon });
 }
 
-/** x ← x + MSA(LN(x));  x ← x + MLP(LN(x))   (Dosovitskiy et al. 2021, eq. 2–3). [N, L, W] → [N, L, W] */
-export function block(p: Block, config: BlockConfig, x: Tensor, mask?: Tensor): Tensor {
+/** Which tokens see which, and where the outcome is wanted. */
+export interface AttentionOptions {
+  /** Added to the scores, which are [N, H, L, L]; [N, H, R, L] with `read`. */
+  readonly mask?: Tensor | undefined;
+  /** [N, L, W] → [N, R, W]: the tokens that are read. All are seen, and nothing else is computed of the others. */
+  readonly read?: ((tokens: Tensor) => Tensor) | undefined;
+}
+
+const readAll = (tokens: Tensor) => tokens;
+
+/** x ← x + MSA(LN(x));  x ← x + MLP(LN(x))   (Dosovitskiy et al. 2021, eq. 2–3). [N, L, W] → [N, L, W], or what is read of it */
+export function block(
+  p: Block,
+  config: BlockConfig,
+  x: Tensor,
+  { mask, read = readAll }: AttentionOptions = {},
+): Tensor {
   const { heads, activation, layerNormEpsilon: epsilon } = config;
-  x = x.add(attention(p.attn, heads, layerNorm(p.ln1, x, epsilon), mask));
+  x = read(x).add(attention(p.attn, heads, layerNorm(p.ln1, x, epsilon), { mask, read }));
   return x.add(mlp(p.mlp, activation, layerNorm(p.ln2, x, epsilon)));
 }
 
@@ -84,11 +99,16 @@ export function mlp(p: Mlp, activation: Activation, x: Tensor): Tensor {
   return linear(p.proj, linear(p.fc, x).gelu(approximations[activation]));
 }
 
-/** Multi-head self-attention; `mask` [L, L] is added to the scores. [N, L, W] → [N, L, W] */
-export function attention(p: Attention, heads: number, x: Tensor, mask?: Tensor): Tensor {
+/** Multi-head self-attention. [N, L, W] → [N, L, W], or what is read of it */
+export function attention(
+  p: Attention,
+  heads: number,
+  x: Tensor,
+  { mask, read = readAll }: AttentionOptions = {},
+): Tensor {
   const width = x.shape[2] as number;
   const qkv = linear(p.qkv, x);
-  const [q, k, v] = [0, 1, 2].map((i) => splitHeads(qkv.slice(2, i * width, width), heads));
+  const [q, k, v] = [read, readAll, readAll].map((pick, i) => splitHeads(pick(qkv.slice(2, i * width, width)), heads));
   return linear(p.out, mergeHeads(attend(q!, k!, v!, mask)));
 }
 
