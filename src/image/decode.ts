@@ -36,7 +36,8 @@ export async function decodeImage(
   }
   let image = sharp(bytes, {
     ignoreIcc: true,
-    autoOrient: orientation === "apply",
+    // Where there is nothing to turn it would cost a copy.
+    autoOrient: orientation === "apply" && (header.orientation ?? 1) > 1,
     limitInputPixels: maxImagePixels,
     // libpng warns of harmless oddities in colour profiles; libjpeg's warnings mean lost pixels.
     failOn: header.format === "png" ? "error" : "warning",

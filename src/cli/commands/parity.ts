@@ -1,13 +1,6 @@
 import { Command } from "@commander-js/extra-typings";
 import { ClipError } from "../../core/errors.ts";
-import {
-  defaultData,
-  type Machine,
-  packageFixtures,
-  parity,
-  type ParityRow,
-  thisMachine,
-} from "../../evaluate/index.ts";
+import { type Machine, packageFixtures, parity, type ParityRow, thisMachine } from "../../evaluate/index.ts";
 import type { CliIo } from "../io.ts";
 import { activationOption, configOption, examples, modelOption } from "../options.ts";
 import { printable, table } from "../terminal.ts";
@@ -29,13 +22,12 @@ export const parityCommand = (io: CliIo) =>
     .addOption(activationOption)
     .option(
       "--data <folder>",
-      "where the pictures of the published cases are, as golden/CLIP.png, which are no part of this package (default: " +
-        "../shared/data beside the package)",
+      "where the pictures are that are no part of this package, as golden/CLIP.png (default: none)",
     )
     .option("--fixtures <folder>", "recordings in the place of the package's own")
     .option("--json", "print one JSON document")
     .addHelpText("after", examples("clip-ts parity", "clip-ts parity --model ViT-B/32", "clip-ts parity --json"))
-    .action(async ({ json, fixtures = packageFixtures, data = defaultData, ...options }) => {
+    .action(async ({ json, fixtures = packageFixtures, data, ...options }) => {
       const rows: ParityRow[] = [];
       const onCase = (name: string) => io.progress(printable(name));
       for await (const row of parity({ ...options, fixtures, data, signal: io.signal, onCase })) rows.push(row);
@@ -48,7 +40,7 @@ export const parityCommand = (io: CliIo) =>
           [
             describeMachine(machine),
             `recordings: ${printable(fixtures)}`,
-            `pictures: ${printable(data)}`,
+            `pictures: ${data === undefined ? "those of the package; --data names a folder of more" : printable(data)}`,
             "",
             table(["case", "compared", "delta", "allowed", "result"], rows.flatMap(cells)),
             ...describeSkipped(rows),
