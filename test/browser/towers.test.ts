@@ -60,6 +60,13 @@ async function saveUnevenModel(folder: string): Promise<TowersInPage> {
   return { model: "made/uneven", recording };
 }
 
+/** Counts the threads that a page starts from now on: the session's, and those that ONNX Runtime adds to it. */
+function countThreads({ page }: OpenPage): () => number {
+  let count = 0;
+  page.on("worker", () => void count++);
+  return () => count;
+}
+
 /** Holds the page's outputs of models against what is recorded, and says how close they came. */
 async function expectWithin(
   tolerance: number,
@@ -81,13 +88,19 @@ describe.skipIf(browserMissing)(`the towers in a browser${browserMissing}`, () =
   it("compute with WebAssembly, on one thread, what PyTorch computes", async () => {
     await using opened = await openPage();
     expect(await opened.page.evaluate(() => crossOriginIsolated)).toBe(false);
-    await expectWithin(1e-5, opened, ownTowers, { device: "cpu" });
+    const threads = countThreads(opened);
+    await expectWithin(1e-5, opened, ownTowers.slice(0, 1), { device: "cpu" });
+    expect(threads()).toBe(1);
+    await expectWithin(1e-5, opened, ownTowers.slice(1), { device: "cpu" });
   });
 
   it("compute the same on several threads, where the page is isolated", async () => {
     await using opened = await openPage({ isolated: true });
     expect(await opened.page.evaluate(() => crossOriginIsolated)).toBe(true);
+    const cores = await opened.page.evaluate(() => navigator.hardwareConcurrency);
+    const threads = countThreads(opened);
     await expectWithin(1e-5, opened, ownTowers.slice(0, 1), { device: "cpu" });
+    expect(threads() > 1).toBe(cores > 1);
   });
 
   it.skipIf(sharedMissing)(
