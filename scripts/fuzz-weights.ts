@@ -33,7 +33,8 @@ for (const name of files) {
   for (let i = seed; i < seed + count; i++) {
     await writeFile(path, damage(whole, i));
     const { size } = await stat(path);
-    const start = performance.now();
+    // Of the processor, since a clock counts other programs too.
+    const start = process.cpuUsage();
     try {
       const { tensors } = await openWeightFile(path);
       for (const { byteOffset, byteLength } of tensors.values())
@@ -42,7 +43,7 @@ for (const name of files) {
       if (!(error instanceof ClipError)) throw new Error(`${name}, seed ${i}`, { cause: error });
       refused++;
     }
-    slowest = Math.max(slowest, performance.now() - start);
+    slowest = Math.max(slowest, process.cpuUsage(start).user / 1000);
   }
   if (slowest > 1000) throw new Error(`${name}: one took ${slowest.toFixed(0)} ms`);
   console.log(`${name}: ${count} damaged copies, ${refused} refused, the slowest took ${slowest.toFixed(0)} ms`);

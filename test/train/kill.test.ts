@@ -25,39 +25,43 @@ function start(script: string, ...args: string[]): ChildProcess {
 }
 
 describe("a training run whose process is killed", () => {
-  it("goes on to the same curve and model to the bit, killed five times at random and stopped by Ctrl-C once", async () => {
-    const pictures = await drawShapes(join(root, "pictures"));
-    // A checkpoint after every step: most of the time is spent in saves.
-    const config: TrainConfig = tinyRun(pictures, {
-      steps: 45,
-      saveEvery: 1,
-      validation: pictures,
-      validateEvery: 20,
-      averageDecay: 0.9,
-    });
-    const unbroken = join(root, "unbroken");
-    await train(config, { out: unbroken });
+  it(
+    "goes on to the same curve and model to the bit, killed five times at random and stopped by Ctrl-C once",
+    { timeout: 180_000 },
+    async () => {
+      const pictures = await drawShapes(join(root, "pictures"));
+      // A checkpoint after every step: most of the time is spent in saves.
+      const config: TrainConfig = tinyRun(pictures, {
+        steps: 45,
+        saveEvery: 1,
+        validation: pictures,
+        validateEvery: 20,
+        averageDecay: 0.9,
+      });
+      const unbroken = join(root, "unbroken");
+      await train(config, { out: unbroken });
 
-    const seed = Date.now() % 1_000_000;
-    const random = new Random(seed);
-    const out = join(root, "killed");
-    const ends: (NodeJS.Signals | number | null)[] = [];
-    for (const signal of ["SIGKILL", "SIGKILL", "SIGKILL", "SIGINT", "SIGKILL", "SIGKILL"] as const) {
-      const child = start("./child.ts", out, JSON.stringify(config));
-      const ended = once(child, "exit") as Promise<[number | null, NodeJS.Signals | null]>;
-      const steps = createInterface(child.stdout!);
-      // Some steps, and the time of about one more: each time another place.
-      for (let wait = 1 + random.integer(6); wait > 0; wait--) await Promise.race([once(steps, "line"), ended]);
-      await sleep(random.uniform(0, 50));
-      child.kill(signal);
-      const [code, by] = await ended;
-      ends.push(by ?? code);
-    }
-    console.log(`seed ${seed}: ended by ${ends.join(", ")}`);
-    expect(ends.filter((end) => end === "SIGKILL").length).toBeGreaterThanOrEqual(3);
-    expect(await train(config, { out, resume: true })).toMatchObject({ finished: true, steps: 45 });
-    await expectSameOutcome(out, unbroken);
-  });
+      const seed = Date.now() % 1_000_000;
+      const random = new Random(seed);
+      const out = join(root, "killed");
+      const ends: (NodeJS.Signals | number | null)[] = [];
+      for (const signal of ["SIGKILL", "SIGKILL", "SIGKILL", "SIGINT", "SIGKILL", "SIGKILL"] as const) {
+        const child = start("./child.ts", out, JSON.stringify(config));
+        const ended = once(child, "exit") as Promise<[number | null, NodeJS.Signals | null]>;
+        const steps = createInterface(child.stdout!);
+        // Some steps, and the time of about one more: each time another place.
+        for (let wait = 1 + random.integer(6); wait > 0; wait--) await Promise.race([once(steps, "line"), ended]);
+        await sleep(random.uniform(0, 50));
+        child.kill(signal);
+        const [code, by] = await ended;
+        ends.push(by ?? code);
+      }
+      console.log(`seed ${seed}: ended by ${ends.join(", ")}`);
+      expect(ends.filter((end) => end === "SIGKILL").length).toBeGreaterThanOrEqual(3);
+      expect(await train(config, { out, resume: true })).toMatchObject({ finished: true, steps: 45 });
+      await expectSameOutcome(out, unbroken);
+    },
+  );
 });
 
 describe("a process that is killed in a save", () => {
