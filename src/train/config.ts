@@ -112,11 +112,6 @@ export function configuredArchitecture({ model }: TrainConfig): ClipConfig {
 /** The architecture of a run whose tokenizer has this many tokens. */
 export function trainedArchitecture(run: TrainConfig, vocabSize: number): ClipConfig {
   const config = configuredArchitecture(run);
-  if (config.score === "sigmoid" || config.text.pool === "last")
-    throw new ClipError(
-      "CLIP_CONFIG",
-      "models with sigmoid scores or texts read at their last place are not trained yet",
-    );
   if (run.tokenizer === "clip" && config.text.vocabSize !== vocabSize) {
     const both = `the model's text.vocabSize is ${config.text.vocabSize}, the published vocabulary has ${vocabSize} tokens`;
     throw new ClipError("CLIP_CONFIG", `${both}; set it to that, or "tokenizer" to "captions"`);

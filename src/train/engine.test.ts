@@ -2,13 +2,22 @@ import { createHash } from "node:crypto";
 import { afterEach, describe, expect, it } from "vitest";
 import { tinyResNet, tinyVit } from "../../test/train/tiny-run.ts";
 import { Random } from "../core/random.ts";
-import { type ClipConfig, initializeParameters } from "../models/index.ts";
+import { type ClipConfig, initializeParameters, type VitConfig } from "../models/index.ts";
 import { type EngineOptions, type EngineState, type PairTensors, TrainEngine } from "./engine.ts";
 
 const vocabSize = tinyVit.text.vocabSize;
 const groupNorm: ClipConfig = {
   ...tinyResNet,
   vision: { kind: "resnet", imageSize: 16, width: 16, layers: [1, 1], heads: 2, norm: "group" },
+};
+
+/** Scores by sigmoids, texts read at their last place, pictures by a probe. */
+const siglip: ClipConfig = {
+  ...tinyVit,
+  embedDim: 32,
+  score: "sigmoid",
+  vision: { ...(tinyVit.vision as VitConfig), pool: "probe" },
+  text: { ...tinyVit.text, causal: false, pool: "last", projectionBias: true },
 };
 
 const opened: TrainEngine[] = [];
@@ -94,6 +103,7 @@ describe("a step", () => {
     ["vit in chunks of 2", tinyVit, { chunkSize: 2 }],
     ["vit in chunks of 1", tinyVit, { chunkSize: 1 }],
     ["group-normed resnet in chunks of 2", groupNorm, { chunkSize: 2 }],
+    ["siglip in chunks of 2", siglip, { chunkSize: 2 }],
     ["vit with blocks computed again", tinyVit, { checkpointBlocks: true }],
     ["vit with both", tinyVit, { chunkSize: 4, checkpointBlocks: true }],
   ])("has the same loss, gradients and update of a %s as of the whole batch at once", async (_, config, change) => {
@@ -235,6 +245,7 @@ describe("a state", () => {
   it.each([
     ["vit", { averageDecay: 0.9 }],
     ["vit in chunks", { chunkSize: 4 }],
+    ["siglip in chunks", { config: siglip, chunkSize: 4, averageDecay: 0.9 }],
     ["resnet with batch norm", { config: tinyResNet, averageDecay: 0.9 }],
   ])("goes on to the same numbers to the bit, %s", async (_, change) => {
     const unbroken = await createEngine(change);

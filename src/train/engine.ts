@@ -11,6 +11,7 @@ import {
   chunkFeaturesProgram,
   chunkGradientProgram,
   imageFeaturesProgram,
+  isOfTower,
   prefixes,
   type Program,
   stepProgram,
@@ -134,7 +135,7 @@ export class TrainEngine implements AsyncDisposable {
   /** Text features [n, E], not normalised, by the averaged weights if there are any. */
   async encodeTexts(inputIds: Int32Array, endOfText: Int32Array): Promise<Float32Array> {
     const { config } = this.#options;
-    const feeds = textFeeds({ inputIds, endOfText });
+    const feeds = textFeeds({ inputIds, endOfText }, config);
     const { textFeatures } = await this.#run("textFeatures", () => textFeaturesProgram(config), feeds, this.#average);
     return textFeatures!.data as Float32Array;
   }
@@ -227,16 +228,20 @@ export class TrainEngine implements AsyncDisposable {
         );
       }
     }
-    const scaleGradient = cached[`${prefixes.gradient}logitScale`]!;
-    const total = collect({ ...last, loss: cached["loss"]!, [`${prefixes.gradient}logitScale`]: scaleGradient });
-    return { ...total, statistics, squaredNorm: total.squaredNorm + (scaleGradient.data[0] as number) ** 2 };
+    const [ofTowers, ofScores] = [collect({ ...last, loss: cached["loss"]! }), collect(cached)];
+    return {
+      loss: ofScores.loss,
+      squaredNorm: ofTowers.squaredNorm + ofScores.squaredNorm,
+      gradients: new Map([...ofTowers.gradients, ...ofScores.gradients]),
+      statistics,
+    };
   }
 
   /** The gradients of the chunks before, or zeros, as inputs of the next. */
   #sumFeeds(outputs: Readonly<Record<string, TensorData>>): Record<string, TensorData> {
     const feeds: Record<string, TensorData> = {};
     for (const [path, { trainable, shape }] of parameterSpecs(this.#options.config)) {
-      if (!trainable || path === "logitScale") continue;
+      if (!trainable || !isOfTower(path)) continue;
       feeds[`${prefixes.sum}${path}`] =
         outputs[`${prefixes.gradient}${path}`] ?? float32(new Float32Array(this.#parameters.get(path)!.length), shape);
     }
@@ -305,15 +310,17 @@ function under(prefix: string, outputs: Readonly<Record<string, TensorData>>): M
   return new Map(entries.map(([name, { data }]) => [name.slice(prefix.length), data as Float32Array]));
 }
 
-function textFeeds({ inputIds, endOfText }: Pick<PairTensors, "inputIds" | "endOfText">) {
+function textFeeds({ inputIds, endOfText }: Pick<PairTensors, "inputIds" | "endOfText">, { text }: ClipConfig) {
   const texts = endOfText.length;
-  return { inputIds: int32(inputIds, [texts, inputIds.length / texts]), endOfText: int32(endOfText, [texts]) };
+  const places = text.pool === "last" ? new Int32Array(texts).fill(text.contextLength - 1) : endOfText;
+  return { inputIds: int32(inputIds, [texts, inputIds.length / texts]), endOfText: int32(places, [texts]) };
 }
 
 /** What the towers read of a batch. */
-function towerFeeds(batch: Omit<PairTensors, "captionGroup">, { vision: { imageSize } }: ClipConfig) {
+function towerFeeds(batch: Omit<PairTensors, "captionGroup">, config: ClipConfig) {
+  const { imageSize } = config.vision;
   const shape = [batch.endOfText.length, 3, imageSize, imageSize];
-  return { pixelValues: float32(batch.pixelValues, shape), ...textFeeds(batch) };
+  return { pixelValues: float32(batch.pixelValues, shape), ...textFeeds(batch, config) };
 }
 
 /** Pairs i · size to (i + 1) · size of a batch. */

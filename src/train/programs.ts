@@ -11,7 +11,7 @@ import {
   type TowerOptions,
 } from "../models/index.ts";
 import type { StatisticUpdate } from "../nn/norms.ts";
-import { captionTargets, clipLoss } from "./losses.ts";
+import { captionMatches, captionTargets, clipLoss, siglipLoss } from "./losses.ts";
 
 /** Outputs of a program by name. */
 export type Program = Readonly<Record<string, Tensor>>;
@@ -34,7 +34,7 @@ export function stepProgram(config: ClipConfig, batchSize: number, options: Towe
   const inputs = parameterInputs(config);
   const updates: StatisticUpdate[] = [];
   const { imageFeatures, textFeatures } = features(config, inputs.parameters, batchSize, options, updates);
-  const loss = batchLoss(imageFeatures, textFeatures, inputs.parameters.logitScale, batchSize);
+  const loss = batchLoss(config, { imageFeatures, textFeatures }, inputs.parameters, batchSize);
   const dys = gradients(loss, [...inputs.learned.values()]);
   return { loss, ...namedGradients(inputs, dys), ...statistics(inputs, updates) };
 }
@@ -48,33 +48,43 @@ export function chunkFeaturesProgram(config: ClipConfig, chunkSize: number): Pro
 }
 
 /**
- * The second: from the features of the whole batch, `loss`, its gradients at the features and `gradient.logitScale`.
+ * The second: from the features of the whole batch, `loss`, its gradients at the features, those of logitScale and
+ * logitBias, and `squaredNorm` of the two.
  */
-export function cachedLossProgram({ embedDim }: ClipConfig, batchSize: number): Program {
-  const imageFeatures = input("imageFeatures", [batchSize, embedDim]);
-  const textFeatures = input("textFeatures", [batchSize, embedDim]);
-  const logitScale = input("logitScale", []);
-  const loss = batchLoss(imageFeatures, textFeatures, logitScale, batchSize);
-  const [dImage, dText, dScale] = gradients(loss, [imageFeatures, textFeatures, logitScale]);
-  return { loss, imageGradient: dImage!, textGradient: dText!, [`${prefixes.gradient}logitScale`]: dScale! };
+export function cachedLossProgram(config: ClipConfig, batchSize: number): Program {
+  const inputs = only(parameterInputs(config), (path) => !isOfTower(path));
+  const imageFeatures = input("imageFeatures", [batchSize, config.embedDim]);
+  const textFeatures = input("textFeatures", [batchSize, config.embedDim]);
+  const loss = batchLoss(config, { imageFeatures, textFeatures }, inputs.parameters, batchSize);
+  const [imageGradient, textGradient, ...dys] = gradients(loss, [
+    imageFeatures,
+    textFeatures,
+    ...inputs.learned.values(),
+  ]);
+  return { loss, imageGradient: imageGradient!, textGradient: textGradient!, ...namedGradients(inputs, dys) };
+}
+
+/** Whether a parameter is one of a tower, not of the scores. */
+export function isOfTower(path: string): boolean {
+  return path.includes(".");
 }
 
 /**
  * The third, for each chunk: encodes it again and adds its share to the gradients so far, `sum.<path>` in,
- * `gradient.<path>` out; and `squaredNorm` of what has been summed, logitScale's left out.
+ * `gradient.<path>` out; and `squaredNorm` of what has been summed.
  */
 export function chunkGradientProgram(config: ClipConfig, chunkSize: number, options: TowerOptions): Program {
-  const inputs = parameterInputs(config);
-  const towers = new Map([...inputs.learned].filter(([path]) => path !== "logitScale"));
+  const inputs = only(parameterInputs(config), isOfTower);
   const updates: StatisticUpdate[] = [];
   const { imageFeatures, textFeatures } = features(config, inputs.parameters, chunkSize, options, updates);
   const seeds = [input("imageGradient", imageFeatures.shape), input("textGradient", textFeatures.shape)] as const;
   // d loss = ⟨d loss / d features, d features⟩, with the first factor a constant
   const share = imageFeatures.mul(seeds[0]).sum().add(textFeatures.mul(seeds[1]).sum());
-  const dys = gradients(share, [...towers.values()]).map((dy, i) =>
-    dy.add(input(`${prefixes.sum}${[...towers.keys()][i]!}`, dy.shape)),
+  const paths = [...inputs.learned.keys()];
+  const dys = gradients(share, [...inputs.learned.values()]).map((dy, i) =>
+    dy.add(input(`${prefixes.sum}${paths[i]!}`, dy.shape)),
   );
-  return { ...namedGradients({ ...inputs, learned: towers }, dys), ...statistics(inputs, updates) };
+  return { ...namedGradients(inputs, dys), ...statistics(inputs, updates) };
 }
 
 /** `imageFeatures` of any number of pictures: for validation, with the parameters of the moment. */
@@ -90,18 +100,23 @@ export function textFeaturesProgram(config: ClipConfig): Program {
   return { textFeatures: encodeText({ text }, config, textInputs("texts", config)) };
 }
 
-function parameterInputs(config: ClipConfig, only = ""): Inputs {
+function parameterInputs(config: ClipConfig, prefix = ""): Inputs {
   const specs = parameterSpecs(config);
   const learned = new Map<string, Tensor>();
   const pathOf = new Map<Tensor, string>();
   const parameters = mapParameters(config, (path, { shape }) => {
     // What is not asked for is no input of the program: nothing that is reached uses it.
-    const tensor = path.startsWith(only) ? input(path, shape) : scalar(0);
+    const tensor = path.startsWith(prefix) ? input(path, shape) : scalar(0);
     pathOf.set(tensor, path);
     if (specs.get(path)!.trainable) learned.set(path, tensor);
     return tensor;
   });
   return { parameters, learned, pathOf };
+}
+
+/** The same with fewer that are learned. */
+function only(inputs: Inputs, isWanted: (path: string) => boolean): Inputs {
+  return { ...inputs, learned: new Map([...inputs.learned].filter(([path]) => isWanted(path))) };
 }
 
 function features(
@@ -126,9 +141,18 @@ function textInputs(texts: number | string, { text }: ClipConfig): { inputIds: T
   };
 }
 
-function batchLoss(imageFeatures: Tensor, textFeatures: Tensor, logitScale: Tensor, pairs: number): Tensor {
-  const targets = captionTargets(input("captionGroup", [pairs], "int32"));
-  return clipLoss(clipLogits(imageFeatures, textFeatures, { logitScale }).logitsPerImage, targets);
+/** The loss that belongs to how the model scores; equal captions belong to each other's pictures. */
+function batchLoss(
+  { score }: ClipConfig,
+  { imageFeatures, textFeatures }: Readonly<Record<"imageFeatures" | "textFeatures", Tensor>>,
+  parameters: Pick<Clip, "logitScale" | "logitBias">,
+  pairs: number,
+): Tensor {
+  const captionGroup = input("captionGroup", [pairs], "int32");
+  const { logitsPerImage } = clipLogits(imageFeatures, textFeatures, parameters);
+  return score === "sigmoid"
+    ? siglipLoss(logitsPerImage, captionMatches(captionGroup))
+    : clipLoss(logitsPerImage, captionTargets(captionGroup));
 }
 
 function namedGradients({ learned }: Inputs, dys: readonly Tensor[]): Program {
