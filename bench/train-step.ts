@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { clipConfigs, initializeParameters } from "../src/models/index.ts";
 import { TrainEngine } from "../src/train/engine.ts";
+import { trainEverything } from "../src/train/trained-parameters.ts";
 
 interface Measured {
   /** Seconds of each step. */
@@ -49,6 +50,8 @@ async function ownSteps(batchSize: number, checkpointBlocks: boolean): Promise<M
     weightDecay: 0.2,
     gradClipNorm: 1,
     averageDecay: undefined,
+    labelSmoothing: 0,
+    ...trainEverything,
   };
   const sizes = { config, batchSize, chunkSize: batchSize, checkpointBlocks };
   await using engine = await TrainEngine.create({ ...options, ...sizes }, parameters);

@@ -42,7 +42,16 @@ describe("a run's configuration", () => {
         grayscale: 0,
         erase: 0,
       },
+      schedule: "cosine",
       warmupSteps: 0,
+      cooldownSteps: 0,
+      labelSmoothing: 0,
+      lockImage: false,
+      unlockedImageBlocks: 0,
+      lockText: false,
+      unlockedTextBlocks: 0,
+      layerDecay: 1,
+      undecayed: [],
       beta1: 0.9,
       beta2: 0.98,
       epsilon: 1e-6,
@@ -87,6 +96,15 @@ describe("a run's configuration", () => {
       '  preprocess.resmaple is unknown; did you mean "resample"?',
     ],
     [{ chunkSize: 3 }, "  chunkSize: must divide batchSize"],
+    [{ cooldownSteps: 3 }, '  cooldownSteps: is for a constant schedule; set "schedule" to "constant"'],
+    [
+      { schedule: "constant", cooldownSteps: 60, warmupSteps: 50 },
+      "  cooldownSteps: with warmupSteps must be at most steps",
+    ],
+    [
+      { unlockedTextBlocks: 1 },
+      "  unlockedImageBlocks: only a locked tower has blocks to unlock; set lockImage or lockText",
+    ],
     [{ templates: ["a photo of a {}", "a photo"] }, '  templates.1: Invalid string: must include "{}"'],
   ])("names the place and the way out: %j", (change, problem) => {
     expect(problemsOf(change)).toEqual([problem]);
@@ -104,6 +122,9 @@ describe("a run's configuration", () => {
     { weightDecay: -0.1 },
     { gradClipNorm: 0 },
     { warmupSteps: -1 },
+    { labelSmoothing: 1 },
+    { layerDecay: 0 },
+    { layerDecay: 1.1 },
     { templates: [] },
     { preprocess: { mean: [0, 0, 0], std: [1, 0, 1], resample: "bicubic" } },
   ])("refuses numbers with which nothing can be computed: %j", (change) => {
@@ -139,6 +160,12 @@ describe("the trained architecture", () => {
     const { text, ...rest } = trainedArchitecture(parseStrict(trainConfigSchema, named, "train.json"), 1_900);
     expect({ ...rest, text: { ...text, vocabSize: 2048 } }).toEqual(clipConfigs.pictogram);
     expect(text.vocabSize).toBe(1_900);
+  });
+
+  it("is refused with smoothed labels where scores are sigmoids", () => {
+    const change = { model: { ...tinyVit, score: "sigmoid" }, tokenizer: "captions", labelSmoothing: 0.1 };
+    const config = parseStrict(trainConfigSchema, { ...least, ...change }, "train.json");
+    expect(() => trainedArchitecture(config, 540)).toThrow(/labelSmoothing is for softmax scores/);
   });
 
   it("is refused if the published vocabulary does not fit it", () => {

@@ -6,6 +6,7 @@ import { readJson } from "../core/parse.ts";
 import { photoAugment } from "../image/augment.ts";
 import { preprocessSchema } from "../image/preprocess-config.ts";
 import { type ClipConfig, clipConfigs, type ClipModelName } from "../models/index.ts";
+import { trainedParameters } from "./trained-parameters.ts";
 
 const count = z.int().positive();
 const share = z.number().min(0).max(1);
@@ -61,11 +62,26 @@ export const trainConfigSchema = z
     chunkSize: count.optional(),
     steps: count,
     learningRate: z.number().positive(),
+    /** What the rate does after the warm-up: half a cosine down to nearly 0, or nothing before the cool-down. */
+    schedule: z.enum(["cosine", "constant"]).default("cosine"),
     warmupSteps: z.int().min(0).default(0),
+    /** Last steps of a constant schedule, in which the rate falls to nearly 0 in equal parts. */
+    cooldownSteps: z.int().min(0).default(0),
+    /** Share of each target that goes to all texts (and pictures) of the batch alike; for softmax scores. */
+    labelSmoothing: share.lt(1).default(0),
+    /** Whether a tower stays as it is, but for its last blocks that are unlocked and what follows them. */
+    lockImage: z.boolean().default(false),
+    unlockedImageBlocks: z.int().min(0).default(0),
+    lockText: z.boolean().default(false),
+    unlockedTextBlocks: z.int().min(0).default(0),
+    /** What the learning rate is multiplied with from each block to the one before it. */
+    layerDecay: z.number().positive().max(1).default(1),
     beta1: share.lt(1).default(0.9),
     beta2: share.lt(1).default(0.98),
     epsilon: z.number().positive().default(1e-6),
     weightDecay: z.number().min(0).default(0.2),
+    /** Parameters, or beginnings of their paths, that weight decay leaves alone beside vectors, such as `text.tokenEmbedding`. */
+    undecayed: z.array(z.string().min(1)).default([]),
     gradClipNorm: z.number().positive().optional(),
     /** Share of the old value in a moving average of the weights, which is then what is validated and saved. */
     averageDecay: share.lt(1).optional(),
@@ -83,6 +99,18 @@ export const trainConfigSchema = z
   .refine(({ batchSize, chunkSize }) => chunkSize === undefined || batchSize % chunkSize === 0, {
     path: ["chunkSize"],
     message: "must divide batchSize",
+  })
+  .refine(({ schedule, cooldownSteps }) => schedule === "constant" || cooldownSteps === 0, {
+    path: ["cooldownSteps"],
+    message: 'is for a constant schedule; set "schedule" to "constant"',
+  })
+  .refine(({ steps, warmupSteps, cooldownSteps }) => cooldownSteps === 0 || warmupSteps + cooldownSteps <= steps, {
+    path: ["cooldownSteps"],
+    message: "with warmupSteps must be at most steps",
+  })
+  .refine((run) => (run.lockImage || run.unlockedImageBlocks === 0) && (run.lockText || run.unlockedTextBlocks === 0), {
+    path: ["unlockedImageBlocks"],
+    message: "only a locked tower has blocks to unlock; set lockImage or lockText",
   });
 
 /** A training run, with all defaults filled in. */
@@ -112,9 +140,17 @@ export function configuredArchitecture({ model }: TrainConfig): ClipConfig {
 /** The architecture of a run whose tokenizer has this many tokens. */
 export function trainedArchitecture(run: TrainConfig, vocabSize: number): ClipConfig {
   const config = configuredArchitecture(run);
+  if (config.score === "sigmoid" && run.labelSmoothing > 0)
+    throw new ClipError(
+      "CLIP_CONFIG",
+      "labelSmoothing is for softmax scores, and this model's are sigmoids; leave it out",
+    );
   if (run.tokenizer === "clip" && config.text.vocabSize !== vocabSize) {
     const both = `the model's text.vocabSize is ${config.text.vocabSize}, the published vocabulary has ${vocabSize} tokens`;
     throw new ClipError("CLIP_CONFIG", `${both}; set it to that, or "tokenizer" to "captions"`);
   }
-  return { ...config, text: { ...config.text, vocabSize } };
+  const architecture = { ...config, text: { ...config.text, vocabSize } };
+  // Locks that do not fit it are refused before anything is written.
+  trainedParameters(architecture, run);
+  return architecture;
 }

@@ -4,6 +4,7 @@ import { tinyResNet, tinyVit } from "../../test/train/tiny-run.ts";
 import { Random } from "../core/random.ts";
 import { type ClipConfig, initializeParameters, type VitConfig } from "../models/index.ts";
 import { type EngineOptions, type EngineState, type PairTensors, TrainEngine } from "./engine.ts";
+import { trainEverything } from "./trained-parameters.ts";
 
 const vocabSize = tinyVit.text.vocabSize;
 const groupNorm: ClipConfig = {
@@ -41,6 +42,8 @@ async function createEngine(
     beta2: 0.98,
     epsilon: 1e-6,
     weightDecay: 0.2,
+    labelSmoothing: 0,
+    ...trainEverything,
     ...change,
   };
   const initial = Array.from(initializeParameters(options.config, 1), ([path, { data }]) => [path, data] as const);
@@ -184,6 +187,52 @@ describe("a step", () => {
     expect(logitScale).toBeCloseTo(Math.log(1 / 0.07), 6);
     expect(digestOf(await engine.state())).toBe(before);
     expect(Number.isFinite((await engine.step(randomBatch(8), 1e-3)).loss)).toBe(true);
+  });
+});
+
+describe("a locked tower", () => {
+  const deep: ClipConfig = { ...tinyVit, vision: { ...(tinyVit.vision as VitConfig), layers: 3 } };
+
+  it.each([
+    ["image", { lockImage: true }, /^(?:text\.|logit)/],
+    ["text", { lockText: true }, /^(?:vision\.|logit)/],
+    [
+      "image but for its last block, in chunks",
+      { lockImage: true, unlockedImageBlocks: 1, chunkSize: 2 },
+      /^(?:vision\.(?:blocks\.2|lnPost|projection)|text\.|logit)/,
+    ],
+    ["image, in chunks", { lockImage: true, chunkSize: 2 }, /^(?:text\.|logit)/],
+  ])("%s: has no moments and stays as it is; the rest is trained as without a lock", async (_, change, trained) => {
+    const [free, locked] = [await createEngine({ config: deep }), await createEngine({ config: deep, ...change })];
+    for (const engine of [free, locked]) await engine.step(randomBatch(2), 1e-2);
+    const wanted = [...(await firstGradients(free))].filter(([path]) => trained.test(path));
+    expect(relativeDifference(await firstGradients(locked), new Map(wanted))).toBeLessThan(1e-5);
+    const start = initializeParameters(deep, 1);
+    for (const [path, values] of (await locked.state()).parameters) {
+      const moved = norm(values.map((value, i) => value - start.get(path)!.data[i]!)) > 0;
+      expect(moved, path).toBe(trained.test(path));
+    }
+  });
+
+  it("of batch norm keeps its running statistics, and computes with them", async () => {
+    const values = { "vision.stem.0.norm.runningMean": new Float32Array(4).fill(0.3) };
+    const engine = await createEngine({ config: tinyResNet, lockImage: true, chunkSize: 4 }, values);
+    const before = [...(await engine.state()).parameters].filter(([path]) => path.startsWith("vision."));
+    const { loss } = await engine.step(randomBatch(3), 1e-2);
+    const after = [...(await engine.state()).parameters].filter(([path]) => path.startsWith("vision."));
+    expect(after).toEqual(before);
+    expect((await (await createEngine({ config: tinyResNet }, values)).step(randomBatch(3), 1e-2)).loss).not.toBe(loss);
+  });
+});
+
+describe("label smoothing", () => {
+  it("is in the loss of the whole batch and of chunks alike", async () => {
+    const losses: number[] = [];
+    for (const change of [{}, { labelSmoothing: 0.2 }, { labelSmoothing: 0.2, chunkSize: 2 }]) {
+      losses.push((await (await createEngine(change)).step(randomBatch(2), 1e-3)).loss);
+    }
+    expect(losses[2]).toBeCloseTo(losses[1]!, 5);
+    expect(Math.abs(losses[1]! - losses[0]!)).toBeGreaterThan(1e-3);
   });
 });
 

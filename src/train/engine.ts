@@ -14,12 +14,14 @@ import {
   isOfTower,
   prefixes,
   type Program,
+  type StepOptions,
   stepProgram,
   textFeaturesProgram,
 } from "./programs.ts";
+import { type ParameterChoice, trainedParameters } from "./trained-parameters.ts";
 
 /** What a training run computes with. */
-export interface EngineOptions extends AdamwOptions {
+export interface EngineOptions extends AdamwOptions, ParameterChoice {
   readonly config: ClipConfig;
   /** Pairs per update, N. */
   readonly batchSize: number;
@@ -29,8 +31,9 @@ export interface EngineOptions extends AdamwOptions {
   readonly gradClipNorm: number | undefined;
   /** Share of the old value in the moving average of the weights, in [0, 1); without it there is no average. */
   readonly averageDecay: number | undefined;
-  /** See {@link TowerOptions}. */
+  /** See {@link StepOptions}. */
   readonly checkpointBlocks: boolean;
+  readonly labelSmoothing: number;
 }
 
 /** N pairs as numbers. */
@@ -75,11 +78,18 @@ export class TrainEngine implements AsyncDisposable {
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
   readonly #parameters: Map<string, Float32Array>;
   readonly #adamw: AdamW;
+  /** The parameters that are trained. */
+  readonly #trained: ReadonlySet<string>;
   readonly #sessions = new Map<string, Promise<OrtSession>>();
   #average: Map<string, Float32Array> | undefined;
 
-  private constructor(options: EngineOptions, parameters: Map<string, Float32Array>, adamw: AdamW) {
-    [this.#options, this.#parameters, this.#adamw] = [options, parameters, adamw];
+  private constructor(
+    options: EngineOptions,
+    parameters: Map<string, Float32Array>,
+    adamw: AdamW,
+    trained: ReadonlySet<string>,
+  ) {
+    [this.#options, this.#parameters, this.#adamw, this.#trained] = [options, parameters, adamw, trained];
     this.#shapes = new Map(Array.from(parameterSpecs(options.config), ([path, { shape }]) => [path, shape]));
     if (options.averageDecay !== undefined) {
       this.#average = new Map(Array.from(parameters, ([path, values]) => [path, values.slice()]));
@@ -88,13 +98,9 @@ export class TrainEngine implements AsyncDisposable {
 
   /** @param parameters - start values by path; they are taken over. */
   static async create(options: EngineOptions, parameters: Map<string, Float32Array>): Promise<TrainEngine> {
-    const optimized = [...parameterSpecs(options.config)].filter(([, { trainable }]) => trainable);
-    // Weight decay is for matrices, kernels and tables, not for gains, biases, single vectors and logitScale.
-    const adamw = await AdamW.create(
-      options,
-      optimized.map(([path, { shape }]) => ({ path, size: parameters.get(path)!.length, decay: shape.length >= 2 })),
-    );
-    return new TrainEngine(options, parameters, adamw);
+    const trained = trainedParameters(options.config, options);
+    const adamw = await AdamW.create(options, trained);
+    return new TrainEngine(options, parameters, adamw, new Set(trained.map(({ path }) => path)));
   }
 
   /**
@@ -168,9 +174,14 @@ export class TrainEngine implements AsyncDisposable {
     for (const session of this.#sessions.values()) await (await session).release();
   }
 
+  get #stepOptions(): StepOptions {
+    const { checkpointBlocks, labelSmoothing } = this.#options;
+    return { checkpointBlocks, labelSmoothing, trained: this.#trained };
+  }
+
   async #wholeStep(batch: PairTensors): Promise<Gradients> {
-    const { config, batchSize, checkpointBlocks } = this.#options;
-    const program = () => stepProgram(config, batchSize, { checkpointBlocks });
+    const { config, batchSize } = this.#options;
+    const program = () => stepProgram(config, batchSize, this.#stepOptions);
     return collect(
       await this.#run("step", program, {
         ...towerFeeds(batch, config),
@@ -181,7 +192,7 @@ export class TrainEngine implements AsyncDisposable {
 
   /** The feature cache: encode all chunks, loss at the features, encode each chunk again with gradients. */
   async #chunkedStep(batch: PairTensors): Promise<Gradients> {
-    const { config, batchSize, chunkSize, checkpointBlocks } = this.#options;
+    const { config, batchSize, chunkSize } = this.#options;
     const { embedDim } = config;
     const chunks = Array.from({ length: batchSize / chunkSize }, (_, i) =>
       towerFeeds(chunkOf(batch, i, chunkSize, config), config),
@@ -191,12 +202,16 @@ export class TrainEngine implements AsyncDisposable {
       Float32Array,
     ];
     for (const [i, feeds] of chunks.entries()) {
-      const part = await this.#run("chunkFeatures", () => chunkFeaturesProgram(config, chunkSize), feeds);
+      const part = await this.#run(
+        "chunkFeatures",
+        () => chunkFeaturesProgram(config, chunkSize, this.#stepOptions),
+        feeds,
+      );
       imageFeatures.set(part["imageFeatures"]!.data as Float32Array, i * chunkSize * embedDim);
       textFeatures.set(part["textFeatures"]!.data as Float32Array, i * chunkSize * embedDim);
     }
     const shape = [batchSize, embedDim];
-    const cached = await this.#run("cachedLoss", () => cachedLossProgram(config, batchSize), {
+    const cached = await this.#run("cachedLoss", () => cachedLossProgram(config, batchSize, this.#stepOptions), {
       imageFeatures: float32(imageFeatures, shape),
       textFeatures: float32(textFeatures, shape),
       captionGroup: int32(batch.captionGroup, [batchSize]),
@@ -205,7 +220,7 @@ export class TrainEngine implements AsyncDisposable {
       Float32Array,
       Float32Array,
     ];
-    const program = () => chunkGradientProgram(config, chunkSize, { checkpointBlocks });
+    const program = () => chunkGradientProgram(config, chunkSize, this.#stepOptions);
     let last: Record<string, TensorData> = {};
     const statistics = new Map<string, Float32Array>();
     for (const [i, feeds] of chunks.entries()) {
@@ -240,10 +255,10 @@ export class TrainEngine implements AsyncDisposable {
   /** The gradients of the chunks before, or zeros, as inputs of the next. */
   #sumFeeds(outputs: Readonly<Record<string, TensorData>>): Record<string, TensorData> {
     const feeds: Record<string, TensorData> = {};
-    for (const [path, { trainable, shape }] of parameterSpecs(this.#options.config)) {
-      if (!trainable || !isOfTower(path)) continue;
-      feeds[`${prefixes.sum}${path}`] =
-        outputs[`${prefixes.gradient}${path}`] ?? float32(new Float32Array(this.#parameters.get(path)!.length), shape);
+    for (const path of this.#trained) {
+      if (!isOfTower(path)) continue;
+      const zeros = () => float32(new Float32Array(this.#parameters.get(path)!.length), this.#shapes.get(path)!);
+      feeds[`${prefixes.sum}${path}`] = outputs[`${prefixes.gradient}${path}`] ?? zeros();
     }
     return feeds;
   }
@@ -257,12 +272,11 @@ export class TrainEngine implements AsyncDisposable {
     let session = this.#sessions.get(name);
     if (!session) this.#sessions.set(name, (session = OrtSession.create(buildModel(program()), { training: true })));
     const { inputs } = await session;
-    const all: Record<string, TensorData> = { ...feeds };
-    for (const { name: path } of inputs) {
-      const values = parameters.get(path);
-      if (values) all[path] ??= float32(values, this.#shapes.get(path)!);
-    }
-    return (await session).run(all);
+    // A program has no input for what it does not use, such as the pictures where their tower is locked.
+    const used = inputs.map(
+      ({ name }) => [name, feeds[name] ?? float32(parameters.get(name)!, this.#shapes.get(name)!)] as const,
+    );
+    return (await session).run(Object.fromEntries(used));
   }
 
   #updateAverage(): void {

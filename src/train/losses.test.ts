@@ -8,7 +8,7 @@ import { input, type Tensor } from "../graph/tensor.ts";
 import { clipLogits } from "../models/index.ts";
 import { buildModel } from "../onnx/build.ts";
 import { OrtSession } from "../runtime/ort-session.ts";
-import { captionMatches, captionTargets, clipLoss, siglipLoss } from "./losses.ts";
+import { captionMatches, captionTargets, clipLoss, siglipLoss, smoothTargets } from "./losses.ts";
 
 async function run(outputs: Record<string, Tensor>, feeds: Record<string, TensorData>) {
   const session = await OrtSession.create(buildModel(outputs), { threads: 1 });
@@ -77,6 +77,16 @@ describe("clipLoss", () => {
   it("is exactly the plain loss when all captions differ", async () => {
     const values = randomLogits(6, 3);
     expect(await lossOf(values, [5, 3, 8, 1, 0, 2])).toBe(await lossOf(values));
+  });
+
+  it("with smoothed labels is the mean of the plain loss and that of equal targets, by the share", async () => {
+    const values = randomLogits(4, 6);
+    const uniform = definition(values, [0, 0, 0, 0]);
+    const groups = int32([0, 1, 2, 3], [4]);
+    const targets = smoothTargets(captionTargets(input("captionGroup", [4], "int32")), 0.1);
+    const feeds = { logits: float32(values, [4, 4]), captionGroup: groups };
+    const [met] = (await run({ loss: clipLoss(logits(4), targets) }, feeds)).get("loss")!;
+    expect(met).toBeCloseTo(0.9 * definition(values, [...groups.data]) + 0.1 * uniform, 5);
   });
 
   it("is least, with repeats, at equal scores for the pairs that share a caption", async () => {

@@ -63,6 +63,17 @@ export function captionTargets(captionGroup: Tensor): Tensor {
   return matches.div(matches.sum(1, { keepDims: true }));
 }
 
+/**
+ * Targets for {@link clipLoss} that are less sure: of each row a share of `smoothing` goes to all N alike (Szegedy et al.
+ * 2016).
+ *
+ * @param targets - [N, N], rows summing to 1.
+ */
+export function smoothTargets(targets: Tensor, smoothing: number): Tensor {
+  const [pairs] = targets.shape as readonly [number];
+  return smoothing === 0 ? targets : targets.mul(1 - smoothing).add(smoothing / pairs);
+}
+
 /** N of logits [N, N]. */
 function pairsOf(loss: string, logits: Tensor): number {
   const [rows, columns] = logits.shape;

@@ -11,13 +11,22 @@ import {
   type TowerOptions,
 } from "../models/index.ts";
 import type { StatisticUpdate } from "../nn/norms.ts";
-import { captionMatches, captionTargets, clipLoss, siglipLoss } from "./losses.ts";
+import { isImageTowerLocked } from "./trained-parameters.ts";
+import { captionMatches, captionTargets, clipLoss, siglipLoss, smoothTargets } from "./losses.ts";
 
 /** Outputs of a program by name. */
 export type Program = Readonly<Record<string, Tensor>>;
 
 /** Prefixes of the names under which programs take and give tensors of parameters. */
 export const prefixes = { gradient: "gradient.", sum: "sum.", statistic: "statistic." } as const;
+
+/** How a step is computed. */
+export interface StepOptions extends TowerOptions {
+  /** The paths that are learned; default all that can be. */
+  readonly trained?: ReadonlySet<string> | undefined;
+  /** See {@link smoothTargets}; default 0. */
+  readonly labelSmoothing?: number | undefined;
+}
 
 /** The parameters as inputs of a program, and the ones that are learned. */
 interface Inputs {
@@ -30,11 +39,11 @@ interface Inputs {
  * A whole step in one graph: `loss` of N pairs, `gradient.<path>` for each learned parameter, `squaredNorm` of all
  * gradients, `statistic.<path>` for the running statistics.
  */
-export function stepProgram(config: ClipConfig, batchSize: number, options: TowerOptions): Program {
-  const inputs = parameterInputs(config);
+export function stepProgram(config: ClipConfig, batchSize: number, options: StepOptions): Program {
+  const inputs = only(parameterInputs(config), options.trained);
   const updates: StatisticUpdate[] = [];
-  const { imageFeatures, textFeatures } = features(config, inputs.parameters, batchSize, options, updates);
-  const loss = batchLoss(config, { imageFeatures, textFeatures }, inputs.parameters, batchSize);
+  const ends = features(config, inputs.parameters, batchSize, options, updates);
+  const loss = batchLoss(config, ends, inputs.parameters, batchSize, options);
   const dys = gradients(loss, [...inputs.learned.values()]);
   return { loss, ...namedGradients(inputs, dys), ...statistics(inputs, updates) };
 }
@@ -43,19 +52,19 @@ export function stepProgram(config: ClipConfig, batchSize: number, options: Towe
  * `imageFeatures` and `textFeatures` of a chunk of pairs, not normalised and without gradients: the first of three
  * graphs that make a large batch exact in the memory of a chunk (the feature cache of Gao et al. 2021).
  */
-export function chunkFeaturesProgram(config: ClipConfig, chunkSize: number): Program {
-  return features(config, parameterInputs(config).parameters, chunkSize, {}, []);
+export function chunkFeaturesProgram(config: ClipConfig, chunkSize: number, { trained }: StepOptions): Program {
+  return features(config, parameterInputs(config).parameters, chunkSize, { trained }, []);
 }
 
 /**
  * The second: from the features of the whole batch, `loss`, its gradients at the features, those of logitScale and
  * logitBias, and `squaredNorm` of the two.
  */
-export function cachedLossProgram(config: ClipConfig, batchSize: number): Program {
-  const inputs = only(parameterInputs(config), (path) => !isOfTower(path));
+export function cachedLossProgram(config: ClipConfig, batchSize: number, options: StepOptions): Program {
+  const inputs = only(parameterInputs(config), options.trained, (path) => !isOfTower(path));
   const imageFeatures = input("imageFeatures", [batchSize, config.embedDim]);
   const textFeatures = input("textFeatures", [batchSize, config.embedDim]);
-  const loss = batchLoss(config, { imageFeatures, textFeatures }, inputs.parameters, batchSize);
+  const loss = batchLoss(config, { imageFeatures, textFeatures }, inputs.parameters, batchSize, options);
   const [imageGradient, textGradient, ...dys] = gradients(loss, [
     imageFeatures,
     textFeatures,
@@ -73,8 +82,8 @@ export function isOfTower(path: string): boolean {
  * The third, for each chunk: encodes it again and adds its share to the gradients so far, `sum.<path>` in,
  * `gradient.<path>` out; and `squaredNorm` of what has been summed.
  */
-export function chunkGradientProgram(config: ClipConfig, chunkSize: number, options: TowerOptions): Program {
-  const inputs = only(parameterInputs(config), isOfTower);
+export function chunkGradientProgram(config: ClipConfig, chunkSize: number, options: StepOptions): Program {
+  const inputs = only(parameterInputs(config), options.trained, isOfTower);
   const updates: StatisticUpdate[] = [];
   const { imageFeatures, textFeatures } = features(config, inputs.parameters, chunkSize, options, updates);
   const seeds = [input("imageGradient", imageFeatures.shape), input("textGradient", textFeatures.shape)] as const;
@@ -115,21 +124,28 @@ function parameterInputs(config: ClipConfig, prefix = ""): Inputs {
 }
 
 /** The same with fewer that are learned. */
-function only(inputs: Inputs, isWanted: (path: string) => boolean): Inputs {
-  return { ...inputs, learned: new Map([...inputs.learned].filter(([path]) => isWanted(path))) };
+function only(
+  inputs: Inputs,
+  trained: StepOptions["trained"],
+  isWanted: (path: string) => boolean = () => true,
+): Inputs {
+  const learned = [...inputs.learned].filter(([path]) => isWanted(path) && (trained?.has(path) ?? true));
+  return { ...inputs, learned: new Map(learned) };
 }
 
 function features(
   config: ClipConfig,
   parameters: Clip,
   pairs: number,
-  options: TowerOptions,
+  { trained, ...options }: StepOptions,
   updates: StatisticUpdate[],
 ): { imageFeatures: Tensor; textFeatures: Tensor } {
   const { imageSize } = config.vision;
   const pixelValues = input("pixelValues", [pairs, 3, imageSize, imageSize]);
+  // A tower that stays as it is computes as in inference: with its running statistics, which stay too.
+  const training = trained && isImageTowerLocked(trained) ? {} : { updates };
   return {
-    imageFeatures: encodeImage(parameters, config, pixelValues, { ...options, updates }),
+    imageFeatures: encodeImage(parameters, config, pixelValues, { ...options, ...training }),
     textFeatures: encodeText(parameters, config, textInputs(pairs, config), options),
   };
 }
@@ -147,12 +163,13 @@ function batchLoss(
   { imageFeatures, textFeatures }: Readonly<Record<"imageFeatures" | "textFeatures", Tensor>>,
   parameters: Pick<Clip, "logitScale" | "logitBias">,
   pairs: number,
+  { labelSmoothing = 0 }: StepOptions,
 ): Tensor {
   const captionGroup = input("captionGroup", [pairs], "int32");
   const { logitsPerImage } = clipLogits(imageFeatures, textFeatures, parameters);
   return score === "sigmoid"
     ? siglipLoss(logitsPerImage, captionMatches(captionGroup))
-    : clipLoss(logitsPerImage, captionTargets(captionGroup));
+    : clipLoss(logitsPerImage, smoothTargets(captionTargets(captionGroup), labelSmoothing));
 }
 
 function namedGradients({ learned }: Inputs, dys: readonly Tensor[]): Program {

@@ -115,6 +115,7 @@ describe("train", () => {
     [{ train: "/nowhere" }, "CLIP_DATA", "/nowhere cannot be opened"],
     [{ validation: "/nowhere" }, "CLIP_DATA", "/nowhere cannot be opened"],
     [{ tokenizer: "clip" }, "CLIP_CONFIG", "text.vocabSize is 540"],
+    [{ lockText: true, unlockedTextBlocks: 2 }, "CLIP_CONFIG", "2 blocks are unlocked, the text tower has 1"],
   ])("refuses before it trains: %j", async (change, code, message) => {
     const refused = train(tinyRun(pictures, change), { out: join(root, "refused") });
     await expect(refused).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
