@@ -50,7 +50,7 @@ async function ownSteps(batchSize: number, checkpointBlocks: boolean): Promise<M
     weightDecay: 0.2,
     gradClipNorm: 1,
     averageDecay: undefined,
-    labelSmoothing: 0,
+    ...{ labelSmoothing: 0, patchDropout: 0, seed: 0 },
     ...trainEverything,
   };
   const sizes = { config, batchSize, chunkSize: batchSize, checkpointBlocks };

@@ -26,13 +26,7 @@ describe("a run's configuration", () => {
   it("needs five things; the rest is as CLIP was trained", () => {
     expect(parseStrict(trainConfigSchema, least, "train.json")).toEqual({
       ...least,
-      tokenizer: "clip",
       templates: ["{}"],
-      preprocess: {
-        mean: [0.48145466, 0.4578275, 0.40821073],
-        std: [0.26862954, 0.26130258, 0.27577711],
-        resample: "bicubic",
-      },
       augment: {
         geometry: { kind: "randomResizedCrop", area: [0.9, 1] },
         blur: 0,
@@ -50,6 +44,7 @@ describe("a run's configuration", () => {
       unlockedImageBlocks: 0,
       lockText: false,
       unlockedTextBlocks: 0,
+      patchDropout: 0,
       layerDecay: 1,
       undecayed: [],
       beta1: 0.9,
@@ -65,13 +60,8 @@ describe("a run's configuration", () => {
   });
 
   it("says everything that is missing at once", () => {
-    const nothing = { model: undefined, train: undefined, batchSize: undefined, steps: undefined };
-    expect(problemsOf(nothing)).toEqual([
-      "  model is missing",
-      "  train is missing",
-      "  batchSize is missing",
-      "  steps is missing",
-    ]);
+    const nothing = { train: undefined, batchSize: undefined, steps: undefined };
+    expect(problemsOf(nothing)).toEqual(["  train is missing", "  batchSize is missing", "  steps is missing"]);
   });
 
   it.each([
@@ -95,6 +85,13 @@ describe("a run's configuration", () => {
       { preprocess: { mean: [0, 0, 0], std: [1, 1, 1], resmaple: "bicubic", resample: "bicubic" } },
       '  preprocess.resmaple is unknown; did you mean "resample"?',
     ],
+    [{ model: undefined }, "  model: a run needs a model or init, and not both"],
+    [{ init: "old" }, "  model: a run needs a model or init, and not both"],
+    [
+      { model: undefined, init: "old", tokenizer: "clip" },
+      "  init: brings its own tokenizer and preprocess; leave these out",
+    ],
+    [{ imageSize: 32 }, "  imageSize: is for init; a new model's is model.vision.imageSize"],
     [{ chunkSize: 3 }, "  chunkSize: must divide batchSize"],
     [{ cooldownSteps: 3 }, '  cooldownSteps: is for a constant schedule; set "schedule" to "constant"'],
     [
@@ -135,8 +132,15 @@ describe("a run's configuration", () => {
     const folder = await temporaryFolder();
     await mkdir(join(folder, "runs"));
     const path = join(folder, "runs", "train.json");
-    await writeFile(path, JSON.stringify({ ...least, train: "../pictures", validation: "/elsewhere" }));
-    expect(await readTrainConfig(path)).toMatchObject({ train: join(folder, "pictures"), validation: "/elsewhere" });
+    await writeFile(
+      path,
+      JSON.stringify({ ...least, model: undefined, init: "../old", train: "../pictures", validation: "/elsewhere" }),
+    );
+    expect(await readTrainConfig(path)).toMatchObject({
+      init: join(folder, "old"),
+      train: join(folder, "pictures"),
+      validation: "/elsewhere",
+    });
 
     await writeFile(path, JSON.stringify({ ...least, lerningRate: 1 }));
     await expect(readTrainConfig(path)).rejects.toThrow(`${path} does not say what is needed`);
@@ -166,6 +170,17 @@ describe("the trained architecture", () => {
     const change = { model: { ...tinyVit, score: "sigmoid" }, tokenizer: "captions", labelSmoothing: 0.1 };
     const config = parseStrict(trainConfigSchema, { ...least, ...change }, "train.json");
     expect(() => trainedArchitecture(config, 540)).toThrow(/labelSmoothing is for softmax scores/);
+  });
+
+  it.each([
+    [{ kind: "resnet", imageSize: 16, width: 8, layers: [1, 1], heads: 2, norm: "batch" }],
+    [{ ...tinyVit.vision, pool: "places" }],
+  ])("is refused with dropped patches where features are read from all places: %j", (vision) => {
+    const change = { model: { ...tinyVit, vision }, tokenizer: "captions", patchDropout: 0.5 };
+    const config = parseStrict(trainConfigSchema, { ...least, ...change }, "train.json");
+    expect(() => trainedArchitecture(config, 540)).toThrow(
+      /patchDropout is for ViTs whose features are read from one token/,
+    );
   });
 
   it("is refused if the published vocabulary does not fit it", () => {

@@ -1,6 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
 import { clipConfigSchema } from "../checkpoints/index.ts";
+import { size } from "../checkpoints/config-schema.ts";
 import { ClipError } from "../core/errors.ts";
 import { readJson } from "../core/parse.ts";
 import { photoAugment } from "../image/augment.ts";
@@ -41,10 +42,16 @@ const augmentSchema = z.strictObject({
 /** A training run as its JSON file says it; paths are relative to the file. */
 export const trainConfigSchema = z
   .strictObject({
-    /** A name of `clipConfigs`, or an architecture. */
-    model: z.union([z.enum(Object.keys(clipConfigs) as [ClipModelName, ...ClipModelName[]]), clipConfigSchema]),
-    /** The published vocabulary; or one of at most the model's vocabSize tokens, made from the captions. */
-    tokenizer: z.enum(["clip", "captions"]).default("clip"),
+    /** A name of `clipConfigs`, or an architecture; for a new model. */
+    model: z
+      .union([z.enum(Object.keys(clipConfigs) as [ClipModelName, ...ClipModelName[]]), clipConfigSchema])
+      .optional(),
+    /** In place of `model`: a model folder or weight file to go on from, with its architecture, vocabulary and preprocessing. */
+    init: z.string().min(1).optional(),
+    /** Another size for pictures than that of `init`, in pixels; a ViT's positions are resized for it. */
+    imageSize: size(8_192).optional(),
+    /** The published vocabulary (default); or one of at most the model's vocabSize tokens, made from the captions. */
+    tokenizer: z.enum(["clip", "captions"]).optional(),
     /** A folder with captions, or a CSV, TSV or JSONL file. */
     train: z.string(),
     /** The same, for zero-shot validation: each picture's first caption among those of all. */
@@ -53,7 +60,8 @@ export const trainConfigSchema = z
     captionColumn: z.string().optional(),
     /** Sentences around the validation captions, averaged; `{}` marks the place. */
     templates: z.array(z.string().includes("{}")).min(1).default(["{}"]),
-    preprocess: preprocessSchema,
+    /** Default: as CLIP was trained. */
+    preprocess: preprocessSchema.unwrap().optional(),
     augment: augmentSchema.default(photoAugment as z.output<typeof augmentSchema>),
 
     /** Pairs per update. */
@@ -74,6 +82,8 @@ export const trainConfigSchema = z
     unlockedImageBlocks: z.int().min(0).default(0),
     lockText: z.boolean().default(false),
     unlockedTextBlocks: z.int().min(0).default(0),
+    /** Share of each picture's patches that a step does not see: less time and memory, and less to overfit on. */
+    patchDropout: share.max(0.9).default(0),
     /** What the learning rate is multiplied with from each block to the one before it. */
     layerDecay: z.number().positive().max(1).default(1),
     beta1: share.lt(1).default(0.9),
@@ -95,6 +105,18 @@ export const trainConfigSchema = z
     workers: count.optional(),
     /** How the finished model's matrices are stored. */
     dtype: z.enum(["F32", "F16"]).default("F32"),
+  })
+  .refine(({ model, init }) => (model === undefined) !== (init === undefined), {
+    path: ["model"],
+    message: "a run needs a model or init, and not both",
+  })
+  .refine(({ init, tokenizer, preprocess }) => init === undefined || (!tokenizer && !preprocess), {
+    path: ["init"],
+    message: "brings its own tokenizer and preprocess; leave these out",
+  })
+  .refine(({ init, imageSize }) => init !== undefined || imageSize === undefined, {
+    path: ["imageSize"],
+    message: "is for init; a new model's is model.vision.imageSize",
   })
   .refine(({ batchSize, chunkSize }) => chunkSize === undefined || batchSize % chunkSize === 0, {
     path: ["chunkSize"],
@@ -128,29 +150,49 @@ export async function readTrainConfig(path: string): Promise<TrainConfig> {
   return {
     ...config,
     train: absolute(config.train),
+    ...(config.init !== undefined && { init: absolute(config.init) }),
     ...(config.validation !== undefined && { validation: absolute(config.validation) }),
   };
 }
 
-/** The architecture that a run asks for; `text.vocabSize` is what a vocabulary made of the captions aims for. */
+/** The architecture of a run's new model; `text.vocabSize` is what a vocabulary made of the captions aims for. */
 export function configuredArchitecture({ model }: TrainConfig): ClipConfig {
+  if (model === undefined) throw new ClipError("CLIP_CONFIG", "the run has no model; name one");
   return typeof model === "string" ? clipConfigs[model] : model;
 }
 
-/** The architecture of a run whose tokenizer has this many tokens. */
+/**
+ * The architecture of a run's new model whose tokenizer has this many tokens.
+ *
+ * @throws {ClipError} `CLIP_CONFIG` if the published vocabulary does not fit it, or as {@link checkTrainable}.
+ */
 export function trainedArchitecture(run: TrainConfig, vocabSize: number): ClipConfig {
   const config = configuredArchitecture(run);
-  if (config.score === "sigmoid" && run.labelSmoothing > 0)
-    throw new ClipError(
-      "CLIP_CONFIG",
-      "labelSmoothing is for softmax scores, and this model's are sigmoids; leave it out",
-    );
-  if (run.tokenizer === "clip" && config.text.vocabSize !== vocabSize) {
+  if (run.tokenizer !== "captions" && config.text.vocabSize !== vocabSize) {
     const both = `the model's text.vocabSize is ${config.text.vocabSize}, the published vocabulary has ${vocabSize} tokens`;
     throw new ClipError("CLIP_CONFIG", `${both}; set it to that, or "tokenizer" to "captions"`);
   }
   const architecture = { ...config, text: { ...config.text, vocabSize } };
-  // Locks that do not fit it are refused before anything is written.
-  trainedParameters(architecture, run);
+  checkTrainable(run, architecture);
   return architecture;
+}
+
+/**
+ * Refuses what a run asks for and an architecture has not, before anything is written.
+ *
+ * @throws {ClipError} `CLIP_CONFIG`
+ */
+export function checkTrainable(run: TrainConfig, config: ClipConfig): void {
+  const { vision, score } = config;
+  if (score === "sigmoid" && run.labelSmoothing > 0)
+    throw new ClipError(
+      "CLIP_CONFIG",
+      "labelSmoothing is for softmax scores, and this model's are sigmoids; leave it out",
+    );
+  if (run.patchDropout > 0 && (vision.kind !== "vit" || vision.pool === "places"))
+    throw new ClipError(
+      "CLIP_CONFIG",
+      "patchDropout is for ViTs whose features are read from one token, and this model's are not; leave it out",
+    );
+  trainedParameters(config, run);
 }

@@ -43,6 +43,8 @@ async function createEngine(
     epsilon: 1e-6,
     weightDecay: 0.2,
     labelSmoothing: 0,
+    patchDropout: 0,
+    seed: 0,
     ...trainEverything,
     ...change,
   };
@@ -107,12 +109,16 @@ describe("a step", () => {
     ["vit in chunks of 1", tinyVit, { chunkSize: 1 }],
     ["group-normed resnet in chunks of 2", groupNorm, { chunkSize: 2 }],
     ["siglip in chunks of 2", siglip, { chunkSize: 2 }],
+    ["vit that sees half of its patches, in chunks of 2", tinyVit, { chunkSize: 2, patchDropout: 0.5 }],
     ["vit with blocks computed again", tinyVit, { checkpointBlocks: true }],
     ["vit with both", tinyVit, { chunkSize: 4, checkpointBlocks: true }],
   ])("has the same loss, gradients and update of a %s as of the whole batch at once", async (_, config, change) => {
     // So large an epsilon makes the update proportional to the gradient, nearly.
-    const options = { config, epsilon: 10 };
-    const [whole, cut] = [await createEngine(options), await createEngine({ ...options, ...change })];
+    const options = { config, epsilon: 10, ...change };
+    const [whole, cut] = [
+      await createEngine({ ...options, chunkSize: 8, checkpointBlocks: false }),
+      await createEngine(options),
+    ];
     const [wanted, met] = [await whole.step(randomBatch(2), 0.1), await cut.step(randomBatch(2), 0.1)];
     expect(Math.abs(met.loss - wanted.loss)).toBeLessThan(1e-6);
     expect(Math.abs(met.gradientNorm / wanted.gradientNorm - 1)).toBeLessThan(1e-5);
@@ -225,6 +231,20 @@ describe("a locked tower", () => {
   });
 });
 
+describe("patch dropout", () => {
+  it("shows each picture by some of its patches, others in the next step and with another seed", async () => {
+    const losses: number[] = [];
+    for (const change of [{ seed: 0 }, { seed: 0 }, { seed: 1 }, { patchDropout: 0 }]) {
+      const engine = await createEngine({ patchDropout: 0.5, ...change });
+      for (let step = 0; step < 2; step++) losses.push((await engine.step(randomBatch(2), 0)).loss);
+    }
+    const [first, second, again, secondAgain, other, , all, allAgain] = losses;
+    expect([again, secondAgain]).toEqual([first, second]);
+    expect(new Set([first, second, other, all]).size).toBe(4);
+    expect(allAgain).toBe(all);
+  });
+});
+
 describe("label smoothing", () => {
   it("is in the loss of the whole batch and of chunks alike", async () => {
     const losses: number[] = [];
@@ -294,6 +314,7 @@ describe("a state", () => {
   it.each([
     ["vit", { averageDecay: 0.9 }],
     ["vit in chunks", { chunkSize: 4 }],
+    ["vit that sees half of its patches", { patchDropout: 0.5 }],
     ["siglip in chunks", { config: siglip, chunkSize: 4, averageDecay: 0.9 }],
     ["resnet with batch norm", { config: tinyResNet, averageDecay: 0.9 }],
   ])("goes on to the same numbers to the bit, %s", async (_, change) => {

@@ -1,4 +1,5 @@
 import { ClipError } from "../core/errors.ts";
+import { Random } from "../core/random.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { type ClipConfig, parameterSpecs } from "../models/index.ts";
 import { buildModel } from "../onnx/build.ts";
@@ -12,12 +13,15 @@ import {
   chunkGradientProgram,
   imageFeaturesProgram,
   isOfTower,
+  keptTokens,
   prefixes,
   type Program,
   type StepOptions,
   stepProgram,
   textFeaturesProgram,
+  tokensOf,
 } from "./programs.ts";
+import { purposes } from "./sampling.ts";
 import { type ParameterChoice, trainedParameters } from "./trained-parameters.ts";
 
 /** What a training run computes with. */
@@ -34,6 +38,9 @@ export interface EngineOptions extends AdamwOptions, ParameterChoice {
   /** See {@link StepOptions}. */
   readonly checkpointBlocks: boolean;
   readonly labelSmoothing: number;
+  readonly patchDropout: number;
+  /** What patches are left out by, beside the step and the pair. */
+  readonly seed: number;
 }
 
 /** N pairs as numbers. */
@@ -175,8 +182,27 @@ export class TrainEngine implements AsyncDisposable {
   }
 
   get #stepOptions(): StepOptions {
-    const { checkpointBlocks, labelSmoothing } = this.#options;
-    return { checkpointBlocks, labelSmoothing, trained: this.#trained };
+    const { checkpointBlocks, labelSmoothing, patchDropout } = this.#options;
+    return { checkpointBlocks, labelSmoothing, patchDropout, trained: this.#trained };
+  }
+
+  /**
+   * What a step sees of these pairs' pictures where patches are dropped: for each pair its own, by chance, whatever batch or
+   * chunk it is in. Rows of tokens, as the program counts them from the first picture.
+   */
+  #keptTokens(firstPair: number, pairs: number): { keptTokens?: TensorData } {
+    const { config, patchDropout, seed } = this.#options;
+    if (patchDropout === 0) return {};
+    const { others, patches } = tokensOf(config);
+    const kept = keptTokens(config, patchDropout);
+    const rows = Array.from({ length: pairs }, (_, i) => {
+      const random = new Random(seed, purposes.patches, this.#adamw.steps, firstPair + i);
+      const seen = [...random.permutation(patches).subarray(0, kept - others)].map((patch) => others + patch);
+      return [...Array.from({ length: others }, (_, token) => token), ...seen].map(
+        (token) => i * (others + patches) + token,
+      );
+    });
+    return { keptTokens: int32(rows.flat(), [pairs, kept]) };
   }
 
   async #wholeStep(batch: PairTensors): Promise<Gradients> {
@@ -185,6 +211,7 @@ export class TrainEngine implements AsyncDisposable {
     return collect(
       await this.#run("step", program, {
         ...towerFeeds(batch, config),
+        ...this.#keptTokens(0, batchSize),
         captionGroup: int32(batch.captionGroup, [batchSize]),
       }),
     );
@@ -194,9 +221,10 @@ export class TrainEngine implements AsyncDisposable {
   async #chunkedStep(batch: PairTensors): Promise<Gradients> {
     const { config, batchSize, chunkSize } = this.#options;
     const { embedDim } = config;
-    const chunks = Array.from({ length: batchSize / chunkSize }, (_, i) =>
-      towerFeeds(chunkOf(batch, i, chunkSize, config), config),
-    );
+    const chunks = Array.from({ length: batchSize / chunkSize }, (_, i) => ({
+      ...towerFeeds(chunkOf(batch, i, chunkSize, config), config),
+      ...this.#keptTokens(i * chunkSize, chunkSize),
+    }));
     const [imageFeatures, textFeatures] = [0, 1].map(() => new Float32Array(batchSize * embedDim)) as [
       Float32Array,
       Float32Array,

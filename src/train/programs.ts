@@ -21,11 +21,13 @@ export type Program = Readonly<Record<string, Tensor>>;
 export const prefixes = { gradient: "gradient.", sum: "sum.", statistic: "statistic." } as const;
 
 /** How a step is computed. */
-export interface StepOptions extends TowerOptions {
+export interface StepOptions extends Pick<TowerOptions, "checkpointBlocks"> {
   /** The paths that are learned; default all that can be. */
   readonly trained?: ReadonlySet<string> | undefined;
   /** See {@link smoothTargets}; default 0. */
   readonly labelSmoothing?: number | undefined;
+  /** Share of the patches that are left out: the pictures' other tokens are then an input, `keptTokens`. Default 0. */
+  readonly patchDropout?: number | undefined;
 }
 
 /** The parameters as inputs of a program, and the ones that are learned. */
@@ -52,8 +54,8 @@ export function stepProgram(config: ClipConfig, batchSize: number, options: Step
  * `imageFeatures` and `textFeatures` of a chunk of pairs, not normalised and without gradients: the first of three
  * graphs that make a large batch exact in the memory of a chunk (the feature cache of Gao et al. 2021).
  */
-export function chunkFeaturesProgram(config: ClipConfig, chunkSize: number, { trained }: StepOptions): Program {
-  return features(config, parameterInputs(config).parameters, chunkSize, { trained }, []);
+export function chunkFeaturesProgram(config: ClipConfig, chunkSize: number, options: StepOptions): Program {
+  return features(config, parameterInputs(config).parameters, chunkSize, { ...options, checkpointBlocks: false }, []);
 }
 
 /**
@@ -133,20 +135,36 @@ function only(
   return { ...inputs, learned: new Map(learned) };
 }
 
+/** How many of a picture's tokens a step sees: one patch at least, and the class token where there is one. */
+export function keptTokens(config: ClipConfig, patchDropout: number): number {
+  const { patches, others } = tokensOf(config);
+  return others + Math.max(1, Math.round((1 - patchDropout) * patches));
+}
+
+/** A ViT's tokens of a picture: the class token, if there is one, and the patches behind it. */
+export function tokensOf(config: ClipConfig): { readonly others: number; readonly patches: number } {
+  const [tokens] = parameterSpecs(config).get("vision.positionalEmbedding")!.shape as [number];
+  const others = parameterSpecs(config).has("vision.classEmbedding") ? 1 : 0;
+  return { others, patches: tokens - others };
+}
+
 function features(
   config: ClipConfig,
   parameters: Clip,
   pairs: number,
-  { trained, ...options }: StepOptions,
+  { trained, checkpointBlocks = false, patchDropout = 0 }: StepOptions,
   updates: StatisticUpdate[],
 ): { imageFeatures: Tensor; textFeatures: Tensor } {
   const { imageSize } = config.vision;
   const pixelValues = input("pixelValues", [pairs, 3, imageSize, imageSize]);
+  const kept = patchDropout > 0 && {
+    keptTokens: input("keptTokens", [pairs, keptTokens(config, patchDropout)], "int32"),
+  };
   // A tower that stays as it is computes as in inference: with its running statistics, which stay too.
   const training = trained && isImageTowerLocked(trained) ? {} : { updates };
   return {
-    imageFeatures: encodeImage(parameters, config, pixelValues, { ...options, ...training }),
-    textFeatures: encodeText(parameters, config, textInputs(pairs, config), options),
+    imageFeatures: encodeImage(parameters, config, pixelValues, { checkpointBlocks, ...kept, ...training }),
+    textFeatures: encodeText(parameters, config, textInputs(pairs, config), { checkpointBlocks }),
   };
 }
 

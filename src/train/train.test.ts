@@ -3,7 +3,10 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { drawShapes, tinyRun, tinyVit } from "../../test/train/tiny-run.ts";
-import { readModel, readTokenizer } from "../embedding/index.ts";
+import { saveTinyModel } from "../../test/tiny-model.ts";
+import { readParameters } from "../checkpoints/index.ts";
+import { collect, dot, readModel, readTokenizer } from "../embedding/index.ts";
+import { loadClip } from "../zero-shot/index.ts";
 import { type MetricsLine, runFiles, train, type TrainProgress } from "./index.ts";
 
 let root: string;
@@ -80,6 +83,51 @@ describe("train", () => {
     );
     expect(lines.at(-2)).toMatchObject({ logitScale: model.logitScale });
     expect(JSON.parse(await readFile(join(out, runFiles.config), "utf8"))).toEqual(config);
+  });
+
+  it("trains a model whose scores are sigmoids, read at the last place, with its scale and bias", async () => {
+    const model = { ...tinyVit, score: "sigmoid", text: { ...tinyVit.text, causal: false, pool: "last" } };
+    const out = join(root, "sigmoid");
+    const config = tinyRun(pictures, { model, steps: 60, learningRate: 3e-3, validation: pictures });
+    const { scores } = await train(config, { out });
+    const losses = (await metricsOf(out)).flatMap((line) => ("loss" in line ? [line.loss] : []));
+    // Measured: 10.2 at first, 1.3 in the end.
+    expect(losses[0]).toBeGreaterThan(8);
+    expect(losses.at(-1)).toBeLessThan(3);
+    const trained = await readModel(join(out, runFiles.model));
+    expect(trained.config.score).toBe("sigmoid");
+    expect(trained.logitScale).not.toBeCloseTo(Math.log(10), 3);
+    expect(trained.logitBias).not.toBeCloseTo(-10, 3);
+
+    // What is validated while it trains is what the finished model computes.
+    await using clip = await loadClip(join(out, runFiles.model));
+    const captions = ["a red circle", "a green circle", "a blue circle", "a yellow circle", "a black circle"];
+    const [image] = await collect(clip.encodeImages([join(pictures, "0.png")]));
+    const texts = await collect(clip.encodeTexts(captions));
+    const { predictions } = await train(config, { out, resume: true });
+    const ranked = predictions[0]!.ranked.filter(({ label }) => captions.includes(label));
+    expect(ranked.length).toBeGreaterThan(0);
+    for (const { label, similarity } of ranked)
+      expect(similarity).toBeCloseTo(dot(image!, texts[captions.indexOf(label)]!), 5);
+    expect(scores!.count).toBe(16);
+  });
+
+  it("goes on from a model that is there, with its vocabulary, at another size of pictures, and keeps what is locked", async () => {
+    const init = await saveTinyModel(join(root, "given"));
+    const out = join(root, "goes-on");
+    const change = { model: undefined, init, tokenizer: undefined, imageSize: 48, lockText: true, steps: 2 };
+    await train(tinyRun(pictures, change), { out });
+    const [before, after] = [await readModel(init, { imageSize: 48 }), await readModel(join(out, runFiles.model))];
+    expect(after.config).toEqual(before.config);
+    expect((await readTokenizer(after)).vocabSize).toBe(before.config.text.vocabSize);
+    expect(after.words).toBeUndefined();
+    const [start, end] = [await readParameters(before.parameters), await readParameters(after.parameters)];
+    for (const [path, { data }] of start) {
+      if (path.startsWith("text.")) expect(end.get(path)!.data, path).toEqual(data);
+      else expect(end.get(path)!.data, path).not.toEqual(data);
+    }
+    // Three places a side where there were two.
+    expect(end.get("vision.positionalEmbedding")!.shape).toEqual([10, 32]);
   });
 
   it("stops at a loss that is no number: keeps the checkpoint, says the step and what went in", async () => {
