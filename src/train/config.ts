@@ -4,6 +4,7 @@ import { clipConfigSchema } from "../checkpoints/index.ts";
 import { size } from "../checkpoints/config-schema.ts";
 import { ClipError } from "../core/errors.ts";
 import { readJson } from "../core/parse.ts";
+import { loraConfigSchema } from "../embedding/index.ts";
 import { photoAugment } from "../image/augment.ts";
 import { preprocessSchema } from "../image/preprocess-config.ts";
 import { type ClipConfig, clipConfigs, type ClipModelName } from "../models/index.ts";
@@ -82,6 +83,11 @@ export const trainConfigSchema = z
     unlockedImageBlocks: z.int().min(0).default(0),
     lockText: z.boolean().default(false),
     unlockedTextBlocks: z.int().min(0).default(0),
+    /**
+     * Trains changes of low rank to the blocks' matrices alone, in the towers that are not locked; for `init`. The change is
+     * (alpha / rank) · up · down.
+     */
+    lora: loraConfigSchema.optional(),
     /** Share of each picture's patches that a step does not see: less time and memory, and less to overfit on. */
     patchDropout: share.max(0.9).default(0),
     /** What the learning rate is multiplied with from each block to the one before it. */
@@ -118,6 +124,17 @@ export const trainConfigSchema = z
     path: ["imageSize"],
     message: "is for init; a new model's is model.vision.imageSize",
   })
+  .refine(({ init, lora }) => init !== undefined || lora === undefined, {
+    path: ["lora"],
+    message: "changes a model that is there; set init",
+  })
+  .refine(
+    ({ lora, unlockedImageBlocks, unlockedTextBlocks }) => !lora || unlockedImageBlocks + unlockedTextBlocks === 0,
+    {
+      path: ["lora"],
+      message: "is for all blocks of a tower; leave unlockedImageBlocks and unlockedTextBlocks out",
+    },
+  )
   .refine(({ batchSize, chunkSize }) => chunkSize === undefined || batchSize % chunkSize === 0, {
     path: ["chunkSize"],
     message: "must divide batchSize",

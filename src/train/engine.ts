@@ -76,7 +76,10 @@ export interface EngineState {
   readonly average: ReadonlyMap<string, Float32Array> | undefined;
 }
 
-/** logitScale stays at or below this: a factor of 100 (Radford et al. 2021, section 2.5). */
+/**
+ * logitScale stays at or below this: a factor of 100 (Radford et al. 2021, section 2.5). Where scores are sigmoids it has no
+ * limit (Zhai et al. 2023); published ones are beyond.
+ */
 const maxLogitScale = Math.log(100);
 
 /** Holds a model, its optimiser and the compiled programs of a step; it blocks the thread that it runs on. */
@@ -125,9 +128,9 @@ export class TrainEngine implements AsyncDisposable {
     await this.#adamw.step(this.#parameters, gradients, { learningRate, gradientScale });
     for (const [path, values] of statistics) this.#parameters.set(path, values);
     const logitScale = this.#parameters.get("logitScale")!;
-    logitScale[0] = Math.min(Math.max(logitScale[0]!, 0), maxLogitScale);
+    if (this.#options.config.score !== "sigmoid") logitScale[0] = Math.min(Math.max(logitScale[0]!, 0), maxLogitScale);
     this.#updateAverage();
-    return { loss, gradientNorm, logitScale: logitScale[0] };
+    return { loss, gradientNorm, logitScale: logitScale[0]! };
   }
 
   /** Image features [n, E], not normalised, by the averaged weights if there are any. */
@@ -314,7 +317,8 @@ export class TrainEngine implements AsyncDisposable {
     const keep = Math.min(averageDecay, (1 + this.#adamw.steps) / (10 + this.#adamw.steps));
     for (const [path, values] of this.#parameters) {
       const average = this.#average!.get(path)!;
-      for (let i = 0; i < values.length; i++) average[i] = average[i]! * keep + values[i]! * (1 - keep);
+      // What stays as it is stays so to the bit.
+      for (let i = 0; i < values.length; i++) average[i]! += (values[i]! - average[i]!) * (1 - keep);
     }
   }
 }

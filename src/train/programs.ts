@@ -120,7 +120,8 @@ function parameterInputs(config: ClipConfig, prefix = ""): Inputs {
     const tensor = path.startsWith(prefix) ? input(path, shape) : scalar(0);
     pathOf.set(tensor, path);
     if (specs.get(path)!.trainable) learned.set(path, tensor);
-    return tensor;
+    const lora = path.endsWith(".lora.down") ? config[path.split(".")[0] as "text"].lora : undefined;
+    return lora ? tensor.mul(lora.alpha / lora.rank) : tensor;
   });
   return { parameters, learned, pathOf };
 }

@@ -1,7 +1,7 @@
 import { readParameters } from "../checkpoints/index.ts";
 import { ClipError } from "../core/errors.ts";
 import type { TensorData } from "../core/tensor-data.ts";
-import { captionWords, readModel, readTokenizer } from "../embedding/index.ts";
+import { captionWords, isLora, readModel, readTokenizer } from "../embedding/index.ts";
 import { clipPreprocess, type PreprocessConfig } from "../image/preprocess-config.ts";
 import { type ClipConfig, initializeParameters } from "../models/index.ts";
 import { ClipTokenizer, trainBpe } from "../text/index.ts";
@@ -42,7 +42,8 @@ async function newModel(run: TrainConfig, captions: readonly string[]): Promise<
 
 async function givenModel(path: string, run: TrainConfig, captions: readonly string[]): Promise<Start> {
   const model = await readModel(path, { imageSize: run.imageSize });
-  checkTrainable(run, model.config);
+  const architecture = withLora(model.config, run);
+  checkTrainable(run, architecture);
   const tokenizer = await readTokenizer(model);
   if (!(tokenizer instanceof ClipTokenizer))
     throw new ClipError(
@@ -51,10 +52,23 @@ async function givenModel(path: string, run: TrainConfig, captions: readonly str
         "with CLIP's vocabulary or merges of its own",
     );
   return {
-    architecture: model.config,
+    architecture,
     preprocess: model.preprocess,
     tokenizer,
-    parameters: await readParameters(model.parameters),
+    parameters: new Map([
+      ...(await readParameters(model.parameters)),
+      ...initializeParameters(architecture, run.seed, isLora),
+    ]),
     words: model.words && [...new Set([...model.words, ...captionWords(captions)])].sort(),
+  };
+}
+
+/** The architecture with changes of low rank in the blocks of the towers that are not locked. */
+function withLora(config: ClipConfig, { lora, lockImage, lockText }: TrainConfig): ClipConfig {
+  const { vision, text } = config;
+  return {
+    ...config,
+    vision: vision.kind === "vit" && !lockImage ? { ...vision, lora } : vision,
+    text: lockText ? text : { ...text, lora },
   };
 }

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { drawShapes, tinyRun, tinyVit } from "../../test/train/tiny-run.ts";
 import { saveTinyModel } from "../../test/tiny-model.ts";
-import { readParameters } from "../checkpoints/index.ts";
+import { openSafetensors, readParameters } from "../checkpoints/index.ts";
 import { collect, dot, readModel, readTokenizer } from "../embedding/index.ts";
 import { loadClip } from "../zero-shot/index.ts";
 import { type MetricsLine, runFiles, train, type TrainProgress } from "./index.ts";
@@ -88,12 +88,12 @@ describe("train", () => {
   it("trains a model whose scores are sigmoids, read at the last place, with its scale and bias", async () => {
     const model = { ...tinyVit, score: "sigmoid", text: { ...tinyVit.text, causal: false, pool: "last" } };
     const out = join(root, "sigmoid");
-    const config = tinyRun(pictures, { model, steps: 60, learningRate: 3e-3, validation: pictures });
+    const config = tinyRun(pictures, { model, steps: 200, learningRate: 3e-3, validation: pictures });
     const { scores } = await train(config, { out });
     const losses = (await metricsOf(out)).flatMap((line) => ("loss" in line ? [line.loss] : []));
-    // Measured: 10.2 at first, 1.3 in the end.
+    // Who knows nothing but that one in 8 belongs together has 3.0. Measured: 13.2 at first, 1.1 to 1.9 in the end.
     expect(losses[0]).toBeGreaterThan(8);
-    expect(losses.at(-1)).toBeLessThan(3);
+    expect(Math.max(...losses.slice(-5))).toBeLessThan(2.5);
     const trained = await readModel(join(out, runFiles.model));
     expect(trained.config.score).toBe("sigmoid");
     expect(trained.logitScale).not.toBeCloseTo(Math.log(10), 3);
@@ -128,6 +128,32 @@ describe("train", () => {
     }
     // Three places a side where there were two.
     expect(end.get("vision.positionalEmbedding")!.shape).toEqual([10, 32]);
+  });
+
+  it("trains changes of low rank alone, which lie apart and give the same model when they are merged on load", async () => {
+    const init = await saveTinyModel(join(root, "base"));
+    const out = join(root, "low-rank");
+    const lora = { rank: 4, alpha: 8 };
+    const change = { model: undefined, init, tokenizer: undefined, lora, lockText: true, steps: 3, averageDecay: 0.5 };
+    await train(tinyRun(pictures, change), { out });
+    const changes = await openSafetensors(join(out, runFiles.lora, "lora.safetensors"));
+    expect([...changes.tensors.keys()].every((path) => /^vision\.blocks\..*\.lora\.(?:down|up)$/.test(path))).toBe(
+      true,
+    );
+    expect(changes.tensors.size).toBe(8);
+
+    const read = async (path: string, options = {}) => {
+      const { config, parameters } = await readModel(path, options);
+      return { config, values: await readParameters(parameters) };
+    };
+    const [before, merged] = [await read(init), await read(join(out, runFiles.model))];
+    const onLoad = await read(init, { lora: join(out, runFiles.lora) });
+    expect(merged.config).toEqual(before.config);
+    expect(onLoad).toEqual(merged);
+    for (const [path, { data }] of before.values) {
+      const isChanged = /^vision\.blocks\..*(?:attn|mlp).*weight$/.test(path);
+      expect(String(merged.values.get(path)!.data) !== String(data), path).toBe(isChanged);
+    }
   });
 
   it("stops at a loss that is no number: keeps the checkpoint, says the step and what went in", async () => {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { float32, type TensorData } from "../core/tensor-data.ts";
-import { saveModel } from "../embedding/index.ts";
+import { mergeLora, saveLora, saveModel } from "../embedding/index.ts";
 import { type ClipConfig, parameterSpecs } from "../models/index.ts";
 import { Remote } from "../runtime/remote.ts";
 import type { TrainConfig } from "./config.ts";
@@ -44,15 +44,33 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     const run = new Run({ config, options, folder, loader, validator, engine, architecture, samples, skipped });
     const result = await run.loop(state?.steps ?? 0);
     if (result.finished) {
-      const weights = await finalWeights(engine, architecture);
+      const trained = await finalWeights(engine, architecture);
+      const weights = config.lora ? mergeLora(trained, config.lora) : trained;
+      if (config.lora) await saveLora(join(options.out, runFiles.lora), config.lora, trained);
       const words = start.words && { words: start.words };
-      const model = { config: architecture, preprocess, tokenizer, parameters: weights, ...words, dtype: config.dtype };
+      const model = {
+        config: plainArchitecture(architecture),
+        preprocess,
+        tokenizer,
+        parameters: weights,
+        ...words,
+        dtype: config.dtype,
+      };
       await saveModel(join(options.out, runFiles.model), model);
     }
     return { ...result, skipped: await folder.writeSkipped(skipped()) };
   } finally {
     await engine.end();
   }
+}
+
+/** Without changes of low rank: what it is when they are merged. */
+function plainArchitecture({ vision, text, ...rest }: ClipConfig): ClipConfig {
+  return {
+    ...rest,
+    vision: vision.kind === "vit" ? { ...vision, lora: undefined } : vision,
+    text: { ...text, lora: undefined },
+  };
 }
 
 /** The averaged weights if there are any, else the last ones. */

@@ -1,4 +1,5 @@
 import { ClipError } from "../core/errors.ts";
+import { isLora } from "../embedding/index.ts";
 import { type ClipConfig, parameterSpecs, type ResNetConfig } from "../models/index.ts";
 import type { OptimizedParameter } from "../optimize/adamw.ts";
 
@@ -56,11 +57,13 @@ export function trainedParameters(config: ClipConfig, choice: ParameterChoice): 
       `undecayed: no parameter of the model begins with ${strange}; name such as ${some}`,
     );
   }
+  // Where there are changes of low rank, they alone are trained.
+  const byLora = [...specs.keys()].some(isLora);
   const trained = [...specs].flatMap(([path, { shape, trainable }]): OptimizedParameter[] => {
     const tower = towers[path.split(".")[0] as keyof typeof towers] as (typeof towers)["vision"] | undefined;
     const depth = tower ? depthOf(path, config) : 0;
     const isLocked = tower?.locked && (tower.unlocked === 0 || depth <= tower.blocks - tower.unlocked);
-    if (!trainable || isLocked) return [];
+    if (!trainable || isLocked || (byLora && !isLora(path))) return [];
     const size = shape.reduce((total, length) => total * length, 1);
     const decay = shape.length >= 2 && !undecayed.some((name) => isNamed(path, name));
     return [{ path, size, decay, rateScale: tower ? layerDecay ** (tower.blocks + 1 - depth) : 1 }];
