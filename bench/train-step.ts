@@ -3,7 +3,7 @@
  * "Debian's PyTorch 1.13" on the same work: `npx tsx bench/train-step.ts [--batch 8,32] [--rounds 3] [--json]`.
  *
  * Every measurement is a fresh process, so that peak memory is its own. `--checkpoint` adds our step with recomputed
- * blocks. Without Debian's python3-torch only our side runs, and a line says so.
+ * blocks, `--partial` those with a locked image tower and with changes of low rank. Without Debian's python3-torch only our side runs, and a line says so.
  */
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { clipConfigs, initializeParameters } from "../src/models/index.ts";
 import { TrainEngine } from "../src/train/engine.ts";
+import { trainEverything } from "../src/train/trained-parameters.ts";
 
 interface Measured {
   /** Seconds of each step. */
@@ -31,16 +32,24 @@ const { values } = parseArgs({
     batch: { type: "string", default: "8,32" },
     rounds: { type: "string", default: "3" },
     checkpoint: { type: "boolean", default: false },
+    partial: { type: "boolean", default: false },
+    train: { type: "string", default: "whole" satisfies Part },
     json: { type: "boolean", default: false },
     child: { type: "string" },
   },
 });
 
-if (values.child !== undefined) console.log(JSON.stringify(await ownSteps(Number(values.child), values.checkpoint)));
+if (values.child !== undefined)
+  console.log(JSON.stringify(await ownSteps(Number(values.child), values.checkpoint, values.train as Part)));
 else await compare();
 
-async function ownSteps(batchSize: number, checkpointBlocks: boolean): Promise<Measured> {
-  const config = clipConfigs["ViT-B-32-quickgelu"];
+/** What of the model a step of ours trains. */
+type Part = "whole" | "lockImage" | "lora";
+
+async function ownSteps(batchSize: number, checkpointBlocks: boolean, part: Part): Promise<Measured> {
+  const plain = clipConfigs["ViT-B-32-quickgelu"];
+  const lora = { lora: part === "lora" ? { rank: 8, alpha: 8 } : undefined };
+  const config = { ...plain, vision: { ...plain.vision, ...lora }, text: { ...plain.text, ...lora } };
   const parameters = new Map(Array.from(initializeParameters(config, 1), ([path, { data }]) => [path, data]));
   const options = {
     beta1: 0.9,
@@ -49,6 +58,9 @@ async function ownSteps(batchSize: number, checkpointBlocks: boolean): Promise<M
     weightDecay: 0.2,
     gradClipNorm: 1,
     averageDecay: undefined,
+    ...{ labelSmoothing: 0, patchDropout: 0, seed: 0 },
+    ...trainEverything,
+    lockImage: part === "lockImage",
   };
   const sizes = { config, batchSize, chunkSize: batchSize, checkpointBlocks };
   await using engine = await TrainEngine.create({ ...options, ...sizes }, parameters);
@@ -91,13 +103,23 @@ async function compare(): Promise<void> {
 
   const results = [];
   for (const batch of values.batch.split(",").map(Number)) {
-    const [ours, theirs, recomputed]: Measured[][] = [[], [], []];
+    const [ours, theirs, recomputed, locked, lora]: Measured[][] = [[], [], [], [], []];
     for (let round = 0; round < Number(values.rounds); round++) {
       ours!.push(await own(batch));
       if (hasPeer) theirs!.push(await peer(batch));
       if (values.checkpoint) recomputed!.push(await own(batch, "--checkpoint"));
+      if (values.partial) {
+        locked!.push(await own(batch, "--train", "lockImage"));
+        lora!.push(await own(batch, "--train", "lora"));
+      }
     }
-    const sides = { ours: summarise(ours!), peer: summarise(theirs!), recomputed: summarise(recomputed!) };
+    const sides = {
+      ours: summarise(ours!),
+      peer: summarise(theirs!),
+      recomputed: summarise(recomputed!),
+      locked: summarise(locked!),
+      lora: summarise(lora!),
+    };
     const ratios = ours!.map((mine, i) => median(stepTimes(theirs![i])) / median(stepTimes(mine)));
     results.push({ batch, ...sides, speedup: hasPeer ? median(ratios) : undefined });
   }
@@ -105,9 +127,11 @@ async function compare(): Promise<void> {
   if (values.json) console.log(JSON.stringify({ machine, results }));
   else {
     console.log(`One training step of ViT-B/32; seconds min / median / max, peak memory; ${machine}`);
-    for (const { batch, ours, peer: theirs, recomputed, speedup } of results) {
+    for (const { batch, ours, peer: theirs, recomputed, locked, lora, speedup } of results) {
       console.log(`batch ${batch}  clip-ts ${show(ours)}`);
       if (theirs) console.log(`batch ${batch}  Debian's PyTorch 1.13 ${show(theirs)}`);
+      if (locked) console.log(`batch ${batch}  clip-ts, lockImage ${show(locked)}`);
+      if (lora) console.log(`batch ${batch}  clip-ts, lora of rank 8 ${show(lora)}`);
       if (recomputed) console.log(`batch ${batch}  clip-ts, checkpointBlocks ${show(recomputed)}`);
       if (theirs && ours) {
         const memory = ours.peakBytes / theirs.peakBytes;

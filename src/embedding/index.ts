@@ -3,6 +3,8 @@ export { pictogramModel } from "./model-in-the-box.ts";
 export { readModel, readTokenizer, type StoredModel } from "./model-folder.ts";
 export { type ModelToSave, saveModel } from "./save-model.ts";
 export type { ReadModelOptions, Vocabulary } from "./model-files.ts";
+export { isLora, loraConfigSchema, mergeLora } from "./lora.ts";
+export { saveLora } from "./save-lora.ts";
 export { captionWords } from "./words.ts";
 export { type Conversion, conversions, convertModel, type ConvertOptions } from "./convert.ts";
 export { misread } from "./misread.ts";

@@ -59,6 +59,8 @@ export interface ReadModelOptions {
   readonly activation?: ClipConfig["activation"] | undefined;
   /** Another size for pictures than the model was trained with, in pixels; a ViT's positions are resized for it. */
   readonly imageSize?: number | undefined;
+  /** A folder with changes of low rank that `clip-ts train` left beside its model, to be merged into the weights. */
+  readonly lora?: string | undefined;
 }
 
 /**

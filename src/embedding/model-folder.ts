@@ -8,6 +8,7 @@ import { maxConfigBytes, maxVocabularyBytes } from "../core/limits.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import type { ClipConfig } from "../models/index.ts";
 import { ClipTokenizer, JsonTokenizer, parseMerges, type TextTokenizer } from "../text/index.ts";
+import { withLora } from "./lora.ts";
 import { files, findModelFiles, type ReadModelOptions, type Vocabulary } from "./model-files.ts";
 import { pictogramModel } from "./model-in-the-box.ts";
 
@@ -34,12 +35,13 @@ export interface StoredModel {
  *   (safetensors, the index of several, or PyTorch's; in our names, OpenAI's, open_clip's or Hugging Face's), for which `config`
  *   or `activation` must be given unless it is one of OpenAI's TorchScript archives. Default: the model in the box.
  * @throws {ClipError} `CLIP_FILE` if a file is missing; `CLIP_CONFIG` if a config does not say what is needed, or nothing
- *   says the activation; `CLIP_CHECKPOINT` if the weights do not fit, with all differences.
+ *   says the activation; `CLIP_CHECKPOINT` if the weights, or the changes of `lora`, do not fit, with all differences.
  */
 export async function readModel(path = pictogramModel, options: ReadModelOptions = {}): Promise<StoredModel> {
   const { weights, wordsFile, ...found } = await findModelFiles(path, options);
   const { imageSize = found.config.vision.imageSize } = options;
-  const stored = await loadParameters(weights, found.config);
+  const bare = await loadParameters(weights, found.config);
+  const stored = options.lora === undefined ? bare : await withLora(bare, options.lora, path);
   const { config, parameters } = await withImageSize(found.config, stored, imageSize);
   const scalar = async (name: string) => (await readParameter(parameters.get(name)!)).data[0]!;
   return {

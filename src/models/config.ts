@@ -1,5 +1,11 @@
 import type { Activation } from "../nn/layers.ts";
 
+/** How weights are changed by matrices of low rank, which are (alpha / rank) · up · down. */
+export interface LoraConfig {
+  readonly rank: number;
+  readonly alpha: number;
+}
+
 /** A stack of Transformer blocks. */
 export interface TransformerConfig {
   readonly width: number;
@@ -7,6 +13,8 @@ export interface TransformerConfig {
   readonly heads: number;
   /** Numbers between the two layers of an MLP; default 4 × `width`. */
   readonly mlpWidth?: number | undefined;
+  /** In training: every matrix of the blocks has a change of low rank. Finished models have it merged. */
+  readonly lora?: LoraConfig | undefined;
 }
 
 /** A Vision Transformer (Dosovitskiy et al. 2021) as CLIP has it: class token, layer norm before the blocks. */

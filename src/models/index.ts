@@ -1,6 +1,6 @@
 /** Architectures as data. */
 export { clipConfigs, type ClipModelName } from "./configs.ts";
-export type { ClipConfig, ResNetConfig, TextConfig, TransformerConfig, VitConfig } from "./config.ts";
+export type { ClipConfig, LoraConfig, ResNetConfig, TextConfig, TransformerConfig, VitConfig } from "./config.ts";
 
 /** The forward pass: features, and scaled cosines. */
 export { type Clip, clipLogits, encodeImage, encodeText } from "./clip.ts";

@@ -94,10 +94,19 @@ export function countParameters(config: ClipConfig): number {
   return count;
 }
 
-/** First values of all parameters, by path: the distributions of the paper's code. */
-export function initializeParameters(config: ClipConfig, seed: number): Map<string, TensorData<"float32">> {
+/**
+ * First values of all parameters, by path: the distributions of the paper's code.
+ *
+ * @param isWanted - which of them; default all.
+ */
+export function initializeParameters(
+  config: ClipConfig,
+  seed: number,
+  isWanted: (path: string) => boolean = () => true,
+): Map<string, TensorData<"float32">> {
   const parameters = new Map<string, TensorData<"float32">>();
   for (const [path, { shape, initial }] of parameterSpecs(config)) {
+    if (!isWanted(path)) continue;
     const random = new Random(seed, parameters.size);
     const data = new Float32Array(shape.reduce((total, size) => total * size, 1));
     for (let i = 0; i < data.length; i++) {
@@ -136,15 +145,20 @@ interface BlockInitials {
 }
 
 function blocks(config: TransformerConfig, initial: BlockInitials): Block<ParameterSpec>[] {
-  const { width, layers, mlpWidth = 4 * width } = config;
+  const { width, layers, mlpWidth = 4 * width, lora } = config;
+  // The change starts as none, up being 0.
+  const matrix = (out: number, input: number, weight?: Initial, bias?: Initial): Linear<ParameterSpec> => ({
+    ...linearSpec(out, input, weight, bias),
+    ...(lora && { lora: { down: fanIn([lora.rank, input]), up: spec([out, lora.rank], { constant: 0 }) } }),
+  });
   return Array.from({ length: layers }, () => ({
     ln1: affine(width),
     attn: {
-      qkv: linearSpec(3 * width, width, initial.qkv, { constant: 0 }),
-      out: linearSpec(width, width, initial.out, { constant: 0 }),
+      qkv: matrix(3 * width, width, initial.qkv, { constant: 0 }),
+      out: matrix(width, width, initial.out, { constant: 0 }),
     },
     ln2: affine(width),
-    mlp: { fc: linearSpec(mlpWidth, width, initial.fc), proj: linearSpec(width, mlpWidth, initial.proj) },
+    mlp: { fc: matrix(mlpWidth, width, initial.fc), proj: matrix(width, mlpWidth, initial.proj) },
   }));
 }
 
@@ -188,7 +202,7 @@ function patchParameters({ width, patchSize, pool }: VitConfig): ParameterSpec |
 }
 
 function probeParameters(config: VitConfig, qkv: Initial): ProbePool<ParameterSpec> {
-  const [{ attn, ln2, mlp }] = blocks({ ...config, layers: 1 }, { qkv }) as [Block<ParameterSpec>];
+  const [{ attn, ln2, mlp }] = blocks({ ...config, layers: 1, lora: undefined }, { qkv }) as [Block<ParameterSpec>];
   return { probe: spec([config.width], { std: config.width ** -0.5 }), attn, ln: ln2, mlp };
 }
 

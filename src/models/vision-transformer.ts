@@ -73,6 +73,11 @@ export interface ProbePool<Leaf = Tensor> {
 export interface TowerOptions {
   /** Gradients keep only the input of each block and compute the inside again. */
   readonly checkpointBlocks?: boolean;
+  /**
+   * int32 [I, K]: the tokens that the image tower's blocks see, as rows of all pictures' tokens one picture after the other,
+   * the class token among them (Li et al. 2023, FLIP); default all.
+   */
+  readonly keptTokens?: Tensor;
 }
 
 /** Pixels [I, 3, S, S] to imageFeatures [I, E]. */
@@ -81,7 +86,7 @@ export function visionTransformer(
   { activation, layerNormEpsilon }: ClipConfig,
   config: VitConfig,
   pixelValues: Tensor,
-  { checkpointBlocks = false }: TowerOptions = {},
+  { checkpointBlocks = false, keptTokens }: TowerOptions = {},
 ): Tensor {
   const blockConfig = { heads: config.heads, activation, layerNormEpsilon };
   const patches = embedPatches(p.patchEmbedding, config, pixelValues).named("vision.patches"); // [I, W, grid, grid]
@@ -90,6 +95,7 @@ export function visionTransformer(
   if (p.classEmbedding) x = concat([p.classEmbedding.expand([images, 1, width]), x], 1); // [I, grid² + 1, W]
 
   x = x.add(p.positionalEmbedding).named("vision.embeddings");
+  if (keptTokens) x = x.reshape([-1, width]).gather(keptTokens); // [I, K, W]
   if (p.lnPre) x = layerNorm(p.lnPre, x, layerNormEpsilon).named("vision.lnPre");
   p.blocks.forEach((layer, i) => {
     // Of the last block's output the class token alone is used, where the features are read from it.

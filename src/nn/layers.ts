@@ -11,6 +11,16 @@ export interface Linear<Leaf = Tensor> {
   readonly weight: Leaf;
   /** [out] */
   readonly bias: Leaf;
+  /** What is added to the weight. */
+  readonly lora?: LowRank<Leaf>;
+}
+
+/** A matrix of low rank R as a product, up · down (LoRA, Hu et al. 2022). */
+export interface LowRank<Leaf = Tensor> {
+  /** [R, in] */
+  readonly down: Leaf;
+  /** [out, R] */
+  readonly up: Leaf;
 }
 
 /** Gain and shift of a normalisation, both of the size that is normalised or of the channels. */
@@ -59,11 +69,11 @@ export const layerNormEpsilon = 1e-5;
 const approximations = { quickGelu: "sigmoid", gelu: "none", geluTanh: "tanh" } as const;
 
 /** x·Wᵀ + b over the last axis: [*, in] → [*, out]. */
-export function linear({ weight, bias }: Linear, x: Tensor): Tensor {
-  const rows = x
-    .reshape([-1, x.shape.at(-1)!])
-    .matmul(weight.T)
-    .add(bias);
+export function linear({ weight, bias, lora }: Linear, x: Tensor): Tensor {
+  const flat = x.reshape([-1, x.shape.at(-1)!]);
+  const whole = flat.matmul(weight.T).add(bias);
+  // Through the low rank, so that no gradient of the size of the weight is made.
+  const rows = lora ? whole.add(flat.matmul(lora.down.T).matmul(lora.up.T)) : whole;
   return rows.reshape([...x.shape.slice(0, -1), weight.shape[0]!]);
 }
 

@@ -11,8 +11,8 @@ export interface AdamwStep {
   /** 1 / √(1 − β₂ᵗ) */
   readonly rootScale: number;
   readonly epsilon: number;
-  /** 1 − learning rate · weight decay */
-  readonly keep: number;
+  /** learning rate · weight decay */
+  readonly decay: number;
 }
 
 /** First and second moment of each parameter, by path. */
@@ -69,7 +69,7 @@ export class AdamwShard {
 
   /** Updates parameters and moments in place. */
   step(
-    { gradientScale, beta1, beta2, stepSize, rootScale, epsilon, keep }: AdamwStep,
+    { gradientScale, beta1, beta2, stepSize, rootScale, epsilon, decay }: AdamwStep,
     parameters: ReadonlyMap<string, Float32Array>,
     gradients: ReadonlyMap<string, Float32Array>,
   ): void {
@@ -77,7 +77,9 @@ export class AdamwShard {
     for (const [path, { parameter, address }] of this.#places) {
       const [values, gradient] = [parameters.get(path)!, gradients.get(path)!];
       const [first, second] = [address, address + paddedBytes(parameter.size)];
-      const shrink = parameter.decay ? keep : 1;
+      const { rateScale = 1 } = parameter;
+      const rate = stepSize * rateScale;
+      const keep = parameter.decay ? 1 - decay * rateScale : 1;
       for (let start = 0; start < values.length; start += chunk) {
         const part = values.subarray(start, start + chunk);
         p.set(part);
@@ -85,7 +87,7 @@ export class AdamwShard {
         // The kernel takes four at a time; what lies behind the last number is never fetched back.
         const count = Math.ceil(part.length / 4) * 4;
         const [m, v] = [first + 4 * start, second + 4 * start];
-        this.#kernel(count, 0, 4 * chunk, m, v, gradientScale, beta1, beta2, stepSize, rootScale, epsilon, shrink);
+        this.#kernel(count, 0, 4 * chunk, m, v, gradientScale, beta1, beta2, rate, rootScale, epsilon, keep);
         part.set(part.length === chunk ? p : p.subarray(0, part.length));
       }
     }

@@ -91,6 +91,19 @@ describe("AdamW", () => {
     }
   });
 
+  it("scales the rate of a parameter, its decay with it, to the bit as if the learning rate were another", async () => {
+    const start = randomValues(new Random(5), parameters);
+    const gradients = randomValues(new Random(6), parameters);
+    const [scaled, whole] = [copy(start), copy(start)];
+    const slower = parameters.map((parameter) => ({ ...parameter, rateScale: 0.25 }));
+    await using one = await AdamW.create(clip, slower);
+    await one.step(scaled, copy(gradients), { learningRate: 0.01 });
+    await using other = await AdamW.create(clip, parameters);
+    await other.step(whole, copy(gradients), { learningRate: 0.0025 });
+    expect(scaled).toEqual(whole);
+    expect(scaled).not.toEqual(start);
+  });
+
   it("goes on from its moments as if it had never stopped, to the bit", async () => {
     const random = new Random(2);
     const unbroken = randomValues(random, parameters);

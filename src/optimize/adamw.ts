@@ -11,6 +11,8 @@ export interface OptimizedParameter {
   readonly size: number;
   /** False for gains, biases and logitScale, which weight decay leaves alone. */
   readonly decay: boolean;
+  /** What its learning rate is multiplied with; default 1. */
+  readonly rateScale?: number;
 }
 
 /** Constants of AdamW; CLIP's are β₁ 0.9, β₂ 0.98, ε 1e-6, decay 0.2. */
@@ -77,7 +79,7 @@ export class AdamW implements AsyncDisposable {
       gradientScale,
       stepSize: learningRate / (1 - beta1 ** t),
       rootScale: 1 / Math.sqrt(1 - beta2 ** t),
-      keep: 1 - learningRate * weightDecay,
+      decay: learningRate * weightDecay,
     };
     const others = this.#others.map((thread) => thread.step(step, parameters, gradients));
     this.#own.step(step, parameters, gradients);

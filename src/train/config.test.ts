@@ -26,13 +26,7 @@ describe("a run's configuration", () => {
   it("needs five things; the rest is as CLIP was trained", () => {
     expect(parseStrict(trainConfigSchema, least, "train.json")).toEqual({
       ...least,
-      tokenizer: "clip",
       templates: ["{}"],
-      preprocess: {
-        mean: [0.48145466, 0.4578275, 0.40821073],
-        std: [0.26862954, 0.26130258, 0.27577711],
-        resample: "bicubic",
-      },
       augment: {
         geometry: { kind: "randomResizedCrop", area: [0.9, 1] },
         blur: 0,
@@ -42,7 +36,17 @@ describe("a run's configuration", () => {
         grayscale: 0,
         erase: 0,
       },
+      schedule: "cosine",
       warmupSteps: 0,
+      cooldownSteps: 0,
+      labelSmoothing: 0,
+      lockImage: false,
+      unlockedImageBlocks: 0,
+      lockText: false,
+      unlockedTextBlocks: 0,
+      patchDropout: 0,
+      layerDecay: 1,
+      undecayed: [],
       beta1: 0.9,
       beta2: 0.98,
       epsilon: 1e-6,
@@ -56,13 +60,8 @@ describe("a run's configuration", () => {
   });
 
   it("says everything that is missing at once", () => {
-    const nothing = { model: undefined, train: undefined, batchSize: undefined, steps: undefined };
-    expect(problemsOf(nothing)).toEqual([
-      "  model is missing",
-      "  train is missing",
-      "  batchSize is missing",
-      "  steps is missing",
-    ]);
+    const nothing = { train: undefined, batchSize: undefined, steps: undefined };
+    expect(problemsOf(nothing)).toEqual(["  train is missing", "  batchSize is missing", "  steps is missing"]);
   });
 
   it.each([
@@ -86,7 +85,28 @@ describe("a run's configuration", () => {
       { preprocess: { mean: [0, 0, 0], std: [1, 1, 1], resmaple: "bicubic", resample: "bicubic" } },
       '  preprocess.resmaple is unknown; did you mean "resample"?',
     ],
+    [{ model: undefined }, "  model: a run needs a model or init, and not both"],
+    [{ init: "old" }, "  model: a run needs a model or init, and not both"],
+    [
+      { model: undefined, init: "old", tokenizer: "clip" },
+      "  init: brings its own tokenizer and preprocess; leave these out",
+    ],
+    [{ lora: { rank: 4, alpha: 4 } }, "  lora: changes a model that is there; set init"],
+    [
+      { model: undefined, init: "old", lora: { rank: 4, alpha: 4 }, lockImage: true, unlockedImageBlocks: 1 },
+      "  lora: is for all blocks of a tower; leave unlockedImageBlocks and unlockedTextBlocks out",
+    ],
+    [{ imageSize: 32 }, "  imageSize: is for init; a new model's is model.vision.imageSize"],
     [{ chunkSize: 3 }, "  chunkSize: must divide batchSize"],
+    [{ cooldownSteps: 3 }, '  cooldownSteps: is for a constant schedule; set "schedule" to "constant"'],
+    [
+      { schedule: "constant", cooldownSteps: 60, warmupSteps: 50 },
+      "  cooldownSteps: with warmupSteps must be at most steps",
+    ],
+    [
+      { unlockedTextBlocks: 1 },
+      "  unlockedImageBlocks: only a locked tower has blocks to unlock; set lockImage or lockText",
+    ],
     [{ templates: ["a photo of a {}", "a photo"] }, '  templates.1: Invalid string: must include "{}"'],
   ])("names the place and the way out: %j", (change, problem) => {
     expect(problemsOf(change)).toEqual([problem]);
@@ -104,6 +124,12 @@ describe("a run's configuration", () => {
     { weightDecay: -0.1 },
     { gradClipNorm: 0 },
     { warmupSteps: -1 },
+    { labelSmoothing: 1 },
+    { model: undefined, init: "old", lora: { rank: 0, alpha: 4 } },
+    { model: undefined, init: "old", lora: { rank: 4, alpha: 0 } },
+    { patchDropout: 0.95 },
+    { layerDecay: 0 },
+    { layerDecay: 1.1 },
     { templates: [] },
     { preprocess: { mean: [0, 0, 0], std: [1, 0, 1], resample: "bicubic" } },
   ])("refuses numbers with which nothing can be computed: %j", (change) => {
@@ -114,8 +140,15 @@ describe("a run's configuration", () => {
     const folder = await temporaryFolder();
     await mkdir(join(folder, "runs"));
     const path = join(folder, "runs", "train.json");
-    await writeFile(path, JSON.stringify({ ...least, train: "../pictures", validation: "/elsewhere" }));
-    expect(await readTrainConfig(path)).toMatchObject({ train: join(folder, "pictures"), validation: "/elsewhere" });
+    await writeFile(
+      path,
+      JSON.stringify({ ...least, model: undefined, init: "../old", train: "../pictures", validation: "/elsewhere" }),
+    );
+    expect(await readTrainConfig(path)).toMatchObject({
+      init: join(folder, "old"),
+      train: join(folder, "pictures"),
+      validation: "/elsewhere",
+    });
 
     await writeFile(path, JSON.stringify({ ...least, lerningRate: 1 }));
     await expect(readTrainConfig(path)).rejects.toThrow(`${path} does not say what is needed`);
@@ -141,9 +174,21 @@ describe("the trained architecture", () => {
     expect(text.vocabSize).toBe(1_900);
   });
 
-  it("is refused where the loss and the batches do not fit it", () => {
-    const config = parseStrict(trainConfigSchema, { ...least, model: "ViT-B-16-SigLIP" }, "train.json");
-    expect(() => trainedArchitecture(config, 32_000)).toThrow(/models with sigmoid scores .* are not trained yet/);
+  it("is refused with smoothed labels where scores are sigmoids", () => {
+    const change = { model: { ...tinyVit, score: "sigmoid" }, tokenizer: "captions", labelSmoothing: 0.1 };
+    const config = parseStrict(trainConfigSchema, { ...least, ...change }, "train.json");
+    expect(() => trainedArchitecture(config, 540)).toThrow(/labelSmoothing is for softmax scores/);
+  });
+
+  it.each([
+    [{ kind: "resnet", imageSize: 16, width: 8, layers: [1, 1], heads: 2, norm: "batch" }],
+    [{ ...tinyVit.vision, pool: "places" }],
+  ])("is refused with dropped patches where features are read from all places: %j", (vision) => {
+    const change = { model: { ...tinyVit, vision }, tokenizer: "captions", patchDropout: 0.5 };
+    const config = parseStrict(trainConfigSchema, { ...least, ...change }, "train.json");
+    expect(() => trainedArchitecture(config, 540)).toThrow(
+      /patchDropout is for ViTs whose features are read from one token/,
+    );
   });
 
   it("is refused if the published vocabulary does not fit it", () => {

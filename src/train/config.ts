@@ -1,11 +1,14 @@
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
 import { clipConfigSchema } from "../checkpoints/index.ts";
+import { size } from "../checkpoints/config-schema.ts";
 import { ClipError } from "../core/errors.ts";
 import { readJson } from "../core/parse.ts";
+import { loraConfigSchema } from "../embedding/index.ts";
 import { photoAugment } from "../image/augment.ts";
 import { preprocessSchema } from "../image/preprocess-config.ts";
 import { type ClipConfig, clipConfigs, type ClipModelName } from "../models/index.ts";
+import { trainedParameters } from "./trained-parameters.ts";
 
 const count = z.int().positive();
 const share = z.number().min(0).max(1);
@@ -40,10 +43,16 @@ const augmentSchema = z.strictObject({
 /** A training run as its JSON file says it; paths are relative to the file. */
 export const trainConfigSchema = z
   .strictObject({
-    /** A name of `clipConfigs`, or an architecture. */
-    model: z.union([z.enum(Object.keys(clipConfigs) as [ClipModelName, ...ClipModelName[]]), clipConfigSchema]),
-    /** The published vocabulary; or one of at most the model's vocabSize tokens, made from the captions. */
-    tokenizer: z.enum(["clip", "captions"]).default("clip"),
+    /** A name of `clipConfigs`, or an architecture; for a new model. */
+    model: z
+      .union([z.enum(Object.keys(clipConfigs) as [ClipModelName, ...ClipModelName[]]), clipConfigSchema])
+      .optional(),
+    /** In place of `model`: a model folder or weight file to go on from, with its architecture, vocabulary and preprocessing. */
+    init: z.string().min(1).optional(),
+    /** Another size for pictures than that of `init`, in pixels; a ViT's positions are resized for it. */
+    imageSize: size(8_192).optional(),
+    /** The published vocabulary (default); or one of at most the model's vocabSize tokens, made from the captions. */
+    tokenizer: z.enum(["clip", "captions"]).optional(),
     /** A folder with captions, or a CSV, TSV or JSONL file. */
     train: z.string(),
     /** The same, for zero-shot validation: each picture's first caption among those of all. */
@@ -52,7 +61,8 @@ export const trainConfigSchema = z
     captionColumn: z.string().optional(),
     /** Sentences around the validation captions, averaged; `{}` marks the place. */
     templates: z.array(z.string().includes("{}")).min(1).default(["{}"]),
-    preprocess: preprocessSchema,
+    /** Default: as CLIP was trained. */
+    preprocess: preprocessSchema.unwrap().optional(),
     augment: augmentSchema.default(photoAugment as z.output<typeof augmentSchema>),
 
     /** Pairs per update. */
@@ -61,11 +71,33 @@ export const trainConfigSchema = z
     chunkSize: count.optional(),
     steps: count,
     learningRate: z.number().positive(),
+    /** What the rate does after the warm-up: half a cosine down to nearly 0, or nothing before the cool-down. */
+    schedule: z.enum(["cosine", "constant"]).default("cosine"),
     warmupSteps: z.int().min(0).default(0),
+    /** Last steps of a constant schedule, in which the rate falls to nearly 0 in equal parts. */
+    cooldownSteps: z.int().min(0).default(0),
+    /** Share of each target that goes to all texts (and pictures) of the batch alike; for softmax scores. */
+    labelSmoothing: share.lt(1).default(0),
+    /** Whether a tower stays as it is, but for its last blocks that are unlocked and what follows them. */
+    lockImage: z.boolean().default(false),
+    unlockedImageBlocks: z.int().min(0).default(0),
+    lockText: z.boolean().default(false),
+    unlockedTextBlocks: z.int().min(0).default(0),
+    /**
+     * Trains changes of low rank to the blocks' matrices alone, in the towers that are not locked; for `init`. The change is
+     * (alpha / rank) · up · down.
+     */
+    lora: loraConfigSchema.optional(),
+    /** Share of each picture's patches that a step does not see: less time and memory, and less to overfit on. */
+    patchDropout: share.max(0.9).default(0),
+    /** What the learning rate is multiplied with from each block to the one before it. */
+    layerDecay: z.number().positive().max(1).default(1),
     beta1: share.lt(1).default(0.9),
     beta2: share.lt(1).default(0.98),
     epsilon: z.number().positive().default(1e-6),
     weightDecay: z.number().min(0).default(0.2),
+    /** Parameters, or beginnings of their paths, that weight decay leaves alone beside vectors, such as `text.tokenEmbedding`. */
+    undecayed: z.array(z.string().min(1)).default([]),
     gradClipNorm: z.number().positive().optional(),
     /** Share of the old value in a moving average of the weights, which is then what is validated and saved. */
     averageDecay: share.lt(1).optional(),
@@ -80,9 +112,44 @@ export const trainConfigSchema = z
     /** How the finished model's matrices are stored. */
     dtype: z.enum(["F32", "F16"]).default("F32"),
   })
+  .refine(({ model, init }) => (model === undefined) !== (init === undefined), {
+    path: ["model"],
+    message: "a run needs a model or init, and not both",
+  })
+  .refine(({ init, tokenizer, preprocess }) => init === undefined || (!tokenizer && !preprocess), {
+    path: ["init"],
+    message: "brings its own tokenizer and preprocess; leave these out",
+  })
+  .refine(({ init, imageSize }) => init !== undefined || imageSize === undefined, {
+    path: ["imageSize"],
+    message: "is for init; a new model's is model.vision.imageSize",
+  })
+  .refine(({ init, lora }) => init !== undefined || lora === undefined, {
+    path: ["lora"],
+    message: "changes a model that is there; set init",
+  })
+  .refine(
+    ({ lora, unlockedImageBlocks, unlockedTextBlocks }) => !lora || unlockedImageBlocks + unlockedTextBlocks === 0,
+    {
+      path: ["lora"],
+      message: "is for all blocks of a tower; leave unlockedImageBlocks and unlockedTextBlocks out",
+    },
+  )
   .refine(({ batchSize, chunkSize }) => chunkSize === undefined || batchSize % chunkSize === 0, {
     path: ["chunkSize"],
     message: "must divide batchSize",
+  })
+  .refine(({ schedule, cooldownSteps }) => schedule === "constant" || cooldownSteps === 0, {
+    path: ["cooldownSteps"],
+    message: 'is for a constant schedule; set "schedule" to "constant"',
+  })
+  .refine(({ steps, warmupSteps, cooldownSteps }) => cooldownSteps === 0 || warmupSteps + cooldownSteps <= steps, {
+    path: ["cooldownSteps"],
+    message: "with warmupSteps must be at most steps",
+  })
+  .refine((run) => (run.lockImage || run.unlockedImageBlocks === 0) && (run.lockText || run.unlockedTextBlocks === 0), {
+    path: ["unlockedImageBlocks"],
+    message: "only a locked tower has blocks to unlock; set lockImage or lockText",
   });
 
 /** A training run, with all defaults filled in. */
@@ -100,26 +167,49 @@ export async function readTrainConfig(path: string): Promise<TrainConfig> {
   return {
     ...config,
     train: absolute(config.train),
+    ...(config.init !== undefined && { init: absolute(config.init) }),
     ...(config.validation !== undefined && { validation: absolute(config.validation) }),
   };
 }
 
-/** The architecture that a run asks for; `text.vocabSize` is what a vocabulary made of the captions aims for. */
+/** The architecture of a run's new model; `text.vocabSize` is what a vocabulary made of the captions aims for. */
 export function configuredArchitecture({ model }: TrainConfig): ClipConfig {
+  if (model === undefined) throw new ClipError("CLIP_CONFIG", "the run has no model; name one");
   return typeof model === "string" ? clipConfigs[model] : model;
 }
 
-/** The architecture of a run whose tokenizer has this many tokens. */
+/**
+ * The architecture of a run's new model whose tokenizer has this many tokens.
+ *
+ * @throws {ClipError} `CLIP_CONFIG` if the published vocabulary does not fit it, or as {@link checkTrainable}.
+ */
 export function trainedArchitecture(run: TrainConfig, vocabSize: number): ClipConfig {
   const config = configuredArchitecture(run);
-  if (config.score === "sigmoid" || config.text.pool === "last")
-    throw new ClipError(
-      "CLIP_CONFIG",
-      "models with sigmoid scores or texts read at their last place are not trained yet",
-    );
-  if (run.tokenizer === "clip" && config.text.vocabSize !== vocabSize) {
+  if (run.tokenizer !== "captions" && config.text.vocabSize !== vocabSize) {
     const both = `the model's text.vocabSize is ${config.text.vocabSize}, the published vocabulary has ${vocabSize} tokens`;
     throw new ClipError("CLIP_CONFIG", `${both}; set it to that, or "tokenizer" to "captions"`);
   }
-  return { ...config, text: { ...config.text, vocabSize } };
+  const architecture = { ...config, text: { ...config.text, vocabSize } };
+  checkTrainable(run, architecture);
+  return architecture;
+}
+
+/**
+ * Refuses what a run asks for and an architecture has not, before anything is written.
+ *
+ * @throws {ClipError} `CLIP_CONFIG`
+ */
+export function checkTrainable(run: TrainConfig, config: ClipConfig): void {
+  const { vision, score } = config;
+  if (score === "sigmoid" && run.labelSmoothing > 0)
+    throw new ClipError(
+      "CLIP_CONFIG",
+      "labelSmoothing is for softmax scores, and this model's are sigmoids; leave it out",
+    );
+  if (run.patchDropout > 0 && (vision.kind !== "vit" || vision.pool === "places"))
+    throw new ClipError(
+      "CLIP_CONFIG",
+      "patchDropout is for ViTs whose features are read from one token, and this model's are not; leave it out",
+    );
+  trainedParameters(config, run);
 }

@@ -2,13 +2,25 @@ import { createHash } from "node:crypto";
 import { afterEach, describe, expect, it } from "vitest";
 import { tinyResNet, tinyVit } from "../../test/train/tiny-run.ts";
 import { Random } from "../core/random.ts";
-import { type ClipConfig, initializeParameters } from "../models/index.ts";
+import { isLora, mergeLora } from "../embedding/index.ts";
+import { relativeError } from "../evaluate/compare.ts";
+import { type ClipConfig, initializeParameters, parameterSpecs, type VitConfig } from "../models/index.ts";
 import { type EngineOptions, type EngineState, type PairTensors, TrainEngine } from "./engine.ts";
+import { trainEverything } from "./trained-parameters.ts";
 
 const vocabSize = tinyVit.text.vocabSize;
 const groupNorm: ClipConfig = {
   ...tinyResNet,
   vision: { kind: "resnet", imageSize: 16, width: 16, layers: [1, 1], heads: 2, norm: "group" },
+};
+
+/** Scores by sigmoids, texts read at their last place, pictures by a probe. */
+const siglip: ClipConfig = {
+  ...tinyVit,
+  embedDim: 32,
+  score: "sigmoid",
+  vision: { ...(tinyVit.vision as VitConfig), pool: "probe" },
+  text: { ...tinyVit.text, causal: false, pool: "last", projectionBias: true },
 };
 
 const opened: TrainEngine[] = [];
@@ -32,6 +44,10 @@ async function createEngine(
     beta2: 0.98,
     epsilon: 1e-6,
     weightDecay: 0.2,
+    labelSmoothing: 0,
+    patchDropout: 0,
+    seed: 0,
+    ...trainEverything,
     ...change,
   };
   const initial = Array.from(initializeParameters(options.config, 1), ([path, { data }]) => [path, data] as const);
@@ -77,6 +93,15 @@ async function firstGradients(engine: TrainEngine): Promise<Map<string, Float32A
 const norm = (values: Iterable<number>) => Math.sqrt(Array.from(values).reduce((sum, value) => sum + value ** 2, 0));
 const normOfAll = (values: ReadonlyMap<string, Float32Array>) => norm(Array.from(values.values(), norm));
 
+/** A gradient without what is truly 0 in it: no softmax sees a shift of all its keys. */
+function seen(path: string, values: Float32Array): Float32Array {
+  if (path === "vision.attentionPool.k.bias") return new Float32Array(1).fill(1);
+  const third = values.length / 3;
+  return path.endsWith("attn.qkv.bias")
+    ? Float32Array.of(...values.subarray(0, third), ...values.subarray(2 * third))
+    : values;
+}
+
 /** The largest difference of a tensor in units of its size, or of a thousandth of all tensors' where it is smaller. */
 function relativeDifference(met: ReadonlyMap<string, Float32Array>, wanted: ReadonlyMap<string, Float32Array>): number {
   expect([...met.keys()]).toEqual([...wanted.keys()]);
@@ -94,12 +119,17 @@ describe("a step", () => {
     ["vit in chunks of 2", tinyVit, { chunkSize: 2 }],
     ["vit in chunks of 1", tinyVit, { chunkSize: 1 }],
     ["group-normed resnet in chunks of 2", groupNorm, { chunkSize: 2 }],
+    ["siglip in chunks of 2", siglip, { chunkSize: 2 }],
+    ["vit that sees half of its patches, in chunks of 2", tinyVit, { chunkSize: 2, patchDropout: 0.5 }],
     ["vit with blocks computed again", tinyVit, { checkpointBlocks: true }],
     ["vit with both", tinyVit, { chunkSize: 4, checkpointBlocks: true }],
   ])("has the same loss, gradients and update of a %s as of the whole batch at once", async (_, config, change) => {
     // So large an epsilon makes the update proportional to the gradient, nearly.
-    const options = { config, epsilon: 10 };
-    const [whole, cut] = [await createEngine(options), await createEngine({ ...options, ...change })];
+    const options = { config, epsilon: 10, ...change };
+    const [whole, cut] = [
+      await createEngine({ ...options, chunkSize: 8, checkpointBlocks: false }),
+      await createEngine(options),
+    ];
     const [wanted, met] = [await whole.step(randomBatch(2), 0.1), await cut.step(randomBatch(2), 0.1)];
     expect(Math.abs(met.loss - wanted.loss)).toBeLessThan(1e-6);
     expect(Math.abs(met.gradientNorm / wanted.gradientNorm - 1)).toBeLessThan(1e-5);
@@ -107,6 +137,38 @@ describe("a step", () => {
     const [after, wantedAfter] = [await cut.state(), await whole.state()];
     expect(relativeDifference(after.parameters, wantedAfter.parameters)).toBeLessThan(1e-5);
     expect(met.logitScale).toBeCloseTo(wanted.logitScale, 6);
+  });
+
+  // What the optimiser is given, before it divides by anything: Adam alone would hide a wrong scale.
+  it.each([
+    ["vit", tinyVit, {}],
+    ["vit, clipped", tinyVit, { gradClipNorm: 0.1 }],
+    ["vit with smoothed labels, clipped", tinyVit, { gradClipNorm: 0.1, labelSmoothing: 0.1 }],
+    ["siglip", siglip, {}],
+    ["siglip, clipped", siglip, { gradClipNorm: 0.1 }],
+    ["group-normed resnet, clipped", groupNorm, { gradClipNorm: 0.1 }],
+  ])("in chunks has each parameter's gradient of the whole batch to 1e-5, %s", async (_, config, change) => {
+    const options = { config, ...change };
+    // A bottleneck starts as its shortcut, and has no gradients then.
+    const gains = () => {
+      const specs = parameterSpecs(config);
+      const paths = [...specs.keys()].filter((path) => path.endsWith("conv3.norm.weight"));
+      return Object.fromEntries(paths.map((path) => [path, new Float32Array(specs.get(path)!.shape[0]!).fill(0.5)]));
+    };
+    const [whole, cut] = [
+      await createEngine(options, gains()),
+      await createEngine({ ...options, chunkSize: 2 }, gains()),
+    ];
+    for (const engine of [whole, cut]) await engine.step(randomBatch(2), 1e-3);
+    const [wanted, met] = [await firstGradients(whole), await firstGradients(cut)];
+    expect([...met.keys()]).toEqual([...wanted.keys()]);
+    const errors = Array.from(
+      met,
+      ([path, values]) => [path, relativeError(seen(path, values), seen(path, wanted.get(path)!))] as const,
+    );
+    // Measured: at most 6.6e-7.
+    expect(errors.filter(([, error]) => !(error < 1e-5))).toEqual([]);
+    if ("gradClipNorm" in change) expect(normOfAll(met)).toBeCloseTo(0.1, 5);
   });
 
   it("reports the norm of the gradients that it uses", async () => {
@@ -177,6 +239,130 @@ describe("a step", () => {
   });
 });
 
+describe("a locked tower", () => {
+  const deep: ClipConfig = { ...tinyVit, vision: { ...(tinyVit.vision as VitConfig), layers: 3 } };
+
+  it.each([
+    ["image", { lockImage: true }, /^(?:text\.|logit)/],
+    ["text", { lockText: true }, /^(?:vision\.|logit)/],
+    [
+      "image but for its last block, in chunks",
+      { lockImage: true, unlockedImageBlocks: 1, chunkSize: 2 },
+      /^(?:vision\.(?:blocks\.2|lnPost|projection)|text\.|logit)/,
+    ],
+    ["image, in chunks", { lockImage: true, chunkSize: 2 }, /^(?:text\.|logit)/],
+  ])("%s: has no moments and stays as it is; the rest is trained as without a lock", async (_, change, trained) => {
+    const [free, locked] = [await createEngine({ config: deep }), await createEngine({ config: deep, ...change })];
+    for (const engine of [free, locked]) await engine.step(randomBatch(2), 1e-2);
+    const wanted = [...(await firstGradients(free))].filter(([path]) => trained.test(path));
+    expect(relativeDifference(await firstGradients(locked), new Map(wanted))).toBeLessThan(1e-5);
+    const start = initializeParameters(deep, 1);
+    for (const [path, values] of (await locked.state()).parameters) {
+      const moved = norm(values.map((value, i) => value - start.get(path)!.data[i]!)) > 0;
+      expect(moved, path).toBe(trained.test(path));
+    }
+  });
+
+  it("of batch norm keeps its running statistics, and computes with them", async () => {
+    const values = { "vision.stem.0.norm.runningMean": new Float32Array(4).fill(0.3) };
+    const engine = await createEngine({ config: tinyResNet, lockImage: true, chunkSize: 4 }, values);
+    const before = [...(await engine.state()).parameters].filter(([path]) => path.startsWith("vision."));
+    const { loss } = await engine.step(randomBatch(3), 1e-2);
+    const after = [...(await engine.state()).parameters].filter(([path]) => path.startsWith("vision."));
+    expect(after).toEqual(before);
+    expect((await (await createEngine({ config: tinyResNet }, values)).step(randomBatch(3), 1e-2)).loss).not.toBe(loss);
+  });
+});
+
+describe("changes of low rank", () => {
+  const lora = { rank: 3, alpha: 6 };
+  const changed: ClipConfig = {
+    ...tinyVit,
+    vision: { ...(tinyVit.vision as VitConfig), lora },
+    text: { ...tinyVit.text, lora },
+  };
+  /** The start with changes that are not 0. */
+  const start = () => {
+    const random = new Random(11);
+    const values = initializeParameters(changed, 1);
+    for (const [path, { data }] of values)
+      if (path.endsWith(".up")) data.forEach((_, i) => (data[i] = 0.1 * random.normal()));
+    return values;
+  };
+  const numbersOf = (values: ReadonlyMap<string, { readonly data: Float32Array }>) =>
+    Object.fromEntries(Array.from(values, ([path, { data }]) => [path, data]));
+
+  it("give the features of the weights that they are merged into, to 1e-6", async () => {
+    const merged = mergeLora(start(), lora);
+    expect([...merged.keys()]).toEqual([...parameterSpecs(tinyVit).keys()]);
+    const [apart, whole, plain] = [
+      await createEngine({ config: changed }, numbersOf(start())),
+      await createEngine({}, numbersOf(merged)),
+      await createEngine({}, numbersOf(new Map([...start()].filter(([path]) => merged.has(path))))),
+    ];
+    const { pixelValues, inputIds, endOfText } = randomBatch(12);
+    const [images, texts] = [await apart.encodeImages(pixelValues), await apart.encodeTexts(inputIds, endOfText)];
+    // Measured: 4.4e-7.
+    expect(relativeError(images, await whole.encodeImages(pixelValues))).toBeLessThan(1e-6);
+    expect(relativeError(texts, await whole.encodeTexts(inputIds, endOfText))).toBeLessThan(1e-6);
+    expect(relativeError(images, await plain.encodeImages(pixelValues))).toBeGreaterThan(0.01);
+  });
+
+  it.each([{}, { chunkSize: 2 }])(
+    "alone are trained, by the gradient of the weights that they change: %j",
+    async (change) => {
+      const values = start();
+      const engine = await createEngine({ config: changed, ...change }, numbersOf(start()));
+      const plain = await createEngine({}, numbersOf(mergeLora(start(), lora)));
+      for (const each of [engine, plain]) await each.step(randomBatch(13), 1e-2);
+      const [met, dW] = [await firstGradients(engine), await firstGradients(plain)];
+      expect(new Set(met.keys())).toEqual(new Set([...values.keys()].filter(isLora)));
+      for (const [path, gradient] of met) {
+        const of = path.slice(0, path.indexOf(".lora."));
+        const slopes = dW.get(`${of}.weight`)!;
+        const [down, up] = [values.get(`${of}.lora.down`)!, values.get(`${of}.lora.up`)!];
+        const [out, input] = [up.shape[0]!, down.shape[1]!];
+        const wanted = new Float64Array(gradient.length);
+        for (let i = 0; i < out; i++)
+          for (let j = 0; j < input; j++)
+            for (let r = 0; r < 3; r++) {
+              const dw = 2 * slopes[i * input + j]!;
+              if (path.endsWith(".down")) wanted[r * input + j]! += up.data[i * 3 + r]! * dw;
+              else wanted[i * 3 + r]! += down.data[r * input + j]! * dw;
+            }
+        expect(relativeError(gradient, wanted), path).toBeLessThan(1e-5);
+      }
+      for (const [path, now] of (await engine.state()).parameters)
+        expect(relativeError(now, values.get(path)!.data) > 0, path).toBe(isLora(path));
+    },
+  );
+});
+
+describe("patch dropout", () => {
+  it("shows each picture by some of its patches, others in the next step and with another seed", async () => {
+    const losses: number[] = [];
+    for (const change of [{ seed: 0 }, { seed: 0 }, { seed: 1 }, { patchDropout: 0 }]) {
+      const engine = await createEngine({ patchDropout: 0.5, ...change });
+      for (let step = 0; step < 2; step++) losses.push((await engine.step(randomBatch(2), 0)).loss);
+    }
+    const [first, second, again, secondAgain, other, , all, allAgain] = losses;
+    expect([again, secondAgain]).toEqual([first, second]);
+    expect(new Set([first, second, other, all]).size).toBe(4);
+    expect(allAgain).toBe(all);
+  });
+});
+
+describe("label smoothing", () => {
+  it("is in the loss of the whole batch and of chunks alike", async () => {
+    const losses: number[] = [];
+    for (const change of [{}, { labelSmoothing: 0.2 }, { labelSmoothing: 0.2, chunkSize: 2 }]) {
+      losses.push((await (await createEngine(change)).step(randomBatch(2), 1e-3)).loss);
+    }
+    expect(losses[2]).toBeCloseTo(losses[1]!, 5);
+    expect(Math.abs(losses[1]! - losses[0]!)).toBeGreaterThan(1e-3);
+  });
+});
+
 describe("batch norm's running statistics", () => {
   const statistics = ({ parameters }: EngineState, name: string) =>
     new Map([...parameters].filter(([path]) => path.startsWith("vision.stem.0.") && path.endsWith(name)));
@@ -235,6 +421,9 @@ describe("a state", () => {
   it.each([
     ["vit", { averageDecay: 0.9 }],
     ["vit in chunks", { chunkSize: 4 }],
+    ["vit that sees half of its patches", { patchDropout: 0.5 }],
+    ["vit whose image tower is locked", { lockImage: true, averageDecay: 0.9 }],
+    ["siglip in chunks", { config: siglip, chunkSize: 4, averageDecay: 0.9 }],
     ["resnet with batch norm", { config: tinyResNet, averageDecay: 0.9 }],
   ])("goes on to the same numbers to the bit, %s", async (_, change) => {
     const unbroken = await createEngine(change);

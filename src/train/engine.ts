@@ -1,4 +1,5 @@
 import { ClipError } from "../core/errors.ts";
+import { Random } from "../core/random.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { type ClipConfig, parameterSpecs } from "../models/index.ts";
 import { buildModel } from "../onnx/build.ts";
@@ -11,14 +12,20 @@ import {
   chunkFeaturesProgram,
   chunkGradientProgram,
   imageFeaturesProgram,
+  isOfTower,
+  keptTokens,
   prefixes,
   type Program,
+  type StepOptions,
   stepProgram,
   textFeaturesProgram,
+  tokensOf,
 } from "./programs.ts";
+import { purposes } from "./sampling.ts";
+import { type ParameterChoice, trainedParameters } from "./trained-parameters.ts";
 
 /** What a training run computes with. */
-export interface EngineOptions extends AdamwOptions {
+export interface EngineOptions extends AdamwOptions, ParameterChoice {
   readonly config: ClipConfig;
   /** Pairs per update, N. */
   readonly batchSize: number;
@@ -28,8 +35,12 @@ export interface EngineOptions extends AdamwOptions {
   readonly gradClipNorm: number | undefined;
   /** Share of the old value in the moving average of the weights, in [0, 1); without it there is no average. */
   readonly averageDecay: number | undefined;
-  /** See {@link TowerOptions}. */
+  /** See {@link StepOptions}. */
   readonly checkpointBlocks: boolean;
+  readonly labelSmoothing: number;
+  readonly patchDropout: number;
+  /** What patches are left out by, beside the step and the pair. */
+  readonly seed: number;
 }
 
 /** N pairs as numbers. */
@@ -65,7 +76,10 @@ export interface EngineState {
   readonly average: ReadonlyMap<string, Float32Array> | undefined;
 }
 
-/** logitScale stays at or below this: a factor of 100 (Radford et al. 2021, section 2.5). */
+/**
+ * logitScale stays at or below this: a factor of 100 (Radford et al. 2021, section 2.5). Where scores are sigmoids it has no
+ * limit (Zhai et al. 2023); published ones are beyond.
+ */
 const maxLogitScale = Math.log(100);
 
 /** Holds a model, its optimiser and the compiled programs of a step; it blocks the thread that it runs on. */
@@ -74,11 +88,18 @@ export class TrainEngine implements AsyncDisposable {
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
   readonly #parameters: Map<string, Float32Array>;
   readonly #adamw: AdamW;
+  /** The parameters that are trained. */
+  readonly #trained: ReadonlySet<string>;
   readonly #sessions = new Map<string, Promise<OrtSession>>();
   #average: Map<string, Float32Array> | undefined;
 
-  private constructor(options: EngineOptions, parameters: Map<string, Float32Array>, adamw: AdamW) {
-    [this.#options, this.#parameters, this.#adamw] = [options, parameters, adamw];
+  private constructor(
+    options: EngineOptions,
+    parameters: Map<string, Float32Array>,
+    adamw: AdamW,
+    trained: ReadonlySet<string>,
+  ) {
+    [this.#options, this.#parameters, this.#adamw, this.#trained] = [options, parameters, adamw, trained];
     this.#shapes = new Map(Array.from(parameterSpecs(options.config), ([path, { shape }]) => [path, shape]));
     if (options.averageDecay !== undefined) {
       this.#average = new Map(Array.from(parameters, ([path, values]) => [path, values.slice()]));
@@ -87,13 +108,9 @@ export class TrainEngine implements AsyncDisposable {
 
   /** @param parameters - start values by path; they are taken over. */
   static async create(options: EngineOptions, parameters: Map<string, Float32Array>): Promise<TrainEngine> {
-    const optimized = [...parameterSpecs(options.config)].filter(([, { trainable }]) => trainable);
-    // Weight decay is for matrices, kernels and tables, not for gains, biases, single vectors and logitScale.
-    const adamw = await AdamW.create(
-      options,
-      optimized.map(([path, { shape }]) => ({ path, size: parameters.get(path)!.length, decay: shape.length >= 2 })),
-    );
-    return new TrainEngine(options, parameters, adamw);
+    const trained = trainedParameters(options.config, options);
+    const adamw = await AdamW.create(options, trained);
+    return new TrainEngine(options, parameters, adamw, new Set(trained.map(({ path }) => path)));
   }
 
   /**
@@ -111,9 +128,9 @@ export class TrainEngine implements AsyncDisposable {
     await this.#adamw.step(this.#parameters, gradients, { learningRate, gradientScale });
     for (const [path, values] of statistics) this.#parameters.set(path, values);
     const logitScale = this.#parameters.get("logitScale")!;
-    logitScale[0] = Math.min(Math.max(logitScale[0]!, 0), maxLogitScale);
+    if (this.#options.config.score !== "sigmoid") logitScale[0] = Math.min(Math.max(logitScale[0]!, 0), maxLogitScale);
     this.#updateAverage();
-    return { loss, gradientNorm, logitScale: logitScale[0] };
+    return { loss, gradientNorm, logitScale: logitScale[0]! };
   }
 
   /** Image features [n, E], not normalised, by the averaged weights if there are any. */
@@ -134,7 +151,7 @@ export class TrainEngine implements AsyncDisposable {
   /** Text features [n, E], not normalised, by the averaged weights if there are any. */
   async encodeTexts(inputIds: Int32Array, endOfText: Int32Array): Promise<Float32Array> {
     const { config } = this.#options;
-    const feeds = textFeeds({ inputIds, endOfText });
+    const feeds = textFeeds({ inputIds, endOfText }, config);
     const { textFeatures } = await this.#run("textFeatures", () => textFeaturesProgram(config), feeds, this.#average);
     return textFeatures!.data as Float32Array;
   }
@@ -167,12 +184,37 @@ export class TrainEngine implements AsyncDisposable {
     for (const session of this.#sessions.values()) await (await session).release();
   }
 
+  get #stepOptions(): StepOptions {
+    const { checkpointBlocks, labelSmoothing, patchDropout } = this.#options;
+    return { checkpointBlocks, labelSmoothing, patchDropout, trained: this.#trained };
+  }
+
+  /**
+   * What a step sees of these pairs' pictures where patches are dropped: for each pair its own, by chance, whatever batch or
+   * chunk it is in. Rows of tokens, as the program counts them from the first picture.
+   */
+  #keptTokens(firstPair: number, pairs: number): { keptTokens?: TensorData } {
+    const { config, patchDropout, seed } = this.#options;
+    if (patchDropout === 0) return {};
+    const { others, patches } = tokensOf(config);
+    const kept = keptTokens(config, patchDropout);
+    const rows = Array.from({ length: pairs }, (_, i) => {
+      const random = new Random(seed, purposes.patches, this.#adamw.steps, firstPair + i);
+      const seen = [...random.permutation(patches).subarray(0, kept - others)].map((patch) => others + patch);
+      return [...Array.from({ length: others }, (_, token) => token), ...seen].map(
+        (token) => i * (others + patches) + token,
+      );
+    });
+    return { keptTokens: int32(rows.flat(), [pairs, kept]) };
+  }
+
   async #wholeStep(batch: PairTensors): Promise<Gradients> {
-    const { config, batchSize, checkpointBlocks } = this.#options;
-    const program = () => stepProgram(config, batchSize, { checkpointBlocks });
+    const { config, batchSize } = this.#options;
+    const program = () => stepProgram(config, batchSize, this.#stepOptions);
     return collect(
       await this.#run("step", program, {
         ...towerFeeds(batch, config),
+        ...this.#keptTokens(0, batchSize),
         captionGroup: int32(batch.captionGroup, [batchSize]),
       }),
     );
@@ -180,22 +222,27 @@ export class TrainEngine implements AsyncDisposable {
 
   /** The feature cache: encode all chunks, loss at the features, encode each chunk again with gradients. */
   async #chunkedStep(batch: PairTensors): Promise<Gradients> {
-    const { config, batchSize, chunkSize, checkpointBlocks } = this.#options;
+    const { config, batchSize, chunkSize } = this.#options;
     const { embedDim } = config;
-    const chunks = Array.from({ length: batchSize / chunkSize }, (_, i) =>
-      towerFeeds(chunkOf(batch, i, chunkSize, config), config),
-    );
+    const chunks = Array.from({ length: batchSize / chunkSize }, (_, i) => ({
+      ...towerFeeds(chunkOf(batch, i, chunkSize, config), config),
+      ...this.#keptTokens(i * chunkSize, chunkSize),
+    }));
     const [imageFeatures, textFeatures] = [0, 1].map(() => new Float32Array(batchSize * embedDim)) as [
       Float32Array,
       Float32Array,
     ];
     for (const [i, feeds] of chunks.entries()) {
-      const part = await this.#run("chunkFeatures", () => chunkFeaturesProgram(config, chunkSize), feeds);
+      const part = await this.#run(
+        "chunkFeatures",
+        () => chunkFeaturesProgram(config, chunkSize, this.#stepOptions),
+        feeds,
+      );
       imageFeatures.set(part["imageFeatures"]!.data as Float32Array, i * chunkSize * embedDim);
       textFeatures.set(part["textFeatures"]!.data as Float32Array, i * chunkSize * embedDim);
     }
     const shape = [batchSize, embedDim];
-    const cached = await this.#run("cachedLoss", () => cachedLossProgram(config, batchSize), {
+    const cached = await this.#run("cachedLoss", () => cachedLossProgram(config, batchSize, this.#stepOptions), {
       imageFeatures: float32(imageFeatures, shape),
       textFeatures: float32(textFeatures, shape),
       captionGroup: int32(batch.captionGroup, [batchSize]),
@@ -204,7 +251,7 @@ export class TrainEngine implements AsyncDisposable {
       Float32Array,
       Float32Array,
     ];
-    const program = () => chunkGradientProgram(config, chunkSize, { checkpointBlocks });
+    const program = () => chunkGradientProgram(config, chunkSize, this.#stepOptions);
     let last: Record<string, TensorData> = {};
     const statistics = new Map<string, Float32Array>();
     for (const [i, feeds] of chunks.entries()) {
@@ -227,18 +274,22 @@ export class TrainEngine implements AsyncDisposable {
         );
       }
     }
-    const scaleGradient = cached[`${prefixes.gradient}logitScale`]!;
-    const total = collect({ ...last, loss: cached["loss"]!, [`${prefixes.gradient}logitScale`]: scaleGradient });
-    return { ...total, statistics, squaredNorm: total.squaredNorm + (scaleGradient.data[0] as number) ** 2 };
+    const [ofTowers, ofScores] = [collect({ ...last, loss: cached["loss"]! }), collect(cached)];
+    return {
+      loss: ofScores.loss,
+      squaredNorm: ofTowers.squaredNorm + ofScores.squaredNorm,
+      gradients: new Map([...ofTowers.gradients, ...ofScores.gradients]),
+      statistics,
+    };
   }
 
   /** The gradients of the chunks before, or zeros, as inputs of the next. */
   #sumFeeds(outputs: Readonly<Record<string, TensorData>>): Record<string, TensorData> {
     const feeds: Record<string, TensorData> = {};
-    for (const [path, { trainable, shape }] of parameterSpecs(this.#options.config)) {
-      if (!trainable || path === "logitScale") continue;
-      feeds[`${prefixes.sum}${path}`] =
-        outputs[`${prefixes.gradient}${path}`] ?? float32(new Float32Array(this.#parameters.get(path)!.length), shape);
+    for (const path of this.#trained) {
+      if (!isOfTower(path)) continue;
+      const zeros = () => float32(new Float32Array(this.#parameters.get(path)!.length), this.#shapes.get(path)!);
+      feeds[`${prefixes.sum}${path}`] = outputs[`${prefixes.gradient}${path}`] ?? zeros();
     }
     return feeds;
   }
@@ -252,12 +303,11 @@ export class TrainEngine implements AsyncDisposable {
     let session = this.#sessions.get(name);
     if (!session) this.#sessions.set(name, (session = OrtSession.create(buildModel(program()), { training: true })));
     const { inputs } = await session;
-    const all: Record<string, TensorData> = { ...feeds };
-    for (const { name: path } of inputs) {
-      const values = parameters.get(path);
-      if (values) all[path] ??= float32(values, this.#shapes.get(path)!);
-    }
-    return (await session).run(all);
+    // A program has no input for what it does not use, such as the pictures where their tower is locked.
+    const used = inputs.map(
+      ({ name }) => [name, feeds[name] ?? float32(parameters.get(name)!, this.#shapes.get(name)!)] as const,
+    );
+    return (await session).run(Object.fromEntries(used));
   }
 
   #updateAverage(): void {
@@ -267,7 +317,8 @@ export class TrainEngine implements AsyncDisposable {
     const keep = Math.min(averageDecay, (1 + this.#adamw.steps) / (10 + this.#adamw.steps));
     for (const [path, values] of this.#parameters) {
       const average = this.#average!.get(path)!;
-      for (let i = 0; i < values.length; i++) average[i] = average[i]! * keep + values[i]! * (1 - keep);
+      // What stays as it is stays so to the bit.
+      for (let i = 0; i < values.length; i++) average[i]! += (values[i]! - average[i]!) * (1 - keep);
     }
   }
 }
@@ -305,15 +356,17 @@ function under(prefix: string, outputs: Readonly<Record<string, TensorData>>): M
   return new Map(entries.map(([name, { data }]) => [name.slice(prefix.length), data as Float32Array]));
 }
 
-function textFeeds({ inputIds, endOfText }: Pick<PairTensors, "inputIds" | "endOfText">) {
+function textFeeds({ inputIds, endOfText }: Pick<PairTensors, "inputIds" | "endOfText">, { text }: ClipConfig) {
   const texts = endOfText.length;
-  return { inputIds: int32(inputIds, [texts, inputIds.length / texts]), endOfText: int32(endOfText, [texts]) };
+  const places = text.pool === "last" ? new Int32Array(texts).fill(text.contextLength - 1) : endOfText;
+  return { inputIds: int32(inputIds, [texts, inputIds.length / texts]), endOfText: int32(places, [texts]) };
 }
 
 /** What the towers read of a batch. */
-function towerFeeds(batch: Omit<PairTensors, "captionGroup">, { vision: { imageSize } }: ClipConfig) {
+function towerFeeds(batch: Omit<PairTensors, "captionGroup">, config: ClipConfig) {
+  const { imageSize } = config.vision;
   const shape = [batch.endOfText.length, 3, imageSize, imageSize];
-  return { pixelValues: float32(batch.pixelValues, shape), ...textFeeds(batch) };
+  return { pixelValues: float32(batch.pixelValues, shape), ...textFeeds(batch, config) };
 }
 
 /** Pairs i · size to (i + 1) · size of a batch. */

@@ -9,5 +9,5 @@ export type { Prediction } from "./validate.ts";
 
 /** The parts of it: pairs, batches, the objective, the learning rate. */
 export { type PairColumns, type Pairs, readPairs, type Sample, type SkippedImage } from "./pairs.ts";
-export { captionTargets, clipLoss } from "./losses.ts";
+export { captionMatches, captionTargets, clipLoss, siglipLoss, smoothTargets } from "./losses.ts";
 export { type Schedule, scheduledLearningRate } from "./schedule.ts";

@@ -12,10 +12,7 @@ import { constant, type Tensor } from "../graph/tensor.ts";
  *   {@link captionTargets}.
  */
 export function clipLoss(logitsPerImage: Tensor, targets?: Tensor): Tensor {
-  const [rows, columns] = logitsPerImage.shape;
-  if (logitsPerImage.rank !== 2 || rows !== columns || typeof rows !== "number") {
-    throw new ShapeError("clipLoss", "needs as many pictures as texts, [N, N]", { logits: describe(logitsPerImage) });
-  }
+  const rows = pairsOf("clipLoss", logitsPerImage);
   const wanted = targets ?? identity(rows);
   const logLikelihood = logitsPerImage.logSoftmax(1).add(logitsPerImage.logSoftmax(0));
   return logLikelihood
@@ -25,18 +22,63 @@ export function clipLoss(logitsPerImage: Tensor, targets?: Tensor): Tensor {
 }
 
 /**
+ * The sigmoid loss of a batch of N pairs, in nats a pair: each picture and each text are to say whether they belong
+ * together, whatever else is in the batch (Zhai et al. 2023, algorithm 1). −(1/N) Σ ln σ(±logit), + for what belongs
+ * together. The value of a logit of any size is finite, and exact to 6e-8.
+ *
+ * @param logitsPerImage - [N, N], with the bias.
+ * @param matches - [N, N], 1 for what belongs together and 0 for the rest; by default each pair is its own and only match.
+ *   See {@link captionMatches}.
+ */
+export function siglipLoss(logitsPerImage: Tensor, matches?: Tensor): Tensor {
+  const rows = pairsOf("siglipLoss", logitsPerImage);
+  const signs = (matches ?? identity(rows)).mul(-2).add(1);
+  const x = logitsPerImage.mul(signs);
+  // ln(1 + eˣ) without overflow; slope −1 makes the absolute value, whose slope at 0 is then the right one too.
+  const softplus = x.relu().add(x.leakyRelu(-1).neg().exp().add(1).log());
+  return softplus.sum().mul(1 / rows);
+}
+
+/**
+ * Which pictures and texts belong together where captions repeat, [N, N]: 1 for those of equal captions, 0 for the rest.
+ *
+ * @param captionGroup - int32 [N]: equal numbers for equal captions.
+ */
+export function captionMatches(captionGroup: Tensor): Tensor {
+  const [pairs] = captionGroup.shape as readonly [number];
+  return captionGroup
+    .reshape([pairs, 1])
+    .equal(captionGroup.reshape([1, pairs]))
+    .cast("float32");
+}
+
+/**
  * Targets for {@link clipLoss} where captions repeat: the k pairs with one caption are all right for each other, with
  * 1/k each. Without repeats these are exactly the plain targets.
  *
  * @param captionGroup - int32 [N]: equal numbers for equal captions.
  */
 export function captionTargets(captionGroup: Tensor): Tensor {
-  const [pairs] = captionGroup.shape as readonly [number];
-  const same = captionGroup
-    .reshape([pairs, 1])
-    .equal(captionGroup.reshape([1, pairs]))
-    .cast("float32");
-  return same.div(same.sum(1, { keepDims: true }));
+  const matches = captionMatches(captionGroup);
+  return matches.div(matches.sum(1, { keepDims: true }));
+}
+
+/**
+ * Targets for {@link clipLoss} that are less sure: of each row a share of `smoothing` goes to all N alike (Szegedy et al.
+ * 2016).
+ *
+ * @param targets - [N, N], rows summing to 1.
+ */
+export function smoothTargets(targets: Tensor, smoothing: number): Tensor {
+  const [pairs] = targets.shape as readonly [number];
+  return smoothing === 0 ? targets : targets.mul(1 - smoothing).add(smoothing / pairs);
+}
+
+/** N of logits [N, N]. */
+function pairsOf(loss: string, logits: Tensor): number {
+  const [rows, columns] = logits.shape;
+  if (logits.rank === 2 && rows === columns && typeof rows === "number") return rows;
+  throw new ShapeError(loss, "needs as many pictures as texts, [N, N]", { logits: describe(logits) });
 }
 
 function identity(size: number): Tensor {

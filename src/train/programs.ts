@@ -11,13 +11,24 @@ import {
   type TowerOptions,
 } from "../models/index.ts";
 import type { StatisticUpdate } from "../nn/norms.ts";
-import { captionTargets, clipLoss } from "./losses.ts";
+import { isImageTowerLocked } from "./trained-parameters.ts";
+import { captionMatches, captionTargets, clipLoss, siglipLoss, smoothTargets } from "./losses.ts";
 
 /** Outputs of a program by name. */
 export type Program = Readonly<Record<string, Tensor>>;
 
 /** Prefixes of the names under which programs take and give tensors of parameters. */
 export const prefixes = { gradient: "gradient.", sum: "sum.", statistic: "statistic." } as const;
+
+/** How a step is computed. */
+export interface StepOptions extends Pick<TowerOptions, "checkpointBlocks"> {
+  /** The paths that are learned; default all that can be. */
+  readonly trained?: ReadonlySet<string> | undefined;
+  /** See {@link smoothTargets}; default 0. */
+  readonly labelSmoothing?: number | undefined;
+  /** Share of the patches that are left out: the pictures' other tokens are then an input, `keptTokens`. Default 0. */
+  readonly patchDropout?: number | undefined;
+}
 
 /** The parameters as inputs of a program, and the ones that are learned. */
 interface Inputs {
@@ -30,11 +41,11 @@ interface Inputs {
  * A whole step in one graph: `loss` of N pairs, `gradient.<path>` for each learned parameter, `squaredNorm` of all
  * gradients, `statistic.<path>` for the running statistics.
  */
-export function stepProgram(config: ClipConfig, batchSize: number, options: TowerOptions): Program {
-  const inputs = parameterInputs(config);
+export function stepProgram(config: ClipConfig, batchSize: number, options: StepOptions): Program {
+  const inputs = only(parameterInputs(config), options.trained);
   const updates: StatisticUpdate[] = [];
-  const { imageFeatures, textFeatures } = features(config, inputs.parameters, batchSize, options, updates);
-  const loss = batchLoss(imageFeatures, textFeatures, inputs.parameters.logitScale, batchSize);
+  const ends = features(config, inputs.parameters, batchSize, options, updates);
+  const loss = batchLoss(config, ends, inputs.parameters, batchSize, options);
   const dys = gradients(loss, [...inputs.learned.values()]);
   return { loss, ...namedGradients(inputs, dys), ...statistics(inputs, updates) };
 }
@@ -43,38 +54,48 @@ export function stepProgram(config: ClipConfig, batchSize: number, options: Towe
  * `imageFeatures` and `textFeatures` of a chunk of pairs, not normalised and without gradients: the first of three
  * graphs that make a large batch exact in the memory of a chunk (the feature cache of Gao et al. 2021).
  */
-export function chunkFeaturesProgram(config: ClipConfig, chunkSize: number): Program {
-  return features(config, parameterInputs(config).parameters, chunkSize, {}, []);
+export function chunkFeaturesProgram(config: ClipConfig, chunkSize: number, options: StepOptions): Program {
+  return features(config, parameterInputs(config).parameters, chunkSize, { ...options, checkpointBlocks: false }, []);
 }
 
 /**
- * The second: from the features of the whole batch, `loss`, its gradients at the features and `gradient.logitScale`.
+ * The second: from the features of the whole batch, `loss`, its gradients at the features, those of logitScale and
+ * logitBias, and `squaredNorm` of the two.
  */
-export function cachedLossProgram({ embedDim }: ClipConfig, batchSize: number): Program {
-  const imageFeatures = input("imageFeatures", [batchSize, embedDim]);
-  const textFeatures = input("textFeatures", [batchSize, embedDim]);
-  const logitScale = input("logitScale", []);
-  const loss = batchLoss(imageFeatures, textFeatures, logitScale, batchSize);
-  const [dImage, dText, dScale] = gradients(loss, [imageFeatures, textFeatures, logitScale]);
-  return { loss, imageGradient: dImage!, textGradient: dText!, [`${prefixes.gradient}logitScale`]: dScale! };
+export function cachedLossProgram(config: ClipConfig, batchSize: number, options: StepOptions): Program {
+  const inputs = only(parameterInputs(config), options.trained, (path) => !isOfTower(path));
+  const imageFeatures = input("imageFeatures", [batchSize, config.embedDim]);
+  const textFeatures = input("textFeatures", [batchSize, config.embedDim]);
+  const loss = batchLoss(config, { imageFeatures, textFeatures }, inputs.parameters, batchSize, options);
+  const [imageGradient, textGradient, ...dys] = gradients(loss, [
+    imageFeatures,
+    textFeatures,
+    ...inputs.learned.values(),
+  ]);
+  return { loss, imageGradient: imageGradient!, textGradient: textGradient!, ...namedGradients(inputs, dys) };
+}
+
+/** Whether a parameter is one of a tower, not of the scores. */
+export function isOfTower(path: string): boolean {
+  return path.includes(".");
 }
 
 /**
  * The third, for each chunk: encodes it again and adds its share to the gradients so far, `sum.<path>` in,
- * `gradient.<path>` out; and `squaredNorm` of what has been summed, logitScale's left out.
+ * `gradient.<path>` out; and `squaredNorm` of what has been summed.
  */
-export function chunkGradientProgram(config: ClipConfig, chunkSize: number, options: TowerOptions): Program {
-  const inputs = parameterInputs(config);
-  const towers = new Map([...inputs.learned].filter(([path]) => path !== "logitScale"));
+export function chunkGradientProgram(config: ClipConfig, chunkSize: number, options: StepOptions): Program {
+  const inputs = only(parameterInputs(config), options.trained, isOfTower);
   const updates: StatisticUpdate[] = [];
   const { imageFeatures, textFeatures } = features(config, inputs.parameters, chunkSize, options, updates);
   const seeds = [input("imageGradient", imageFeatures.shape), input("textGradient", textFeatures.shape)] as const;
   // d loss = ⟨d loss / d features, d features⟩, with the first factor a constant
   const share = imageFeatures.mul(seeds[0]).sum().add(textFeatures.mul(seeds[1]).sum());
-  const dys = gradients(share, [...towers.values()]).map((dy, i) =>
-    dy.add(input(`${prefixes.sum}${[...towers.keys()][i]!}`, dy.shape)),
+  const paths = [...inputs.learned.keys()];
+  const dys = gradients(share, [...inputs.learned.values()]).map((dy, i) =>
+    dy.add(input(`${prefixes.sum}${paths[i]!}`, dy.shape)),
   );
-  return { ...namedGradients({ ...inputs, learned: towers }, dys), ...statistics(inputs, updates) };
+  return { ...namedGradients(inputs, dys), ...statistics(inputs, updates) };
 }
 
 /** `imageFeatures` of any number of pictures: for validation, with the parameters of the moment. */
@@ -90,32 +111,61 @@ export function textFeaturesProgram(config: ClipConfig): Program {
   return { textFeatures: encodeText({ text }, config, textInputs("texts", config)) };
 }
 
-function parameterInputs(config: ClipConfig, only = ""): Inputs {
+function parameterInputs(config: ClipConfig, prefix = ""): Inputs {
   const specs = parameterSpecs(config);
   const learned = new Map<string, Tensor>();
   const pathOf = new Map<Tensor, string>();
   const parameters = mapParameters(config, (path, { shape }) => {
     // What is not asked for is no input of the program: nothing that is reached uses it.
-    const tensor = path.startsWith(only) ? input(path, shape) : scalar(0);
+    const tensor = path.startsWith(prefix) ? input(path, shape) : scalar(0);
     pathOf.set(tensor, path);
     if (specs.get(path)!.trainable) learned.set(path, tensor);
-    return tensor;
+    const lora = path.endsWith(".lora.down") ? config[path.split(".")[0] as "text"].lora : undefined;
+    return lora ? tensor.mul(lora.alpha / lora.rank) : tensor;
   });
   return { parameters, learned, pathOf };
+}
+
+/** The same with fewer that are learned. */
+function only(
+  inputs: Inputs,
+  trained: StepOptions["trained"],
+  isWanted: (path: string) => boolean = () => true,
+): Inputs {
+  const learned = [...inputs.learned].filter(([path]) => isWanted(path) && (trained?.has(path) ?? true));
+  return { ...inputs, learned: new Map(learned) };
+}
+
+/** How many of a picture's tokens a step sees: one patch at least, and the class token where there is one. */
+export function keptTokens(config: ClipConfig, patchDropout: number): number {
+  const { patches, others } = tokensOf(config);
+  return others + Math.max(1, Math.round((1 - patchDropout) * patches));
+}
+
+/** A ViT's tokens of a picture: the class token, if there is one, and the patches behind it. */
+export function tokensOf(config: ClipConfig): { readonly others: number; readonly patches: number } {
+  const [tokens] = parameterSpecs(config).get("vision.positionalEmbedding")!.shape as [number];
+  const others = parameterSpecs(config).has("vision.classEmbedding") ? 1 : 0;
+  return { others, patches: tokens - others };
 }
 
 function features(
   config: ClipConfig,
   parameters: Clip,
   pairs: number,
-  options: TowerOptions,
+  { trained, checkpointBlocks = false, patchDropout = 0 }: StepOptions,
   updates: StatisticUpdate[],
 ): { imageFeatures: Tensor; textFeatures: Tensor } {
   const { imageSize } = config.vision;
   const pixelValues = input("pixelValues", [pairs, 3, imageSize, imageSize]);
+  const kept = patchDropout > 0 && {
+    keptTokens: input("keptTokens", [pairs, keptTokens(config, patchDropout)], "int32"),
+  };
+  // A tower that stays as it is computes as in inference: with its running statistics, which stay too.
+  const training = trained && isImageTowerLocked(trained) ? {} : { updates };
   return {
-    imageFeatures: encodeImage(parameters, config, pixelValues, { ...options, updates }),
-    textFeatures: encodeText(parameters, config, textInputs(pairs, config), options),
+    imageFeatures: encodeImage(parameters, config, pixelValues, { checkpointBlocks, ...kept, ...training }),
+    textFeatures: encodeText(parameters, config, textInputs(pairs, config), { checkpointBlocks }),
   };
 }
 
@@ -126,9 +176,19 @@ function textInputs(texts: number | string, { text }: ClipConfig): { inputIds: T
   };
 }
 
-function batchLoss(imageFeatures: Tensor, textFeatures: Tensor, logitScale: Tensor, pairs: number): Tensor {
-  const targets = captionTargets(input("captionGroup", [pairs], "int32"));
-  return clipLoss(clipLogits(imageFeatures, textFeatures, { logitScale }).logitsPerImage, targets);
+/** The loss that belongs to how the model scores; equal captions belong to each other's pictures. */
+function batchLoss(
+  { score }: ClipConfig,
+  { imageFeatures, textFeatures }: Readonly<Record<"imageFeatures" | "textFeatures", Tensor>>,
+  parameters: Pick<Clip, "logitScale" | "logitBias">,
+  pairs: number,
+  { labelSmoothing = 0 }: StepOptions,
+): Tensor {
+  const captionGroup = input("captionGroup", [pairs], "int32");
+  const { logitsPerImage } = clipLogits(imageFeatures, textFeatures, parameters);
+  return score === "sigmoid"
+    ? siglipLoss(logitsPerImage, captionMatches(captionGroup))
+    : clipLoss(logitsPerImage, smoothTargets(captionTargets(captionGroup), labelSmoothing));
 }
 
 function namedGradients({ learned }: Inputs, dys: readonly Tensor[]): Program {

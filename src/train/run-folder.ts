@@ -38,6 +38,7 @@ export const runFiles = {
   metrics: "metrics.jsonl",
   checkpoint: "checkpoint.safetensors",
   model: "model",
+  lora: "lora",
   report: "report.html",
   skipped: "skipped.jsonl",
   failure: "failure.json",

@@ -3,7 +3,7 @@ import { Random } from "../core/random.ts";
 import type { Sample } from "./pairs.ts";
 
 /** Keeps the streams of random numbers apart that the same seed is used for. */
-const purposes = { order: 1, caption: 2, augmentation: 3 } as const;
+export const purposes = { order: 1, caption: 2, augmentation: 3, patches: 4 } as const;
 
 export interface SamplerOptions {
   /** Samples per batch, N. */

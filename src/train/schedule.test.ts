@@ -28,6 +28,12 @@ describe("the learning rate", () => {
     expect(rates({ learningRate: 1, warmupSteps: 4, steps: 2 })).toEqual([0.25, 0.5]);
   });
 
+  it("stays at its height where it is constant, and falls in equal parts at the end if it is to cool down", () => {
+    const schedule = { learningRate: 8, warmupSteps: 2, steps: 10, schedule: "constant" } as const;
+    expect(rates(schedule)).toEqual([4, 8, 8, 8, 8, 8, 8, 8, 8, 8]);
+    expect(rates({ ...schedule, cooldownSteps: 4 })).toEqual([4, 8, 8, 8, 8, 8, 8, 6, 4, 2]);
+  });
+
   it.skipIf(sharedMissing)(`is that of a recorded run, to the last digits${sharedMissing}`, () => {
     const record = JSON.parse(readFileSync(`${sharedFolder}fixtures/train/vit/train.json`, "utf8")) as {
       optimizer: { base_lr: number; warmup: number; total: number };

@@ -5,15 +5,24 @@ export interface Schedule {
   readonly warmupSteps: number;
   /** Updates in all. */
   readonly steps: number;
+  /** What follows the warm-up: half a cosine down to nearly 0 (default), or the highest rate. */
+  readonly schedule?: "cosine" | "constant" | undefined;
+  /** Steps at the end of a constant rate in which it falls to nearly 0, in equal parts; default 0. */
+  readonly cooldownSteps?: number | undefined;
 }
 
 /**
- * The rate of the update with this index, from 0: linear warm-up, then half a cosine down to nearly 0.
+ * The rate of the update with this index, from 0: linear warm-up, then half a cosine down to nearly 0; or a constant rate,
+ * with a linear cool-down or without.
  *
- * @see {@link https://github.com/mlfoundations/open_clip | open_clip} `scheduler.py`, `cosine_lr`.
+ * @see {@link https://github.com/mlfoundations/open_clip | open_clip} `scheduler.py`, `cosine_lr`, `const_lr` and `const_lr_cooldown`.
  */
-export function scheduledLearningRate(step: number, { learningRate, warmupSteps, steps }: Schedule): number {
+export function scheduledLearningRate(
+  step: number,
+  { learningRate, warmupSteps, steps, schedule = "cosine", cooldownSteps = 0 }: Schedule,
+): number {
   if (step < warmupSteps) return (learningRate * (step + 1)) / warmupSteps;
+  if (schedule === "constant") return learningRate * Math.min(1, (steps - step) / cooldownSteps);
   const progress = (step - warmupSteps) / (steps - warmupSteps);
   return 0.5 * (1 + Math.cos(Math.PI * progress)) * learningRate;
 }

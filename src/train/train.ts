@@ -1,20 +1,20 @@
 import { join } from "node:path";
 import { float32, type TensorData } from "../core/tensor-data.ts";
-import { captionWords, saveModel } from "../embedding/index.ts";
-import { type ClipConfig, initializeParameters, parameterSpecs } from "../models/index.ts";
+import { mergeLora, saveLora, saveModel } from "../embedding/index.ts";
+import { type ClipConfig, parameterSpecs } from "../models/index.ts";
 import { Remote } from "../runtime/remote.ts";
-import { ClipTokenizer, trainBpe } from "../text/index.ts";
-import { configuredArchitecture, type TrainConfig, trainedArchitecture } from "./config.ts";
+import type { TrainConfig } from "./config.ts";
 import type { EngineOptions, EngineState } from "./engine.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import { DataLoader } from "./loader.ts";
 import { readPairs } from "./pairs.ts";
 import { Run, type TrainOptions, type TrainResult } from "./run.ts";
 import { RunFolder, runFiles } from "./run-folder.ts";
+import { type Start, startModel } from "./start.ts";
 import { Validator } from "./validate.ts";
 
 /**
- * Pre-trains a CLIP on pairs of pictures and captions (Radford et al. 2021, section 2). The folder `out` gets
+ * Trains a CLIP, a new one or one that is there, on pairs of pictures and captions (Radford et al. 2021, section 2). The folder `out` gets
  * `metrics.jsonl` while it runs and `model/`, which `loadClip` reads, at its end. The same configuration gives the same
  * metrics to the bit, whenever the run is stopped, by whatever, and resumed.
  *
@@ -25,9 +25,8 @@ import { Validator } from "./validate.ts";
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
   const pairs = await readPairs(config.train, config);
   const captions = pairs.samples.flatMap((sample) => sample.captions);
-  const tokenizer = await makeTokenizer(config, captions);
-  const architecture = trainedArchitecture(config, tokenizer.vocabSize);
-  const preprocess = { ...config.preprocess, imageSize: architecture.vision.imageSize };
+  const start = await startModel(config, captions);
+  const { architecture, preprocess, tokenizer } = start;
   const { contextLength } = architecture.text;
   const validation = config.validation === undefined ? undefined : await readPairs(config.validation, config);
   const validator = validation && new Validator(validation.samples, { ...config, tokenizer, preprocess });
@@ -40,14 +39,23 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     [pairs.skipped, validation?.skipped, loader.broken, validator?.broken].flatMap((list) => list ?? []);
   const engine = new Remote<EngineMethods>(new URL("./engine-worker", import.meta.url));
   try {
-    await startEngine(engine, config, architecture, state);
+    await startEngine(engine, config, start, state);
     const { samples } = pairs;
     const run = new Run({ config, options, folder, loader, validator, engine, architecture, samples, skipped });
     const result = await run.loop(state?.steps ?? 0);
     if (result.finished) {
-      const weights = await finalWeights(engine, architecture);
-      const words = captionWords(captions);
-      const model = { config: architecture, preprocess, tokenizer, parameters: weights, words, dtype: config.dtype };
+      const trained = await finalWeights(engine, architecture);
+      const weights = config.lora ? mergeLora(trained, config.lora) : trained;
+      if (config.lora) await saveLora(join(options.out, runFiles.lora), config.lora, trained);
+      const words = start.words && { words: start.words };
+      const model = {
+        config: plainArchitecture(architecture),
+        preprocess,
+        tokenizer,
+        parameters: weights,
+        ...words,
+        dtype: config.dtype,
+      };
       await saveModel(join(options.out, runFiles.model), model);
     }
     return { ...result, skipped: await folder.writeSkipped(skipped()) };
@@ -56,9 +64,13 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   }
 }
 
-async function makeTokenizer(config: TrainConfig, captions: readonly string[]): Promise<ClipTokenizer> {
-  if (config.tokenizer === "clip") return ClipTokenizer.published();
-  return new ClipTokenizer(trainBpe(captions, configuredArchitecture(config).text.vocabSize));
+/** Without changes of low rank: what it is when they are merged. */
+function plainArchitecture({ vision, text, ...rest }: ClipConfig): ClipConfig {
+  return {
+    ...rest,
+    vision: vision.kind === "vit" ? { ...vision, lora: undefined } : vision,
+    text: { ...text, lora: undefined },
+  };
 }
 
 /** The averaged weights if there are any, else the last ones. */
@@ -76,7 +88,7 @@ async function finalWeights(
 async function startEngine(
   engine: Remote<EngineMethods>,
   config: TrainConfig,
-  architecture: ClipConfig,
+  { architecture, parameters }: Start,
   state: EngineState | undefined,
 ): Promise<void> {
   const options: EngineOptions = {
@@ -86,11 +98,7 @@ async function startEngine(
     gradClipNorm: config.gradClipNorm,
     averageDecay: config.averageDecay,
   };
-  const initial = Array.from(
-    initializeParameters(architecture, config.seed),
-    ([path, { data }]) => [path, data] as const,
-  );
-  const parameters = new Map(initial);
-  await engine.call("create", [options, parameters], parameters.values());
+  const initial = new Map(Array.from(parameters, ([path, { data }]) => [path, data]));
+  await engine.call("create", [options, initial], initial.values());
   if (state) await engine.call("restore", [state]);
 }

@@ -15,6 +15,8 @@ import { sharedMissing } from "../read-fixture.ts";
 import { ownTowers, valuesOf } from "./towers.ts";
 import {
   encodePairs,
+  expectSameGradients,
+  gradientTolerance,
   openTrainingRun,
   parameterFeeds,
   parameterInputs,
@@ -23,32 +25,11 @@ import {
   resultsOf,
   trainingOutputs,
   type TrainingRun,
+  trulyZero,
   type Values,
 } from "./training.ts";
 
-const gradientTolerance = 1e-4;
-const zero = 1e-6;
-
 const numberIn = (tensor: TensorData | undefined) => Number(tensor!.data[0]);
-const largestSize = (values: Float32Array) => values.reduce((size, value) => Math.max(size, Math.abs(value)), 0);
-
-/** Gradients whose true value is 0: a softmax does not see a shift of all its keys. */
-function trulyZero(path: string, values: Float32Array): Float32Array | undefined {
-  if (path.endsWith("attn.qkv.bias")) return values.subarray(values.length / 3, (2 * values.length) / 3);
-  return path === "vision.attentionPool.k.bias" ? values : undefined;
-}
-
-function expectSameGradients(met: Values, wanted: Values): void {
-  expect(new Set(met.keys())).toEqual(new Set(wanted.keys()));
-  const wrong: string[] = [];
-  for (const [path, values] of met) {
-    const noise = trulyZero(path, values);
-    if (noise && !(largestSize(noise) < zero)) wrong.push(`${path}: ${largestSize(noise)} in place of 0`);
-    const error = relativeError(values, wanted.get(path)!);
-    if (noise?.length !== values.length && !(error < gradientTolerance)) wrong.push(`${path}: ${error} off`);
-  }
-  expect(wrong).toEqual([]);
-}
 
 function expectSame(tolerance: number, met: Values, wanted: Values): void {
   expect(met.size).toBeGreaterThan(0);

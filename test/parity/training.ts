@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { expect } from "vitest";
 import { gradients } from "../../src/autodiff/gradients.ts";
 import { detectLayout } from "../../src/checkpoints/names/layouts.ts";
 import {
@@ -9,6 +10,7 @@ import {
   type StoredTensor,
 } from "../../src/checkpoints/index.ts";
 import { float32, type TensorData } from "../../src/core/tensor-data.ts";
+import { relativeError } from "../../src/evaluate/compare.ts";
 import { pooledPlaces } from "../../src/embedding/index.ts";
 import { input, type Tensor } from "../../src/graph/tensor.ts";
 import {
@@ -161,6 +163,32 @@ export function trainingOutputs(config: ClipConfig, pairs: number): Record<strin
 export function resultsOf(word: string, results: Readonly<Record<string, TensorData>>): Values {
   const entries = Object.entries(results).filter(([name]) => name.startsWith(`${word} `));
   return new Map(entries.map(([name, { data }]) => [name.slice(word.length + 1), data as Float32Array]));
+}
+
+/** Of a gradient, float32 here and there. */
+export const gradientTolerance = 1e-4;
+/** The size of what is truly 0. */
+const zero = 1e-6;
+
+const largestSize = (values: Float32Array) => values.reduce((size, value) => Math.max(size, Math.abs(value)), 0);
+
+/** Gradients whose true value is 0: a softmax does not see a shift of all its keys. */
+export function trulyZero(path: string, values: Float32Array): Float32Array | undefined {
+  if (path.endsWith("attn.qkv.bias")) return values.subarray(values.length / 3, (2 * values.length) / 3);
+  return path === "vision.attentionPool.k.bias" ? values : undefined;
+}
+
+/** Fails unless gradients by our paths are those of PyTorch. */
+export function expectSameGradients(met: Values, wanted: Values): void {
+  expect(new Set(met.keys())).toEqual(new Set(wanted.keys()));
+  const wrong: string[] = [];
+  for (const [path, values] of met) {
+    const noise = trulyZero(path, values);
+    if (noise && !(largestSize(noise) < zero)) wrong.push(`${path}: ${largestSize(noise)} in place of 0`);
+    const error = relativeError(values, wanted.get(path)!);
+    if (noise?.length !== values.length && !(error < gradientTolerance)) wrong.push(`${path}: ${error} off`);
+  }
+  expect(wrong).toEqual([]);
 }
 
 /** Recorded values `grad.NAME` (or another prefix), under our paths. */

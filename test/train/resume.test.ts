@@ -31,7 +31,7 @@ async function runUntil(step: number, config: TrainConfig, out: string): Promise
   return train(config, { out, resume: true, signal: stop.signal, onProgress });
 }
 
-/** With everything that has a state: random augmentation, epochs, clipping, an average, validation. */
+/** With everything that has a state: random augmentation, dropped patches, epochs, clipping, an average, validation. */
 const settings = () => ({
   steps: 14,
   warmupSteps: 3,
@@ -40,6 +40,7 @@ const settings = () => ({
   validateEvery: 5,
   averageDecay: 0.9,
   gradClipNorm: 20,
+  patchDropout: 0.5,
   augment: {
     geometry: { kind: "randomPlacement", background: "random", scale: [0.7, 1], shift: 0.1, rotation: 15, warp: 0 },
     blur: 0.5,

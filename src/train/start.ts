@@ -1,0 +1,74 @@
+import { readParameters } from "../checkpoints/index.ts";
+import { ClipError } from "../core/errors.ts";
+import type { TensorData } from "../core/tensor-data.ts";
+import { captionWords, isLora, readModel, readTokenizer } from "../embedding/index.ts";
+import { clipPreprocess, type PreprocessConfig } from "../image/preprocess-config.ts";
+import { type ClipConfig, initializeParameters } from "../models/index.ts";
+import { ClipTokenizer, trainBpe } from "../text/index.ts";
+import { checkTrainable, configuredArchitecture, type TrainConfig, trainedArchitecture } from "./config.ts";
+
+/** What a run trains, before its first step. */
+export interface Start {
+  readonly architecture: ClipConfig;
+  readonly preprocess: PreprocessConfig;
+  readonly tokenizer: ClipTokenizer;
+  /** First values by path. */
+  readonly parameters: ReadonlyMap<string, TensorData<"float32">>;
+  /** What the finished model will have been trained on, if it is to say so. */
+  readonly words: readonly string[] | undefined;
+}
+
+/**
+ * A new model, or the one that the run is to go on from.
+ *
+ * @throws {ClipError} `CLIP_CONFIG` if what the run asks for does not fit the model; as `readModel` and `readTokenizer` do.
+ */
+export async function startModel(run: TrainConfig, captions: readonly string[]): Promise<Start> {
+  return run.init === undefined ? newModel(run, captions) : givenModel(run.init, run, captions);
+}
+
+async function newModel(run: TrainConfig, captions: readonly string[]): Promise<Start> {
+  const ofCaptions = () => new ClipTokenizer(trainBpe(captions, configuredArchitecture(run).text.vocabSize));
+  const tokenizer = run.tokenizer === "captions" ? ofCaptions() : await ClipTokenizer.published();
+  const architecture = trainedArchitecture(run, tokenizer.vocabSize);
+  return {
+    architecture,
+    preprocess: { ...(run.preprocess ?? clipPreprocess), imageSize: architecture.vision.imageSize },
+    tokenizer,
+    parameters: initializeParameters(architecture, run.seed),
+    words: captionWords(captions),
+  };
+}
+
+async function givenModel(path: string, run: TrainConfig, captions: readonly string[]): Promise<Start> {
+  const model = await readModel(path, { imageSize: run.imageSize });
+  const architecture = withLora(model.config, run);
+  checkTrainable(run, architecture);
+  const tokenizer = await readTokenizer(model);
+  if (!(tokenizer instanceof ClipTokenizer))
+    throw new ClipError(
+      "CLIP_CONFIG",
+      `${path} has its vocabulary in a tokenizer.json, and models with one are read, but not trained yet; name a model ` +
+        "with CLIP's vocabulary or merges of its own",
+    );
+  return {
+    architecture,
+    preprocess: model.preprocess,
+    tokenizer,
+    parameters: new Map([
+      ...(await readParameters(model.parameters)),
+      ...initializeParameters(architecture, run.seed, isLora),
+    ]),
+    words: model.words && [...new Set([...model.words, ...captionWords(captions)])].sort(),
+  };
+}
+
+/** The architecture with changes of low rank in the blocks of the towers that are not locked. */
+function withLora(config: ClipConfig, { lora, lockImage, lockText }: TrainConfig): ClipConfig {
+  const { vision, text } = config;
+  return {
+    ...config,
+    vision: vision.kind === "vit" && !lockImage ? { ...vision, lora } : vision,
+    text: lockText ? text : { ...text, lora },
+  };
+}
