@@ -1,9 +1,9 @@
 /**
  * Pictures and captions to embeddings with ViT-B/32 (random weights), in turn with transformers.js on the same weights:
- * `npx tsx bench/encode.ts [--rounds 3] [--json]`.
+ * `npx tsx bench/encode.ts [--rounds 5] [--json]`.
  *
- * Photos and captions are those of `../shared/data/coco`. Each measurement is a fresh process with 2 threads for the model,
- * so that peak memory is its own. The weights are made once and written as ONNX for the peer by `convertModel`.
+ * Photos and captions are those of `../shared/data/coco`. Both sides take turns in one process, with a thread a core for
+ * each model; peak memory is that of a process of its own. The weights are made once and written as ONNX for the peer by `convertModel`.
  */
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -27,66 +27,106 @@ const pictures = 96;
 const batchSize = 16;
 const captions = 512;
 
-interface Measured {
-  readonly perSecond: Readonly<Record<string, number>>;
-  readonly peakBytes: Readonly<Record<string, number>>;
+/** One pass over a task's items. */
+type Pass = () => Promise<void>;
+
+/** A side's passes by their names: captions have two on the side of transformers.js. */
+interface Side extends AsyncDisposable {
+  readonly passes: Readonly<Record<string, Pass>>;
 }
 
-const { values } = parseArgs({
+/** Rates of a task, in turn. */
+interface Paired {
+  readonly ours: readonly number[];
+  readonly theirs: Readonly<Record<string, readonly number[]>>;
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
-    rounds: { type: "string", default: "3" },
+    rounds: { type: "string", default: "5" },
     json: { type: "boolean", default: false },
     child: { type: "string" },
-    folder: { type: "string" },
   },
 });
 
 const tasks = { pictures: "image files → embeddings", model: "the model alone", captions: "captions → embeddings" };
+type Task = keyof typeof tasks;
+const counts: Readonly<Record<Task, number>> = { pictures, model: pictures, captions };
+const sides = { ours: openOurs, theirs: openTheirs };
+type SideName = keyof typeof sides;
 
 if (!existsSync(coco)) console.error("bench/encode.ts needs ../shared/data/coco, which is absent");
-else if (values.child) console.log(JSON.stringify(await measure(values.child, values.folder!)));
+else if (values.child === "memory")
+  console.log(JSON.stringify(await peakBytes(...(positionals as [Task, SideName, string]))));
+else if (values.child === "rates") console.log(JSON.stringify(await pairedRates(...(positionals as [Task, string]))));
 else await compare();
 
-/** One side's one task, in a process of its own. */
-async function measure(task: string, folder: string): Promise<Measured> {
-  const [side, what] = task.split(":") as [string, string];
-  const perSecond = side === "ours" ? await ourRates(what, folder) : await theirRates(what, folder);
-  const peak = Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))![1]) * 1024;
-  return { perSecond, peakBytes: { [what]: peak } };
+/** The most that this process, which does one side's task, ever holds. */
+async function peakBytes(task: Task, side: SideName, folder: string): Promise<number> {
+  await using opened = await sides[side](task, folder);
+  for (let i = 0; i < 2; i++) for (const pass of Object.values(opened.passes)) await pass();
+  return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))![1]) * 1024;
 }
 
-async function ourRates(what: string, folder: string): Promise<Record<string, number>> {
-  if (what === "model") {
+/** Both sides' rates in turn, so that each pair meets the same clock and the same neighbours; a first pass of each is not counted. */
+async function pairedRates(task: Task, folder: string): Promise<Paired> {
+  await using ours = await openOurs(task, folder);
+  await using theirs = await openTheirs(task, folder);
+  const rate = async (pass: Pass) => {
+    const start = performance.now();
+    await pass();
+    return (1000 * counts[task]) / (performance.now() - start);
+  };
+  const met = {
+    ours: [] as number[],
+    theirs: Object.fromEntries(Object.keys(theirs.passes).map((name) => [name, [] as number[]])),
+  };
+  for (let round = 0; round <= Number(values.rounds); round++) {
+    const mine = await rate(ours.passes[task]!);
+    if (round > 0) met.ours.push(mine);
+    for (const [name, pass] of Object.entries(theirs.passes)) {
+      const peer = await rate(pass);
+      if (round > 0) met.theirs[name]!.push(peer);
+    }
+  }
+  return met;
+}
+
+async function openOurs(task: Task, folder: string): Promise<Side> {
+  if (task === "model") {
     const { config, parameters } = await readModel(join(folder, "own"));
     const pixelValues = input("pixelValues", ["images", 3, 224, 224]);
-    const imageFeatures = encodeImage(storedParameters(config, parameters), config, pixelValues);
-    await using session = await Session.compile({ imageFeatures });
-    // Given away as the encoder does it, so that neither side copies what it made before.
-    const made = Array.from({ length: (2 * pictures) / batchSize }, () =>
-      float32(new Float32Array(batchSize * 3 * 224 * 224).fill(0.5), [batchSize, 3, 224, 224]),
-    );
-    const all = async () => {
-      for (let i = 0; i < pictures; i += batchSize) await session.run({ pixelValues: made.pop()! }, { move: true });
+    const session = await Session.compile({
+      imageFeatures: encodeImage(storedParameters(config, parameters), config, pixelValues),
+    });
+    const model = async () => {
+      // Made here, since they are given away, as the encoder does it with what it has decoded.
+      const made = Array.from({ length: pictures / batchSize }, () =>
+        float32(new Float32Array(batchSize * 3 * 224 * 224).fill(0.5), [batchSize, 3, 224, 224]),
+      );
+      for (const batch of made) await session.run({ pixelValues: batch }, { move: true });
     };
-    return { model: await rate(pictures, all) };
+    return { passes: { model }, [Symbol.asyncDispose]: () => session[Symbol.asyncDispose]() };
   }
-  await using clip = await loadClip(join(folder, "own"));
-  const encode = async (items: AsyncIterable<Float32Array>) => {
-    for await (const embed of items) void embed;
+  const clip = await loadClip(join(folder, "own"));
+  const embeds = {
+    pictures: () => clip.encodeImages(photos(), { batchSize }),
+    captions: () => clip.encodeTexts(sentences()),
   };
-  if (what === "pictures") {
-    return { pictures: await rate(pictures, () => encode(clip.encodeImages(photos(), { batchSize }))) };
-  }
-  return { captions: await rate(captions, () => encode(clip.encodeTexts(sentences()))) };
+  const pass = async () => {
+    for await (const embed of embeds[task]()) void embed;
+  };
+  return { passes: { [task]: pass }, [Symbol.asyncDispose]: () => clip[Symbol.asyncDispose]() };
 }
 
-async function theirRates(what: string, folder: string): Promise<Record<string, number>> {
+async function openTheirs(task: Task, folder: string): Promise<Side> {
   const library = await import("@huggingface/transformers");
   const { AutoProcessor, AutoTokenizer, CLIPTextModelWithProjection, CLIPVisionModelWithProjection, env, RawImage } =
     library;
   Object.assign(env, { allowRemoteModels: false, localModelPath: `${folder}/` });
   const options = { dtype: "fp32", session_options: { intraOpNumThreads: availableParallelism() } } as const;
-  if (what === "captions") {
+  if (task === "captions") {
     const tokenizer = await AutoTokenizer.from_pretrained("peer");
     const model = await CLIPTextModelWithProjection.from_pretrained("peer", options);
     const all = async (padding: true | "max_length") => {
@@ -95,10 +135,8 @@ async function theirRates(what: string, folder: string): Promise<Record<string, 
         await model(tokenizer(texts.slice(i, i + 64), { padding, truncation: true, max_length: 77 }));
       }
     };
-    return {
-      captions: await rate(captions, () => all(true)),
-      maxLength: await rate(captions, () => all("max_length")),
-    };
+    const passes = { captions: () => all(true), maxLength: () => all("max_length") };
+    return { passes, [Symbol.asyncDispose]: async () => void (await model.dispose()) };
   }
   const processor = await AutoProcessor.from_pretrained("peer");
   const model = await CLIPVisionModelWithProjection.from_pretrained("peer", options);
@@ -107,19 +145,11 @@ async function theirRates(what: string, folder: string): Promise<Record<string, 
     processor(
       await Promise.all(files.slice(start, start + batchSize).map((file) => RawImage.read(file))),
     ) as Promise<object>;
-  const fixed = what === "model" ? await read(0) : undefined;
+  const fixed = task === "model" ? await read(0) : undefined;
   const all = async () => {
     for (let i = 0; i < files.length; i += batchSize) await model(fixed ?? (await read(i)));
   };
-  return { [what]: await rate(pictures, all) };
-}
-
-/** Items a second, after one run that pays for what comes first. */
-async function rate(items: number, run: () => Promise<void>): Promise<number> {
-  await run();
-  const start = performance.now();
-  await run();
-  return (1000 * items) / (performance.now() - start);
+  return { passes: { [task]: all }, [Symbol.asyncDispose]: async () => void (await model.dispose()) };
 }
 
 function photos(): string[] {
@@ -138,19 +168,21 @@ async function compare(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "clip-ts-encode-"));
   try {
     await makeModels(folder);
-    const self = ["--import", "tsx", fileURLToPath(import.meta.url)];
-    const child = async (task: string) => {
-      const args = [...self, "--child", task, "--folder", folder];
-      return JSON.parse((await run(process.execPath, args, { maxBuffer: 2 ** 24 })).stdout) as Measured;
+    const self = ["--import", "tsx", fileURLToPath(import.meta.url), "--rounds", values.rounds];
+    const child = async <T>(kind: string, ...args: string[]) => {
+      const { stdout } = await run(process.execPath, [...self, "--child", kind, ...args, folder], {
+        maxBuffer: 2 ** 24,
+      });
+      return JSON.parse(stdout) as T;
     };
-    const results: Record<string, { ours: Measured[]; theirs: Measured[] }> = {};
-    for (const what of Object.keys(tasks)) {
-      const sides = { ours: [] as Measured[], theirs: [] as Measured[] };
-      for (let round = 0; round < Number(values.rounds); round++) {
-        sides.ours.push(await child(`ours:${what}`));
-        sides.theirs.push(await child(`theirs:${what}`));
-      }
-      results[what] = sides;
+    const results: Result[] = [];
+    for (const task of Object.keys(tasks) as Task[]) {
+      const rates = await child<Paired>("rates", task);
+      const memory = {
+        ours: await child<number>("memory", task, "ours"),
+        theirs: await child<number>("memory", task, "theirs"),
+      };
+      results.push({ task, rates, memory });
     }
     const starts = { ours: [] as number[], theirs: [] as number[] };
     for (let round = 0; round < Number(values.rounds); round++) {
@@ -194,34 +226,35 @@ function theirStart(folder: string): string[] {
   return ["--input-type=module", "-e", program];
 }
 
-function print(
-  results: Readonly<Record<string, { ours: Measured[]; theirs: Measured[] }>>,
-  starts: { readonly ours: readonly number[]; readonly theirs: readonly number[] },
-): void {
+interface Result {
+  readonly task: Task;
+  readonly rates: Paired;
+  readonly memory: Readonly<Record<SideName, number>>;
+}
+
+function print(results: readonly Result[], starts: Readonly<Record<SideName, readonly number[]>>): void {
   const machine = `${cpus().length} × ${cpus()[0]!.model}, Node ${process.version}`;
-  const rows = Object.entries(results).flatMap(([what, { ours, theirs }]) => {
-    const against = what === "captions" ? [what, "maxLength"] : [what];
-    return against.map((name) => {
-      const mine = median(ours.map((side) => side.perSecond[what]!));
-      const peer = median(theirs.map((side) => side.perSecond[name]!));
-      const memory = [ours, theirs].map((sides) => Math.max(...sides.map((side) => side.peakBytes[what]!)));
-      const ratio = median(ours.map((side, i) => side.perSecond[what]! / theirs[i]!.perSecond[name]!));
-      return { what: name, ours: mine, theirs: peer, ratio, memory };
-    });
-  });
-  const start = { ours: median(starts.ours), theirs: median(starts.theirs) };
+  const rows = results.flatMap(({ rates, memory }) =>
+    Object.entries(rates.theirs).map(([what, theirs]) => {
+      const ratios = rates.ours.map((rate, i) => rate / theirs[i]!).sort((a, b) => a - b);
+      return { what, ours: median(rates.ours), theirs: median(theirs), ratio: median(ratios), ratios, memory };
+    }),
+  );
+  const ratios = starts.ours.map((seconds, i) => seconds / starts.theirs[i]!);
+  const start = { ours: median(starts.ours), theirs: median(starts.theirs), ratio: median(ratios) };
   if (values.json) return console.log(JSON.stringify({ machine, rows, start }));
-  console.log(`ViT-B/32, ${basename(dirname(coco))}/coco, batches of ${batchSize}; medians; ${machine}`);
-  for (const { what, ours, theirs, ratio, memory } of rows) {
-    const [mine, peer] = memory.map((bytes) => `${(bytes / 2 ** 20).toFixed(0)} MiB`);
-    const name = what === "maxLength" ? `${tasks.captions}, its max_length` : tasks[what as keyof typeof tasks];
+  console.log(`ViT-B/32, ${basename(dirname(coco))}/coco, batches of ${batchSize}; medians of pairs; ${machine}`);
+  const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+  for (const { what, ours, theirs, ratio, ratios, memory } of rows) {
+    const name = what === "maxLength" ? `${tasks.captions}, its max_length` : tasks[what as Task];
+    const spread = `${ratios[0]!.toFixed(2)} to ${ratios.at(-1)!.toFixed(2)}`;
     console.log(
-      `${name}: ${ours.toFixed(1)} a second (${mine}), transformers.js ${theirs.toFixed(1)} (${peer}): ${ratio.toFixed(2)}`,
+      `${name}: ${ours.toFixed(1)} a second (${mebibytes(memory.ours)}), transformers.js ${theirs.toFixed(1)} ` +
+        `(${mebibytes(memory.theirs)}): ${ratio.toFixed(2)} (${spread})`,
     );
   }
-  const share = (start.ours / start.theirs).toFixed(2);
   console.log(
-    `start to first label: ${start.ours.toFixed(2)} s, transformers.js ${start.theirs.toFixed(2)} s: ${share}`,
+    `start to first label: ${start.ours.toFixed(2)} s, transformers.js ${start.theirs.toFixed(2)} s: ${start.ratio.toFixed(2)}`,
   );
 }
 

@@ -11,6 +11,14 @@ describe("the sources", () => {
   });
 
   it("hold no circle of files that need each other to run", () => expect(cycles(sources)).toEqual([]));
+
+  it("nor where modules for pages stand in the place of those for Node", () => {
+    const inPage = new Map(
+      [...sources].map(([path, text]) => [path, sources.get(path.replace(/\.ts$/, ".browser.ts")) ?? text]),
+    );
+    expect(inPage.get("core/files.ts")).toBe(sources.get("core/files.browser.ts"));
+    expect(cycles(inPage)).toEqual([]);
+  });
 });
 
 describe("the check of the sources", () => {

@@ -223,9 +223,17 @@ function convInputGradient(image: Shape, kernel: Tensor, dy: Tensor, { stride, p
     (axis) => Math.ceil(((image[axis] as number) + padding) / stride) - (dy.shape[axis] as number),
   ) as [number, number];
   const even = [before[1], ...after].every((border) => border === before[0]);
-  const dealt = even
-    ? conv2d(dy, turned, { padding: before[0] })
-    : conv2d(dy.pad([0, 0, ...before], [0, 0, ...after]), turned);
+  const border = [
+    [0, 0, ...before],
+    [0, 0, ...after],
+  ] as const;
+  const dealt =
+    rows * columns === 1
+      ? // Zeros become zeros, so the border may come behind; one before it is lost in ONNX Runtime's WebGPU kernel of this size.
+        conv2d(dy, turned).pad(...border)
+      : even
+        ? conv2d(dy, turned, { padding: before[0] })
+        : conv2d(dy.pad(...border), turned);
 
   const [height, width] = dealt.shape.slice(2) as [number, number];
   return dealt

@@ -1,4 +1,8 @@
+import { parts } from "./addresses.ts";
 import { ClipError } from "./errors.ts";
+import { forget, forgetAll, keep, kept } from "./page-cache.ts";
+
+export { basename, dirname, join } from "./addresses.ts";
 
 /*
  * Files of a page are addresses. Bytes are fetched by ranges, so that a model whose texts alone are asked for costs its text
@@ -9,8 +13,6 @@ import { ClipError } from "./errors.ts";
 const pieceBytes = 16 * 2 ** 20;
 /** Attempts that bring nothing before it gives up. */
 const maxIdleAttempts = 4;
-/** The name of the cache; the number changes with what is kept in it. */
-const cacheName = "clip-ts-1";
 
 /** What a server says of a file. */
 interface Head {
@@ -29,34 +31,6 @@ interface RangeOptions {
 const heads = new Map<string, Promise<Head | undefined>>();
 /** Files of servers that know no ranges, as a whole. */
 const whole = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
-
-/** An address from the page's own on, as a whole one; a worker has its script's. */
-export function wholeAddress(url: string): string {
-  return new URL(url, "document" in globalThis ? document.baseURI : location.href).href;
-}
-
-/** The last part of an address. */
-export function basename(url: string): string {
-  return parts(url)[0].replace(/^.*\//, "");
-}
-
-/** An address without its last part; what is asked of it (`?token=…`) stays. */
-export function dirname(url: string): string {
-  const [path, query] = parts(url);
-  return path.replace(/\/[^/]*$/, "") + query;
-}
-
-/** The address of what lies in a folder; what is asked of the folder is asked of it too. */
-export function join(folder: string, name: string): string {
-  const [path, query] = parts(folder);
-  return `${path}/${name}${query}`;
-}
-
-/** The path without a slash at its end, and the query. */
-function parts(url: string): [path: string, query: string] {
-  const [, path = "", query = ""] = /^([^?#]*)(\?[^#]*)?/.exec(url) ?? [];
-  return [path.replace(/\/+$/, ""), query];
-}
 
 /** Bytes of a file; undefined if there is none. */
 export async function sizeOf(url: string): Promise<number | undefined> {
@@ -84,14 +58,12 @@ export function realFile(url: string): Promise<string> {
  * @throws {ClipError} `CLIP_FILE` if there is none, it cannot be fetched, or has more than `maxBytes`: that much is never in memory.
  */
 export async function readText(url: string, maxBytes: number): Promise<string> {
-  const cache = await openCache();
-  const key = keyOf(url, "text");
   let response: Response;
   try {
     response = await fetchPatiently(url, { cache: "no-cache" });
   } catch (error) {
-    const kept = await cache?.match(key);
-    if (kept) return kept.text();
+    const before = await kept(url, "text");
+    if (before) return before.text();
     throw error;
   }
   if (!response.ok || isPage(response)) throw refused(url, isPage(response) ? 404 : response.status);
@@ -103,7 +75,7 @@ export async function readText(url: string, maxBytes: number): Promise<string> {
       throw new ClipError("CLIP_FILE", `${url} has more than ${maxBytes} bytes, the most that such a file may have`);
   }
   const text = await new Blob(chunks).text();
-  await cache?.put(key, new Response(text)).catch(() => undefined);
+  await keep(url, "text", text);
   return text;
 }
 
@@ -134,16 +106,15 @@ export async function readRange(
 
 async function readPiece(url: string, head: Head, offset: number, length: number, options: RangeOptions) {
   // What has no version cannot be told from what comes after it, and is not kept.
-  const cache = head.version === "" ? undefined : await openCache();
-  const key = keyOf(url, `${head.version} ${offset} ${length}`);
-  const kept = await (await cache?.match(key))?.arrayBuffer();
-  if (kept?.byteLength === length) {
+  if (head.version === "") return fetchPiece(url, head, offset, length, options);
+  const part = `${head.version} ${offset} ${length}`;
+  const before = await (await kept(url, part))?.arrayBuffer();
+  if (before?.byteLength === length) {
     options.onBytes?.(length);
-    return new Uint8Array(kept);
+    return new Uint8Array(before);
   }
   const bytes = await fetchPiece(url, head, offset, length, options);
-  // A full disk, or a page that may keep nothing: it goes on without.
-  await cache?.put(key, new Response(bytes)).catch(() => undefined);
+  await keep(url, part, bytes);
   return bytes;
 }
 
@@ -290,19 +261,17 @@ function headOf(url: string): Promise<Head | undefined> {
 
 /** What the server says, or, where it cannot be reached, what it said at the last visit. */
 async function fetchHead(url: string): Promise<Head | undefined> {
-  const cache = await openCache();
-  const key = keyOf(url, "head");
-  const kept = (await (await cache?.match(key))?.json()) as Head | null | undefined;
+  const before = (await (await kept(url, "head"))?.json()) as Head | null | undefined;
   let head: Head | undefined;
   try {
     head = await askHead(url);
   } catch (error) {
     // Only what could not be reached has a cause.
-    if (kept !== undefined && (error as Error).cause) return kept ?? undefined;
+    if (before !== undefined && (error as Error).cause) return before ?? undefined;
     throw error;
   }
-  if (kept && kept.version !== head?.version) await forget(url);
-  await cache?.put(key, new Response(JSON.stringify(head ?? null))).catch(() => undefined);
+  if (before && before.version !== head?.version) await forget(url);
+  await keep(url, "head", JSON.stringify(head ?? null));
   return head;
 }
 
@@ -329,28 +298,9 @@ async function askHead(url: string): Promise<Head | undefined> {
   return { size: Number(total), version: versionOf(first.headers) };
 }
 
-/** Removes what was kept of a file. */
-async function forget(url: string): Promise<void> {
-  const cache = await openCache();
-  const prefix = keyOf(url, "");
-  for (const { url: key } of (await cache?.keys()) ?? []) if (key.startsWith(prefix)) await cache?.delete(key);
-}
-
-/** Browsers give a cache to pages that came over https or from this machine. */
-async function openCache(): Promise<Cache | undefined> {
-  return "caches" in globalThis ? caches.open(cacheName).catch(() => undefined) : undefined;
-}
-
-/** A cache keeps by addresses: this one is asked for by nobody else. */
-function keyOf(url: string, part: string): string {
-  const key = new URL(wholeAddress(url));
-  key.searchParams.set("clip-ts", part);
-  return key.href;
-}
-
 /** Removes the weights and other files that were kept for the next visit. */
 export async function clearCache(): Promise<void> {
   heads.clear();
   whole.clear();
-  if ("caches" in globalThis) await caches.delete(cacheName);
+  await forgetAll();
 }

@@ -1,5 +1,5 @@
 import { ClipError } from "../core/errors.ts";
-import { wholeAddress } from "../core/files.browser.ts";
+import { wholeAddress } from "../core/addresses.ts";
 import { knownModels } from "./known-models.ts";
 import type { resolveModel as inNode } from "./resolve.ts";
 

@@ -168,6 +168,38 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
     expect(messages["device"]).toMatch(/^CLIP_RUNTIME: /);
   });
 
+  it("goes on with the processor where the graphics processor that it met cannot compute", async () => {
+    await using opened = await openPage();
+    const { ranked, asked } = await opened.page.evaluate(
+      async ({ model, picture, labels }) => {
+        let asked = 0;
+        const gpu = { requestAdapter: () => Promise.resolve(++asked && {}) };
+        Object.defineProperty(navigator, "gpu", { value: gpu, configurable: true });
+        const clip = await globalThis.clip.loadClip(model);
+        const ranked = await clip.classify(picture, labels);
+        await clip.release();
+        return { ranked, asked };
+      },
+      { model, picture, labels },
+    );
+    expect(asked).toBeGreaterThan(0);
+    await expectSame(ranked);
+  });
+
+  it("stops fetching when it is told to", async () => {
+    await using opened = await openPage();
+    const problem = await opened.page.evaluate(async (model) => {
+      const stop = new AbortController();
+      const onProgress = () => stop.abort(new Error("the visitor left"));
+      const clip = await globalThis.clip.loadClip(model, { device: "cpu", onProgress, signal: stop.signal });
+      return globalThis.clip.collect(clip.encodeTexts(["a rocket"])).then(
+        () => "nothing stopped it",
+        (error: unknown) => (error as Error).message,
+      );
+    }, model);
+    expect(problem).toMatch(/the visitor left/);
+  });
+
   it("holds no module of Node's", async () => {
     const { output } = await bundle().output;
     const modules = output.flatMap((chunk) => (chunk.type === "chunk" ? chunk.moduleIds : []));

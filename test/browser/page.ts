@@ -49,15 +49,22 @@ export interface OpenPage extends AsyncDisposable {
 interface PageOptions extends ServerOptions {
   /** Its folder. Default: one that only has the library in it. */
   readonly root?: string;
+  /** A folder that is `made/` under the page. */
+  readonly made?: string;
   /** For the browser, beside those that keep it to this machine. */
   readonly flags?: readonly string[];
 }
 
 /** Opens a page. Under it, `repository/` is this repository, and `shared/` the folder beside it. */
-export async function openPage({ root, flags = [], ...options }: PageOptions = {}): Promise<OpenPage> {
+export async function openPage({ root, made, flags = [], ...options }: PageOptions = {}): Promise<OpenPage> {
   const { output, folder } = bundle(root);
   await output;
-  const roots = { "/repository/": repository, "/shared/": join(repository, "../shared/"), "/": folder };
+  const roots = {
+    "/repository/": repository,
+    "/shared/": join(repository, "../shared/"),
+    ...(made && { "/made/": made }),
+    "/": folder,
+  };
   const server = await serveFolders(roots, options);
   const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"];
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", ...quiet, ...flags] });
