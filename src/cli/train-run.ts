@@ -4,6 +4,7 @@ import { writeFileAtomic } from "../core/atomic-write.ts";
 import { decodeImage } from "../image/index.ts";
 import { type TrainMetric, trainPage, type ValidationResult } from "../report/index.ts";
 import {
+  type Finding,
   type MetricsLine,
   type Prediction,
   readTrainConfig,
@@ -28,14 +29,16 @@ interface TrainRequest {
   readonly file: string;
   readonly out: string;
   readonly resume: boolean;
+  readonly tensorboard: boolean;
   readonly json: boolean;
 }
 
 /** Trains, shows how far it is, and writes the report. */
-export async function runTraining({ file, out, resume, json }: TrainRequest, io: CliIo): Promise<void> {
+export async function runTraining({ file, out, resume, tensorboard, json }: TrainRequest, io: CliIo): Promise<void> {
   const config = await readTrainConfig(file);
   const onProgress = progressLines(io);
-  const result = await train(config, { out, resume, signal: io.signal, onProgress });
+  const onFinding = ({ step, text }: Finding) => io.err(`doctor, step ${step}: ${text}`);
+  const result = await train(config, { out, resume, tensorboard, signal: io.signal, onProgress, onFinding });
   if (result.skipped.length > 0) {
     io.err(`${result.skipped.length} pictures were left out; see ${join(out, runFiles.skipped)}`);
   }
@@ -46,9 +49,9 @@ export async function runTraining({ file, out, resume, json }: TrainRequest, io:
   const report = join(out, runFiles.report);
   await writeFileAtomic(report, [await trainReport(basename(out), config, out, result)]);
   if (json) {
-    const { steps, seconds, pairsPerSecond, waitShare, skipped, scores } = result;
+    const { steps, seconds, pairsPerSecond, waitShare, skipped, scores, findings } = result;
     const files = { model: join(out, runFiles.model), metrics: join(out, runFiles.metrics), report };
-    io.out(JSON.stringify({ ...files, steps, seconds, pairsPerSecond, waitShare, skipped, scores }));
+    io.out(JSON.stringify({ ...files, steps, seconds, pairsPerSecond, waitShare, skipped, scores, findings }));
     return;
   }
   io.out(`model   ${join(out, runFiles.model)}`);
@@ -106,6 +109,7 @@ async function trainReport(model: string, config: TrainConfig, out: string, resu
     },
     metrics,
     validation,
+    findings: result.findings,
     predictions: await shownPredictions(result.predictions, Math.exp(metrics.at(-1)!.logitScale)),
   });
 }

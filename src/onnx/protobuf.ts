@@ -7,7 +7,7 @@ export interface DeferredBytes {
 }
 
 /**
- * Writes the protocol buffer wire format: fields of varints, 32-bit floats and length-delimited bytes.
+ * Writes the protocol buffer wire format: fields of varints, floats of 32 and 64 bits and length-delimited bytes.
  * @see {@link https://protobuf.dev/programming-guides/encoding/ | Protocol Buffers, Encoding}
  */
 export class ProtobufWriter {
@@ -20,6 +20,9 @@ export class ProtobufWriter {
   }
   float(field: number, value: number): this {
     return this.#varint((field << 3) | 5).#raw(new Uint8Array(Float32Array.of(value).buffer));
+  }
+  double(field: number, value: number): this {
+    return this.#varint((field << 3) | 1).#raw(new Uint8Array(Float64Array.of(value).buffer));
   }
   string(field: number, value: string): this {
     return this.bytes(field, new TextEncoder().encode(value));

@@ -24,6 +24,7 @@ it.skipIf(!hasBrowser)("draws every curve in a real browser, and runs nothing th
         ...{ step: i + 1, epoch: 0, loss: 4 - i / 200, learningRate: 1e-3, gradientNorm: 1, logitScale: 2.7 },
       })),
       validation: [1, 2].map((i) => ({ step: 250 * i, top1: 0.2 * i, top5: 0.4 * i, count: 10, classes: 10 })),
+      findings: [{ step: 50, text: hostile }],
       predictions: [],
     });
     // A second barrier is tested too: markup that got in unescaped must still not run.

@@ -16,6 +16,7 @@ const report = (changes: Partial<TrainReport> = {}): TrainReport => ({
     ...{ step: i + 1, epoch: 0, loss, learningRate: 0.001, gradientNorm: 1.5, logitScale: 2.6593 },
   })),
   validation: [{ step: 3, top1: 0.612, top5: 0.855, count: 1000, classes: 200 }],
+  findings: [],
   predictions: [
     {
       picture: pixel,
@@ -62,6 +63,12 @@ describe("trainPage", () => {
       expect(page).toMatch(new RegExp(`<dt>${name!.replace(/[()]/g, "\\$&")}</dt> <dd>${value}</dd>`));
     }
     expect(page).toContain("Every picture could be read.");
+  });
+
+  it("tells what the doctor noted, and nothing where it noted nothing", () => {
+    expect(trainPage(report())).not.toContain("doctor");
+    const page = trainPage(report({ findings: [{ step: 1200, text: "half of the time is spent waiting" }] }));
+    expect(page.replace(/\s+/g, " ")).toContain("step 1,200</span> Half of the time is spent waiting. </li>");
   });
 
   it("marks right and wrong predictions in words", () => {

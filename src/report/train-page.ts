@@ -16,6 +16,8 @@ export interface TrainReport {
   readonly metrics: readonly TrainMetric[];
   /** By step, ascending; empty where the run had no validation. */
   readonly validation: readonly ValidationResult[];
+  /** What seemed to be wrong, and what to try. */
+  readonly findings: readonly { readonly step: number; readonly text: string }[];
   /** Some two dozen pictures of the validation set with the last model's answers. */
   readonly predictions: readonly SamplePrediction[];
 }
@@ -73,7 +75,7 @@ const maxSkippedShown = 200;
  * as one HTML document that needs nothing else. All texts are escaped.
  */
 export function trainPage(report: TrainReport): string {
-  const { model, config, totals, validation, predictions } = report;
+  const { model, config, totals, validation, findings, predictions } = report;
   const charts = chartsOf(report);
   return page({
     title: `${model}: training report`,
@@ -94,6 +96,7 @@ export function trainPage(report: TrainReport): string {
         )}
       </dl>
       ${totals.skipped.length > 0 ? skippedList(totals.skipped) : html`<p class="quiet">Every picture could be read.</p>`}
+      ${findings.length > 0 ? findingList(findings) : ""}
       <h2>Curves</h2>
       ${
         charts.length === 0
@@ -209,6 +212,20 @@ function noisyCurves(label: string, values: readonly number[]): Curve[] {
   ];
 }
 
+/** What the doctor noted. */
+function findingList(findings: TrainReport["findings"]): Html {
+  return html`<h2>What the doctor noted</h2>
+    <ul class="card findings">
+      ${findings.map(
+        ({ step, text }) =>
+          html`<li>
+            <span class="quiet">step ${count(step)}</span>
+            ${text.charAt(0).toUpperCase() + text.slice(1)}.
+          </li>`,
+      )}
+    </ul>`;
+}
+
 function skippedList(skipped: TrainTotals["skipped"]): Html {
   const hidden = skipped.length - maxSkippedShown;
   return html`<details class="card">
@@ -281,6 +298,8 @@ const styles = `
 .figures dd { font-size: clamp(1.1rem, 4.5vw, 1.4rem); font-weight: 600; line-height: 1.3; }
 .hint { margin-bottom: .75rem; }
 details.card { margin-top: 1rem; }
+.findings { padding-left: 2.2rem; }
+.findings li + li { margin-top: .6rem; }
 .skipped { list-style: none; margin-top: .75rem; max-height: 20rem; overflow: auto; overflow-wrap: anywhere; font-size: .9rem; }
 .skipped li { padding: .25rem 0; border-top: 1px solid var(--line); }
 .scroll { overflow-x: auto; }

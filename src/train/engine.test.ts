@@ -137,6 +137,27 @@ describe("a step", () => {
     const [after, wantedAfter] = [await cut.state(), await whole.state()];
     expect(relativeDifference(after.parameters, wantedAfter.parameters)).toBeLessThan(1e-5);
     expect(met.logitScale).toBeCloseTo(wanted.logitScale, 6);
+    for (const spread of ["imageSpread", "textSpread"] as const) {
+      expect(wanted[spread]).toBeGreaterThan(0.01);
+      expect(met[spread]).toBeCloseTo(wanted[spread], 5);
+    }
+  });
+
+  it("reports a spread of 0 where all pictures or all texts are alike", async () => {
+    const engine = await createEngine();
+    const batch = randomBatch(4);
+    const [pixels, words] = [batch.pixelValues.length / 8, batch.inputIds.length / 8];
+    const same = {
+      pixelValues: batch.pixelValues.map((_, i) => batch.pixelValues[i % pixels]!),
+      inputIds: batch.inputIds.map((_, i) => batch.inputIds[i % words]!),
+      endOfText: batch.endOfText.map(() => batch.endOfText[0]!),
+    };
+    const ofPictures = await engine.step({ ...batch, pixelValues: same.pixelValues }, 1e-6);
+    expect(Math.abs(ofPictures.imageSpread)).toBeLessThan(1e-5);
+    expect(ofPictures.textSpread).toBeGreaterThan(0.01);
+    const ofTexts = await engine.step({ ...batch, inputIds: same.inputIds, endOfText: same.endOfText }, 1e-6);
+    expect(Math.abs(ofTexts.textSpread)).toBeLessThan(1e-5);
+    expect(ofTexts.imageSpread).toBeGreaterThan(0.01);
   });
 
   // What the optimiser is given, before it divides by anything: Adam alone would hide a wrong scale.

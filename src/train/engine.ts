@@ -7,6 +7,7 @@ import { AdamW, type AdamwOptions } from "../optimize/adamw.ts";
 import type { Moments } from "../optimize/adamw-shard.ts";
 import { discard } from "../runtime/discard.ts";
 import { type NamedTensors, OrtSession } from "../runtime/ort-session.ts";
+import { maxLogitScale } from "./losses.ts";
 import {
   cachedLossProgram,
   chunkFeaturesProgram,
@@ -63,6 +64,9 @@ export interface StepResult {
   readonly gradientNorm: number;
   /** After the update. */
   readonly logitScale: number;
+  /** How far the batch's unit vectors are from being one, in [0, 1]: 1 − ‖their mean‖². */
+  readonly imageSpread: number;
+  readonly textSpread: number;
 }
 
 /** All that a run goes on from. */
@@ -75,12 +79,6 @@ export interface EngineState {
   /** The moving average of the parameters, if one is kept. */
   readonly average: ReadonlyMap<string, Float32Array> | undefined;
 }
-
-/**
- * logitScale stays at or below this: a factor of 100 (Radford et al. 2021, section 2.5). Where scores are sigmoids it has no
- * limit (Zhai et al. 2023); published ones are beyond.
- */
-const maxLogitScale = Math.log(100);
 
 /** Holds a model, its optimiser and the compiled programs of a step; it blocks the thread that it runs on. */
 export class TrainEngine implements AsyncDisposable {
@@ -117,11 +115,12 @@ export class TrainEngine implements AsyncDisposable {
    * One update by a batch. If the loss or the norm is not a finite number nothing is updated: the caller has to stop.
    */
   async step(batch: PairTensors, learningRate: number): Promise<StepResult> {
-    const { loss, squaredNorm, gradients, statistics } =
+    const { loss, imageSpread, textSpread, squaredNorm, gradients, statistics } =
       this.#options.chunkSize < this.#options.batchSize ? await this.#chunkedStep(batch) : await this.#wholeStep(batch);
     const gradientNorm = Math.sqrt(squaredNorm);
     const [before] = this.#parameters.get("logitScale")!;
-    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) return { loss, gradientNorm, logitScale: before! };
+    const met = { loss, gradientNorm, imageSpread, textSpread };
+    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) return { ...met, logitScale: before! };
 
     const { gradClipNorm } = this.#options;
     const gradientScale = gradClipNorm === undefined ? 1 : Math.min(1, gradClipNorm / (gradientNorm + 1e-6));
@@ -130,7 +129,7 @@ export class TrainEngine implements AsyncDisposable {
     const logitScale = this.#parameters.get("logitScale")!;
     if (this.#options.config.score !== "sigmoid") logitScale[0] = Math.min(Math.max(logitScale[0]!, 0), maxLogitScale);
     this.#updateAverage();
-    return { loss, gradientNorm, logitScale: logitScale[0]! };
+    return { ...met, logitScale: logitScale[0]! };
   }
 
   /** Image features [n, E], not normalised, by the averaged weights if there are any. */
@@ -274,13 +273,9 @@ export class TrainEngine implements AsyncDisposable {
         );
       }
     }
-    const [ofTowers, ofScores] = [collect({ ...last, loss: cached["loss"]! }), collect(cached)];
-    return {
-      loss: ofScores.loss,
-      squaredNorm: ofTowers.squaredNorm + ofScores.squaredNorm,
-      gradients: new Map([...ofTowers.gradients, ...ofScores.gradients]),
-      statistics,
-    };
+    // Each has its own part of the gradients, and of their norm.
+    const total = collect({ ...cached, ...last });
+    return { ...total, statistics, squaredNorm: total.squaredNorm + numberIn(cached, "squaredNorm") };
   }
 
   /** The gradients of the chunks before, or zeros, as inputs of the next. */
@@ -334,8 +329,7 @@ function setValues(target: ReadonlyMap<string, Float32Array>, source: ReadonlyMa
   }
 }
 
-interface Gradients {
-  readonly loss: number;
+interface Gradients extends Pick<StepResult, "loss" | "imageSpread" | "textSpread"> {
   readonly squaredNorm: number;
   readonly gradients: ReadonlyMap<string, Float32Array>;
   readonly statistics: ReadonlyMap<string, Float32Array>;
@@ -343,12 +337,16 @@ interface Gradients {
 
 function collect(outputs: Readonly<Record<string, TensorData>>): Gradients {
   return {
-    loss: Number(outputs["loss"]!.data[0]),
-    squaredNorm: Number(outputs["squaredNorm"]!.data[0]),
+    loss: numberIn(outputs, "loss"),
+    imageSpread: numberIn(outputs, "imageSpread"),
+    textSpread: numberIn(outputs, "textSpread"),
+    squaredNorm: numberIn(outputs, "squaredNorm"),
     gradients: under(prefixes.gradient, outputs),
     statistics: under(prefixes.statistic, outputs),
   };
 }
+
+const numberIn = (outputs: Readonly<Record<string, TensorData>>, name: string) => Number(outputs[name]!.data[0]);
 
 /** The outputs whose names begin so, by the rest of their names. */
 function under(prefix: string, outputs: Readonly<Record<string, TensorData>>): Map<string, Float32Array> {

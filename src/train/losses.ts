@@ -2,6 +2,13 @@ import { ShapeError } from "../core/errors.ts";
 import { float32 } from "../core/tensor-data.ts";
 import { describe } from "../graph/describe.ts";
 import { constant, type Tensor } from "../graph/tensor.ts";
+import type { ClipConfig } from "../models/index.ts";
+
+/**
+ * logitScale stays at or below this: a factor of 100 (Radford et al. 2021, section 2.5). Where scores are sigmoids it has no
+ * limit (Zhai et al. 2023); published ones are beyond.
+ */
+export const maxLogitScale = Math.log(100);
 
 /**
  * The symmetric cross-entropy of a batch of N pairs, in nats: each picture is to find its text among all, each text its
@@ -37,6 +44,15 @@ export function siglipLoss(logitsPerImage: Tensor, matches?: Tensor): Tensor {
   // ln(1 + eˣ) without overflow; slope −1 makes the absolute value, whose slope at 0 is then the right one too.
   const softplus = x.relu().add(x.leakyRelu(-1).neg().exp().add(1).log());
   return softplus.sum().mul(1 / rows);
+}
+
+/**
+ * The loss of a model to which all N pairs are alike, whose best guess is 1/N: with softmaxes ln N, with sigmoids
+ * ln N + (N − 1) ln(N / (N − 1)).
+ */
+export function chanceLoss({ score }: Pick<ClipConfig, "score">, pairs: number): number {
+  const ofOthers = score === "sigmoid" && pairs > 1 ? (pairs - 1) * Math.log(pairs / (pairs - 1)) : 0;
+  return Math.log(pairs) + ofOthers;
 }
 
 /**

@@ -10,6 +10,7 @@ import {
   parameterSpecs,
   type TowerOptions,
 } from "../models/index.ts";
+import { l2Normalize } from "../nn/layers.ts";
 import type { StatisticUpdate } from "../nn/norms.ts";
 import { isImageTowerLocked } from "./trained-parameters.ts";
 import { captionMatches, captionTargets, clipLoss, siglipLoss, smoothTargets } from "./losses.ts";
@@ -38,7 +39,7 @@ interface Inputs {
 }
 
 /**
- * A whole step in one graph: `loss` of N pairs, `gradient.<path>` for each learned parameter, `squaredNorm` of all
+ * A whole step in one graph: `loss` of N pairs, `imageSpread` and `textSpread` of their features, `gradient.<path>` for each learned parameter, `squaredNorm` of all
  * gradients, `statistic.<path>` for the running statistics.
  */
 export function stepProgram(config: ClipConfig, batchSize: number, options: StepOptions): Program {
@@ -47,7 +48,7 @@ export function stepProgram(config: ClipConfig, batchSize: number, options: Step
   const ends = features(config, inputs.parameters, batchSize, options, updates);
   const loss = batchLoss(config, ends, inputs.parameters, batchSize, options);
   const dys = gradients(loss, [...inputs.learned.values()]);
-  return { loss, ...namedGradients(inputs, dys), ...statistics(inputs, updates) };
+  return { loss, ...spreads(ends), ...namedGradients(inputs, dys), ...statistics(inputs, updates) };
 }
 
 /**
@@ -66,13 +67,21 @@ export function cachedLossProgram(config: ClipConfig, batchSize: number, options
   const inputs = only(parameterInputs(config), options.trained, (path) => !isOfTower(path));
   const imageFeatures = input("imageFeatures", [batchSize, config.embedDim]);
   const textFeatures = input("textFeatures", [batchSize, config.embedDim]);
-  const loss = batchLoss(config, { imageFeatures, textFeatures }, inputs.parameters, batchSize, options);
+  const ends = { imageFeatures, textFeatures };
+  const loss = batchLoss(config, ends, inputs.parameters, batchSize, options);
   const [imageGradient, textGradient, ...dys] = gradients(loss, [
     imageFeatures,
     textFeatures,
     ...inputs.learned.values(),
   ]);
-  return { loss, imageGradient: imageGradient!, textGradient: textGradient!, ...namedGradients(inputs, dys) };
+  const atFeatures = { imageGradient: imageGradient!, textGradient: textGradient! };
+  return { loss, ...spreads(ends), ...atFeatures, ...namedGradients(inputs, dys) };
+}
+
+/** How far each tower's unit vectors are from being one, [], in [0, 1]: 1 − ‖their mean‖². */
+function spreads({ imageFeatures, textFeatures }: Readonly<Record<"imageFeatures" | "textFeatures", Tensor>>): Program {
+  const spread = (features: Tensor) => l2Normalize(features).mean(0).square().sum().neg().add(1);
+  return { imageSpread: spread(imageFeatures), textSpread: spread(textFeatures) };
 }
 
 /** Whether a parameter is one of a tower, not of the scores. */

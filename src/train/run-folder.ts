@@ -42,6 +42,7 @@ export const runFiles = {
   report: "report.html",
   skipped: "skipped.jsonl",
   failure: "failure.json",
+  tensorboard: "tensorboard",
 } as const;
 
 /** What makes a run the one that it is: a run is not continued with another configuration or other data. */

@@ -4,8 +4,11 @@ import { ClipError } from "../core/errors.ts";
 import type { ClipConfig } from "../models/index.ts";
 import type { Remote } from "../runtime/remote.ts";
 import type { TrainConfig } from "./config.ts";
+import { Doctor, type Finding, type Observation, shareRepeated } from "./doctor.ts";
+import type { EventFile } from "./event-file.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import type { DataLoader, TrainingBatch } from "./loader.ts";
+import { chanceLoss, maxLogitScale } from "./losses.ts";
 import type { Sample, SkippedImage } from "./pairs.ts";
 import { type RunFolder, runFiles, type ValidationScores } from "./run-folder.ts";
 import { scheduledLearningRate } from "./schedule.ts";
@@ -36,6 +39,10 @@ export interface TrainOptions {
   /** Stops the run after the step at hand, with a checkpoint. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: TrainProgress) => void;
+  /** Is told what seems to be wrong with the run, and what to try. */
+  readonly onFinding?: (finding: Finding) => void;
+  /** Also write the curves as TensorBoard reads them, into the folder's `tensorboard/`. */
+  readonly tensorboard?: boolean;
 }
 
 /** What a run leaves. */
@@ -52,6 +59,8 @@ export interface TrainResult {
   /** Of the last validation. */
   readonly scores: ValidationScores | undefined;
   readonly predictions: readonly Prediction[];
+  /** What seemed to be wrong in this stretch. */
+  readonly findings: readonly Finding[];
 }
 
 interface RunParts {
@@ -61,6 +70,7 @@ interface RunParts {
   readonly loader: DataLoader;
   readonly validator: Validator | undefined;
   readonly engine: Remote<EngineMethods>;
+  readonly events: EventFile | undefined;
   readonly architecture: ClipConfig;
   readonly samples: readonly Sample[];
   /** All pictures left out so far. */
@@ -70,9 +80,14 @@ interface RunParts {
 /** One stretch of a run, from its start or a checkpoint to its end or a stop. */
 export class Run {
   readonly #parts: RunParts;
+  readonly #doctor: Doctor;
+  readonly #findings: Finding[] = [];
   readonly #started = performance.now();
   #scores: ValidationScores | undefined;
   #predictions: readonly Prediction[] = [];
+  /** When the last step had ended, and how long had been waited until then. */
+  #stepped = performance.now();
+  #waited = 0;
   /** Steps of this stretch. */
   #done = 0;
   /** The step of the last checkpoint, 0 without one. */
@@ -80,6 +95,13 @@ export class Run {
 
   constructor(parts: RunParts) {
     this.#parts = parts;
+    const { batchSize, warmupSteps } = parts.config;
+    const { architecture } = parts;
+    this.#doctor = new Doctor({
+      chanceLoss: chanceLoss(architecture, batchSize),
+      warmupSteps,
+      maxLogitScale: architecture.score === "sigmoid" ? Infinity : maxLogitScale,
+    });
   }
 
   async loop(first: number): Promise<Omit<TrainResult, "skipped">> {
@@ -108,21 +130,25 @@ export class Run {
       waitShare,
       scores: this.#scores,
       predictions: this.#predictions,
+      findings: this.#findings,
     };
   }
 
   async #step(batch: TrainingBatch): Promise<void> {
-    const { config, options, folder, loader, engine } = this.#parts;
+    const { config, options, folder, loader, engine, events } = this.#parts;
+    const repeatedCaptions = shareRepeated(batch.captionGroup);
     const learningRate = scheduledLearningRate(batch.step, config);
     const { pixelValues, inputIds, endOfText, captionGroup } = batch;
     const moved = [pixelValues, inputIds, endOfText, captionGroup];
     const tensors = { pixelValues, inputIds, endOfText, captionGroup };
-    const { loss, gradientNorm, logitScale } = await engine.call("step", [tensors, learningRate], moved);
+    const { loss, gradientNorm, logitScale, ...spreads } = await engine.call("step", [tensors, learningRate], moved);
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) await this.#fail(batch, loss, gradientNorm);
 
     const step = batch.step + 1;
     const epoch = Math.floor(batch.step / loader.stepsPerEpoch);
     await folder.writeMetrics({ step, epoch, loss, learningRate, gradientNorm, logitScale });
+    await events?.write(step, { loss, learningRate, gradientNorm, logitScale });
+    this.#examine({ step, loss, learningRate, gradientNorm, logitScale, ...spreads, repeatedCaptions });
     this.#done++;
     const { pairsPerSecond, waitShare } = this.#rates();
     const secondsLeft = ((config.steps - step) * config.batchSize) / pairsPerSecond;
@@ -132,7 +158,22 @@ export class Run {
 
   async #validate(step: number): Promise<void> {
     await this.#score();
-    if (this.#scores) await this.#parts.folder.writeMetrics({ step, validation: this.#scores });
+    if (!this.#scores) return;
+    await this.#parts.folder.writeMetrics({ step, validation: this.#scores });
+    const { top1, top5 } = this.#scores;
+    await this.#parts.events?.write(step, { "validation/top1": top1, "validation/top5": top5 });
+  }
+
+  /** Lets the doctor look at a step. */
+  #examine(observation: Omit<Observation, "waitShare">): void {
+    const { options, loader } = this.#parts;
+    const [now, waited] = [performance.now(), loader.stats.waitSeconds];
+    const waitShare = (1000 * (waited - this.#waited)) / (now - this.#stepped);
+    [this.#stepped, this.#waited] = [now, waited];
+    for (const finding of this.#doctor.observe({ ...observation, waitShare })) {
+      this.#findings.push(finding);
+      options.onFinding?.(finding);
+    }
   }
 
   async #score(): Promise<void> {

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
@@ -25,6 +25,23 @@ async function metricsOf(out: string): Promise<MetricsLine[]> {
 }
 
 describe("train", () => {
+  it("says what seems to be wrong: a learning rate under which nothing is learned; and draws curves for TensorBoard", async () => {
+    const config = tinyRun(pictures, { steps: 250, learningRate: 1e-12, saveEvery: 250 });
+    const out = join(root, "learns-nothing");
+    const told: string[] = [];
+    const { findings } = await train(config, {
+      out,
+      tensorboard: true,
+      onFinding: ({ diagnosis }) => told.push(diagnosis),
+    });
+    expect(findings.map(({ diagnosis }) => diagnosis)).toEqual(told);
+    expect(told).toContain("chance");
+    const [events, ...others] = await readdir(join(out, runFiles.tensorboard));
+    expect(others).toEqual([]);
+    const bytes = await readFile(join(out, runFiles.tensorboard, events!), "latin1");
+    expect(bytes.match(/gradientNorm/g)).toHaveLength(250);
+  });
+
   it("learns to name 16 pictures, and leaves a model that can be read", async () => {
     const config = tinyRun(pictures, {
       steps: 140,

@@ -6,6 +6,7 @@ import { Remote } from "../runtime/remote.ts";
 import type { TrainConfig } from "./config.ts";
 import type { EngineOptions, EngineState } from "./engine.ts";
 import type { EngineMethods } from "./engine-worker.ts";
+import { EventFile } from "./event-file.ts";
 import { DataLoader } from "./loader.ts";
 import { readPairs } from "./pairs.ts";
 import { Run, type TrainOptions, type TrainResult } from "./run.ts";
@@ -37,12 +38,16 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   await using loader = new DataLoader(pairs.samples, { ...config, preprocess, tokenizer, contextLength });
   const skipped = () =>
     [pairs.skipped, validation?.skipped, loader.broken, validator?.broken].flatMap((list) => list ?? []);
+  const first = state?.steps ?? 0;
+  await using events = options.tensorboard
+    ? await EventFile.create(join(options.out, runFiles.tensorboard), first + 1)
+    : undefined;
   const engine = new Remote<EngineMethods>(new URL("./engine-worker", import.meta.url));
   try {
     await startEngine(engine, config, start, state);
     const { samples } = pairs;
-    const run = new Run({ config, options, folder, loader, validator, engine, architecture, samples, skipped });
-    const result = await run.loop(state?.steps ?? 0);
+    const run = new Run({ config, options, folder, loader, validator, engine, events, architecture, samples, skipped });
+    const result = await run.loop(first);
     if (result.finished) {
       const trained = await finalWeights(engine, architecture);
       const weights = config.lora ? mergeLora(trained, config.lora) : trained;
