@@ -16,7 +16,7 @@ import { Random } from "../src/core/random.ts";
 import { type AugmentConfig, clipPreprocess, photoAugment } from "../src/image/index.ts";
 import { ClipTokenizer } from "../src/text/index.ts";
 import { DataLoader, type DataLoaderOptions, type TrainingBatch } from "../src/train/loader.ts";
-import type { Sample } from "../src/train/pairs.ts";
+import type { Sample } from "../src/train/sources/samples.ts";
 
 const rounds = 3;
 const threadCounts = [1, 2];

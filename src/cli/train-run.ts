@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
-import { decodeImage } from "../image/index.ts";
 import { type TrainMetric, trainPage, type ValidationResult } from "../report/index.ts";
 import {
   type MetricsLine,
   type Prediction,
+  readPicture,
   readTrainConfig,
   runFiles,
   train,
@@ -96,7 +96,15 @@ async function trainReport(model: string, config: TrainConfig, out: string, resu
   return trainPage({
     model,
     batchSize,
-    config: { data: config.train, steps: config.steps, batchSize, learningRate, warmupSteps, weightDecay, seed },
+    config: {
+      data: describeSources(config.train),
+      steps: config.steps,
+      batchSize,
+      learningRate,
+      warmupSteps,
+      weightDecay,
+      seed,
+    },
     totals: {
       steps: result.steps,
       pairs: result.steps * batchSize,
@@ -115,13 +123,18 @@ async function shownPredictions(predictions: readonly Prediction[], scale: numbe
   const every = Math.max(1, predictions.length / shownPictures);
   const chosen = predictions.filter((_, i) => Math.floor(i / every) !== Math.floor((i - 1) / every));
   return Promise.all(
-    chosen.slice(0, shownPictures).map(async ({ image, truth, ranked }) => {
+    chosen.slice(0, shownPictures).map(async ({ truth, ranked, ...picture }) => {
       const weights = ranked.map(({ similarity }) => Math.exp(scale * (similarity - ranked[0]!.similarity)));
       const total = weights.reduce((sum, weight) => sum + weight, 0);
       const probable = ranked.map(({ label }, i) => ({ label, probability: weights[i]! / total }));
-      return { picture: await thumbnail(await decodeImage(image), shownSize), truth, ranked: probable };
+      return { picture: await thumbnail(await readPicture(picture), shownSize), truth, ranked: probable };
     }),
   );
+}
+
+function describeSources(train: TrainConfig["train"]): string {
+  if (typeof train === "string") return train;
+  return train.map(({ source, weight = 1 }) => (weight === 1 ? source : `${weight} × ${source}`)).join(", ");
 }
 
 function percent(share: number): string {

@@ -8,6 +8,8 @@ export { type MetricsLine, runFiles, type ValidationScores } from "./run-folder.
 export type { Prediction } from "./validate.ts";
 
 /** The parts of it: pairs, batches, the objective, the learning rate. */
-export { type PairColumns, type Pairs, readPairs, type Sample, type SkippedImage } from "./pairs.ts";
+export { type MixedPairs, readPairs, readSources, type Source } from "./pairs.ts";
+export { readPicture } from "./read-picture.ts";
+export type { FilePart, Pairs, Picture, Sample, SkippedImage, SourceOptions } from "./sources/samples.ts";
 export { captionTargets, clipLoss } from "./losses.ts";
 export { type Schedule, scheduledLearningRate } from "./schedule.ts";

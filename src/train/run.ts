@@ -6,7 +6,7 @@ import type { Remote } from "../runtime/remote.ts";
 import type { TrainConfig } from "./config.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import type { DataLoader, TrainingBatch } from "./loader.ts";
-import type { Sample, SkippedImage } from "./pairs.ts";
+import type { Sample, SkippedImage } from "./sources/samples.ts";
 import { type RunFolder, runFiles, type ValidationScores } from "./run-folder.ts";
 import { scheduledLearningRate } from "./schedule.ts";
 import type { Prediction, Validator } from "./validate.ts";

@@ -8,9 +8,10 @@ import { configuredArchitecture, type TrainConfig, trainedArchitecture } from ".
 import type { EngineOptions, EngineState } from "./engine.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import { DataLoader } from "./loader.ts";
-import { readPairs } from "./pairs.ts";
+import { readPairs, readSources } from "./pairs.ts";
 import { Run, type TrainOptions, type TrainResult } from "./run.ts";
 import { RunFolder, runFiles } from "./run-folder.ts";
+import type { Pairs } from "./sources/samples.ts";
 import { Validator } from "./validate.ts";
 
 /**
@@ -23,19 +24,20 @@ import { Validator } from "./validate.ts";
  *   `CLIP_FILE` if the disk is full.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
-  const pairs = await readPairs(config.train, config);
+  const pairs = await readSources(config.train, config);
+  const { mixture } = pairs;
   const captions = pairs.samples.flatMap((sample) => sample.captions);
   const tokenizer = await makeTokenizer(config, captions);
   const architecture = trainedArchitecture(config, tokenizer.vocabSize);
   const preprocess = { ...config.preprocess, imageSize: architecture.vision.imageSize };
   const { contextLength } = architecture.text;
-  const validation = config.validation === undefined ? undefined : await readPairs(config.validation, config);
+  const validation = config.validation === undefined ? undefined : await readValidation(config.validation, config);
   const validator = validation && new Validator(validation.samples, { ...config, tokenizer, preprocess });
 
   const identity = { config, samples: [...pairs.samples, ...(validation?.samples ?? [])] };
   const { state, ...opened } = await RunFolder.open(options.out, identity, { resume: options.resume ?? false });
   await using folder = opened.folder;
-  await using loader = new DataLoader(pairs.samples, { ...config, preprocess, tokenizer, contextLength });
+  await using loader = new DataLoader(pairs.samples, { ...config, mixture, preprocess, tokenizer, contextLength });
   const skipped = () =>
     [pairs.skipped, validation?.skipped, loader.broken, validator?.broken].flatMap((list) => list ?? []);
   const engine = new Remote<EngineMethods>(new URL("./engine-worker", import.meta.url));
@@ -54,6 +56,11 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   } finally {
     await engine.end();
   }
+}
+
+async function readValidation(validation: NonNullable<TrainConfig["validation"]>, config: TrainConfig): Promise<Pairs> {
+  const { source, ...own } = typeof validation === "string" ? { source: validation } : validation;
+  return readPairs(source, { ...config, ...own });
 }
 
 async function makeTokenizer(config: TrainConfig, captions: readonly string[]): Promise<ClipTokenizer> {
