@@ -11,5 +11,7 @@ export type { Prediction } from "./validate.ts";
 export { type MixedPairs, readPairs, readSources, type Source } from "./pairs.ts";
 export { readPicture } from "./read-picture.ts";
 export type { FilePart, Pairs, Picture, Sample, SkippedImage, SourceOptions } from "./sources/samples.ts";
+export { checkData, type CheckOptions, type DataReport, type Spread } from "./check-data.ts";
+export { type PackedShard, packShards, type PackOptions } from "./pack.ts";
 export { captionTargets, clipLoss } from "./losses.ts";
 export { type Schedule, scheduledLearningRate } from "./schedule.ts";

@@ -4,7 +4,7 @@ import { compressors } from "hyparquet-compressors";
 import { ClipError } from "../../core/errors.ts";
 import { keptShard } from "./plain-shard.ts";
 import { PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
-import { collectShard } from "./shards.ts";
+import { captionBytes, collectShard } from "./shards.ts";
 import { captionsOf, chooseColumns, type Columns, pairsOfRows, type Row } from "./table.ts";
 import { tarBytes, type TarContent } from "./tar.ts";
 
@@ -102,11 +102,6 @@ async function* rowsAsFiles(table: Table, columns: Columns, options: SourceOptio
     yield { name: `${name}.jpg`, bytes: bytesOf(image) ?? new Uint8Array(0) };
     yield { name: `${name}.txt`, bytes: captionBytes(captions) };
   }
-}
-
-/** Captions as the lines of a file; breaks within one are blanks, which is all that a tokenizer makes of them. */
-export function captionBytes(captions: readonly string[]): Uint8Array {
-  return new TextEncoder().encode(captions.map((caption) => `${caption.replace(/\s+/g, " ")}\n`).join(""));
 }
 
 function damaged(path: string, cause: unknown): ClipError {

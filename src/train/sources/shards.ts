@@ -104,3 +104,8 @@ function captionsInJson(text: string, place: string, captionColumn: string | und
     return `${place} has no ${keys.map((name) => `"${name}"`).join(" or ")}; it has ${[...object.keys()].slice(0, 20).join(", ")}`;
   return asCaptions(object.get(key)) ?? `${place}: "${key}" must be a string or a list of strings`;
 }
+
+/** Captions as a shard has them, one a line; breaks within one are blanks, which is all that a tokenizer makes of them. */
+export function captionBytes(captions: readonly string[]): Uint8Array {
+  return new TextEncoder().encode(captions.map((caption) => `${caption.replace(/\s+/g, " ")}\n`).join(""));
+}
