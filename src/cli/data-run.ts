@@ -11,7 +11,7 @@ import {
   type Spread,
 } from "../train/index.ts";
 import type { CliIo } from "./io.ts";
-import { megabytes } from "./options.ts";
+import { megabytes, showDownload } from "./options.ts";
 import { printable } from "./terminal.ts";
 import { thumbnail } from "./thumbnail.ts";
 
@@ -32,7 +32,7 @@ interface CheckRequest extends SourceOptions {
 
 /** Looks at a source, and prints what is in it. */
 export async function reportData({ source, html, json, ...options }: CheckRequest, io: CliIo): Promise<void> {
-  const pairs = await readPairs(source, options);
+  const pairs = await readPairs(source, { ...options, signal: io.signal, onProgress: showDownload(io) });
   const every = Math.max(1, pairs.samples.length / shownPictures);
   const sheet: { picture: string; name: string; captions: readonly string[] }[] = [];
   const report = await checkData(pairs, {
@@ -100,7 +100,7 @@ interface PackRequest extends SourceOptions {
 
 /** Writes a source as shards, and prints their names. */
 export async function packData({ source, out, shardSize, json, ...options }: PackRequest, io: CliIo): Promise<void> {
-  const pairs = await readPairs(source, options);
+  const pairs = await readPairs(source, { ...options, signal: io.signal, onProgress: showDownload(io) });
   const skipped: SkippedImage[] = [...pairs.skipped];
   const shards: PackedShard[] = [];
   const onProgress = (written: number) => io.progress(`${written} of ${pairs.samples.length} pairs`);

@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { type TrainMetric, trainPage, type ValidationResult } from "../report/index.ts";
 import {
+  countReasons,
   type MetricsLine,
   type Prediction,
   readPicture,
@@ -14,6 +15,8 @@ import {
   type TrainResult,
 } from "../train/index.ts";
 import type { CliIo } from "./io.ts";
+import { showDownload } from "./options.ts";
+import { printable } from "./terminal.ts";
 import { thumbnail } from "./thumbnail.ts";
 
 /** Validation pictures on the report's page, and the longer side of each in pixels. */
@@ -35,9 +38,10 @@ interface TrainRequest {
 export async function runTraining({ file, out, resume, json }: TrainRequest, io: CliIo): Promise<void> {
   const config = await readTrainConfig(file);
   const onProgress = progressLines(io);
-  const result = await train(config, { out, resume, signal: io.signal, onProgress });
+  const result = await train(config, { out, resume, signal: io.signal, onProgress, onDownload: showDownload(io) });
   if (result.skipped.length > 0) {
-    io.err(`${result.skipped.length} pictures were left out; see ${join(out, runFiles.skipped)}`);
+    io.err(`${result.skipped.length} were left out; see ${join(out, runFiles.skipped)}`);
+    for (const { reason, count } of countReasons(result.skipped)) io.err(`  ${count} × ${printable(reason)}`);
   }
   if (!result.finished) {
     io.err(`stopped after step ${result.steps} of ${config.steps}; go on with --out ${out} --resume`);

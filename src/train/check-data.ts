@@ -4,7 +4,7 @@ import { mapInOrder } from "../embedding/index.ts";
 import type { RasterImage } from "../image/index.ts";
 import { ClipTokenizer } from "../text/index.ts";
 import { readPicture } from "./read-picture.ts";
-import type { Pairs, Sample, SkippedImage } from "./sources/samples.ts";
+import { countReasons, type Pairs, type Sample, type SkippedImage } from "./sources/samples.ts";
 
 /** How {@link checkData} goes about it. */
 export interface CheckOptions {
@@ -133,22 +133,6 @@ function spreadOf(values: readonly number[]): Spread {
     bins[Math.min(bins.length - 1, Math.floor(((value - min) / (max - min || 1)) * bins.length))]!++;
   }
   return { min, median: sorted[sorted.length >> 1]!, max, bins };
-}
-
-/** Reasons without the names and numbers in them, by how often. */
-function countReasons(skipped: readonly SkippedImage[]): { reason: string; count: number }[] {
-  const counts = new Map<string, number>();
-  for (const { image, reason } of skipped) {
-    const stem = image.replace(/\.\w+$/, "");
-    const [kind] = reason.replaceAll(new RegExp(`${escapeRegExp(stem)}(\\.\\w+)?`, "g"), "it").split(/[;:(]/);
-    const plain = kind!.trim().replace(/ \d+/g, " …");
-    counts.set(plain, (counts.get(plain) ?? 0) + 1);
-  }
-  return Array.from(counts, ([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count);
-}
-
-function escapeRegExp(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
 /** From here on so many pairs of a batch have another's caption that it should be meant. */

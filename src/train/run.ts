@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import type { DownloadProgress } from "../core/progress.ts";
 import type { ClipConfig } from "../models/index.ts";
 import type { Remote } from "../runtime/remote.ts";
 import type { TrainConfig } from "./config.ts";
@@ -36,6 +37,8 @@ export interface TrainOptions {
   /** Stops the run after the step at hand, with a checkpoint. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: TrainProgress) => void;
+  /** Told how far a shard is that is fetched before the run starts. */
+  readonly onDownload?: (progress: DownloadProgress) => void;
 }
 
 /** What a run leaves. */

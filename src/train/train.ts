@@ -11,7 +11,7 @@ import { DataLoader } from "./loader.ts";
 import { readPairs, readSources } from "./pairs.ts";
 import { Run, type TrainOptions, type TrainResult } from "./run.ts";
 import { RunFolder, runFiles } from "./run-folder.ts";
-import type { Pairs } from "./sources/samples.ts";
+import type { Pairs, SourceOptions } from "./sources/samples.ts";
 import { Validator } from "./validate.ts";
 
 /**
@@ -24,14 +24,15 @@ import { Validator } from "./validate.ts";
  *   `CLIP_FILE` if the disk is full.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
-  const pairs = await readSources(config.train, config);
+  const common = { ...config, signal: options.signal, onProgress: options.onDownload };
+  const pairs = await readSources(config.train, common);
   const { mixture } = pairs;
   const captions = pairs.samples.flatMap((sample) => sample.captions);
   const tokenizer = await makeTokenizer(config, captions);
   const architecture = trainedArchitecture(config, tokenizer.vocabSize);
   const preprocess = { ...config.preprocess, imageSize: architecture.vision.imageSize };
   const { contextLength } = architecture.text;
-  const validation = config.validation === undefined ? undefined : await readValidation(config.validation, config);
+  const validation = config.validation === undefined ? undefined : await readValidation(config.validation, common);
   const validator = validation && new Validator(validation.samples, { ...config, tokenizer, preprocess });
 
   const identity = { config, samples: [...pairs.samples, ...(validation?.samples ?? [])] };
@@ -58,9 +59,12 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   }
 }
 
-async function readValidation(validation: NonNullable<TrainConfig["validation"]>, config: TrainConfig): Promise<Pairs> {
+async function readValidation(
+  validation: NonNullable<TrainConfig["validation"]>,
+  common: SourceOptions,
+): Promise<Pairs> {
   const { source, ...own } = typeof validation === "string" ? { source: validation } : validation;
-  return readPairs(source, { ...config, ...own });
+  return readPairs(source, { ...common, ...own });
 }
 
 async function makeTokenizer(config: TrainConfig, captions: readonly string[]): Promise<ClipTokenizer> {

@@ -7,7 +7,7 @@ import { constants, createGunzip } from "node:zlib";
 import { makeFolder, writeFileAtomic } from "../../core/atomic-write.ts";
 import { ClipError, problemOf } from "../../core/errors.ts";
 import { exists, sizeOf } from "../../core/files.ts";
-import { download } from "../../hub/download.ts";
+import { download, type DownloadOptions } from "../../hub/download.ts";
 import { withLock } from "../../hub/lock.ts";
 
 /** No shard is larger; a few bytes of gzip can stand for a full disk. */
@@ -19,6 +19,8 @@ export interface PlainShard {
   /** Why its end is missing, if that is known already. */
   readonly damage?: string;
 }
+
+type FetchOptions = Pick<DownloadOptions, "signal" | "onProgress">;
 
 /** Whether it is fetched rather than opened. */
 export function isAddress(source: string): boolean {
@@ -42,8 +44,8 @@ function shardFolder(): string {
  * @param shard - a path or an address.
  * @throws {ClipError} `CLIP_DATA` if there is no such shard; `CLIP_FILE` if the disk is full.
  */
-export async function plainShard(shard: string): Promise<PlainShard> {
-  const fetched = isAddress(shard) ? await fetchShard(shard) : { file: shard };
+export async function plainShard(shard: string, options: FetchOptions = {}): Promise<PlainShard> {
+  const fetched = isAddress(shard) ? await fetchShard(shard, options) : { file: shard };
   const found = await stat(fetched.file).catch((cause: unknown) => {
     throw new ClipError("CLIP_DATA", `cannot open the shard ${shard}: ${problemOf(cause)}`, { cause });
   });
@@ -73,12 +75,12 @@ export async function keptShard(
   return { file };
 }
 
-async function fetchShard(address: string): Promise<PlainShard> {
+async function fetchShard(address: string, { signal, onProgress }: FetchOptions): Promise<PlainShard> {
   const folder = shardFolder();
   const name = withoutQuery(address);
   const file = join(folder, `${keyOf(address)}-${basename(name).replace(/[^\w.-]/g, "_")}`);
   try {
-    await download(address, file);
+    await download(address, file, { signal, onProgress: (progress) => onProgress?.({ ...progress, url: name }) });
     return { file };
   } catch (error) {
     if (!(error instanceof ClipError) || error.code !== "CLIP_DOWNLOAD") throw error;

@@ -1,3 +1,5 @@
+import type { DownloadOptions } from "../../hub/download.ts";
+
 /** Where a picture is. */
 export interface Picture {
   /** Absolute path; of a picture in an archive the archive's path or address, and behind it the picture's in there. */
@@ -35,7 +37,7 @@ export interface Pairs {
 }
 
 /** How a source is read. */
-export interface SourceOptions {
+export interface SourceOptions extends Pick<DownloadOptions, "signal" | "onProgress"> {
   /** Default: the first of `image`, `path`, `filepath` that exists. */
   readonly imageColumn?: string | undefined;
   /** Default: the first of `caption`, `title` that exists. */
@@ -93,4 +95,20 @@ export function classCaptions(name: string, templates: readonly string[]): strin
   const folder = name.split(/[\\/]/).at(-2);
   if (folder === undefined) return "it is in no class folder";
   return fillTemplates(templates, folder.replaceAll("_", " "));
+}
+
+/** Reasons without the names and numbers in them, by how often. */
+export function countReasons(skipped: readonly SkippedImage[]): { reason: string; count: number }[] {
+  const counts = new Map<string, number>();
+  for (const { image, reason } of skipped) {
+    const stem = image.replace(/\.\w+$/, "");
+    const [kind] = reason.replaceAll(new RegExp(`${escapeRegExp(stem)}(\\.\\w+)?`, "g"), "it").split(/[;:(]/);
+    const plain = kind!.trim().replace(/ \d+/g, " …");
+    counts.set(plain, (counts.get(plain) ?? 0) + 1);
+  }
+  return Array.from(counts, ([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count);
+}
+
+function escapeRegExp(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }

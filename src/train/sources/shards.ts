@@ -21,7 +21,7 @@ export function isShardName(name: string): boolean {
 export async function readShards(shards: readonly string[], options: SourceOptions): Promise<Pairs> {
   const collected = new PairCollector();
   for (const shard of shards) {
-    const { file, damage } = await plainShard(shard);
+    const { file, damage } = await plainShard(shard, options);
     await collectShard({ file, damage, name: withoutQuery(shard) }, options, collected);
   }
   return collected;
