@@ -2,7 +2,8 @@
  * How many samples a second the data side of training makes: `npx tsx bench/loader.ts [--json]`.
  *
  * Decoding, augmentation, tokenising and the way to the main thread, with 1 and 2 threads and nobody using the batches:
- * drawings of 96 pixels to 64, in the first epoch (decoded) and in later ones (cached), and photos to 224, each decoded.
+ * drawings of 96 pixels to 64, in the first epoch (decoded) and in later ones (cached), and photos to 224, each decoded; both also
+ * from shards, which are packed first.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -16,7 +17,9 @@ import { Random } from "../src/core/random.ts";
 import { type AugmentConfig, clipPreprocess, photoAugment } from "../src/image/index.ts";
 import { ClipTokenizer } from "../src/text/index.ts";
 import { DataLoader, type DataLoaderOptions, type TrainingBatch } from "../src/train/loader.ts";
-import type { Sample } from "../src/train/pairs.ts";
+import { packShards } from "../src/train/pack.ts";
+import { readPairs } from "../src/train/pairs.ts";
+import type { Sample } from "../src/train/sources/samples.ts";
 
 const rounds = 3;
 const threadCounts = [1, 2];
@@ -83,9 +86,19 @@ async function drain(batches: AsyncIterable<TrainingBatch>): Promise<number> {
   return made;
 }
 
+/** The same pairs out of shards. */
+async function pack(samples: readonly Sample[], folder: string): Promise<readonly Sample[]> {
+  for await (const { path } of packShards({ samples, skipped: [] }, folder, [], { shardSize: 512 })) void path;
+  return (await readPairs(folder)).samples;
+}
+
 const folder = await mkdtemp(join(tmpdir(), "clip-ts-bench-"));
 const drawings = await renderDrawings(folder, 2048);
 const photos = await findPhotos(folder);
+const packed = {
+  drawings: await pack(drawings, join(folder, "drawings")),
+  photos: await pack(photos.samples, join(folder, "photos")),
+};
 const shared = { seed: 1, tokenizer: await ClipTokenizer.published(), contextLength: 77 };
 const forDrawings = {
   ...shared,
@@ -97,8 +110,10 @@ const forPhotos = { ...shared, batchSize: 8, preprocess: clipPreprocess, augment
 
 const cases: Record<string, (workers: number) => Promise<number>> = {
   "drawings to 64 pixels, decoded": (workers) => measure(drawings, { ...forDrawings, workers }, 0, 1),
+  "drawings in shards, decoded": (workers) => measure(packed.drawings, { ...forDrawings, workers }, 0, 1),
   "drawings to 64 pixels, cached": (workers) => measure(drawings, { ...forDrawings, workers }, 1, 3),
   "photos to 224 pixels, decoded": (workers) => measure(photos.samples, { ...forPhotos, workers }, 0, 4),
+  "photos in shards, decoded": (workers) => measure(packed.photos, { ...forPhotos, workers }, 0, 4),
 };
 
 const samplesPerSecond = [];

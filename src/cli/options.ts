@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { ClipError } from "../core/errors.ts";
+import type { DownloadProgress } from "../core/progress.ts";
 import { readModel, type ReadModelOptions, type StoredModel } from "../embedding/index.ts";
 import { resolveModel } from "../hub/index.ts";
 import { defaultMaxImagePixels } from "../image/index.ts";
@@ -41,12 +42,17 @@ export async function locateModel(model: string, io: CliIo, { offline }: { reado
     signal: io.signal,
     onLicence: ({ name, licence }) =>
       io.err(`${name} is under a licence of its own (${licence}): read it before you use it`),
-    onProgress: ({ url, received, total }) => {
-      const share = total === undefined ? "" : ` of ${megabytes(total)}, ${Math.floor((100 * received) / total)} %`;
-      io.progress(`${basename(url)}  ${megabytes(received)}${share}`);
-    },
+    onProgress: showDownload(io),
   });
 }
+
+/** Shows how far a download is. */
+export const showDownload =
+  (io: CliIo) =>
+  ({ url, received, total }: DownloadProgress): void => {
+    const share = total === undefined ? "" : ` of ${megabytes(total)}, ${Math.floor((100 * received) / total)} %`;
+    io.progress(`${basename(url)}  ${megabytes(received)}${share}`);
+  };
 
 /** "338.0 MB" */
 export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;

@@ -3,6 +3,7 @@ import { Command, CommanderError, type CommandUnknownOpts } from "@commander-js/
 import { ClipError } from "../core/errors.ts";
 import { classifyCommand } from "./commands/classify.ts";
 import { convertCommand } from "./commands/convert.ts";
+import { dataCommand } from "./commands/data.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { forwardCommand } from "./commands/forward.ts";
 import { modelsCommand } from "./commands/models.ts";
@@ -16,6 +17,7 @@ import type { CliIo } from "./io.ts";
 const commands: readonly ((io: CliIo) => CommandUnknownOpts)[] = [
   classifyCommand,
   trainCommand,
+  dataCommand,
   modelsCommand,
   convertCommand,
   forwardCommand,

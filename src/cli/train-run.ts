@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
-import { decodeImage } from "../image/index.ts";
 import { type TrainMetric, trainPage, type ValidationResult } from "../report/index.ts";
 import {
+  countReasons,
   type Finding,
   type MetricsLine,
   type Prediction,
+  readPicture,
   readTrainConfig,
   runFiles,
   train,
@@ -15,6 +16,8 @@ import {
   type TrainResult,
 } from "../train/index.ts";
 import type { CliIo } from "./io.ts";
+import { showDownload } from "./options.ts";
+import { printable } from "./terminal.ts";
 import { thumbnail } from "./thumbnail.ts";
 
 /** Validation pictures on the report's page, and the longer side of each in pixels. */
@@ -38,9 +41,12 @@ export async function runTraining({ file, out, resume, tensorboard, json }: Trai
   const config = await readTrainConfig(file);
   const onProgress = progressLines(io);
   const onFinding = ({ step, text }: Finding) => io.err(`doctor, step ${step}: ${text}`);
-  const result = await train(config, { out, resume, tensorboard, signal: io.signal, onProgress, onFinding });
+  const onDownload = showDownload(io);
+  const listeners = { signal: io.signal, onProgress, onFinding, onDownload };
+  const result = await train(config, { out, resume, tensorboard, ...listeners });
   if (result.skipped.length > 0) {
-    io.err(`${result.skipped.length} pictures were left out; see ${join(out, runFiles.skipped)}`);
+    io.err(`${result.skipped.length} were left out; see ${join(out, runFiles.skipped)}`);
+    for (const { reason, count } of countReasons(result.skipped)) io.err(`  ${count} × ${printable(reason)}`);
   }
   if (!result.finished) {
     io.err(`stopped after step ${result.steps} of ${config.steps}; go on with --out ${out} --resume`);
@@ -99,7 +105,15 @@ async function trainReport(model: string, config: TrainConfig, out: string, resu
   return trainPage({
     model,
     batchSize,
-    config: { data: config.train, steps: config.steps, batchSize, learningRate, warmupSteps, weightDecay, seed },
+    config: {
+      data: describeSources(config.train),
+      steps: config.steps,
+      batchSize,
+      learningRate,
+      warmupSteps,
+      weightDecay,
+      seed,
+    },
     totals: {
       steps: result.steps,
       pairs: result.steps * batchSize,
@@ -119,13 +133,18 @@ async function shownPredictions(predictions: readonly Prediction[], scale: numbe
   const every = Math.max(1, predictions.length / shownPictures);
   const chosen = predictions.filter((_, i) => Math.floor(i / every) !== Math.floor((i - 1) / every));
   return Promise.all(
-    chosen.slice(0, shownPictures).map(async ({ image, truth, ranked }) => {
+    chosen.slice(0, shownPictures).map(async ({ truth, ranked, ...picture }) => {
       const weights = ranked.map(({ similarity }) => Math.exp(scale * (similarity - ranked[0]!.similarity)));
       const total = weights.reduce((sum, weight) => sum + weight, 0);
       const probable = ranked.map(({ label }, i) => ({ label, probability: weights[i]! / total }));
-      return { picture: await thumbnail(await decodeImage(image), shownSize), truth, ranked: probable };
+      return { picture: await thumbnail(await readPicture(picture), shownSize), truth, ranked: probable };
     }),
   );
+}
+
+function describeSources(train: TrainConfig["train"]): string {
+  if (typeof train === "string") return train;
+  return train.map(({ source, weight = 1 }) => (weight === 1 ? source : `${weight} × ${source}`)).join(", ");
 }
 
 function percent(share: number): string {

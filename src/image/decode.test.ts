@@ -90,7 +90,7 @@ describe("decodeImage, given what is no good picture, names the file and the way
     const path = await place("bomb.png", pngHeader(60_000, 60_000));
     const before = process.memoryUsage().rss;
     expect(await refused(path)).toMatch(
-      /has 60000 × 60000 pixels; at most 178956970 .*raise --max-image-pixels or shrink/,
+      /has 60000 × 60000 pixels; at most 178956970 .*raise --max-image-pixels .maxImagePixels. or shrink/,
     );
     expect(process.memoryUsage().rss - before).toBeLessThan(2 ** 29);
   });

@@ -31,7 +31,7 @@ export async function decodeImage(
     const wanted = `at most ${maxImagePixels} pixels are accepted`;
     throw new ClipError(
       "CLIP_IMAGE",
-      `${name} has ${width} × ${height} pixels; ${wanted}: raise --max-image-pixels or shrink it`,
+      `${name} has ${width} × ${height} pixels; ${wanted}: raise --max-image-pixels (maxImagePixels) or shrink it`,
     );
   }
   let image = sharp(bytes, {

@@ -59,6 +59,34 @@ describe("a run's configuration", () => {
     });
   });
 
+  it("takes several sources with weights, whose paths are relative to the file, addresses as they are", async () => {
+    const folder = await temporaryFolder();
+    const train = [
+      { source: "shards/{00..09}.tar", weight: 2 },
+      { source: "classes", classTemplates: ["a {}"] },
+      { source: "https://data.example/x.tar" },
+    ];
+    const validation = { source: "more.csv", captionColumn: "text" };
+    await writeFile(join(folder, "train.json"), JSON.stringify({ ...least, train, validation }));
+    expect(await readTrainConfig(join(folder, "train.json"))).toMatchObject({
+      train: [
+        { source: join(folder, "shards/{00..09}.tar"), weight: 2 },
+        { source: join(folder, "classes") },
+        { source: "https://data.example/x.tar" },
+      ],
+      validation: { source: join(folder, "more.csv"), captionColumn: "text" },
+    });
+  });
+
+  it("says what is wrong with a source", () => {
+    expect(problemsOf({ train: [{ source: "a", wieght: 2 }] })).toEqual([
+      '  train.0.wieght is unknown; did you mean "weight"?',
+    ]);
+    expect(problemsOf({ train: [{ source: "a", weight: 0 }] })[0]).toMatch(/train\.0\.weight/);
+    expect(problemsOf({ train: [{ source: "a", classTemplates: ["a class"] }] })[0]).toMatch(/classTemplates\.0.*\{\}/);
+    expect(problemsOf({ train: [] })[0]).toMatch(/train/);
+  });
+
   it("says everything that is missing at once", () => {
     const nothing = { train: undefined, batchSize: undefined, steps: undefined };
     expect(problemsOf(nothing)).toEqual(["  train is missing", "  batchSize is missing", "  steps is missing"]);

@@ -7,6 +7,7 @@ import { readJson } from "../core/parse.ts";
 import { loraConfigSchema } from "../embedding/index.ts";
 import { photoAugment } from "../image/augment.ts";
 import { preprocessSchema } from "../image/preprocess-config.ts";
+import { isAddress } from "./sources/plain-shard.ts";
 import { type ClipConfig, clipConfigs, type ClipModelName } from "../models/index.ts";
 import { trainedParameters } from "./trained-parameters.ts";
 
@@ -40,6 +41,17 @@ const augmentSchema = z.strictObject({
   erase: share,
 });
 
+const columns = {
+  imageColumn: z.string().optional(),
+  captionColumn: z.string().optional(),
+  /** Sentences for the names of class folders; `{}` marks the place. */
+  classTemplates: z.array(z.string().includes("{}")).min(1).optional(),
+};
+const source = { source: z.string(), ...columns };
+/** More would make an epoch of nothing but copies. */
+const maxWeight = 1000;
+const mixedSource = z.strictObject({ ...source, weight: z.number().positive().max(maxWeight).optional() });
+
 /** A training run as its JSON file says it; paths are relative to the file. */
 export const trainConfigSchema = z
   .strictObject({
@@ -53,12 +65,19 @@ export const trainConfigSchema = z
     imageSize: size(8_192).optional(),
     /** The published vocabulary (default); or one of at most the model's vocabSize tokens, made from the captions. */
     tokenizer: z.enum(["clip", "captions"]).optional(),
-    /** A folder with captions, or a CSV, TSV or JSONL file. */
-    train: z.string(),
-    /** The same, for zero-shot validation: each picture's first caption among those of all. */
-    validation: z.string().optional(),
-    imageColumn: z.string().optional(),
-    captionColumn: z.string().optional(),
+    /** A folder, shards, or a table, as `readPairs` takes it; or several, each with the weight by which it is drawn. */
+    train: z.union([z.string(), z.array(mixedSource).min(1)]),
+    /** One, for zero-shot validation: each picture's first caption among those of all. */
+    validation: z.union([z.string(), z.strictObject(source)]).optional(),
+    /** For the sources that do not say it themselves. */
+    ...columns,
+    /** Larger pictures, in width × height, are left out. */
+    maxImagePixels: count.optional(),
+    /**
+     * Read shard after shard, in a new order each epoch, and shuffle among so many pairs. For disks that are slow at jumping; without
+     * it all are shuffled.
+     */
+    shuffleBuffer: count.optional(),
     /** Sentences around the validation captions, averaged; `{}` marks the place. */
     templates: z.array(z.string().includes("{}")).min(1).default(["{}"]),
     /** Default: as CLIP was trained. */
@@ -163,12 +182,15 @@ export type TrainConfig = z.output<typeof trainConfigSchema>;
  */
 export async function readTrainConfig(path: string): Promise<TrainConfig> {
   const config = await readJson(trainConfigSchema, path);
-  const absolute = (file: string) => resolve(dirname(path), file);
+  const absolute = (source: string) => (isAddress(source) ? source : resolve(dirname(path), source));
+  const { train, validation } = config;
   return {
     ...config,
-    train: absolute(config.train),
     ...(config.init !== undefined && { init: absolute(config.init) }),
-    ...(config.validation !== undefined && { validation: absolute(config.validation) }),
+    train:
+      typeof train === "string" ? absolute(train) : train.map((each) => ({ ...each, source: absolute(each.source) })),
+    ...(typeof validation === "string" && { validation: absolute(validation) }),
+    ...(typeof validation === "object" && { validation: { ...validation, source: absolute(validation.source) } }),
   };
 }
 

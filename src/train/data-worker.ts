@@ -3,7 +3,6 @@ import { ClipError } from "../core/errors.ts";
 import { Random } from "../core/random.ts";
 import { augmentImage, type AugmentConfig } from "../image/augment.ts";
 import { centerSquare, shortestSideSize } from "../image/crop.ts";
-import { decodeImage } from "../image/decode.ts";
 import { normalizePixels } from "../image/normalize.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import { preprocessImage } from "../image/preprocess.ts";
@@ -11,6 +10,8 @@ import type { RasterImage } from "../image/raster-image.ts";
 import { resample } from "../image/resample.ts";
 import { Moved, serve } from "../runtime/serve.ts";
 import { ClipTokenizer } from "../text/tokenizer.ts";
+import { readPicture } from "./read-picture.ts";
+import type { Picture } from "./sources/samples.ts";
 
 /** What a worker is told once. */
 export interface DataWorkerSetup {
@@ -19,11 +20,12 @@ export interface DataWorkerSetup {
   readonly merges: readonly string[];
   readonly contextLength: number;
   readonly cacheBytes: number;
+  readonly maxImagePixels: number | undefined;
 }
 
 /** One row of a batch. */
 export interface RowRequest {
-  readonly image: string;
+  readonly picture: Picture;
   readonly caption: string;
   /** Key of {@link Random}. */
   readonly augmentationKey: readonly number[];
@@ -41,7 +43,7 @@ export interface DataRows {
 
 let setup: DataWorkerSetup;
 let tokenizer: ClipTokenizer;
-/** Working copies by path. Every epoch asks for every picture once, so what is in is as good as what would replace it. */
+/** Working copies by name. Every epoch asks for every picture once, so what is in is as good as what would replace it. */
 const cache = new Map<string, RasterImage>();
 let cachedBytes = 0;
 let decodedImages = 0;
@@ -64,10 +66,10 @@ const methods = {
     const broken: { row: number; reason: string }[] = [];
     const decodedBefore = decodedImages;
     // sharp decodes on threads of its own: the next picture is under way while this one is augmented.
-    let next = rows[0] && loadImage(rows[0].image);
+    let next = rows[0] && loadImage(rows[0].picture);
     for (const [row, { augmentationKey }] of rows.entries()) {
       const image = await next!;
-      next = rows[row + 1] && loadImage(rows[row + 1]!.image);
+      next = rows[row + 1] && loadImage(rows[row + 1]!.picture);
       if (image instanceof ClipError) broken.push({ row, reason: image.message });
       else pixelValues.set(makePixelValues(image, augmentationKey), row * rowLength);
     }
@@ -84,14 +86,14 @@ const methods = {
 export type DataWorkerMethods = typeof methods;
 
 /** The picture's working copy, or why it cannot be used. */
-async function loadImage(path: string): Promise<RasterImage | ClipError> {
-  const cached = cache.get(path);
+async function loadImage(picture: Picture): Promise<RasterImage | ClipError> {
+  const cached = cache.get(picture.image);
   if (cached) return cached;
   try {
-    const image = workingCopy(await decodeImage(path));
+    const image = workingCopy(await readPicture(picture, { maxImagePixels: setup.maxImagePixels }));
     decodedImages++;
     if (cachedBytes + image.pixels.length <= setup.cacheBytes) {
-      cache.set(path, image);
+      cache.set(picture.image, image);
       cachedBytes += image.pixels.length;
     }
     return image;

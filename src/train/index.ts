@@ -9,6 +9,11 @@ export { type MetricsLine, runFiles, type ValidationScores } from "./run-folder.
 export type { Prediction } from "./validate.ts";
 
 /** The parts of it: pairs, batches, the objective, the learning rate. */
-export { type PairColumns, type Pairs, readPairs, type Sample, type SkippedImage } from "./pairs.ts";
+export { type MixedPairs, readPairs, readSources, type Source } from "./pairs.ts";
+export { readPicture } from "./read-picture.ts";
+export { countReasons } from "./sources/samples.ts";
+export type { FilePart, Pairs, Picture, Sample, SkippedImage, SourceOptions } from "./sources/samples.ts";
+export { checkData, type CheckOptions, type DataReport, type Spread } from "./check-data.ts";
+export { type PackedShard, packShards, type PackOptions } from "./pack.ts";
 export { captionMatches, captionTargets, clipLoss, siglipLoss, smoothTargets } from "./losses.ts";
 export { type Schedule, scheduledLearningRate } from "./schedule.ts";

@@ -14,7 +14,7 @@ import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import { preprocessImage } from "../image/preprocess.ts";
 import { ClipTokenizer } from "../text/tokenizer.ts";
 import { DataLoader, type DataLoaderOptions, type TrainingBatch } from "./loader.ts";
-import type { Sample } from "./pairs.ts";
+import type { Sample } from "./sources/samples.ts";
 import { Sampler } from "./sampling.ts";
 
 const preprocess: PreprocessConfig = {

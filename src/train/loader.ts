@@ -5,7 +5,7 @@ import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import { Remote } from "../runtime/remote.ts";
 import type { ClipTokenizer } from "../text/tokenizer.ts";
 import type { DataRows, DataWorkerMethods, DataWorkerSetup, RowRequest } from "./data-worker.ts";
-import type { Sample, SkippedImage } from "./pairs.ts";
+import type { Sample, SkippedImage } from "./sources/samples.ts";
 import { Sampler, type SamplerOptions } from "./sampling.ts";
 
 export interface DataLoaderOptions extends SamplerOptions {
@@ -21,6 +21,8 @@ export interface DataLoaderOptions extends SamplerOptions {
   readonly prefetch?: number | undefined;
   /** Decoded pictures to keep, all threads together, 4 bytes a pixel. Default 2 GiB, at most a quarter of the memory. */
   readonly cacheBytes?: number | undefined;
+  /** Larger pictures are broken. Default: those that `decodeImage` refuses. */
+  readonly maxImagePixels?: number | undefined;
 }
 
 /** What a training step sees: N pairs, S = `imageSize`. */
@@ -92,6 +94,7 @@ export class DataLoader implements AsyncDisposable {
       merges: tokenizer.merges,
       contextLength,
       cacheBytes: cacheBytes / workers,
+      maxImagePixels: options.maxImagePixels,
     };
     this.#workers = Array.from({ length: workers }, () => new Remote(new URL("./data-worker", import.meta.url)));
     this.#started = Promise.all(this.#workers.map((worker) => worker.call("create", [setup])));
@@ -192,8 +195,9 @@ export class DataLoader implements AsyncDisposable {
   }
 
   #requestRow(step: number, sample: number): RowRequest {
+    const { image, bytes } = this.#samples[sample]!;
     return {
-      image: this.#samples[sample]!.image,
+      picture: { image, ...(bytes && { bytes }) },
       caption: this.#sampler.drawCaption(step, sample),
       augmentationKey: this.#sampler.augmentationKey(step, sample),
     };

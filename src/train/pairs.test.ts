@@ -67,13 +67,15 @@ describe("a folder of pictures and captions", () => {
     expect(skipped.map(({ image, reason }) => `${image.slice(path.length + 1)}: ${reason}`)).toEqual([
       "b.jpg: there is no .txt with its captions",
       "c.jpg: its caption is empty",
-      `d.jpg: ${join(path, "d.txt")} is not UTF-8`,
+      `d.jpg: ${join(path, "d.txt")}, line 1 is not UTF-8; save it so, for example with iconv -f WINDOWS-1252 -t UTF-8`,
       "e.jpg: its caption is longer than 10000 characters",
     ]);
   });
 
   it("is refused when it is missing or holds no pair, and says what one looks like", async () => {
-    expect(await errorOf(readPairs(join(root, "nowhere")))).toMatch(/nowhere cannot be opened.*ENOENT/);
+    expect(await errorOf(readPairs(join(root, "nowhere")))).toMatch(
+      /nowhere cannot be opened: it does not exist; name a folder/,
+    );
     expect(await errorOf(readPairs(await folder({ "notes.md": "" })))).toMatch(/a\.jpg and a\.txt.*there are none/);
     const lonely = await folder({ "a.jpg": "", "b.jpg": "" });
     expect(await errorOf(readPairs(lonely))).toMatch(/all 2 were skipped \(.*a\.jpg: there is no \.txt/);
@@ -176,7 +178,19 @@ describe("a table or JSONL file", () => {
       /line 1: "caption" must be a string or a list/,
     ],
     ["a row without a picture", "p.csv", "image,caption\na,b\n,c\n", /line 3: "image" must be the path of a picture/],
-    ["another encoding", "p.csv", Uint8Array.of(0x69, 0x2c, 0xff, 0x0a), /p\.csv is not UTF-8.*iconv/],
+    ["another encoding", "p.csv", Uint8Array.of(0x69, 0x2c, 0xff, 0x0a), /p\.csv, line 1 is not UTF-8.*iconv/],
+    [
+      "UTF-16",
+      "p.csv",
+      Buffer.from("\ufeffimage,caption\na.jpg,b\n", "utf16le"),
+      /p\.csv is UTF-16 and not UTF-8.*iconv/,
+    ],
+    [
+      "another encoding far inside",
+      "p.jsonl",
+      Buffer.concat([Buffer.from('{"image":"a","caption":"é"}\n'.repeat(9000)), Buffer.from("M\xf6we", "latin1")]),
+      /p\.jsonl, line 9001 is not UTF-8/,
+    ],
     ["an endless line of JSON", "p.jsonl", `{"image":"${"x".repeat(2 ** 21)}`, /line 1: a line is longer than 1048576/],
     ["an endless field", "p.csv", `image,caption\na,"${"x".repeat(2 ** 21)}`, /Max Record Size/],
     [
@@ -185,7 +199,7 @@ describe("a table or JSONL file", () => {
       "image,caption\na.jpg,b\nc.jpg,d\n",
       /none of the first 2 pictures.*a\.jpg; paths in it are relative/,
     ],
-    ["another kind of file", "p.parquet", "PAR1", /expected a folder, or a \.csv, \.tsv or \.jsonl file/],
+    ["another kind of file", "p.xlsx", "PK", /expected a folder .*\.csv, \.tsv, \.jsonl or \.parquet file/],
   ];
   it.each(refused)("is refused for %s", async (_, name, content, message, columns = {}) => {
     const path = await folder({ [name]: content });

@@ -7,7 +7,7 @@ import { ClipError } from "../core/errors.ts";
 import { sizeOf } from "../core/files.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import type { EngineState } from "./engine.ts";
-import type { Sample, SkippedImage } from "./pairs.ts";
+import type { Sample, SkippedImage } from "./sources/samples.ts";
 
 /** A line of `metrics.jsonl`: nothing in it depends on the machine's speed, so a resumed run writes the same bytes. */
 export type MetricsLine =
@@ -212,7 +212,8 @@ const changeable = new Set(["workers", "saveEvery"]);
 function fingerprintOf({ config, samples }: RunIdentity): string {
   const ofTheCurve = (key: string, value: unknown) => (changeable.has(key) ? undefined : value);
   const hash = createHash("sha256").update(JSON.stringify(config, ofTheCurve));
-  for (const sample of samples) hash.update(JSON.stringify(sample));
+  // Not where its bytes lie: a shard may be fetched or unpacked to another place.
+  for (const { image, captions } of samples) hash.update(JSON.stringify({ image, captions }));
   return hash.digest("hex");
 }
 

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import type { DownloadProgress } from "../core/progress.ts";
 import type { ClipConfig } from "../models/index.ts";
 import type { Remote } from "../runtime/remote.ts";
 import type { TrainConfig } from "./config.ts";
@@ -9,7 +10,7 @@ import type { EventFile } from "./event-file.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import type { DataLoader, TrainingBatch } from "./loader.ts";
 import { chanceLoss, maxLogitScale } from "./losses.ts";
-import type { Sample, SkippedImage } from "./pairs.ts";
+import type { Sample, SkippedImage } from "./sources/samples.ts";
 import { type RunFolder, runFiles, type ValidationScores } from "./run-folder.ts";
 import { scheduledLearningRate } from "./schedule.ts";
 import type { Prediction, Validator } from "./validate.ts";
@@ -43,6 +44,8 @@ export interface TrainOptions {
   readonly onFinding?: (finding: Finding) => void;
   /** Also write the curves as TensorBoard reads them, into the folder's `tensorboard/`. */
   readonly tensorboard?: boolean;
+  /** Told how far a shard is that is fetched before the run starts. */
+  readonly onDownload?: (progress: DownloadProgress) => void;
 }
 
 /** What a run leaves. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Sample } from "./pairs.ts";
+import type { Sample } from "./sources/samples.ts";
 import { Sampler } from "./sampling.ts";
 
 const numbered = (count: number): Sample[] =>
@@ -76,5 +76,82 @@ describe("Sampler", () => {
   it("says how far to go down with a batch larger than the data", () => {
     expect(() => new Sampler(numbered(3), { batchSize: 4, seed: 1 })).toThrow("lower batchSize to at most 3");
     expect(() => new Sampler(numbered(3), { batchSize: 0, seed: 1 })).toThrow("whole number of at least 1");
+  });
+
+  describe("with weights", () => {
+    const mixture = [
+      { count: 10, weight: 1 },
+      { count: 6, weight: 2.5 },
+      { count: 8, weight: 0.25 },
+    ];
+    const sampler = () => new Sampler(numbered(24), { batchSize: 9, seed: 3, mixture });
+    const epochOf = (epoch: number) => [0, 1, 2].flatMap((i) => [...sampler().drawSamples(3 * epoch + i)]);
+
+    it("draws each source by its own, the same number in each epoch and others of them for its fraction", () => {
+      expect(sampler().stepsPerEpoch).toBe(3); // 10 + 15 + 2 = 27 = 3 × 9
+      const parts = new Set<string>();
+      for (const epoch of [0, 1, 2, 3]) {
+        const times = Array.from({ length: 24 }, (_, i) => epochOf(epoch).filter((sample) => sample === i).length);
+        expect(times.slice(0, 10)).toEqual(Array(10).fill(1));
+        expect(sorted(times.slice(10, 16))).toEqual([2, 2, 2, 3, 3, 3]);
+        expect(sorted(times.slice(16))).toEqual([0, 0, 0, 0, 0, 0, 1, 1]);
+        parts.add(String(times));
+      }
+      expect(parts.size).toBeGreaterThan(1);
+    });
+
+    it("parts the copies of a sample, and augments each anew", () => {
+      for (let epoch = 0; epoch < 20; epoch++) {
+        // The last batch takes what is left, which may be the same twice.
+        for (const step of [3 * epoch, 3 * epoch + 1]) expect(new Set(sampler().drawSamples(step)).size).toBe(9);
+      }
+      expect(sampler().augmentationKey(0, 11)).not.toEqual(sampler().augmentationKey(1, 11));
+    });
+
+    it("replaces a broken sample by one that the batch does not hold, each once", () => {
+      const batch = [...sampler().drawSamples(1)];
+      const replacements = [...sampler().replacements(1)];
+      expect(new Set([...batch, ...replacements]).size).toBe(new Set(batch).size + replacements.length);
+    });
+
+    it("refuses weights that leave less than a batch", () => {
+      const few = [{ count: 24, weight: 0.25 }];
+      expect(() => new Sampler(numbered(24), { batchSize: 9, seed: 3, mixture: few })).toThrow(
+        "by their weights only 6 samples make an epoch, and a batch has 9; raise the weights",
+      );
+    });
+  });
+
+  describe("with a buffer", () => {
+    /** Eight shards of 50, and ten files. */
+    const inShards = [
+      ...Array.from({ length: 400 }, (_, i) => {
+        const bytes = { file: `/shard-${Math.floor(i / 50)}.tar`, offset: 512 * i, length: 1 };
+        return { image: `/${i}.png`, captions: ["x"], bytes };
+      }),
+      ...numbered(10),
+    ];
+    const orderOf = (shuffleBuffer: number, epoch = 0) => [
+      ...new Sampler(inShards, { batchSize: 410, seed: 5, shuffleBuffer }).drawSamples(epoch),
+    ];
+
+    it("draws every sample once, each epoch in another order", () => {
+      for (const size of [1, 60, 1000]) {
+        expect(sorted(orderOf(size))).toEqual(sorted(inShards.keys()));
+        expect(orderOf(size, 1)).not.toEqual(orderOf(size));
+      }
+    });
+
+    it("reads no further ahead than the buffer is long, shard after shard in random order", () => {
+      const shardOf = (sample: number) => (sample < 400 ? Math.floor(sample / 50) : sample);
+      const unshuffled = orderOf(1).map(shardOf);
+      const turns = unshuffled.filter((shard, i) => shard !== unshuffled[i - 1]);
+      expect(turns).toHaveLength(18);
+      expect(turns).not.toEqual(sorted(turns));
+      const place = new Map(orderOf(1).map((sample, at) => [sample, at]));
+      const ahead = orderOf(60).map((sample, at) => place.get(sample)! - at);
+      expect(Math.max(...ahead)).toBeLessThan(60);
+      expect(Math.max(...ahead)).toBeGreaterThan(30);
+    });
   });
 });

@@ -8,10 +8,11 @@ import type { EngineOptions, EngineState } from "./engine.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import { EventFile } from "./event-file.ts";
 import { DataLoader } from "./loader.ts";
-import { readPairs } from "./pairs.ts";
+import { readPairs, readSources } from "./pairs.ts";
 import { Run, type TrainOptions, type TrainResult } from "./run.ts";
 import { RunFolder, runFiles } from "./run-folder.ts";
 import { type Start, startModel } from "./start.ts";
+import type { Pairs, SourceOptions } from "./sources/samples.ts";
 import { Validator } from "./validate.ts";
 
 /**
@@ -24,18 +25,20 @@ import { Validator } from "./validate.ts";
  *   `CLIP_FILE` if the disk is full.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
-  const pairs = await readPairs(config.train, config);
+  const common = { ...config, signal: options.signal, onProgress: options.onDownload };
+  const pairs = await readSources(config.train, common);
+  const { mixture } = pairs;
   const captions = pairs.samples.flatMap((sample) => sample.captions);
   const start = await startModel(config, captions);
   const { architecture, preprocess, tokenizer } = start;
   const { contextLength } = architecture.text;
-  const validation = config.validation === undefined ? undefined : await readPairs(config.validation, config);
+  const validation = config.validation === undefined ? undefined : await readValidation(config.validation, common);
   const validator = validation && new Validator(validation.samples, { ...config, tokenizer, preprocess });
 
   const identity = { config, samples: [...pairs.samples, ...(validation?.samples ?? [])] };
   const { state, ...opened } = await RunFolder.open(options.out, identity, { resume: options.resume ?? false });
   await using folder = opened.folder;
-  await using loader = new DataLoader(pairs.samples, { ...config, preprocess, tokenizer, contextLength });
+  await using loader = new DataLoader(pairs.samples, { ...config, mixture, preprocess, tokenizer, contextLength });
   const skipped = () =>
     [pairs.skipped, validation?.skipped, loader.broken, validator?.broken].flatMap((list) => list ?? []);
   const first = state?.steps ?? 0;
@@ -76,6 +79,14 @@ function plainArchitecture({ vision, text, ...rest }: ClipConfig): ClipConfig {
     vision: vision.kind === "vit" ? { ...vision, lora: undefined } : vision,
     text: { ...text, lora: undefined },
   };
+}
+
+async function readValidation(
+  validation: NonNullable<TrainConfig["validation"]>,
+  common: SourceOptions,
+): Promise<Pairs> {
+  const { source, ...own } = typeof validation === "string" ? { source: validation } : validation;
+  return readPairs(source, { ...common, ...own });
 }
 
 /** The averaged weights if there are any, else the last ones. */

@@ -4,7 +4,7 @@ import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { ClipTokenizer } from "../text/index.ts";
-import type { Sample } from "./pairs.ts";
+import type { Sample } from "./sources/samples.ts";
 import { type Towers, Validator } from "./validate.ts";
 
 const tokenizer = new ClipTokenizer([]);

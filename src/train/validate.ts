@@ -1,7 +1,8 @@
 import { ClipError } from "../core/errors.ts";
-import { decodeImage, preprocessImage, type PreprocessConfig } from "../image/index.ts";
+import { type DecodeOptions, preprocessImage, type PreprocessConfig } from "../image/index.ts";
 import type { ClipTokenizer } from "../text/index.ts";
-import type { Sample, SkippedImage } from "./pairs.ts";
+import { readPicture } from "./read-picture.ts";
+import type { Picture, Sample, SkippedImage } from "./sources/samples.ts";
 import type { ValidationScores } from "./run-folder.ts";
 
 /** The towers as validation needs them: rows of features, not normalised. */
@@ -13,9 +14,7 @@ export interface Towers {
 }
 
 /** A validation picture and how its true caption ranks. */
-export interface Prediction {
-  /** Path of the picture. */
-  readonly image: string;
+export interface Prediction extends Picture {
   readonly truth: string;
   /** The best captions, best first, with their cosines. */
   readonly ranked: readonly { readonly label: string; readonly similarity: number }[];
@@ -31,6 +30,7 @@ export class Validator {
   readonly #samples: readonly Sample[];
   readonly #tokenizer: ClipTokenizer;
   readonly #preprocess: PreprocessConfig;
+  readonly #decoding: DecodeOptions;
   readonly #broken = new Map<string, SkippedImage>();
 
   /** @param samples - each picture's true name is its first caption. */
@@ -40,11 +40,13 @@ export class Validator {
       readonly templates: readonly string[];
       readonly tokenizer: ClipTokenizer;
       readonly preprocess: PreprocessConfig;
+      readonly maxImagePixels?: number | undefined;
     },
   ) {
     this.#samples = samples;
     this.#classes = [...new Set(samples.map(({ captions }) => captions[0]!))];
     [this.#templates, this.#tokenizer, this.#preprocess] = [options.templates, options.tokenizer, options.preprocess];
+    this.#decoding = { maxImagePixels: options.maxImagePixels };
   }
 
   /** The broken pictures met so far: they are left out of the scores. */
@@ -64,7 +66,7 @@ export class Validator {
     for await (const { samples, pixelValues } of this.#batches()) {
       const images = rowsOf(await towers.encodeImages(pixelValues), towers.embedDim).map(normalized);
       for (const [i, image] of images.entries()) {
-        const { image: path, captions } = samples[i]!;
+        const { captions, ...picture } = samples[i]!;
         const truth = captions[0]!;
         const similarities = labels.map((label) => dot(image, label));
         const own = similarities[this.#classes.indexOf(truth)]!;
@@ -76,7 +78,7 @@ export class Validator {
           .map((similarity, i) => ({ label: this.#classes[i]!, similarity }))
           .sort((a, b) => b.similarity - a.similarity)
           .slice(0, shownLabels);
-        predictions.push({ image: path, truth, ranked });
+        predictions.push({ ...picture, truth, ranked });
       }
     }
     const count = predictions.length;
@@ -118,19 +120,19 @@ export class Validator {
       const samples: Sample[] = [];
       const batch = new Float32Array(rowsAtOnce * size);
       for (const sample of this.#samples.slice(start, start + rowsAtOnce)) {
-        const pixelValues = await this.#readPixelValues(sample.image);
+        const pixelValues = await this.#readPixelValues(sample);
         if (pixelValues) batch.set(pixelValues, (samples.push(sample) - 1) * size);
       }
       if (samples.length > 0) yield { samples, pixelValues: batch.slice(0, samples.length * size) };
     }
   }
 
-  async #readPixelValues(image: string): Promise<Float32Array | undefined> {
+  async #readPixelValues(picture: Picture): Promise<Float32Array | undefined> {
     try {
-      return preprocessImage(await decodeImage(image), this.#preprocess).pixelValues;
+      return preprocessImage(await readPicture(picture, this.#decoding), this.#preprocess).pixelValues;
     } catch (error) {
       if (!(error instanceof ClipError)) throw error;
-      this.#broken.set(image, { image, reason: error.message });
+      this.#broken.set(picture.image, { image: picture.image, reason: error.message });
       return undefined;
     }
   }

@@ -59,7 +59,7 @@ describe("a picture", () => {
     expectError(
       await classify(picture, "--max-image-pixels", "1000"),
       1,
-      `${picture} has 48 × 40 pixels; at most 1000 pixels are accepted: raise --max-image-pixels or shrink it`,
+      `${picture} has 48 × 40 pixels; at most 1000 pixels are accepted: raise --max-image-pixels (maxImagePixels) or shrink it`,
     );
     expect(await classify(picture, "--max-image-pixels", "1920")).toMatchObject({ code: 0, err: "" });
   });

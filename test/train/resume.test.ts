@@ -1,6 +1,7 @@
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { execFileSync } from "node:child_process";
+import { copyFile, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { openSafetensors } from "../../src/checkpoints/index.ts";
 import { runFiles, train, type TrainConfig, type TrainResult } from "../../src/train/index.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
@@ -18,7 +19,10 @@ beforeAll(async () => {
   await writeFile(join(pictures, "no-caption.png"), "");
 });
 let stopWatching: () => void = () => undefined;
-afterEach(() => stopWatching());
+afterEach(() => {
+  stopWatching();
+  vi.unstubAllEnvs();
+});
 
 let folders = 0;
 const newFolder = () => join(root, `run-${folders++}`);
@@ -105,6 +109,48 @@ describe("a training run, vit", () => {
     expect(predictions).toHaveLength(29);
     const metrics = await readFile(join(out, runFiles.metrics), "utf8");
     expect(JSON.parse(metrics.trimEnd().split("\n").at(-1)!)).toEqual({ step: 14, validation: scores });
+    await expectSameOutcome(out, unbroken);
+  });
+});
+
+describe("a training run on shards, a class folder and captions, mixed", () => {
+  it("leaves the same bytes when it is stopped in the middle of an epoch and resumed, with another number of threads", async () => {
+    vi.stubEnv("XDG_CACHE_HOME", join(root, "cache"));
+    const classes = join(root, "classes");
+    for (const [i, name] of ["red_circle", "red_square", "blue_bar"].entries()) {
+      await mkdir(join(classes, name), { recursive: true });
+      await copyFile(join(pictures, `${[0, 5, 17][i]}.png`), join(classes, name, "only one.png"));
+    }
+    const shards = join(root, "shards");
+    await mkdir(shards);
+    const names = (await readdir(pictures)).filter((name) => /^\d+\./.test(name)).sort();
+    execFileSync("tar", ["-C", pictures, "-cf", join(shards, "0.tar"), ...names.slice(0, 30)]);
+    execFileSync("tar", ["-C", pictures, "-czf", join(shards, "1.tar.gz"), ...names.slice(30)]);
+    // Cut in the middle: what is lost must be lost again after the resume.
+    await truncate(join(shards, "0.tar"), (await stat(join(shards, "0.tar"))).size * 0.5);
+    const config = tinyRun(pictures, {
+      ...settings(),
+      train: [
+        { source: shards, weight: 1.5 },
+        { source: classes, classTemplates: ["a {}", "a picture of a {}"], weight: 2 },
+        { source: pictures, weight: 0.5 },
+      ],
+      validation: { source: classes, classTemplates: ["a {}"] },
+      shuffleBuffer: 10,
+    });
+    const [unbroken, out] = [newFolder(), newFolder()];
+    const end = await train(config, { out: unbroken });
+    expect(end.skipped.map(({ image, reason }) => `${basename(image)} ${reason}`)).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/^0\.tar the rest of the shard is lost: it ends/),
+        expect.stringMatching(/^4\.png .*not a picture/),
+        expect.stringMatching(/^no-caption\.png there is no \.txt/),
+      ]),
+    );
+    await runUntil(3, config, out);
+    await rm(join(root, "cache"), { recursive: true }); // what is kept there can be made again
+    await runUntil(9, { ...config, workers: 2 }, out);
+    await train(config, { out, resume: true });
     await expectSameOutcome(out, unbroken);
   });
 });

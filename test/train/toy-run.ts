@@ -1,5 +1,5 @@
 import type { EngineState } from "../../src/train/engine.ts";
-import type { SkippedImage } from "../../src/train/pairs.ts";
+import type { SkippedImage } from "../../src/train/sources/samples.ts";
 import { RunFolder } from "../../src/train/run-folder.ts";
 
 /** What the toy run says that it is. */

@@ -1,0 +1,225 @@
+import { html, type Html } from "./html.ts";
+import { count, counted, percent } from "./numbers.ts";
+import { page, picture } from "./page.ts";
+
+/** How a number is distributed: `bins` counts equal parts of the way from `min` to `max`. */
+interface Distribution {
+  readonly min: number;
+  readonly median: number;
+  readonly max: number;
+  readonly bins: readonly number[];
+}
+
+/** All that the page about training data tells; see {@link dataPage}. */
+export interface DataPageParts {
+  /** As it was given. */
+  readonly source: string;
+  readonly report: {
+    readonly pairs: number;
+    readonly skipped: readonly { readonly image: string; readonly reason: string }[];
+    readonly reasons: readonly { readonly reason: string; readonly count: number }[];
+    readonly width: Distribution | undefined;
+    readonly height: Distribution | undefined;
+    readonly repeatedPictures: number;
+    readonly captions: {
+      readonly count: number;
+      readonly distinct: number;
+      readonly shared: readonly { readonly caption: string; readonly pictures: number }[];
+      readonly tokens: Distribution;
+      readonly contextLength: number;
+      readonly tooLong: number;
+    };
+    readonly notes: readonly string[];
+  };
+  /** Some five dozen pictures, evenly over the source; data URLs, 224 pixels a side are enough. */
+  readonly sheet: readonly { readonly picture: string; readonly name: string; readonly captions: readonly string[] }[];
+}
+
+/** Longer lists are cut, and say so. */
+const maxListed = 200;
+
+/**
+ * The page of `clip-ts data check --html`: what is there in a sentence, what to know, distributions, what cannot be used, captions
+ * that pictures share, and a contact sheet; one HTML document that needs nothing else. All texts are escaped.
+ */
+export function dataPage({ source, report, sheet }: DataPageParts): string {
+  const { pairs, skipped, width, height, captions, notes } = report;
+  const all = pairs + skipped.length;
+  const cards: [string, string][] = [
+    ["Pairs", count(pairs)],
+    ["Left out", skipped.length === 0 ? "none" : `${count(skipped.length)} (${percent(skipped.length / all)})`],
+    ["Captions", count(captions.count)],
+    ["Different captions", count(captions.distinct)],
+    ["Pictures seen before", report.repeatedPictures === 0 ? "none" : count(report.repeatedPictures)],
+    ["Captions too long", captions.tooLong === 0 ? "none" : count(captions.tooLong)],
+  ];
+  return page({
+    title: `${source}: training data`,
+    styles,
+    body: html`<header>
+        <p class="quiet">Training data</p>
+        <h1><bdi>${source}</bdi></h1>
+        <p class="lead">${inWords(report)}</p>
+      </header>
+      <dl class="figures">
+        ${cards.map(
+          ([name, value]) =>
+            html`<div class="card">
+              <dt>${name}</dt>
+              <dd>${value}</dd>
+            </div>`,
+        )}
+      </dl>
+      ${
+        notes.length > 0
+          ? html`<h2>Before you train</h2>
+              <ul class="card notes">
+                ${notes.map((note) => html`<li>${note}</li>`)}
+              </ul>`
+          : ""
+      }
+      <h2>Sizes</h2>
+      <div class="charts">
+        ${width && height ? [histogram("Width", "pixels", width), histogram("Height", "pixels", height)] : ""}
+        ${histogram("Length of captions", "tokens", captions.tokens, captions.contextLength)}
+      </div>
+      ${skipped.length > 0 ? skippedList(report) : ""} ${captions.shared.length > 0 ? sharedList(report) : ""}
+      ${sheet.length > 0 ? contactSheet(sheet) : ""}`,
+  });
+}
+
+function inWords({ pairs, skipped, captions }: DataPageParts["report"]): string {
+  const usable = `${counted(pairs, "pair")} can be used`;
+  const rest = skipped.length === 0 ? "nothing is broken" : `${count(skipped.length)} cannot`;
+  const each = captions.count / Math.max(1, pairs);
+  const several = each >= 1.05 ? `, with ${each.toFixed(1)} captions to a picture` : "";
+  return `${usable}${several}; ${rest}.`;
+}
+
+/** Columns between the smallest and the largest value; `limit` is a line that values should not pass. */
+function histogram(title: string, unit: string, values: Distribution, limit?: number): Html {
+  const { min, median, max, bins } = values;
+  const most = Math.max(...bins);
+  const step = (max - min) / bins.length;
+  const column = (n: number, i: number) => {
+    const [from, to] = [Math.ceil(min + i * step), Math.floor(min + (i + 1) * step)];
+    const beyond = limit !== undefined && from > limit;
+    const label = `${from === to || step === 0 ? count(from) : `${count(from)} to ${count(to)}`} ${unit}: ${count(n)}`;
+    return html`<span
+      class="${beyond ? "beyond" : "column"}"
+      style="height:${n === 0 ? 0 : Math.max(1, (100 * n) / most).toFixed(1)}%"
+      title="${label}"
+    ></span>`;
+  };
+  const limited = limit === undefined ? "" : `; ${count(limit)} are read`;
+  return html`<figure class="card">
+    <figcaption>
+      <h3>${title}</h3>
+      <p class="quiet">Half of them up to ${count(median)} ${unit}${limited}</p>
+    </figcaption>
+    <div
+      class="columns"
+      role="img"
+      aria-label="${title}: ${count(min)} to ${count(max)} ${unit}, median ${count(median)}"
+    >
+      ${bins.map(column)}
+    </div>
+    <p class="axis"><span>${count(min)}</span><span>${count(max)} ${unit}</span></p>
+  </figure>`;
+}
+
+function skippedList({ skipped, reasons }: DataPageParts["report"]): Html {
+  const hidden = skipped.length - maxListed;
+  return html`<h2>Left out</h2>
+    <div class="card">
+      <table>
+        <tbody>
+          ${reasons.map(
+            ({ reason, count: n }) =>
+              html`<tr>
+                <td class="number">${count(n)}</td>
+                <td><bdi>${reason}</bdi></td>
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+      <details>
+        <summary>Each of them</summary>
+        <ul class="list">
+          ${skipped.slice(0, maxListed).map(
+            ({ image, reason }) =>
+              html`<li>
+                <bdi>${image}</bdi> <span class="quiet"><bdi>${reason}</bdi></span>
+              </li>`,
+          )}
+        </ul>
+        ${hidden > 0 ? html`<p class="quiet">and ${count(hidden)} more</p>` : ""}
+      </details>
+    </div>`;
+}
+
+function sharedList({ captions: { shared } }: DataPageParts["report"]): Html {
+  const most = shared[0]!.pictures;
+  return html`<h2>Captions that pictures share</h2>
+    <div class="card scroll">
+      <table class="shared">
+        <tbody>
+          ${shared.map(
+            ({ caption, pictures }) =>
+              html`<tr>
+                <td><bdi>${caption}</bdi></td>
+                <td class="number">${count(pictures)}</td>
+                <td class="bar" aria-hidden="true">
+                  <span style="width:${((100 * pictures) / most).toFixed(1)}%"></span>
+                </td>
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>`;
+}
+
+function contactSheet(sheet: DataPageParts["sheet"]): Html {
+  return html`<h2>Contact sheet</h2>
+    <p class="quiet hint">${counted(sheet.length, "picture")}, evenly over the source.</p>
+    <ul class="sheet">
+      ${sheet.map(
+        ({ picture: shown, name, captions }) =>
+          html`<li class="card" title="${[name, ...captions].join("\n")}">
+            ${picture(shown, captions[0]!)}
+            <p><bdi>${captions[0]!}</bdi></p>
+            ${captions.length > 1 ? html`<p class="quiet">and ${counted(captions.length - 1, "more caption")}</p>` : ""}
+          </li>`,
+      )}
+    </ul>`;
+}
+
+const styles = `
+.figures { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(max(9.5rem, 15%), 1fr)); margin: 1.5rem 0 1rem; }
+.figures .card { display: flex; flex-direction: column; justify-content: space-between; padding: .75rem 1rem; }
+.figures dt { color: var(--ink-2); font-size: .85rem; }
+.figures dd { font-size: clamp(1.05rem, 4vw, 1.3rem); font-weight: 600; line-height: 1.3; }
+.notes { list-style: none; border-left: .3rem solid var(--series-2); padding: .25rem 1rem; }
+.notes li { padding: .5rem 0; max-width: 50rem; }
+.notes li + li { border-top: 1px solid var(--line); }
+.charts { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); }
+.columns { display: flex; align-items: flex-end; gap: 2px; height: 7rem; margin-top: .75rem; border-bottom: 1px solid var(--line); forced-color-adjust: none; }
+.columns span { flex: 1; border-radius: 2px 2px 0 0; background: var(--series-1); }
+.columns .beyond { background: var(--series-2); }
+.axis { display: flex; justify-content: space-between; font-size: .8rem; color: var(--ink-2); font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-size: .95rem; }
+td { padding: .25rem 1rem .25rem 0; vertical-align: baseline; overflow-wrap: anywhere; }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+details { margin-top: .75rem; }
+.list { list-style: none; margin-top: .75rem; max-height: 20rem; overflow: auto; overflow-wrap: anywhere; font-size: .9rem; }
+.list li { padding: .25rem 0; border-top: 1px solid var(--line); }
+.scroll { max-height: 22rem; overflow: auto; }
+.shared { width: 100%; }
+.shared .bar { width: 40%; padding-right: 0; }
+.shared .bar span { display: block; height: .5rem; min-width: 2px; border-radius: .25rem; background: var(--series-1); forced-color-adjust: none; }
+.hint { margin-bottom: .75rem; }
+.sheet { list-style: none; display: grid; gap: .75rem; grid-template-columns: repeat(auto-fill, minmax(min(46%, 9.5rem), 1fr)); }
+.sheet .card { padding: .5rem; font-size: .85rem; line-height: 1.3; }
+.sheet img { width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: .35rem; background: var(--track); margin-bottom: .4rem; }
+.sheet p { overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
+`;

@@ -1,0 +1,77 @@
+import { readdir } from "node:fs/promises";
+import { extname, join } from "node:path";
+import { makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
+import { ClipError } from "../core/errors.ts";
+import { Random } from "../core/random.ts";
+import { mapInOrder } from "../embedding/index.ts";
+import { readPictureBytes } from "./read-picture.ts";
+import type { Pairs, Sample, SkippedImage } from "./sources/samples.ts";
+import { captionBytes, isShardName } from "./sources/shards.ts";
+import { tarBytes, type TarContent } from "./sources/tar.ts";
+
+/** How {@link packShards} goes about it. */
+export interface PackOptions {
+  /** Pairs in a shard. */
+  readonly shardSize: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Told how many pairs are written. */
+  readonly onProgress?: ((pairs: number) => void) | undefined;
+}
+
+/** A shard that was written. */
+export interface PackedShard {
+  readonly path: string;
+  readonly pairs: number;
+  readonly bytes: number;
+}
+
+/**
+ * Writes pairs as webdataset shards, `000000.tar` and so on: each picture's file as it is, and its captions as the lines of a `.txt`. The
+ * pairs are shuffled, always alike, so that each shard is a fair sample of all.
+ *
+ * @param skipped - gets the pictures whose file cannot be read.
+ * @throws {ClipError} `CLIP_USAGE` if the folder has shards already; `CLIP_FILE` if it cannot be written: the shard at hand is then
+ *   not there, those before it are whole.
+ */
+export async function* packShards(
+  { samples }: Pairs,
+  folder: string,
+  skipped: SkippedImage[],
+  { shardSize, signal, onProgress }: PackOptions,
+): AsyncGenerator<PackedShard> {
+  await makeFolder(folder);
+  if ((await readdir(folder)).some(isShardName))
+    throw new ClipError("CLIP_USAGE", `${folder} has shards already; name an empty folder`);
+  const order = new Random(0).permutation(samples.length);
+  let written = 0;
+  for (let shard = 0; shard * shardSize < samples.length; shard++) {
+    const chosen = order.subarray(shard * shardSize, (shard + 1) * shardSize);
+    const before = written;
+    let bytes = 0;
+    async function* files(): AsyncGenerator<TarContent> {
+      for await (const { sample, content } of mapInOrder(chosen, (i) => readSample(samples[i]!))) {
+        if (content instanceof ClipError) {
+          skipped.push({ image: sample.image, reason: content.message });
+          continue;
+        }
+        const key = String(written++).padStart(9, "0");
+        yield { name: `${key}${extname(sample.image).toLowerCase()}`, bytes: content };
+        yield { name: `${key}.txt`, bytes: captionBytes(sample.captions) };
+        bytes += content.length;
+        onProgress?.(written);
+      }
+    }
+    const path = join(folder, `${String(shard).padStart(6, "0")}.tar`);
+    await writeFileAtomic(path, tarBytes(files()), { signal });
+    yield { path, pairs: written - before, bytes };
+  }
+}
+
+async function readSample(sample: Sample): Promise<{ sample: Sample; content: Uint8Array | ClipError }> {
+  try {
+    return { sample, content: await readPictureBytes(sample) };
+  } catch (error) {
+    if (error instanceof ClipError) return { sample, content: error };
+    throw error;
+  }
+}

@@ -1,0 +1,38 @@
+import { readFile } from "node:fs/promises";
+import { ClipError, problemOf } from "../core/errors.ts";
+import { readRange } from "../core/files.ts";
+import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
+import type { Picture } from "./sources/samples.ts";
+
+/**
+ * The bytes of a picture's file, wherever it lies.
+ *
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read.
+ */
+export async function readPictureBytes({ image, bytes }: Picture): Promise<Uint8Array> {
+  if (bytes) return readRange(bytes.file, bytes.offset, bytes.length);
+  return readFile(image).catch((cause: unknown) => {
+    throw new ClipError("CLIP_FILE", `cannot read ${image}: ${problemOf(cause)}`, { cause });
+  });
+}
+
+/**
+ * Reads and decodes a picture, wherever it lies.
+ *
+ * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE`, naming the picture, if it cannot be read.
+ */
+export async function readPicture(picture: Picture, options?: DecodeOptions): Promise<RasterImage> {
+  const { image, bytes } = picture;
+  if (!bytes) return decodeImage(image, options);
+  const content = await readPictureBytes(picture);
+  try {
+    return await decodeImage(content, options);
+  } catch (error) {
+    if (!(error instanceof ClipError)) throw error;
+    throw new ClipError(
+      error.code,
+      error.message.replace(/^the picture/, () => image),
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,91 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parquetWriteBuffer } from "hyparquet-writer";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { temporaryFolder } from "../../../test/temporary-folder.ts";
+import { readPairs } from "../pairs.ts";
+
+let root: string;
+beforeAll(async () => {
+  root = await temporaryFolder();
+  vi.stubEnv("XDG_CACHE_HOME", join(root, "cache"));
+  await writeFile(join(root, "a.jpg"), "");
+});
+afterAll(() => vi.unstubAllEnvs());
+
+async function write(
+  name: string,
+  columnData: Parameters<typeof parquetWriteBuffer>[0]["columnData"],
+  rowGroupSize = 2,
+) {
+  const path = join(root, name);
+  await writeFile(path, new Uint8Array(parquetWriteBuffer({ columnData, rowGroupSize })));
+  return path;
+}
+
+describe("a Parquet table", () => {
+  it("gives paths relative to its folder and captions, over all groups of rows", async () => {
+    const path = await write("paths.parquet", [
+      { name: "id", data: [1, 2, 3] },
+      { name: "filepath", data: ["a.jpg", "x/b.jpg", "/c.jpg"], type: "STRING" },
+      { name: "title", data: ["one", "eine Möwe", ""], type: "STRING" },
+    ]);
+    expect(await readPairs(path)).toEqual({
+      samples: [
+        { image: join(root, "a.jpg"), captions: ["one"] },
+        { image: join(root, "x/b.jpg"), captions: ["eine Möwe"] },
+      ],
+      skipped: [{ image: "/c.jpg", reason: "its caption is empty" }],
+    });
+  });
+
+  it("gives the pictures that are in it, from a shard that is written once", async () => {
+    const pictures = [1, 2, 3].map((i) => Uint8Array.from({ length: 5000 * i }, (_, at) => 128 + ((at * i) % 128)));
+    const path = await write("bytes.parquet", [
+      { name: "image", data: pictures, type: "BYTE_ARRAY" },
+      { name: "caption", data: ["one", "two\nlines", "three"], type: "STRING" },
+    ]);
+    const { samples, skipped } = await readPairs(path);
+    expect(samples.map(({ image, captions }) => [image, captions])).toEqual([
+      [`${path}/row-1.jpg`, ["one"]],
+      [`${path}/row-2.jpg`, ["two lines"]],
+      [`${path}/row-3.jpg`, ["three"]],
+    ]);
+    expect(skipped).toEqual([]);
+    for (const [i, { bytes }] of samples.entries()) {
+      const { file, offset, length } = bytes!;
+      expect(new Uint8Array((await readFile(file)).subarray(offset, offset + length))).toEqual(pictures[i]);
+    }
+    expect((await readPairs(path)).samples).toEqual(samples);
+    const templated = await readPairs(path, { classTemplates: ["a {}"] });
+    expect(templated.samples.map(({ captions }) => captions)).toEqual([["a one"], ["a two lines"], ["a three"]]);
+  });
+
+  it("is refused for a column that is missing, naming those there are", async () => {
+    const path = await write("names.parquet", [
+      { name: "file", data: ["a"] },
+      { name: "text", data: ["b"] },
+    ]);
+    await expect(readPairs(path)).rejects.toThrow(/no column "image" or "path" or "filepath"; it has "file", "text"/);
+    await expect(readPairs(path, { imageColumn: "file", captionColumn: "n" })).rejects.toThrow(/no column "n"; it has/);
+  });
+
+  it("is refused when it is cut or something else", async () => {
+    const path = await write("whole.parquet", [
+      { name: "image", data: ["a"] },
+      { name: "caption", data: ["b"] },
+    ]);
+    const bytes = await readFile(path);
+    for (const [name, content] of [
+      ["cut", bytes.subarray(0, 60)],
+      ["text", Buffer.from("image,caption\n")],
+    ] as const) {
+      const damaged = join(root, `${name}.parquet`);
+      await writeFile(damaged, content);
+      await expect(readPairs(damaged)).rejects.toMatchObject({
+        code: "CLIP_DATA",
+        message: expect.stringContaining(`${damaged} cannot be read as a Parquet table`) as string,
+      });
+    }
+  });
+});

@@ -1,0 +1,111 @@
+import { resolve } from "node:path";
+import { asyncBufferFromFile, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
+import { compressors } from "hyparquet-compressors";
+import { ClipError } from "../../core/errors.ts";
+import { keptShard } from "./plain-shard.ts";
+import { PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
+import { captionBytes, collectShard } from "./shards.ts";
+import { captionsOf, chooseColumns, type Columns, pairsOfRows, type Row } from "./table.ts";
+import { tarBytes, type TarContent } from "./tar.ts";
+
+/** A row group is read as a whole, so much of it at the most. */
+const maxGroupBytes = 2 ** 30;
+
+/**
+ * Pairs of a Parquet table, whose pictures are paths, bytes, or bytes with a path as Hugging Face's data sets have them. A
+ * picture among other rows' compressed bytes cannot be read alone, so that pictures inside are written to a shard first, once.
+ */
+export async function readParquet(path: string, options: SourceOptions): Promise<Pairs> {
+  const table = await openTable(path);
+  const columns = chooseColumns(path, table.names, options);
+  if (!(await hasPictures(table, columns))) return pairsOfRows(path, () => readRows(table, columns), options);
+  const how = JSON.stringify([columns, options.classTemplates]);
+  const { file } = await keptShard(resolve(path), how, () => tarBytes(rowsAsFiles(table, columns, options)));
+  const collected = new PairCollector();
+  await collectShard({ file, name: path }, {}, collected);
+  return collected;
+}
+
+interface Table {
+  readonly path: string;
+  readonly file: Awaited<ReturnType<typeof asyncBufferFromFile>>;
+  readonly metadata: FileMetaData;
+  readonly names: readonly string[];
+}
+
+async function openTable(path: string): Promise<Table> {
+  try {
+    const file = await asyncBufferFromFile(path);
+    const metadata = await parquetMetadataAsync(file);
+    const [root, ...elements] = metadata.schema;
+    const names: string[] = [];
+    for (let at = 0; names.length < root!.num_children!; at = endOf(elements, at)) names.push(elements[at]!.name);
+    return { path, file, metadata, names };
+  } catch (cause) {
+    throw damaged(path, cause);
+  }
+}
+
+/** The schema is a tree, parents before their children: where the one at `at` ends. */
+function endOf(elements: readonly { readonly num_children?: number }[], at: number): number {
+  let end = at + 1;
+  for (let left = elements[at]!.num_children ?? 0; left > 0; left--) end = endOf(elements, end);
+  return end;
+}
+
+async function hasPictures(table: Table, columns: Columns): Promise<boolean> {
+  for await (const { image } of readRows(table, columns)) {
+    if (typeof image === "string" || bytesOf(image)) return typeof image !== "string";
+  }
+  return false;
+}
+
+async function* readRows({ path, file, metadata }: Table, { image, caption }: Columns): AsyncGenerator<Row> {
+  let rowStart = 0;
+  for (const group of metadata.row_groups) {
+    const rowEnd = rowStart + Number(group.num_rows);
+    const wanted = group.columns.filter(({ meta_data }) => [image, caption].includes(meta_data!.path_in_schema[0]!));
+    const bytes = wanted.reduce((sum, { meta_data }) => sum + Number(meta_data!.total_uncompressed_size), 0);
+    if (bytes > maxGroupBytes)
+      throw new ClipError("CLIP_DATA", `${path} has ${bytes} bytes in a row group; write it with smaller ones`);
+    const options = { file, metadata, columns: [image, caption], rowStart, rowEnd, compressors, utf8: false };
+    const rows = await parquetReadObjects(options).catch((cause: unknown) => {
+      throw damaged(path, cause);
+    });
+    for (const [i, row] of rows.entries()) {
+      yield { place: `row ${rowStart + i + 1}`, image: asText(row[image]), caption: asText(row[caption]) };
+    }
+    rowStart = rowEnd;
+  }
+}
+
+/** Many files do not say that a column is text: what is short and UTF-8 is. */
+function asText(value: unknown): unknown {
+  if (!(value instanceof Uint8Array) || value.length > 4096) return value;
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(value);
+  } catch {
+    return value;
+  }
+}
+
+function bytesOf(image: unknown): Uint8Array | undefined {
+  const bytes = typeof image === "object" && image !== null && "bytes" in image ? image.bytes : image;
+  return bytes instanceof Uint8Array ? bytes : undefined;
+}
+
+/** As they stand in a shard: picture and captions under the row's number. A row without a picture gets an empty one. */
+async function* rowsAsFiles(table: Table, columns: Columns, options: SourceOptions): AsyncGenerator<TarContent> {
+  for await (const { place, image, caption } of readRows(table, columns)) {
+    const name = place.replace(" ", "-");
+    const captions = captionsOf(table.path, place, caption, columns, options);
+    yield { name: `${name}.jpg`, bytes: bytesOf(image) ?? new Uint8Array(0) };
+    yield { name: `${name}.txt`, bytes: captionBytes(captions) };
+  }
+}
+
+function damaged(path: string, cause: unknown): ClipError {
+  return new ClipError("CLIP_DATA", `${path} cannot be read as a Parquet table: ${(cause as Error).message}`, {
+    cause,
+  });
+}

@@ -1,0 +1,114 @@
+import type { DownloadOptions } from "../../hub/download.ts";
+
+/** Where a picture is. */
+export interface Picture {
+  /** Absolute path; of a picture in an archive the archive's path or address, and behind it the picture's in there. */
+  readonly image: string;
+  /** The part of a file that it is; without it, it is a file of its own. */
+  readonly bytes?: FilePart;
+}
+
+/** Some bytes of a file. */
+export interface FilePart {
+  /** Absolute path. */
+  readonly file: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A picture and what may be said of it. */
+export interface Sample extends Picture {
+  /** At least one, none empty; one is drawn whenever the sample is. */
+  readonly captions: readonly string[];
+}
+
+/** What cannot be used, and why: a picture, or the rest of a damaged archive. */
+export interface SkippedImage {
+  /** As in {@link Picture}. */
+  readonly image: string;
+  readonly reason: string;
+}
+
+/** What a source of training pairs holds. */
+export interface Pairs {
+  readonly samples: readonly Sample[];
+  /** Pictures without a usable caption. Whether a picture itself can be read shows when it is decoded. */
+  readonly skipped: readonly SkippedImage[];
+}
+
+/** How a source is read. */
+export interface SourceOptions extends Pick<DownloadOptions, "signal" | "onProgress"> {
+  /** Default: the first of `image`, `path`, `filepath` that exists. */
+  readonly imageColumn?: string | undefined;
+  /** Default: the first of `caption`, `title` that exists. */
+  readonly captionColumn?: string | undefined;
+  /**
+   * Sentences in which a class takes the place of `{}`: in folders and shards the name of the folder that a picture is in, in
+   * tables the caption.
+   */
+  readonly classTemplates?: readonly string[] | undefined;
+}
+
+/** In characters. Far beyond what a text tower reads: longer ones are whole pages in the wrong column. */
+const maxCaptionLength = 10_000;
+
+const imageExtensions = new Set([".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".avif", ".svg"]);
+
+/** Whether a name ends as those of pictures do. */
+export function isImageName(name: string): boolean {
+  return imageExtensions.has(/\.[^./\\]*$/.exec(name.toLowerCase())?.[0] ?? "");
+}
+
+/** Sorts what was read into samples and skipped pictures. */
+export class PairCollector implements Pairs {
+  readonly samples: Sample[] = [];
+  readonly skipped: SkippedImage[] = [];
+
+  /** @param found - the captions, or the reason why there are none. */
+  add(picture: Picture, found: readonly string[] | string): void {
+    if (typeof found === "string") return this.skip(picture.image, found);
+    const captions = found.map((caption) => caption.trim()).filter((caption) => caption !== "");
+    if (captions.length === 0) this.skip(picture.image, "its caption is empty");
+    else if (captions.some(({ length }) => length > maxCaptionLength)) {
+      this.skip(picture.image, `its caption is longer than ${maxCaptionLength} characters`);
+    } else this.samples.push({ ...picture, captions });
+  }
+
+  skip(image: string, reason: string): void {
+    this.skipped.push({ image, reason });
+  }
+}
+
+/** A string or a list of strings, as a list; undefined if it is neither. */
+export function asCaptions(value: unknown): string[] | undefined {
+  const list: unknown[] = Array.isArray(value) ? value : [value];
+  return list.every((caption) => typeof caption === "string") ? list : undefined;
+}
+
+/** The sentences about a class. */
+export function fillTemplates(templates: readonly string[], label: string): string[] {
+  return templates.map((template) => template.replaceAll("{}", () => label));
+}
+
+/** The captions of a picture by its place: of the class whose folder it is in, or why there are none. */
+export function classCaptions(name: string, templates: readonly string[]): string[] | string {
+  const folder = name.split(/[\\/]/).at(-2);
+  if (folder === undefined) return "it is in no class folder";
+  return fillTemplates(templates, folder.replaceAll("_", " "));
+}
+
+/** Reasons without the names and numbers in them, by how often. */
+export function countReasons(skipped: readonly SkippedImage[]): { reason: string; count: number }[] {
+  const counts = new Map<string, number>();
+  for (const { image, reason } of skipped) {
+    const stem = image.replace(/\.\w+$/, "");
+    const [kind] = reason.replaceAll(new RegExp(`${escapeRegExp(stem)}(\\.\\w+)?`, "g"), "it").split(/[;:(]/);
+    const plain = kind!.trim().replace(/ \d+/g, " …");
+    counts.set(plain, (counts.get(plain) ?? 0) + 1);
+  }
+  return Array.from(counts, ([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count);
+}
+
+function escapeRegExp(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}

@@ -1,0 +1,189 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { ClipError, problemOf } from "../../core/errors.ts";
+
+/** A file in a tar archive: where its bytes lie. */
+export interface TarEntry {
+  /** With `/` between folders, without `./` in front. */
+  readonly name: string;
+  /** Byte of the archive at which the file begins. */
+  readonly offset: number;
+  /** In bytes. */
+  readonly length: number;
+  /** The file itself, if it was asked for. */
+  readonly content?: Uint8Array;
+}
+
+/** What could be read of an archive. */
+export interface TarListing {
+  readonly entries: readonly TarEntry[];
+  /** Why the rest could not be read; all before it is good. */
+  readonly damage?: string;
+}
+
+const blockBytes = 512;
+/** Read at once: between small files no new call to the disk is needed. */
+const windowBytes = 2 ** 16;
+/** Long names and the like that stand before a file. Names of files on disks have at most 4 KiB. */
+const maxHeaderBytes = 2 ** 16;
+
+/**
+ * Lists the regular files of a tar archive: ustar, GNU's long names and sizes, and pax. Of the content only that is read
+ * which `wanted` asks for; the rest is skipped, not read.
+ *
+ * A damaged archive gives what stands before the damage.
+ *
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read.
+ */
+export async function listTar(
+  path: string,
+  wanted: (name: string, length: number) => boolean = () => false,
+): Promise<TarListing> {
+  const handle = await open(path, "r").catch((cause: unknown) => {
+    throw new ClipError("CLIP_FILE", `cannot read ${path}: ${problemOf(cause)}`, { cause });
+  });
+  try {
+    return await walk(new Window(handle, (await handle.stat()).size), wanted);
+  } catch (cause) {
+    throw new ClipError("CLIP_FILE", `cannot read ${path}: ${problemOf(cause)}`, { cause });
+  } finally {
+    await handle.close();
+  }
+}
+
+async function walk(file: Window, wanted: (name: string, length: number) => boolean): Promise<TarListing> {
+  const entries: TarEntry[] = [];
+  const broken = (problem: string): TarListing => ({ entries, damage: `${problem}, after ${entries.length} files` });
+  /** What headers of their own say about the next file. */
+  let override: { readonly path?: string; readonly size?: number } = {};
+  for (let at = 0; ;) {
+    const header = await file.read(at, blockBytes);
+    if (header.length < blockBytes) return broken(`it ends at byte ${file.size} without the mark of an end`);
+    if (header.every((byte) => byte === 0)) return { entries };
+    if (!hasItsChecksum(header)) return broken(`the header at byte ${at} is damaged`);
+    const type = String.fromCharCode(header[156]!);
+    const length = override.size ?? numberAt(header, 124, 12);
+    const offset = at + blockBytes;
+    const name = (override.path ?? nameOf(header)).replace(/^(\.?\/)+/, "");
+    if (!Number.isSafeInteger(length) || length < 0) return broken(`the header at byte ${at} has an impossible size`);
+    if (offset + length > file.size)
+      return broken(`it ends in the middle of ${name}, with ${file.size - offset} of ${length} bytes`);
+    at = offset + Math.ceil(length / blockBytes) * blockBytes;
+    if (type === "L" || type === "x") {
+      if (length > maxHeaderBytes) return broken(`the name at byte ${offset} has ${length} bytes`);
+      const bytes = await file.read(offset, length);
+      override = { ...override, ...(type === "L" ? { path: cString(bytes) } : paxRecords(bytes)) };
+      continue;
+    }
+    override = {};
+    if (type !== "0" && type !== "\0") continue; // folders, links
+    const content = wanted(name, length) ? { content: Uint8Array.from(await file.read(offset, length)) } : {};
+    entries.push({ name, offset, length, ...content });
+  }
+}
+
+/** A file read forwards, some of it at a time. */
+class Window {
+  readonly size: number;
+  readonly #handle: FileHandle;
+  #start = 0;
+  #bytes: Uint8Array = new Uint8Array(0);
+
+  constructor(handle: FileHandle, size: number) {
+    [this.#handle, this.size] = [handle, size];
+  }
+
+  /** Bytes from `offset` on: `length` of them, or as many as there are; good until the next call. */
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    if (offset < this.#start || offset + length > this.#start + this.#bytes.length) {
+      const buffer = Buffer.allocUnsafe(Math.min(Math.max(length, windowBytes), Math.max(0, this.size - offset)));
+      let filled = 0;
+      while (filled < buffer.length) {
+        const { bytesRead } = await this.#handle.read(buffer, filled, buffer.length - filled, offset + filled);
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
+      [this.#start, this.#bytes] = [offset, buffer.subarray(0, filled)];
+    }
+    return this.#bytes.subarray(offset - this.#start, offset - this.#start + length);
+  }
+}
+
+/** The sum of a header's bytes, its own place counted as blanks. */
+function checksumOf(header: Uint8Array): number {
+  return header.reduce((sum, byte, i) => sum + (i >= 148 && i < 156 ? 0x20 : byte), 0);
+}
+
+function hasItsChecksum(header: Uint8Array): boolean {
+  return numberAt(header, 148, 8) === checksumOf(header);
+}
+
+/** Octal digits or, where they do not suffice, GNU's form: the first bit set, then a big-endian number. */
+function numberAt(header: Uint8Array, at: number, length: number): number {
+  const field = header.subarray(at, at + length);
+  if (field[0]! & 0x80) return field.slice(1).reduce((sum, byte) => sum * 256 + byte, field[0]! & 0x7f);
+  const digits = cString(field).trim();
+  return digits === "" ? 0 : /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : NaN;
+}
+
+function nameOf(header: Uint8Array): string {
+  const name = cString(header.subarray(0, 100));
+  // GNU writes other things where ustar has the folder.
+  const isUstar = cString(header.subarray(257, 263)) === "ustar" && header[262] === 0;
+  const folder = isUstar ? cString(header.subarray(345, 500)) : "";
+  return folder === "" ? name : `${folder}/${name}`;
+}
+
+function cString(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+}
+
+/** The records of a pax header that matter here: "LENGTH KEY=VALUE\n", the length in bytes with itself. */
+function paxRecords(bytes: Uint8Array): { path?: string; size?: number } {
+  const records: { path?: string; size?: number } = {};
+  for (let at = 0; at < bytes.length;) {
+    const length = Number.parseInt(new TextDecoder().decode(bytes.subarray(at, at + 10)), 10);
+    if (!(length > 0)) break;
+    const [, key, value] =
+      /^\d+ ([^=]+)=(.*)\n$/s.exec(new TextDecoder().decode(bytes.subarray(at, at + length))) ?? [];
+    if (key === "path") records.path = value!;
+    if (key === "size") records.size = Number(value);
+    at += length;
+  }
+  return records;
+}
+
+/** A file to put into an archive. */
+export interface TarContent {
+  /** At most 100 bytes of UTF-8. */
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The bytes of a tar archive in the form that all readers know (ustar). */
+export async function* tarBytes(files: AsyncIterable<TarContent>): AsyncGenerator<Uint8Array> {
+  for await (const { name, bytes } of files) {
+    yield headerOf(name, bytes.length);
+    yield bytes;
+    yield new Uint8Array(-bytes.length & (blockBytes - 1));
+  }
+  yield new Uint8Array(2 * blockBytes);
+}
+
+/** Without owner and time: the same files give the same archive. */
+function headerOf(name: string, length: number): Uint8Array {
+  const header = Buffer.alloc(blockBytes);
+  const octal = (value: number, at: number, digits: number) =>
+    header.write(value.toString(8).padStart(digits, "0"), at);
+  header.write(name, 0, 100);
+  octal(0o644, 100, 7);
+  octal(0, 108, 7);
+  octal(0, 116, 7);
+  octal(length, 124, 11);
+  octal(0, 136, 11);
+  header.write("0", 156);
+  header.write("ustar\x0000", 257);
+  octal(checksumOf(header), 148, 6);
+  header.write("\0 ", 154);
+  return header;
+}
