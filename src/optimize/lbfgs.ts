@@ -16,6 +16,8 @@ export interface MinimizeOptions {
   readonly gradientTolerance?: number | undefined;
   /** Done when a step lowers the value by no more than this share of it. Default 0: as long as a lower one is found. */
   readonly valueTolerance?: number | undefined;
+  /** How much of a value may be rounding: by so much it may rise in a step that is flat enough. Default that of doubles. */
+  readonly precision?: number | undefined;
   /** How many of the last steps tell the curvature. Default 10. */
   readonly history?: number | undefined;
   /** Stops between two evaluations. */
@@ -57,8 +59,9 @@ const maxTries = 30;
 export async function minimize(
   objective: Objective,
   start: Float64Array,
-  { maxIterations = 1000, gradientTolerance = 1e-8, valueTolerance = 0, history = 10, signal }: MinimizeOptions = {},
+  options: MinimizeOptions = {},
 ): Promise<Minimum> {
+  const { maxIterations = 1000, gradientTolerance = 1e-8, valueTolerance = 0, history = 10, signal } = options;
   let evaluations = 0;
   const evaluate = (x: Float64Array) => {
     signal?.throwIfAborted();
@@ -83,7 +86,7 @@ export async function minimize(
     const origin = { step: 0, x, value, gradient, slope: dot(gradient, direction) };
     // Nothing is known of the curvature at first: one unit of length along the gradient.
     const step = curvature.isEmpty ? 1 / Math.sqrt(dot(gradient, gradient)) : 1;
-    const next = origin.slope < 0 ? await searchLine(at, origin, step) : undefined;
+    const next = origin.slope < 0 ? await searchLine(at, origin, step, options.precision) : undefined;
     if (!next) {
       if (curvature.isEmpty) return end("precision", iteration);
       curvature.forget();
@@ -146,17 +149,20 @@ async function searchLine(
   at: (step: number) => Promise<LinePoint>,
   origin: LinePoint,
   firstStep: number,
+  precision = Number.EPSILON,
 ): Promise<LinePoint | undefined> {
+  const rounding = precision * Math.abs(origin.value);
   // Both are false of what is no number.
   const isLower = ({ step, value }: LinePoint) =>
-    value <= origin.value + sufficientDecrease * step * origin.slope && value < origin.value;
+    value <= origin.value + sufficientDecrease * step * origin.slope + rounding;
   const isFlat = ({ slope }: LinePoint) => Math.abs(slope) <= -sufficientFlatness * origin.slope;
 
   /** Between the lowest point met so far and one behind a minimum. */
   const zoom = async (low: LinePoint, high: LinePoint): Promise<LinePoint | undefined> => {
-    for (let i = 0; i < maxTries; i++) {
+    // Less than rounding is not to be found between them.
+    for (let i = 0; i < maxTries && Math.abs((high.step - low.step) * low.slope) > rounding; i++) {
       const point = await at(stepBetween(low, high));
-      if (!isLower(point) || point.value >= low.value) high = point;
+      if (!isLower(point) || point.value > low.value + rounding) high = point;
       else {
         if (isFlat(point)) return point;
         if (point.slope * (high.step - low.step) >= 0) high = low;
@@ -169,7 +175,7 @@ async function searchLine(
   let before = origin;
   for (let step = firstStep, i = 0; i < maxTries; step *= 2, i++) {
     const point = await at(step);
-    if (!isLower(point) || point.value >= before.value) return zoom(before, point);
+    if (!isLower(point) || point.value > before.value + rounding) return zoom(before, point);
     if (isFlat(point)) return point;
     if (point.slope >= 0) return zoom(point, before);
     before = point;
