@@ -8,6 +8,7 @@ import { forwardCommand } from "./commands/forward.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { parityCommand } from "./commands/parity.ts";
 import { preprocessCommand } from "./commands/preprocess.ts";
+import { probeCommand } from "./commands/probe.ts";
 import { tokenizeCommand } from "./commands/tokenize.ts";
 import { trainCommand } from "./commands/train.ts";
 import type { CliIo } from "./io.ts";
@@ -16,6 +17,7 @@ import type { CliIo } from "./io.ts";
 const commands: readonly ((io: CliIo) => CommandUnknownOpts)[] = [
   classifyCommand,
   trainCommand,
+  probeCommand,
   modelsCommand,
   convertCommand,
   forwardCommand,

@@ -45,7 +45,7 @@ describe.skipIf(sharedMissing)(`logistic regression${sharedMissing}`, () => {
       ["test_features", "test_probs"],
     ] as const) {
       const logits = await headLogits(head, await floats(at));
-      expect(largestDifference(softmax(logits.data, 3), await doubles(probs))).toBeLessThan(1e-3);
+      expect(largestDifference(softmax(logits.data as Float32Array, 3), await doubles(probs))).toBeLessThan(1e-3);
     }
   });
 });
@@ -78,7 +78,7 @@ describe(`logistic regression of random features (seed ${seed})`, () => {
   it("has at its end weights that are the gradient of the likelihood over λ", async () => {
     const lambda = 0.7;
     const { head } = await fit(pictures, lambda);
-    const { data: logits } = await headLogits(head, pictures.features);
+    const logits = (await headLogits(head, pictures.features)).data as Float32Array;
     const wanted = new Float64Array(classes * width);
     softmax(logits, classes).forEach((probability, i) => {
       const [picture, c] = [Math.floor(i / classes), i % classes];
@@ -96,6 +96,20 @@ describe(`logistic regression of random features (seed ${seed})`, () => {
     shares.forEach((share, c) => {
       expect(share).toBeCloseTo(pictures.labels.filter((label) => label === c).length / count, 4);
     });
+  });
+
+  it("stays where the penalty draws to if nothing outweighs it, and not if it is weak", async () => {
+    const weight = float32(
+      Float32Array.from({ length: classes * width }, () => random.normal()),
+      [classes, width],
+    );
+    const around = { weight, bias: float32(new Float32Array(classes), [classes]) };
+    await using regression = await LogisticRegression.compile(pictures, classes);
+    const held = await regression.fit(1e6, { around });
+    expect(relativeError(held.head.weight.data, weight.data)).toBeLessThan(1e-4);
+    const [free, weak] = [await regression.fit(1e-2), await regression.fit(1e-2, { around })];
+    expect(relativeError(weak.head.weight.data, weight.data)).toBeGreaterThan(0.5);
+    expect(weak.negativeLogLikelihood / free.negativeLogLikelihood).toBeCloseTo(1, 1);
   });
 
   it("does not care where it starts, nor where zero is, nor into how many programs the pictures are split", async () => {

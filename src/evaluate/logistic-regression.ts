@@ -24,7 +24,9 @@ export interface LinearHead {
 
 /** How a fit begins and ends. */
 export interface FitOptions {
-  /** Where to start; default zeros. It changes how long the fit takes, and nothing else once it has converged. */
+  /** The weights that the penalty draws to; default zeros. */
+  readonly around?: LinearHead | undefined;
+  /** Where to start; default `around`. It changes how long the fit takes, and nothing else once it has converged. */
   readonly start?: LinearHead | undefined;
   /** Default 1000, as in the paper. */
   readonly maxIterations?: number | undefined;
@@ -34,7 +36,7 @@ export interface FitOptions {
 /** What a fit found. */
 export interface FittedHead extends Pick<Minimum, "iterations" | "evaluations" | "reason"> {
   readonly head: LinearHead;
-  /** Σ NLL + λ/2 ‖weight‖², in nats. */
+  /** Σ NLL + λ/2 ‖weight − around‖², in nats. */
   readonly objective: number;
   /** Σ NLL of the pictures, in nats. */
   readonly negativeLogLikelihood: number;
@@ -94,13 +96,15 @@ export class LogisticRegression implements AsyncDisposable {
   }
 
   /**
-   * The head that minimises Σ NLL + λ/2 ‖weight‖², by L-BFGS; scikit-learn calls 1/λ `C`.
+   * The head that minimises Σ NLL + λ/2 ‖weight − around‖², by L-BFGS; scikit-learn calls 1/λ `C`.
    *
    * @param lambda - strength of the penalty, λ > 0: without it classes that can be separated have no best head.
    */
-  async fit(lambda: number, { start, maxIterations = 1000, signal }: FitOptions = {}): Promise<FittedHead> {
+  async fit(lambda: number, options: FitOptions = {}): Promise<FittedHead> {
+    const { around, start = around, maxIterations = 1000, signal } = options;
     if (!(lambda > 0)) throw new ClipError("CLIP_USAGE", `lambda is ${lambda}; it must be above 0`);
     const [weights, pictures] = [this.#classes * this.#mean.length, this.#pictures];
+    const centre = Float64Array.from(around?.weight.data ?? new Float64Array(weights));
     const units = this.#units(lambda / pictures);
     const x = new Float64Array(weights + this.#classes);
     if (start) {
@@ -112,11 +116,12 @@ export class LogisticRegression implements AsyncDisposable {
     const objective = async (inUnits: Float64Array) => {
       const at = inUnits.map((value, i) => value * units[i]!);
       const { value, gradient } = await this.#loss(at);
-      for (let i = 0; i < weights; i++) gradient[i]! += lambda * at[i]!;
+      for (let i = 0; i < weights; i++) gradient[i]! += lambda * (at[i]! - centre[i]!);
       gradient.forEach((entry, i) => (gradient[i] = (entry * units[i]!) / pictures));
       return { value: (value + penalty(at)) / pictures, gradient };
     };
-    const penalty = (at: Float64Array) => (lambda / 2) * at.subarray(0, weights).reduce((sum, w) => sum + w ** 2, 0);
+    const penalty = (at: Float64Array) =>
+      (lambda / 2) * centre.reduce((sum, weight, i) => sum + (at[i]! - weight) ** 2, 0);
     const found = await minimize(objective, x, { maxIterations, gradientTolerance, valueTolerance, precision, signal });
     const at = found.x.map((value, i) => value * units[i]!);
     const value = found.value * pictures;
@@ -193,16 +198,18 @@ function lossProgram({ features, labels }: LabelledFeatures, classes: number) {
   return { logLikelihood, dWeight: dWeight!, dBias: dBias! };
 }
 
+/** A session that makes `logits` [N, C] of `features` [N, W] and a head's `weight` and `bias`. */
+export function compileHead(classes: number, width: number): Promise<Session> {
+  const head = { weight: input("weight", [classes, width]), bias: input("bias", [classes]) };
+  return Session.compile({ logits: linear(head, input("features", ["pictures", width])) });
+}
+
 /** The logits of every picture, float32 [N, C]. */
-export async function headLogits(
-  { weight, bias }: LinearHead,
-  features: TensorData<"float32">,
-): Promise<TensorData<"float32">> {
-  const head = { weight: constant(weight), bias: constant(bias) };
-  const pictures = input("features", ["pictures", features.shape[1]!]);
-  await using session = await Session.compile({ logits: linear(head, pictures) });
-  const { logits } = await session.run({ features });
-  return logits as TensorData<"float32">;
+export async function headLogits(head: LinearHead, features: TensorData<"float32">): Promise<TensorData> {
+  const [classes, width] = head.weight.shape as [number, number];
+  await using session = await compileHead(classes, width);
+  const { logits } = await session.run({ ...head, features });
+  return logits!;
 }
 
 /** Of features, [W] each. */
