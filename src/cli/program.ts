@@ -9,6 +9,7 @@ import { forwardCommand } from "./commands/forward.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { parityCommand } from "./commands/parity.ts";
 import { preprocessCommand } from "./commands/preprocess.ts";
+import { probeCommand } from "./commands/probe.ts";
 import { tokenizeCommand } from "./commands/tokenize.ts";
 import { trainCommand } from "./commands/train.ts";
 import type { CliIo } from "./io.ts";
@@ -18,6 +19,7 @@ const commands: readonly ((io: CliIo) => CommandUnknownOpts)[] = [
   classifyCommand,
   trainCommand,
   dataCommand,
+  probeCommand,
   modelsCommand,
   convertCommand,
   forwardCommand,

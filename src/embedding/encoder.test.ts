@@ -4,9 +4,11 @@ import { afterAll, describe, expect, it } from "vitest";
 import { randomPicture, writeRandomPicture } from "../../test/pictures.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../../test/tiny-model.ts";
+import { readParameter } from "../checkpoints/index.ts";
 import { Random } from "../core/random.ts";
 import { relativeError } from "../evaluate/compare.ts";
 import { decodeImage, preprocessImage } from "../image/index.ts";
+import type { ClipConfig } from "../models/index.ts";
 import { batches, mapInOrder } from "./batches.ts";
 import { ClipEncoder, collect, dot } from "./encoder.ts";
 import { forward } from "./forward.ts";
@@ -31,6 +33,44 @@ describe("an encoder", () => {
     }
     const [last] = await collect(encoder.encodeImages([pictures[4]!]));
     expect(relativeError(embeds[4]!, last!)).toBeLessThan(1e-6);
+  });
+
+  it.each([
+    ["the class token", tinyConfig, ["vision.projection"], 32],
+    [
+      "all places, beside descriptors",
+      { ...tinyConfig, vision: { ...tinyConfig.vision, pool: "places", descriptors: true } } as ClipConfig,
+      ["vision.projection.out", "vision.descriptors.out"],
+      256,
+    ],
+  ])("pools %s to vectors of which the projection makes the features", async (_, config, names, width) => {
+    const stored = await readModel(await saveTinyModel(join(root, `pooled-${width}`), { config }));
+    await using own = new ClipEncoder(stored);
+    const pooled = await collect(own.poolImages(pictures));
+    const embeds = await collect(own.encodeImages(pictures));
+    const read = async (name: string) => (await readParameter(stored.parameters.get(name)!)).data;
+    const [projection] = await Promise.all(stored.parameters.has(names[0]!) ? [read(names[0]!)] : []);
+    const layers = await Promise.all(
+      projection ? [] : names.map(async (name) => [await read(`${name}.weight`), await read(`${name}.bias`)] as const),
+    );
+    for (const [i, vector] of pooled.entries()) {
+      expect(vector).toHaveLength(width);
+      const features = Float32Array.from({ length: own.embedDim }, (_, e) => {
+        if (projection) return vector.reduce((sum, value, w) => sum + value * projection[w * own.embedDim + e]!, 0);
+        return layers.reduce((all, [weight, bias], part) => {
+          const size = width / layers.length;
+          const own = vector.subarray(part * size, (part + 1) * size);
+          return all + bias[e]! + dot(own, weight.subarray(e * size, (e + 1) * size));
+        }, 0);
+      });
+      const norm = Math.sqrt(dot(features, features));
+      expect(
+        relativeError(
+          embeds[i]!,
+          features.map((value) => value / norm),
+        ),
+      ).toBeLessThan(1e-5);
+    }
   });
 
   // Measured: 1.3e-7.

@@ -2,7 +2,7 @@ import { storedParameters } from "../checkpoints/load.ts";
 import { type QuantizedDtype, quantizedParameters } from "../checkpoints/quantize.ts";
 import { ClipError } from "../core/errors.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
-import { input } from "../graph/tensor.ts";
+import { input, type Tensor } from "../graph/tensor.ts";
 import {
   decodeImage,
   type DecodeOptions,
@@ -10,7 +10,7 @@ import {
   preprocessImage,
   type PreprocessConfig,
 } from "../image/index.ts";
-import { type Clip, type ClipConfig, encodeImage, encodeText } from "../models/index.ts";
+import { type Clip, type ClipConfig, encodeImage, encodeText, poolImage } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
 import { type CompileOptions, Session } from "../runtime/session.ts";
 import type { TextTokenizer } from "../text/index.ts";
@@ -69,6 +69,7 @@ export class ClipEncoder implements AsyncDisposable {
   readonly logitBias: number;
   readonly #model: StoredModel;
   #vision: Promise<Session> | undefined;
+  #pool: Promise<Session> | undefined;
   #text: Promise<Session> | undefined;
   #tokenizer: Promise<TextTokenizer> | undefined;
   readonly #options: EncoderOptions;
@@ -99,7 +100,30 @@ export class ClipEncoder implements AsyncDisposable {
    */
   async *encodeImages(
     images: Source<ImageSource>,
-    { batchSize = imageBatchSize(this.config), signal, ...decoding }: EncodeOptions & DecodeOptions = {},
+    options: EncodeOptions & DecodeOptions = {},
+  ): AsyncGenerator<Float32Array> {
+    yield* this.#runImages(images, options, () => this.#visionSession());
+  }
+
+  /**
+   * Yields of each picture the vector before the projection, float32 and of any length, which is what linear probes read: of a
+   * ViT the class token behind the last layer norm [width], of a ResNet the output of the attention pool [embedDim]. Where the
+   * features are read from all places it is what the last layer reads, and where there is no projection (SigLIP) the features.
+   *
+   * @throws {ClipError} as {@link encodeImages} does.
+   */
+  async *poolImages(
+    images: Source<ImageSource>,
+    options: EncodeOptions & DecodeOptions = {},
+  ): AsyncGenerator<Float32Array> {
+    yield* this.#runImages(images, options, () => this.#poolSession());
+  }
+
+  /** One row of what a session makes of pixelValues for each picture. */
+  async *#runImages(
+    images: Source<ImageSource>,
+    { batchSize = imageBatchSize(this.config), signal, ...decoding }: EncodeOptions & DecodeOptions,
+    open: () => Promise<Session>,
   ): AsyncGenerator<Float32Array> {
     checkSource(images, batchSize);
     const { imageSize } = this.preprocess;
@@ -108,10 +132,10 @@ export class ClipEncoder implements AsyncDisposable {
       async (image) => preprocessImage(await decodeImage(image, decoding), this.preprocess).pixelValues,
     );
     for await (const batch of oneAhead(batches(preprocessed, batchSize, signal))) {
-      const session = await this.#visionSession();
+      const session = await open();
       const pixelValues = float32(concatenate(batch), [batch.length, 3, imageSize, imageSize]);
-      const { imageEmbeds } = await session.run({ pixelValues }, { move: true });
-      yield* rows(imageEmbeds!);
+      const { vectors } = await session.run({ pixelValues }, { move: true });
+      yield* rows(vectors!);
     }
   }
 
@@ -195,8 +219,14 @@ export class ClipEncoder implements AsyncDisposable {
 
   // What failed is tried again by the next call: a network may be back by then.
   #visionSession(): Promise<Session> {
-    const session = (this.#vision ??= this.#compileVision());
+    const session = (this.#vision ??= this.#compileVision((...tower) => l2Normalize(encodeImage(...tower))));
     session.catch(() => (this.#vision = undefined));
+    return session;
+  }
+
+  #poolSession(): Promise<Session> {
+    const session = (this.#pool ??= this.#compileVision(poolImage));
+    session.catch(() => (this.#pool = undefined));
     return session;
   }
 
@@ -212,14 +242,13 @@ export class ClipEncoder implements AsyncDisposable {
     return tokenizer;
   }
 
-  async #compileVision(): Promise<Session> {
+  async #compileVision(tower: (p: Clip, config: ClipConfig, pixelValues: Tensor) => Tensor): Promise<Session> {
     this.#refuseReleased();
     const { config } = this;
     const { imageSize } = config.vision;
     const parameters = await this.#parameters("vision");
     const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
-    const imageEmbeds = l2Normalize(encodeImage(parameters, config, pixelValues));
-    return Session.compile({ imageEmbeds }, this.#compileOptions);
+    return Session.compile({ vectors: tower(parameters, config, pixelValues) }, this.#compileOptions);
   }
 
   async #compileText(): Promise<Session> {
@@ -253,7 +282,9 @@ export class ClipEncoder implements AsyncDisposable {
     this.#released = true;
     // One tower's end must not keep the other's from coming.
     const ended = await Promise.allSettled(
-      [this.#vision, this.#text].map(async (compiling) => (await compiling?.catch(() => undefined))?.release()),
+      [this.#vision, this.#pool, this.#text].map(async (compiling) =>
+        (await compiling?.catch(() => undefined))?.release(),
+      ),
     );
     for (const end of ended) if (end.status === "rejected") throw end.reason;
   }

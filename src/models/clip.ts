@@ -4,7 +4,12 @@ import type { StatisticUpdate } from "../nn/norms.ts";
 import type { ClipConfig } from "./config.ts";
 import { type ModifiedResNet, modifiedResNet } from "./modified-resnet.ts";
 import { type TextTransformer, textTransformer } from "./text-transformer.ts";
-import { type TowerOptions, type VisionTransformer, visionTransformer } from "./vision-transformer.ts";
+import {
+  type ImageTowerOutput,
+  type TowerOptions,
+  type VisionTransformer,
+  visionTransformer,
+} from "./vision-transformer.ts";
 
 /** All parameters of a CLIP. */
 export interface Clip<Leaf = Tensor> {
@@ -26,17 +31,38 @@ export interface ClipInputs {
   readonly endOfText: Tensor;
 }
 
+/** How an image tower is computed, beside its architecture. */
+type ImageTowerOptions = TowerOptions & { readonly updates?: StatisticUpdate[] };
+
 /** Pixels [I, 3, S, S] to imageFeatures [I, E], not yet of unit length. */
 export function encodeImage(
   p: Pick<Clip, "vision">,
   config: ClipConfig,
   pixelValues: Tensor,
-  options: TowerOptions & { readonly updates?: StatisticUpdate[] } = {},
+  options: ImageTowerOptions = {},
 ): Tensor {
+  return imageTower(p, config, pixelValues, options).imageFeatures;
+}
+
+/**
+ * Pixels [I, 3, S, S] to what the paper's linear probes read (Radford et al. 2021, section 3.2): [I, ·], of a ViT what its
+ * projection makes the features of; of a ResNet the features, whose attention pool ends with its projection.
+ */
+export function poolImage(p: Pick<Clip, "vision">, config: ClipConfig, pixelValues: Tensor): Tensor {
+  return imageTower(p, config, pixelValues, {}).pooled;
+}
+
+function imageTower(
+  p: Pick<Clip, "vision">,
+  config: ClipConfig,
+  pixelValues: Tensor,
+  options: ImageTowerOptions,
+): ImageTowerOutput {
   const { vision } = config;
-  return vision.kind === "vit"
-    ? visionTransformer(p.vision as VisionTransformer, config, vision, pixelValues, options)
-    : modifiedResNet(p.vision as ModifiedResNet, vision, pixelValues, options.updates);
+  if (vision.kind === "vit")
+    return visionTransformer(p.vision as VisionTransformer, config, vision, pixelValues, options);
+  const imageFeatures = modifiedResNet(p.vision as ModifiedResNet, vision, pixelValues, options.updates);
+  return { imageFeatures, pooled: imageFeatures };
 }
 
 /** inputIds [T, L] to textFeatures [T, E], not yet of unit length. */

@@ -3,7 +3,7 @@ export { clipConfigs, type ClipModelName } from "./configs.ts";
 export type { ClipConfig, LoraConfig, ResNetConfig, TextConfig, TransformerConfig, VitConfig } from "./config.ts";
 
 /** The forward pass: features, and scaled cosines. */
-export { type Clip, clipLogits, encodeImage, encodeText } from "./clip.ts";
+export { type Clip, clipLogits, encodeImage, encodeText, poolImage } from "./clip.ts";
 export type { TowerOptions } from "./vision-transformer.ts";
 
 /** Parameters by path: shapes, start values, and the model's record made of them. */

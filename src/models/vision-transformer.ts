@@ -80,14 +80,22 @@ export interface TowerOptions {
   readonly keptTokens?: Tensor;
 }
 
-/** Pixels [I, 3, S, S] to imageFeatures [I, E]. */
+/** What an image tower ends with. */
+export interface ImageTowerOutput {
+  /** [I, E], not yet of unit length. */
+  readonly imageFeatures: Tensor;
+  /** [I, ·]: what the last linear layer makes the features of; the features themselves where there is none behind the pool. */
+  readonly pooled: Tensor;
+}
+
+/** Pixels [I, 3, S, S] to features, and what they are read from. */
 export function visionTransformer(
   p: VisionTransformer,
   { activation, layerNormEpsilon }: ClipConfig,
   config: VitConfig,
   pixelValues: Tensor,
   { checkpointBlocks = false, keptTokens }: TowerOptions = {},
-): Tensor {
+): ImageTowerOutput {
   const blockConfig = { heads: config.heads, activation, layerNormEpsilon };
   const patches = embedPatches(p.patchEmbedding, config, pixelValues).named("vision.patches"); // [I, W, grid, grid]
   const [images, width, grid] = patches.shape as readonly [number, number, number];
@@ -103,8 +111,13 @@ export function visionTransformer(
     const compute = (input: Tensor) => block(layer, blockConfig, input, { read });
     x = (checkpointBlocks ? checkpoint(compute, x) : compute(x)).named(`vision.blocks.${i}`);
   });
-  const features = pool(p, blockConfig, x);
-  return p.descriptors ? features.add(readOut(p.descriptors, descriptors(pixelValues))) : features;
+  const own = pool(p, blockConfig, x);
+  if (!p.descriptors) return own;
+  const drawn = readOut(p.descriptors, descriptors(pixelValues));
+  return {
+    imageFeatures: own.imageFeatures.add(drawn.imageFeatures),
+    pooled: concat([own.pooled, drawn.pooled], 1),
+  };
 }
 
 /** [I, 3, S, S] → [I, W, grid, grid] */
@@ -119,15 +132,19 @@ function embedPatches(p: Tensor | Linear | ConvStem, { patchSize }: VitConfig, p
 /** [I, L, W] → [I, 1, W] */
 const classToken = (tokens: Tensor) => tokens.slice(1, 0, 1);
 
-/** The last layer norm, and features from what the tower is read from: [I, L, W] → [I, E] */
-function pool({ projection, lnPost }: VisionTransformer, config: BlockConfig, x: Tensor): Tensor {
+/** The last layer norm, and features from what the tower is read from, the tokens [I, L, W]. */
+function pool({ projection, lnPost }: VisionTransformer, config: BlockConfig, x: Tensor): ImageTowerOutput {
   const norm = (tokens: Tensor) => layerNorm(lnPost, tokens, config.layerNormEpsilon).named("vision.lnPost");
-  if (projection instanceof Tensor) return norm(x.select(1, 0)).matmul(projection);
-  return "probe" in projection ? poolByProbe(projection, config, norm(x)) : poolPlaces(projection, norm(x));
+  if (projection instanceof Tensor) {
+    const pooled = norm(x.select(1, 0));
+    return { imageFeatures: pooled.matmul(projection), pooled };
+  }
+  if (!("probe" in projection)) return poolPlaces(projection, norm(x));
+  const pooled = poolByProbe(projection, config, norm(x));
+  return { imageFeatures: pooled, pooled };
 }
 
-/** [I, L, W] → [I, E] */
-function poolPlaces(p: PlacesPool, x: Tensor): Tensor {
+function poolPlaces(p: PlacesPool, x: Tensor): ImageTowerOutput {
   return readOut(p, linear(p.place, x).reshape([x.shape[0]!, -1]));
 }
 
@@ -139,7 +156,8 @@ function poolByProbe(p: ProbePool, { heads, activation, layerNormEpsilon }: Bloc
   return found.add(mlp(p.mlp, activation, layerNorm(p.ln, found, layerNormEpsilon)));
 }
 
-/** [I, D] → [I, E] */
-function readOut(p: Readout, x: Tensor): Tensor {
-  return linear(p.out, layerNorm(p.norm, linear(p.hidden, x)).relu());
+/** Of many numbers, [I, D]. */
+function readOut(p: Readout, x: Tensor): ImageTowerOutput {
+  const pooled = layerNorm(p.norm, linear(p.hidden, x)).relu(); // [I, 4 W]
+  return { imageFeatures: linear(p.out, pooled), pooled };
 }

@@ -1,0 +1,73 @@
+import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import type { CliIo } from "../io.ts";
+import {
+  activationOption,
+  configOption,
+  examples,
+  imageSizeOption,
+  inTheBox,
+  maxImagePixelsOption,
+  modelOption,
+  offlineOption,
+  repeated,
+  wholeNumber,
+} from "../options.ts";
+
+/** Trains a linear layer on a model's features. */
+export const probeCommand = (io: CliIo) =>
+  new Command("probe")
+    .summary("train a linear layer on a model's features, and say how good they are")
+    .description(
+      "The paper's linear probe: logistic regression on the vectors that the image tower makes of labelled pictures, fitted by " +
+        "L-BFGS. The strength λ of its penalty is searched over 97 values from 1e-6 to 1e6 on pictures held out, and the head " +
+        "fitted again to all. The model itself stays as it is.\n\n" +
+        "Pictures come from a folder with a folder for each class, or from a .csv with the columns image and label.",
+    )
+    .requiredOption("--train <source>", "the pictures to learn from")
+    .option("--test <source>", "pictures to say the accuracy on")
+    .option("--validation <source>", "what λ is chosen by (default: a fifth of each class of the training pictures)")
+    .option("--shots <n>", "learn from so many pictures of each class, drawn by --seed", wholeNumber())
+    .addOption(
+      new Option(
+        "--features <which>",
+        "the vector before the projection, as in the paper, or the unit vector behind it (default: before; with --init zero-shot: after)",
+      ).choices(["before", "after"] as const),
+    )
+    .addOption(
+      new Option(
+        "--init <how>",
+        "what the penalty draws to: nothing, or the head that classifies zero-shot by the classes' names",
+      )
+        .choices(["zeros", "zero-shot"] as const)
+        .default("zeros" as const),
+    )
+    .option("--template <sentence>", "what to put names into, at {}, for --init zero-shot; may be repeated", repeated)
+    .option("--lambda <value>", "the penalty's strength, in place of the search; 1/λ is scikit-learn's C", positive)
+    .option("--seed <n>", "draws the shots, and what is held out", wholeNumber(), 1)
+    .option("--out <file>", "write the head, weight and bias, as safetensors")
+    .addOption(modelOption(inTheBox))
+    .addOption(configOption)
+    .addOption(activationOption)
+    .addOption(offlineOption)
+    .addOption(imageSizeOption)
+    .addOption(maxImagePixelsOption)
+    .option("--json", "print one JSON document")
+    .addHelpText(
+      "after",
+      examples(
+        "clip-ts probe --train pets/train --test pets/test --out pets.safetensors",
+        "clip-ts probe --model ViT-B/32 --train pets.csv --test pets/test --shots 16",
+        'clip-ts probe --train pets/train --test pets/test --shots 4 --init zero-shot --template "a photo of a {}"',
+      ),
+    )
+    .action(async (options) => {
+      // Loaded when it is needed: the other commands start sooner.
+      const { runProbe } = await import("../probe-run.ts");
+      await runProbe(options, io);
+    });
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && value > 0 && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError("It must be a number above 0.");
+}

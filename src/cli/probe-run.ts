@@ -1,0 +1,139 @@
+import { writeSafetensors } from "../checkpoints/index.ts";
+import { ClipError } from "../core/errors.ts";
+import { ClipEncoder, type ReadModelOptions } from "../embedding/index.ts";
+import {
+  drawPerClass,
+  encodeLabelled,
+  type FeatureKind,
+  type HeadScores,
+  type LabelledPicture,
+  type Probe,
+  readLabelledPictures,
+  relabel,
+  scoreHead,
+  type SweepPoint,
+  trainProbe,
+  zeroShotHead,
+} from "../evaluate/index.ts";
+import type { CliIo } from "./io.ts";
+import { readChosenModel } from "./options.ts";
+import { printable, table } from "./terminal.ts";
+
+/** What `clip-ts probe` was asked for. */
+interface ProbeRequest extends ReadModelOptions {
+  readonly model?: string | undefined;
+  readonly offline?: boolean | undefined;
+  readonly train: string;
+  readonly test?: string | undefined;
+  readonly validation?: string | undefined;
+  readonly shots?: number | undefined;
+  readonly features?: FeatureKind | undefined;
+  readonly init: "zeros" | "zero-shot";
+  readonly template?: readonly string[] | undefined;
+  readonly lambda?: number | undefined;
+  readonly seed: number;
+  readonly out?: string | undefined;
+  readonly maxImagePixels: number;
+  readonly json?: boolean | undefined;
+}
+
+/** Encodes the pictures, trains a head, and says how good it is. */
+export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> {
+  const { init, seed, shots, lambda } = request;
+  const zeroShot = init === "zero-shot";
+  const kind = request.features ?? (zeroShot ? "after" : "before");
+  if (zeroShot && kind === "before")
+    throw new ClipError(
+      "CLIP_USAGE",
+      "--init zero-shot needs --features after: texts have no vector before the projection",
+    );
+  const { classes, samples } = await readLabelledPictures(request.train);
+  const others = async (source: string) => relabel(await readLabelledPictures(source), classes, source);
+  const validationPictures = request.validation === undefined ? undefined : await others(request.validation);
+  const testPictures = request.test === undefined ? undefined : await others(request.test);
+  const chosen = shots === undefined ? samples : drawShots(samples, classes, shots, seed);
+
+  const { signal } = io;
+  await using encoder = new ClipEncoder(await readChosenModel(request, io), { signal });
+  const encode = (pictures: readonly LabelledPicture[], what: string) =>
+    encodeLabelled(encoder, pictures, kind, {
+      maxImagePixels: request.maxImagePixels,
+      signal,
+      onPicture: (done) => io.progress(`${what}: ${done} of ${pictures.length} pictures`),
+      onSkip: ({ message }) => io.err(`left out: ${message}`),
+    });
+  const train = await encode(chosen, "train");
+  const validation = validationPictures && (await encode(validationPictures, "validation"));
+  const test = testPictures && (await encode(testPictures, "test"));
+  const templates = request.template;
+  const around = zeroShot ? await zeroShotHead(encoder, classes, { templates, signal }) : undefined;
+
+  const onPoint = ({ lambda, accuracy }: SweepPoint) =>
+    io.progress(`λ ${lambda.toExponential(2)}: ${percent(accuracy)} of what is held out`);
+  const probe = await trainProbe(train, classes, { lambda, validation, seed, around, onPoint, signal });
+  const scores = test && (await scoreHead(probe.head, test));
+  const zeroShotScores = around && test && (await scoreHead(around, test));
+  if (request.out !== undefined) {
+    const { weight, bias } = probe.head;
+    const metadata = { classes: JSON.stringify(classes), features: kind, lambda: String(probe.lambda) };
+    await writeSafetensors(request.out, new Map(Object.entries({ weight, bias })), { metadata });
+  }
+
+  const about = { model: encoder.path, features: kind, width: probe.head.weight.shape[1]!, classes };
+  const counts = { train: train.labels.length, validation: validation?.labels.length, test: test?.labels.length };
+  const { iterations, reason, objective, sweep } = probe;
+  if (request.json) {
+    const fit = { lambda: probe.lambda, iterations, reason, objective };
+    io.out(JSON.stringify({ ...about, pictures: counts, ...fit, test: scores, zeroShot: zeroShotScores, sweep }));
+  } else {
+    const rows = sweep.length > 0 ? [sweepTable(probe), ""] : [];
+    const fitted = `λ ${probe.lambda.toExponential(2)}, ${counts.train} pictures of ${classes.length} classes, ${about.width} numbers each`;
+    io.out([...rows, `${fitted}; ${iterations} steps`, ...describeScores(classes, scores, zeroShotScores)].join("\n"));
+  }
+  if (request.out !== undefined) io.err(`wrote ${request.out}`);
+}
+
+/** So many of each class; a class that has fewer cannot be learnt from as many as the others. */
+function drawShots(samples: readonly LabelledPicture[], classes: readonly string[], shots: number, seed: number) {
+  const labels = samples.map(({ label }) => label);
+  const drawn = drawPerClass(labels, (count) => Math.min(shots, count), seed).map((i) => samples[i]!);
+  const lacking = classes.find((_, c) => drawn.filter(({ label }) => label === c).length < shots);
+  if (lacking === undefined) return drawn;
+  throw new ClipError(
+    "CLIP_DATA",
+    `the class ${JSON.stringify(lacking)} has fewer than ${shots} pictures; lower --shots`,
+  );
+}
+
+function sweepTable({ sweep, lambda }: Probe): string {
+  const rows = sweep.map((point) => [
+    point.lambda.toExponential(2),
+    percent(point.accuracy),
+    percent(point.meanPerClass),
+    point.negativeLogLikelihood.toFixed(3),
+    String(point.iterations),
+    point.lambda === lambda ? "chosen" : "",
+  ]);
+  return table(["λ", "accuracy", "mean per class", "loss", "steps", ""], rows);
+}
+
+function describeScores(classes: readonly string[], scores?: HeadScores, zeroShot?: HeadScores): string[] {
+  if (!scores) return [];
+  const line = (name: string, { accuracy, meanPerClass }: HeadScores) =>
+    `${name}  accuracy ${percent(accuracy)}, mean per class ${percent(meanPerClass)}`;
+  const perClass = classes.flatMap((name, c) => {
+    const share = scores.perClass[c]!;
+    return Number.isNaN(share) ? [] : [[printable(name), percent(share)]];
+  });
+  return [
+    ...(zeroShot ? [line("zero-shot", zeroShot)] : []),
+    line("probe", scores),
+    "",
+    table(["class", "accuracy"], perClass),
+  ];
+}
+
+/** "87.5 %" */
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}

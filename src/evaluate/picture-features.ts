@@ -1,0 +1,63 @@
+import { ClipError } from "../core/errors.ts";
+import { float32 } from "../core/tensor-data.ts";
+import { type ClipEncoder, mapInOrder } from "../embedding/index.ts";
+import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
+import type { LabelledPicture } from "./labelled-pictures.ts";
+import type { LabelledFeatures } from "./logistic-regression.ts";
+
+/** Which vector stands for a picture: the one before the tower's projection, or the unit vector behind it. */
+export type FeatureKind = "before" | "after";
+
+/** How pictures are read and encoded. */
+export interface FeatureOptions extends DecodeOptions {
+  /** Told after each picture. */
+  readonly onPicture?: ((done: number) => void) | undefined;
+  /** Told of a picture that cannot be read, which is left out. */
+  readonly onSkip?: ((error: ClipError) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Encodes pictures with their classes.
+ *
+ * @throws {ClipError} `CLIP_DATA` if not one of them can be read.
+ */
+export async function encodeLabelled(
+  encoder: ClipEncoder,
+  samples: readonly LabelledPicture[],
+  kind: FeatureKind,
+  { onPicture, onSkip, signal, ...decoding }: FeatureOptions = {},
+): Promise<LabelledFeatures> {
+  const labels: number[] = [];
+  let skipped = 0;
+  const decode = async ({ image, label }: LabelledPicture) => {
+    try {
+      return { label, raster: await decodeImage(image, decoding) };
+    } catch (error) {
+      if (!(error instanceof ClipError)) throw error;
+      return { label, error };
+    }
+  };
+  async function* decoded(): AsyncGenerator<RasterImage> {
+    for await (const { label, raster, error } of mapInOrder(samples, decode)) {
+      if (raster) {
+        labels.push(label);
+        yield raster;
+      } else {
+        skipped++;
+        onSkip?.(error);
+      }
+    }
+  }
+  const encode = kind === "before" ? encoder.poolImages.bind(encoder) : encoder.encodeImages.bind(encoder);
+  let data = new Float32Array(0);
+  let width = 0;
+  let done = 0;
+  for await (const vector of encode(decoded(), { signal })) {
+    if (done === 0) [width, data] = [vector.length, new Float32Array(samples.length * vector.length)];
+    data.set(vector, width * done++);
+    onPicture?.(done + skipped);
+  }
+  if (done === 0) throw new ClipError("CLIP_DATA", `none of ${samples.length} pictures could be read`);
+  return { features: float32(data.subarray(0, done * width), [done, width]), labels: Int32Array.from(labels) };
+}

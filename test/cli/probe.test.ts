@@ -1,0 +1,113 @@
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import sharp from "sharp";
+import { describe, expect, it } from "vitest";
+import { openSafetensors, readFloats } from "../../src/checkpoints/index.ts";
+import { Random } from "../../src/core/random.ts";
+import { float32 } from "../../src/core/tensor-data.ts";
+import { ClipEncoder, collect, readModel } from "../../src/embedding/index.ts";
+import { headLogits } from "../../src/evaluate/logistic-regression.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
+import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
+import { call } from "./call.ts";
+
+const root = await temporaryFolder();
+const model = await saveTinyModel(join(root, "model"));
+const seed = 20_260_804;
+const random = new Random(seed);
+
+/** Plain pictures of about a colour. */
+async function paint(split: string, name: string, colour: readonly number[], count: number): Promise<void> {
+  await mkdir(join(root, split, name), { recursive: true });
+  for (let i = 0; i < count; i++) {
+    const [r, g, b] = colour.map((level) => Math.min(255, level + random.integer(60))) as [number, number, number];
+    const create = { width: 8, height: 8, channels: 3, background: { r, g, b } } as const;
+    await sharp({ create })
+      .png()
+      .toFile(join(root, split, name, `${i}.png`));
+  }
+}
+const colours = { "blue sea": [0, 0, 180], "green tree": [0, 180, 0], "red apple": [180, 0, 0] };
+for (const [name, colour] of Object.entries(colours)) {
+  await paint("train", name, colour, 6);
+  await paint("test", name, colour, 3);
+}
+const [train, test] = [join(root, "train"), join(root, "test")];
+const probe = (...args: string[]) => call(["probe", "--model", model, ...args]);
+
+interface Document {
+  readonly features: string;
+  readonly width: number;
+  readonly pictures: { readonly train: number; readonly test?: number };
+  readonly lambda: number;
+  readonly sweep: readonly { readonly lambda: number }[];
+  readonly test?: { readonly accuracy: number; readonly perClass: readonly number[] };
+  readonly zeroShot?: { readonly accuracy: number };
+}
+
+describe(`clip-ts probe (seed ${seed})`, () => {
+  it("learns classes of another kind than the model's, prints table and accuracy, and saves the head", async () => {
+    const out = join(root, "head.safetensors");
+    const called = await probe("--train", train, "--test", test, "--out", out);
+    expect(called).toMatchObject({ code: 0, err: `wrote ${out}` });
+    expect(called.out).toMatch(/^λ +accuracy +mean per class +loss +steps\n1\.00e-6 /);
+    expect(called.out.match(/chosen/g)).toHaveLength(1);
+    expect(called.out).toMatch(/18 pictures of 3 classes, 32 numbers each/);
+    expect(called.out).toMatch(/probe {2}accuracy 100\.0 %, mean per class 100\.0 %/);
+
+    const { tensors, metadata } = await openSafetensors(out);
+    expect(JSON.parse(metadata.get("classes")!)).toEqual(Object.keys(colours));
+    expect(metadata.get("features")).toBe("before");
+    const head = { weight: await readFloats(tensors.get("weight")!), bias: await readFloats(tensors.get("bias")!) };
+    await using encoder = new ClipEncoder(await readModel(model));
+    const [vector] = await collect(encoder.poolImages([join(test, "green tree", "1.png")]));
+    const { data } = await headLogits(head, float32(vector!, [1, tinyConfig.vision.width]));
+    expect((data as Float32Array).indexOf(Math.max(...(data as Float32Array)))).toBe(1);
+  });
+
+  it("learns from so many of each class, of the kind of features and by the λ that are asked for", async () => {
+    const args = ["--train", train, "--test", test, "--shots", "2", "--features", "after", "--lambda", "0.5", "--json"];
+    const { code, out } = await probe(...args);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      ...{ features: "after", width: tinyConfig.embedDim, lambda: 0.5, sweep: [] },
+      pictures: { train: 6, test: 9 },
+    });
+    const other = await probe(...args, "--seed", "2");
+    expect((JSON.parse(other.out) as { objective: number }).objective).not.toBe(
+      (JSON.parse(out) as { objective: number }).objective,
+    );
+  });
+
+  it("with --init zero-shot and a penalty that nothing outweighs classifies as zero-shot does", async () => {
+    const args = ["--train", train, "--test", test, "--init", "zero-shot", "--template", "a {}", "--json"];
+    const { test: scores, zeroShot, features } = JSON.parse((await probe(...args, "--lambda", "1e9")).out) as Document;
+    expect(features).toBe("after");
+    expect(zeroShot!.accuracy).toBeLessThan(1);
+    const free = JSON.parse((await probe(...args, "--lambda", "1e-3")).out) as Document;
+    expect(free.test!.accuracy).toBe(1);
+    expect(scores!.accuracy).toBeLessThan(1);
+  });
+
+  it("leaves out a picture that cannot be read, and says so", async () => {
+    const broken = join(train, "red apple", "broken.png");
+    await writeFile(broken, "no picture");
+    const { code, out, err } = await probe("--train", train, "--lambda", "1", "--json");
+    await rm(broken);
+    expect(code).toBe(0);
+    expect(err).toMatch(/^left out: .*broken\.png is not a picture/);
+    expect((JSON.parse(out) as Document).pictures.train).toBe(18);
+  });
+
+  it.each([
+    [["--features", "before", "--init", "zero-shot"], 2, "--init zero-shot needs --features after"],
+    [["--shots", "7"], 1, 'the class "blue sea" has fewer than 7 pictures; lower --shots'],
+    [["--shots", "1"], 1, 'the class "blue sea" has fewer than two pictures, so none can be held out'],
+    [["--lambda", "0"], 2, "It must be a number above 0."],
+    [["--test", root], 1, "has no pictures; remove the folder or add some"],
+  ])("refuses %j", async (args, code, message) => {
+    const called = await probe("--train", train, ...args);
+    expect(called).toMatchObject({ code, out: "" });
+    expect(called.err).toContain(message);
+  });
+});
