@@ -68,7 +68,10 @@ describe.each(pages)("%s", (page) => {
       const script = program === "npm" && (name === "run" ? rest[0]! : /^(?:test|start)$/.test(name) && name);
       if (script) expect(Object.keys(packageJson.scripts), command).toContain(script);
       if (program !== "clip-ts") continue;
-      const section = reference.split(/^## /m).find((text) => text.startsWith(`clip-ts ${name}\n`));
+      const sections = reference.split(/^## /m);
+      const sectionOf = (name: string) => sections.find((text) => text.startsWith(`clip-ts ${name}\n`));
+      // Of a command of a command too: clip-ts models inspect.
+      const section = sectionOf(`${name} ${rest[0]}`) ?? sectionOf(name);
       expect(section, command).toBeDefined();
       for (const [option] of command.matchAll(/--[a-z-]+/g)) expect(section, command).toContain(`  ${option}`);
     }

@@ -1,3 +1,13 @@
+/** Models on pictures of which the truth is known. */
+export {
+  evaluateZeroShot,
+  type Answer,
+  type ClassScores,
+  type ZeroShotOptions,
+  type ZeroShotScores,
+} from "./zero-shot.ts";
+export { type LabelledPictures, nameClasses, onlyClasses, readLabelledPictures } from "./labelled-pictures.ts";
+
 /** What is computed here against what was recorded elsewhere. */
 export { packageFixtures, parity, type ParityRow } from "./parity.ts";
 export { type Machine, thisMachine } from "./machine.ts";

@@ -2,3 +2,4 @@
 export { classifyPage } from "./classify-page.ts";
 export { trainPage } from "./train-page.ts";
 export type { TrainMetric, ValidationResult } from "./train-page.ts";
+export { zeroShotPage } from "./zero-shot-page.ts";

@@ -4,6 +4,7 @@ import { dirname, extname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { type CsvError, parse } from "csv-parse";
 import { ClipError } from "../core/errors.ts";
+import { imageExtensions } from "../image/extensions.ts";
 
 /** A picture and what may be said of it. */
 export interface Sample {
@@ -49,8 +50,6 @@ const maxLineLength = 1 << 20;
 const openFiles = 64;
 /** If not one of so many pictures exists, the paths are wrong rather than the pictures. */
 const probedImages = 16;
-
-const imageExtensions = new Set([".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".avif", ".svg"]);
 
 const rowReaders: Readonly<Record<string, (path: string) => AsyncIterable<Row>>> = {
   ".csv": (path) => readTable(path, ","),

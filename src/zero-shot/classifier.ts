@@ -101,24 +101,41 @@ export class ZeroShotClassifier {
    */
   rank(imageEmbed: Float32Array, { topK = Infinity }: { readonly topK?: number | undefined } = {}): RankedLabel[] {
     if (!(topK >= 1)) throw new ClipError("CLIP_USAGE", `topK is ${topK}; it must be at least 1`);
-    const similarities = [...this.similarities(imageEmbed)];
+    const similarities = this.similarities(imageEmbed);
     const nullSimilarities = this.#nulls.map((label) => dot(imageEmbed, label));
-    const logits = similarities.map((similarity) => this.#scale * similarity + this.#bias);
+    const { probabilities, none } = this.#shares(similarities, nullSimilarities);
+    const ranked = this.classNames.map((label, i): RankedLabel => {
+      return { label, probability: probabilities[i]!, similarity: similarities[i]! };
+    });
+    if (nullSimilarities.length > 0 && !this.#independent)
+      ranked.push({ label: noneOfThese, probability: none, similarity: Math.max(...nullSimilarities) });
+    return ranked.sort((a, b) => b.probability - a.probability || b.similarity - a.similarity).slice(0, topK);
+  }
+
+  /**
+   * The probability of each label, in the order of the labels.
+   *
+   * @throws {ClipError} as {@link rank}.
+   */
+  probabilities(imageEmbed: Float32Array): number[] {
+    const nullSimilarities = this.#nulls.map((label) => dot(imageEmbed, label));
+    return this.#shares(this.similarities(imageEmbed), nullSimilarities).probabilities;
+  }
+
+  /** How the probability is shared, given the cosines: by each label, and by those that say nothing together. */
+  #shares(similarities: Float32Array, nullSimilarities: readonly number[]): { probabilities: number[]; none: number } {
+    const logits = Array.from(similarities, (similarity) => this.#scale * similarity + this.#bias);
     const nullLogits = nullSimilarities.map((similarity) => this.#scale * similarity);
     // Against 0 the share of a logit is its sigmoid.
     const nullLogit = this.#independent && nullLogits.length === 0 ? 0 : logSumExp(nullLogits);
     const total = logSumExp([...logits, nullLogit]);
     if (Number.isNaN(total))
       throw new ClipError("CLIP_RUNTIME", "the model's answer is no number; its weights are damaged or overflowed");
-    const ranked = this.classNames.map((label, i): RankedLabel => {
-      const against = this.#independent ? logSumExp([logits[i]!, nullLogit]) : total;
-      return { label, probability: Math.exp(logits[i]! - against), similarity: similarities[i]! };
-    });
-    if (nullSimilarities.length > 0 && !this.#independent) {
-      const similarity = Math.max(...nullSimilarities);
-      ranked.push({ label: noneOfThese, probability: Math.exp(nullLogit - total), similarity });
-    }
-    return ranked.sort((a, b) => b.probability - a.probability || b.similarity - a.similarity).slice(0, topK);
+    const against = (logit: number) => (this.#independent ? logSumExp([logit, nullLogit]) : total);
+    return {
+      probabilities: logits.map((logit) => Math.exp(logit - against(logit))),
+      none: Math.exp(nullLogit - total),
+    };
   }
 }
 

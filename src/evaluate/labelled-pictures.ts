@@ -1,0 +1,154 @@
+import { readdir, stat } from "node:fs/promises";
+import { dirname, extname, join, resolve, sep } from "node:path";
+import { ClipError, problemOf } from "../core/errors.ts";
+import { imageExtensions } from "../image/extensions.ts";
+import { isTable, readTable } from "./table.ts";
+
+/** Pictures, and which class each belongs to. */
+export interface LabelledPictures {
+  readonly classes: readonly string[];
+  /** `image`: absolute path; `label`: number of a class. One that shows several classes stands there several times. */
+  readonly samples: readonly { readonly image: string; readonly label: number }[];
+}
+
+/**
+ * Reads pictures with their classes, in the order of the source:
+ *
+ * - a folder of folders: each is a class, with the pictures in it and in folders below; those without a picture, and hidden ones,
+ *   are no classes;
+ * - `.csv` or `.tsv` with the columns `image`, a path relative to the file's folder, and `label`.
+ *
+ * Classes are sorted by name; as numbers if all are whole numbers.
+ *
+ * @throws {ClipError} `CLIP_DATA` if there is no such source or no labelled picture in it.
+ */
+export async function readLabelledPictures(source: string): Promise<LabelledPictures> {
+  const path = resolve(source);
+  const entry = await stat(path).catch((cause: unknown) => {
+    throw new ClipError("CLIP_DATA", `cannot read ${path}: ${problemOf(cause)}`, { cause });
+  });
+  if (!entry.isDirectory() && !isTable(path))
+    throw new ClipError(
+      "CLIP_DATA",
+      `${path}: expected a folder of class folders, or a .csv or .tsv with image and label`,
+    );
+  const labelled = entry.isDirectory() ? await readClassFolders(path) : await readLabelTable(path);
+  if (labelled.length === 0) {
+    const wanted = entry.isDirectory() ? "a folder for each class, with its pictures in it" : "rows below the names";
+    throw new ClipError("CLIP_DATA", `${path} holds no labelled pictures: expected ${wanted}`);
+  }
+  const classes = sortedClasses(new Set(labelled.map(([, name]) => name)));
+  const numbers = new Map(classes.map((name, i) => [name, i]));
+  return { classes, samples: labelled.map(([image, name]) => ({ image, label: numbers.get(name)! })) };
+}
+
+/** Pictures with the names of their classes. */
+type Labelled = readonly (readonly [image: string, name: string])[];
+
+async function readClassFolders(folder: string): Promise<Labelled> {
+  const images = (await readdir(folder, { recursive: true }))
+    .filter((path) => imageExtensions.has(extname(path).toLowerCase()) && dirname(path) !== ".")
+    .filter((path) => !path.split(sep).some((name) => name.startsWith(".")));
+  return images.sort().map((path) => [join(folder, path), path.split(sep)[0]!]);
+}
+
+async function readLabelTable(path: string): Promise<Labelled> {
+  const rows = await readTable(path, ["image", "label"]);
+  return rows.map(({ image, label }) => [resolve(dirname(path), image), label]);
+}
+
+function sortedClasses(names: ReadonlySet<string>): string[] {
+  return areNumbers([...names]) ? [...names].sort((a, b) => Number(a) - Number(b)) : [...names].sort();
+}
+
+function areNumbers(names: readonly string[]): boolean {
+  return names.every((name) => /^\d{1,9}$/.test(name));
+}
+
+/**
+ * The same pictures, their classes named as texts shall have it.
+ *
+ * @param lines - one a class. With a tab in each, the class as the data have it and its name, of as many classes as one likes. Else names
+ *   alone: by number where the data's classes are whole numbers, counted from 0, and all of them are then classes, even those without a
+ *   picture; otherwise in the order of the data's classes.
+ * @param file - where they stand, for the message.
+ * @throws {ClipError} `CLIP_DATA` if a class has no name, or there are more names than classes without a number.
+ */
+export function nameClasses(
+  { classes, samples }: LabelledPictures,
+  lines: readonly string[],
+  file: string,
+): LabelledPictures {
+  if (lines.every((line) => line.includes("\t"))) {
+    const names = new Map(lines.map((line) => line.split("\t", 2) as [string, string]));
+    const missing = classes.find((name) => !names.has(name));
+    if (missing !== undefined)
+      throw new ClipError("CLIP_DATA", `${file} has no line for the class ${JSON.stringify(missing)}`);
+    return { classes: classes.map((name) => names.get(name)!.trim()), samples };
+  }
+  if (areNumbers(classes)) {
+    const last = classes.at(-1)!;
+    if (Number(last) >= lines.length)
+      throw new ClipError(
+        "CLIP_DATA",
+        `${file} names ${lines.length} classes, counted from 0; the data have class ${last}`,
+      );
+    return { classes: lines, samples: samples.map(({ image, label }) => ({ image, label: Number(classes[label]) })) };
+  }
+  if (lines.length !== classes.length)
+    throw new ClipError(
+      "CLIP_DATA",
+      `${file} names ${lines.length} classes, the data have ${classes.length} (${classes.slice(0, 5).join(", ")}, …); ` +
+        "give a line to each, or write the data's class, a tab and its name in every line",
+    );
+  return { classes: lines, samples };
+}
+
+/**
+ * The pictures of some classes, which are then the only ones: how robustness sets with fewer classes are compared with the whole.
+ *
+ * @param only - the classes as the data name them.
+ * @param file - where they stand, for the message.
+ * @throws {ClipError} `CLIP_DATA` if one is none of the data's classes.
+ */
+export function onlyClasses(
+  { classes, samples }: LabelledPictures,
+  only: readonly string[],
+  file: string,
+): LabelledPictures {
+  const unknown = only.find((name) => !classes.includes(name));
+  if (unknown !== undefined)
+    throw new ClipError(
+      "CLIP_DATA",
+      `${file} asks for the class ${JSON.stringify(unknown)}; the data have ${classes.slice(0, 20).join(", ")}` +
+        (classes.length > 20 ? ", …" : ""),
+    );
+  const kept = classes.filter((name) => only.includes(name));
+  const numbers = classes.map((name) => kept.indexOf(name));
+  return {
+    classes: kept,
+    samples: samples.flatMap(({ image, label }) => (numbers[label]! < 0 ? [] : { image, label: numbers[label]! })),
+  };
+}
+
+/** What is named as one: a picture, or the frames of a clip. */
+export interface Example {
+  /** Path of the picture, or of the clip's folder. */
+  readonly name: string;
+  readonly images: readonly string[];
+  /** Numbers of all classes that it shows. */
+  readonly labels: readonly number[];
+}
+
+/** Each picture once with all its classes; with `clips` those of a folder together, as the frames of one clip. */
+export function examplesOf({ samples }: LabelledPictures, clips: boolean): Example[] {
+  const examples = new Map<string, { name: string; images: Set<string>; labels: Set<number> }>();
+  for (const { image, label } of samples) {
+    const name = clips ? dirname(image) : image;
+    const example = examples.get(name) ?? { name, images: new Set(), labels: new Set() };
+    examples.set(name, example);
+    example.images.add(image);
+    example.labels.add(label);
+  }
+  return [...examples.values()].map(({ name, images, labels }) => ({ name, images: [...images], labels: [...labels] }));
+}
