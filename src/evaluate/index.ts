@@ -1,11 +1,8 @@
 /** Models on pictures of which the truth is known. */
-export {
-  evaluateZeroShot,
-  type Answer,
-  type ClassScores,
-  type ZeroShotOptions,
-  type ZeroShotScores,
-} from "./zero-shot.ts";
+export { evaluateZeroShot, type Answer, type ClassScores, type ZeroShotScores } from "./zero-shot.ts";
+export { evaluateRetrieval, type RetrievalScores } from "./retrieval.ts";
+export { type CaptionedPicture, readCaptionTable } from "./captioned-pictures.ts";
+export { isTable } from "./table.ts";
 export { type LabelledPictures, nameClasses, onlyClasses, readLabelledPictures } from "./labelled-pictures.ts";
 
 /** What is computed here against what was recorded elsewhere. */

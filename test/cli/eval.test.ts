@@ -126,3 +126,38 @@ describe("clip-ts eval zeroshot", () => {
     expect(err).toMatch(message);
   });
 });
+
+describe("clip-ts eval retrieval", () => {
+  interface Retrieved {
+    readonly models: readonly {
+      readonly images: number;
+      readonly captions: number;
+      readonly textRetrieval: { readonly r1: number };
+    }[];
+  }
+  const rows = images.map(({ image }, i) => `${image}\tthe blue sea ${i}|the sun ${i}`);
+
+  it("reads several captions a row, of columns by name, and prints both ways", async () => {
+    const table = await fileOf("captions.tsv", "file\ttexts", ...rows);
+    const args = ["eval", "retrieval", "--data", table, "--model", model, "--separator", "|"];
+    const columns = ["--image-column", "file", "--caption-column", "texts"];
+    const { code, out } = await call([...args, ...columns, "--json"]);
+    expect(code).toBe(0);
+    const { models } = JSON.parse(out) as Retrieved;
+    expect(models).toMatchObject([{ images: 9, captions: 18 }]);
+    const printed = await call([...args, ...columns]);
+    expect(printed.out).toMatch(/^model +pictures +captions +image R@1 .*\n.*model +9 +18 +\d+\.\d %/);
+    expect((await call(args)).err).toMatch(/has no column "image"; it has file, texts/);
+  });
+
+  it("reads a folder with captions beside the pictures, and writes a page with JSON beside it", async () => {
+    for (const { image } of images) await writeFile(image.replace(".png", ".txt"), "the blue sea\nthe sun\n");
+    const page = join(root, "retrieval.html");
+    const { code, err } = await call(["eval", "retrieval", "--data", data, "--model", model, "--report", page]);
+    expect([code, err]).toEqual([0, `wrote ${page} and ${join(root, "retrieval.json")}`]);
+    expect(await readFile(page, "utf8")).toContain("The hardest captions");
+    // Nine pictures have the same two captions: none is found by them, since ties count against the model.
+    const { models } = JSON.parse(await readFile(join(root, "retrieval.json"), "utf8")) as Retrieved;
+    expect(models).toMatchObject([{ images: 9, captions: 18, textRetrieval: { r1: 0 } }]);
+  });
+});
