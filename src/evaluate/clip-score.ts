@@ -1,3 +1,6 @@
+/** What captions and references are put behind (Hessel et al. 2021). */
+export const clipScorePrefix = "A photo depicts ";
+
 /** Brings the cosines of published CLIPs, which hardly exceed 0.4, to about [0, 1]. */
 const scale = 2.5;
 

@@ -1,6 +1,6 @@
 import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
-import { type ClipEncoder, collect, dot } from "../embedding/index.ts";
+import { type ClipEncoder, dot } from "../embedding/index.ts";
 import { input } from "../graph/tensor.ts";
 import { Session } from "../runtime/session.ts";
 import type { CaptionedPicture } from "./captioned-pictures.ts";

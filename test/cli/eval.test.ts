@@ -161,3 +161,14 @@ describe("clip-ts eval retrieval", () => {
     expect(models).toMatchObject([{ images: 9, captions: 18, textRetrieval: { r1: 0 } }]);
   });
 });
+
+it("clip-ts eval clipscore prints both scores, and each caption's as JSON", async () => {
+  const rows = images.map(({ image }) => `${image}\tthe sun\tthe blue sea|the sun`);
+  const table = await fileOf("candidates.tsv", "image\tcaption\tpeople", ...rows);
+  const args = ["eval", "clipscore", "--data", table, "--model", model, "--reference-column", "people"];
+  const { code, out } = await call(args);
+  expect(code).toBe(0);
+  expect(out).toMatch(/^model +captions +CLIPScore +RefCLIPScore\n.*model +9 +\d\.\d{4} +\d\.\d{4}$/);
+  const document = JSON.parse((await call([...args, "--json"])).out) as { models: { captions: unknown[] }[] };
+  expect(document.models[0]!.captions).toHaveLength(9);
+});
