@@ -1,7 +1,7 @@
 /** Models on pictures of which the truth is known. */
 export { evaluateZeroShot, type Answer, type ClassScores, type ZeroShotScores } from "./zero-shot.ts";
 export { evaluateRetrieval, type RetrievalScores } from "./retrieval.ts";
-export { type ClipScores, evaluateCaptions, readCandidates } from "./captions.ts";
+export { evaluateCaptions, readCandidates } from "./captions.ts";
 export { type CaptionedPicture, readCaptionTable } from "./captioned-pictures.ts";
 export { isTable } from "./table.ts";
 export { type LabelledPictures, nameClasses, onlyClasses, readLabelledPictures } from "./labelled-pictures.ts";
