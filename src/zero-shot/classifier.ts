@@ -1,6 +1,7 @@
 import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import { type ClipEncoder, dot, type EncodeTextOptions } from "../embedding/encoder.ts";
+import { meanOverTemplates, prompts } from "./prompts.ts";
 import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
 
 /** How labels are turned into classes, and how the classes share the probability. */
@@ -82,7 +83,8 @@ export class ZeroShotClassifier {
       );
     }
     const nulls = !sigmoid && (none || independent) ? nullLabels : [];
-    const vectors = await encodeLabels(encoder, [...names, ...nulls], templates, encoding);
+    const textEmbeds = encoder.encodeTexts(prompts([...names, ...nulls], templates), encoding);
+    const vectors = await meanOverTemplates(textEmbeds, templates);
     const classes = vectors.slice(0, names.length);
     return new ZeroShotClassifier(names, classes, vectors.slice(names.length), encoder, independent || sigmoid);
   }
@@ -137,29 +139,6 @@ export class ZeroShotClassifier {
       none: Math.exp(nullLogit - total),
     };
   }
-}
-
-/** For each label the mean over templates of its unit vectors, of unit length again. */
-async function encodeLabels(
-  encoder: ClipEncoder,
-  labels: readonly string[],
-  templates: readonly string[],
-  options: EncodeTextOptions,
-): Promise<Float32Array[]> {
-  const sums = labels.map(() => new Float32Array(encoder.embedDim));
-  function* prompts() {
-    // A function as replacement, since "$&" in a label is no pattern.
-    for (const label of labels) for (const template of templates) yield template.replaceAll("{}", () => label);
-  }
-  let prompt = 0;
-  for await (const textEmbed of encoder.encodeTexts(prompts(), options)) {
-    const sum = sums[Math.floor(prompt++ / templates.length)]!;
-    textEmbed.forEach((value, i) => (sum[i]! += value));
-  }
-  return sums.map((sum) => {
-    const norm = Math.sqrt(dot(sum, sum));
-    return sum.map((value) => value / norm);
-  });
 }
 
 function columns(vectors: readonly Float32Array[]): TensorData<"float32"> {
