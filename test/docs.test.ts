@@ -68,11 +68,10 @@ describe.each(pages)("%s", (page) => {
       const script = program === "npm" && (name === "run" ? rest[0]! : /^(?:test|start)$/.test(name) && name);
       if (script) expect(Object.keys(packageJson.scripts), command).toContain(script);
       if (program !== "clip-ts") continue;
-      // Of a command within another, as "data check", the inner one's.
-      const sections = reference
-        .split(/^## /m)
-        .filter((text) => /^clip-ts ./.test(text) && `${command} `.startsWith(text.replace(/\n.*/s, " ")));
-      const section = sections.at(-1);
+      const sections = reference.split(/^## /m);
+      const sectionOf = (name: string) => sections.find((text) => text.startsWith(`clip-ts ${name}\n`));
+      // Of a command of a command too: clip-ts models inspect.
+      const section = sectionOf(`${name} ${rest[0]}`) ?? sectionOf(name);
       expect(section, command).toBeDefined();
       for (const [option] of command.matchAll(/--[a-z-]+/g)) expect(section, command).toContain(`  ${option}`);
     }

@@ -5,6 +5,7 @@ import { classifyCommand } from "./commands/classify.ts";
 import { convertCommand } from "./commands/convert.ts";
 import { dataCommand } from "./commands/data.ts";
 import { demoCommand } from "./commands/demo.ts";
+import { evalCommand } from "./commands/eval.ts";
 import { forwardCommand } from "./commands/forward.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { parityCommand } from "./commands/parity.ts";
@@ -17,6 +18,7 @@ import type { CliIo } from "./io.ts";
 /** Every command, in the order of the help. */
 const commands: readonly ((io: CliIo) => CommandUnknownOpts)[] = [
   classifyCommand,
+  evalCommand,
   trainCommand,
   dataCommand,
   probeCommand,

@@ -1,9 +1,23 @@
+/** Models on pictures of which the truth is known. */
+export { evaluateZeroShot, type Answer, type ClassScores, type ZeroShotScores } from "./zero-shot.ts";
+export { evaluateRetrieval, type RetrievalScores } from "./retrieval.ts";
+export { evaluateCaptions, readCandidates } from "./captions.ts";
+export { type CaptionedPicture, readCaptionTable } from "./captioned-pictures.ts";
+export { isTable } from "./table.ts";
+export {
+  type LabelledPicture,
+  type LabelledPictures,
+  nameClasses,
+  onlyClasses,
+  readLabelledPictures,
+  relabel,
+} from "./labelled-pictures.ts";
+
 /** What is computed here against what was recorded elsewhere. */
 export { packageFixtures, parity, type ParityRow } from "./parity.ts";
 export { type Machine, thisMachine } from "./machine.ts";
 
 /** Linear probes: labelled pictures to features, and a head on these. */
-export { type LabelledPicture, readLabelledPictures, relabel } from "./labelled-pictures.ts";
 export { encodeLabelled, type FeatureKind } from "./picture-features.ts";
 export {
   drawPerClass,

@@ -1,70 +1,154 @@
 import { mkdir, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
-import { readLabelledPictures, relabel } from "./labelled-pictures.ts";
+import { examplesOf, nameClasses, onlyClasses, readLabelledPictures, relabel } from "./labelled-pictures.ts";
 
 const root = await temporaryFolder();
 
-/** An empty file; what is in pictures is not looked at. */
-async function put(path: string, content = ""): Promise<string> {
-  await mkdir(dirname(join(root, path)), { recursive: true });
-  await writeFile(join(root, path), content);
-  return join(root, path);
+/** Files without content: labels are read, not pictures. */
+async function folderOf(name: string, ...paths: string[]): Promise<string> {
+  const folder = join(root, name);
+  for (const path of paths) {
+    await mkdir(join(folder, path, ".."), { recursive: true });
+    await writeFile(join(folder, path), "");
+  }
+  return folder;
+}
+async function tableOf(name: string, ...lines: string[]): Promise<string> {
+  await writeFile(join(root, name), lines.join("\n"));
+  return join(root, name);
 }
 
 describe("readLabelledPictures", () => {
-  it("takes the folders of a folder for classes, by name, and what is no picture for none", async () => {
-    const images = await Promise.all(
-      ["pets/dog/b.JPG", "pets/dog/old/a.png", "pets/cat/1.webp"].map((path) => put(path)),
+  it("takes folders for classes, with the pictures in them and below", async () => {
+    const folder = await folderOf(
+      ...(["classes", "dog/a.jpg", "cat/b.PNG", "cat/kittens/a.webp", "cat/notes.txt", "loose.jpg"] as const),
+      ...["empty/readme.md", ".cache/c.jpg", "dog/.hidden.jpg"],
     );
-    await Promise.all(["pets/dog/notes.txt", "pets/readme.md", "pets/.cache/x.png"].map((path) => put(path)));
-    expect(await readLabelledPictures(join(root, "pets"))).toEqual({
+    expect(await readLabelledPictures(folder)).toEqual({
       classes: ["cat", "dog"],
       samples: [
-        { image: images[2], label: 0 },
-        { image: images[0], label: 1 },
-        { image: images[1], label: 1 },
+        { image: join(folder, "cat/b.PNG"), label: 0 },
+        { image: join(folder, "cat/kittens/a.webp"), label: 0 },
+        { image: join(folder, "dog/a.jpg"), label: 1 },
       ],
     });
   });
 
-  it("reads a table's columns image and label, in its order, paths from its folder", async () => {
-    const table = await put("pets.csv", '\ufeffid,label,image\r\n1,"dog, small",dog/a.png\r\n2,cat,/far/b.png\r\n');
-    expect(await readLabelledPictures(table)).toEqual({
-      classes: ["cat", "dog, small"],
-      samples: [
-        { image: join(root, "dog/a.png"), label: 1 },
-        { image: "/far/b.png", label: 0 },
-      ],
+  it("takes tables with quoted values, more columns, and a picture with several labels", async () => {
+    const file = await tableOf(
+      "labels.csv",
+      "split,label,image",
+      'test,"cat, tabby",x/1.jpg',
+      "test,dog,x/1.jpg",
+      "",
+      "",
+    );
+    expect(await readLabelledPictures(file)).toEqual({
+      classes: ["cat, tabby", "dog"],
+      samples: [0, 1].map((label) => ({ image: join(root, "x/1.jpg"), label })),
     });
+  });
+
+  it("sorts classes that are numbers by number", async () => {
+    const file = await tableOf("numbers.tsv", "image\tlabel", ...[10, 9, 2].map((label) => `${label}.jpg\t${label}`));
+    expect((await readLabelledPictures(file)).classes).toEqual(["2", "9", "10"]);
   });
 
   it.each([
-    ["no.csv", undefined, "cannot be opened; name a folder of class folders, or a .csv"],
-    ["names.csv", "path,class\na.png,cat\n", 'has no column "image"; it has path, class'],
-    ["empty.csv", "image,label\n", 'has no column "image"; it has none'],
-    ["hole.csv", "image,label\na.png,cat\nb.png,\n", "row 2: image or label is empty"],
-    ["uneven.csv", "image,label\na.png\n", "is no table separated by commas"],
-    [
-      "one.csv",
-      "image,label\na.png,cat\n",
-      'pictures of 1 classes, and needs two: different values in the column "label"',
-    ],
-  ])("refuses %s", async (name, content, message) => {
-    const path = content === undefined ? join(root, name) : await put(name, content);
-    await expect(readLabelledPictures(path)).rejects.toMatchObject({
-      code: "CLIP_DATA",
-      message: expect.stringContaining(message) as string,
+    ["none.csv", [], "cannot read .*none.csv: it does not exist"],
+    ["kind.txt", ["a"], "kind.txt: expected a folder of class folders, or a .csv or .tsv"],
+    ["column.csv", ["image,name", "a.jpg,cat"], 'column.csv has no column "label"; it has image, name'],
+    ["empty.csv", [""], "empty.csv is empty; its first line must name columns: image, label"],
+    ["rows.tsv", ["image\tlabel"], "rows.tsv holds no labelled pictures: expected rows below the names"],
+    ["blank.csv", ["image,label", "a.jpg,cat", "b.jpg, "], 'blank.csv, line 3: "label" is empty'],
+    ["ragged.csv", ["image,label", "a.jpg"], 'ragged.csv is no table separated by ",": Invalid Record Length.*line 2'],
+  ] as const)("says what is wrong with %s", async (name, lines, message) => {
+    const file = lines.length > 0 ? await tableOf(name, ...lines) : join(root, name);
+    await expect(readLabelledPictures(file)).rejects.toThrow(new RegExp(message));
+    await expect(readLabelledPictures(file)).rejects.toMatchObject({ code: "CLIP_DATA" });
+  });
+
+  it("refuses what is no UTF-8, and a folder without classes", async () => {
+    await writeFile(join(root, "latin.csv"), Buffer.from("image,label\na.jpg,caf\xe9\n", "latin1"));
+    await expect(readLabelledPictures(join(root, "latin.csv"))).rejects.toThrow(/latin\.csv is not UTF-8; save it so/);
+    await expect(readLabelledPictures(await folderOf("flat", "a.jpg"))).rejects.toThrow(
+      /flat holds no labelled pictures: expected a folder for each class/,
+    );
+  });
+});
+
+const pictures = (...classes: string[]) => ({
+  classes,
+  samples: classes.map((name, label) => ({ image: `/${name}.jpg`, label })),
+});
+
+describe("nameClasses", () => {
+  it("names in the order of the data's classes", () => {
+    expect(nameClasses(pictures("n01", "n02"), ["tench", "goldfish"], "f")).toEqual({
+      ...pictures("n01", "n02"),
+      classes: ["tench", "goldfish"],
     });
   });
 
-  it("refuses a class without pictures, and a folder without classes", async () => {
-    await put("hollow/cat/a.png");
-    await put("hollow/dog/a.txt");
-    await expect(readLabelledPictures(join(root, "hollow"))).rejects.toThrow(/hollow\/dog has no pictures/);
-    await put("flat/a.png");
-    await expect(readLabelledPictures(join(root, "flat"))).rejects.toThrow(/0 classes.*a folder in it for each class/);
+  it("names by number where the data have numbers, and keeps classes without a picture", () => {
+    const { classes, samples } = nameClasses(pictures("1", "3"), ["zero", "one", "two", "three"], "f");
+    expect(samples.map(({ label }) => classes[label])).toEqual(["one", "three"]);
+    expect(classes).toHaveLength(4);
+  });
+
+  it("names by the data's own names before a tab, of which there may be more", () => {
+    const lines = ["n03\tshark", "n01\ttench", "n02\tgoldfish"];
+    expect(nameClasses(pictures("n01", "n02"), lines, "f").classes).toEqual(["tench", "goldfish"]);
+  });
+
+  it.each([
+    [["a", "b"], ["x"], /^f names 1 classes, the data have 2 \(a, b, …\); give a line to each, or write/],
+    [["0", "2"], ["x", "y"], /^f names 2 classes, counted from 0; the data have class 2$/],
+    [["a", "b"], ["a\tx"], /^f has no line for the class "b"$/],
+  ])("refuses names that do not fit: %j %j", (classes, lines, message) => {
+    expect(() => nameClasses(pictures(...classes), lines, "f")).toThrow(message);
+  });
+});
+
+describe("onlyClasses", () => {
+  it("leaves the other classes' pictures and names out", () => {
+    expect(onlyClasses(pictures("a", "b", "c"), ["c", "a"], "f")).toEqual({
+      classes: ["a", "c"],
+      samples: [
+        { image: "/a.jpg", label: 0 },
+        { image: "/c.jpg", label: 1 },
+      ],
+    });
+  });
+
+  it("says which class there is none of", () => {
+    expect(() => onlyClasses(pictures("a", "b"), ["x"], "f")).toThrow('f asks for the class "x"; the data have a, b');
+  });
+});
+
+describe("examplesOf", () => {
+  const samples = [
+    { image: "/run/1/a.jpg", label: 0 },
+    { image: "/jump/2/a.jpg", label: 1 },
+    { image: "/run/1/b.jpg", label: 0 },
+    { image: "/run/1/a.jpg", label: 1 },
+  ];
+
+  it("has each picture once with all its labels", () => {
+    expect(examplesOf({ classes: ["run", "jump"], samples }, false)).toEqual([
+      { name: "/run/1/a.jpg", images: ["/run/1/a.jpg"], labels: [0, 1] },
+      { name: "/jump/2/a.jpg", images: ["/jump/2/a.jpg"], labels: [1] },
+      { name: "/run/1/b.jpg", images: ["/run/1/b.jpg"], labels: [0] },
+    ]);
+  });
+
+  it("has the pictures of a folder as one clip", () => {
+    expect(examplesOf({ classes: ["run", "jump"], samples }, true)).toEqual([
+      { name: "/run/1", images: ["/run/1/a.jpg", "/run/1/b.jpg"], labels: [0, 1] },
+      { name: "/jump/2", images: ["/jump/2/a.jpg"], labels: [1] },
+    ]);
   });
 });
 

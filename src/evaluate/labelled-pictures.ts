@@ -1,81 +1,162 @@
 import { readdir, stat } from "node:fs/promises";
-import { dirname, extname, join, resolve } from "node:path";
-import { parse } from "csv-parse/sync";
-import { ClipError } from "../core/errors.ts";
-import { readText } from "../core/files.ts";
+import { dirname, extname, join, resolve, sep } from "node:path";
+import { ClipError, problemOf } from "../core/errors.ts";
+import { imageExtensions } from "../image/extensions.ts";
+import { isTable, readTable } from "./table.ts";
 
-/** Pictures that are each of one class. */
+/** Pictures, and which class each belongs to. */
 export interface LabelledPictures {
   readonly classes: readonly string[];
+  /** One that shows several classes stands there several times. */
   readonly samples: readonly LabelledPicture[];
 }
 
-/** A picture's path, and its class by its place among them. */
+/** A picture's absolute path, and the number of its class. */
 export interface LabelledPicture {
   readonly image: string;
   readonly label: number;
 }
 
-const imageExtensions = new Set([".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".avif", ".svg"]);
-/** A table of some million pictures. */
-const maxTableBytes = 2 ** 28;
-
 /**
- * Reads pictures with their classes, which come in the order of their names: of a folder the folders in it, with all pictures below
- * each; of a `.csv` the columns `image`, paths relative to its folder, and `label`.
+ * Reads pictures with their classes, in the order of the source:
  *
- * @throws {ClipError} `CLIP_DATA` if there is no such source, a class has no picture, or there are fewer than two.
+ * - a folder of folders: each is a class, with the pictures in it and in folders below; those without a picture, and hidden ones,
+ *   are no classes;
+ * - `.csv` or `.tsv` with the columns `image`, a path relative to the file's folder, and `label`.
+ *
+ * Classes are sorted by name; as numbers if all are whole numbers.
+ *
+ * @throws {ClipError} `CLIP_DATA` if there is no such source or no labelled picture in it.
  */
 export async function readLabelledPictures(source: string): Promise<LabelledPictures> {
   const path = resolve(source);
   const entry = await stat(path).catch((cause: unknown) => {
-    throw new ClipError("CLIP_DATA", `${path} cannot be opened; name a folder of class folders, or a .csv`, { cause });
+    throw new ClipError("CLIP_DATA", `cannot read ${path}: ${problemOf(cause)}`, { cause });
   });
-  const pictures = entry.isDirectory() ? await readClassFolders(path) : await readTable(path);
-  const classes = [...new Set(pictures.map(({ name }) => name))].sort();
-  if (classes.length < 2) {
-    const wanted = entry.isDirectory() ? "a folder in it for each class" : 'different values in the column "label"';
-    throw new ClipError("CLIP_DATA", `${path} has pictures of ${classes.length} classes, and needs two: ${wanted}`);
+  if (!entry.isDirectory() && !isTable(path))
+    throw new ClipError(
+      "CLIP_DATA",
+      `${path}: expected a folder of class folders, or a .csv or .tsv with image and label`,
+    );
+  const labelled = entry.isDirectory() ? await readClassFolders(path) : await readLabelTable(path);
+  if (labelled.length === 0) {
+    const wanted = entry.isDirectory() ? "a folder for each class, with its pictures in it" : "rows below the names";
+    throw new ClipError("CLIP_DATA", `${path} holds no labelled pictures: expected ${wanted}`);
   }
-  const labels = new Map(classes.map((name, label) => [name, label]));
-  return { classes, samples: pictures.map(({ image, name }) => ({ image, label: labels.get(name)! })) };
+  const classes = sortedClasses(new Set(labelled.map(([, name]) => name)));
+  const numbers = new Map(classes.map((name, i) => [name, i]));
+  return { classes, samples: labelled.map(([image, name]) => ({ image, label: numbers.get(name)! })) };
 }
 
-interface NamedPicture {
-  readonly image: string;
+/** Pictures with the names of their classes. */
+type Labelled = readonly (readonly [image: string, name: string])[];
+
+async function readClassFolders(folder: string): Promise<Labelled> {
+  const images = (await readdir(folder, { recursive: true }))
+    .filter((path) => imageExtensions.has(extname(path).toLowerCase()) && dirname(path) !== ".")
+    .filter((path) => !path.split(sep).some((name) => name.startsWith(".")));
+  return images.sort().map((path) => [join(folder, path), path.split(sep)[0]!]);
+}
+
+async function readLabelTable(path: string): Promise<Labelled> {
+  const rows = await readTable(path, ["image", "label"]);
+  return rows.map(({ image, label }) => [resolve(dirname(path), image), label]);
+}
+
+function sortedClasses(names: ReadonlySet<string>): string[] {
+  return areNumbers([...names]) ? [...names].sort((a, b) => Number(a) - Number(b)) : [...names].sort();
+}
+
+function areNumbers(names: readonly string[]): boolean {
+  return names.every((name) => /^\d{1,9}$/.test(name));
+}
+
+/**
+ * The same pictures, their classes named as texts shall have it.
+ *
+ * @param lines - one a class. With a tab in each, the class as the data have it and its name, of as many classes as one likes. Else names
+ *   alone: by number where the data's classes are whole numbers, counted from 0, and all of them are then classes, even those without a
+ *   picture; otherwise in the order of the data's classes.
+ * @param file - where they stand, for the message.
+ * @throws {ClipError} `CLIP_DATA` if a class has no name, or there are more names than classes without a number.
+ */
+export function nameClasses(
+  { classes, samples }: LabelledPictures,
+  lines: readonly string[],
+  file: string,
+): LabelledPictures {
+  if (lines.every((line) => line.includes("\t"))) {
+    const names = new Map(lines.map((line) => line.split("\t", 2) as [string, string]));
+    const missing = classes.find((name) => !names.has(name));
+    if (missing !== undefined)
+      throw new ClipError("CLIP_DATA", `${file} has no line for the class ${JSON.stringify(missing)}`);
+    return { classes: classes.map((name) => names.get(name)!.trim()), samples };
+  }
+  if (areNumbers(classes)) {
+    const last = classes.at(-1)!;
+    if (Number(last) >= lines.length)
+      throw new ClipError(
+        "CLIP_DATA",
+        `${file} names ${lines.length} classes, counted from 0; the data have class ${last}`,
+      );
+    return { classes: lines, samples: samples.map(({ image, label }) => ({ image, label: Number(classes[label]) })) };
+  }
+  if (lines.length !== classes.length)
+    throw new ClipError(
+      "CLIP_DATA",
+      `${file} names ${lines.length} classes, the data have ${classes.length} (${classes.slice(0, 5).join(", ")}, …); ` +
+        "give a line to each, or write the data's class, a tab and its name in every line",
+    );
+  return { classes: lines, samples };
+}
+
+/**
+ * The pictures of some classes, which are then the only ones: how robustness sets with fewer classes are compared with the whole.
+ *
+ * @param only - the classes as the data name them.
+ * @param file - where they stand, for the message.
+ * @throws {ClipError} `CLIP_DATA` if one is none of the data's classes.
+ */
+export function onlyClasses(
+  { classes, samples }: LabelledPictures,
+  only: readonly string[],
+  file: string,
+): LabelledPictures {
+  const unknown = only.find((name) => !classes.includes(name));
+  if (unknown !== undefined)
+    throw new ClipError(
+      "CLIP_DATA",
+      `${file} asks for the class ${JSON.stringify(unknown)}; the data have ${classes.slice(0, 20).join(", ")}` +
+        (classes.length > 20 ? ", …" : ""),
+    );
+  const kept = classes.filter((name) => only.includes(name));
+  const numbers = classes.map((name) => kept.indexOf(name));
+  return {
+    classes: kept,
+    samples: samples.flatMap(({ image, label }) => (numbers[label]! < 0 ? [] : { image, label: numbers[label]! })),
+  };
+}
+
+/** What is named as one: a picture, or the frames of a clip. */
+export interface Example {
+  /** Path of the picture, or of the clip's folder. */
   readonly name: string;
+  readonly images: readonly string[];
+  /** Numbers of all classes that it shows. */
+  readonly labels: readonly number[];
 }
 
-async function readClassFolders(folder: string): Promise<NamedPicture[]> {
-  const entries = await readdir(folder, { withFileTypes: true });
-  const names = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith(".")).map(({ name }) => name);
-  const pictures: NamedPicture[] = [];
-  for (const name of names.sort()) {
-    const files = (await readdir(join(folder, name), { recursive: true })).sort();
-    const images = files.filter((file) => imageExtensions.has(extname(file).toLowerCase()));
-    if (images.length === 0)
-      throw new ClipError("CLIP_DATA", `${join(folder, name)} has no pictures; remove the folder or add some`);
-    for (const image of images) pictures.push({ image: join(folder, name, image), name });
+/** Each picture once with all its classes; with `clips` those of a folder together, as the frames of one clip. */
+export function examplesOf({ samples }: LabelledPictures, clips: boolean): Example[] {
+  const examples = new Map<string, { name: string; images: Set<string>; labels: Set<number> }>();
+  for (const { image, label } of samples) {
+    const name = clips ? dirname(image) : image;
+    const example = examples.get(name) ?? { name, images: new Set(), labels: new Set() };
+    examples.set(name, example);
+    example.images.add(image);
+    example.labels.add(label);
   }
-  return pictures;
-}
-
-async function readTable(path: string): Promise<NamedPicture[]> {
-  const text = await readText(path, maxTableBytes);
-  let rows: Record<string, string>[];
-  try {
-    rows = parse(text, { columns: true, bom: true, skip_empty_lines: true, relax_quotes: true });
-  } catch (cause) {
-    throw new ClipError("CLIP_DATA", `${path} is no table separated by commas: ${(cause as Error).message}`, { cause });
-  }
-  const columns = Object.keys(rows[0] ?? {});
-  const missing = ["image", "label"].find((column) => !columns.includes(column));
-  if (missing !== undefined)
-    throw new ClipError("CLIP_DATA", `${path} has no column "${missing}"; it has ${columns.join(", ") || "none"}`);
-  return rows.map(({ image, label }, i) => {
-    if (!image || !label) throw new ClipError("CLIP_DATA", `${path}, row ${i + 1}: image or label is empty`);
-    return { image: resolve(dirname(path), image), name: label };
-  });
+  return [...examples.values()].map(({ name, images, labels }) => ({ name, images: [...images], labels: [...labels] }));
 }
 
 /**

@@ -1,6 +1,6 @@
-import { html, trusted, type Html } from "./html.ts";
+import { html, type Html } from "./html.ts";
 import { count, counted } from "./numbers.ts";
-import { bars, page, picture } from "./page.ts";
+import { bars, page, picture, templateList } from "./page.ts";
 import { extremes } from "./thin-out.ts";
 
 /** One picture's answer, as `clip-ts classify --json` prints it. */
@@ -50,17 +50,6 @@ export function classifyPage({ results, pictures, model, templates }: ClassifyRe
       </section>
       ${results.length > 1 && labels.size > 0 ? heatMap(results, labels.size, show) : ""}`,
   });
-}
-
-function templateList(templates: readonly string[]): Html {
-  const quoted = templates.map((template) => html`<li>“<bdi>${template}</bdi>”</li>`);
-  const summary = `Each label was read in ${counted(templates.length, "sentence")}`;
-  return html`<details class="quiet templates" ${trusted(templates.length <= 4 ? " open" : "")}>
-    <summary>${summary}</summary>
-    <ul>
-      ${quoted}
-    </ul>
-  </details>`;
 }
 
 function imageCard({ image, labels }: ClassifiedImage, shown: Html): Html {
@@ -137,8 +126,6 @@ function heatCell(similarity: number | undefined, low: number, high: number, bes
 const cosine = (similarity: number): string => similarity.toFixed(2).replace("-", "−");
 
 const styles = `
-.templates { margin-top: .5rem; }
-.templates ul { list-style: none; margin-top: .25rem; }
 .pictures { display: grid; gap: 1rem; margin-top: 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); }
 .pictures .card { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 1.25rem; align-items: start; }
 .pictures h2 { font-size: .9rem; font-weight: 500; color: var(--ink-2); margin: 0 0 .75rem; overflow-wrap: anywhere; }

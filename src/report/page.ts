@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { ClipError } from "../core/errors.ts";
 import { html, trusted, type Html } from "./html.ts";
-import { percent } from "./numbers.ts";
+import { counted, percent } from "./numbers.ts";
 
 /** What a page is made of. `styles` and `script` are code of ours; the rest went through {@link html}. */
 export interface PageParts {
@@ -73,6 +73,31 @@ export function bars(ranked: readonly Bar[]): Html {
   </ol>`;
 }
 
+/** Numbers that are read at a glance: name and value. */
+export function figures(named: readonly (readonly [name: string, value: string])[]): Html {
+  return html`<dl class="figures">
+    ${named.map(
+      ([name, value]) =>
+        html`<div class="card">
+          <dt>${name}</dt>
+          <dd>${value}</dd>
+        </div>`,
+    )}
+  </dl>`;
+}
+
+/** The sentences that names were put into. */
+export function templateList(templates: readonly string[]): Html {
+  const quoted = templates.map((template) => html`<li>“<bdi>${template}</bdi>”</li>`);
+  const summary = `Each label was read in ${counted(templates.length, "sentence")}`;
+  return html`<details class="quiet templates" ${trusted(templates.length <= 4 ? " open" : "")}>
+    <summary>${summary}</summary>
+    <ul>
+      ${quoted}
+    </ul>
+  </details>`;
+}
+
 const sharedStyles = `
 :root {
   color-scheme: light;
@@ -109,6 +134,12 @@ img { display: block; max-width: 100%; }
 .bars .value { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .bars .track { grid-column: 1 / -1; height: .4rem; margin-top: .2rem; border-radius: .2rem; background: var(--track); overflow: hidden; forced-color-adjust: none; }
 .bars .track span { display: block; height: 100%; min-width: 1px; border-radius: .2rem; background: var(--idle); }
+.figures { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(max(8.5rem, 22%), 1fr)); margin: 1.5rem 0 1rem; }
+.figures .card { display: flex; flex-direction: column; justify-content: space-between; padding: .75rem 1rem; }
+.figures dt { color: var(--ink-2); font-size: .85rem; }
+.figures dd { font-size: clamp(1.1rem, 4.5vw, 1.4rem); font-weight: 600; line-height: 1.3; }
+.templates { margin-top: .5rem; }
+.templates ul { list-style: none; margin-top: .25rem; }
 .bars .marked .track span { background: var(--series-1); }
 .bars .marked .label, .bars .marked .value { font-weight: 600; }
 `;

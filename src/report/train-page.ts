@@ -1,7 +1,8 @@
 import { chartScript, chartStyles, drawCharts, type Chart, type Curve } from "./charts.ts";
 import { html, type Html } from "./html.ts";
 import { count, counted, duration, percent, short } from "./numbers.ts";
-import { bars, page, picture } from "./page.ts";
+import { figures, page } from "./page.ts";
+import { isRight, predictionCards, predictionStyles, type SamplePrediction } from "./prediction-cards.ts";
 
 /** All that the page about a training run tells; see {@link trainPage}. */
 export interface TrainReport {
@@ -58,15 +59,6 @@ export interface ValidationResult {
   readonly classes: number;
 }
 
-export interface SamplePrediction {
-  /** Data URL, `data:image/…`; 192 pixels a side are enough. */
-  readonly picture: string;
-  /** The right name. */
-  readonly truth: string;
-  /** Best first. */
-  readonly ranked: readonly { readonly label: string; readonly probability: number }[];
-}
-
 /** Longer lists of skipped pictures are cut, and say so. */
 const maxSkippedShown = 200;
 
@@ -79,22 +71,14 @@ export function trainPage(report: TrainReport): string {
   const charts = chartsOf(report);
   return page({
     title: `${model}: training report`,
-    styles: chartStyles() + styles,
+    styles: chartStyles() + predictionStyles + styles,
     script: chartScript(),
     body: html`<header>
         <p class="quiet">Training report</p>
         <h1><bdi>${model}</bdi></h1>
         <p class="lead">${resultInWords(report)}</p>
       </header>
-      <dl class="figures">
-        ${figuresOf(report).map(
-          ([name, value]) =>
-            html`<div class="card">
-              <dt>${name}</dt>
-              <dd>${value}</dd>
-            </div>`,
-        )}
-      </dl>
+      ${figures(figuresOf(report))}
       ${totals.skipped.length > 0 ? skippedList(totals.skipped) : html`<p class="quiet">Every picture could be read.</p>`}
       ${findings.length > 0 ? findingList(findings) : ""}
       <h2>Curves</h2>
@@ -105,7 +89,7 @@ export function trainPage(report: TrainReport): string {
               ${drawCharts(charts)}`
       }
       ${validation.length > 0 ? validationTable(validation) : ""}
-      ${predictions.length > 0 ? predictionCards(predictions) : ""}
+      ${predictions.length > 0 ? samplePredictions(predictions) : ""}
       <h2>Settings</h2>
       <div class="card scroll">
         <table>
@@ -267,35 +251,16 @@ function validationTable(validation: readonly ValidationResult[]): Html {
   </details>`;
 }
 
-function predictionCards(predictions: readonly SamplePrediction[]): Html {
-  const isRight = ({ truth, ranked }: SamplePrediction) => ranked[0]?.label === truth;
+function samplePredictions(predictions: readonly SamplePrediction[]): Html {
   return html`<h2>Sample predictions</h2>
     <p class="quiet hint">
       ${predictions.filter(isRight).length} of ${predictions.length} right. The right name is set in bold, its bar in
       blue.
     </p>
-    <ul class="predictions">
-      ${predictions.map((prediction) => {
-        const { truth, ranked } = prediction;
-        return html`<li class="card">
-          ${picture(prediction.picture, truth)}
-          <div>
-            <p class="truth">
-              ${isRight(prediction) ? html`<span class="right">✓ right</span>` : html`<span class="wrong">✗ wrong</span>`}
-              <bdi>${truth}</bdi>
-            </p>
-            ${bars(ranked.map((bar) => ({ ...bar, marked: bar.label === truth })))}
-          </div>
-        </li>`;
-      })}
-    </ul>`;
+    ${predictionCards(predictions)}`;
 }
 
 const styles = `
-.figures { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(max(8.5rem, 22%), 1fr)); margin: 1.5rem 0 1rem; }
-.figures .card { display: flex; flex-direction: column; justify-content: space-between; padding: .75rem 1rem; }
-.figures dt { color: var(--ink-2); font-size: .85rem; }
-.figures dd { font-size: clamp(1.1rem, 4.5vw, 1.4rem); font-weight: 600; line-height: 1.3; }
 .hint { margin-bottom: .75rem; }
 details.card { margin-top: 1rem; }
 .findings { padding-left: 2.2rem; }
@@ -308,12 +273,4 @@ th, td { text-align: left; padding: .3rem 1.5rem .3rem 0; vertical-align: top; o
 th { font-weight: 500; color: var(--ink-2); }
 .numbers { margin-top: .75rem; font-variant-numeric: tabular-nums; }
 .numbers th, .numbers td { text-align: right; padding: .25rem 1rem; }
-.predictions { list-style: none; display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
-.predictions .card { display: grid; grid-template-columns: 6rem 1fr; gap: 1rem; align-items: start; }
-.predictions .card > * { min-width: 0; }
-.predictions img { width: 6rem; height: 6rem; object-fit: cover; border-radius: .4rem; }
-.truth { margin-bottom: .6rem; line-height: 1.3; font-weight: 600; overflow-wrap: anywhere; }
-.right, .wrong { display: block; font-size: .85rem; }
-.right { color: var(--right); }
-.wrong { color: var(--wrong); }
 `;

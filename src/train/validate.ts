@@ -1,6 +1,9 @@
 import { ClipError } from "../core/errors.ts";
+import { dot } from "../embedding/encoder.ts";
+import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
 import { type DecodeOptions, preprocessImage, type PreprocessConfig } from "../image/index.ts";
 import type { ClipTokenizer } from "../text/index.ts";
+import { meanOverTemplates, prompts } from "../zero-shot/prompts.ts";
 import { readPicture } from "./read-picture.ts";
 import type { Picture, Sample, SkippedImage } from "./sources/samples.ts";
 import type { ValidationScores } from "./run-folder.ts";
@@ -60,20 +63,16 @@ export class Validator {
    * @throws {ClipError} `CLIP_DATA` if not one of them can be read.
    */
   async validate(towers: Towers): Promise<{ scores: ValidationScores; predictions: Prediction[] }> {
-    const labels = await this.#labelEmbeds(towers);
+    const labels = await meanOverTemplates(this.#textEmbeds(towers), this.#templates);
     const predictions: Prediction[] = [];
-    let [top1, top5] = [0, 0];
+    const ranks: number[] = [];
     for await (const { samples, pixelValues } of this.#batches()) {
       const images = rowsOf(await towers.encodeImages(pixelValues), towers.embedDim).map(normalized);
       for (const [i, image] of images.entries()) {
         const { captions, ...picture } = samples[i]!;
         const truth = captions[0]!;
         const similarities = labels.map((label) => dot(image, label));
-        const own = similarities[this.#classes.indexOf(truth)]!;
-        // Ties count against, and what is no number: a model that says the same of everything names nothing.
-        const better = similarities.filter((similarity) => !(similarity < own)).length - 1;
-        top1 += Number(better < 1);
-        top5 += Number(better < 5);
+        ranks.push(truthRank(similarities, [this.#classes.indexOf(truth)]));
         const ranked = similarities
           .map((similarity, i) => ({ label: this.#classes[i]!, similarity }))
           .sort((a, b) => b.similarity - a.similarity)
@@ -89,28 +88,21 @@ export class Validator {
         `not one of ${this.#samples.length} validation pictures can be read, ${example}`,
       );
     }
-    return { scores: { top1: top1 / count, top5: top5 / count, count, classes: this.#classes.length }, predictions };
+    const [top1, top5] = [recallAtK(ranks, 1), recallAtK(ranks, 5)];
+    return { scores: { top1, top5, count, classes: this.#classes.length }, predictions };
   }
 
-  /** For each class the mean of its templates' unit vectors, brought to unit length again. */
-  async #labelEmbeds(towers: Towers): Promise<Float32Array[]> {
+  /** The unit vectors of all classes in all templates. */
+  async *#textEmbeds(towers: Towers): AsyncGenerator<Float32Array> {
     const { embedDim, contextLength } = towers;
-    const texts = this.#classes.flatMap((name) => this.#templates.map((template) => template.replaceAll("{}", name)));
-    const embeds: Float32Array[] = [];
+    const texts = [...prompts(this.#classes, this.#templates)];
     for (let start = 0; start < texts.length; start += rowsAtOnce) {
       const { inputIds, endOfText } = this.#tokenizer.tokenize(texts.slice(start, start + rowsAtOnce), {
         contextLength,
         truncate: true,
       });
-      embeds.push(...rowsOf(await towers.encodeTexts(inputIds, endOfText), embedDim).map(normalized));
+      yield* rowsOf(await towers.encodeTexts(inputIds, endOfText), embedDim).map(normalized);
     }
-    return this.#classes.map((_, i) => {
-      const mean = new Float32Array(embedDim);
-      for (const embed of embeds.slice(i * this.#templates.length, (i + 1) * this.#templates.length)) {
-        embed.forEach((value, at) => (mean[at]! += value));
-      }
-      return normalized(mean);
-    });
   }
 
   /** All pictures that can be read, some at a time. */
@@ -145,10 +137,4 @@ function rowsOf(matrix: Float32Array, width: number): Float32Array[] {
 function normalized(vector: Float32Array): Float32Array {
   const norm = Math.sqrt(dot(vector, vector));
   return vector.map((value) => value / norm);
-}
-
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
 }

@@ -1,6 +1,7 @@
 import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import { type ClipEncoder, dot, type EncodeTextOptions } from "../embedding/encoder.ts";
+import { meanOverTemplates, prompts } from "./prompts.ts";
 import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
 
 /** How labels are turned into classes, and how the classes share the probability. */
@@ -82,7 +83,8 @@ export class ZeroShotClassifier {
       );
     }
     const nulls = !sigmoid && (none || independent) ? nullLabels : [];
-    const vectors = await encodeLabels(encoder, [...names, ...nulls], templates, encoding);
+    const textEmbeds = encoder.encodeTexts(prompts([...names, ...nulls], templates), encoding);
+    const vectors = await meanOverTemplates(textEmbeds, templates);
     const classes = vectors.slice(0, names.length);
     return new ZeroShotClassifier(names, classes, vectors.slice(names.length), encoder, independent || sigmoid);
   }
@@ -101,48 +103,42 @@ export class ZeroShotClassifier {
    */
   rank(imageEmbed: Float32Array, { topK = Infinity }: { readonly topK?: number | undefined } = {}): RankedLabel[] {
     if (!(topK >= 1)) throw new ClipError("CLIP_USAGE", `topK is ${topK}; it must be at least 1`);
-    const similarities = [...this.similarities(imageEmbed)];
+    const similarities = this.similarities(imageEmbed);
     const nullSimilarities = this.#nulls.map((label) => dot(imageEmbed, label));
-    const logits = similarities.map((similarity) => this.#scale * similarity + this.#bias);
+    const { probabilities, none } = this.#shares(similarities, nullSimilarities);
+    const ranked = this.classNames.map((label, i): RankedLabel => {
+      return { label, probability: probabilities[i]!, similarity: similarities[i]! };
+    });
+    if (nullSimilarities.length > 0 && !this.#independent)
+      ranked.push({ label: noneOfThese, probability: none, similarity: Math.max(...nullSimilarities) });
+    return ranked.sort((a, b) => b.probability - a.probability || b.similarity - a.similarity).slice(0, topK);
+  }
+
+  /**
+   * The probability of each label, in the order of the labels.
+   *
+   * @throws {ClipError} as {@link rank}.
+   */
+  probabilities(imageEmbed: Float32Array): number[] {
+    const nullSimilarities = this.#nulls.map((label) => dot(imageEmbed, label));
+    return this.#shares(this.similarities(imageEmbed), nullSimilarities).probabilities;
+  }
+
+  /** How the probability is shared, given the cosines: by each label, and by those that say nothing together. */
+  #shares(similarities: Float32Array, nullSimilarities: readonly number[]): { probabilities: number[]; none: number } {
+    const logits = Array.from(similarities, (similarity) => this.#scale * similarity + this.#bias);
     const nullLogits = nullSimilarities.map((similarity) => this.#scale * similarity);
     // Against 0 the share of a logit is its sigmoid.
     const nullLogit = this.#independent && nullLogits.length === 0 ? 0 : logSumExp(nullLogits);
     const total = logSumExp([...logits, nullLogit]);
     if (Number.isNaN(total))
       throw new ClipError("CLIP_RUNTIME", "the model's answer is no number; its weights are damaged or overflowed");
-    const ranked = this.classNames.map((label, i): RankedLabel => {
-      const against = this.#independent ? logSumExp([logits[i]!, nullLogit]) : total;
-      return { label, probability: Math.exp(logits[i]! - against), similarity: similarities[i]! };
-    });
-    if (nullSimilarities.length > 0 && !this.#independent) {
-      const similarity = Math.max(...nullSimilarities);
-      ranked.push({ label: noneOfThese, probability: Math.exp(nullLogit - total), similarity });
-    }
-    return ranked.sort((a, b) => b.probability - a.probability || b.similarity - a.similarity).slice(0, topK);
+    const against = (logit: number) => (this.#independent ? logSumExp([logit, nullLogit]) : total);
+    return {
+      probabilities: logits.map((logit) => Math.exp(logit - against(logit))),
+      none: Math.exp(nullLogit - total),
+    };
   }
-}
-
-/** For each label the mean over templates of its unit vectors, of unit length again. */
-async function encodeLabels(
-  encoder: ClipEncoder,
-  labels: readonly string[],
-  templates: readonly string[],
-  options: EncodeTextOptions,
-): Promise<Float32Array[]> {
-  const sums = labels.map(() => new Float32Array(encoder.embedDim));
-  function* prompts() {
-    // A function as replacement, since "$&" in a label is no pattern.
-    for (const label of labels) for (const template of templates) yield template.replaceAll("{}", () => label);
-  }
-  let prompt = 0;
-  for await (const textEmbed of encoder.encodeTexts(prompts(), options)) {
-    const sum = sums[Math.floor(prompt++ / templates.length)]!;
-    textEmbed.forEach((value, i) => (sum[i]! += value));
-  }
-  return sums.map((sum) => {
-    const norm = Math.sqrt(dot(sum, sum));
-    return sum.map((value) => value / norm);
-  });
 }
 
 function columns(vectors: readonly Float32Array[]): TensorData<"float32"> {

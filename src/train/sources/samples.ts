@@ -1,3 +1,4 @@
+import { imageExtensions } from "../../image/extensions.ts";
 import type { DownloadOptions } from "../../hub/download.ts";
 
 /** Where a picture is. */
@@ -51,8 +52,6 @@ export interface SourceOptions extends Pick<DownloadOptions, "signal" | "onProgr
 
 /** In characters. Far beyond what a text tower reads: longer ones are whole pages in the wrong column. */
 const maxCaptionLength = 10_000;
-
-const imageExtensions = new Set([".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".avif", ".svg"]);
 
 /** Whether a name ends as those of pictures do. */
 export function isImageName(name: string): boolean {

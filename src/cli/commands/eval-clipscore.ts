@@ -1,0 +1,60 @@
+import { Command } from "@commander-js/extra-typings";
+import { evaluateCaptions, readCandidates } from "../../evaluate/index.ts";
+import { measureModels, modelsOption } from "../eval-options.ts";
+import type { CliIo } from "../io.ts";
+import {
+  activationOption,
+  configOption,
+  examples,
+  imageSizeOption,
+  maxImagePixelsOption,
+  offlineOption,
+} from "../options.ts";
+import { printable, table } from "../terminal.ts";
+
+/** Judges captions of pictures. */
+export const evalClipScoreCommand = (io: CliIo) =>
+  new Command("clipscore")
+    .summary("how well captions fit their pictures: CLIPScore and RefCLIPScore")
+    .description(
+      "Judges captions by the models (Hessel et al. 2021). The data are a .csv or .tsv with the columns image (a path " +
+        "relative to the file) and caption; with a column of references RefCLIPScore is given too. Published scores are of " +
+        "ViT-B/32; those of other models cannot be compared with them.",
+    )
+    .requiredOption("--data <file>", "the table of captions")
+    .addOption(modelsOption())
+    .option("--reference-column <name>", "the column with what people say of the picture")
+    .option("--separator <text>", "what stands between several references", "|")
+    .option("--images <folder>", "what the table's paths are relative to (default: its folder)")
+    .option("--json", "print one JSON document, with the scores of each caption")
+    .addOption(configOption)
+    .addOption(activationOption)
+    .addOption(offlineOption)
+    .addOption(imageSizeOption)
+    .addOption(maxImagePixelsOption)
+    .addHelpText(
+      "after",
+      examples(
+        "clip-ts eval clipscore --data captions.tsv --model ViT-B/32",
+        "clip-ts eval clipscore --data captions.tsv --reference-column references --json",
+      ),
+    )
+    .action(async ({ data, referenceColumn, separator, images, json, ...options }) => {
+      const candidates = await readCandidates(data, { referenceColumn, separator, images });
+      const { maxImagePixels } = options;
+      const measured = await measureModels(options, io, (clip) =>
+        evaluateCaptions(clip, candidates, { maxImagePixels, signal: io.signal }),
+      );
+      for (const { image, reason } of measured[0]!.scores.broken) io.err(`left out: ${image}: ${reason}`);
+      for (const { model, scores } of measured)
+        if (scores.cut > 0) io.err(`${scores.cut} captions have more tokens than ${model} reads, and were cut`);
+      if (json) {
+        io.out(JSON.stringify({ data, models: measured.map(({ model, scores }) => ({ model, ...scores })) }, null, 2));
+        return;
+      }
+      const rows = measured.map(({ model, scores }) => [
+        ...[printable(model), String(scores.count), scores.clipScore.toFixed(4)],
+        scores.refClipScore?.toFixed(4) ?? "–",
+      ]);
+      io.out(table(["model", "captions", "CLIPScore", "RefCLIPScore"], rows));
+    });

@@ -1,0 +1,14 @@
+import { Command } from "@commander-js/extra-typings";
+import type { CliIo } from "../io.ts";
+import { evalClipScoreCommand } from "./eval-clipscore.ts";
+import { evalRetrievalCommand } from "./eval-retrieval.ts";
+import { evalZeroShotCommand } from "./eval-zeroshot.ts";
+
+/** Measures how good models are. */
+export const evalCommand = (io: CliIo) =>
+  new Command("eval")
+    .summary("measure how good models are, as the CLIP paper does")
+    .description("Measures models on pictures of which the truth is known; several in one table.")
+    .addCommand(evalZeroShotCommand(io))
+    .addCommand(evalRetrievalCommand(io))
+    .addCommand(evalClipScoreCommand(io));

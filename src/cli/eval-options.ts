@@ -1,0 +1,85 @@
+import { basename, extname } from "node:path";
+import { Option } from "@commander-js/extra-typings";
+import { writeFileAtomic } from "../core/atomic-write.ts";
+import { ClipError } from "../core/errors.ts";
+import { readText } from "../core/files.ts";
+import { maxConfigBytes } from "../core/limits.ts";
+import { pictogramModel } from "../embedding/index.ts";
+import { decodeImage } from "../image/index.ts";
+import { ClipModel } from "../zero-shot/index.ts";
+import type { CliIo } from "./io.ts";
+import { inTheBox, modelOption, readChosenModel, repeated } from "./options.ts";
+import { thumbnail } from "./thumbnail.ts";
+
+/** Options that the evaluations share. */
+export const modelsOption = () =>
+  new Option(modelOption(inTheBox).flags, `${modelOption(inTheBox).description}; may be repeated`).argParser(repeated);
+export const reportOption = () =>
+  new Option("--report <file.html>", "write a page with plots and the worst mistakes, and a JSON document beside it");
+
+/** What the models of an evaluation are read with. */
+interface ModelsOptions extends Omit<Parameters<typeof readChosenModel>[0], "model"> {
+  readonly model?: readonly string[] | undefined;
+}
+
+/** What was measured of a model. */
+export interface Measured<Scores> {
+  /** As it was named. */
+  readonly model: string;
+  readonly scores: Scores;
+}
+
+/** Measures one model after the other; one at a time is in memory. */
+export async function measureModels<Scores>(
+  options: ModelsOptions,
+  io: CliIo,
+  measure: (clip: ClipModel, model: string) => Promise<Scores>,
+): Promise<Measured<Scores>[]> {
+  const measured: Measured<Scores>[] = [];
+  for (const named of options.model ?? [undefined]) {
+    await using clip = new ClipModel(await readChosenModel({ ...options, model: named }, io));
+    const model = named ?? basename(pictogramModel);
+    measured.push({ model, scores: await measure(clip, model) });
+  }
+  return measured;
+}
+
+/** Shows how far a model is, and how fast. */
+export function progressOf(model: string, noun: string, io: CliIo): (done: number, of: number) => void {
+  const start = performance.now();
+  return (done, of) => {
+    const rate = (1000 * done) / (performance.now() - start);
+    io.progress(`${basename(model)}  ${done} of ${of} ${noun}, ${rate.toFixed(0)} a second`);
+  };
+}
+
+/**
+ * The lines of a small text file, without empty ones.
+ *
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read, `CLIP_USAGE` if it has none.
+ */
+export async function readLines(file: string): Promise<string[]> {
+  const lines = (await readText(file, maxConfigBytes)).split(/\r?\n/).filter((line) => line.trim() !== "");
+  if (lines.length === 0) throw new ClipError("CLIP_USAGE", `${file} is empty; it must have a line for each`);
+  return lines;
+}
+
+/** Small copies of pictures as data URLs, for a page. */
+export async function thumbnails(images: Iterable<string>, size: number): Promise<Map<string, string>> {
+  const urls = new Map<string, string>();
+  for (const image of new Set(images)) urls.set(image, await thumbnail(await decodeImage(image), size));
+  return urls;
+}
+
+/** Writes a page, and beside it a JSON document of the same name. */
+export async function writeReport(file: string, page: string, document: unknown, io: CliIo): Promise<void> {
+  const beside = `${file.slice(0, file.length - extname(file).length)}.json`;
+  if (beside === file) throw new ClipError("CLIP_USAGE", `--report ${file}: a page's name ends in .html`);
+  await writeFileAtomic(file, [page]);
+  await writeFileAtomic(beside, [JSON.stringify(document, null, 2), "\n"]);
+  io.err(`wrote ${file} and ${beside}`);
+}
+
+/** 12.3 % */
+export const percent = (share: number | undefined): string =>
+  share === undefined ? "–" : `${(100 * share).toFixed(1)} %`;

@@ -1,0 +1,45 @@
+import { html, type Html } from "./html.ts";
+import { bars, picture } from "./page.ts";
+
+/** A picture of which the right name is known, with a model's answers. */
+export interface SamplePrediction {
+  /** Data URL, `data:image/…`; 192 pixels a side are enough. */
+  readonly picture: string;
+  /** The right name. */
+  readonly truth: string;
+  /** Best first. */
+  readonly ranked: readonly { readonly label: string; readonly probability: number }[];
+}
+
+/** Whether the best answer is the right one. */
+export const isRight = ({ truth, ranked }: SamplePrediction): boolean => ranked[0]?.label === truth;
+
+/** Each picture beside its answers; the right name stands out. */
+export function predictionCards(predictions: readonly SamplePrediction[]): Html {
+  return html`<ul class="predictions">
+    ${predictions.map((prediction) => {
+      const { truth, ranked } = prediction;
+      return html`<li class="card">
+        ${picture(prediction.picture, truth)}
+        <div>
+          <p class="truth">
+            ${isRight(prediction) ? html`<span class="right">✓ right</span>` : html`<span class="wrong">✗ wrong</span>`}
+            <bdi>${truth}</bdi>
+          </p>
+          ${bars(ranked.map((bar) => ({ ...bar, marked: bar.label === truth })))}
+        </div>
+      </li>`;
+    })}
+  </ul>`;
+}
+
+export const predictionStyles = `
+.predictions { list-style: none; display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
+.predictions .card { display: grid; grid-template-columns: 6rem 1fr; gap: 1rem; align-items: start; }
+.predictions .card > * { min-width: 0; }
+.predictions img { width: 6rem; height: 6rem; object-fit: cover; border-radius: .4rem; }
+.truth { margin-bottom: .6rem; line-height: 1.3; font-weight: 600; overflow-wrap: anywhere; }
+.right, .wrong { display: block; font-size: .85rem; }
+.right { color: var(--right); }
+.wrong { color: var(--wrong); }
+`;

@@ -1,0 +1,174 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { collect } from "../../src/embedding/index.ts";
+import { loadClip, ZeroShotClassifier } from "../../src/zero-shot/index.ts";
+import { writeRandomPicture } from "../pictures.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
+import { saveTinyModel } from "../tiny-model.ts";
+import { call } from "./call.ts";
+
+const root = await temporaryFolder();
+const model = await saveTinyModel(join(root, "model"));
+const data = join(root, "data");
+const classes = ["blue_sea", "red_apple", "sun"];
+const images: { readonly image: string; readonly label: number }[] = [];
+for (const [label, name] of classes.entries()) {
+  await mkdir(join(data, name), { recursive: true });
+  for (let i = 0; i < 3; i++) {
+    images.push({ image: await writeRandomPicture(join(data, name, `${i}.png`), 3 * label + i), label });
+  }
+}
+const fileOf = async (name: string, ...lines: string[]) => {
+  await writeFile(join(root, name), `${lines.join("\n")}\n`);
+  return join(root, name);
+};
+
+/** The share of pictures that the classifier itself gives the right name. */
+async function top1Of(names: readonly string[], templates?: readonly string[]): Promise<number> {
+  await using clip = await loadClip(model);
+  const classifier = await ZeroShotClassifier.create(clip, names, { templates });
+  const embeds = await collect(clip.encodeImages(images.map(({ image }) => image)));
+  return embeds.filter((embed, i) => classifier.rank(embed)[0]!.label === names[images[i]!.label]).length / 9;
+}
+
+interface Document {
+  readonly templates: readonly string[];
+  readonly models: readonly {
+    readonly model: string;
+    readonly count: number;
+    readonly top1: number;
+    readonly classes: readonly { readonly name: string; readonly count: number }[];
+    readonly answers?: readonly unknown[];
+  }[];
+}
+const zeroShot = (...args: string[]) => call(["eval", "zeroshot", "--data", data, "--model", model, ...args]);
+const documentOf = async (...args: string[]) => {
+  const { code, out, err } = await zeroShot("--json", ...args);
+  expect([code, err]).toEqual([0, ""]);
+  return JSON.parse(out) as Document;
+};
+
+describe("clip-ts eval zeroshot", () => {
+  it("names the pictures of class folders by the folders' names, _ as a blank", async () => {
+    const { models } = await documentOf();
+    const names = ["blue sea", "red apple", "sun"];
+    expect(models).toMatchObject([{ model, count: 9, top1: await top1Of(names) }]);
+    expect(models[0]!.classes).toMatchObject(names.map((name) => ({ name, count: 3 })));
+    expect(models[0]!.answers).toBeUndefined();
+  });
+
+  it("takes names and templates from files as CLIP_benchmark publishes them", async () => {
+    const names = ["the sea", "green apple", "the sun"];
+    const document = await documentOf(
+      ...["--classes", await fileOf("classnames.txt", ...names)],
+      ...["--templates", await fileOf("templates.txt", "a {c}", "the picture of the {c}")],
+    );
+    expect(document.templates).toEqual(["a {}", "the picture of the {}"]);
+    expect(document.models[0]!.top1).toBe(await top1Of(names, document.templates));
+  });
+
+  it("asks only for some classes, of pictures and of names", async () => {
+    const { models } = await documentOf("--only", await fileOf("only.txt", "sun", "blue_sea"));
+    expect(models[0]).toMatchObject({ count: 6, classes: [{ name: "blue sea" }, { name: "sun" }] });
+  });
+
+  it("asks only for some numbers of classes that a file names", async () => {
+    const table = await fileOf(
+      "numbers.csv",
+      "image,label",
+      ...images.map(({ image, label }) => `${image},${2 * label}`),
+    );
+    const { code, out } = await call([
+      ...["eval", "zeroshot", "--data", table, "--model", model, "--json"],
+      ...["--classes", await fileOf("six.txt", "a", "b", "c", "d", "e", "f")],
+      ...["--only", await fileOf("numbers.txt", "4", "3")],
+    ]);
+    expect(code).toBe(0);
+    expect((JSON.parse(out) as Document).models[0]).toMatchObject({
+      count: 3,
+      classes: [
+        { name: "d", count: 0 },
+        { name: "e", count: 3 },
+      ],
+    });
+  });
+
+  it("takes the pictures of a folder for a clip", async () => {
+    expect((await documentOf("--clips")).models[0]!.count).toBe(3);
+  });
+
+  it("prints several models in one table, and what each confuses", async () => {
+    const { code, out } = await zeroShot("--model", model);
+    expect(code).toBe(0);
+    const [head, ...rows] = out.split("\n");
+    expect(head).toMatch(/^model +pictures +top-1 +top-5 +per class +mAP +ROC AUC +ECE$/);
+    for (const row of rows.slice(0, 2)) expect(row).toMatch(/model +9 +\d+\.\d % +100\.0 %/);
+    expect(out).toMatch(/takes most often\n +\d × \w+/);
+  });
+
+  it("writes a page, and beside it all answers as JSON", async () => {
+    const page = join(root, "report.html");
+    const { code, err } = await zeroShot("--report", page);
+    expect([code, err]).toEqual([0, `wrote ${page} and ${join(root, "report.json")}`]);
+    expect(await readFile(page, "utf8")).toContain("The worst mistakes");
+    const document = JSON.parse(await readFile(join(root, "report.json"), "utf8")) as Document;
+    expect(document.models[0]!.answers).toHaveLength(9);
+  });
+
+  it.each([
+    [["--classes", "six"], /six\.txt names 6 classes, the data have 3/],
+    [["--only", "templates"], /templates\.txt asks for the class "a \{c\}"; the data have blue_sea, red_apple, sun/],
+    [["--templates", "only"], /the template "sun" has no \{\}/],
+  ])("says what is wrong with %j", async ([option, file], message) => {
+    const { code, err } = await zeroShot(option!, join(root, `${file}.txt`));
+    expect(code).toBeGreaterThan(0);
+    expect(err).toMatch(message);
+  });
+});
+
+describe("clip-ts eval retrieval", () => {
+  interface Retrieved {
+    readonly models: readonly {
+      readonly images: number;
+      readonly captions: number;
+      readonly textRetrieval: { readonly r1: number };
+    }[];
+  }
+  const rows = images.map(({ image }, i) => `${image}\tthe blue sea ${i}|the sun ${i}`);
+
+  it("reads several captions a row, of columns by name, and prints both ways", async () => {
+    const table = await fileOf("captions.tsv", "file\ttexts", ...rows);
+    const args = ["eval", "retrieval", "--data", table, "--model", model, "--separator", "|"];
+    const columns = ["--image-column", "file", "--caption-column", "texts"];
+    const { code, out } = await call([...args, ...columns, "--json"]);
+    expect(code).toBe(0);
+    const { models } = JSON.parse(out) as Retrieved;
+    expect(models).toMatchObject([{ images: 9, captions: 18 }]);
+    const printed = await call([...args, ...columns]);
+    expect(printed.out).toMatch(/^model +pictures +captions +image R@1 .*\n.*model +9 +18 +\d+\.\d %/);
+    expect((await call(args)).err).toMatch(/has no column "image"; it has file, texts/);
+  });
+
+  it("reads a folder with captions beside the pictures, and writes a page with JSON beside it", async () => {
+    for (const { image } of images) await writeFile(image.replace(".png", ".txt"), "the blue sea\nthe sun\n");
+    const page = join(root, "retrieval.html");
+    const { code, err } = await call(["eval", "retrieval", "--data", data, "--model", model, "--report", page]);
+    expect([code, err]).toEqual([0, `wrote ${page} and ${join(root, "retrieval.json")}`]);
+    expect(await readFile(page, "utf8")).toContain("The hardest captions");
+    // Nine pictures have the same two captions: none is found by them, since ties count against the model.
+    const { models } = JSON.parse(await readFile(join(root, "retrieval.json"), "utf8")) as Retrieved;
+    expect(models).toMatchObject([{ images: 9, captions: 18, textRetrieval: { r1: 0 } }]);
+  });
+});
+
+it("clip-ts eval clipscore prints both scores, and each caption's as JSON", async () => {
+  const rows = images.map(({ image }) => `${image}\tthe sun\tthe blue sea|the sun`);
+  const table = await fileOf("candidates.tsv", "image\tcaption\tpeople", ...rows);
+  const args = ["eval", "clipscore", "--data", table, "--model", model, "--reference-column", "people"];
+  const { code, out } = await call(args);
+  expect(code).toBe(0);
+  expect(out).toMatch(/^model +captions +CLIPScore +RefCLIPScore\n.*model +9 +\d\.\d{4} +\d\.\d{4}$/);
+  const document = JSON.parse((await call([...args, "--json"])).out) as { models: { captions: unknown[] }[] };
+  expect(document.models[0]!.captions).toHaveLength(9);
+});
