@@ -70,6 +70,7 @@ export {
   type ClipConfig,
   clipConfigs,
   type ClipModelName,
+  type LoraConfig,
   type ResNetConfig,
   type TextConfig,
   type TransformerConfig,

@@ -95,6 +95,14 @@ describe("the README", () => {
   });
 });
 
+describe("docs/training.md", () => {
+  it("shows configurations that `clip-ts train` takes", () => {
+    const configs = codeBlocks("docs/training.md", "json");
+    expect(configs).toHaveLength(2);
+    for (const config of configs) parseStrict(trainConfigSchema, JSON.parse(config), "docs/training.md");
+  });
+});
+
 describe("the programs of the README", async () => {
   const programs = codeBlocks("README.md", "ts");
   const folder = await temporaryFolder();

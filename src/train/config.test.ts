@@ -131,10 +131,8 @@ describe("a run's configuration", () => {
       { schedule: "constant", cooldownSteps: 60, warmupSteps: 50 },
       "  cooldownSteps: with warmupSteps must be at most steps",
     ],
-    [
-      { unlockedTextBlocks: 1 },
-      "  unlockedImageBlocks: only a locked tower has blocks to unlock; set lockImage or lockText",
-    ],
+    [{ unlockedTextBlocks: 1 }, "  unlockedTextBlocks: only a locked tower has blocks to unlock; set lockText"],
+    [{ unlockedImageBlocks: 1 }, "  unlockedImageBlocks: only a locked tower has blocks to unlock; set lockImage"],
     [{ templates: ["a photo of a {}", "a photo"] }, '  templates.1: Invalid string: must include "{}"'],
   ])("names the place and the way out: %j", (change, problem) => {
     expect(problemsOf(change)).toEqual([problem]);

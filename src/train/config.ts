@@ -166,9 +166,13 @@ export const trainConfigSchema = z
     path: ["cooldownSteps"],
     message: "with warmupSteps must be at most steps",
   })
-  .refine((run) => (run.lockImage || run.unlockedImageBlocks === 0) && (run.lockText || run.unlockedTextBlocks === 0), {
+  .refine(({ lockImage, unlockedImageBlocks }) => lockImage || unlockedImageBlocks === 0, {
     path: ["unlockedImageBlocks"],
-    message: "only a locked tower has blocks to unlock; set lockImage or lockText",
+    message: "only a locked tower has blocks to unlock; set lockImage",
+  })
+  .refine(({ lockText, unlockedTextBlocks }) => lockText || unlockedTextBlocks === 0, {
+    path: ["unlockedTextBlocks"],
+    message: "only a locked tower has blocks to unlock; set lockText",
   });
 
 /** A training run, with all defaults filled in. */
