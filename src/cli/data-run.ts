@@ -18,8 +18,9 @@ import { thumbnail } from "./thumbnail.ts";
 /** Pictures on the contact sheet, and the longer side of each in pixels. */
 const shownPictures = 60;
 const shownSize = 224;
-/** Lines of a list in a terminal. */
+/** Lines of a list in a terminal, and characters of each. */
 const shownLines = 10;
+const shownCharacters = 240;
 
 /** What `clip-ts data check` was asked for. */
 interface CheckRequest extends SourceOptions {
@@ -63,7 +64,7 @@ function describe({ captions, ...report }: DataReport): string[] {
   ];
   const list = (title: string, entries: readonly string[]) => {
     if (entries.length === 0) return;
-    lines.push("", title, ...entries.slice(0, shownLines).map((entry) => `  ${printable(entry)}`));
+    lines.push("", title, ...entries.slice(0, shownLines).map((entry) => `  ${shorten(printable(entry))}`));
     if (entries.length > shownLines) lines.push(`  and ${entries.length - shownLines} more`);
   };
   list(
@@ -84,6 +85,10 @@ function describe({ captions, ...report }: DataReport): string[] {
 
 function line(name: string, text: string): string {
   return `${name.padEnd(10)}${text}`;
+}
+
+function shorten(text: string): string {
+  return text.length <= shownCharacters ? text : `${text.slice(0, shownCharacters - 1)}…`;
 }
 
 function spread(values: Spread | undefined, unit: string): string {

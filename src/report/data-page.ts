@@ -167,7 +167,9 @@ function sharedList({ captions: { shared } }: DataPageParts["report"]): Html {
           ${shared.map(
             ({ caption, pictures }) =>
               html`<tr>
-                <td><bdi>${caption}</bdi></td>
+                <td>
+                  <p title="${caption}"><bdi>${caption}</bdi></p>
+                </td>
                 <td class="number">${count(pictures)}</td>
                 <td class="bar" aria-hidden="true">
                   <span style="width:${((100 * pictures) / most).toFixed(1)}%"></span>
@@ -215,6 +217,7 @@ details { margin-top: .75rem; }
 .list li { padding: .25rem 0; border-top: 1px solid var(--line); }
 .scroll { max-height: 22rem; overflow: auto; }
 .shared { width: 100%; }
+.shared p { display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow: hidden; }
 .shared .bar { width: 40%; padding-right: 0; }
 .shared .bar span { display: block; height: .5rem; min-width: 2px; border-radius: .25rem; background: var(--series-1); forced-color-adjust: none; }
 .hint { margin-bottom: .75rem; }

@@ -60,7 +60,7 @@ export interface DataReport {
 const binCount = 24;
 const maxShared = 50;
 
-/** Decodes every picture and reads every caption of a source, and says what is there. */
+/** Decodes every picture of a source and counts the captions of those that can be used. */
 export async function checkData(pairs: Pairs, options: CheckOptions = {}): Promise<DataReport> {
   const { contextLength = 77, maxImagePixels, signal, onProgress, onPicture } = options;
   const skipped = [...pairs.skipped];
@@ -88,7 +88,8 @@ export async function checkData(pairs: Pairs, options: CheckOptions = {}): Promi
     width: good.length > 0 ? spreadOf(sizes.width) : undefined,
     height: good.length > 0 ? spreadOf(sizes.height) : undefined,
     repeatedPictures,
-    captions: await readCaptions(pairs.samples, contextLength),
+    // Where no picture can be read, there is at least something to say of the captions.
+    captions: await readCaptions(good.length > 0 ? good : pairs.samples, contextLength),
   };
   return { ...report, notes: notesOn(report) };
 }
