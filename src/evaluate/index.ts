@@ -3,6 +3,7 @@ export { evaluateZeroShot, type Answer, type ClassScores, type ZeroShotScores } 
 export { evaluateRetrieval, type RetrievalScores } from "./retrieval.ts";
 export { evaluateCaptions, readCandidates } from "./captions.ts";
 export { type CaptionedPicture, readCaptionTable } from "./captioned-pictures.ts";
+export { evaluateGeolocation, readPlacedPictures } from "./geolocation.ts";
 export { isTable } from "./table.ts";
 export {
   type LabelledPicture,

@@ -172,3 +172,11 @@ it("clip-ts eval clipscore prints both scores, and each caption's as JSON", asyn
   const document = JSON.parse((await call([...args, "--json"])).out) as { models: { captions: unknown[] }[] };
   expect(document.models[0]!.captions).toHaveLength(9);
 });
+
+it("clip-ts eval geolocation prints the shares within each distance", async () => {
+  const rows = images.map(({ image }, i) => `${image},${i},0`);
+  const table = await fileOf("places.csv", "image,latitude,longitude", ...rows);
+  const { code, out } = await call(["eval", "geolocation", "--data", table, "--references", table, "--model", model]);
+  expect(code).toBe(0);
+  expect(out).toMatch(/^model +pictures +references +1 km +25 km.*\n.*model +9 +9 +100\.0 % +100\.0 %/);
+});

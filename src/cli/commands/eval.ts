@@ -1,6 +1,7 @@
 import { Command } from "@commander-js/extra-typings";
 import type { CliIo } from "../io.ts";
 import { evalClipScoreCommand } from "./eval-clipscore.ts";
+import { evalGeolocationCommand } from "./eval-geolocation.ts";
 import { evalRetrievalCommand } from "./eval-retrieval.ts";
 import { evalZeroShotCommand } from "./eval-zeroshot.ts";
 
@@ -11,4 +12,5 @@ export const evalCommand = (io: CliIo) =>
     .description("Measures models on pictures of which the truth is known; several in one table.")
     .addCommand(evalZeroShotCommand(io))
     .addCommand(evalRetrievalCommand(io))
-    .addCommand(evalClipScoreCommand(io));
+    .addCommand(evalClipScoreCommand(io))
+    .addCommand(evalGeolocationCommand(io));

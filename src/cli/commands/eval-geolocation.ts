@@ -1,0 +1,55 @@
+import { Command } from "@commander-js/extra-typings";
+import { evaluateGeolocation, readPlacedPictures } from "../../evaluate/index.ts";
+import { measureModels, modelsOption, percent } from "../eval-options.ts";
+import type { CliIo } from "../io.ts";
+import {
+  activationOption,
+  configOption,
+  examples,
+  imageSizeOption,
+  maxImagePixelsOption,
+  offlineOption,
+} from "../options.ts";
+import { printable, table } from "../terminal.ts";
+
+/** Guesses where pictures were taken. */
+export const evalGeolocationCommand = (io: CliIo) =>
+  new Command("geolocation")
+    .summary("how near a picture's most similar picture was taken")
+    .description(
+      "Guesses for each picture the place of its nearest neighbour among pictures of known place, and prints the share within " +
+        "1, 25, 200, 750 and 2,500 km. Both tables are .csv or .tsv with the columns image (a path relative to the file), " +
+        "latitude and longitude in degrees.",
+    )
+    .requiredOption("--data <file>", "the pictures to place")
+    .requiredOption("--references <file>", "the pictures of known place")
+    .addOption(modelsOption())
+    .option("--json", "print one JSON document")
+    .addOption(configOption)
+    .addOption(activationOption)
+    .addOption(offlineOption)
+    .addOption(imageSizeOption)
+    .addOption(maxImagePixelsOption)
+    .addHelpText(
+      "after",
+      examples("clip-ts eval geolocation --data im2gps.csv --references photos.csv --model ViT-B/32"),
+    )
+    .action(async ({ data, references, json, ...options }) => {
+      const [pictures, known] = [await readPlacedPictures(data), await readPlacedPictures(references)];
+      const { maxImagePixels } = options;
+      const measured = await measureModels(options, io, (clip) =>
+        evaluateGeolocation(clip, pictures, known, { maxImagePixels, signal: io.signal }),
+      );
+      for (const { image, reason } of measured[0]!.scores.broken) io.err(`left out: ${image}: ${reason}`);
+      if (json) {
+        const models = measured.map(({ model, scores }) => ({ model, ...scores }));
+        io.out(JSON.stringify({ data, references, models }, null, 2));
+        return;
+      }
+      const distances = measured[0]!.scores.within.map(({ kilometres }) => `${kilometres} km`);
+      const rows = measured.map(({ model, scores }) => [
+        ...[printable(model), String(scores.count), String(scores.references)],
+        ...scores.within.map(({ share }) => percent(share)),
+      ]);
+      io.out(table(["model", "pictures", "references", ...distances], rows));
+    });
