@@ -48,6 +48,11 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
       "--init zero-shot needs --features after: texts have no vector before the projection",
     );
   const { classes, samples } = await readLabelledPictures(request.train);
+  if (classes.length < 2)
+    throw new ClipError(
+      "CLIP_DATA",
+      `${request.train} has pictures of one class alone, "${classes[0]}"; a probe needs two`,
+    );
   const others = async (source: string) => relabel(await readLabelledPictures(source), classes, source);
   const validationPictures = request.validation === undefined ? undefined : await others(request.validation);
   const testPictures = request.test === undefined ? undefined : await others(request.test);

@@ -32,6 +32,7 @@ for (const [name, colour] of Object.entries(colours)) {
   await paint("train", name, colour, 6);
   await paint("test", name, colour, 3);
 }
+await paint("single", "red apple", colours["red apple"], 2);
 const [train, test] = [join(root, "train"), join(root, "test")];
 const probe = (...args: string[]) => call(["probe", "--model", model, ...args]);
 
@@ -104,7 +105,8 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     [["--shots", "7"], 1, 'the class "blue sea" has fewer than 7 pictures; lower --shots'],
     [["--shots", "1"], 1, 'the class "blue sea" has fewer than two pictures, so none can be held out'],
     [["--lambda", "0"], 2, "It must be a number above 0."],
-    [["--test", root], 1, "has no pictures; remove the folder or add some"],
+    [["--test", root], 1, "those of training are blue sea, green tree, red apple"],
+    [["--train", join(root, "single")], 1, 'has pictures of one class alone, "red apple"; a probe needs two'],
   ])("refuses %j", async (args, code, message) => {
     const called = await probe("--train", train, ...args);
     expect(called).toMatchObject({ code, out: "" });
