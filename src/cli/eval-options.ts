@@ -79,7 +79,3 @@ export async function writeReport(file: string, page: string, document: unknown,
   await writeFileAtomic(beside, [JSON.stringify(document, null, 2), "\n"]);
   io.err(`wrote ${file} and ${beside}`);
 }
-
-/** 12.3 % */
-export const percent = (share: number | undefined): string =>
-  share === undefined ? "–" : `${(100 * share).toFixed(1)} %`;

@@ -17,7 +17,7 @@ import {
 } from "../evaluate/index.ts";
 import type { CliIo } from "./io.ts";
 import { readChosenModel } from "./options.ts";
-import { printable, table } from "./terminal.ts";
+import { percent, printable, table } from "./terminal.ts";
 
 /** What `clip-ts probe` was asked for. */
 interface ProbeRequest extends ReadModelOptions {
@@ -136,9 +136,4 @@ function describeScores(classes: readonly string[], scores?: HeadScores, zeroSho
     "",
     table(["class", "accuracy"], perClass),
   ];
-}
-
-/** "87.5 %" */
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }

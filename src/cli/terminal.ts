@@ -9,15 +9,19 @@ export interface Paper {
 
 const maxNameWidth = 32;
 
+/** A share of 0.123 as "12.3 %"; "–" where there is none. */
+export function percent(share: number | undefined): string {
+  return share === undefined ? "–" : `${(100 * share).toFixed(1)} %`;
+}
+
 /** Labels as bars, one a line: name, bar, probability. */
 export function drawBars(labels: readonly RankedLabel[], { columns, colour }: Paper): string[] {
   const nameWidth = Math.min(maxNameWidth, Math.max(...labels.map(({ label }) => displayWidth(printable(label)))));
   const barWidth = Math.max(8, Math.min(60, columns - nameWidth - "    100.0 %".length));
   return labels.map(({ label, probability }, i) => {
     const bar = drawBar(probability, barWidth);
-    const percent = `${(100 * probability).toFixed(1)} %`.padStart(7);
     const painted = colour ? styleText(i === 0 && label !== noneOfThese ? "green" : "gray", bar) : bar;
-    return `  ${fit(label, nameWidth)}  ${painted}${percent}`;
+    return `  ${fit(label, nameWidth)}  ${painted}${percent(probability).padStart(7)}`;
   });
 }
 

@@ -17,7 +17,7 @@ import {
 } from "../train/index.ts";
 import type { CliIo } from "./io.ts";
 import { showDownload } from "./options.ts";
-import { printable } from "./terminal.ts";
+import { percent, printable } from "./terminal.ts";
 import { thumbnail } from "./thumbnail.ts";
 
 /** Validation pictures on the report's page, and the longer side of each in pixels. */
@@ -145,10 +145,6 @@ async function shownPredictions(predictions: readonly Prediction[], scale: numbe
 function describeSources(train: TrainConfig["train"]): string {
   if (typeof train === "string") return train;
   return train.map(({ source, weight = 1 }) => (weight === 1 ? source : `${weight} × ${source}`)).join(", ");
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }
 
 /** h:mm:ss */

@@ -16,3 +16,14 @@ export function float32(data: Float32Array | readonly number[], shape: readonly 
 export function int32(data: Int32Array | readonly number[], shape: readonly number[]): TensorData<"int32"> {
   return { dtype: "int32", shape, data: data instanceof Int32Array ? data : Int32Array.from(data) };
 }
+
+/** All elements of arrays, one array after the other. */
+export function concatenate(arrays: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(arrays.reduce((total, { length }) => total + length, 0));
+  let offset = 0;
+  for (const array of arrays) {
+    all.set(array, offset);
+    offset += array.length;
+  }
+  return all;
+}

@@ -1,7 +1,7 @@
 import { storedParameters } from "../checkpoints/load.ts";
 import { type QuantizedDtype, quantizedParameters } from "../checkpoints/quantize.ts";
 import { ClipError } from "../core/errors.ts";
-import { float32, int32, type TensorData } from "../core/tensor-data.ts";
+import { concatenate, float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { input, type Tensor } from "../graph/tensor.ts";
 import {
   decodeImage,
@@ -314,16 +314,6 @@ function checkSource(source: unknown, batchSize: number): void {
     throw new ClipError("CLIP_USAGE", `a list is needed, got the string ${JSON.stringify(source)}; put it into [ ]`);
   if (!Number.isInteger(batchSize) || batchSize < 1)
     throw new ClipError("CLIP_USAGE", `batchSize is ${batchSize}; it must be a whole number of at least 1`);
-}
-
-function concatenate(arrays: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(arrays.reduce((total, { length }) => total + length, 0));
-  let offset = 0;
-  for (const array of arrays) {
-    all.set(array, offset);
-    offset += array.length;
-  }
-  return all;
 }
 
 function* rows({ data, shape }: TensorData): Generator<Float32Array> {

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
-import { float32, int32, type TensorData } from "../core/tensor-data.ts";
+import { concatenate, float32, int32, type TensorData } from "../core/tensor-data.ts";
 import {
   dot,
   forward,
@@ -206,11 +206,4 @@ function sum(values: Float32Array): number {
 function rows({ data, shape }: TensorData): Float32Array[] {
   const [count, size] = shape as [number, number];
   return Array.from({ length: count }, (_, i) => (data as Float32Array).subarray(i * size, (i + 1) * size));
-}
-
-function concatenate(arrays: readonly Float32Array[]): Float32Array {
-  const size = arrays[0]?.length ?? 0;
-  const all = new Float32Array(arrays.length * size);
-  arrays.forEach((array, i) => all.set(array, i * size));
-  return all;
 }

@@ -1,5 +1,5 @@
 import { ClipError } from "../core/errors.ts";
-import { float32, type TensorData } from "../core/tensor-data.ts";
+import { concatenate, float32, type TensorData } from "../core/tensor-data.ts";
 import { type ClipEncoder, dot } from "../embedding/index.ts";
 import { input } from "../graph/tensor.ts";
 import { Session } from "../runtime/session.ts";
@@ -171,8 +171,5 @@ async function ranksOf(
 }
 
 function stack(vectors: readonly Float32Array[]): TensorData<"float32"> {
-  const width = vectors[0]!.length;
-  const matrix = new Float32Array(vectors.length * width);
-  vectors.forEach((vector, i) => matrix.set(vector, i * width));
-  return float32(matrix, [vectors.length, width]);
+  return float32(concatenate(vectors), [vectors.length, vectors[0]!.length]);
 }

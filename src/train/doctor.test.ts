@@ -10,7 +10,6 @@ function healthy(step: number, random: Random): Observation {
   return {
     step,
     loss: Math.log(batchSize) * Math.exp(-step / 200) * (1 + 0.02 * random.normal()),
-    learningRate: 1e-3,
     gradientNorm: 1 + 0.2 * Math.abs(random.normal()),
     logitScale: 2.66 + step / 1000,
     imageSpread: 0.7,

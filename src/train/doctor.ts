@@ -4,7 +4,6 @@ export interface Observation {
   readonly step: number;
   /** In nats. */
   readonly loss: number;
-  readonly learningRate: number;
   /** Before clipping. */
   readonly gradientNorm: number;
   /** The logarithm, at most ln 100. */

@@ -151,7 +151,7 @@ export class Run {
     const epoch = Math.floor(batch.step / loader.stepsPerEpoch);
     await folder.writeMetrics({ step, epoch, loss, learningRate, gradientNorm, logitScale });
     await events?.write(step, { loss, learningRate, gradientNorm, logitScale });
-    this.#examine({ step, loss, learningRate, gradientNorm, logitScale, ...spreads, repeatedCaptions });
+    this.#examine({ step, loss, gradientNorm, logitScale, ...spreads, repeatedCaptions });
     this.#done++;
     const { pairsPerSecond, waitShare } = this.#rates();
     const secondsLeft = ((config.steps - step) * config.batchSize) / pairsPerSecond;

@@ -1,6 +1,6 @@
 import { Command } from "@commander-js/extra-typings";
 import { evaluateGeolocation, readPlacedPictures } from "../../evaluate/index.ts";
-import { measureModels, modelsOption, percent } from "../eval-options.ts";
+import { measureModels, modelsOption } from "../eval-options.ts";
 import type { CliIo } from "../io.ts";
 import {
   activationOption,
@@ -10,7 +10,7 @@ import {
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
-import { printable, table } from "../terminal.ts";
+import { percent, printable, table } from "../terminal.ts";
 
 /** Guesses where pictures were taken. */
 export const evalGeolocationCommand = (io: CliIo) =>

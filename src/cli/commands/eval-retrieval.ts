@@ -11,7 +11,6 @@ import {
   type Measured,
   measureModels,
   modelsOption,
-  percent,
   progressOf,
   reportOption,
   thumbnails,
@@ -26,7 +25,7 @@ import {
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
-import { printable, table } from "../terminal.ts";
+import { percent, printable, table } from "../terminal.ts";
 
 /** The longer side of each picture on the page, in pixels. */
 const shownSize = 160;

@@ -14,7 +14,6 @@ import {
   type Measured,
   measureModels,
   modelsOption,
-  percent,
   progressOf,
   readLines,
   reportOption,
@@ -31,7 +30,7 @@ import {
   offlineOption,
   repeated,
 } from "../options.ts";
-import { printable, table } from "../terminal.ts";
+import { percent, printable, table } from "../terminal.ts";
 
 /** Mistakes on the page, and the longer side of each picture in pixels. */
 const shownMistakes = 24;
