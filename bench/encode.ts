@@ -27,8 +27,8 @@ const pictures = 96;
 const batchSize = 16;
 const captions = 512;
 
-/** One pass over a task's items. */
-type Pass = () => Promise<void>;
+/** One pass over a task's items; what it does at once is not part of the task, what it gives back is. */
+type Pass = () => () => Promise<void>;
 
 /** A side's passes by their names: captions have two on the side of transformers.js. */
 interface Side extends AsyncDisposable {
@@ -65,7 +65,7 @@ else await compare();
 /** The most that this process, which does one side's task, ever holds. */
 async function peakBytes(task: Task, side: SideName, folder: string): Promise<number> {
   await using opened = await sides[side](task, folder);
-  for (let i = 0; i < 2; i++) for (const pass of Object.values(opened.passes)) await pass();
+  for (let i = 0; i < 2; i++) for (const pass of Object.values(opened.passes)) await pass()();
   return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))![1]) * 1024;
 }
 
@@ -74,8 +74,9 @@ async function pairedRates(task: Task, folder: string): Promise<Paired> {
   await using ours = await openOurs(task, folder);
   await using theirs = await openTheirs(task, folder);
   const rate = async (pass: Pass) => {
+    const run = pass();
     const start = performance.now();
-    await pass();
+    await run();
     return (1000 * counts[task]) / (performance.now() - start);
   };
   const met = {
@@ -100,12 +101,14 @@ async function openOurs(task: Task, folder: string): Promise<Side> {
     const session = await Session.compile({
       imageFeatures: encodeImage(storedParameters(config, parameters), config, pixelValues),
     });
-    const model = async () => {
-      // Made here, since they are given away, as the encoder does it with what it has decoded.
+    const model = () => {
+      // Given away by each pass, as the encoder gives away what it has decoded.
       const made = Array.from({ length: pictures / batchSize }, () =>
         float32(new Float32Array(batchSize * 3 * 224 * 224).fill(0.5), [batchSize, 3, 224, 224]),
       );
-      for (const batch of made) await session.run({ pixelValues: batch }, { move: true });
+      return async () => {
+        for (const batch of made) await session.run({ pixelValues: batch }, { move: true });
+      };
     };
     return { passes: { model }, [Symbol.asyncDispose]: () => session[Symbol.asyncDispose]() };
   }
@@ -114,7 +117,7 @@ async function openOurs(task: Task, folder: string): Promise<Side> {
     pictures: () => clip.encodeImages(photos(), { batchSize }),
     captions: () => clip.encodeTexts(sentences()),
   };
-  const pass = async () => {
+  const pass = () => async () => {
     for await (const embed of embeds[task]()) void embed;
   };
   return { passes: { [task]: pass }, [Symbol.asyncDispose]: () => clip[Symbol.asyncDispose]() };
@@ -129,7 +132,7 @@ async function openTheirs(task: Task, folder: string): Promise<Side> {
   if (task === "captions") {
     const tokenizer = await AutoTokenizer.from_pretrained("peer");
     const model = await CLIPTextModelWithProjection.from_pretrained("peer", options);
-    const all = async (padding: true | "max_length") => {
+    const all = (padding: true | "max_length") => async () => {
       const texts = sentences();
       for (let i = 0; i < texts.length; i += 64) {
         await model(tokenizer(texts.slice(i, i + 64), { padding, truncation: true, max_length: 77 }));
@@ -146,7 +149,7 @@ async function openTheirs(task: Task, folder: string): Promise<Side> {
       await Promise.all(files.slice(start, start + batchSize).map((file) => RawImage.read(file))),
     ) as Promise<object>;
   const fixed = task === "model" ? await read(0) : undefined;
-  const all = async () => {
+  const all = () => async () => {
     for (let i = 0; i < files.length; i += batchSize) await model(fixed ?? (await read(i)));
   };
   return { passes: { [task]: all }, [Symbol.asyncDispose]: async () => void (await model.dispose()) };

@@ -4,9 +4,9 @@ import { pathToFileURL } from "node:url";
 import { allCommands, buildProgram, fullName } from "../src/cli/program.ts";
 
 /** The reference of the command line, as Markdown: what `--help` prints, command by command. */
-export function cliReference(): string {
+export async function cliReference(): Promise<string> {
   const printed: string[] = [];
-  const program = buildProgram({
+  const program = await buildProgram({
     out: (text) => void printed.push(text),
     err: () => {},
     progress: () => {},
@@ -33,4 +33,4 @@ Results go to the standard output, everything else to the standard error. Exit c
 `;
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href)
-  writeFileSync(new URL("../docs/cli.md", import.meta.url), cliReference());
+  writeFileSync(new URL("../docs/cli.md", import.meta.url), await cliReference());

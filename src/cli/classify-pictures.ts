@@ -65,13 +65,9 @@ export async function classifyPictures(
     io.err(`cut ${JSON.stringify(dropped)} off ${JSON.stringify(text)}`);
   const onTruncate = truncate ? sayCut : undefined;
   for (const label of labels) reportUnknownWords(clip, label, io);
-  const classifier = await ZeroShotClassifier.create(clip, labels, {
-    templates,
-    none,
-    independent,
-    signal,
-    onTruncate,
-  });
+  // Waited for below: meanwhile the first pictures are decoded, and the image tower is compiled.
+  const classifier = ZeroShotClassifier.create(clip, labels, { templates, none, independent, signal, onTruncate });
+  classifier.catch(() => {});
 
   const pictures = new Map<string, string>();
   const readable: string[] = [];
@@ -99,9 +95,10 @@ export async function classifyPictures(
   }
   const results: PictureLabels[] = [];
   for await (const imageEmbed of clip.encodeImages(decoded(), { signal })) {
-    results.push({ image: readable[results.length]!, labels: classifier.rank(imageEmbed, { topK }) });
+    results.push({ image: readable[results.length]!, labels: (await classifier).rank(imageEmbed, { topK }) });
     if (images.length > 1) io.progress(`${results.length + failures} of ${images.length} pictures`);
   }
+  await classifier;
   if (html !== undefined) {
     const { classifyPage } = await import("../report/index.ts");
     await writeFileAtomic(html, [classifyPage({ results, pictures, model: basename(clip.path), templates })]);

@@ -1,48 +1,41 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { ClipError } from "../core/errors.ts";
-import { classifyCommand } from "./commands/classify.ts";
-import { convertCommand } from "./commands/convert.ts";
-import { dataCommand } from "./commands/data.ts";
-import { demoCommand } from "./commands/demo.ts";
-import { evalCommand } from "./commands/eval.ts";
-import { forwardCommand } from "./commands/forward.ts";
-import { modelsCommand } from "./commands/models.ts";
-import { parityCommand } from "./commands/parity.ts";
-import { preprocessCommand } from "./commands/preprocess.ts";
-import { probeCommand } from "./commands/probe.ts";
-import { tokenizeCommand } from "./commands/tokenize.ts";
-import { trainCommand } from "./commands/train.ts";
 import type { CliIo } from "./io.ts";
 
-/** Every command, in the order of the help. */
-const commands: readonly ((io: CliIo) => CommandUnknownOpts)[] = [
-  classifyCommand,
-  evalCommand,
-  trainCommand,
-  dataCommand,
-  probeCommand,
-  modelsCommand,
-  convertCommand,
-  forwardCommand,
-  tokenizeCommand,
-  preprocessCommand,
-  parityCommand,
-  demoCommand,
-];
+/** Every command, in the order of the help. Only what runs is loaded: the rest would be a third of the start. */
+const commands: Readonly<Record<string, () => Promise<(io: CliIo) => CommandUnknownOpts>>> = {
+  classify: async () => (await import("./commands/classify.ts")).classifyCommand,
+  eval: async () => (await import("./commands/eval.ts")).evalCommand,
+  train: async () => (await import("./commands/train.ts")).trainCommand,
+  data: async () => (await import("./commands/data.ts")).dataCommand,
+  probe: async () => (await import("./commands/probe.ts")).probeCommand,
+  models: async () => (await import("./commands/models.ts")).modelsCommand,
+  convert: async () => (await import("./commands/convert.ts")).convertCommand,
+  forward: async () => (await import("./commands/forward.ts")).forwardCommand,
+  tokenize: async () => (await import("./commands/tokenize.ts")).tokenizeCommand,
+  preprocess: async () => (await import("./commands/preprocess.ts")).preprocessCommand,
+  parity: async () => (await import("./commands/parity.ts")).parityCommand,
+  demo: async () => (await import("./commands/demo.ts")).demoCommand,
+};
 
 /** How a run may end; stopped by the user is 128 + SIGINT, as shells have it. */
 export const exitCodes = { done: 0, failed: 1, misused: 2, stopped: 130 } as const;
 
-/** The command line as commander has it. */
-export function buildProgram(io: CliIo): CommandUnknownOpts {
+/**
+ * The command line as commander has it.
+ *
+ * @param name - the command that will run; without it, or if it is none, all commands are there.
+ */
+export async function buildProgram(io: CliIo, name?: string): Promise<CommandUnknownOpts> {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
     version: string;
   };
   const program = new Command("clip-ts")
     .description("CLIP for TypeScript: name what is in pictures by any words, compare towers, train your own.")
     .version(version);
-  for (const make of commands) program.addCommand(make(io).copyInheritedSettings(program));
+  const chosen = name !== undefined && Object.hasOwn(commands, name) ? [commands[name]!] : Object.values(commands);
+  for (const load of chosen) program.addCommand((await load())(io).copyInheritedSettings(program));
   for (const command of allCommands(program)) {
     command.exitOverride().configureOutput({
       writeOut: (text) => io.out(text.trimEnd()),
@@ -69,7 +62,7 @@ export function allCommands(command: CommandUnknownOpts): CommandUnknownOpts[] {
  * @returns the exit code: 0 done, 1 failed, 2 misused, 130 stopped by the user.
  */
 export async function run(args: readonly string[], io: CliIo): Promise<number> {
-  const program = buildProgram(io);
+  const program = await buildProgram(io, args[0]);
   let running: CommandUnknownOpts = program;
   program.hook("preAction", (_, command) => void (running = command));
   try {

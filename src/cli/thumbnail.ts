@@ -1,4 +1,3 @@
-import sharp from "sharp";
 import type { RasterImage } from "../image/index.ts";
 
 /** Pixels along the longer side of a picture in a page. */
@@ -9,6 +8,7 @@ export async function thumbnail(
   { pixels, width, height, hasAlpha }: RasterImage,
   size = thumbnailSize,
 ): Promise<string> {
+  const { default: sharp } = await import("sharp");
   const small = sharp(pixels, { raw: { width, height, channels: 4 } }).resize({
     width: size,
     height: size,

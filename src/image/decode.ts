@@ -1,5 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
-import sharp, { type Metadata } from "sharp";
+import type sharp from "sharp";
+import type { Metadata } from "sharp";
 import { ClipError } from "../core/errors.ts";
 import { isIndexedGif } from "./gif.ts";
 import { type DecodeOptions, defaultMaxImagePixels, type ImageSource, isRasterImage } from "./image-source.ts";
@@ -25,6 +26,7 @@ export async function decodeImage(
   const bytes = await bytesOf(source);
   if (bytes.length === 0) throw new ClipError("CLIP_IMAGE", `${name} is empty (0 bytes); copy or download it again`);
 
+  const sharp = await loadSharp();
   const header = await readHeader(name, bytes);
   const { width, height } = header;
   if (width * height > maxImagePixels) {
@@ -52,6 +54,11 @@ export async function decodeImage(
   }
 }
 
+/** With the first picture: it takes as long as a small program's start, and texts need none of it. */
+async function loadSharp(): Promise<typeof sharp> {
+  return (await import("sharp")).default;
+}
+
 async function bytesOf(source: Exclude<ImageSource, RasterImage>): Promise<Uint8Array> {
   if (typeof source === "string") return readImageFile(source);
   if (source instanceof Uint8Array) return source;
@@ -76,6 +83,7 @@ async function readImageFile(path: string): Promise<Uint8Array> {
 
 async function readHeader(name: string, bytes: Uint8Array): Promise<Metadata> {
   try {
+    const sharp = await loadSharp();
     return await sharp(bytes, { limitInputPixels: false, failOn: "error" }).metadata();
   } catch (cause) {
     if (!/unsupported image format/.test((cause as Error).message)) throw damaged(name, cause);
