@@ -1,28 +1,24 @@
-import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
-import { type TrainMetric, trainPage, type ValidationResult } from "../report/index.ts";
+import { trainPage, type TrainReport } from "../report/index.ts";
 import {
   countReasons,
   type Finding,
-  type MetricsLine,
-  type Prediction,
-  readPicture,
   readTrainConfig,
   runFiles,
   train,
   type TrainConfig,
   type TrainProgress,
   type TrainResult,
+  type TrainValidation,
 } from "../train/index.ts";
 import type { CliIo } from "./io.ts";
 import { showDownload } from "./options.ts";
+import { RunMetrics } from "./run-metrics.ts";
+import { ShownPredictions } from "./shown-predictions.ts";
 import { percent, printable } from "./terminal.ts";
-import { thumbnail } from "./thumbnail.ts";
+import { TrainWatch } from "./train-watch.ts";
 
-/** Validation pictures on the report's page, and the longer side of each in pixels. */
-const shownPictures = 24;
-const shownSize = 192;
 /** Where nobody watches a terminal, a line every so often is enough. */
 const lineEverySeconds = 30;
 
@@ -33,27 +29,47 @@ interface TrainRequest {
   readonly out: string;
   readonly resume: boolean;
   readonly tensorboard: boolean;
+  /** Whether to show the run live, and on which port: 0 for one that is free. */
+  readonly watch: number | undefined;
   readonly json: boolean;
 }
 
 /** Trains, shows how far it is, and writes the report. */
-export async function runTraining({ file, out, resume, tensorboard, json }: TrainRequest, io: CliIo): Promise<void> {
+export async function runTraining(request: TrainRequest, io: CliIo): Promise<void> {
+  const { file, out, resume, tensorboard, json } = request;
   const config = await readTrainConfig(file);
-  const onProgress = progressLines(io);
-  const onFinding = ({ step, text }: Finding) => io.err(`doctor, step ${step}: ${text}`);
-  const onDownload = showDownload(io);
-  const listeners = { signal: io.signal, onProgress, onFinding, onDownload };
-  const result = await train(config, { out, resume, tensorboard, ...listeners });
+  await using watch = request.watch === undefined ? undefined : await openWatch(config, out, request.watch, io);
+  const showProgress = progressLines(io);
+  const listeners = {
+    signal: io.signal,
+    onProgress: (progress: TrainProgress) => {
+      showProgress(progress);
+      watch?.onProgress(progress);
+    },
+    onFinding: (finding: Finding) => {
+      io.err(`doctor, step ${finding.step}: ${finding.text}`);
+      watch?.onFinding(finding);
+    },
+    onValidation: (validation: TrainValidation) => watch?.onValidation(validation),
+    onDownload: showDownload(io),
+  };
+  const result = await train(config, { out, resume, tensorboard, ...listeners }).catch((error: Error) => {
+    watch?.end(`The run failed: ${error.message}`);
+    throw error;
+  });
   if (result.skipped.length > 0) {
     io.err(`${result.skipped.length} were left out; see ${join(out, runFiles.skipped)}`);
     for (const { reason, count } of countReasons(result.skipped)) io.err(`  ${count} × ${printable(reason)}`);
   }
   if (!result.finished) {
-    io.err(`stopped after step ${result.steps} of ${config.steps}; go on with --out ${out} --resume`);
+    const stopped = `stopped after step ${result.steps} of ${config.steps}; go on with --out ${out} --resume`;
+    io.err(stopped);
+    watch?.end(`It was ${stopped}.`);
     return;
   }
   const report = join(out, runFiles.report);
   await writeFileAtomic(report, [await trainReport(basename(out), config, out, result)]);
+  watch?.end(`The run has ended; what there is to know of it is in ${report}.`);
   if (json) {
     const { steps, seconds, pairsPerSecond, waitShare, skipped, scores, findings } = result;
     const files = { model: join(out, runFiles.model), metrics: join(out, runFiles.metrics), report };
@@ -94,26 +110,12 @@ function progressLine({
 }
 
 async function trainReport(model: string, config: TrainConfig, out: string, result: TrainResult): Promise<string> {
-  const lines = (await readFile(join(out, runFiles.metrics), "utf8")).split("\n").filter((line) => line !== "");
-  const metrics: TrainMetric[] = [];
-  const validation: ValidationResult[] = [];
-  for (const line of lines.map((text) => JSON.parse(text) as MetricsLine)) {
-    if ("validation" in line) validation.push({ step: line.step, ...line.validation });
-    else metrics.push(line);
-  }
-  const { batchSize, learningRate, warmupSteps, weightDecay, seed } = config;
+  const { metrics, validation } = await new RunMetrics(join(out, runFiles.metrics)).read();
+  const { batchSize } = config;
   return trainPage({
     model,
     batchSize,
-    config: {
-      data: describeSources(config.train),
-      steps: config.steps,
-      batchSize,
-      learningRate,
-      warmupSteps,
-      weightDecay,
-      seed,
-    },
+    config: settingsOf(config),
     totals: {
       steps: result.steps,
       pairs: result.steps * batchSize,
@@ -124,22 +126,28 @@ async function trainReport(model: string, config: TrainConfig, out: string, resu
     metrics,
     validation,
     findings: result.findings,
-    predictions: await shownPredictions(result.predictions, Math.exp(metrics.at(-1)!.logitScale)),
+    predictions: await new ShownPredictions().choose(result.predictions, Math.exp(metrics.at(-1)!.logitScale)),
   });
 }
 
-/** Some predictions, evenly over the set, with probabilities among the labels shown. */
-async function shownPredictions(predictions: readonly Prediction[], scale: number) {
-  const every = Math.max(1, predictions.length / shownPictures);
-  const chosen = predictions.filter((_, i) => Math.floor(i / every) !== Math.floor((i - 1) / every));
-  return Promise.all(
-    chosen.slice(0, shownPictures).map(async ({ truth, ranked, ...picture }) => {
-      const weights = ranked.map(({ similarity }) => Math.exp(scale * (similarity - ranked[0]!.similarity)));
-      const total = weights.reduce((sum, weight) => sum + weight, 0);
-      const probable = ranked.map(({ label }, i) => ({ label, probability: weights[i]! / total }));
-      return { picture: await thumbnail(await readPicture(picture), shownSize), truth, ranked: probable };
-    }),
-  );
+/** The settings worth reading. */
+function settingsOf({
+  train,
+  steps,
+  batchSize,
+  learningRate,
+  warmupSteps,
+  weightDecay,
+  seed,
+}: TrainConfig): TrainReport["config"] {
+  return { data: describeSources(train), steps, batchSize, learningRate, warmupSteps, weightDecay, seed };
+}
+
+/** Shows the run live. */
+function openWatch(config: TrainConfig, out: string, port: number, io: CliIo): Promise<TrainWatch> {
+  const hasValidation = config.validation !== undefined;
+  const { batchSize } = config;
+  return TrainWatch.open({ model: basename(out), batchSize, config: settingsOf(config), hasValidation }, out, port, io);
 }
 
 function describeSources(train: TrainConfig["train"]): string {

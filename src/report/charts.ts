@@ -28,9 +28,27 @@ const likenesses = {
   level: { colour: "--series-quiet", width: 1.5, dash: [6, 4] },
 } as const;
 
-/** The charts as figures, each with its course in words, and the points for {@link chartScript}, thinned out. */
+/** The charts as figures, each with its course in words, and the points for {@link chartScript}. */
 export function drawCharts(charts: readonly Chart[]): Html {
-  const points = charts.map(({ title, steps, curves }) => {
+  return html`<div class="charts">
+      ${charts.map(
+        (chart, i) =>
+          html`<figure class="${chart.wide ? "card wide" : "card"}" aria-labelledby="chart-${i}-title">
+            <h3 id="chart-${i}-title">${chart.title}</h3>
+            <p class="quiet" id="chart-${i}-course">${courseOf(chart)}</p>
+            <div class="chart" id="chart-${i}"></div>
+          </figure>`,
+      )}
+    </div>
+    <noscript><p class="quiet">The curves are drawn by JavaScript, which is switched off here.</p></noscript>
+    <script type="application/json" id="charts">
+      ${jsonForScript(chartPoints(charts))}
+    </script>`;
+}
+
+/** What {@link chartScript} draws of charts: their points, thinned out, with the curves' looks. */
+export function chartPoints(charts: readonly Chart[]) {
+  return charts.map(({ title, steps, curves }) => {
     const kept = thinOut(curves.filter(({ likeness }) => likeness !== "level").map(({ values }) => values));
     return {
       title,
@@ -42,31 +60,19 @@ export function drawCharts(charts: readonly Chart[]): Html {
       })),
     };
   });
-  return html`<div class="charts">
-      ${charts.map(
-        (chart, i) =>
-          html`<figure class="${chart.wide ? "card wide" : "card"}" aria-labelledby="chart-${i}-title">
-            <h3 id="chart-${i}-title">${chart.title}</h3>
-            <p class="quiet">${course(chart.steps, chart.curves[0]!)} ${chart.explanation}</p>
-            <div class="chart" id="chart-${i}"></div>
-          </figure>`,
-      )}
-    </div>
-    <noscript><p class="quiet">The curves are drawn by JavaScript, which is switched off here.</p></noscript>
-    <script type="application/json" id="charts">
-      ${jsonForScript(points)}
-    </script>`;
 }
 
-/** The course of a curve in a sentence: for those who cannot see it, or cannot hover. */
-function course(steps: readonly number[], { label, values }: Curve): string {
+/** The course of a chart's first curve in a sentence, for those who cannot see it, or cannot hover; and what it means. */
+export function courseOf({ steps, curves, explanation }: Chart): string {
+  const { label, values } = curves[0]!;
+  if (values.length === 0) return `Nothing yet. ${explanation}`;
   const at = (i: number) => `${short(values[i]!)} at step ${count(steps[i]!)}`;
   const last = values.length - 1;
-  if (last === 0) return `${label} ${at(0)}.`;
+  if (last === 0) return `${label} ${at(0)}. ${explanation}`;
   const turns = extremes(values).map((i, which) =>
     i === 0 || i === last ? "" : `, ${which === 0 ? "lowest" : "highest"} ${at(i)}`,
   );
-  return `${label} from ${at(0)} to ${at(last)}${turns.join("")}.`;
+  return `${label} from ${at(0)} to ${at(last)}${turns.join("")}. ${explanation}`;
 }
 
 /** uPlot and the lines that feed it, to be inlined together. */
@@ -93,14 +99,13 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 const written = (value) => value == null ? "–" : Math.abs(value) < 1e-4 && value ? value.toExponential() : String(value);
 const rounded = (value) => value == null ? value : Number(value.toPrecision(4));
 const step = (value) => value == null ? "–" : value.toLocaleString("en");
-const plots = JSON.parse(document.getElementById("charts").textContent).map((chart, i) => {
-  const place = document.getElementById("chart-" + i);
-  const height = () => place.clientWidth > 700 ? 300 : 220;
+const placeOf = (i) => document.getElementById("chart-" + i);
+const sizeOf = ({ clientWidth: width }) => ({ width, height: width > 700 ? 300 : 220 });
+const draw = (chart, i) => {
   const line = { stroke: () => colour("--line"), width: 1 };
   const axis = { stroke: () => colour("--ink-2"), font: "12px system-ui, sans-serif", grid: line, ticks: line };
   const plot = new uPlot({
-    width: place.clientWidth,
-    height: height(),
+    ...sizeOf(placeOf(i)),
     scales: { x: { time: false } },
     cursor: { y: false, sync: { key: "step", scales: ["x", null] }, points: { size: 8, width: 2, fill: () => "var(--surface)", stroke: (u, s) => "var(" + chart.curves[s - 1].colour + ")" } },
     legend: { markers: { width: 0, fill: (u, s) => s === 0 ? "transparent" : "var(" + chart.curves[s - 1].colour + ")" } },
@@ -115,11 +120,13 @@ const plots = JSON.parse(document.getElementById("charts").textContent).map((cha
         points: dash ? { show: false } : { size: 6, fill: () => colour(name) },
       })),
     ],
-  }, [chart.steps, ...chart.curves.map(({ values }) => values)], place);
+  }, pointsOf(chart), placeOf(i));
   plot.root.querySelector("canvas").setAttribute("role", "img");
   plot.root.querySelector("canvas").setAttribute("aria-label", "Curve: " + chart.title);
-  new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: height() })).observe(place);
   return plot;
-});
+};
+const pointsOf = ({ steps, curves }) => [steps, ...curves.map(({ values }) => values)];
+const plots = JSON.parse(document.getElementById("charts").textContent).map(draw);
+plots.forEach((_, i) => new ResizeObserver(() => plots[i].setSize(sizeOf(placeOf(i)))).observe(placeOf(i)));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach((plot) => plot.redraw()));
 `;

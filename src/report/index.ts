@@ -3,5 +3,7 @@ export { classifyPage } from "./classify-page.ts";
 export { dataPage } from "./data-page.ts";
 export { retrievalPage } from "./retrieval-page.ts";
 export { trainPage } from "./train-page.ts";
-export type { TrainMetric, ValidationResult } from "./train-page.ts";
+export type { SamplePrediction } from "./prediction-cards.ts";
+export type { TrainMetric, TrainReport, ValidationResult } from "./train-page.ts";
+export { watchPage, watchParts, type WatchState, type WatchedRun } from "./watch-page.ts";
 export { zeroShotPage } from "./zero-shot-page.ts";

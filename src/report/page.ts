@@ -9,17 +9,20 @@ export interface PageParts {
   readonly styles: string;
   readonly body: Html;
   readonly script?: string;
+  /** Whether the script listens to the server that the page came from. */
+  readonly asksServer?: boolean;
 }
 
 /**
  * One self-contained HTML document, light or dark as the reader's system is.
  *
- * Its content security policy lets it load nothing and run nothing but `script`, known by its hash: a mistake in
- * escaping would still not become code, and a page sent to somebody cannot call home.
+ * Its content security policy lets it load nothing, unless it `asksServer`, and run nothing but `script`, known by its hash: a
+ * mistake in escaping would still not become code, and a page sent to somebody cannot call home.
  */
-export function page({ title, styles, body, script = "" }: PageParts): string {
+export function page({ title, styles, body, script = "", asksServer = false }: PageParts): string {
   const hash = createHash("sha256").update(script).digest("base64");
-  const policy = `default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'`;
+  const sources = `default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-${hash}'`;
+  const policy = `${sources};${asksServer ? " connect-src 'self';" : ""} base-uri 'none'; form-action 'none'`;
   const document = html`<!doctype html>
     <html lang="en">
       <head>

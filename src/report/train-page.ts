@@ -68,10 +68,10 @@ const maxSkippedShown = 200;
  */
 export function trainPage(report: TrainReport): string {
   const { model, config, totals, validation, findings, predictions } = report;
-  const charts = chartsOf(report);
+  const charts = trainCharts(report).filter(({ steps }) => steps.length > 0);
   return page({
     title: `${model}: training report`,
-    styles: chartStyles() + predictionStyles + styles,
+    styles: chartStyles() + predictionStyles + trainStyles,
     script: chartScript(),
     body: html`<header>
         <p class="quiet">Training report</p>
@@ -80,7 +80,12 @@ export function trainPage(report: TrainReport): string {
       </header>
       ${figures(figuresOf(report))}
       ${totals.skipped.length > 0 ? skippedList(totals.skipped) : html`<p class="quiet">Every picture could be read.</p>`}
-      ${findings.length > 0 ? findingList(findings) : ""}
+      ${
+        findings.length > 0
+          ? html`<h2>What the doctor noted</h2>
+              ${findingList(findings)}`
+          : ""
+      }
       <h2>Curves</h2>
       ${
         charts.length === 0
@@ -89,21 +94,13 @@ export function trainPage(report: TrainReport): string {
               ${drawCharts(charts)}`
       }
       ${validation.length > 0 ? validationTable(validation) : ""}
-      ${predictions.length > 0 ? samplePredictions(predictions) : ""}
-      <h2>Settings</h2>
-      <div class="card scroll">
-        <table>
-          <tbody>
-            ${Object.entries(config).map(
-              ([key, value]) =>
-                html`<tr>
-                  <th scope="row"><bdi>${key}</bdi></th>
-                  <td><bdi>${String(value)}</bdi></td>
-                </tr>`,
-            )}
-          </tbody>
-        </table>
-      </div>`,
+      ${
+        predictions.length > 0
+          ? html`<h2>Sample predictions</h2>
+              ${samplePredictions(predictions)}`
+          : ""
+      }
+      ${settingsTable(config)}`,
   });
 }
 
@@ -136,11 +133,16 @@ function figuresOf({ batchSize, totals, metrics, validation }: TrainReport): [st
   return figures;
 }
 
-function chartsOf({ batchSize, metrics, validation }: TrainReport): Chart[] {
+/** The curves of a run; those of which nothing is known yet have no steps. */
+export function trainCharts({
+  batchSize,
+  metrics,
+  validation,
+}: Pick<TrainReport, "batchSize" | "metrics" | "validation">): Chart[] {
   const steps = metrics.map(({ step }) => step);
   const column = (key: keyof TrainMetric) => metrics.map((metric) => metric[key]);
   const chance = Math.log(batchSize);
-  const charts: Chart[] = [
+  return [
     {
       title: "Loss",
       explanation: `A model that knows nothing stands at chance, ln ${batchSize} = ${short(chance)}.`,
@@ -179,11 +181,10 @@ function chartsOf({ batchSize, metrics, validation }: TrainReport): Chart[] {
       curves: noisyCurves("Gradient norm", column("gradientNorm")),
     },
   ];
-  return charts.filter((chart) => chart.steps.length > 0);
 }
 
 /** A restless curve as it was and, in runs long enough to look like noise, its mean over the last hundredth or so. */
-function noisyCurves(label: string, values: readonly number[]): Curve[] {
+export function noisyCurves(label: string, values: readonly number[]): Curve[] {
   if (values.length < 200) return [{ label, values, likeness: "main" }];
   let mean = values[0]!;
   return [
@@ -197,17 +198,16 @@ function noisyCurves(label: string, values: readonly number[]): Curve[] {
 }
 
 /** What the doctor noted. */
-function findingList(findings: TrainReport["findings"]): Html {
-  return html`<h2>What the doctor noted</h2>
-    <ul class="card findings">
-      ${findings.map(
-        ({ step, text }) =>
-          html`<li>
-            <span class="quiet">step ${count(step)}</span>
-            ${text.charAt(0).toUpperCase() + text.slice(1)}.
-          </li>`,
-      )}
-    </ul>`;
+export function findingList(findings: TrainReport["findings"]): Html {
+  return html`<ul class="card findings">
+    ${findings.map(
+      ({ step, text }) =>
+        html`<li>
+          <span class="quiet">step ${count(step)}</span>
+          ${text.charAt(0).toUpperCase() + text.slice(1)}.
+        </li>`,
+    )}
+  </ul>`;
 }
 
 function skippedList(skipped: TrainTotals["skipped"]): Html {
@@ -251,16 +251,34 @@ function validationTable(validation: readonly ValidationResult[]): Html {
   </details>`;
 }
 
-function samplePredictions(predictions: readonly SamplePrediction[]): Html {
-  return html`<h2>Sample predictions</h2>
-    <p class="quiet hint">
+/** Pictures with their answers, and how many are right. */
+export function samplePredictions(predictions: readonly SamplePrediction[]): Html {
+  return html`<p class="quiet hint">
       ${predictions.filter(isRight).length} of ${predictions.length} right. The right name is set in bold, its bar in
       blue.
     </p>
     ${predictionCards(predictions)}`;
 }
 
-const styles = `
+/** The settings worth reading. */
+export function settingsTable(config: TrainReport["config"]): Html {
+  return html`<h2>Settings</h2>
+    <div class="card scroll">
+      <table>
+        <tbody>
+          ${Object.entries(config).map(
+            ([key, value]) =>
+              html`<tr>
+                <th scope="row"><bdi>${key}</bdi></th>
+                <td><bdi>${String(value)}</bdi></td>
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>`;
+}
+
+export const trainStyles = `
 .hint { margin-bottom: .75rem; }
 details.card { margin-top: 1rem; }
 .findings { padding-left: 2.2rem; }

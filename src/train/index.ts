@@ -2,7 +2,7 @@
 
 /** Pre-training: a configuration in, a run's folder with the model out. */
 export { train } from "./train.ts";
-export type { TrainOptions, TrainProgress, TrainResult } from "./run.ts";
+export type { TrainOptions, TrainProgress, TrainResult, TrainValidation } from "./run.ts";
 export type { Diagnosis, Finding } from "./doctor.ts";
 export { readTrainConfig, type TrainConfig, trainConfigSchema } from "./config.ts";
 export { type MetricsLine, runFiles, type ValidationScores } from "./run-folder.ts";

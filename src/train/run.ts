@@ -31,6 +31,15 @@ export interface TrainProgress {
   readonly validation: ValidationScores | undefined;
 }
 
+/** What a validation during a run says. */
+export interface TrainValidation {
+  /** Updates made before it. */
+  readonly step: number;
+  readonly scores: ValidationScores;
+  /** One for each picture that can be read, in the order of the source. */
+  readonly predictions: readonly Prediction[];
+}
+
 /** Where a run writes, and who listens. */
 export interface TrainOptions {
   /** The run's folder: configuration, metrics, checkpoint, and in the end the model. */
@@ -40,6 +49,8 @@ export interface TrainOptions {
   /** Stops the run after the step at hand, with a checkpoint. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: TrainProgress) => void;
+  /** Is told the scores and answers of each validation. */
+  readonly onValidation?: (validation: TrainValidation) => void;
   /** Is told what seems to be wrong with the run, and what to try. */
   readonly onFinding?: (finding: Finding) => void;
   /** Also write the curves as TensorBoard reads them, into the folder's `tensorboard/`. */
@@ -162,9 +173,11 @@ export class Run {
   async #validate(step: number): Promise<void> {
     await this.#score();
     if (!this.#scores) return;
-    await this.#parts.folder.writeMetrics({ step, validation: this.#scores });
+    const { folder, events, options } = this.#parts;
+    await folder.writeMetrics({ step, validation: this.#scores });
     const { top1, top5 } = this.#scores;
-    await this.#parts.events?.write(step, { "validation/top1": top1, "validation/top5": top5 });
+    await events?.write(step, { "validation/top1": top1, "validation/top5": top5 });
+    options.onValidation?.({ step, scores: this.#scores, predictions: this.#predictions });
   }
 
   /** Lets the doctor look at a step. */

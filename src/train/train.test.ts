@@ -7,7 +7,7 @@ import { saveTinyModel } from "../../test/tiny-model.ts";
 import { openSafetensors, readParameters } from "../checkpoints/index.ts";
 import { collect, dot, readModel, readTokenizer } from "../embedding/index.ts";
 import { loadClip } from "../zero-shot/index.ts";
-import { type MetricsLine, runFiles, train, type TrainProgress } from "./index.ts";
+import { type MetricsLine, runFiles, train, type TrainProgress, type TrainValidation } from "./index.ts";
 
 let root: string;
 let pictures: string;
@@ -54,7 +54,9 @@ describe("train", () => {
     });
     const out = join(root, "learns");
     const progress: TrainProgress[] = [];
-    const result = await train(config, { out, onProgress: (each) => progress.push(each) });
+    const validations: TrainValidation[] = [];
+    const onValidation = (each: TrainValidation) => validations.push(each);
+    const result = await train(config, { out, onProgress: (each) => progress.push(each), onValidation });
 
     const lines = await metricsOf(out);
     const losses = lines.flatMap((line) => ("loss" in line ? [line.loss] : []));
@@ -66,6 +68,9 @@ describe("train", () => {
     expect(result).toMatchObject({ finished: true, steps: 140, skipped: [], scores: { count: 16, classes: 16 } });
     expect(result.scores!.top1).toBeGreaterThanOrEqual(15 / 16);
     expect(result.predictions).toHaveLength(16);
+    expect(validations.map(({ step }) => step)).toEqual([70, 140]);
+    expect(validations[1]).toEqual({ step: 140, scores: result.scores, predictions: result.predictions });
+    expect(validations[0]!.predictions).toHaveLength(16);
 
     // A step's line, and after every seventieth the scores.
     expect(lines.map((line) => ("loss" in line ? line.step : `scores ${line.step}`))).toEqual(

@@ -8,7 +8,7 @@ import { temporaryFolder } from "../temporary-folder.ts";
 import { serveFolders, type ServerOptions, type TestServer } from "./serve.ts";
 
 /** Debian's; Playwright would fetch another. */
-const executablePath = "/usr/bin/chromium";
+export const executablePath = "/usr/bin/chromium";
 
 /** For a test's title: empty where there is a browser, else why the test is skipped. */
 export const browserMissing = existsSync(executablePath) ? "" : " (skipped: no Chromium at /usr/bin/chromium)";

@@ -1,7 +1,13 @@
 import { basename, extname, join } from "node:path";
-import { Command } from "@commander-js/extra-typings";
+import { Command, Option } from "@commander-js/extra-typings";
 import type { CliIo } from "../io.ts";
-import { examples } from "../options.ts";
+import { examples, wholeNumber } from "../options.ts";
+
+const watchOption = new Option(
+  "--watch [port]",
+  "show the run live on a page of this machine, at an address that is printed; the page stays as it is when the run ends, " +
+    "and the process ends as without it (default port: one that is free)",
+).argParser(wholeNumber(65_535));
 
 /** Pre-trains a CLIP on pairs of pictures and captions. */
 export const trainCommand = (io: CliIo) =>
@@ -16,14 +22,20 @@ export const trainCommand = (io: CliIo) =>
     .option("--out <folder>", "where the run writes (default: runs/ and the configuration's name)")
     .option("--resume", "go on from the folder's last checkpoint; the curve is the same to the bit")
     .option("--tensorboard", "also write the curves as TensorBoard reads them, into the folder's tensorboard/")
+    .addOption(watchOption)
     .option("--json", "print the result as one JSON document")
     .addHelpText(
       "after",
-      examples("clip-ts train --config pets.json", "clip-ts train --config pets.json --out runs/pets --resume"),
+      examples(
+        "clip-ts train --config pets.json",
+        "clip-ts train --config pets.json --out runs/pets --resume",
+        "clip-ts train --config pets.json --watch",
+      ),
     )
     .action(async ({ config, out = join("runs", basename(config, extname(config))), ...flags }) => {
       // Loaded when it is needed: the other commands start sooner.
       const { runTraining } = await import("../train-run.ts");
       const { resume = false, tensorboard = false, json = false } = flags;
-      await runTraining({ file: config, out, resume, tensorboard, json }, io);
+      const watch = flags.watch === true ? 0 : flags.watch;
+      await runTraining({ file: config, out, resume, tensorboard, watch, json }, io);
     });
