@@ -26,6 +26,7 @@ export type { DecodeOptions, ImageSource, PageImage, PreprocessConfig, RasterIma
 /** Labels as vectors, computed once for many pictures. */
 export {
   type ClassifierOptions,
+  type ClassLabel,
   defaultTemplates,
   noneOfThese,
   type RankedLabel,

@@ -40,6 +40,7 @@ export type { QuantizedDtype } from "./checkpoints/index.ts";
 /** Labels as vectors, computed once for many pictures. */
 export {
   type ClassifierOptions,
+  type ClassLabel,
   defaultTemplates,
   noneOfThese,
   type RankedLabel,

@@ -16,6 +16,7 @@ export const folderOrder = [
     "models",
     "checkpoints",
     "hub",
+    "data",
     "optimize",
   ],
   ...["embedding", "zero-shot", "evaluate", "train", "distributed", "search", "video", "draw", "style", "report"],

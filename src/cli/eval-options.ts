@@ -4,8 +4,8 @@ import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { readText } from "../core/files.ts";
 import { maxConfigBytes } from "../core/limits.ts";
+import { type Picture, readPicture } from "../data/picture.ts";
 import { pictogramModel } from "../embedding/index.ts";
-import { decodeImage } from "../image/index.ts";
 import { ClipModel } from "../zero-shot/index.ts";
 import type { CliIo } from "./io.ts";
 import { inTheBox, modelOption, readChosenModel, repeated } from "./options.ts";
@@ -64,10 +64,23 @@ export async function readLines(file: string): Promise<string[]> {
   return lines;
 }
 
-/** Small copies of pictures as data URLs, for a page. */
-export async function thumbnails(images: Iterable<string>, size: number): Promise<Map<string, string>> {
+/**
+ * Small copies of pictures as data URLs, for a page.
+ *
+ * @param shown - the names of those that are wanted, among all pictures.
+ */
+export async function thumbnails(
+  shown: Iterable<string>,
+  pictures: readonly Picture[],
+  size: number,
+): Promise<Map<string, string>> {
+  const wanted = new Set(shown);
   const urls = new Map<string, string>();
-  for (const image of new Set(images)) urls.set(image, await thumbnail(await decodeImage(image), size));
+  for (const { image, bytes } of pictures) {
+    if (!wanted.delete(image)) continue;
+    const picture = await readPicture({ image, ...(bytes && { bytes }) });
+    urls.set(image, await thumbnail(picture, size));
+  }
   return urls;
 }
 

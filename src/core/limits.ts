@@ -2,5 +2,3 @@
 export const maxConfigBytes = 16 * 2 ** 20;
 /** The most that a vocabulary or a list of words may have: Gemma's tokenizer.json has 34 MB. */
 export const maxVocabularyBytes = 256 * 2 ** 20;
-/** The most that a table of pictures with labels or captions may have: a million rows have about 100 MB. */
-export const maxTableBytes = 256 * 2 ** 20;

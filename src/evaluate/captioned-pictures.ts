@@ -1,11 +1,10 @@
 import { dirname, resolve } from "node:path";
 import { ClipError } from "../core/errors.ts";
-import { readTable } from "./table.ts";
+import type { Picture } from "../data/picture.ts";
+import { readTexts } from "../data/table.ts";
 
 /** A picture and what people say of it. */
-export interface CaptionedPicture {
-  /** Absolute path. */
-  readonly image: string;
+export interface CaptionedPicture extends Picture {
   /** At least one, none empty. */
   readonly captions: readonly string[];
 }
@@ -25,22 +24,19 @@ export interface CaptionColumns {
 /**
  * Reads pictures with their captions from a `.csv` or `.tsv`; the captions of all rows of a picture belong to it.
  *
- * @throws {ClipError} `CLIP_DATA` as {@link readTable}, and if there is no row.
+ * @throws {ClipError} `CLIP_DATA` as {@link readTexts}, and if there is no row.
  */
 export async function readCaptionTable(
   path: string,
   { imageColumn = "image", captionColumn = "caption", separator, images = dirname(path) }: CaptionColumns = {},
 ): Promise<CaptionedPicture[]> {
   const captionsOf = new Map<string, string[]>();
-  for (const row of await readTable(path, [imageColumn, captionColumn])) {
-    const image = resolve(images, row[imageColumn]!);
-    const captions = separator === undefined ? [row[captionColumn]!] : row[captionColumn]!.split(separator);
+  for (const { place, values } of await readTexts(path, [imageColumn, captionColumn])) {
+    const image = resolve(images, values[imageColumn]!);
+    const captions = separator === undefined ? [values[captionColumn]!] : values[captionColumn]!.split(separator);
     const known = captions.map((caption) => caption.trim()).filter((caption) => caption !== "");
     if (known.length === 0)
-      throw new ClipError(
-        "CLIP_DATA",
-        `${path}, line ${row.line}: "${captionColumn}" has nothing between its separators`,
-      );
+      throw new ClipError("CLIP_DATA", `${path}, ${place}: "${captionColumn}" has nothing between its separators`);
     captionsOf.set(image, [...(captionsOf.get(image) ?? []), ...known]);
   }
   if (captionsOf.size === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);

@@ -1,10 +1,10 @@
 import { dirname, resolve } from "node:path";
 import { ClipError } from "../core/errors.ts";
+import { readTexts } from "../data/table.ts";
 import { type ClipEncoder, collect, dot } from "../embedding/index.ts";
 import { clipScore, clipScorePrefix, refClipScore } from "./clip-score.ts";
 import { meanOfKnown } from "./classification-metrics.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./readable.ts";
-import { readTable } from "./table.ts";
 
 /** A caption to be judged. */
 export interface Candidate {
@@ -28,18 +28,19 @@ export interface CandidateColumns {
 /**
  * Reads captions to be judged from a `.csv` or `.tsv` with the columns `image` and `caption`.
  *
- * @throws {ClipError} `CLIP_DATA` as {@link readTable}, and if there is no row.
+ * @throws {ClipError} `CLIP_DATA` as {@link readTexts}, and if there is no row.
  */
 export async function readCandidates(
   path: string,
   { referenceColumn, separator = "|", images = dirname(path) }: CandidateColumns = {},
 ): Promise<Candidate[]> {
-  const rows = await readTable(path, ["image", "caption", ...(referenceColumn === undefined ? [] : [referenceColumn])]);
+  const rows = await readTexts(path, ["image", "caption", ...(referenceColumn === undefined ? [] : [referenceColumn])]);
   if (rows.length === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
-  return rows.map((row) => ({
-    image: resolve(images, row["image"]!),
-    caption: row["caption"]!,
-    references: referenceColumn === undefined ? [] : row[referenceColumn]!.split(separator).map((text) => text.trim()),
+  return rows.map(({ values }) => ({
+    image: resolve(images, values["image"]!),
+    caption: values["caption"]!,
+    references:
+      referenceColumn === undefined ? [] : values[referenceColumn]!.split(separator).map((text) => text.trim()),
   }));
 }
 
@@ -69,12 +70,12 @@ export async function evaluateCaptions(
   const broken: BrokenImage[] = [];
   const onBroken = (image: BrokenImage) => void broken.push(image);
   const imageEmbeds = new Map<string, Float32Array>();
-  const images = new Set(candidates.map(({ image }) => image));
-  for await (const { image, imageEmbed } of encodeReadable(encoder, images, { ...reading, signal, onBroken }))
+  const pictures = [...new Set(candidates.map(({ image }) => image))].map((image) => ({ image }));
+  for await (const { image, imageEmbed } of encodeReadable(encoder, pictures, { ...reading, signal, onBroken }))
     imageEmbeds.set(image, imageEmbed);
   const judged = candidates.filter(({ image }) => imageEmbeds.has(image));
   if (judged.length === 0)
-    throw new ClipError("CLIP_DATA", `not one of ${images.size} pictures can be read: ${broken[0]!.reason}`);
+    throw new ClipError("CLIP_DATA", `not one of ${pictures.length} pictures can be read: ${broken[0]!.reason}`);
 
   let cut = 0;
   const texts = [...new Set(judged.flatMap(({ caption, references }) => [caption, ...references]))];

@@ -1,8 +1,8 @@
 import { dirname, resolve } from "node:path";
 import { ClipError } from "../core/errors.ts";
+import { readTexts } from "../data/table.ts";
 import { type ClipEncoder, dot } from "../embedding/index.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./readable.ts";
-import { readTable } from "./table.ts";
 
 /** Where a picture was taken, in degrees. */
 export interface PlacedPicture {
@@ -17,19 +17,19 @@ export interface PlacedPicture {
 /**
  * Reads a `.csv` or `.tsv` with the columns `image` (a path relative to the file's folder), `latitude` and `longitude`.
  *
- * @throws {ClipError} `CLIP_DATA` as {@link readTable}, if there is no row, or a place is none on Earth.
+ * @throws {ClipError} `CLIP_DATA` as {@link readTexts}, if there is no row, or a place is none on Earth.
  */
 export async function readPlacedPictures(path: string): Promise<PlacedPicture[]> {
-  const rows = await readTable(path, ["image", "latitude", "longitude"]);
+  const rows = await readTexts(path, ["image", "latitude", "longitude"]);
   if (rows.length === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
-  return rows.map((row) => {
-    const [latitude, longitude] = [Number(row.latitude), Number(row.longitude)];
+  return rows.map(({ place, values }) => {
+    const [latitude, longitude] = [Number(values.latitude), Number(values.longitude)];
     if (!(Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180))
       throw new ClipError(
         "CLIP_DATA",
-        `${path}, line ${row.line}: ${row.latitude}, ${row.longitude} is no place in degrees`,
+        `${path}, ${place}: ${values.latitude}, ${values.longitude} is no place in degrees`,
       );
-    return { image: resolve(dirname(path), row.image), latitude, longitude };
+    return { image: resolve(dirname(path), values.image), latitude, longitude };
   });
 }
 
@@ -77,7 +77,7 @@ export async function evaluateGeolocation(
   const options = { ...reading, onBroken: (image: BrokenImage) => void broken.push(image) };
   const encoded = (placed: readonly PlacedPicture[]) => {
     const places = new Map(placed.map((place) => [place.image, place]));
-    return { places, embeds: encodeReadable(encoder, places.keys(), options) };
+    return { places, embeds: encodeReadable(encoder, places.values(), options) };
   };
   const known: { readonly place: PlacedPicture; readonly imageEmbed: Float32Array }[] = [];
   const reference = encoded(references);

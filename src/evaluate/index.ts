@@ -4,15 +4,12 @@ export { evaluateRetrieval, type RetrievalScores } from "./retrieval.ts";
 export { evaluateCaptions, readCandidates } from "./captions.ts";
 export { type CaptionedPicture, readCaptionTable } from "./captioned-pictures.ts";
 export { evaluateGeolocation, readPlacedPictures } from "./geolocation.ts";
-export { isTable } from "./table.ts";
-export {
-  type LabelledPicture,
-  type LabelledPictures,
-  nameClasses,
-  onlyClasses,
-  readLabelledPictures,
-  relabel,
-} from "./labelled-pictures.ts";
+export { areWordNetIds, classLabel, classLines, nameClasses, type NamedPictures } from "./class-names.ts";
+export { type LabelledPicture, onlyClasses, readLabelledPictures, relabel } from "./labelled-pictures.ts";
+
+/** The data sets of the CLIP paper. */
+export { BenchmarkSet } from "./benchmark-set.ts";
+export { type KnownSet, knownSets, metricNames, type PublishedScore, publishedScore } from "./known-sets.ts";
 
 /** What is computed here against what was recorded elsewhere. */
 export { packageFixtures, parity, type ParityRow } from "./parity.ts";

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
-import { examplesOf, nameClasses, onlyClasses, readLabelledPictures, relabel } from "./labelled-pictures.ts";
+import { examplesOf, onlyClasses, readLabelledPictures, relabel } from "./labelled-pictures.ts";
 
 const root = await temporaryFolder();
 
@@ -51,6 +51,19 @@ describe("readLabelledPictures", () => {
     });
   });
 
+  it("takes lines of JSON, numbers as labels among them", async () => {
+    const file = await tableOf(
+      "labels.jsonl",
+      '{"label": 3, "image": "a.jpg"}',
+      "",
+      '{"image": "b.jpg", "label": "10"}',
+    );
+    expect(await readLabelledPictures(file)).toEqual({
+      classes: ["3", "10"],
+      samples: ["a.jpg", "b.jpg"].map((name, label) => ({ image: join(root, name), label })),
+    });
+  });
+
   it("sorts classes that are numbers by number", async () => {
     const file = await tableOf("numbers.tsv", "image\tlabel", ...[10, 9, 2].map((label) => `${label}.jpg\t${label}`));
     expect((await readLabelledPictures(file)).classes).toEqual(["2", "9", "10"]);
@@ -58,12 +71,18 @@ describe("readLabelledPictures", () => {
 
   it.each([
     ["none.csv", [], "cannot read .*none.csv: it does not exist"],
-    ["kind.txt", ["a"], "kind.txt: expected a folder of class folders, or a .csv or .tsv"],
-    ["column.csv", ["image,name", "a.jpg,cat"], 'column.csv has no column "label"; it has image, name'],
-    ["empty.csv", [""], "empty.csv is empty; its first line must name columns: image, label"],
+    ["kind.txt", ["a"], "kind.txt: expected a folder of class folders, or a .csv, .tsv or .jsonl"],
+    ["column.csv", ["image,name", "a.jpg,cat"], 'column.csv has no column "label"; it has "image", "name"'],
+    ["empty.csv", [""], "empty.csv is empty; it must have the columns image, label"],
     ["rows.tsv", ["image\tlabel"], "rows.tsv holds no labelled pictures: expected rows below the names"],
+    ["text.jsonl", ['{"image": "a.jpg", "label": ["cat"]}'], 'text.jsonl, line 1: "label" must be a text'],
+    ["gap.jsonl", ['{"image": "a.jpg", "label": 1}', '{"image": "b.jpg"}'], 'gap.jsonl, line 2: "label" is empty'],
     ["blank.csv", ["image,label", "a.jpg,cat", "b.jpg, "], 'blank.csv, line 3: "label" is empty'],
-    ["ragged.csv", ["image,label", "a.jpg"], 'ragged.csv is no table separated by ",": Invalid Record Length.*line 2'],
+    [
+      "ragged.csv",
+      ["image,label", "a.jpg"],
+      'ragged.csv is not a table separated by ",": Invalid Record Length.*line 2',
+    ],
   ] as const)("says what is wrong with %s", async (name, lines, message) => {
     const file = lines.length > 0 ? await tableOf(name, ...lines) : join(root, name);
     await expect(readLabelledPictures(file)).rejects.toThrow(new RegExp(message));
@@ -72,7 +91,9 @@ describe("readLabelledPictures", () => {
 
   it("refuses what is no UTF-8, and a folder without classes", async () => {
     await writeFile(join(root, "latin.csv"), Buffer.from("image,label\na.jpg,caf\xe9\n", "latin1"));
-    await expect(readLabelledPictures(join(root, "latin.csv"))).rejects.toThrow(/latin\.csv is not UTF-8; save it so/);
+    await expect(readLabelledPictures(join(root, "latin.csv"))).rejects.toThrow(
+      /latin\.csv, line 2 is not UTF-8; save it so/,
+    );
     await expect(readLabelledPictures(await folderOf("flat", "a.jpg"))).rejects.toThrow(
       /flat holds no labelled pictures: expected a folder for each class/,
     );
@@ -82,34 +103,6 @@ describe("readLabelledPictures", () => {
 const pictures = (...classes: string[]) => ({
   classes,
   samples: classes.map((name, label) => ({ image: `/${name}.jpg`, label })),
-});
-
-describe("nameClasses", () => {
-  it("names in the order of the data's classes", () => {
-    expect(nameClasses(pictures("n01", "n02"), ["tench", "goldfish"], "f")).toEqual({
-      ...pictures("n01", "n02"),
-      classes: ["tench", "goldfish"],
-    });
-  });
-
-  it("names by number where the data have numbers, and keeps classes without a picture", () => {
-    const { classes, samples } = nameClasses(pictures("1", "3"), ["zero", "one", "two", "three"], "f");
-    expect(samples.map(({ label }) => classes[label])).toEqual(["one", "three"]);
-    expect(classes).toHaveLength(4);
-  });
-
-  it("names by the data's own names before a tab, of which there may be more", () => {
-    const lines = ["n03\tshark", "n01\ttench", "n02\tgoldfish"];
-    expect(nameClasses(pictures("n01", "n02"), lines, "f").classes).toEqual(["tench", "goldfish"]);
-  });
-
-  it.each([
-    [["a", "b"], ["x"], /^f names 1 classes, the data have 2 \(a, b, …\); give a line to each, or write/],
-    [["0", "2"], ["x", "y"], /^f names 2 classes, counted from 0; the data have class 2$/],
-    [["a", "b"], ["a\tx"], /^f has no line for the class "b"$/],
-  ])("refuses names that do not fit: %j %j", (classes, lines, message) => {
-    expect(() => nameClasses(pictures(...classes), lines, "f")).toThrow(message);
-  });
 });
 
 describe("onlyClasses", () => {
@@ -137,17 +130,17 @@ describe("examplesOf", () => {
   ];
 
   it("has each picture once with all its labels", () => {
-    expect(examplesOf({ classes: ["run", "jump"], samples }, false)).toEqual([
-      { name: "/run/1/a.jpg", images: ["/run/1/a.jpg"], labels: [0, 1] },
-      { name: "/jump/2/a.jpg", images: ["/jump/2/a.jpg"], labels: [1] },
-      { name: "/run/1/b.jpg", images: ["/run/1/b.jpg"], labels: [0] },
+    expect(examplesOf(samples, false)).toEqual([
+      { name: "/run/1/a.jpg", pictures: [{ image: "/run/1/a.jpg" }], labels: [0, 1] },
+      { name: "/jump/2/a.jpg", pictures: [{ image: "/jump/2/a.jpg" }], labels: [1] },
+      { name: "/run/1/b.jpg", pictures: [{ image: "/run/1/b.jpg" }], labels: [0] },
     ]);
   });
 
   it("has the pictures of a folder as one clip", () => {
-    expect(examplesOf({ classes: ["run", "jump"], samples }, true)).toEqual([
-      { name: "/run/1", images: ["/run/1/a.jpg", "/run/1/b.jpg"], labels: [0, 1] },
-      { name: "/jump/2", images: ["/jump/2/a.jpg"], labels: [1] },
+    expect(examplesOf(samples, true)).toEqual([
+      { name: "/run/1", pictures: [{ image: "/run/1/a.jpg" }, { image: "/run/1/b.jpg" }], labels: [0, 1] },
+      { name: "/jump/2", pictures: [{ image: "/jump/2/a.jpg" }], labels: [1] },
     ]);
   });
 });

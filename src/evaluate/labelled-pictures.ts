@@ -1,8 +1,9 @@
 import { readdir, stat } from "node:fs/promises";
 import { dirname, extname, join, resolve, sep } from "node:path";
 import { ClipError, problemOf } from "../core/errors.ts";
+import type { Picture } from "../data/picture.ts";
+import { isTableName, readTexts } from "../data/table.ts";
 import { imageExtensions } from "../image/extensions.ts";
-import { isTable, readTable } from "./table.ts";
 
 /** Pictures, and which class each belongs to. */
 export interface LabelledPictures {
@@ -11,9 +12,8 @@ export interface LabelledPictures {
   readonly samples: readonly LabelledPicture[];
 }
 
-/** A picture's absolute path, and the number of its class. */
-export interface LabelledPicture {
-  readonly image: string;
+/** A picture, and the number of its class. */
+export interface LabelledPicture extends Picture {
   readonly label: number;
 }
 
@@ -22,7 +22,7 @@ export interface LabelledPicture {
  *
  * - a folder of folders: each is a class, with the pictures in it and in folders below; those without a picture, and hidden ones,
  *   are no classes;
- * - `.csv` or `.tsv` with the columns `image`, a path relative to the file's folder, and `label`.
+ * - `.csv`, `.tsv` or `.jsonl` with the columns `image`, a path relative to the file's folder, and `label`.
  *
  * Classes are sorted by name; as numbers if all are whole numbers.
  *
@@ -33,10 +33,10 @@ export async function readLabelledPictures(source: string): Promise<LabelledPict
   const entry = await stat(path).catch((cause: unknown) => {
     throw new ClipError("CLIP_DATA", `cannot read ${path}: ${problemOf(cause)}`, { cause });
   });
-  if (!entry.isDirectory() && !isTable(path))
+  if (!entry.isDirectory() && !isTableName(path))
     throw new ClipError(
       "CLIP_DATA",
-      `${path}: expected a folder of class folders, or a .csv or .tsv with image and label`,
+      `${path}: expected a folder of class folders, or a .csv, .tsv or .jsonl with image and label`,
     );
   const labelled = entry.isDirectory() ? await readClassFolders(path) : await readLabelTable(path);
   if (labelled.length === 0) {
@@ -59,55 +59,17 @@ async function readClassFolders(folder: string): Promise<Labelled> {
 }
 
 async function readLabelTable(path: string): Promise<Labelled> {
-  const rows = await readTable(path, ["image", "label"]);
-  return rows.map(({ image, label }) => [resolve(dirname(path), image), label]);
+  const rows = await readTexts(path, ["image", "label"]);
+  return rows.map(({ values: { image, label } }) => [resolve(dirname(path), image), label]);
 }
 
 function sortedClasses(names: ReadonlySet<string>): string[] {
   return areNumbers([...names]) ? [...names].sort((a, b) => Number(a) - Number(b)) : [...names].sort();
 }
 
-function areNumbers(names: readonly string[]): boolean {
+/** Whether classes are called by numbers. */
+export function areNumbers(names: readonly string[]): boolean {
   return names.every((name) => /^\d{1,9}$/.test(name));
-}
-
-/**
- * The same pictures, their classes named as texts shall have it.
- *
- * @param lines - one a class. With a tab in each, the class as the data have it and its name, of as many classes as one likes. Else names
- *   alone: by number where the data's classes are whole numbers, counted from 0, and all of them are then classes, even those without a
- *   picture; otherwise in the order of the data's classes.
- * @param file - where they stand, for the message.
- * @throws {ClipError} `CLIP_DATA` if a class has no name, or there are more names than classes without a number.
- */
-export function nameClasses(
-  { classes, samples }: LabelledPictures,
-  lines: readonly string[],
-  file: string,
-): LabelledPictures {
-  if (lines.every((line) => line.includes("\t"))) {
-    const names = new Map(lines.map((line) => line.split("\t", 2) as [string, string]));
-    const missing = classes.find((name) => !names.has(name));
-    if (missing !== undefined)
-      throw new ClipError("CLIP_DATA", `${file} has no line for the class ${JSON.stringify(missing)}`);
-    return { classes: classes.map((name) => names.get(name)!.trim()), samples };
-  }
-  if (areNumbers(classes)) {
-    const last = classes.at(-1)!;
-    if (Number(last) >= lines.length)
-      throw new ClipError(
-        "CLIP_DATA",
-        `${file} names ${lines.length} classes, counted from 0; the data have class ${last}`,
-      );
-    return { classes: lines, samples: samples.map(({ image, label }) => ({ image, label: Number(classes[label]) })) };
-  }
-  if (lines.length !== classes.length)
-    throw new ClipError(
-      "CLIP_DATA",
-      `${file} names ${lines.length} classes, the data have ${classes.length} (${classes.slice(0, 5).join(", ")}, …); ` +
-        "give a line to each, or write the data's class, a tab and its name in every line",
-    );
-  return { classes: lines, samples };
 }
 
 /**
@@ -133,7 +95,9 @@ export function onlyClasses(
   const numbers = classes.map((name) => kept.indexOf(name));
   return {
     classes: kept,
-    samples: samples.flatMap(({ image, label }) => (numbers[label]! < 0 ? [] : { image, label: numbers[label]! })),
+    samples: samples.flatMap((sample) =>
+      numbers[sample.label]! < 0 ? [] : { ...sample, label: numbers[sample.label]! },
+    ),
   };
 }
 
@@ -141,22 +105,24 @@ export function onlyClasses(
 export interface Example {
   /** Path of the picture, or of the clip's folder. */
   readonly name: string;
-  readonly images: readonly string[];
+  readonly pictures: readonly Picture[];
   /** Numbers of all classes that it shows. */
   readonly labels: readonly number[];
 }
 
 /** Each picture once with all its classes; with `clips` those of a folder together, as the frames of one clip. */
-export function examplesOf({ samples }: LabelledPictures, clips: boolean): Example[] {
-  const examples = new Map<string, { name: string; images: Set<string>; labels: Set<number> }>();
-  for (const { image, label } of samples) {
-    const name = clips ? dirname(image) : image;
-    const example = examples.get(name) ?? { name, images: new Set(), labels: new Set() };
+export function examplesOf(samples: readonly LabelledPicture[], clips: boolean): Example[] {
+  const examples = new Map<string, { name: string; pictures: Map<string, Picture>; labels: Set<number> }>();
+  for (const { label, ...picture } of samples) {
+    const name = clips ? dirname(picture.image) : picture.image;
+    const example = examples.get(name) ?? { name, pictures: new Map(), labels: new Set() };
     examples.set(name, example);
-    example.images.add(image);
+    example.pictures.set(picture.image, picture);
     example.labels.add(label);
   }
-  return [...examples.values()].map(({ name, images, labels }) => ({ name, images: [...images], labels: [...labels] }));
+  return [...examples.values()].map(({ name, pictures, labels }) => ({
+    ...{ name, pictures: [...pictures.values()], labels: [...labels] },
+  }));
 }
 
 /**
@@ -178,5 +144,5 @@ export function relabel(
       `${source} has the class ${JSON.stringify(unknown)}; those of training are ${known}`,
     );
   }
-  return samples.map(({ image, label }) => ({ image, label: wanted.indexOf(classes[label]!) }));
+  return samples.map((sample) => ({ ...sample, label: wanted.indexOf(classes[sample.label]!) }));
 }

@@ -1,7 +1,8 @@
 import { ClipError } from "../core/errors.ts";
 import { float32 } from "../core/tensor-data.ts";
+import { readPicture } from "../data/picture.ts";
 import { type ClipEncoder, mapInOrder } from "../embedding/index.ts";
-import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
+import type { DecodeOptions, RasterImage } from "../image/index.ts";
 import type { LabelledPicture } from "./labelled-pictures.ts";
 import type { LabelledFeatures } from "./logistic-regression.ts";
 
@@ -30,9 +31,9 @@ export async function encodeLabelled(
 ): Promise<LabelledFeatures> {
   const labels: number[] = [];
   let skipped = 0;
-  const decode = async ({ image, label }: LabelledPicture) => {
+  const decode = async ({ label, ...picture }: LabelledPicture) => {
     try {
-      return { label, raster: await decodeImage(image, decoding) };
+      return { label, raster: await readPicture(picture, decoding) };
     } catch (error) {
       if (!(error instanceof ClipError)) throw error;
       return { label, error };

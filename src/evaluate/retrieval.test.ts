@@ -22,7 +22,9 @@ describe("readCaptionTable", () => {
       { image: join(root, "photos/b.jpg"), captions: ["a sea", "the sea", "blue"] },
       { image: join(root, "photos/a.jpg"), captions: ["red"] },
     ]);
-    await expect(readCaptionTable(file)).rejects.toThrow(/captions\.tsv has no column "image"; it has file, texts$/);
+    await expect(readCaptionTable(file)).rejects.toThrow(
+      /captions\.tsv has no column "image"; it has "file", "texts"$/,
+    );
   });
 
   it("refuses a row without a caption, and a table without rows", async () => {

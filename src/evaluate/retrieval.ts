@@ -74,14 +74,14 @@ export async function evaluateRetrieval(
   pictures: readonly CaptionedPicture[],
   { prefix = "", onProgress, signal, ...reading }: RetrievalOptions = {},
 ): Promise<RetrievalScores> {
-  const captionsOf = new Map(pictures.map(({ image, captions }) => [image, captions]));
-  const total = pictures.reduce((sum, { captions }) => sum + captions.length, captionsOf.size);
+  const pictureOf = new Map(pictures.map((picture) => [picture.image, picture]));
+  const total = pictures.reduce((sum, { captions }) => sum + captions.length, pictureOf.size);
   let done = 0;
   const broken: BrokenImage[] = [];
   const onBroken = (picture: BrokenImage) => void broken.push(picture);
   const images: string[] = [];
   const imageEmbeds: Float32Array[] = [];
-  for await (const { image, imageEmbed } of encodeReadable(encoder, captionsOf.keys(), {
+  for await (const { image, imageEmbed } of encodeReadable(encoder, pictureOf.values(), {
     ...reading,
     signal,
     onBroken,
@@ -91,10 +91,10 @@ export async function evaluateRetrieval(
     onProgress?.(++done, total);
   }
   if (images.length === 0)
-    throw new ClipError("CLIP_DATA", `not one of ${captionsOf.size} pictures can be read: ${broken[0]!.reason}`);
+    throw new ClipError("CLIP_DATA", `not one of ${pictureOf.size} pictures can be read: ${broken[0]!.reason}`);
 
-  const captions = images.flatMap((image) => captionsOf.get(image)!);
-  const imageOfText = images.flatMap((image, i) => captionsOf.get(image)!.map(() => i));
+  const captions = images.flatMap((image) => pictureOf.get(image)!.captions);
+  const imageOfText = images.flatMap((image, i) => pictureOf.get(image)!.captions.map(() => i));
   let cut = 0;
   const textEmbeds: Float32Array[] = [];
   const texts = captions.map((caption) => prefix + caption);

@@ -1,6 +1,7 @@
 import { ClipError } from "../core/errors.ts";
 import type { ClipEncoder } from "../embedding/index.ts";
-import { type ClassifierOptions, ZeroShotClassifier } from "../zero-shot/index.ts";
+import { type ClassifierOptions, namesOf, ZeroShotClassifier } from "../zero-shot/index.ts";
+import type { NamedPictures } from "./class-names.ts";
 import {
   averagePrecision11,
   type Calibration,
@@ -11,7 +12,7 @@ import {
   rocAuc,
   truthRank,
 } from "./classification-metrics.ts";
-import { type Example, examplesOf, type LabelledPictures } from "./labelled-pictures.ts";
+import { type Example, examplesOf } from "./labelled-pictures.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./readable.ts";
 
 /** How labelled pictures are named. */
@@ -27,7 +28,7 @@ export interface ZeroShotOptions
 export interface Answer {
   /** Path of the picture, or of the clip's folder. */
   readonly name: string;
-  /** One of its pictures. */
+  /** One of its pictures: a path, or an archive and the place in it. */
   readonly image: string;
   readonly truths: readonly string[];
   /** The best answers, best first. */
@@ -78,22 +79,23 @@ const keptAnswers = 5;
  *
  * Holds a number for each picture and class: 200 MB for the 50,000 of ImageNet in 1,000 classes.
  *
- * @param pictures - their classes' names are put into the templates as they are; classes of the same name cannot be told apart, and count
- *   against the model.
+ * @param pictures - the names of their classes are put into the templates as they are; several names of a class are averaged, and its first
+ *   is its label. Classes of the same name cannot be told apart, and count against the model.
  * @throws {ClipError} `CLIP_DATA` if not one picture can be read; `CLIP_USAGE` and `CLIP_TEXT` as {@link ZeroShotClassifier.create}.
  */
 export async function evaluateZeroShot(
   encoder: ClipEncoder,
-  pictures: LabelledPictures,
+  pictures: Omit<NamedPictures, "own">,
   { templates, onTruncate, clips = false, onProgress, signal, ...reading }: ZeroShotOptions = {},
 ): Promise<ZeroShotScores> {
-  const { classes } = pictures;
-  const names = [...new Set(classes)];
-  const classifier = await ZeroShotClassifier.create(encoder, names, { templates, onTruncate, signal });
-  const nameOf = classes.map((name) => names.indexOf(name));
+  const keys = pictures.classes.map((label) => JSON.stringify(label));
+  const labelOf = new Map(keys.map((key, i) => [key, pictures.classes[i]!]));
+  const classifier = await ZeroShotClassifier.create(encoder, [...labelOf.values()], { templates, onTruncate, signal });
+  const distinct = [...labelOf.keys()];
+  const nameOf = keys.map((key) => distinct.indexOf(key));
   const inClasses = (values: ArrayLike<number>) => Float32Array.from(nameOf, (name) => values[name]!);
-  const examples = examplesOf(pictures, clips);
-  const total = examples.reduce((sum, { images }) => sum + images.length, 0);
+  const examples = examplesOf(pictures.samples, clips);
+  const total = examples.reduce((sum, example) => sum + example.pictures.length, 0);
   const broken: BrokenImage[] = [];
   const rows: Float32Array[] = [];
   const answers: NumberedAnswer[] = [];
@@ -114,6 +116,7 @@ export async function evaluateZeroShot(
     const example = broken[0] ? `: ${broken[0].reason}` : "";
     throw new ClipError("CLIP_DATA", `not one of ${total} pictures can be read${example}`);
   }
+  const classes = pictures.classes.map((label) => namesOf(label)[0]!);
   return { ...summarize(classes, rows, answers), broken };
 }
 
@@ -123,9 +126,12 @@ async function* encodeExamples(
   examples: readonly Example[],
   options: ReadOptions,
 ): AsyncGenerator<{ readonly example: Example; readonly image: string; readonly frames: Float32Array[] }> {
-  const exampleOf = new Map(examples.flatMap((example) => example.images.map((image) => [image, example] as const)));
+  const exampleOf = new Map(
+    examples.flatMap((example) => example.pictures.map((picture) => [picture.image, example] as const)),
+  );
+  const pictures = examples.flatMap((example) => example.pictures);
   let open: { readonly example: Example; readonly image: string; readonly frames: Float32Array[] } | undefined;
-  for await (const { image, imageEmbed } of encodeReadable(encoder, exampleOf.keys(), options)) {
+  for await (const { image, imageEmbed } of encodeReadable(encoder, pictures, options)) {
     const example = exampleOf.get(image)!;
     // The frames of a clip come one after the other.
     if (open?.example !== example) {

@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { ClipError } from "../core/errors.ts";
@@ -25,4 +26,11 @@ export function hubUrl(): string {
 export function huggingFaceHome(): string {
   const { HF_HOME, XDG_CACHE_HOME } = process.env;
   return HF_HOME || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
+}
+
+/** The token of the environment or of Hugging Face's own login, if there is one; it goes to the hub alone, and into no message. */
+export async function hubToken(): Promise<string | undefined> {
+  const { HF_TOKEN, HF_TOKEN_PATH } = process.env;
+  const file = HF_TOKEN_PATH || join(huggingFaceHome(), "token");
+  return (HF_TOKEN || (await readFile(file, "utf8").catch(() => ""))).trim() || undefined;
 }

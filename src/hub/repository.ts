@@ -7,7 +7,7 @@ import { exists } from "../core/files.ts";
 import { hubFolder } from "./cache.ts";
 import { nearestName } from "./known-models.ts";
 import { type Checksum, download, type DownloadOptions, proxiedFetch } from "./download.ts";
-import { hubUrl, huggingFaceHome, offlineByDefault } from "./environment.ts";
+import { hubToken, hubUrl, offlineByDefault } from "./environment.ts";
 
 /** How a model is fetched. */
 export interface FetchOptions extends Pick<DownloadOptions, "signal" | "onProgress"> {
@@ -39,13 +39,17 @@ const weights = [
 export async function fetchRepository(name: string, options: FetchOptions = {}): Promise<string> {
   const cached = join(hubFolder(), getRepoFolderName({ name, type: "model" }));
   if (options.offline ?? offlineByDefault()) return cachedSnapshot(name, cached);
-  const access = await credentials();
+  const accessToken = await hubToken();
   let commit: string;
   let files: ListFileEntry[];
   try {
     const asking: typeof proxiedFetch = (url, init) =>
       proxiedFetch(url, { ...init, ...(options.signal && { signal: options.signal }) });
-    const at = { ...access, hubUrl: hubUrl(), fetch: asking as unknown as typeof fetch };
+    const at = {
+      ...(accessToken !== undefined && { accessToken }),
+      hubUrl: hubUrl(),
+      fetch: asking as unknown as typeof fetch,
+    };
     commit = (await modelInfo({ name, revision: branch, additionalFields: ["sha"], ...at })).sha;
     assertSums(name, [commit]);
     files = [];
@@ -62,7 +66,7 @@ export async function fetchRepository(name: string, options: FetchOptions = {}):
   const snapshot = join(cached, "snapshots", commit);
   try {
     await makeFolder(snapshot, "HF_HUB_CACHE names another place");
-    for (const file of wanted) await fetchFile({ name, cached, commit, file, access }, options);
+    for (const file of wanted) await fetchFile({ name, cached, commit, file, accessToken }, options);
   } catch (error) {
     throw (await snapshotIn(cached)) ? withOlderSnapshot(error) : error;
   }
@@ -95,19 +99,21 @@ interface RepositoryFile {
   readonly cached: string;
   readonly commit: string;
   readonly file: ListFileEntry;
-  readonly access: Awaited<ReturnType<typeof credentials>>;
+  readonly accessToken: string | undefined;
 }
 
 /** As Python keeps it: the content under its checksum, its name a link to that. */
-async function fetchFile({ name, cached, commit, file, access }: RepositoryFile, options: FetchOptions): Promise<void> {
+async function fetchFile(
+  { name, cached, commit, file, accessToken }: RepositoryFile,
+  options: FetchOptions,
+): Promise<void> {
   const link = join(cached, "snapshots", commit, file.path);
   if (await exists(link)) return;
   const sum = sumOf(file);
   const checksum: Checksum = file.lfs ? { sha256: sum } : { gitSha1: sum };
   const blob = join(cached, "blobs", sum);
   const url = `${hubUrl()}/${name}/resolve/${commit}/${file.path}`;
-  const headers: Record<string, string> =
-    "accessToken" in access ? { authorization: `Bearer ${access.accessToken}` } : {};
+  const headers: Record<string, string> = accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` };
   await download(url, blob, { ...options, headers, size: file.size, checksum });
   // Where links are not allowed, as for some users of Windows, it is there twice.
   await symlink(join("..", "..", "blobs", sum), link).catch(async () => {
@@ -140,14 +146,6 @@ async function cachedSnapshot(name: string, cached: string): Promise<string> {
   const snapshot = await snapshotIn(cached);
   if (snapshot) return snapshot;
   throw new ClipError("CLIP_DOWNLOAD", `${name} is not in the cache (${cached}), and offline nothing is fetched`);
-}
-
-/** The token of the environment or of Hugging Face's own login; it goes to the hub alone, and into no message. */
-async function credentials(): Promise<{ accessToken: string } | Record<never, never>> {
-  const { HF_TOKEN, HF_TOKEN_PATH } = process.env;
-  const file = HF_TOKEN_PATH || join(huggingFaceHome(), "token");
-  const accessToken = (HF_TOKEN || (await readFile(file, "utf8").catch(() => ""))).trim();
-  return accessToken ? { accessToken } : {};
 }
 
 function cannotAsk(name: string, cause: Error): ClipError {

@@ -41,6 +41,10 @@ describe("retrievalPage", () => {
   it("tells of several models, the best in the sentence, and lets no caption become markup", () => {
     const page = pageOf(modelOf("weak", 0.1), modelOf("strong", 0.9, "<script>alert(1)</script>"));
     expect(text(page)).toContain("strong finds the right one");
+    expect(text(page)).toMatch(
+      /Models Model Picture by caption, R@1 .* weak 10\.0 % 100\.0 % 100\.0 % 50\.0 % .*strong 90\.0 %/,
+    );
+    expect(text(pageOf(modelOf("alone", 0.1)))).not.toContain("Models");
     expect(page).not.toMatch(/<script|\bhttps?:/);
   });
 });

@@ -1,4 +1,5 @@
 import type { RetrievalScores } from "../evaluate/index.ts";
+import { comparison, type Figures, scoreTableStyles } from "./comparison.ts";
 import { html, type Html } from "./html.ts";
 import { count, counted, percent } from "./numbers.ts";
 import { figures, page, picture } from "./page.ts";
@@ -30,7 +31,7 @@ export function retrievalPage({
   const { scores } = best;
   return page({
     title: `Retrieval on ${data}`,
-    styles,
+    styles: scoreTableStyles + styles,
     body: html`<header>
         <p class="quiet">Retrieval evaluation</p>
         <h1><bdi>${data}</bdi></h1>
@@ -42,23 +43,26 @@ export function retrievalPage({
         </p>
         ${prefix === "" ? "" : html`<p class="quiet">Each caption was put behind “<bdi>${prefix}</bdi>”.</p>`}
       </header>
+      ${models.length > 1 ? comparison(models.map(({ model, scores }) => ({ model, figures: figuresOf(scores) }))) : ""}
       ${models.map((model) => modelSection(model, models.length > 1))}`,
   });
 }
 
+function figuresOf({ imageRetrieval, textRetrieval }: RetrievalScores): Figures {
+  const recalls = (way: string, { r1, r5, r10 }: RetrievalScores["imageRetrieval"]) =>
+    [
+      [`${way}, R@1`, percent(r1)],
+      [`${way}, R@5`, percent(r5)],
+      [`${way}, R@10`, percent(r10)],
+    ] as const;
+  return [...recalls("Picture by caption", imageRetrieval), ...recalls("Caption by picture", textRetrieval)];
+}
+
 function modelSection({ model, scores, pictures }: RetrievalModel, several: boolean): Html {
-  const { imageRetrieval, textRetrieval, hardCaptions, hardPictures, cut, broken } = scores;
+  const { hardCaptions, hardPictures, cut, broken } = scores;
   const show = (image: string, alt: string) => picture(pictures.get(image)!, alt);
   return html`<section>
-    ${several ? html`<h2 class="model"><bdi>${model}</bdi></h2>` : ""}
-    ${figures([
-      ["Picture by caption, R@1", percent(imageRetrieval.r1)],
-      ["R@5", percent(imageRetrieval.r5)],
-      ["R@10", percent(imageRetrieval.r10)],
-      ["Caption by picture, R@1", percent(textRetrieval.r1)],
-      ["R@5", percent(textRetrieval.r5)],
-      ["R@10", percent(textRetrieval.r10)],
-    ])}
+    ${several ? html`<h2 class="model"><bdi>${model}</bdi></h2>` : ""} ${figures(figuresOf(scores))}
     ${cut > 0 ? html`<p class="quiet">${counted(cut, "caption")} had more tokens than the model reads, and lost their end.</p>` : ""}
     ${broken.length > 0 ? html`<p class="quiet">${counted(broken.length, "picture")} could not be read.</p>` : ""}
     ${

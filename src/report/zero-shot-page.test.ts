@@ -54,6 +54,13 @@ describe("zeroShotPage", () => {
     expect(page).toContain("Names of the classes: names.txt .");
   });
 
+  it("puts what others have published of a model beside it, and a dash where there is nothing", () => {
+    const published = { metric: "meanPerClass", paper: 93.5, released: undefined } as const;
+    const page = text(pageOf({ ...modelOf("tiny"), published }));
+    expect(page).toContain("Paper, mean per class 93.5 % Released weights, mean per class –");
+    expect(text(pageOf(modelOf("tiny")))).not.toContain("Paper");
+  });
+
   it("counts in the matrix what was called what, row by row", () => {
     const cells = [
       ...pageOf(modelOf("tiny")).matchAll(/<td class="[^"]*" style="--share:([\d.]+)%">\s*(\d*)\s*<\/td>/g),

@@ -1,4 +1,6 @@
-import type { Answer, ClassScores, ZeroShotScores } from "../evaluate/index.ts";
+import { metricNames } from "../evaluate/known-sets.ts";
+import type { Answer, ClassScores, PublishedScore, ZeroShotScores } from "../evaluate/index.ts";
+import { comparison, scoreTableStyles } from "./comparison.ts";
 import { html, type Html } from "./html.ts";
 import { count, counted, percent } from "./numbers.ts";
 import { figures, page, picture, templateList } from "./page.ts";
@@ -21,6 +23,8 @@ export interface ZeroShotModel {
   /** The worst, worst first. */
   readonly mistakes: readonly Answer[];
   readonly confusions: readonly ShownConfusion[];
+  /** What others have published of the model on these pictures, if they are a data set of the paper. */
+  readonly published?: PublishedScore | undefined;
   /** Path → data URL of the pictures of mistakes and confusions; 160 pixels a side are enough. */
   readonly pictures: ReadonlyMap<string, string>;
 }
@@ -57,14 +61,14 @@ export function zeroShotPage(report: ZeroShotReport): string {
   ];
   return page({
     title: `Zero-shot on ${data}`,
-    styles: predictionStyles + reliabilityStyles + styles,
+    styles: predictionStyles + reliabilityStyles + scoreTableStyles + styles,
     body: html`<header>
         <p class="quiet">Zero-shot evaluation</p>
         <h1><bdi>${data}</bdi></h1>
         <p class="lead">${resultInWords(report)}</p>
         ${sources.length > 0 ? html`<p class="quiet">${sources}</p>` : ""} ${templateList(templates)}
       </header>
-      ${models.length > 1 ? comparison(models) : ""}
+      ${models.length > 1 ? comparison(models.map((shown) => ({ model: shown.model, figures: figuresOf(shown) }))) : ""}
       ${models.map((model) => modelSection(model, models.length > 1, report.clips ? "clip" : "picture"))}`,
   });
 }
@@ -79,31 +83,7 @@ function resultInWords({ models, clips }: ZeroShotReport): string {
   );
 }
 
-function comparison(models: readonly ZeroShotModel[]): Html {
-  const columns = models.map(({ model, scores }) => [model, ...figuresOf(scores).map(([, value]) => value)]);
-  return html`<h2>Models</h2>
-    <div class="card scroll">
-      <table class="scores">
-        <thead>
-          <tr>
-            <th scope="col">Model</th>
-            ${figuresOf(models[0]!.scores).map(([name]) => html`<th scope="col">${name}</th>`)}
-          </tr>
-        </thead>
-        <tbody>
-          ${columns.map(
-            ([model, ...values]) =>
-              html`<tr>
-                <th scope="row"><bdi>${model!}</bdi></th>
-                ${values.map((value) => html`<td>${value}</td>`)}
-              </tr>`,
-          )}
-        </tbody>
-      </table>
-    </div>`;
-}
-
-function figuresOf(scores: ZeroShotScores): [string, string][] {
+function figuresOf({ scores, published }: ZeroShotModel): [string, string][] {
   return [
     ["Top-1", percent(scores.top1)],
     ["Top-5", percent(scores.top5)],
@@ -111,6 +91,12 @@ function figuresOf(scores: ZeroShotScores): [string, string][] {
     ["mAP, 11 points", percent(scores.meanAveragePrecision11)],
     ...(scores.rocAuc === undefined ? [] : [["ROC AUC", percent(scores.rocAuc)] as [string, string]]),
     ["Calibration error", percent(scores.calibration.error)],
+    ...(published === undefined
+      ? []
+      : ([
+          [`Paper, ${metricNames[published.metric]}`, known(published.paper, 100)],
+          [`Released weights, ${metricNames[published.metric]}`, known(published.released, 100)],
+        ] as [string, string][])),
   ];
 }
 
@@ -120,7 +106,7 @@ function modelSection(shown: ZeroShotModel, several: boolean, noun: string): Htm
     ...{ picture: pictures.get(image)!, truth: truths.join(", "), ranked: ranked.slice(0, shownAnswers) },
   }));
   return html`<section>
-    ${several ? html`<h2 class="model"><bdi>${model}</bdi></h2>` : ""} ${figures(figuresOf(scores))}
+    ${several ? html`<h2 class="model"><bdi>${model}</bdi></h2>` : ""} ${figures(figuresOf(shown))}
     ${scores.broken.length > 0 ? brokenList(scores.broken) : ""}
     <h2>What it takes for what</h2>
     <div class="plots">
@@ -232,7 +218,8 @@ function classTable({ classes, confusions }: ZeroShotScores): Html {
   </div>`;
 }
 
-const known = (share: number | undefined): string => (share === undefined ? "–" : percent(share));
+/** A share, where it is known. */
+const known = (share: number | undefined, of = 1): string => (share === undefined ? "–" : percent(share / of));
 
 function brokenList(broken: ZeroShotScores["broken"]): Html {
   return html`<details class="card">
@@ -251,14 +238,8 @@ const styles = `
 .plots { display: grid; gap: 1rem; align-items: start; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
 .plots + .card { margin-top: 1rem; }
 .figures { grid-template-columns: repeat(auto-fit, minmax(max(8.5rem, 16%), 1fr)); }
-.scroll { overflow: auto; }
 .tall { max-height: 34rem; }
 .broken { list-style: none; margin-top: .75rem; font-size: .9rem; overflow-wrap: anywhere; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-.scores th, .scores td { text-align: right; padding: .3rem .9rem; white-space: nowrap; font-weight: 400; }
-.scores thead th { color: var(--ink-2); font-weight: 500; }
-.scores th:first-child { text-align: left; padding-left: 0; white-space: normal; overflow-wrap: anywhere; }
-.scores tbody tr { border-top: 1px solid var(--line); }
 .scores .text, .classes thead th:last-child { text-align: left; }
 .classes { width: 100%; }
 .classes .track { width: 22%; min-width: 6rem; padding-left: 0; }

@@ -3,7 +3,7 @@ import { ClipError } from "../core/errors.ts";
 import { mapInOrder } from "../embedding/index.ts";
 import type { RasterImage } from "../image/index.ts";
 import { ClipTokenizer } from "../text/index.ts";
-import { readPicture } from "./read-picture.ts";
+import { readPicture } from "../data/picture.ts";
 import { countReasons, type Pairs, type Sample, type SkippedImage } from "./sources/samples.ts";
 
 /** How {@link checkData} goes about it. */

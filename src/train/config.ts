@@ -7,7 +7,7 @@ import { readJson } from "../core/parse.ts";
 import { loraConfigSchema } from "../embedding/index.ts";
 import { photoAugment } from "../image/augment.ts";
 import { preprocessSchema } from "../image/preprocess-config.ts";
-import { isAddress } from "./sources/plain-shard.ts";
+import { isAddress } from "../data/plain-shard.ts";
 import { type ClipConfig, clipConfigs, type ClipModelName } from "../models/index.ts";
 import { trainedParameters } from "./trained-parameters.ts";
 

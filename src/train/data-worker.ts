@@ -10,8 +10,7 @@ import type { RasterImage } from "../image/raster-image.ts";
 import { resample } from "../image/resample.ts";
 import { Moved, serve } from "../runtime/serve.ts";
 import { ClipTokenizer } from "../text/tokenizer.ts";
-import { readPicture } from "./read-picture.ts";
-import type { Picture } from "./sources/samples.ts";
+import { type Picture, readPicture } from "../data/picture.ts";
 
 /** What a worker is told once. */
 export interface DataWorkerSetup {

@@ -10,9 +10,10 @@ export type { Prediction } from "./validate.ts";
 
 /** The parts of it: pairs, batches, the objective, the learning rate. */
 export { type MixedPairs, readPairs, readSources, type Source } from "./pairs.ts";
-export { readPicture } from "./read-picture.ts";
+export { readPicture } from "../data/picture.ts";
 export { countReasons } from "./sources/samples.ts";
-export type { FilePart, Pairs, Picture, Sample, SkippedImage, SourceOptions } from "./sources/samples.ts";
+export type { FilePart, Picture } from "../data/picture.ts";
+export type { Pairs, Sample, SkippedImage, SourceOptions } from "./sources/samples.ts";
 export { checkData, type CheckOptions, type DataReport, type Spread } from "./check-data.ts";
 export { type PackedShard, packShards, type PackOptions } from "./pack.ts";
 export { captionMatches, captionTargets, clipLoss, siglipLoss, smoothTargets } from "./losses.ts";

@@ -4,10 +4,10 @@ import { makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { Random } from "../core/random.ts";
 import { mapInOrder } from "../embedding/index.ts";
-import { readPictureBytes } from "./read-picture.ts";
+import { readPictureBytes } from "../data/picture.ts";
 import type { Pairs, Sample, SkippedImage } from "./sources/samples.ts";
 import { captionBytes, isShardName } from "./sources/shards.ts";
-import { tarBytes, type TarContent } from "./sources/tar.ts";
+import { tarBytes, type TarContent } from "../data/tar.ts";
 
 /** How {@link packShards} goes about it. */
 export interface PackOptions {

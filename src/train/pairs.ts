@@ -4,10 +4,11 @@ import { ClipError, problemOf } from "../core/errors.ts";
 import { expandBraces } from "./sources/braces.ts";
 import { readFolder } from "./sources/folder.ts";
 import { readParquet } from "./sources/parquet.ts";
-import { isAddress, withoutQuery } from "./sources/plain-shard.ts";
+import { isAddress, withoutQuery } from "../data/plain-shard.ts";
+import { isTableName } from "../data/table.ts";
 import type { Pairs, Sample, SkippedImage, SourceOptions } from "./sources/samples.ts";
 import { isShardName, readShards } from "./sources/shards.ts";
-import { isTableName, readTable } from "./sources/table.ts";
+import { readTable } from "./sources/table.ts";
 
 /** A source among several. */
 export interface Source extends SourceOptions {

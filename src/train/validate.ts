@@ -3,9 +3,9 @@ import { dot } from "../embedding/encoder.ts";
 import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
 import { type DecodeOptions, preprocessImage, type PreprocessConfig } from "../image/index.ts";
 import type { ClipTokenizer } from "../text/index.ts";
-import { meanOverTemplates, prompts } from "../zero-shot/prompts.ts";
-import { readPicture } from "./read-picture.ts";
-import type { Picture, Sample, SkippedImage } from "./sources/samples.ts";
+import { meanOverPrompts, prompts } from "../zero-shot/prompts.ts";
+import { type Picture, readPicture } from "../data/picture.ts";
+import type { Sample, SkippedImage } from "./sources/samples.ts";
 import type { ValidationScores } from "./run-folder.ts";
 
 /** The towers as validation needs them: rows of features, not normalised. */
@@ -63,7 +63,7 @@ export class Validator {
    * @throws {ClipError} `CLIP_DATA` if not one of them can be read.
    */
   async validate(towers: Towers): Promise<{ scores: ValidationScores; predictions: Prediction[] }> {
-    const labels = await meanOverTemplates(this.#textEmbeds(towers), this.#templates);
+    const labels = await meanOverPrompts(this.#textEmbeds(towers), this.#classes, this.#templates);
     const predictions: Prediction[] = [];
     const ranks: number[] = [];
     for await (const { samples, pixelValues } of this.#batches()) {

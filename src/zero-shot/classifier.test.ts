@@ -39,6 +39,22 @@ describe("a zero-shot classifier", () => {
     }
   });
 
+  it("has for a class of several names their mean in all templates, under the first name", async () => {
+    const classes = [["red apple", "sun"], "blue sea"];
+    const { zeroShotWeights, classNames } = await ZeroShotClassifier.create(clip, classes, { templates });
+    expect(classNames).toEqual(["red apple", "blue sea"]);
+    // With as many templates each, it is the direction between the two names' unnormalised means.
+    const texts = ["red apple", "sun"].flatMap((name) => templates.map((template) => template.split("{}").join(name)));
+    const embeds = await collect(clip.encodeTexts(texts));
+    const mean = embeds[0]!.map((_, i) => sum(embeds.map((embed) => embed[i]!)) / embeds.length);
+    const wanted = [mean.map((value) => value / Math.sqrt(dot(mean, mean))), await labelVector("blue sea")];
+    wanted.forEach((vector, column) =>
+      vector.forEach((value, row) => expect(zeroShotWeights.data[row * 2 + column]).toBeCloseTo(value, 6)),
+    );
+    const [best] = await clip.classify(picture, [["red apple", "sun"]]);
+    expect(best!.label).toBe("red apple");
+  });
+
   it("gives labels the softmax of their scaled cosines, best first", async () => {
     const ranked = await clip.classify(picture, labels, { templates });
     const cosines = await Promise.all(ranked.map(({ label }) => cosineOf(label)));
@@ -90,6 +106,9 @@ describe("a zero-shot classifier", () => {
   it.each([
     [[], {}, "there are no labels"],
     [["cat", " "], {}, "label 2 of 2 is empty"],
+    [["cat", []], {}, "label 2 of 2 is empty"],
+    [["cat", ["dog", ""]], {}, "label 2 of 2 is empty"],
+    [[["cat", "tom"], "cat"], {}, 'the label "cat" stands there twice'],
     [["cat", "dog", "cat "], {}, 'the label "cat" stands there twice'],
     [["cat"], { templates: ["a photo"] }, 'the template "a photo" has no {} to put the label in'],
     [["cat"], { templates: [] }, "there are no templates"],

@@ -1,7 +1,7 @@
 import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import { type ClipEncoder, dot, type EncodeTextOptions } from "../embedding/encoder.ts";
-import { meanOverTemplates, prompts } from "./prompts.ts";
+import { type ClassLabel, meanOverPrompts, namesOf, prompts } from "./prompts.ts";
 import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
 
 /** How labels are turned into classes, and how the classes share the probability. */
@@ -39,8 +39,9 @@ export interface RankedLabel {
  * vector of each picture (Radford et al. 2021, section 3.1).
  */
 export class ZeroShotClassifier {
+  /** The label of each class. */
   readonly classNames: readonly string[];
-  /** float32 [E, C], unit columns: the mean over templates of unit vectors, normalised again. */
+  /** float32 [E, C], unit columns: the mean over names and templates of unit vectors, normalised again. */
   readonly zeroShotWeights: TensorData<"float32">;
   readonly #classes: readonly Float32Array[];
   /** Empty where nothing is compared with them. */
@@ -64,15 +65,16 @@ export class ZeroShotClassifier {
   /**
    * Encodes the labels.
    *
+   * @param labels - what each class is called; the vector of one with several names is the mean over all of them in all templates.
    * @throws {ClipError} `CLIP_USAGE` if there is no label, one is empty or stands there twice, or a template has no `{}`;
    *   `CLIP_TEXT` if a sentence is too long for the model and not to be cut.
    */
   static async create(
     encoder: ClipEncoder,
-    classNames: readonly string[],
+    labels: readonly ClassLabel[],
     { templates = defaultTemplates, none = false, independent = false, ...encoding }: ClassifierOptions = {},
   ): Promise<ZeroShotClassifier> {
-    const names = checkClassNames(classNames, none);
+    const classes = checkLabels(labels, none);
     checkTemplates(templates);
     const sigmoid = encoder.config.score === "sigmoid";
     if (none && (independent || sigmoid)) {
@@ -83,10 +85,12 @@ export class ZeroShotClassifier {
       );
     }
     const nulls = !sigmoid && (none || independent) ? nullLabels : [];
-    const textEmbeds = encoder.encodeTexts(prompts([...names, ...nulls], templates), encoding);
-    const vectors = await meanOverTemplates(textEmbeds, templates);
-    const classes = vectors.slice(0, names.length);
-    return new ZeroShotClassifier(names, classes, vectors.slice(names.length), encoder, independent || sigmoid);
+    const encoded = [...classes, ...nulls];
+    const textEmbeds = encoder.encodeTexts(prompts(encoded, templates), encoding);
+    const vectors = await meanOverPrompts(textEmbeds, encoded, templates);
+    const [own, others] = [vectors.slice(0, classes.length), vectors.slice(classes.length)];
+    const names = classes.map(([name]) => name!);
+    return new ZeroShotClassifier(names, own, others, encoder, independent || sigmoid);
   }
 
   /** The cosine of a picture's embedding with each label, in the order of the labels. */
@@ -155,20 +159,21 @@ function logSumExp(values: readonly number[]): number {
     : largest + Math.log(values.reduce((sum, x) => sum + Math.exp(x - largest), 0));
 }
 
-function checkClassNames(classNames: readonly string[], none: boolean): string[] {
-  if (typeof classNames === "string")
-    throw new ClipError("CLIP_USAGE", `labels are a list, got the string ${JSON.stringify(classNames)}`);
-  const names = classNames.map((name) => name.trim());
-  if (names.length === 0) throw new ClipError("CLIP_USAGE", "there are no labels; name at least one");
-  const empty = names.indexOf("");
+function checkLabels(labels: readonly ClassLabel[], none: boolean): string[][] {
+  if (typeof labels === "string")
+    throw new ClipError("CLIP_USAGE", `labels are a list, got the string ${JSON.stringify(labels)}`);
+  const classes = labels.map((label) => namesOf(label).map((name) => name.trim()));
+  if (classes.length === 0) throw new ClipError("CLIP_USAGE", "there are no labels; name at least one");
+  const empty = classes.findIndex((names) => names.length === 0 || names.includes(""));
   if (empty >= 0)
-    throw new ClipError("CLIP_USAGE", `label ${empty + 1} of ${names.length} is empty; remove or fill it`);
+    throw new ClipError("CLIP_USAGE", `label ${empty + 1} of ${classes.length} is empty; remove or fill it`);
+  const names = classes.map(([name]) => name!);
   const repeated = names.find((name, i) => names.indexOf(name) !== i);
   if (repeated !== undefined)
     throw new ClipError("CLIP_USAGE", `the label ${JSON.stringify(repeated)} stands there twice; remove one`);
   if (none && names.includes(noneOfThese))
     throw new ClipError("CLIP_USAGE", `the label "${noneOfThese}" is added by itself; remove yours`);
-  return names;
+  return classes;
 }
 
 function checkTemplates(templates: readonly string[]): void {

@@ -4,6 +4,7 @@ import { readModel } from "../embedding/model-folder.ts";
 import { resolveModel, type ResolveOptions } from "../hub/resolve.ts";
 import type { DecodeOptions, ImageSource } from "../image/index.ts";
 import { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./classifier.ts";
+import type { ClassLabel } from "./prompts.ts";
 
 /** How many sets of labels a model remembers the vectors of. */
 const maxClassifiers = 8;
@@ -38,12 +39,14 @@ export class ClipModel extends ClipEncoder {
    * The labels of a picture, best first. The vectors of the labels are kept, so that the next picture with the same ones
    * costs only itself.
    *
+   * @param labels - what each class is called: one name, or several names.
+   *
    * @throws {ClipError} `CLIP_IMAGE` if the picture cannot be read; `CLIP_USAGE` and `CLIP_TEXT` as
    *   {@link ZeroShotClassifier.create}.
    */
   async classify(
     image: ImageSource,
-    labels: readonly string[],
+    labels: readonly ClassLabel[],
     { topK, templates, none, independent, onTruncate, ...decoding }: ClassifyOptions = {},
   ): Promise<RankedLabel[]> {
     const classifier = await this.#classifier(labels, { templates, none, independent, onTruncate });
@@ -51,7 +54,7 @@ export class ClipModel extends ClipEncoder {
     return classifier.rank(imageEmbed!, { topK });
   }
 
-  #classifier(labels: readonly string[], options: ClassifierOptions): Promise<ZeroShotClassifier> {
+  #classifier(labels: readonly ClassLabel[], options: ClassifierOptions): Promise<ZeroShotClassifier> {
     const key = JSON.stringify([labels, options, options.onTruncate !== undefined]);
     const classifier = this.#classifiers.get(key) ?? ZeroShotClassifier.create(this, labels, options);
     this.#classifiers.delete(key);

@@ -1,24 +1,34 @@
 import { dot } from "../embedding/encoder.ts";
 
-/** Each label in each template, those of a label one after the other. */
-export function* prompts(labels: readonly string[], templates: readonly string[]): Generator<string> {
-  // A function as replacement, since "$&" in a label is no pattern.
-  for (const label of labels) for (const template of templates) yield template.replaceAll("{}", () => label);
+/** What a class is called: one name, or several that all count and of which the first is its label. */
+export type ClassLabel = string | readonly string[];
+
+/** All names of a class. */
+export const namesOf = (label: ClassLabel): readonly string[] => (typeof label === "string" ? [label] : label);
+
+/** Each name of each label in each template, those of a label one after the other. */
+export function* prompts(labels: readonly ClassLabel[], templates: readonly string[]): Generator<string> {
+  for (const name of labels.flatMap(namesOf)) {
+    // A function as replacement, since "$&" in a label is no pattern.
+    for (const template of templates) yield template.replaceAll("{}", () => name);
+  }
 }
 
 /**
- * For each label the mean over templates of its unit vectors, of unit length again.
+ * For each label the mean over its names in all templates of their unit vectors, of unit length again.
  *
  * @param textEmbeds - of {@link prompts}, of unit length.
  */
-export async function meanOverTemplates(
+export async function meanOverPrompts(
   textEmbeds: AsyncIterable<Float32Array>,
+  labels: readonly ClassLabel[],
   templates: readonly string[],
 ): Promise<Float32Array[]> {
+  const labelOf = labels.flatMap((label, i) => namesOf(label).flatMap(() => templates.map(() => i)));
   const sums: Float32Array[] = [];
   let prompt = 0;
   for await (const textEmbed of textEmbeds) {
-    const sum = (sums[Math.floor(prompt++ / templates.length)] ??= new Float32Array(textEmbed.length));
+    const sum = (sums[labelOf[prompt++]!] ??= new Float32Array(textEmbed.length));
     textEmbed.forEach((value, i) => (sum[i]! += value));
   }
   return sums.map((sum) => {

@@ -1,8 +1,9 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { collect } from "../../src/embedding/index.ts";
 import { loadClip, ZeroShotClassifier } from "../../src/zero-shot/index.ts";
+import { serveFiles, shardBytes, writeBenchmarkSet } from "../benchmark-set.ts";
 import { writeRandomPicture } from "../pictures.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
@@ -40,6 +41,7 @@ interface Document {
     readonly top1: number;
     readonly classes: readonly { readonly name: string; readonly count: number }[];
     readonly answers?: readonly unknown[];
+    readonly published?: unknown;
   }[];
 }
 const zeroShot = (...args: string[]) => call(["eval", "zeroshot", "--data", data, "--model", model, ...args]);
@@ -127,6 +129,107 @@ describe("clip-ts eval zeroshot", () => {
   });
 });
 
+describe("clip-ts eval zeroshot --dataset", async () => {
+  const classNames = ["the sea", "green apple", "the sun"];
+  const shard: Record<string, Uint8Array | string> = {};
+  for (const [i, { image, label }] of images.entries()) {
+    shard[`s${i}.png`] = await readFile(image);
+    shard[`s${i}.cls`] = String(label);
+  }
+  const templates = ["a {c}", "the picture of the {c}"];
+  const layout = { classNames, templates, shards: [shard] };
+  const folder = await writeBenchmarkSet(join(root, "hub/datasets/clip-benchmark/wds_imagenet1k/resolve/main"), layout);
+  const wanted = await top1Of(classNames, ["a {}", "the picture of the {}"]);
+  const evaluate = async (...args: string[]) => {
+    const { code, out, err } = await call(["eval", "zeroshot", "--model", model, "--json", ...args]);
+    expect(code, err).toBe(0);
+    return { ...(JSON.parse(out) as Document), err };
+  };
+  const hub = await serveFiles(join(root, "hub"));
+  afterAll(() => hub.close());
+  beforeEach(() => {
+    vi.stubEnv("HF_ENDPOINT", hub.url);
+    vi.stubEnv("XDG_CACHE_HOME", join(root, "cache"));
+    for (const variable of ["HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy"]) vi.stubEnv(variable, undefined);
+  });
+  afterEach(() => vi.unstubAllEnvs());
+
+  it("names the pictures of a set in a folder by its names and templates", async () => {
+    const { models, templates, err } = await evaluate("--dataset", folder);
+    expect([templates, err]).toEqual([["a {}", "the picture of the {}"], ""]);
+    expect(models).toMatchObject([{ count: 9, top1: wanted, classes: classNames.map((name) => ({ name, count: 3 })) }]);
+  });
+
+  it("fetches a set by its name after it has said whence and under which terms, and then needs no network", async () => {
+    const { models, err } = await evaluate("--dataset", "imagenet");
+    expect(models[0]!.top1).toBe(wanted);
+    expect(err).toMatch(
+      /^imagenet is from http:.*wds_imagenet1k\/resolve\/main; its pictures may be used under ImageNet's terms/,
+    );
+    hub.requests.length = 0;
+    expect((await evaluate("--dataset", "imagenet", "--offline")).models[0]!.top1).toBe(wanted);
+    expect(hub.requests).toEqual([]);
+  });
+
+  it("takes one's own copy of the pictures in WordNet's folders, and prints the published figure beside", async () => {
+    for (const [i, { image, label }] of images.entries()) {
+      const wnid = join(root, "copy", ["n01440764", "n01443537", "n01484850"][label]!);
+      await mkdir(wnid, { recursive: true });
+      await copyFile(image, join(wnid, `${i}.png`));
+    }
+    // A model that is called as one that was published.
+    await cp(model, join(root, "RN50"), { recursive: true });
+    const before = process.cwd();
+    process.chdir(root);
+    try {
+      const page = join(root, "imagenet.html");
+      const args = ["--dataset", "imagenet", "copy", "--model", "RN50", "--model", model, "--report", page];
+      const { code, out } = await call(["eval", "zeroshot", ...args]);
+      expect(code).toBe(0);
+      const [, comparison] = out.split("imagenet, top-1 as the paper counts it\n");
+      expect(comparison).toMatch(
+        /^model +here +paper +released weights\nRN50 +(\d+\.\d %) +59\.6 % +59\.8 %\n.*model +\1 +– +–\n/,
+      );
+      expect(comparison).toMatch(/The paper's figure is of 50000 pictures; these are 9\.$/);
+      expect(out.split("\n")[1]).toContain(`${(100 * wanted).toFixed(1)} %`);
+      expect(await readFile(page, "utf8")).toMatch(/Paper, top-1[^]*59\.6/);
+      const { models } = JSON.parse(await readFile(join(root, "imagenet.json"), "utf8")) as Document;
+      expect(models.map(({ published }) => published)).toEqual([
+        { metric: "top1", paper: 59.6, released: 59.8 },
+        { metric: "top1" },
+      ]);
+    } finally {
+      process.chdir(before);
+    }
+  });
+
+  it("refuses a copy whose folders say neither names nor numbers", async () => {
+    const { code, err } = await call(["eval", "zeroshot", "--dataset", folder, data, "--model", model]);
+    expect([code, err]).toEqual([
+      1,
+      expect.stringMatching(/\(blue_sea, red_apple, sun, …\), and their order says nothing/),
+    ]);
+  });
+
+  it("takes names and templates in place of the set's, several names of a class too", async () => {
+    const names = await fileOf("several.txt", "sea|blue", "apple|red", "sun");
+    const { models, templates } = await evaluate("--dataset", folder, "--classes", names, "--template", "the {}");
+    expect(templates).toEqual(["the {}"]);
+    expect(models[0]!.classes.map(({ name }) => name)).toEqual(["sea", "apple", "sun"]);
+  });
+
+  it.each([
+    [[], /name pictures of your own by --data, or a published set by --dataset/],
+    [["--data", "a", "--dataset", "b"], /--data are pictures of your own, --dataset a published set: give one of them/],
+    [["a"], /name pictures of your own by --data a, or the set that they are of by --dataset/],
+    [["--dataset", "imagnet"], /did you mean "imagenet"\?/],
+  ])("says what to give in place of %j", async (args, message) => {
+    const { code, err } = await call(["eval", "zeroshot", "--model", model, ...args]);
+    expect(code).toBeGreaterThan(0);
+    expect(err).toMatch(message);
+  });
+});
+
 describe("clip-ts eval retrieval", () => {
   interface Retrieved {
     readonly models: readonly {
@@ -147,7 +250,33 @@ describe("clip-ts eval retrieval", () => {
     expect(models).toMatchObject([{ images: 9, captions: 18 }]);
     const printed = await call([...args, ...columns]);
     expect(printed.out).toMatch(/^model +pictures +captions +image R@1 .*\n.*model +9 +18 +\d+\.\d %/);
-    expect((await call(args)).err).toMatch(/has no column "image"; it has file, texts/);
+    expect((await call(args)).err).toMatch(/has no column "image"; it has "file", "texts"/);
+  });
+
+  it("reads shards, as benchmarks of captions are published", async () => {
+    const files = await Promise.all(
+      images.map(async ({ image }, i) => [
+        [`s${i}.png`, await readFile(image)] as const,
+        [`s${i}.txt`, `the blue sea ${i}\nthe sun ${i}`] as const,
+      ]),
+    );
+    const shard = join(root, "0.tar");
+    await writeFile(shard, await shardBytes(Object.fromEntries<Uint8Array | string>(files.flat())));
+    const page = join(root, "shards.html");
+    const { code, out } = await call([
+      "eval",
+      "retrieval",
+      "--data",
+      shard,
+      "--model",
+      model,
+      "--json",
+      "--report",
+      page,
+    ]);
+    expect(code).toBe(0);
+    expect((JSON.parse(out) as Retrieved).models).toMatchObject([{ images: 9, captions: 18 }]);
+    expect(await readFile(page, "utf8")).toContain("data:image/");
   });
 
   it("reads a folder with captions beside the pictures, and writes a page with JSON beside it", async () => {

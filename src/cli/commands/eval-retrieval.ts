@@ -2,10 +2,10 @@ import { Command } from "@commander-js/extra-typings";
 import {
   type CaptionedPicture,
   evaluateRetrieval,
-  isTable,
   readCaptionTable,
   type RetrievalScores,
 } from "../../evaluate/index.ts";
+import { isSeparated } from "../../data/table.ts";
 import { readPairs } from "../../train/pairs.ts";
 import {
   type Measured,
@@ -37,7 +37,7 @@ export const evalRetrievalCommand = (io: CliIo) =>
     .description(
       "Each caption asks for its picture among all, and each picture for one of its captions among all; R@k is the share " +
         "whose answer is among the first k. The data are a folder with captions beside the pictures (a.jpg and a.txt, a " +
-        "caption a line), a .csv or .tsv, whose rows of one picture belong together, or .jsonl.\n\n" +
+        "caption a line), shards of such files, a .csv or .tsv, whose rows of one picture belong together, or .jsonl.\n\n" +
         "Ties count against the model; captions with more tokens than it reads are cut, as is usual.",
     )
     .requiredOption("--data <source>", "the pictures and their captions")
@@ -63,7 +63,7 @@ export const evalRetrievalCommand = (io: CliIo) =>
     )
     .action(async ({ data, prefix = "", imageColumn, captionColumn, separator, images, report, json, ...options }) => {
       const columns = { imageColumn, captionColumn, separator, images };
-      const pictures: readonly CaptionedPicture[] = isTable(data)
+      const pictures: readonly CaptionedPicture[] = isSeparated(data)
         ? await readCaptionTable(data, columns)
         : (await readPairs(data, columns)).samples;
       const { maxImagePixels } = options;
@@ -83,7 +83,7 @@ export const evalRetrievalCommand = (io: CliIo) =>
         measured.map(async ({ model, scores }) => {
           const queries = [...scores.hardPictures, ...scores.hardCaptions].map(({ image }) => image);
           const found = scores.hardCaptions.flatMap((caption) => caption.found);
-          return { model, scores, pictures: await thumbnails([...queries, ...found], shownSize) };
+          return { model, scores, pictures: await thumbnails([...queries, ...found], pictures, shownSize) };
         }),
       );
       await writeReport(report, retrievalPage({ data, prefix, models }), document, io);

@@ -3,19 +3,19 @@ import { Command, Option } from "@commander-js/extra-typings";
 import {
   type Answer,
   evaluateZeroShot,
-  type LabelledPictures,
-  nameClasses,
-  onlyClasses,
-  readLabelledPictures,
+  type KnownSet,
+  knownSets,
+  metricNames,
+  type NamedPictures,
+  publishedScore,
   type ZeroShotScores,
 } from "../../evaluate/index.ts";
-import { type ClipModel, defaultTemplates } from "../../zero-shot/index.ts";
+import { type ClipModel, namesOf } from "../../zero-shot/index.ts";
 import {
   type Measured,
   measureModels,
   modelsOption,
   progressOf,
-  readLines,
   reportOption,
   thumbnails,
   writeReport,
@@ -31,6 +31,7 @@ import {
   repeated,
 } from "../options.ts";
 import { percent, printable, table } from "../terminal.ts";
+import { readZeroShotData } from "../zeroshot-data.ts";
 
 /** Mistakes on the page, and the longer side of each picture in pixels. */
 const shownMistakes = 24;
@@ -47,26 +48,33 @@ export const evalZeroShotCommand = (io: CliIo) =>
     .summary("how many labelled pictures are given their right name")
     .description(
       "Names pictures of known classes by the classes' names, without training, and counts what is right. The data are a folder " +
-        "with a folder for each class, or a .csv or .tsv with the columns image (a path relative to the file) and label; a " +
-        "picture with several classes stands there several times.\n\n" +
+        "with a folder for each class, or a .csv, .tsv or .jsonl with the columns image (a path relative to the file) and label; a " +
+        "picture with several classes stands there several times. Or they are a published set, with its names and templates.\n\n" +
         "Ties count against the model. mAP is VOC2007's 11-point average precision, mean over the classes; ROC AUC is given of " +
         "two classes; ECE is the expected calibration error, how far confidence and accuracy are apart.",
     )
-    .requiredOption("--data <source>", "the pictures and their classes")
+    .argument(
+      "[copy]",
+      "with --dataset: your own copy of its pictures, as --data takes them; without it, they are fetched",
+    )
+    .option("--data <source>", "the pictures and their classes")
+    .option(
+      "--dataset <set>",
+      "a published set in their place: a folder or an address in the layout of CLIP_benchmark, or one of the paper's: " +
+        knownSets.map(({ name }) => name).join(", "),
+    )
     .addOption(modelsOption())
     .option(
       "--classes <file>",
-      "names of the classes, one a line, in the order of the data's classes (by number where these are numbers, counted " +
-        "from 0), or each behind the data's own and a tab; as CLIP_benchmark's classnames.txt (default: the data's own, _ as a blank)",
+      "names of the classes, one a line: those that the data have, or by number where the data have numbers (counted from 0), or in " +
+        "the order of the data's classes; or each behind the data's own and a tab. Several names of a class, separated by |, are " +
+        "averaged (default: those of the set; of --data its own, _ as a blank)",
     )
-    .option(
-      "--templates <file>",
-      "what to put the names into, one a line, at {} or {c}; as CLIP_benchmark's zeroshot_classification_templates.txt",
-    )
+    .option("--templates <file>", "what to put the names into, one a line, at {} or {c} (default: those of the set)")
     .addOption(
       new Option(
         "--template <sentence>",
-        'the same on the command line; may be repeated (default: "{}", "a photo of a {}", …)',
+        'the same on the command line; may be repeated (default of --data: "{}", "a photo of a {}", …)',
       )
         .argParser(repeated)
         .conflicts("templates"),
@@ -86,12 +94,13 @@ export const evalZeroShotCommand = (io: CliIo) =>
       examples(
         'clip-ts eval zeroshot --data clothing/test --template "a photo of a {}" --report clothing.html',
         "clip-ts eval zeroshot --data labels.tsv --model ViT-B/32 --model ViT-B/16 --json",
-        "clip-ts eval zeroshot --data imagenet/val --classes classnames.txt --templates zeroshot_classification_templates.txt",
+        "clip-ts eval zeroshot --dataset imagenet imagenet/val --model ViT-B/32",
+        "clip-ts eval zeroshot --dataset fer2013 --model ViT-B/32 --model ViT-B/16",
       ),
     )
-    .action(async ({ data, classes, templates: file, template, only, clips, truncate, report, json, ...options }) => {
-      const pictures = await readPictures(data, { classes, only });
-      const templates = file === undefined ? (template ?? defaultTemplates) : (await readLines(file)).map(ourTemplate);
+    .action(async (copy, { clips, truncate, report, json, only, ...options }) => {
+      const { source, pictures, templates, ...from } = await readZeroShotData({ ...options, copy, only }, io);
+      const { known } = from;
       const { signal } = io;
       const { maxImagePixels } = options;
       const onTruncate = (text: string, dropped: string) =>
@@ -99,15 +108,25 @@ export const evalZeroShotCommand = (io: CliIo) =>
       const evaluation = { templates, clips, maxImagePixels, signal, ...(truncate && { onTruncate }) };
       warnOfEqualNames(pictures, io);
       const measured = await measureModels(options, io, async (clip, model) => {
-        warnOfUnknownWords(clip, pictures.classes, io);
+        warnOfUnknownWords(clip, pictures, io);
         const onProgress = progressOf(model, "pictures", io);
         return evaluateZeroShot(clip, pictures, { ...evaluation, onProgress });
       });
       for (const { image, reason } of measured[0]!.scores.broken) io.err(`left out: ${image}: ${reason}`);
-      const said = { data, classes: classes ?? null, only: only ?? null, templatesFile: file ?? null, templates };
-      const documents = measured.map(({ model, scores }) => ({ model, ...scores, answers: undefined }));
+      const said = {
+        ...{ data: source, metric: known?.metric ?? null, only: only ?? null },
+        ...{ classes: from.namesFrom ?? null, templatesFile: from.templatesFrom ?? null, templates },
+      };
+      const full = measured.map(({ model, scores }) => ({
+        ...{ model, published: known && publishedScore(known, model) },
+        ...scores,
+      }));
+      const documents = full.map((scores) => ({ ...scores, answers: undefined }));
       if (json) io.out(JSON.stringify({ ...said, models: documents }, null, 2));
-      else print(measured, io);
+      else {
+        print(measured, io);
+        if (known) printPublished(known, measured, io);
+      }
       if (report === undefined) return;
       const { zeroShotPage } = await import("../../report/index.ts");
       const models = await Promise.all(
@@ -118,46 +137,39 @@ export const evalZeroShotCommand = (io: CliIo) =>
             images: examplesOfConfusion(scores.answers, pair),
           }));
           const shown = [...mistakes.map(({ image }) => image), ...confusions.flatMap(({ images }) => images)];
-          return { model, scores, mistakes, confusions, pictures: await thumbnails(shown, shownSize) };
+          const published = known && publishedScore(known, model);
+          return {
+            model,
+            scores,
+            mistakes,
+            confusions,
+            published,
+            pictures: await thumbnails(shown, pictures.samples, shownSize),
+          };
         }),
       );
-      const page = zeroShotPage({ data, classNames: classes, templates, templatesFile: file, clips: !!clips, models });
-      const full = measured.map(({ model, scores }) => ({ model, ...scores }));
+      const page = zeroShotPage({
+        ...{ data: source, classNames: from.namesFrom, templates, templatesFile: from.templatesFrom },
+        ...{ clips: !!clips, models },
+      });
       await writeReport(report, page, { ...said, models: full }, io);
     });
 
-async function readPictures(
-  data: string,
-  { classes, only }: { readonly classes: string | undefined; readonly only: string | undefined },
-): Promise<LabelledPictures> {
-  const read = await readLabelledPictures(data);
-  const named =
-    classes === undefined
-      ? { ...read, classes: read.classes.map((name) => name.replaceAll("_", " ")) }
-      : nameClasses(read, await readLines(classes), classes);
-  if (only === undefined) return named;
-  // Numbered classes of a file of names are all there; they are chosen by their numbers.
-  const own = named.classes.length === read.classes.length ? read.classes : named.classes.map((_, i) => String(i));
-  const { classes: kept, samples } = onlyClasses({ classes: own, samples: named.samples }, await readLines(only), only);
-  return { classes: kept.map((name) => named.classes[own.indexOf(name)]!), samples };
-}
-
-/** Other tools mark the place with a letter. */
-const ourTemplate = (template: string) => template.replaceAll("{c}", "{}");
-
-function warnOfEqualNames({ classes }: LabelledPictures, io: CliIo): void {
-  const repeated = [...new Set(classes.filter((name, i) => classes.indexOf(name) !== i))];
+function warnOfEqualNames({ classes }: NamedPictures, io: CliIo): void {
+  const labels = classes.map((label) => namesOf(label)[0]!);
+  const repeated = [...new Set(labels.filter((name, i) => labels.indexOf(name) !== i))];
   if (repeated.length > 0)
     io.err(`several classes are called ${repeated.join(", ")}: they cannot be told apart, and count against the model`);
 }
 
-function warnOfUnknownWords(clip: ClipModel, classes: readonly string[], io: CliIo): void {
-  const unknown = classes.filter((name) => clip.unknownWords(name).length > 0);
+function warnOfUnknownWords(clip: ClipModel, { classes }: NamedPictures, io: CliIo): void {
+  const names = classes.flatMap(namesOf);
+  const unknown = names.filter((name) => clip.unknownWords(name).length > 0);
   if (unknown.length === 0) return;
   const shown = unknown.slice(0, 5).map((name) => JSON.stringify(name));
   const more = unknown.length > shown.length ? ", …" : "";
   io.err(
-    `${unknown.length} of ${classes.length} classes have words that ${basename(clip.path)} was not trained on: ` +
+    `${unknown.length} of ${names.length} names have words that ${basename(clip.path)} was not trained on: ` +
       `${shown.join(", ")}${more}`,
   );
 }
@@ -182,6 +194,19 @@ function print(measured: readonly Measured<ZeroShotScores>[], io: CliIo): void {
     for (const { truth, predicted, count } of pairs)
       io.out(`${String(count).padStart(6)} × ${printable(truth)} for ${printable(predicted)}`);
   }
+}
+
+/** What was measured beside what others have published of the same model. */
+function printPublished(set: KnownSet, measured: readonly Measured<ZeroShotScores>[], io: CliIo): void {
+  const known = (percentage: number | undefined) => percent(percentage === undefined ? undefined : percentage / 100);
+  const rows = measured.map(({ model, scores }) => {
+    const { paper, released } = publishedScore(set, model);
+    return [printable(model), percent(scores[set.metric]), known(paper), known(released)];
+  });
+  io.out(`\n${set.name}, ${metricNames[set.metric]} as the paper counts it`);
+  io.out(table(["model", "here", "paper", "released weights"], rows));
+  const { count } = measured[0]!.scores;
+  if (count !== set.pictures) io.out(`The paper's figure is of ${set.pictures} pictures; these are ${count}.`);
 }
 
 /** The mistakes that the model was surest of. */

@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { problemOf } from "../../core/errors.ts";
 import { classCaptions, isImageName, PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
-import { decodeLines } from "./text.ts";
+import { decodeLines } from "../../data/text.ts";
 
 /** Caption files read at once. */
 const openFiles = 64;

@@ -2,11 +2,11 @@ import { resolve } from "node:path";
 import { asyncBufferFromFile, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { ClipError } from "../../core/errors.ts";
-import { keptShard } from "./plain-shard.ts";
+import { keptShard } from "../../data/plain-shard.ts";
 import { PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
 import { captionBytes, collectShard } from "./shards.ts";
 import { captionsOf, chooseColumns, type Columns, pairsOfRows, type Row } from "./table.ts";
-import { tarBytes, type TarContent } from "./tar.ts";
+import { tarBytes, type TarContent } from "../../data/tar.ts";
 
 /** A row group is read as a whole, so much of it at the most. */
 const maxGroupBytes = 2 ** 30;

@@ -1,21 +1,6 @@
+import type { Picture } from "../../data/picture.ts";
 import { imageExtensions } from "../../image/extensions.ts";
 import type { DownloadOptions } from "../../hub/download.ts";
-
-/** Where a picture is. */
-export interface Picture {
-  /** Absolute path; of a picture in an archive the archive's path or address, and behind it the picture's in there. */
-  readonly image: string;
-  /** The part of a file that it is; without it, it is a file of its own. */
-  readonly bytes?: FilePart;
-}
-
-/** Some bytes of a file. */
-export interface FilePart {
-  /** Absolute path. */
-  readonly file: string;
-  readonly offset: number;
-  readonly length: number;
-}
 
 /** A picture and what may be said of it. */
 export interface Sample extends Picture {

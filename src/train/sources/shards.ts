@@ -1,10 +1,9 @@
-import { listTar, type TarEntry } from "./tar.ts";
+import { listTar, type TarEntry } from "../../data/tar.ts";
+import { groupByKey, maxImageBytes } from "../../data/webdataset.ts";
 import { asCaptions, classCaptions, isImageName, PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
-import { plainShard, withoutQuery } from "./plain-shard.ts";
-import { decodeLines } from "./text.ts";
+import { plainShard, withoutQuery } from "../../data/plain-shard.ts";
+import { decodeLines } from "../../data/text.ts";
 
-/** Beyond what any camera writes; a picture is read as a whole. */
-const maxImageBytes = 2 ** 28;
 /** Captions and what else stands in a sample's JSON. */
 const maxTextBytes = 2 ** 20;
 
@@ -51,18 +50,6 @@ export async function collectShard(
   }
   const problem = damage ?? listing.damage;
   if (problem !== undefined) collected.skip(shard, `the rest of the shard is lost: ${problem}`);
-}
-
-/** The files of each sample, in the order of the samples' first files. */
-function groupByKey(entries: readonly TarEntry[]): Iterable<TarEntry[]> {
-  const samples = new Map<string, TarEntry[]>();
-  for (const entry of entries) {
-    const [key] = /^(.*\/)?[^/.]*/.exec(entry.name)!;
-    const sample = samples.get(key);
-    if (sample) sample.push(entry);
-    else samples.set(key, [entry]);
-  }
-  return samples.values();
 }
 
 function captionKind(name: string): "txt" | "json" | undefined {

@@ -1,10 +1,9 @@
 import { access } from "node:fs/promises";
-import { dirname, extname, resolve } from "node:path";
-import { Readable } from "node:stream";
-import { type CsvError, parse } from "csv-parse";
+import { dirname, resolve } from "node:path";
 import { ClipError } from "../../core/errors.ts";
-import { asCaptions, fillTemplates, PairCollector, type Pairs, type Picture, type SourceOptions } from "./samples.ts";
-import { maxLineLength, readText } from "./text.ts";
+import type { Picture } from "../../data/picture.ts";
+import { type ChooseColumns, noColumn, readRows } from "../../data/table.ts";
+import { asCaptions, fillTemplates, PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
 
 /** One row of a table or line of a JSONL file. */
 export interface Row {
@@ -20,32 +19,22 @@ export interface Columns {
   readonly caption: string;
 }
 
-/** Finds the two among the names that there are. */
-export type ChooseColumns = (names: readonly string[]) => Columns;
-
 /** If not one of so many pictures exists, the paths are wrong rather than the pictures. */
 const probedImages = 16;
 
-const rowReaders: Readonly<Record<string, (path: string, choose: ChooseColumns) => AsyncIterable<Row>>> = {
-  ".csv": (path, choose) => readSeparated(path, ",", choose),
-  ".tsv": (path, choose) => readSeparated(path, "\t", choose),
-  ".jsonl": readJsonLines,
-};
-
-/** Whether a file is a table by its name. */
-export function isTableName(path: string): boolean {
-  return extname(path).toLowerCase() in rowReaders;
-}
-
 /** Pairs of a CSV, TSV or JSONL file; paths in it are relative to its folder. */
 export async function readTable(path: string, options: SourceOptions): Promise<Pairs> {
-  return pairsOfRows(path, rowReaders[extname(path).toLowerCase()]!, options);
+  return pairsOfRows(path, readPairRows, options);
+}
+
+async function* readPairRows(path: string, choose: ChooseColumns<keyof Columns>): AsyncGenerator<Row> {
+  for await (const { place, values } of readRows(path, choose)) yield { place, ...values };
 }
 
 /** Pairs of rows whose pictures are paths relative to the folder of the file. */
 export async function pairsOfRows(
   path: string,
-  readRows: (path: string, choose: ChooseColumns) => AsyncIterable<Row>,
+  readRows: (path: string, choose: ChooseColumns<keyof Columns>) => AsyncIterable<Row>,
   options: SourceOptions,
 ): Promise<Pairs> {
   const collected = new PairCollector();
@@ -89,12 +78,7 @@ export function chooseColumns(path: string, names: readonly string[], options: S
     const wanted = asked === undefined ? defaults : [asked];
     const found = wanted.find((name) => names.includes(name));
     if (found !== undefined) return found;
-    const known = names.slice(0, 50).map((name) => JSON.stringify(name.slice(0, 50)));
-    throw new ClipError(
-      "CLIP_DATA",
-      `${path} has no column ${wanted.map((name) => `"${name}"`).join(" or ")}; ` +
-        `it has ${known.join(", ") || "none"}: set ${setting} to one of them`,
-    );
+    throw noColumn(path, wanted, names, `: set ${setting} to one of them`);
   };
   const image = find("imageColumn", ["image", "path", "filepath"]);
   return { image, caption: find("captionColumn", ["caption", "title"]) };
@@ -114,78 +98,4 @@ async function assertSomeExist(path: string, pictures: readonly Picture[]): Prom
     `none of the first ${pictures.length} pictures that ${path} names exists, such as ${pictures[0]!.image}; ` +
       "paths in it are relative to its own folder",
   );
-}
-
-async function* readSeparated(path: string, delimiter: string, choose: ChooseColumns): AsyncGenerator<Row> {
-  // Relaxed: a value that merely begins with a quotation mark ("Stop" sign) is text.
-  const parser = parse({
-    delimiter,
-    info: true,
-    skip_empty_lines: true,
-    relax_quotes: true,
-    max_record_size: maxLineLength,
-  });
-  let columns: { readonly image: number; readonly caption: number } | undefined;
-  try {
-    for await (const row of Readable.from(readText(path)).compose(parser)) {
-      const { record, info } = row as { record: string[]; info: { lines: number } };
-      if (columns) {
-        yield { place: `line ${info.lines}`, image: record[columns.image], caption: record[columns.caption] };
-      } else {
-        const { image, caption } = choose(record);
-        columns = { image: record.indexOf(image), caption: record.indexOf(caption) };
-      }
-    }
-  } catch (cause) {
-    if (!isCsvError(cause)) throw cause;
-    const problem = `${path} is not a table separated by ${JSON.stringify(delimiter)}`;
-    throw new ClipError("CLIP_DATA", `${problem}: ${cause.message}`, { cause });
-  }
-}
-
-function isCsvError(error: unknown): error is CsvError {
-  return String((error as { code?: unknown }).code).startsWith("CSV_");
-}
-
-async function* readJsonLines(path: string, choose: ChooseColumns): AsyncGenerator<Row> {
-  let line = 0;
-  for await (const text of readLines(path)) {
-    line++;
-    if (text.trim() === "") continue;
-    const values = parseJsonObject(path, line, text);
-    const { image, caption } = choose([...values.keys()]);
-    yield { place: `line ${line}`, image: values.get(image), caption: values.get(caption) };
-  }
-}
-
-function parseJsonObject(path: string, line: number, text: string): ReadonlyMap<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new ClipError("CLIP_DATA", `${path}, line ${line} is not JSON: ${(cause as Error).message}`, { cause });
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new ClipError("CLIP_DATA", `${path}, line ${line}: expected an object such as {"image": …, "caption": …}`);
-  }
-  return new Map(Object.entries(value));
-}
-
-async function* readLines(path: string): AsyncGenerator<string> {
-  let line = 0;
-  let open = "";
-  for await (const chunk of readText(path)) {
-    const lines = (open + chunk).split("\n");
-    open = lines.pop()!;
-    for (const text of [...lines, open]) {
-      if (text.length <= maxLineLength) continue;
-      throw new ClipError(
-        "CLIP_DATA",
-        `${path}, near line ${line + 1}: a line is longer than ${maxLineLength} characters`,
-      );
-    }
-    line += lines.length;
-    yield* lines;
-  }
-  yield open;
 }

@@ -1,5 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { ClipError, problemOf } from "../../core/errors.ts";
+import { ClipError, problemOf } from "../core/errors.ts";
 
 /** A file in a tar archive: where its bytes lie. */
 export interface TarEntry {

@@ -2,8 +2,8 @@ import { execFileSync } from "node:child_process";
 import { mkdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { temporaryFolder } from "../../../test/temporary-folder.ts";
-import { Random } from "../../core/random.ts";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { Random } from "../core/random.ts";
 import { listTar, tarBytes } from "./tar.ts";
 
 const root = await temporaryFolder();

@@ -4,11 +4,11 @@ import { open, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import { constants, createGunzip } from "node:zlib";
-import { makeFolder, writeFileAtomic } from "../../core/atomic-write.ts";
-import { ClipError, problemOf } from "../../core/errors.ts";
-import { exists, sizeOf } from "../../core/files.ts";
-import { download, type DownloadOptions } from "../../hub/download.ts";
-import { withLock } from "../../hub/lock.ts";
+import { makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
+import { ClipError, problemOf } from "../core/errors.ts";
+import { exists, sizeOf } from "../core/files.ts";
+import type { DownloadOptions } from "../hub/download.ts";
+import { withLock } from "../hub/lock.ts";
 
 /** No shard is larger; a few bytes of gzip can stand for a full disk. */
 const maxUnpackedBytes = 2 ** 36;
@@ -79,6 +79,8 @@ async function fetchShard(address: string, { signal, onProgress }: FetchOptions)
   const folder = shardFolder();
   const name = withoutQuery(address);
   const file = join(folder, `${keyOf(address)}-${basename(name).replace(/[^\w.-]/g, "_")}`);
+  // What asks the network is loaded when it is needed.
+  const { download } = await import("../hub/download.ts");
   try {
     await download(address, file, { signal, onProgress: (progress) => onProgress?.({ ...progress, url: name }) });
     return { file };

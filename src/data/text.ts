@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { ClipError, problemOf } from "../../core/errors.ts";
+import { ClipError, problemOf } from "../core/errors.ts";
 
 /** In characters; a file without line breaks is refused before it fills the memory. */
 export const maxLineLength = 1 << 20;

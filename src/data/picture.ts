@@ -2,7 +2,22 @@ import { readFile } from "node:fs/promises";
 import { ClipError, problemOf } from "../core/errors.ts";
 import { readRange } from "../core/files.ts";
 import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
-import type { Picture } from "./sources/samples.ts";
+
+/** Where a picture is. */
+export interface Picture {
+  /** Absolute path; of a picture in an archive the archive's path or address, and behind it the picture's in there. */
+  readonly image: string;
+  /** The part of a file that it is; without it, it is a file of its own. */
+  readonly bytes?: FilePart;
+}
+
+/** Some bytes of a file. */
+export interface FilePart {
+  /** Absolute path. */
+  readonly file: string;
+  readonly offset: number;
+  readonly length: number;
+}
 
 /**
  * The bytes of a picture's file, wherever it lies.
