@@ -109,7 +109,7 @@ describe("LivePage", () => {
     await page[Symbol.asyncDispose]();
     const waited = performance.now() - start;
     expect(waited).toBeGreaterThan(900);
-    expect(waited).toBeLessThan(4000);
+    expect(waited).toBeLessThan(10_000);
     expect(told).toEqual([]);
     response.destroy();
   });

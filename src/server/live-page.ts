@@ -72,7 +72,7 @@ export class LivePage implements AsyncDisposable {
 
   /** Says that parts may have changed. */
   changed(): void {
-    if (this.#watchers.size === 0) return;
+    if (this.#closing || this.#watchers.size === 0) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       void this.#send();
@@ -81,8 +81,8 @@ export class LivePage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true;
-    await this.#send();
     clearTimeout(this.#timer);
+    await this.#send();
     // Who does not take the last state must not keep the process.
     const impatient = setTimeout(() => this.#server.closeAllConnections(), farewellMs);
     const watchers = [...this.#watchers.keys()];

@@ -17,9 +17,9 @@ const children: ChildProcess[] = [];
 afterAll(() => children.forEach((child) => child.kill("SIGKILL")));
 
 /** A run that is validated every 50 steps, as a file. */
-async function writeRun(name: string, steps: number): Promise<string> {
+async function writeRun(name: string, change: object): Promise<string> {
   const file = join(root, `${name}.json`);
-  const run = { steps, validation: pictures, validateEvery: 50, saveEvery: 50 };
+  const run = { validation: pictures, validateEvery: 50, saveEvery: 50, ...change };
   await writeFile(file, JSON.stringify(tinyRun(pictures, run)));
   return file;
 }
@@ -40,22 +40,31 @@ async function startWatched(file: string, out: string, ...args: string[]) {
   throw new Error("the process ended without an address");
 }
 
+/** What the page holds when the run has ended: each part as it was told last. */
+async function allTold(url: string): Promise<Record<string, string>> {
+  const text = await (await fetch(new URL("events", url))).text();
+  const events = Array.from(text.matchAll(/^data: (.*)$/gm), ([, data]) => JSON.parse(data!) as Record<string, string>);
+  return Object.assign({}, ...events) as Record<string, string>;
+}
+
 describe("clip-ts train --watch", () => {
   it("ends with the training though a page is open, which is told so", async () => {
     const out = join(root, "short");
-    const { url, exited } = await startWatched(await writeRun("short", 60), out);
-    const told = await (await fetch(new URL("events", url))).text();
+    const { url, exited } = await startWatched(await writeRun("short", { steps: 60 }), out);
+    const last = await allTold(url);
     expect(await exited).toEqual([0, null]);
-    const events = Array.from(
-      told.matchAll(/^data: (.*)$/gm),
-      ([, data]) => JSON.parse(data!) as Record<string, string>,
-    );
-    const last = Object.assign({}, ...events) as Record<string, string>;
     expect(last["outcome"]).toBe(`The run has ended; what there is to know of it is in ${join(out, "report.html")}.`);
     expect(last["position"]).toContain("Step 60 of 60, epoch 29.");
     const [loss] = JSON.parse(last["points"]!) as { steps: number[] }[];
     expect(loss!.steps).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
     expect(last["predictions"]!.match(/<img src="data:image\//g)).toHaveLength(16);
+  });
+
+  it("tells why a run failed", async () => {
+    const file = await writeRun("failing", { steps: 60, learningRate: 1e30 });
+    const { url, exited } = await startWatched(file, join(root, "failing"));
+    expect((await allTold(url))["outcome"]).toMatch(/^The run failed: the (?:loss|gradient norm) is \S+ at step \d+/);
+    expect(await exited).toEqual([1, null]);
   });
 
   it("refuses a port that is none", async () => {
@@ -67,7 +76,7 @@ describe("clip-ts train --watch", () => {
     `draws what happens in a browser, from the first step after a reload too, and goes on when a killed run does${browserMissing}`,
     { timeout: 90_000 },
     async () => {
-      const [file, out] = [await writeRun("long", 1_000_000), join(root, "long")];
+      const [file, out] = [await writeRun("long", { steps: 1_000_000 }), join(root, "long")];
       const { child, url, exited } = await startWatched(file, out);
       const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
       try {
