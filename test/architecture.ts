@@ -18,7 +18,19 @@ export const folderOrder = [
     "hub",
     "optimize",
   ],
-  ...["embedding", "zero-shot", "evaluate", "train", "distributed", "search", "video", "draw", "style", "report"],
+  ...[
+    "embedding",
+    "zero-shot",
+    "evaluate",
+    "distributed",
+    "train",
+    "vectors",
+    "search",
+    "video",
+    "draw",
+    "style",
+    "report",
+  ],
   ...["server", "cli"],
 ];
 

@@ -44,6 +44,7 @@ export async function runTraining({ file, out, resume, tensorboard, json }: Trai
   const onDownload = showDownload(io);
   const listeners = { signal: io.signal, onProgress, onFinding, onDownload };
   const result = await train(config, { out, resume, tensorboard, ...listeners });
+  if (result.rank > 0) return;
   if (result.skipped.length > 0) {
     io.err(`${result.skipped.length} were left out; see ${join(out, runFiles.skipped)}`);
     for (const { reason, count } of countReasons(result.skipped)) io.err(`  ${count} × ${printable(reason)}`);
@@ -55,9 +56,10 @@ export async function runTraining({ file, out, resume, tensorboard, json }: Trai
   const report = join(out, runFiles.report);
   await writeFileAtomic(report, [await trainReport(basename(out), config, out, result)]);
   if (json) {
-    const { steps, seconds, pairsPerSecond, waitShare, skipped, scores, findings } = result;
+    const { steps, seconds, pairsPerSecond, waitShare, communicationShare, skipped, scores, findings } = result;
     const files = { model: join(out, runFiles.model), metrics: join(out, runFiles.metrics), report };
-    io.out(JSON.stringify({ ...files, steps, seconds, pairsPerSecond, waitShare, skipped, scores, findings }));
+    const rates = { pairsPerSecond, waitShare, communicationShare };
+    io.out(JSON.stringify({ ...files, steps, seconds, ...rates, skipped, scores, findings }));
     return;
   }
   io.out(`model   ${join(out, runFiles.model)}`);
@@ -86,10 +88,12 @@ function progressLine({
   pairsPerSecond,
   secondsLeft,
   waitShare,
+  communicationShare,
   validation,
 }: TrainProgress): string {
   const scores = validation ? `  top-1 ${percent(validation.top1)}` : "";
-  const speed = `${pairsPerSecond.toFixed(0)} pairs/s  waiting ${percent(waitShare)}  ${clock(secondsLeft)} left`;
+  const talk = communicationShare > 0 ? `  communicating ${percent(communicationShare)}` : "";
+  const speed = `${pairsPerSecond.toFixed(0)} pairs/s  waiting ${percent(waitShare)}${talk}  ${clock(secondsLeft)} left`;
   return `step ${step}/${steps}  loss ${loss.toFixed(4)}  rate ${learningRate.toExponential(2)}  ${speed}${scores}`;
 }
 
