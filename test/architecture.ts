@@ -19,7 +19,19 @@ export const folderOrder = [
     "data",
     "optimize",
   ],
-  ...["embedding", "zero-shot", "evaluate", "train", "distributed", "search", "video", "draw", "style", "report"],
+  ...[
+    "embedding",
+    "zero-shot",
+    "evaluate",
+    "distributed",
+    "train",
+    "vectors",
+    "search",
+    "video",
+    "draw",
+    "style",
+    "report",
+  ],
   ...["server", "cli"],
 ];
 

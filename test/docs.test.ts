@@ -25,6 +25,7 @@ interface PackageJson {
   readonly exports: Readonly<Record<string, string | { readonly default: string }>>;
   readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
+  readonly optionalDependencies: Readonly<Record<string, string>>;
 }
 const packageJson = JSON.parse(read("package.json")) as PackageJson;
 
@@ -156,7 +157,8 @@ describe("docs/decisions.md", () => {
     const names = explained.flatMap((heading) =>
       Array.from(heading.matchAll(/\*\*([@a-z0-9./-]+)\*\*/g), ([, name]) => name!),
     );
-    const { dependencies, devDependencies } = packageJson;
-    expect(names.sort()).toEqual([...Object.keys(dependencies), ...Object.keys(devDependencies)].sort());
+    const { dependencies, devDependencies, optionalDependencies } = packageJson;
+    const all = [dependencies, devDependencies, optionalDependencies].flatMap(Object.keys);
+    expect(names.sort()).toEqual(all.sort());
   });
 });

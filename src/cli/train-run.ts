@@ -1,5 +1,6 @@
 import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
+import { launched } from "../distributed/index.ts";
 import { trainPage, type TrainReport } from "../report/index.ts";
 import {
   countReasons,
@@ -38,7 +39,9 @@ interface TrainRequest {
 export async function runTraining(request: TrainRequest, io: CliIo): Promise<void> {
   const { file, out, resume, tensorboard, json } = request;
   const config = await readTrainConfig(file);
-  await using watch = request.watch === undefined ? undefined : await openWatch(config, out, request.watch, io);
+  // Of several processes the first alone has something to show.
+  const port = launched().rank === 0 ? request.watch : undefined;
+  await using watch = port === undefined ? undefined : await openWatch(config, out, port, io);
   const showProgress = progressLines(io);
   const listeners = {
     signal: io.signal,
@@ -57,6 +60,7 @@ export async function runTraining(request: TrainRequest, io: CliIo): Promise<voi
     watch?.end(`The run failed: ${error.message}`);
     throw error;
   });
+  if (result.rank > 0) return;
   if (result.skipped.length > 0) {
     io.err(`${result.skipped.length} were left out; see ${join(out, runFiles.skipped)}`);
     for (const { reason, count } of countReasons(result.skipped)) io.err(`  ${count} × ${printable(reason)}`);
@@ -71,9 +75,10 @@ export async function runTraining(request: TrainRequest, io: CliIo): Promise<voi
   await writeFileAtomic(report, [await trainReport(basename(out), config, out, result)]);
   watch?.end(`The run has ended; what there is to know of it is in ${report}.`);
   if (json) {
-    const { steps, seconds, pairsPerSecond, waitShare, skipped, scores, findings } = result;
+    const { steps, seconds, pairsPerSecond, waitShare, communicationShare, skipped, scores, findings } = result;
     const files = { model: join(out, runFiles.model), metrics: join(out, runFiles.metrics), report };
-    io.out(JSON.stringify({ ...files, steps, seconds, pairsPerSecond, waitShare, skipped, scores, findings }));
+    const rates = { pairsPerSecond, waitShare, communicationShare };
+    io.out(JSON.stringify({ ...files, steps, seconds, ...rates, skipped, scores, findings }));
     return;
   }
   io.out(`model   ${join(out, runFiles.model)}`);
@@ -102,10 +107,12 @@ function progressLine({
   pairsPerSecond,
   secondsLeft,
   waitShare,
+  communicationShare,
   validation,
 }: TrainProgress): string {
   const scores = validation ? `  top-1 ${percent(validation.top1)}` : "";
-  const speed = `${pairsPerSecond.toFixed(0)} pairs/s  waiting ${percent(waitShare)}  ${clock(secondsLeft)} left`;
+  const talk = communicationShare > 0 ? `  communicating ${percent(communicationShare)}` : "";
+  const speed = `${pairsPerSecond.toFixed(0)} pairs/s  waiting ${percent(waitShare)}${talk}  ${clock(secondsLeft)} left`;
   return `step ${step}/${steps}  loss ${loss.toFixed(4)}  rate ${learningRate.toExponential(2)}  ${speed}${scores}`;
 }
 

@@ -29,6 +29,8 @@ export type ClipErrorCode =
   | "CLIP_DATA"
   /** A training run that cannot go on: a loss that is no number, a checkpoint that does not belong. */
   | "CLIP_TRAIN"
+  /** Processes of one job that cannot work together: Open MPI is missing, or they were given different things. */
+  | "CLIP_GROUP"
   /** A published model that cannot be fetched. */
   | "CLIP_DOWNLOAD"
   /** A file that cannot be read or written. */

@@ -1,12 +1,24 @@
+import { alone, type Group, joinGroup } from "../distributed/index.ts";
 import { Moved, serve } from "../runtime/serve.ts";
 import { type EngineOptions, type EngineState, type PairTensors, type StepResult, TrainEngine } from "./engine.ts";
 
 let engine: TrainEngine;
+let group: Group = alone;
 
 const methods = {
-  async create(options: EngineOptions, parameters: Map<string, Float32Array>): Promise<void> {
-    engine = await TrainEngine.create(options, parameters);
+  async join(): Promise<Pick<Group, "rank" | "size">> {
+    group = await joinGroup();
+    const { rank, size } = group;
+    return { rank, size };
   },
+  exchange: (text: string): string[] => group.exchange(text),
+  abort: (message: string): void => group.abort(message),
+  leave: (): void => group.leave(),
+  async create(options: EngineOptions, parameters: Map<string, Float32Array>): Promise<void> {
+    engine = await TrainEngine.create(options, parameters, group);
+  },
+  startAsFirst: (steps: number): Promise<void> => engine.startAsFirst(steps),
+  checksum: (): string => engine.checksum(),
   step: (batch: PairTensors, learningRate: number): Promise<StepResult> => engine.step(batch, learningRate),
   async encodeImages(pixelValues: Float32Array): Promise<Moved<Float32Array>> {
     const features = await engine.encodeImages(pixelValues);

@@ -1,12 +1,15 @@
+import { createHash } from "node:crypto";
 import { ClipError } from "../core/errors.ts";
 import { Random } from "../core/random.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
+import { alone, type Group } from "../distributed/index.ts";
 import { type ClipConfig, parameterSpecs } from "../models/index.ts";
 import { buildModel } from "../onnx/build.ts";
 import { AdamW, type AdamwOptions } from "../optimize/adamw.ts";
 import type { Moments } from "../optimize/adamw-shard.ts";
 import { discard } from "../runtime/discard.ts";
 import { type NamedTensors, OrtSession } from "../runtime/ort-session.ts";
+import { captionGroups } from "./caption-groups.ts";
 import { maxLogitScale } from "./losses.ts";
 import {
   cachedLossProgram,
@@ -30,7 +33,7 @@ export interface EngineOptions extends AdamwOptions, ParameterChoice {
   readonly config: ClipConfig;
   /** Pairs per update, N. */
   readonly batchSize: number;
-  /** Pairs encoded at once; less than `batchSize` trades time for memory, with the same result. Divides `batchSize`. */
+  /** Pairs encoded at once; less than `batchSize` trades time for memory, with the same result. Divides what a process has of the batch. */
   readonly chunkSize: number;
   /** Gradients above this norm are scaled down to it. */
   readonly gradClipNorm: number | undefined;
@@ -44,7 +47,7 @@ export interface EngineOptions extends AdamwOptions, ParameterChoice {
   readonly seed: number;
 }
 
-/** N pairs as numbers. */
+/** N pairs as numbers; of several processes each has its share of a batch. */
 export interface PairTensors {
   /** [N, 3, S, S] */
   readonly pixelValues: Float32Array;
@@ -52,7 +55,7 @@ export interface PairTensors {
   readonly inputIds: Int32Array;
   /** [N] */
   readonly endOfText: Int32Array;
-  /** [N], equal numbers for equal captions */
+  /** [N], equal numbers for equal captions; of several processes it is worked out anew, for all pairs. */
   readonly captionGroup: Int32Array;
 }
 
@@ -67,6 +70,8 @@ export interface StepResult {
   /** How far the batch's unit vectors are from being one, in [0, 1]: 1 − ‖their mean‖². */
   readonly imageSpread: number;
   readonly textSpread: number;
+  /** Of the step, spent with the other processes or waiting for them. */
+  readonly communicationSeconds: number;
 }
 
 /** All that a run goes on from. */
@@ -80,9 +85,13 @@ export interface EngineState {
   readonly average: ReadonlyMap<string, Float32Array> | undefined;
 }
 
-/** Holds a model, its optimiser and the compiled programs of a step; it blocks the thread that it runs on. */
+/**
+ * Holds a model, its optimiser and the compiled programs of a step; it blocks the thread that it runs on. Several processes that are a
+ * group make each step together: each has its share of the pairs, in order of rank, and all come to the same parameters.
+ */
 export class TrainEngine implements AsyncDisposable {
   readonly #options: EngineOptions;
+  readonly #group: Group;
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
   readonly #parameters: Map<string, Float32Array>;
   readonly #adamw: AdamW;
@@ -96,8 +105,10 @@ export class TrainEngine implements AsyncDisposable {
     parameters: Map<string, Float32Array>,
     adamw: AdamW,
     trained: ReadonlySet<string>,
+    group: Group,
   ) {
     [this.#options, this.#parameters, this.#adamw, this.#trained] = [options, parameters, adamw, trained];
+    this.#group = group;
     this.#shapes = new Map(Array.from(parameterSpecs(options.config), ([path, { shape }]) => [path, shape]));
     if (options.averageDecay !== undefined) {
       this.#average = new Map(Array.from(parameters, ([path, values]) => [path, values.slice()]));
@@ -105,21 +116,27 @@ export class TrainEngine implements AsyncDisposable {
   }
 
   /** @param parameters - start values by path; they are taken over. */
-  static async create(options: EngineOptions, parameters: Map<string, Float32Array>): Promise<TrainEngine> {
+  static async create(
+    options: EngineOptions,
+    parameters: Map<string, Float32Array>,
+    group: Group = alone,
+  ): Promise<TrainEngine> {
     const trained = trainedParameters(options.config, options);
     const adamw = await AdamW.create(options, trained);
-    return new TrainEngine(options, parameters, adamw, new Set(trained.map(({ path }) => path)));
+    return new TrainEngine(options, parameters, adamw, new Set(trained.map(({ path }) => path)), group);
   }
 
   /**
    * One update by a batch. If the loss or the norm is not a finite number nothing is updated: the caller has to stop.
    */
   async step(batch: PairTensors, learningRate: number): Promise<StepResult> {
+    const secondsBefore = this.#group.seconds;
     const { loss, imageSpread, textSpread, squaredNorm, gradients, statistics } =
       this.#options.chunkSize < this.#options.batchSize ? await this.#chunkedStep(batch) : await this.#wholeStep(batch);
     const gradientNorm = Math.sqrt(squaredNorm);
     const [before] = this.#parameters.get("logitScale")!;
-    const met = { loss, gradientNorm, imageSpread, textSpread };
+    const communicationSeconds = this.#group.seconds - secondsBefore;
+    const met = { loss, gradientNorm, imageSpread, textSpread, communicationSeconds };
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) return { ...met, logitScale: before! };
 
     const { gradClipNorm } = this.#options;
@@ -178,6 +195,24 @@ export class TrainEngine implements AsyncDisposable {
     await this.#adamw.restore(moments, steps);
   }
 
+  /** Takes over what rank 0 goes on from, to the bit; all ranks call it. */
+  async startAsFirst(steps: number): Promise<void> {
+    for (const values of [...this.#parameters.values(), ...(this.#average?.values() ?? [])])
+      this.#group.broadcast(values);
+    if (steps === 0) return;
+    const moments = await this.#adamw.moments();
+    for (const path of this.#trained)
+      for (const values of Object.values(moments.get(path)!)) this.#group.broadcast(values);
+    await this.#adamw.restore(moments, steps);
+  }
+
+  /** Equal for parameters that are equal to the bit. */
+  checksum(): string {
+    const hash = createHash("sha256");
+    for (const values of this.#parameters.values()) hash.update(values);
+    return hash.digest("hex");
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#adamw[Symbol.asyncDispose]();
     for (const session of this.#sessions.values()) await (await session).release();
@@ -219,15 +254,20 @@ export class TrainEngine implements AsyncDisposable {
     );
   }
 
-  /** The feature cache: encode all chunks, loss at the features, encode each chunk again with gradients. */
+  /**
+   * The feature cache: encode all chunks, loss at the features, encode each chunk again with gradients. Of several processes each does so with its
+   * share of the pairs; the features of all go to all, and the gradients are summed.
+   */
   async #chunkedStep(batch: PairTensors): Promise<Gradients> {
     const { config, batchSize, chunkSize } = this.#options;
     const { embedDim } = config;
-    const chunks = Array.from({ length: batchSize / chunkSize }, (_, i) => ({
+    const count = batchSize / this.#group.size;
+    const first = this.#group.rank * count;
+    const chunks = Array.from({ length: count / chunkSize }, (_, i) => ({
       ...towerFeeds(chunkOf(batch, i, chunkSize, config), config),
-      ...this.#keptTokens(i * chunkSize, chunkSize),
+      ...this.#keptTokens(first + i * chunkSize, chunkSize),
     }));
-    const [imageFeatures, textFeatures] = [0, 1].map(() => new Float32Array(batchSize * embedDim)) as [
+    const [imageFeatures, textFeatures] = [0, 1].map(() => new Float32Array(count * embedDim)) as [
       Float32Array,
       Float32Array,
     ];
@@ -241,21 +281,25 @@ export class TrainEngine implements AsyncDisposable {
       textFeatures.set(part["textFeatures"]!.data as Float32Array, i * chunkSize * embedDim);
     }
     const shape = [batchSize, embedDim];
-    const cached = await this.#run("cachedLoss", () => cachedLossProgram(config, batchSize, this.#stepOptions), {
-      imageFeatures: float32(imageFeatures, shape),
-      textFeatures: float32(textFeatures, shape),
-      captionGroup: int32(batch.captionGroup, [batchSize]),
+    const lossProgram = () => cachedLossProgram(config, batchSize, this.#stepOptions, { first, count });
+    const cached = await this.#run("cachedLoss", lossProgram, {
+      imageFeatures: float32(this.#group.allGather(imageFeatures), shape),
+      textFeatures: float32(this.#group.allGather(textFeatures), shape),
+      captionGroup: int32(this.#captionGroupOfAll(batch), [batchSize]),
     });
     const [dImage, dText] = [cached["imageGradient"]!.data, cached["textGradient"]!.data] as [
       Float32Array,
       Float32Array,
     ];
+    // The loss of every pair reads the features of all.
+    for (const gradient of [dImage, dText]) this.#group.allReduce(gradient);
     const program = () => chunkGradientProgram(config, chunkSize, this.#stepOptions);
     let last: Record<string, TensorData> = {};
     const statistics = new Map<string, Float32Array>();
     for (const [i, feeds] of chunks.entries()) {
+      const from = (first + i * chunkSize) * embedDim;
       const rows = (values: Float32Array) =>
-        float32(values.slice(i * chunkSize * embedDim, (i + 1) * chunkSize * embedDim), [chunkSize, embedDim]);
+        float32(values.slice(from, from + chunkSize * embedDim), [chunkSize, embedDim]);
       const sums = this.#sumFeeds(last);
       last = await this.#run("chunkGradient", program, {
         ...feeds,
@@ -275,7 +319,26 @@ export class TrainEngine implements AsyncDisposable {
     }
     // Each has its own part of the gradients, and of their norm.
     const total = collect({ ...cached, ...last });
+    if (this.#group.size > 1) return this.#sumOverGroup({ ...total, statistics });
     return { ...total, statistics, squaredNorm: total.squaredNorm + numberIn(cached, "squaredNorm") };
+  }
+
+  /** As in the batch, but for the pairs of all processes. */
+  #captionGroupOfAll({ captionGroup, inputIds }: PairTensors): Int32Array {
+    const { size } = this.#group;
+    return size === 1 ? captionGroup : captionGroups(this.#group.allGather(inputIds), this.#options.batchSize);
+  }
+
+  /** The whole batch's, from what each process has of its own pairs. */
+  #sumOverGroup({ loss, gradients, statistics, ...spreads }: Omit<Gradients, "squaredNorm">): Gradients {
+    const losses = Float32Array.of(loss);
+    for (const values of [losses, ...gradients.values(), ...statistics.values()]) this.#group.allReduce(values);
+    // Each process's is the mean over its chunks.
+    for (const values of statistics.values()) values.forEach((sum, i) => (values[i] = sum / this.#group.size));
+    let squaredNorm = 0;
+    for (const values of gradients.values()) for (const value of values) squaredNorm += value * value;
+    // In float32 as in one process: a norm beyond it is no number to go on with.
+    return { ...spreads, loss: losses[0]!, gradients, statistics, squaredNorm: Math.fround(squaredNorm) };
   }
 
   /** The gradients of the chunks before, or zeros, as inputs of the next. */

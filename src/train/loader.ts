@@ -2,8 +2,10 @@ import { availableParallelism, totalmem } from "node:os";
 import { ClipError } from "../core/errors.ts";
 import type { AugmentConfig } from "../image/augment.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
+import { noPeers, type Peers } from "../distributed/index.ts";
 import { Remote } from "../runtime/remote.ts";
 import type { ClipTokenizer } from "../text/tokenizer.ts";
+import { captionGroups } from "./caption-groups.ts";
 import type { DataRows, DataWorkerMethods, DataWorkerSetup, RowRequest } from "./data-worker.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
 import { Sampler, type SamplerOptions } from "./sampling.ts";
@@ -23,9 +25,11 @@ export interface DataLoaderOptions extends SamplerOptions {
   readonly cacheBytes?: number | undefined;
   /** Larger pictures are broken. Default: those that `decodeImage` refuses. */
   readonly maxImagePixels?: number | undefined;
+  /** The processes that share each batch, its rows in equal parts by rank. Default: this one alone. */
+  readonly peers?: Peers | undefined;
 }
 
-/** What a training step sees: N pairs, S = `imageSize`. */
+/** What a training step sees: N pairs, or the share of one of several processes, S = `imageSize`. */
 export interface TrainingBatch {
   readonly step: number;
   /** [N] indices of the samples. */
@@ -42,7 +46,13 @@ export interface TrainingBatch {
   readonly captions: readonly string[];
 }
 
-type BatchInTheMaking = TrainingBatch & { readonly captions: string[] };
+type BatchInTheMaking = Omit<TrainingBatch, "captionGroup"> & { readonly captions: string[] };
+
+/** A batch, and its rows whose pictures are broken. */
+interface FilledBatch {
+  readonly batch: BatchInTheMaking;
+  readonly brokenRows: readonly number[];
+}
 
 /** What a loader did so far. */
 export interface DataLoaderStats {
@@ -70,6 +80,7 @@ export class DataLoader implements AsyncDisposable {
   readonly #options: DataLoaderOptions;
   readonly #prefetch: number;
   readonly #sampler: Sampler;
+  readonly #peers: Peers;
   readonly #workers: readonly Remote<DataWorkerMethods>[];
   readonly #started: Promise<unknown>;
   readonly #broken = new Map<number, SkippedImage>();
@@ -87,6 +98,7 @@ export class DataLoader implements AsyncDisposable {
     assertWhole({ prefetch, cacheBytes }, 0);
     [this.#samples, this.#options, this.#prefetch] = [samples, options, prefetch];
     this.#sampler = new Sampler(samples, options);
+    this.#peers = options.peers ?? noPeers;
     this.stepsPerEpoch = this.#sampler.stepsPerEpoch;
     const setup: DataWorkerSetup = {
       preprocess,
@@ -117,15 +129,15 @@ export class DataLoader implements AsyncDisposable {
    *   thread died.
    */
   async *batches({ fromStep = 0, toStep }: { fromStep?: number; toStep: number }): AsyncGenerator<TrainingBatch> {
-    const ahead: Promise<TrainingBatch>[] = [];
+    const ahead: Promise<FilledBatch>[] = [];
     for (let step = fromStep; step < toStep; step++) {
       while (ahead.length <= this.#prefetch && step + ahead.length < toStep) {
-        const batch = this.#makeBatch(step + ahead.length);
+        const batch = this.#fillBatch(step + ahead.length);
         batch.catch(() => undefined); // whoever takes it gets the error; nobody does after leaving early
         ahead.push(batch);
       }
       const start = performance.now();
-      const batch = await ahead.shift()!;
+      const batch = await this.#replaceBroken(await ahead.shift()!);
       this.#stats.waitSeconds += (performance.now() - start) / 1000;
       yield batch;
     }
@@ -140,25 +152,59 @@ export class DataLoader implements AsyncDisposable {
     await this.close();
   }
 
-  async #makeBatch(step: number): Promise<TrainingBatch> {
+  /** This process's rows of a step's batch, but for those whose pictures are broken. */
+  async #fillBatch(step: number): Promise<FilledBatch> {
     const { batchSize, contextLength, preprocess } = this.#options;
+    const { rank, size } = this.#peers;
+    const rows = batchSize / size;
     const batch: BatchInTheMaking = {
       step,
-      samples: this.#sampler.drawSamples(step),
-      pixelValues: new Float32Array(batchSize * 3 * preprocess.imageSize ** 2),
-      inputIds: new Int32Array(batchSize * contextLength),
-      endOfText: new Int32Array(batchSize),
-      captionGroup: new Int32Array(batchSize),
-      captions: new Array<string>(batchSize).fill(""),
+      samples: this.#sampler.drawSamples(step).slice(rank * rows, (rank + 1) * rows),
+      pixelValues: new Float32Array(rows * 3 * preprocess.imageSize ** 2),
+      inputIds: new Int32Array(rows * contextLength),
+      endOfText: new Int32Array(rows),
+      captions: new Array<string>(rows).fill(""),
     };
-    const replacements = this.#sampler.replacements(step);
+    return { batch, brokenRows: await this.#fillRows(batch, Array.from(batch.samples.keys())) };
+  }
+
+  /**
+   * Puts other samples into the rows whose pictures are broken. Which ones follows from the rows of all processes: each is told what
+   * the others met.
+   */
+  async #replaceBroken({ batch, brokenRows }: FilledBatch): Promise<TrainingBatch> {
+    const replacements = this.#sampler.replacements(batch.step);
+    const met = await this.#share(brokenRows.map((row) => batch.samples[row]!));
     // One row after the other: what replaces a row must not depend on which pictures were known to be broken before.
-    for (const row of await this.#fillRows(batch, Array.from(batch.samples.keys()))) {
-      do batch.samples[row] = this.#nextReplacement(replacements);
-      while ((await this.#fillRows(batch, [row])).length > 0);
+    for (const [rank, samples] of met.entries()) {
+      for (const i of samples.keys()) {
+        const isOwn = rank === this.#peers.rank;
+        const tried = await this.#share(isOwn ? await this.#replaceRow(batch, brokenRows[i]!, replacements) : []);
+        if (!isOwn) for (let n = 0; n <= tried[rank]!.length; n++) this.#nextReplacement(replacements);
+      }
     }
-    groupCaptions(batch);
-    return batch;
+    return { ...batch, captionGroup: captionGroups(batch.inputIds, batch.samples.length) };
+  }
+
+  /** Gives a row the first replacement that can be used, and returns those that could not. */
+  async #replaceRow(batch: BatchInTheMaking, row: number, replacements: Iterator<number, unknown>): Promise<number[]> {
+    const tried: number[] = [];
+    for (;;) {
+      const sample = (batch.samples[row] = this.#nextReplacement(replacements));
+      if ((await this.#fillRows(batch, [row])).length === 0) return tried;
+      tried.push(sample);
+    }
+  }
+
+  /** Tells the other processes of broken samples, and gives what each tells. */
+  async #share(broken: readonly number[]): Promise<readonly (readonly number[])[]> {
+    const own = broken.map((sample) => [sample, this.#broken.get(sample)!.reason] as const);
+    const all = await this.#peers.exchange(JSON.stringify(own));
+    return all.map((text) => {
+      const told = JSON.parse(text) as typeof own;
+      for (const [sample, reason] of told) this.#markBroken(sample, reason);
+      return told.map(([sample]) => sample);
+    });
   }
 
   /** Makes rows of a batch, each on the thread that has its picture in its cache; returns those that are broken. */
@@ -218,17 +264,6 @@ export class DataLoader implements AsyncDisposable {
     const examples = this.broken.slice(0, 3).map(({ reason }) => `\n  ${reason}`);
     const met = `${this.#broken.size} of ${this.#samples.length} pictures cannot be used, ${problem}`;
     return new ClipError("CLIP_DATA", `${met}; repair or remove them, such as:${examples.join("")}`);
-  }
-}
-
-/** Rows with equal ids share the number of the first of them. */
-function groupCaptions({ inputIds, captionGroup }: TrainingBatch): void {
-  const length = inputIds.length / captionGroup.length;
-  const firstWith = new Map<string, number>();
-  for (let row = 0; row < captionGroup.length; row++) {
-    const ids = inputIds.subarray(row * length, (row + 1) * length).join();
-    if (!firstWith.has(ids)) firstWith.set(ids, row);
-    captionGroup[row] = firstWith.get(ids)!;
   }
 }
 

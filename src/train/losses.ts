@@ -20,12 +20,27 @@ export const maxLogitScale = Math.log(100);
  */
 export function clipLoss(logitsPerImage: Tensor, targets?: Tensor): Tensor {
   const rows = pairsOf("clipLoss", logitsPerImage);
-  const wanted = targets ?? identity(rows);
-  const logLikelihood = logitsPerImage.logSoftmax(1).add(logitsPerImage.logSoftmax(0));
+  return crossEntropy(logitsPerImage.logSoftmax(1).add(logitsPerImage.logSoftmax(0)), targets ?? identity(rows));
+}
+
+/**
+ * What n of N pairs bring into {@link clipLoss}: what all N bring adds up to it. So processes that have n pairs each compute n rows in
+ * place of N.
+ *
+ * @param logitsPerImage - [n, N], their pictures and all texts.
+ * @param logitsPerText - [n, N], their texts and all pictures.
+ * @param targets - [n, N], their rows of the targets.
+ */
+export function clipLossShare(logitsPerImage: Tensor, logitsPerText: Tensor, targets: Tensor): Tensor {
+  return crossEntropy(logitsPerImage.logSoftmax(1).add(logitsPerText.logSoftmax(1)), targets);
+}
+
+/** −(1/2N) Σ target · both logarithms, of rows of N. */
+function crossEntropy(logLikelihood: Tensor, targets: Tensor): Tensor {
   return logLikelihood
-    .mul(wanted)
+    .mul(targets)
     .sum()
-    .mul(-1 / (2 * rows));
+    .mul(-1 / (2 * lengthOfRows(targets)));
 }
 
 /**
@@ -38,12 +53,21 @@ export function clipLoss(logitsPerImage: Tensor, targets?: Tensor): Tensor {
  *   See {@link captionMatches}.
  */
 export function siglipLoss(logitsPerImage: Tensor, matches?: Tensor): Tensor {
-  const rows = pairsOf("siglipLoss", logitsPerImage);
-  const signs = (matches ?? identity(rows)).mul(-2).add(1);
-  const x = logitsPerImage.mul(signs);
+  const pairs = pairsOf("siglipLoss", logitsPerImage);
+  return siglipLossShare(logitsPerImage, matches ?? identity(pairs));
+}
+
+/**
+ * What n of N pairs bring into {@link siglipLoss}: what all N bring adds up to it.
+ *
+ * @param logitsPerImage - [n, N], their pictures and all texts, with the bias.
+ * @param matches - [n, N], their rows of the matches.
+ */
+export function siglipLossShare(logitsPerImage: Tensor, matches: Tensor): Tensor {
+  const x = logitsPerImage.mul(matches.mul(-2).add(1));
   // ln(1 + eˣ) without overflow; slope −1 makes the absolute value, whose slope at 0 is then the right one too.
   const softplus = x.relu().add(x.leakyRelu(-1).neg().exp().add(1).log());
-  return softplus.sum().mul(1 / rows);
+  return softplus.sum().mul(1 / lengthOfRows(matches));
 }
 
 /**
@@ -59,11 +83,13 @@ export function chanceLoss({ score }: Pick<ClipConfig, "score">, pairs: number):
  * Which pictures and texts belong together where captions repeat, [N, N]: 1 for those of equal captions, 0 for the rest.
  *
  * @param captionGroup - int32 [N]: equal numbers for equal captions.
+ * @param rows - int32 [n], those of the pairs whose rows [n, N] are wanted; default all.
  */
-export function captionMatches(captionGroup: Tensor): Tensor {
+export function captionMatches(captionGroup: Tensor, rows = captionGroup): Tensor {
   const [pairs] = captionGroup.shape as readonly [number];
-  return captionGroup
-    .reshape([pairs, 1])
+  const [wanted] = rows.shape as readonly [number];
+  return rows
+    .reshape([wanted, 1])
     .equal(captionGroup.reshape([1, pairs]))
     .cast("float32");
 }
@@ -73,9 +99,10 @@ export function captionMatches(captionGroup: Tensor): Tensor {
  * 1/k each. Without repeats these are exactly the plain targets.
  *
  * @param captionGroup - int32 [N]: equal numbers for equal captions.
+ * @param rows - as {@link captionMatches} takes it.
  */
-export function captionTargets(captionGroup: Tensor): Tensor {
-  const matches = captionMatches(captionGroup);
+export function captionTargets(captionGroup: Tensor, rows = captionGroup): Tensor {
+  const matches = captionMatches(captionGroup, rows);
   return matches.div(matches.sum(1, { keepDims: true }));
 }
 
@@ -83,11 +110,15 @@ export function captionTargets(captionGroup: Tensor): Tensor {
  * Targets for {@link clipLoss} that are less sure: of each row a share of `smoothing` goes to all N alike (Szegedy et al.
  * 2016).
  *
- * @param targets - [N, N], rows summing to 1.
+ * @param targets - rows of N that sum to 1.
  */
 export function smoothTargets(targets: Tensor, smoothing: number): Tensor {
-  const [pairs] = targets.shape as readonly [number];
-  return smoothing === 0 ? targets : targets.mul(1 - smoothing).add(smoothing / pairs);
+  return smoothing === 0 ? targets : targets.mul(1 - smoothing).add(smoothing / lengthOfRows(targets));
+}
+
+/** N of [n, N]. */
+function lengthOfRows({ shape }: Tensor): number {
+  return (shape as readonly [number, number])[1];
 }
 
 /** N of logits [N, N]. */

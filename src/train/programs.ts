@@ -13,7 +13,15 @@ import {
 import { l2Normalize } from "../nn/layers.ts";
 import type { StatisticUpdate } from "../nn/norms.ts";
 import { isImageTowerLocked } from "./trained-parameters.ts";
-import { captionMatches, captionTargets, clipLoss, siglipLoss, smoothTargets } from "./losses.ts";
+import {
+  captionMatches,
+  captionTargets,
+  clipLoss,
+  clipLossShare,
+  siglipLoss,
+  siglipLossShare,
+  smoothTargets,
+} from "./losses.ts";
 
 /** Outputs of a program by name. */
 export type Program = Readonly<Record<string, Tensor>>;
@@ -29,6 +37,12 @@ export interface StepOptions extends Pick<TowerOptions, "checkpointBlocks"> {
   readonly labelSmoothing?: number | undefined;
   /** Share of the patches that are left out: the pictures' other tokens are then an input, `keptTokens`. Default 0. */
   readonly patchDropout?: number | undefined;
+}
+
+/** The pairs of a batch that one of several processes has. */
+export interface Share {
+  readonly first: number;
+  readonly count: number;
 }
 
 /** The parameters as inputs of a program, and the ones that are learned. */
@@ -61,14 +75,23 @@ export function chunkFeaturesProgram(config: ClipConfig, chunkSize: number, opti
 
 /**
  * The second: from the features of the whole batch, `loss`, its gradients at the features, those of logitScale and
- * logitBias, and `squaredNorm` of the two.
+ * logitBias, and `squaredNorm` of the two; of some of the pairs what they bring into the loss, which together with the others is all of
+ * these.
  */
-export function cachedLossProgram(config: ClipConfig, batchSize: number, options: StepOptions): Program {
+export function cachedLossProgram(
+  config: ClipConfig,
+  batchSize: number,
+  options: StepOptions,
+  share: Share = { first: 0, count: batchSize },
+): Program {
   const inputs = only(parameterInputs(config), options.trained, (path) => !isOfTower(path));
   const imageFeatures = input("imageFeatures", [batchSize, config.embedDim]);
   const textFeatures = input("textFeatures", [batchSize, config.embedDim]);
   const ends = { imageFeatures, textFeatures };
-  const loss = batchLoss(config, ends, inputs.parameters, batchSize, options);
+  const loss =
+    share.count === batchSize
+      ? batchLoss(config, ends, inputs.parameters, batchSize, options)
+      : shareOfLoss(config, ends, inputs.parameters, share, options);
   const [imageGradient, textGradient, ...dys] = gradients(loss, [
     imageFeatures,
     textFeatures,
@@ -198,6 +221,23 @@ function batchLoss(
   return score === "sigmoid"
     ? siglipLoss(logitsPerImage, captionMatches(captionGroup))
     : clipLoss(logitsPerImage, smoothTargets(captionTargets(captionGroup), labelSmoothing));
+}
+
+/** What some pairs bring into {@link batchLoss}. */
+function shareOfLoss(
+  { score }: ClipConfig,
+  { imageFeatures, textFeatures }: Readonly<Record<"imageFeatures" | "textFeatures", Tensor>>,
+  parameters: Pick<Clip, "logitScale" | "logitBias">,
+  { first, count }: Share,
+  { labelSmoothing = 0 }: StepOptions,
+): Tensor {
+  const captionGroup = input("captionGroup", [imageFeatures.shape[0]!], "int32");
+  const own = (rows: Tensor) => rows.slice(0, first, count);
+  const { logitsPerImage } = clipLogits(own(imageFeatures), textFeatures, parameters);
+  if (score === "sigmoid") return siglipLossShare(logitsPerImage, captionMatches(captionGroup, own(captionGroup)));
+  const { logitsPerText } = clipLogits(imageFeatures, own(textFeatures), parameters);
+  const targets = captionTargets(captionGroup, own(captionGroup));
+  return clipLossShare(logitsPerImage, logitsPerText, smoothTargets(targets, labelSmoothing));
 }
 
 function namedGradients({ learned }: Inputs, dys: readonly Tensor[]): Program {

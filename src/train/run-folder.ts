@@ -209,7 +209,8 @@ async function readSkipped(path: string): Promise<SkippedImage[] | undefined> {
 /** Settings that a run may change on its way: its curve does not depend on them. */
 const changeable = new Set(["workers", "saveEvery"]);
 
-function fingerprintOf({ config, samples }: RunIdentity): string {
+/** Equal for runs whose curve is the same. */
+export function fingerprintOf({ config, samples }: RunIdentity): string {
   const ofTheCurve = (key: string, value: unknown) => (changeable.has(key) ? undefined : value);
   const hash = createHash("sha256").update(JSON.stringify(config, ofTheCurve));
   // Not where its bytes lie: a shard may be fetched or unpacked to another place.

@@ -3,6 +3,7 @@ import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import type { ClipConfig } from "../models/index.ts";
+import { expectSame, type Peers } from "../distributed/index.ts";
 import type { Remote } from "../runtime/remote.ts";
 import type { TrainConfig } from "./config.ts";
 import { Doctor, type Finding, type Observation, shareRepeated } from "./doctor.ts";
@@ -27,6 +28,8 @@ export interface TrainProgress {
   readonly secondsLeft: number;
   /** Share of the time in which the step waited for data, in [0, 1]. */
   readonly waitShare: number;
+  /** Share of the time spent with the other processes of a group, or waiting for them; 0 if there are none. */
+  readonly communicationShare: number;
   /** Scores of the last validation, if there was one. */
   readonly validation: ValidationScores | undefined;
 }
@@ -69,6 +72,10 @@ export interface TrainResult {
   readonly seconds: number;
   readonly pairsPerSecond: number;
   readonly waitShare: number;
+  /** As in {@link TrainProgress}. */
+  readonly communicationShare: number;
+  /** Among the processes that trained together, from 0: only the first writes, reports and scores. */
+  readonly rank: number;
   readonly skipped: readonly SkippedImage[];
   /** Of the last validation. */
   readonly scores: ValidationScores | undefined;
@@ -80,7 +87,9 @@ export interface TrainResult {
 interface RunParts {
   readonly config: TrainConfig;
   readonly options: TrainOptions;
-  readonly folder: RunFolder;
+  readonly peers: Peers;
+  /** Of the first process; the others write nothing. */
+  readonly folder: RunFolder | undefined;
   readonly loader: DataLoader;
   readonly validator: Validator | undefined;
   readonly engine: Remote<EngineMethods>;
@@ -104,6 +113,8 @@ export class Run {
   #waited = 0;
   /** Steps of this stretch. */
   #done = 0;
+  /** Seconds spent with other processes. */
+  #communicated = 0;
   /** The step of the last checkpoint, 0 without one. */
   #saved = 0;
 
@@ -119,11 +130,11 @@ export class Run {
   }
 
   async loop(first: number): Promise<Omit<TrainResult, "skipped">> {
-    const { config, options, loader } = this.#parts;
+    const { config, loader } = this.#parts;
     let step = first;
     this.#saved = first;
     for await (const batch of loader.batches({ fromStep: first, toStep: config.steps })) {
-      if (options.signal?.aborted) break;
+      if (await this.#isToldToStop()) break;
       await this.#step(batch);
       step = batch.step + 1;
       if (step % config.validateEvery === 0 || step === config.steps) await this.#validate(step);
@@ -135,17 +146,22 @@ export class Run {
     const finished = step === config.steps;
     // A run may be killed between its last checkpoint and its end.
     if (finished && first === step) await this.#score();
-    const { pairsPerSecond, waitShare } = this.#rates();
     return {
       finished,
       steps: step,
       seconds: this.#seconds(),
-      pairsPerSecond,
-      waitShare,
+      ...this.#rates(),
+      rank: this.#parts.peers.rank,
       scores: this.#scores,
       predictions: this.#predictions,
       findings: this.#findings,
     };
+  }
+
+  /** Whether to stop here: all processes of a group do so after the same step. */
+  async #isToldToStop(): Promise<boolean> {
+    const { options, peers } = this.#parts;
+    return (await peers.exchange(options.signal?.aborted ? "stop" : "")).includes("stop");
   }
 
   async #step(batch: TrainingBatch): Promise<void> {
@@ -155,18 +171,21 @@ export class Run {
     const { pixelValues, inputIds, endOfText, captionGroup } = batch;
     const moved = [pixelValues, inputIds, endOfText, captionGroup];
     const tensors = { pixelValues, inputIds, endOfText, captionGroup };
-    const { loss, gradientNorm, logitScale, ...spreads } = await engine.call("step", [tensors, learningRate], moved);
+    const result = await engine.call("step", [tensors, learningRate], moved);
+    const { loss, gradientNorm, logitScale, communicationSeconds, ...spreads } = result;
+    this.#communicated += communicationSeconds;
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) await this.#fail(batch, loss, gradientNorm);
 
     const step = batch.step + 1;
     const epoch = Math.floor(batch.step / loader.stepsPerEpoch);
+    this.#done++;
+    if (!folder) return;
     await folder.writeMetrics({ step, epoch, loss, learningRate, gradientNorm, logitScale });
     await events?.write(step, { loss, learningRate, gradientNorm, logitScale });
     this.#examine({ step, loss, gradientNorm, logitScale, ...spreads, repeatedCaptions });
-    this.#done++;
-    const { pairsPerSecond, waitShare } = this.#rates();
-    const secondsLeft = ((config.steps - step) * config.batchSize) / pairsPerSecond;
-    const progress = { step, steps: config.steps, epoch, loss, learningRate, pairsPerSecond, secondsLeft, waitShare };
+    const rates = this.#rates();
+    const secondsLeft = ((config.steps - step) * config.batchSize) / rates.pairsPerSecond;
+    const progress = { step, steps: config.steps, epoch, loss, learningRate, ...rates, secondsLeft };
     options.onProgress?.({ ...progress, validation: this.#scores });
   }
 
@@ -174,7 +193,7 @@ export class Run {
     await this.#score();
     if (!this.#scores) return;
     const { folder, events, options } = this.#parts;
-    await folder.writeMetrics({ step, validation: this.#scores });
+    await folder?.writeMetrics({ step, validation: this.#scores });
     const { top1, top5 } = this.#scores;
     await events?.write(step, { "validation/top1": top1, "validation/top5": top5 });
     options.onValidation?.({ step, scores: this.#scores, predictions: this.#predictions });
@@ -205,20 +224,26 @@ export class Run {
   }
 
   async #save(step: number): Promise<void> {
-    const { engine, folder, skipped } = this.#parts;
-    await folder.writeSkipped(skipped());
-    await folder.saveCheckpoint(await engine.call("state", []));
+    const { engine, folder, peers, skipped } = this.#parts;
+    if (peers.size > 1) await expectSame(peers, await engine.call("checksum", []), "other parameters");
+    if (folder) {
+      await folder.writeSkipped(skipped());
+      await folder.saveCheckpoint(await engine.call("state", []));
+    }
     this.#saved = step;
   }
 
   /** Nothing good comes after a loss that is no number: leaves the last checkpoint as it is and says what went in. */
   async #fail(batch: TrainingBatch, loss: number, gradientNorm: number): Promise<never> {
-    const { samples } = this.#parts;
-    const inputs = Array.from(batch.samples, (sample: number, i) => ({
+    const { samples, folder, peers } = this.#parts;
+    const own = Array.from(batch.samples, (sample: number, i) => ({
       image: samples[sample]!.image,
       caption: batch.captions[i],
     }));
-    const path = join(this.#parts.folder.path, runFiles.failure);
+    const inputs = (await peers.exchange(JSON.stringify(own))).flatMap((text) => JSON.parse(text) as typeof own);
+    // All processes come here: the others wait for the first, which ends them when it has said what there is to say.
+    while (!folder) await peers.exchange("");
+    const path = join(folder.path, runFiles.failure);
     // As words: JSON has no NaN.
     const failure = { step: batch.step + 1, loss: String(loss), gradientNorm: String(gradientNorm), inputs };
     await writeFileAtomic(path, [`${JSON.stringify(failure, null, 2)}\n`]);
@@ -232,11 +257,12 @@ export class Run {
     );
   }
 
-  #rates(): { pairsPerSecond: number; waitShare: number } {
+  #rates(): Pick<TrainProgress, "pairsPerSecond" | "waitShare" | "communicationShare"> {
     const seconds = this.#seconds();
     return {
       pairsPerSecond: (this.#done * this.#parts.config.batchSize) / seconds,
       waitShare: this.#parts.loader.stats.waitSeconds / seconds,
+      communicationShare: this.#communicated / seconds,
     };
   }
 

@@ -1,5 +1,7 @@
 import { join } from "node:path";
+import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
+import { expectSame, type Peers } from "../distributed/index.ts";
 import { mergeLora, saveLora, saveModel } from "../embedding/index.ts";
 import { type ClipConfig, parameterSpecs } from "../models/index.ts";
 import { Remote } from "../runtime/remote.ts";
@@ -10,7 +12,7 @@ import { EventFile } from "./event-file.ts";
 import { DataLoader } from "./loader.ts";
 import { readPairs, readSources } from "./pairs.ts";
 import { Run, type TrainOptions, type TrainResult } from "./run.ts";
-import { RunFolder, runFiles } from "./run-folder.ts";
+import { fingerprintOf, RunFolder, runFiles } from "./run-folder.ts";
 import { type Start, startModel } from "./start.ts";
 import type { Pairs, SourceOptions } from "./sources/samples.ts";
 import { Validator } from "./validate.ts";
@@ -20,11 +22,41 @@ import { Validator } from "./validate.ts";
  * `metrics.jsonl` while it runs and `model/`, which `loadClip` reads, at its end. The same configuration gives the same
  * metrics to the bit, whenever the run is stopped, by whatever, and resumed.
  *
+ * Processes that `mpirun` or `srun` started together train one model: each has its share of every batch, and only the first writes. If one fails
+ * it says why, and all of them end.
+ *
  * @throws {ClipError} `CLIP_DATA` if there are too few pairs or most pictures are broken; `CLIP_TRAIN` if the loss is no
  *   finite number any more (the last checkpoint stays, `failure.json` has the batch) or the folder holds another run;
- *   `CLIP_FILE` if the disk is full.
+ *   `CLIP_FILE` if the disk is full; `CLIP_GROUP` if processes that were started together cannot work together.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
+  const engine = new Remote<EngineMethods>(new URL("./engine-worker", import.meta.url));
+  try {
+    const place = await engine.call("join", []);
+    const peers: Peers = { ...place, exchange: (text) => engine.call("exchange", [text]) };
+    try {
+      const result = await trainTogether(config, options, engine, peers);
+      await engine.call("leave", []);
+      return result;
+    } catch (error) {
+      const message = `clip-ts, process ${peers.rank} of ${peers.size}: ${(error as Error).message}`;
+      // The others wait for this process, and would do so for ever.
+      await engine.call("abort", [message]).catch(() => undefined);
+      throw error;
+    }
+  } finally {
+    await engine.end();
+  }
+}
+
+/** The run, as one of the processes that make it. */
+async function trainTogether(
+  config: TrainConfig,
+  options: TrainOptions,
+  engine: Remote<EngineMethods>,
+  peers: Peers,
+): Promise<TrainResult> {
+  checkShares(config, peers);
   const common = { ...config, signal: options.signal, onProgress: options.onDownload };
   const pairs = await readSources(config.train, common);
   const { mixture } = pairs;
@@ -33,43 +65,70 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const { architecture, preprocess, tokenizer } = start;
   const { contextLength } = architecture.text;
   const validation = config.validation === undefined ? undefined : await readValidation(config.validation, common);
-  const validator = validation && new Validator(validation.samples, { ...config, tokenizer, preprocess });
+  const isFirst = peers.rank === 0;
+  const validator =
+    validation && isFirst ? new Validator(validation.samples, { ...config, tokenizer, preprocess }) : undefined;
 
   const identity = { config, samples: [...pairs.samples, ...(validation?.samples ?? [])] };
-  const { state, ...opened } = await RunFolder.open(options.out, identity, { resume: options.resume ?? false });
+  await expectSame(peers, fingerprintOf(identity), "another configuration or other data");
+  const { state, ...opened } = isFirst
+    ? await RunFolder.open(options.out, identity, { resume: options.resume ?? false })
+    : { folder: undefined };
   await using folder = opened.folder;
-  await using loader = new DataLoader(pairs.samples, { ...config, mixture, preprocess, tokenizer, contextLength });
+  const loaded = { ...config, mixture, preprocess, tokenizer, contextLength, peers };
+  await using loader = new DataLoader(pairs.samples, loaded);
   const skipped = () =>
     [pairs.skipped, validation?.skipped, loader.broken, validator?.broken].flatMap((list) => list ?? []);
-  const first = state?.steps ?? 0;
-  await using events = options.tensorboard
-    ? await EventFile.create(join(options.out, runFiles.tensorboard), first + 1)
-    : undefined;
-  const engine = new Remote<EngineMethods>(new URL("./engine-worker", import.meta.url));
-  try {
-    await startEngine(engine, config, start, state);
-    const { samples } = pairs;
-    const run = new Run({ config, options, folder, loader, validator, engine, events, architecture, samples, skipped });
-    const result = await run.loop(first);
-    if (result.finished) {
-      const trained = await finalWeights(engine, architecture);
-      const weights = config.lora ? mergeLora(trained, config.lora) : trained;
-      if (config.lora) await saveLora(join(options.out, runFiles.lora), config.lora, trained);
-      const words = start.words && { words: start.words };
-      const model = {
-        config: plainArchitecture(architecture),
-        preprocess,
-        tokenizer,
-        parameters: weights,
-        ...words,
-        dtype: config.dtype,
-      };
-      await saveModel(join(options.out, runFiles.model), model);
-    }
-    return { ...result, skipped: await folder.writeSkipped(skipped()) };
-  } finally {
-    await engine.end();
+  const first = Number((await peers.exchange(String(state?.steps ?? 0)))[0]);
+  await using events =
+    options.tensorboard && isFirst
+      ? await EventFile.create(join(options.out, runFiles.tensorboard), first + 1)
+      : undefined;
+  await startEngine(engine, config, start, state, peers);
+  if (peers.size > 1) await engine.call("startAsFirst", [first]);
+  const { samples } = pairs;
+  const parts = { config, options, peers, folder, loader, validator, engine, events };
+  const run = new Run({ ...parts, architecture, samples, skipped });
+  const result = await run.loop(first);
+  if (!folder) return { ...result, skipped: skipped() };
+  if (result.finished) {
+    const trained = await finalWeights(engine, architecture);
+    const weights = config.lora ? mergeLora(trained, config.lora) : trained;
+    if (config.lora) await saveLora(join(options.out, runFiles.lora), config.lora, trained);
+    const words = start.words && { words: start.words };
+    const model = {
+      config: plainArchitecture(architecture),
+      preprocess,
+      tokenizer,
+      parameters: weights,
+      ...words,
+      dtype: config.dtype,
+    };
+    await saveModel(join(options.out, runFiles.model), model);
   }
+  return { ...result, skipped: await folder.writeSkipped(skipped()) };
+}
+
+/** Pairs encoded at once. */
+function chunkSizeOf({ batchSize, chunkSize = batchSize }: TrainConfig, { size }: Peers): number {
+  return Math.min(chunkSize, batchSize / size);
+}
+
+/** @throws {ClipError} `CLIP_CONFIG` if a batch cannot be shared out in equal parts, or these not in chunks. */
+function checkShares(config: TrainConfig, peers: Peers): void {
+  const { batchSize } = config;
+  const share = batchSize / peers.size;
+  if (!Number.isInteger(share))
+    throw new ClipError(
+      "CLIP_CONFIG",
+      `batchSize is ${batchSize}, which ${peers.size} processes cannot share in equal parts; make it a multiple of that`,
+    );
+  const chunkSize = chunkSizeOf(config, peers);
+  if (share % chunkSize !== 0)
+    throw new ClipError(
+      "CLIP_CONFIG",
+      `each of ${peers.size} processes has ${share} pairs of a batch, and chunkSize is ${chunkSize}; it must divide that`,
+    );
 }
 
 /** Without changes of low rank: what it is when they are merged. */
@@ -106,11 +165,12 @@ async function startEngine(
   config: TrainConfig,
   { architecture, parameters }: Start,
   state: EngineState | undefined,
+  peers: Peers,
 ): Promise<void> {
   const options: EngineOptions = {
     ...config,
     config: architecture,
-    chunkSize: config.chunkSize ?? config.batchSize,
+    chunkSize: chunkSizeOf(config, peers),
     gradClipNorm: config.gradClipNorm,
     averageDecay: config.averageDecay,
   };

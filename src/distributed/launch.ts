@@ -1,0 +1,25 @@
+/** A place among processes that were started together. */
+interface Launch {
+  /** What started them. */
+  readonly launcher: string;
+  /** The number of this process, from 0. */
+  readonly rank: number;
+  readonly size: number;
+}
+
+/** By which variables launchers tell a process its place; the first that is there holds. */
+const launchers = [
+  { launcher: "mpirun", rank: "OMPI_COMM_WORLD_RANK", size: "OMPI_COMM_WORLD_SIZE" },
+  { launcher: "srun", rank: "SLURM_PROCID", size: "SLURM_STEP_NUM_TASKS" },
+  { launcher: "an mpiexec that is not Open MPI's", rank: "PMI_RANK", size: "PMI_SIZE" },
+] as const;
+
+/** The place of this process among those that `mpirun` or `srun` started; without them it is the only one. */
+export function launched(environment: NodeJS.ProcessEnv = process.env): Launch {
+  for (const { launcher, ...names } of launchers) {
+    const [rank, size] = [Number(environment[names.rank]), Number(environment[names.size])];
+    if (Number.isSafeInteger(rank) && Number.isSafeInteger(size) && 0 <= rank && rank < size)
+      return { launcher, rank, size };
+  }
+  return { launcher: "nothing", rank: 0, size: 1 };
+}

@@ -1,0 +1,105 @@
+import { Random } from "../../src/core/random.ts";
+import { alone, type Group } from "../../src/distributed/index.ts";
+import { type ClipConfig, initializeParameters, type VitConfig } from "../../src/models/index.ts";
+import { type EngineOptions, type EngineState, type PairTensors, TrainEngine } from "../../src/train/engine.ts";
+import { trainEverything } from "../../src/train/trained-parameters.ts";
+import { tinyResNet, tinyVit } from "../train/tiny-run.ts";
+
+const batchSize = 8;
+
+const siglip: ClipConfig = {
+  ...tinyVit,
+  embedDim: 32,
+  score: "sigmoid",
+  vision: { ...(tinyVit.vision as VitConfig), pool: "probe" },
+  text: { ...tinyVit.text, causal: false, pool: "last", projectionBias: true },
+};
+
+/** What several processes are to compute as one does. */
+export const cases: Readonly<Record<string, Partial<EngineOptions> & { readonly config: ClipConfig }>> = {
+  vit: { config: tinyVit },
+  "vit with smoothed labels and half of its patches, clipped": {
+    ...{ config: tinyVit, gradClipNorm: 0.1, labelSmoothing: 0.1, patchDropout: 0.5 },
+  },
+  "siglip, clipped": { config: siglip, gradClipNorm: 0.1 },
+  // Its statistics are those of chunks, so that the chunks must be the same.
+  "resnet with batch norm in chunks of 2": { config: tinyResNet, chunkSize: 2 },
+};
+
+/** What some steps left. */
+export interface Outcome {
+  readonly losses: readonly number[];
+  readonly norms: readonly number[];
+  readonly state: EngineState;
+  /** What the optimiser was given in the first step, clipped if that was asked for. */
+  readonly gradients: ReadonlyMap<string, Float32Array>;
+}
+
+/** Makes some steps of a case, as one of the processes of a group. */
+export async function makeSteps(name: string, steps: number, group: Group = alone): Promise<Outcome> {
+  const { config, ...change } = cases[name]!;
+  const count = batchSize / group.size;
+  const options: EngineOptions = {
+    ...{ config, batchSize, chunkSize: count, gradClipNorm: undefined, averageDecay: undefined },
+    ...{ checkpointBlocks: false, beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 },
+    ...{ labelSmoothing: 0, patchDropout: 0, seed: 0, ...trainEverything, ...change },
+  };
+  // Not the first's start: that of the first is what all must begin with.
+  const start = initializeParameters(config, 1 + group.rank);
+  // A bottleneck starts as its shortcut, and has no gradients then.
+  for (const [path, { data }] of start) if (path.endsWith("conv3.norm.weight")) data.fill(0.5);
+  await using engine = await TrainEngine.create(
+    options,
+    new Map(Array.from(start, ([path, { data }]) => [path, data])),
+    group,
+  );
+  await engine.startAsFirst(0);
+  const [losses, norms]: [number[], number[]] = [[], []];
+  let gradients = new Map<string, Float32Array>();
+  for (let step = 0; step < steps; step++) {
+    const batch = shareOf(randomBatch(step, config), group.rank * count, count);
+    const { loss, gradientNorm } = await engine.step(batch, 1e-3);
+    losses.push(loss);
+    norms.push(gradientNorm);
+    // The first moments keep a tenth.
+    if (step === 0)
+      gradients = new Map(
+        Array.from((await engine.state()).moments, ([path, { first }]) => [path, first.map((value) => value * 10)]),
+      );
+  }
+  const [own, all] = [engine.checksum(), group.exchange(engine.checksum())];
+  if (all.some((checksum) => checksum !== own)) throw new Error(`the processes came apart: ${all.join(", ")}`);
+  return { losses, norms, state: await engine.state(), gradients };
+}
+
+/** Eight pairs of random pixels and words; the last two, and two of different processes, have one caption. */
+function randomBatch(seed: number, { vision, text }: ClipConfig): PairTensors {
+  const random = new Random(seed);
+  const { contextLength, vocabSize } = text;
+  const inputIds = new Int32Array(batchSize * contextLength);
+  const endOfText = Int32Array.from({ length: batchSize }, () => 3 + random.integer(contextLength - 3));
+  for (let row = 0; row < batchSize; row++) {
+    for (let at = 0; at <= endOfText[row]!; at++) inputIds[row * contextLength + at] = random.integer(vocabSize - 2);
+  }
+  for (const [from, to] of [
+    [6, 7],
+    [1, 4],
+  ] as const) {
+    inputIds.copyWithin(to * contextLength, from * contextLength, (from + 1) * contextLength);
+    endOfText[to] = endOfText[from]!;
+  }
+  return {
+    pixelValues: Float32Array.from({ length: batchSize * 3 * vision.imageSize ** 2 }, () => random.normal()),
+    ...{ inputIds, endOfText, captionGroup: Int32Array.of(0, 1, 2, 3, 1, 5, 6, 6) },
+  };
+}
+
+function shareOf(batch: PairTensors, first: number, count: number): PairTensors {
+  const rows = <Values extends Float32Array | Int32Array>(values: Values) => {
+    const width = values.length / batchSize;
+    return values.slice(first * width, (first + count) * width) as Values;
+  };
+  const { pixelValues, inputIds, endOfText, captionGroup } = batch;
+  const own = [rows(pixelValues), rows(inputIds), rows(endOfText), rows(captionGroup)] as const;
+  return { pixelValues: own[0], inputIds: own[1], endOfText: own[2], captionGroup: own[3] };
+}
