@@ -4,7 +4,9 @@ import type { AugmentConfig } from "../image/augment.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import { Remote } from "../runtime/remote.ts";
 import type { ClipTokenizer } from "../text/tokenizer.ts";
+import { type ClipsObjective, decoderOf } from "./clips.ts";
 import type { DataRows, DataWorkerMethods, DataWorkerSetup, RowRequest } from "./data-worker.ts";
+import type { SyntheticTensors } from "./engine.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
 import { Sampler, type SamplerOptions } from "./sampling.ts";
 
@@ -15,6 +17,8 @@ export interface DataLoaderOptions extends SamplerOptions {
   readonly tokenizer: ClipTokenizer;
   /** L. Longer captions are cut. */
   readonly contextLength: number;
+  /** With it batches have the samples' synthetic captions too. */
+  readonly objective?: ClipsObjective | undefined;
   /** Threads; what comes out does not depend on it. Default 1, with 4 cores or more 2. */
   readonly workers?: number | undefined;
   /** Batches made ahead of the one in use. Default 4. */
@@ -38,6 +42,7 @@ export interface TrainingBatch {
   readonly endOfText: Int32Array;
   /** [N] the first row with the same ids: rows of one group cannot be told apart by their texts. */
   readonly captionGroup: Int32Array;
+  readonly synthetic?: SyntheticTensors | undefined;
   /** [N] as drawn, before cleaning and cutting. */
   readonly captions: readonly string[];
 }
@@ -53,6 +58,8 @@ export interface DataLoaderStats {
   /** Captions that did not fit the context. */
   readonly truncatedCaptions: number;
 }
+
+const syntheticRows = ["inputIds", "endOfText", "writtenIds", "tokenWeights"] as const;
 
 /** A loader gives up when more than this share of all pictures is broken. */
 const maxBrokenShare = 0.5;
@@ -93,6 +100,7 @@ export class DataLoader implements AsyncDisposable {
       augment,
       merges: tokenizer.merges,
       contextLength,
+      captionLength: decoderOf(options.objective)?.length ?? 0,
       cacheBytes: cacheBytes / workers,
       maxImagePixels: options.maxImagePixels,
     };
@@ -141,7 +149,7 @@ export class DataLoader implements AsyncDisposable {
   }
 
   async #makeBatch(step: number): Promise<TrainingBatch> {
-    const { batchSize, contextLength, preprocess } = this.#options;
+    const { batchSize, contextLength, preprocess, objective } = this.#options;
     const batch: BatchInTheMaking = {
       step,
       samples: this.#sampler.drawSamples(step),
@@ -150,6 +158,7 @@ export class DataLoader implements AsyncDisposable {
       endOfText: new Int32Array(batchSize),
       captionGroup: new Int32Array(batchSize),
       captions: new Array<string>(batchSize).fill(""),
+      ...(objective && { synthetic: emptySynthetic(batchSize, contextLength, decoderOf(objective)?.length ?? 0) }),
     };
     const replacements = this.#sampler.replacements(step);
     // One row after the other: what replaces a row must not depend on which pictures were known to be broken before.
@@ -158,6 +167,10 @@ export class DataLoader implements AsyncDisposable {
       while ((await this.#fillRows(batch, [row])).length > 0);
     }
     groupCaptions(batch);
+    if (batch.synthetic) {
+      groupCaptions(batch.synthetic);
+      shareOut(batch.synthetic.tokenWeights);
+    }
     return batch;
   }
 
@@ -172,10 +185,12 @@ export class DataLoader implements AsyncDisposable {
         const made = await this.#ask(worker, requests);
         owned.forEach((row, i) => {
           batch.captions[row] = requests[i]!.caption;
-          for (const name of ["pixelValues", "inputIds", "endOfText"] as const) {
-            const length = made[name].length / owned.length;
-            batch[name].set(made[name].subarray(i * length, (i + 1) * length), row * length);
-          }
+          const put = (target: Float32Array | Int32Array, values: Float32Array | Int32Array) => {
+            const length = values.length / owned.length;
+            target.set(values.subarray(i * length, (i + 1) * length), row * length);
+          };
+          for (const name of ["pixelValues", "inputIds", "endOfText"] as const) put(batch[name], made[name]);
+          for (const name of syntheticRows) if (made.synthetic) put(batch.synthetic![name], made.synthetic[name]);
         });
         for (const { row, reason } of made.broken) this.#markBroken(batch.samples[owned[row]!]!, reason);
         this.#stats.decodedImages += made.decodedImages;
@@ -199,6 +214,7 @@ export class DataLoader implements AsyncDisposable {
     return {
       picture: { image, ...(bytes && { bytes }) },
       caption: this.#sampler.drawCaption(step, sample),
+      synthetic: this.#options.objective && this.#sampler.drawSynthetic(step, sample),
       augmentationKey: this.#sampler.augmentationKey(step, sample),
     };
   }
@@ -222,7 +238,7 @@ export class DataLoader implements AsyncDisposable {
 }
 
 /** Rows with equal ids share the number of the first of them. */
-function groupCaptions({ inputIds, captionGroup }: TrainingBatch): void {
+function groupCaptions({ inputIds, captionGroup }: Pick<TrainingBatch, "inputIds" | "captionGroup">): void {
   const length = inputIds.length / captionGroup.length;
   const firstWith = new Map<string, number>();
   for (let row = 0; row < captionGroup.length; row++) {
@@ -230,6 +246,23 @@ function groupCaptions({ inputIds, captionGroup }: TrainingBatch): void {
     if (!firstWith.has(ids)) firstWith.set(ids, row);
     captionGroup[row] = firstWith.get(ids)!;
   }
+}
+
+/** To be filled row by row. */
+function emptySynthetic(pairs: number, contextLength: number, captionLength: number): SyntheticTensors {
+  return {
+    inputIds: new Int32Array(pairs * contextLength),
+    endOfText: new Int32Array(pairs),
+    captionGroup: new Int32Array(pairs),
+    writtenIds: new Int32Array(pairs * captionLength),
+    tokenWeights: new Float32Array(pairs * captionLength),
+  };
+}
+
+/** Scales weights of 0 and 1 to a sum of 1. */
+function shareOut(weights: Float32Array): void {
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  for (let i = 0; i < weights.length; i++) weights[i]! /= total;
 }
 
 function assertWhole(options: Readonly<Record<string, number>>, least: number): void {

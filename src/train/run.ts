@@ -141,17 +141,21 @@ export class Run {
     const { config, options, folder, loader, engine, events } = this.#parts;
     const repeatedCaptions = shareRepeated(batch.captionGroup);
     const learningRate = scheduledLearningRate(batch.step, config);
-    const { pixelValues, inputIds, endOfText, captionGroup } = batch;
-    const moved = [pixelValues, inputIds, endOfText, captionGroup];
-    const tensors = { pixelValues, inputIds, endOfText, captionGroup };
-    const { loss, gradientNorm, logitScale, ...spreads } = await engine.call("step", [tensors, learningRate], moved);
+    const { pixelValues, inputIds, endOfText, captionGroup, synthetic } = batch;
+    const ofSynthetic = Object.values(synthetic ?? {}) as Int32Array[];
+    const moved = [pixelValues, inputIds, endOfText, captionGroup, ...ofSynthetic];
+    const tensors = { pixelValues, inputIds, endOfText, captionGroup, synthetic };
+    const met = await engine.call("step", [tensors, learningRate], moved);
+    const { loss, gradientNorm, logitScale, imageSpread, textSpread, ...parts } = met;
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) await this.#fail(batch, loss, gradientNorm);
 
     const step = batch.step + 1;
     const epoch = Math.floor(batch.step / loader.stepsPerEpoch);
-    await folder.writeMetrics({ step, epoch, loss, learningRate, gradientNorm, logitScale });
-    await events?.write(step, { loss, learningRate, gradientNorm, logitScale });
-    this.#examine({ step, loss, gradientNorm, logitScale, ...spreads, repeatedCaptions });
+    await folder.writeMetrics({ step, epoch, loss, ...parts, learningRate, gradientNorm, logitScale });
+    await events?.write(step, { loss, ...parts, learningRate, gradientNorm, logitScale });
+    // What is written says nothing of whether pairs are told apart.
+    const observed = { loss: parts.contrastiveLoss ?? loss, gradientNorm, logitScale, imageSpread, textSpread };
+    this.#examine({ step, ...observed, repeatedCaptions });
     this.#done++;
     const { pairsPerSecond, waitShare } = this.#rates();
     const secondsLeft = ((config.steps - step) * config.batchSize) / pairsPerSecond;

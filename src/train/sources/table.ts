@@ -3,7 +3,15 @@ import { dirname, extname, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { type CsvError, parse } from "csv-parse";
 import { ClipError } from "../../core/errors.ts";
-import { asCaptions, fillTemplates, PairCollector, type Pairs, type Picture, type SourceOptions } from "./samples.ts";
+import {
+  asCaptions,
+  fillTemplates,
+  PairCollector,
+  type Pairs,
+  type Picture,
+  type SourceOptions,
+  syntheticColumns,
+} from "./samples.ts";
 import { maxLineLength, readText } from "./text.ts";
 
 /** One row of a table or line of a JSONL file. */
@@ -12,15 +20,18 @@ export interface Row {
   readonly place: string;
   readonly image: unknown;
   readonly caption: unknown;
+  /** Where it is read. */
+  readonly synthetic?: unknown;
 }
 
-/** Names of the two columns that are read. */
+/** Names of the columns that are read. */
 export interface Columns {
   readonly image: string;
   readonly caption: string;
+  readonly synthetic?: string | undefined;
 }
 
-/** Finds the two among the names that there are. */
+/** Finds them among the names that there are. */
 export type ChooseColumns = (names: readonly string[]) => Columns;
 
 /** If not one of so many pictures exists, the paths are wrong rather than the pictures. */
@@ -51,11 +62,13 @@ export async function pairsOfRows(
   const collected = new PairCollector();
   let columns: Columns | undefined;
   const choose = (names: readonly string[]) => (columns ??= chooseColumns(path, names, options));
-  for await (const { place, image, caption } of readRows(path, choose)) {
+  for await (const { place, image, caption, synthetic } of readRows(path, choose)) {
     if (typeof image !== "string" || image === "" || image.includes("\0")) {
       throw new ClipError("CLIP_DATA", `${path}, ${place}: "${columns!.image}" must be the path of a picture`);
     }
-    collected.add({ image: resolve(dirname(path), image) }, captionsOf(path, place, caption, columns!, options));
+    const captions = captionsOf(path, place, caption, columns!, options);
+    const picture = { image: resolve(dirname(path), image) };
+    collected.add(picture, captions, textsOf(path, place, synthetic, columns!.synthetic));
   }
   await assertSomeExist(path, collected.samples.slice(0, probedImages));
   return collected;
@@ -73,9 +86,19 @@ export function captionsOf(
   columns: Columns,
   { classTemplates }: SourceOptions,
 ): string[] {
-  const captions = asCaptions(value ?? []);
-  if (captions) return classTemplates ? captions.flatMap((label) => fillTemplates(classTemplates, label)) : captions;
-  throw new ClipError("CLIP_DATA", `${path}, ${place}: "${columns.caption}" must be a string or a list of strings`);
+  const captions = textsOf(path, place, value, columns.caption);
+  return classTemplates ? captions.flatMap((label) => fillTemplates(classTemplates, label)) : captions;
+}
+
+/**
+ * The texts in a column of a row.
+ *
+ * @throws {ClipError} `CLIP_DATA` if they are no text.
+ */
+export function textsOf(path: string, place: string, value: unknown, column: string | undefined): string[] {
+  const texts = asCaptions(value ?? []);
+  if (texts) return texts;
+  throw new ClipError("CLIP_DATA", `${path}, ${place}: "${column}" must be a string or a list of strings`);
 }
 
 /**
@@ -84,7 +107,7 @@ export function captionsOf(
  * @throws {ClipError} `CLIP_DATA` if one is not there; names those that are.
  */
 export function chooseColumns(path: string, names: readonly string[], options: SourceOptions): Columns {
-  const find = (setting: "imageColumn" | "captionColumn", defaults: readonly string[]): string => {
+  const find = (setting: "imageColumn" | "captionColumn" | "syntheticColumn", defaults: readonly string[]): string => {
     const asked = options[setting];
     const wanted = asked === undefined ? defaults : [asked];
     const found = wanted.find((name) => names.includes(name));
@@ -97,7 +120,12 @@ export function chooseColumns(path: string, names: readonly string[], options: S
     );
   };
   const image = find("imageColumn", ["image", "path", "filepath"]);
-  return { image, caption: find("captionColumn", ["caption", "title"]) };
+  const caption = find("captionColumn", ["caption", "title"]);
+  return {
+    image,
+    caption,
+    synthetic: options.synthetic ? find("syntheticColumn", syntheticColumns(options)) : undefined,
+  };
 }
 
 async function assertSomeExist(path: string, pictures: readonly Picture[]): Promise<void> {
@@ -125,15 +153,22 @@ async function* readSeparated(path: string, delimiter: string, choose: ChooseCol
     relax_quotes: true,
     max_record_size: maxLineLength,
   });
-  let columns: { readonly image: number; readonly caption: number } | undefined;
+  let columns: Readonly<Record<keyof Columns, number>> | undefined;
   try {
     for await (const row of Readable.from(readText(path)).compose(parser)) {
       const { record, info } = row as { record: string[]; info: { lines: number } };
       if (columns) {
-        yield { place: `line ${info.lines}`, image: record[columns.image], caption: record[columns.caption] };
+        const { image, caption, synthetic } = columns;
+        yield {
+          place: `line ${info.lines}`,
+          image: record[image],
+          caption: record[caption],
+          synthetic: record[synthetic],
+        };
       } else {
-        const { image, caption } = choose(record);
-        columns = { image: record.indexOf(image), caption: record.indexOf(caption) };
+        const { image, caption, synthetic } = choose(record);
+        const at = (name: string | undefined) => (name === undefined ? -1 : record.indexOf(name));
+        columns = { image: at(image), caption: at(caption), synthetic: at(synthetic) };
       }
     }
   } catch (cause) {
@@ -153,8 +188,9 @@ async function* readJsonLines(path: string, choose: ChooseColumns): AsyncGenerat
     line++;
     if (text.trim() === "") continue;
     const values = parseJsonObject(path, line, text);
-    const { image, caption } = choose([...values.keys()]);
-    yield { place: `line ${line}`, image: values.get(image), caption: values.get(caption) };
+    const { image, caption, synthetic } = choose([...values.keys()]);
+    const at = (name: string | undefined) => (name === undefined ? undefined : values.get(name));
+    yield { place: `line ${line}`, image: at(image), caption: at(caption), synthetic: at(synthetic) };
   }
 }
 
