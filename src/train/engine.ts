@@ -401,17 +401,10 @@ function towerFeeds(
 ) {
   const { imageSize } = config.vision;
   const shape = [endOfText.length, 3, imageSize, imageSize];
-  const texts = synthetic
-    ? { inputIds: joined(inputIds, synthetic.inputIds), endOfText: joined(endOfText, synthetic.endOfText) }
-    : { inputIds, endOfText };
+  const both = (captions: Int32Array, sentences: Int32Array | undefined) =>
+    sentences ? Int32Array.from([...captions, ...sentences]) : captions;
+  const texts = { inputIds: both(inputIds, synthetic?.inputIds), endOfText: both(endOfText, synthetic?.endOfText) };
   return { pixelValues: float32(pixelValues, shape), ...textFeeds(texts, config) };
-}
-
-function joined(first: Int32Array, second: Int32Array): Int32Array {
-  const both = new Int32Array(first.length + second.length);
-  both.set(first);
-  both.set(second, first.length);
-  return both;
 }
 
 /** Which captions of a batch are equal, and which sentences of the synthetic ones. */
