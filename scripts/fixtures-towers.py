@@ -1,8 +1,9 @@
 """Makes fixtures/towers: two tiny CLIPs with random weights, what every layer gives, the loss and all its gradients; the
-layers of a tiny SigLIP; and a table of positions, resized.
+layers of a tiny SigLIP; and a table of positions, resized. Makes fixtures/decoder too: a caption decoder of CLIPS, its loss and all
+gradients.
 
 The towers are restated here from the papers (Radford et al. 2021, Dosovitskiy et al. 2021, He et al. 2016, Vaswani et
-al. 2017, Zhai et al. 2022 and 2023) and the published tensor names, in PyTorch's functional operators, so that they share no line with src/.
+al. 2017, Zhai et al. 2022 and 2023, Liu et al. 2024) and the published tensor names, in PyTorch's functional operators, so that they share no line with src/.
 
     python3 scripts/fixtures-towers.py        (Debian 12: apt-get install python3-torch)
 """
@@ -252,6 +253,54 @@ def write_siglip():
     (FOLDER / "siglip" / "config.json").write_text(json.dumps(SIGLIP, indent=2) + "\n")
 
 
+def decoder(r, image_tokens, text_tokens, heads, layers, queries, vocab):
+    """CLIPS: learned queries behind what the towers ended with; the prefix sees itself, a query also those before it."""
+    width = text_tokens.shape[-1]
+    prefix = torch.cat(
+        [linear(r, "imageProjection", image_tokens, width), linear(r, "textProjection", text_tokens, width)], 1
+    )
+    first = r.make("queries", [queries, width], scale=0.5).expand(len(prefix), queries, width)
+    x, before = torch.cat([prefix, first], 1), prefix.shape[1]
+    length = before + queries
+    unseen = torch.tensor([[column >= before and column > row for column in range(length)] for row in range(length)])
+    for i in range(layers):
+        x = block(r, f"blocks.{i}", x, heads, ACTIVATIONS["gelu"], unseen)
+    return layer_norm(r, "lnFinal", x[:, before:]) @ r.make("head", [vocab, width]).t()
+
+
+OUR_NAMES = {
+    **{"ln_1": "ln1", "ln_2": "ln2", "attn.in_proj_weight": "attn.qkv.weight", "attn.in_proj_bias": "attn.qkv.bias"},
+    **{"attn.out_proj": "attn.out", "mlp.c_fc": "mlp.fc", "mlp.c_proj": "mlp.proj"},
+}
+
+
+def our_name(name):
+    for theirs, ours in OUR_NAMES.items():
+        name = name.replace(theirs, ours)
+    return name
+
+
+def write_decoder():
+    generator = torch.Generator().manual_seed(20241124)
+    r = Recorder(generator)
+    pairs, queries, vocab = 3, 6, 30
+    inputs = {
+        "imageTokens": torch.randn(pairs, 5, 24, generator=generator).requires_grad_(),
+        "textTokens": torch.randn(pairs, 7, 16, generator=generator).requires_grad_(),
+    }
+    ids = torch.randint(0, vocab, (pairs, queries), generator=generator)
+    counted = torch.arange(queries) < torch.tensor([[6], [1], [4]])
+    logits = decoder(r, *inputs.values(), heads=2, layers=2, queries=queries, vocab=vocab)
+    loss = F.cross_entropy(logits[counted], ids[counted])
+    loss.backward()
+    named = {f"decoder.{our_name(key)}": weight for key, weight in r.weights.items()}
+    recorded = {f"grad.{key}": value.grad for key, value in {**inputs, **named}.items()}
+    written = {"writtenIds": ids.int(), "tokenWeights": counted / counted.sum()}
+    about = {"made by": f"scripts/fixtures-towers.py, PyTorch {torch.__version__}"}
+    tensors = {**inputs, **written, **named, "logits": logits, "loss": loss, **recorded}
+    write_safetensors(FOLDER.parent / "decoder" / "io.safetensors", tensors, about)
+
+
 def write_positions():
     """open_clip's resize_pos_embed is this call on the grid, with the class token's place set aside."""
     generator = torch.Generator().manual_seed(20210226)
@@ -282,6 +331,7 @@ def main():
     torch.set_num_threads(1)
     write_siglip()
     write_positions()
+    write_decoder()
     for name, config in CONFIGS.items():
         generator = torch.Generator().manual_seed(20210226)
         r = Recorder(generator)

@@ -99,7 +99,7 @@ describe("the README", () => {
 describe("docs/training.md", () => {
   it("shows configurations that `clip-ts train` takes", () => {
     const configs = codeBlocks("docs/training.md", "json");
-    expect(configs).toHaveLength(2);
+    expect(configs).toHaveLength(3);
     for (const config of configs) parseStrict(trainConfigSchema, JSON.parse(config), "docs/training.md");
   });
 });

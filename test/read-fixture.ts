@@ -10,10 +10,10 @@ export const sharedMissing = existsSync(sharedFolder) ? "" : " (skipped: no fold
 /** One recorded array. */
 export interface RecordedArray {
   readonly shape: readonly number[];
-  readonly values: Uint8Array | Float32Array;
+  readonly values: Uint8Array | Int32Array | Float32Array;
 }
 
-const arrayTypes = { U8: Uint8Array, F32: Float32Array };
+const arrayTypes = { U8: Uint8Array, I32: Int32Array, F32: Float32Array };
 
 function recorded(dtype: string, shape: readonly number[], bytes: Uint8Array): RecordedArray {
   const type = arrayTypes[dtype as keyof typeof arrayTypes];

@@ -1,6 +1,7 @@
 import type { Tensor } from "../graph/tensor.ts";
 import { l2Normalize } from "../nn/layers.ts";
 import type { StatisticUpdate } from "../nn/norms.ts";
+import type { CaptionDecoder } from "./caption-decoder.ts";
 import type { ClipConfig } from "./config.ts";
 import { type ModifiedResNet, modifiedResNet } from "./modified-resnet.ts";
 import { type TextTransformer, textTransformer } from "./text-transformer.ts";
@@ -19,6 +20,8 @@ export interface Clip<Leaf = Tensor> {
   readonly logitScale: Leaf;
   /** []; where scores are sigmoids */
   readonly logitBias?: Leaf;
+  /** While it learns from synthetic captions. */
+  readonly decoder?: CaptionDecoder<Leaf>;
 }
 
 /** What goes in. */
@@ -52,7 +55,8 @@ export function poolImage(p: Pick<Clip, "vision">, config: ClipConfig, pixelValu
   return imageTower(p, config, pixelValues, {}).pooled;
 }
 
-function imageTower(
+/** Pixels [I, 3, S, S] to imageFeatures [I, E], what they are read from, and the tokens that the tower ends with. */
+export function imageTower(
   p: Pick<Clip, "vision">,
   config: ClipConfig,
   pixelValues: Tensor,
@@ -61,8 +65,8 @@ function imageTower(
   const { vision } = config;
   if (vision.kind === "vit")
     return visionTransformer(p.vision as VisionTransformer, config, vision, pixelValues, options);
-  const imageFeatures = modifiedResNet(p.vision as ModifiedResNet, vision, pixelValues, options.updates);
-  return { imageFeatures, pooled: imageFeatures };
+  const { imageFeatures, tokens } = modifiedResNet(p.vision as ModifiedResNet, vision, pixelValues, options.updates);
+  return { imageFeatures, pooled: imageFeatures, tokens };
 }
 
 /** inputIds [T, L] to textFeatures [T, E], not yet of unit length. */
@@ -72,7 +76,7 @@ export function encodeText(
   { inputIds, endOfText }: Pick<ClipInputs, "inputIds" | "endOfText">,
   options: TowerOptions = {},
 ): Tensor {
-  return textTransformer(p.text, config, inputIds, endOfText, options);
+  return textTransformer(p.text, config, inputIds, endOfText, options).textFeatures;
 }
 
 /**

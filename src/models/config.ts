@@ -76,6 +76,11 @@ export interface TextConfig extends TransformerConfig {
   readonly projectionBias?: boolean | undefined;
 }
 
+/** A decoder that learns to write captions of so many tokens, the mark at their start left out. */
+export interface DecoderConfig {
+  readonly length: number;
+}
+
 /** An architecture. Everything else (grid, head size, parameter shapes) follows from it. */
 export interface ClipConfig {
   /** Size of the space that both towers share. */
@@ -91,6 +96,8 @@ export interface ClipConfig {
   readonly score?: "softmax" | "sigmoid" | undefined;
   readonly vision: VitConfig | ResNetConfig;
   readonly text: TextConfig;
+  /** In training with synthetic captions. Finished models have none. */
+  readonly decoder?: DecoderConfig | undefined;
 }
 
 /** Channels of the convolutional stem. */

@@ -38,10 +38,15 @@ export interface ModifiedResNet<Leaf = Tensor> {
   readonly attentionPool: AttentionPool<Leaf>;
 }
 
+interface AttentionPoolOutput {
+  readonly imageFeatures: Tensor;
+  readonly tokens: Tensor;
+}
+
 type Norm = (p: BatchNorm, x: Tensor) => Tensor;
 
 /**
- * Pixels [I, 3, S, S] to imageFeatures [I, E].
+ * Pixels [I, 3, S, S] to imageFeatures [I, E], and the tokens that the attention pool reads, [I, G² + 1, C].
  *
  * @param updates - given in training: batch norm then uses the batch's statistics and puts the new running ones here.
  * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/model.py`, `ModifiedResNet`.
@@ -51,7 +56,7 @@ export function modifiedResNet(
   config: ResNetConfig,
   pixelValues: Tensor,
   updates?: StatisticUpdate[],
-): Tensor {
+): AttentionPoolOutput {
   const norm: Norm =
     config.norm === "batch"
       ? (affine, x) => batchNorm(affine, x, updates)
@@ -82,11 +87,12 @@ function bottleneck(p: Bottleneck, norm: Norm, stride: number, x: Tensor): Tenso
 }
 
 /** [I, C, G, G] → [I, E] */
-function attentionPool(p: AttentionPool, heads: number, x: Tensor): Tensor {
+function attentionPool(p: AttentionPool, heads: number, x: Tensor): AttentionPoolOutput {
   const [images, channels, height, width] = x.shape as readonly [number, number, number, number];
   const places = x.reshape([images, channels, height * width]).transpose([0, 2, 1]); // [I, G², C]
   const tokens = concat([places.mean(1, { keepDims: true }), places], 1).add(p.positionalEmbedding); // [I, G² + 1, C]
   const q = splitHeads(linear(p.q, tokens.slice(1, 0, 1)), heads);
   const [k, v] = [p.k, p.v].map((layer) => splitHeads(linear(layer, tokens), heads));
-  return linear(p.out, mergeHeads(attend(q, k!, v!)).reshape([images, channels]));
+  const imageFeatures = linear(p.out, mergeHeads(attend(q, k!, v!)).reshape([images, channels]));
+  return { imageFeatures, tokens };
 }

@@ -2,9 +2,11 @@ import { ClipError } from "../core/errors.ts";
 import { Random } from "../core/random.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import type { Affine, Block, Linear } from "../nn/layers.ts";
+import type { CaptionDecoder } from "./caption-decoder.ts";
 import type { Clip } from "./clip.ts";
 import {
   type ClipConfig,
+  type DecoderConfig,
   type ResNetConfig,
   resNetGrid,
   resNetOutput,
@@ -50,6 +52,7 @@ export function clipParameters(config: ClipConfig): Clip<ParameterSpec> {
     ...(config.score === "sigmoid"
       ? { logitScale: spec([], { constant: Math.log(10) }), logitBias: spec([], { constant: -10 }) }
       : { logitScale: spec([], { constant: Math.log(1 / 0.07) }) }),
+    ...(config.decoder && { decoder: decoderParameters(config, config.decoder) }),
   };
 }
 
@@ -235,6 +238,19 @@ function edgeKernels(): Float32Array {
     }
   }
   return kernels;
+}
+
+function decoderParameters({ vision, text }: ClipConfig, { length }: DecoderConfig): CaptionDecoder<ParameterSpec> {
+  const { width } = text;
+  const scaled = (input: number) => linearSpec(width, input, { std: input ** -0.5 }, { constant: 0 });
+  return {
+    imageProjection: scaled(vision.kind === "vit" ? vision.width : resNetOutput(vision)),
+    textProjection: scaled(width),
+    queries: spec([length, width], { std: 0.02 }),
+    blocks: blocks({ ...text, lora: undefined }, textBlockStds(text)),
+    lnFinal: affine(width),
+    head: spec([text.vocabSize, width], { std: width ** -0.5 }),
+  };
 }
 
 function readoutParameters(input: number, hidden: number, embedDim: number): Readout<ParameterSpec> {

@@ -18,6 +18,14 @@ export interface TextTransformer<Leaf = Tensor> {
   readonly projection: Leaf | Linear<Leaf>;
 }
 
+/** What the text tower ends with. */
+export interface TextTowerOutput {
+  /** [T, E], not yet of unit length. */
+  readonly textFeatures: Tensor;
+  /** [T, L, W]: the tokens behind the last norm, as far as they were computed. */
+  readonly tokens: Tensor;
+}
+
 /**
  * inputIds int32 [T, L] to textFeatures [T, E]: what stands at the end-of-text, which has seen the whole text. L is at most
  * the context length, and may be symbolic.
@@ -29,18 +37,20 @@ export function textTransformer(
   { text, activation, layerNormEpsilon }: ClipConfig,
   inputIds: Tensor,
   endOfText: Tensor,
-  { checkpointBlocks = false }: TowerOptions = {},
-): Tensor {
+  { checkpointBlocks = false, allTokens = false }: TowerOptions = {},
+): TextTowerOutput {
   const { contextLength, causal = true } = text;
   const config = { heads: text.heads, activation: text.activation ?? activation, layerNormEpsilon };
   const length = inputIds.shape[1]!;
   const mask = causal ? causalMask(contextLength) : undefined;
   const all = mask?.slice(0, 0, length).slice(1, 0, length);
+  const atEnd = (tokens: Tensor) => atPositions(tokens, endOfText, contextLength);
   // Of the last block's output the end-of-text alone is used: its row of the mask for each text, [T, 1, 1, L].
-  const last = {
+  const ofEnd = {
     mask: mask?.gather(endOfText).slice(1, 0, length).reshape([-1, 1, 1, length]),
-    read: (tokens: Tensor) => atPositions(tokens, endOfText, contextLength),
+    read: atEnd,
   };
+  const last = allTokens ? { mask: all } : ofEnd;
   let x = p.tokenEmbedding
     .gather(inputIds)
     .named("text.tokens")
@@ -50,8 +60,11 @@ export function textTransformer(
     const compute = (input: Tensor) => block(layer, config, input, i < p.blocks.length - 1 ? { mask: all } : last);
     x = (checkpointBlocks ? checkpoint(compute, x) : compute(x)).named(`text.blocks.${i}`);
   });
-  const pooled = layerNorm(p.lnFinal, x.select(1, 0), layerNormEpsilon).named("text.lnFinal");
-  return p.projection instanceof Tensor ? pooled.matmul(p.projection) : linear(p.projection, pooled);
+  const norm = (tokens: Tensor) => layerNorm(p.lnFinal, tokens, layerNormEpsilon).named("text.lnFinal");
+  const pooled = norm((allTokens ? atEnd(x) : x).select(1, 0));
+  const { projection } = p;
+  const textFeatures = projection instanceof Tensor ? pooled.matmul(projection) : linear(projection, pooled);
+  return { textFeatures, tokens: norm(x) };
 }
 
 /** [L, L]: −∞ above the diagonal, so that no token sees a later one. */

@@ -78,6 +78,8 @@ export interface TowerOptions {
    * the class token among them (Li et al. 2023, FLIP); default all.
    */
   readonly keptTokens?: Tensor;
+  /** Whether all tokens are computed to the end, for who reads them too; default only what the features are read from. */
+  readonly allTokens?: boolean;
 }
 
 /** What an image tower ends with. */
@@ -86,7 +88,12 @@ export interface ImageTowerOutput {
   readonly imageFeatures: Tensor;
   /** [I, ·]: what the last linear layer makes the features of; the features themselves where there is none behind the pool. */
   readonly pooled: Tensor;
+  /** [I, K, W] or a ResNet's channels: the tokens behind the last norm, as far as they were computed. */
+  readonly tokens: Tensor;
 }
+
+/** What the features are, without the tokens. */
+type Features = Omit<ImageTowerOutput, "tokens">;
 
 /** Pixels [I, 3, S, S] to features, and what they are read from. */
 export function visionTransformer(
@@ -94,7 +101,7 @@ export function visionTransformer(
   { activation, layerNormEpsilon }: ClipConfig,
   config: VitConfig,
   pixelValues: Tensor,
-  { checkpointBlocks = false, keptTokens }: TowerOptions = {},
+  { checkpointBlocks = false, keptTokens, allTokens = false }: TowerOptions = {},
 ): ImageTowerOutput {
   const blockConfig = { heads: config.heads, activation, layerNormEpsilon };
   const patches = embedPatches(p.patchEmbedding, config, pixelValues).named("vision.patches"); // [I, W, grid, grid]
@@ -105,9 +112,10 @@ export function visionTransformer(
   x = x.add(p.positionalEmbedding).named("vision.embeddings");
   if (keptTokens) x = x.reshape([-1, width]).gather(keptTokens); // [I, K, W]
   if (p.lnPre) x = layerNorm(p.lnPre, x, layerNormEpsilon).named("vision.lnPre");
+  const readsOne = p.projection instanceof Tensor && !allTokens;
   p.blocks.forEach((layer, i) => {
     // Of the last block's output the class token alone is used, where the features are read from it.
-    const read = p.projection instanceof Tensor && i === p.blocks.length - 1 ? classToken : undefined;
+    const read = readsOne && i === p.blocks.length - 1 ? classToken : undefined;
     const compute = (input: Tensor) => block(layer, blockConfig, input, { read });
     x = (checkpointBlocks ? checkpoint(compute, x) : compute(x)).named(`vision.blocks.${i}`);
   });
@@ -117,6 +125,7 @@ export function visionTransformer(
   return {
     imageFeatures: own.imageFeatures.add(drawn.imageFeatures),
     pooled: concat([own.pooled, drawn.pooled], 1),
+    tokens: own.tokens,
   };
 }
 
@@ -135,16 +144,17 @@ const classToken = (tokens: Tensor) => tokens.slice(1, 0, 1);
 /** The last layer norm, and features from what the tower is read from, the tokens [I, L, W]. */
 function pool({ projection, lnPost }: VisionTransformer, config: BlockConfig, x: Tensor): ImageTowerOutput {
   const norm = (tokens: Tensor) => layerNorm(lnPost, tokens, config.layerNormEpsilon).named("vision.lnPost");
+  const tokens = norm(x);
   if (projection instanceof Tensor) {
     const pooled = norm(x.select(1, 0));
-    return { imageFeatures: pooled.matmul(projection), pooled };
+    return { imageFeatures: pooled.matmul(projection), pooled, tokens };
   }
-  if (!("probe" in projection)) return poolPlaces(projection, norm(x));
-  const pooled = poolByProbe(projection, config, norm(x));
-  return { imageFeatures: pooled, pooled };
+  if (!("probe" in projection)) return { ...poolPlaces(projection, tokens), tokens };
+  const pooled = poolByProbe(projection, config, tokens);
+  return { imageFeatures: pooled, pooled, tokens };
 }
 
-function poolPlaces(p: PlacesPool, x: Tensor): ImageTowerOutput {
+function poolPlaces(p: PlacesPool, x: Tensor): Features {
   return readOut(p, linear(p.place, x).reshape([x.shape[0]!, -1]));
 }
 
@@ -157,7 +167,7 @@ function poolByProbe(p: ProbePool, { heads, activation, layerNormEpsilon }: Bloc
 }
 
 /** Of many numbers, [I, D]. */
-function readOut(p: Readout, x: Tensor): ImageTowerOutput {
+function readOut(p: Readout, x: Tensor): Features {
   const pooled = layerNorm(p.norm, linear(p.hidden, x)).relu(); // [I, 4 W]
   return { imageFeatures: linear(p.out, pooled), pooled };
 }

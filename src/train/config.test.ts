@@ -78,6 +78,15 @@ describe("a run's configuration", () => {
     });
   });
 
+  it("takes the objective clips with the paper's weight and length, and a place for synthetic captions in each source", () => {
+    const train = [{ source: "a.csv", syntheticColumn: "long" }, { source: "b" }];
+    const change = { train, objective: { kind: "clips" }, syntheticColumn: "other" };
+    expect(parseStrict(trainConfigSchema, { ...least, ...change }, "train.json")).toMatchObject({
+      ...change,
+      objective: { kind: "clips", decoderWeight: 2, captionLength: 128 },
+    });
+  });
+
   it("says what is wrong with a source", () => {
     expect(problemsOf({ train: [{ source: "a", wieght: 2 }] })).toEqual([
       '  train.0.wieght is unknown; did you mean "weight"?',
@@ -126,6 +135,19 @@ describe("a run's configuration", () => {
     ],
     [{ imageSize: 32 }, "  imageSize: is for init; a new model's is model.vision.imageSize"],
     [{ chunkSize: 3 }, "  chunkSize: must divide batchSize"],
+    [
+      { syntheticColumn: "long" },
+      '  syntheticColumn: is for synthetic captions; set "objective" to { "kind": "clips" }',
+    ],
+    [
+      { train: [{ source: "a", syntheticColumn: "long" }] },
+      '  syntheticColumn: is for synthetic captions; set "objective" to { "kind": "clips" }',
+    ],
+    [{ objective: { kind: "clip" } }, '  objective.kind: "clip" is unknown; did you mean "clips"?'],
+    [
+      { objective: { kind: "clips", decoderWieght: 1 } },
+      '  objective.decoderWieght is unknown; did you mean "decoderWeight"?',
+    ],
     [{ cooldownSteps: 3 }, '  cooldownSteps: is for a constant schedule; set "schedule" to "constant"'],
     [
       { schedule: "constant", cooldownSteps: 60, warmupSteps: 50 },
@@ -151,6 +173,10 @@ describe("a run's configuration", () => {
     { gradClipNorm: 0 },
     { warmupSteps: -1 },
     { labelSmoothing: 1 },
+    { objective: { kind: "clips", decoderWeight: -1 } },
+    { objective: { kind: "clips", decoderWeight: Infinity } },
+    { objective: { kind: "clips", captionLength: 0 } },
+    { objective: { kind: "clips", captionLength: 2_000 } },
     { model: undefined, init: "old", lora: { rank: 0, alpha: 4 } },
     { model: undefined, init: "old", lora: { rank: 4, alpha: 0 } },
     { patchDropout: 0.95 },

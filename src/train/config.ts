@@ -8,6 +8,7 @@ import { loraConfigSchema } from "../embedding/index.ts";
 import { photoAugment } from "../image/augment.ts";
 import { preprocessSchema } from "../image/preprocess-config.ts";
 import { isAddress } from "../data/plain-shard.ts";
+import { decoderOf } from "./clips.ts";
 import { type ClipConfig, clipConfigs, type ClipModelName } from "../models/index.ts";
 import { trainedParameters } from "./trained-parameters.ts";
 
@@ -47,10 +48,16 @@ const columns = {
   /** Sentences for the names of class folders; `{}` marks the place. */
   classTemplates: z.array(z.string().includes("{}")).min(1).optional(),
 };
+/** Where synthetic captions are: a column, or the `x` of `a.x.txt` or of a key of `a.json`; for the objective clips. */
+const syntheticColumn = z.string().min(1).optional();
 const source = { source: z.string(), ...columns };
 /** More would make an epoch of nothing but copies. */
 const maxWeight = 1000;
-const mixedSource = z.strictObject({ ...source, weight: z.number().positive().max(maxWeight).optional() });
+const mixedSource = z.strictObject({
+  ...source,
+  syntheticColumn,
+  weight: z.number().positive().max(maxWeight).optional(),
+});
 
 /** A training run as its JSON file says it; paths are relative to the file. */
 export const trainConfigSchema = z
@@ -71,6 +78,7 @@ export const trainConfigSchema = z
     validation: z.union([z.string(), z.strictObject(source)]).optional(),
     /** For the sources that do not say it themselves. */
     ...columns,
+    syntheticColumn,
     /** Larger pictures, in width × height, are left out. */
     maxImagePixels: count.optional(),
     /**
@@ -83,6 +91,18 @@ export const trainConfigSchema = z
     /** Default: as CLIP was trained. */
     preprocess: preprocessSchema.unwrap().optional(),
     augment: augmentSchema.default(photoAugment as z.output<typeof augmentSchema>),
+
+    /**
+     * Default: what belongs to the model's scores. `clips` also takes a synthetic caption of each picture: pictures are to find a
+     * sentence of it too, and where its weight is not 0 a decoder of `captionLength` tokens learns to write it, beside the model.
+     */
+    objective: z
+      .strictObject({
+        kind: z.literal("clips"),
+        decoderWeight: z.number().min(0).default(2),
+        captionLength: size(1_024).default(128),
+      })
+      .optional(),
 
     /** Pairs per update. */
     batchSize: count,
@@ -154,6 +174,17 @@ export const trainConfigSchema = z
       message: "is for all blocks of a tower; leave unlockedImageBlocks and unlockedTextBlocks out",
     },
   )
+  .refine(
+    ({ objective, syntheticColumn, train }) =>
+      objective !== undefined ||
+      [syntheticColumn, ...(typeof train === "string" ? [] : train.map((each) => each.syntheticColumn))].every(
+        (column) => column === undefined,
+      ),
+    {
+      path: ["syntheticColumn"],
+      message: 'is for synthetic captions; set "objective" to { "kind": "clips" }',
+    },
+  )
   .refine(({ batchSize, chunkSize }) => chunkSize === undefined || batchSize % chunkSize === 0, {
     path: ["chunkSize"],
     message: "must divide batchSize",
@@ -215,7 +246,7 @@ export function trainedArchitecture(run: TrainConfig, vocabSize: number): ClipCo
     const both = `the model's text.vocabSize is ${config.text.vocabSize}, the published vocabulary has ${vocabSize} tokens`;
     throw new ClipError("CLIP_CONFIG", `${both}; set it to that, or "tokenizer" to "captions"`);
   }
-  const architecture = { ...config, text: { ...config.text, vocabSize } };
+  const architecture = { ...config, text: { ...config.text, vocabSize }, decoder: decoderOf(run.objective) };
   checkTrainable(run, architecture);
   return architecture;
 }

@@ -11,6 +11,8 @@ import { resample } from "../image/resample.ts";
 import { Moved, serve } from "../runtime/serve.ts";
 import { ClipTokenizer } from "../text/tokenizer.ts";
 import { type Picture, readPicture } from "../data/picture.ts";
+import type { SyntheticDraw } from "./clips.ts";
+import type { SyntheticTensors } from "./engine.ts";
 
 /** What a worker is told once. */
 export interface DataWorkerSetup {
@@ -18,6 +20,8 @@ export interface DataWorkerSetup {
   readonly augment: AugmentConfig | undefined;
   readonly merges: readonly string[];
   readonly contextLength: number;
+  /** Tokens of a synthetic caption that are to be written; 0 where none is. */
+  readonly captionLength: number;
   readonly cacheBytes: number;
   readonly maxImagePixels: number | undefined;
 }
@@ -26,15 +30,21 @@ export interface DataWorkerSetup {
 export interface RowRequest {
   readonly picture: Picture;
   readonly caption: string;
+  /** Where it is trained with. */
+  readonly synthetic?: SyntheticDraw | undefined;
   /** Key of {@link Random}. */
   readonly augmentationKey: readonly number[];
 }
+
+type SyntheticRows = Omit<SyntheticTensors, "captionGroup">;
 
 /** The rows asked for, in order; those of broken pictures hold zeros. */
 export interface DataRows {
   readonly pixelValues: Float32Array;
   readonly inputIds: Int32Array;
   readonly endOfText: Int32Array;
+  /** Of each token that is to be written, and no padding, the weight is 1. */
+  readonly synthetic?: SyntheticRows | undefined;
   readonly broken: readonly { readonly row: number; readonly reason: string }[];
   readonly decodedImages: number;
   readonly truncatedCaptions: number;
@@ -72,14 +82,35 @@ const methods = {
       if (image instanceof ClipError) broken.push({ row, reason: image.message });
       else pixelValues.set(makePixelValues(image, augmentationKey), row * rowLength);
     }
-    const { inputIds, endOfText, truncated } = tokenizer.tokenize(
-      rows.map(({ caption }) => caption),
-      { contextLength, truncate: true, specialTokens: "text" },
-    );
+    const captions = rows.map(({ caption }) => caption);
+    const { inputIds, endOfText, truncated } = tokenizer.tokenize(captions, { contextLength, ...asText });
+    const synthetic = rows[0]?.synthetic && tokenizeSynthetic(rows.map((row) => row.synthetic!));
     const counts = { decodedImages: decodedImages - decodedBefore, truncatedCaptions: truncated.length };
-    return new Moved({ pixelValues, inputIds, endOfText, broken, ...counts }, [pixelValues, inputIds, endOfText]);
+    const made = { pixelValues, inputIds, endOfText, synthetic, broken, ...counts };
+    return new Moved(made, [pixelValues, inputIds, endOfText, ...Object.values(synthetic ?? {})]);
   },
 };
+
+/** Captions come from strangers. */
+const asText = { truncate: true, specialTokens: "text" } as const;
+
+function tokenizeSynthetic(draws: readonly SyntheticDraw[]): SyntheticRows {
+  const { contextLength, captionLength } = setup;
+  const sentences = draws.map(({ sentence }) => sentence);
+  const { inputIds, endOfText } = tokenizer.tokenize(sentences, { contextLength, ...asText });
+  const places = draws.length * captionLength;
+  const [writtenIds, tokenWeights] = [new Int32Array(places), new Float32Array(places)];
+  if (captionLength === 0) return { inputIds, endOfText, writtenIds, tokenWeights };
+  // The mark at the start is not written: each place is to have the token behind it.
+  const length = captionLength + 1;
+  const captions = draws.map(({ whole }) => whole);
+  const whole = tokenizer.tokenize(captions, { contextLength: length, ...asText });
+  for (const [row, end] of whole.endOfText.entries()) {
+    writtenIds.set(whole.inputIds.subarray(row * length + 1, (row + 1) * length), row * captionLength);
+    tokenWeights.fill(1, row * captionLength, row * captionLength + end);
+  }
+  return { inputIds, endOfText, writtenIds, tokenWeights };
+}
 
 /** The calls that a data worker answers. */
 export type DataWorkerMethods = typeof methods;

@@ -10,11 +10,14 @@ import type { Moments } from "../optimize/adamw-shard.ts";
 import { discard } from "../runtime/discard.ts";
 import { type NamedTensors, OrtSession } from "../runtime/ort-session.ts";
 import { captionGroups } from "./caption-groups.ts";
+import type { ClipsObjective } from "./clips.ts";
 import { maxLogitScale } from "./losses.ts";
 import {
   cachedLossProgram,
   chunkFeaturesProgram,
   chunkGradientProgram,
+  featureGradients,
+  featureNames,
   imageFeaturesProgram,
   isOfTower,
   keptTokens,
@@ -43,6 +46,8 @@ export interface EngineOptions extends AdamwOptions, ParameterChoice {
   readonly checkpointBlocks: boolean;
   readonly labelSmoothing: number;
   readonly patchDropout: number;
+  /** Set for batches with synthetic captions; the decoder, if there is one, is the model's. */
+  readonly objective?: ClipsObjective | undefined;
   /** What patches are left out by, beside the step and the pair. */
   readonly seed: number;
 }
@@ -57,12 +62,31 @@ export interface PairTensors {
   readonly endOfText: Int32Array;
   /** [N], equal numbers for equal captions; of several processes it is worked out anew, for all pairs. */
   readonly captionGroup: Int32Array;
+  /** Where they are trained with. */
+  readonly synthetic?: SyntheticTensors | undefined;
+}
+
+/** The synthetic captions of N pairs as numbers; Q = tokens that the decoder writes, 0 without one. */
+export interface SyntheticTensors {
+  /** [N, contextLength], a sentence of each. */
+  readonly inputIds: Int32Array;
+  /** [N] */
+  readonly endOfText: Int32Array;
+  /** [N], equal numbers for equal sentences */
+  readonly captionGroup: Int32Array;
+  /** [N, Q], what is behind the mark at the start, with the mark at the end. */
+  readonly writtenIds: Int32Array;
+  /** [N, Q], what each counts: summing to 1 over the batch, 0 for padding. */
+  readonly tokenWeights: Float32Array;
 }
 
 /** What a step tells. */
 export interface StepResult {
   /** In nats, before the update. */
   readonly loss: number;
+  /** With a decoder: what telling pairs apart and writing captions have to do with it, the latter before its weight. */
+  readonly contrastiveLoss?: number;
+  readonly captionLoss?: number;
   /** Of all gradients together, before clipping. */
   readonly gradientNorm: number;
   /** After the update. */
@@ -131,13 +155,13 @@ export class TrainEngine implements AsyncDisposable {
    */
   async step(batch: PairTensors, learningRate: number): Promise<StepResult> {
     const secondsBefore = this.#group.seconds;
-    const { loss, imageSpread, textSpread, squaredNorm, gradients, statistics } =
+    const { squaredNorm, gradients, statistics, ...told } =
       this.#options.chunkSize < this.#options.batchSize ? await this.#chunkedStep(batch) : await this.#wholeStep(batch);
     const gradientNorm = Math.sqrt(squaredNorm);
     const [before] = this.#parameters.get("logitScale")!;
     const communicationSeconds = this.#group.seconds - secondsBefore;
-    const met = { loss, gradientNorm, imageSpread, textSpread, communicationSeconds };
-    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) return { ...met, logitScale: before! };
+    const met = { ...told, gradientNorm, communicationSeconds };
+    if (!Number.isFinite(met.loss) || !Number.isFinite(gradientNorm)) return { ...met, logitScale: before! };
 
     const { gradClipNorm } = this.#options;
     const gradientScale = gradClipNorm === undefined ? 1 : Math.min(1, gradClipNorm / (gradientNorm + 1e-6));
@@ -219,8 +243,8 @@ export class TrainEngine implements AsyncDisposable {
   }
 
   get #stepOptions(): StepOptions {
-    const { checkpointBlocks, labelSmoothing, patchDropout } = this.#options;
-    return { checkpointBlocks, labelSmoothing, patchDropout, trained: this.#trained };
+    const { checkpointBlocks, labelSmoothing, patchDropout, objective } = this.#options;
+    return { checkpointBlocks, labelSmoothing, patchDropout, objective, trained: this.#trained };
   }
 
   /**
@@ -245,13 +269,17 @@ export class TrainEngine implements AsyncDisposable {
   async #wholeStep(batch: PairTensors): Promise<Gradients> {
     const { config, batchSize } = this.#options;
     const program = () => stepProgram(config, batchSize, this.#stepOptions);
-    return collect(
-      await this.#run("step", program, {
-        ...towerFeeds(batch, config),
-        ...this.#keptTokens(0, batchSize),
-        captionGroup: int32(batch.captionGroup, [batchSize]),
-      }),
-    );
+    const outputs = await this.#run("step", program, {
+      ...towerFeeds(batch, config),
+      ...this.#keptTokens(0, batchSize),
+      ...groupFeeds(batch),
+      ...decoderFeeds(batch, config),
+    });
+    if (!config.decoder) return collect(outputs);
+    return {
+      ...collect(outputs),
+      ...this.#totalLoss(numberIn(outputs, "contrastiveLoss"), numberIn(outputs, "captionLoss")),
+    };
   }
 
   /**
@@ -263,50 +291,48 @@ export class TrainEngine implements AsyncDisposable {
     const { embedDim } = config;
     const count = batchSize / this.#group.size;
     const first = this.#group.rank * count;
-    const chunks = Array.from({ length: count / chunkSize }, (_, i) => ({
-      ...towerFeeds(chunkOf(batch, i, chunkSize, config), config),
-      ...this.#keptTokens(first + i * chunkSize, chunkSize),
-    }));
-    const [imageFeatures, textFeatures] = [0, 1].map(() => new Float32Array(count * embedDim)) as [
-      Float32Array,
-      Float32Array,
-    ];
+    const chunks = Array.from({ length: count / chunkSize }, (_, i) => {
+      const chunk = chunkOf(batch, i, chunkSize, config);
+      const kept = this.#keptTokens(first + i * chunkSize, chunkSize);
+      return { ...towerFeeds(chunk, config), ...kept, ...decoderFeeds(chunk, config) };
+    });
+    const names = featureNames(this.#stepOptions);
+    const features = new Map(names.map((name) => [name, new Float32Array(count * embedDim)]));
     for (const [i, feeds] of chunks.entries()) {
       const part = await this.#run(
         "chunkFeatures",
         () => chunkFeaturesProgram(config, chunkSize, this.#stepOptions),
         feeds,
       );
-      imageFeatures.set(part["imageFeatures"]!.data as Float32Array, i * chunkSize * embedDim);
-      textFeatures.set(part["textFeatures"]!.data as Float32Array, i * chunkSize * embedDim);
+      for (const [name, all] of features) all.set(part[name]!.data as Float32Array, i * chunkSize * embedDim);
     }
-    const shape = [batchSize, embedDim];
+    const ofAll = (values: Float32Array) => float32(this.#group.allGather(values), [batchSize, embedDim]);
     const lossProgram = () => cachedLossProgram(config, batchSize, this.#stepOptions, { first, count });
     const cached = await this.#run("cachedLoss", lossProgram, {
-      imageFeatures: float32(this.#group.allGather(imageFeatures), shape),
-      textFeatures: float32(this.#group.allGather(textFeatures), shape),
-      captionGroup: int32(this.#captionGroupOfAll(batch), [batchSize]),
+      ...Object.fromEntries(Array.from(features, ([name, own]) => [name, ofAll(own)])),
+      ...groupFeeds(this.#groupsOfAll(batch)),
     });
-    const [dImage, dText] = [cached["imageGradient"]!.data, cached["textGradient"]!.data] as [
-      Float32Array,
-      Float32Array,
-    ];
     // The loss of every pair reads the features of all.
-    for (const gradient of [dImage, dText]) this.#group.allReduce(gradient);
+    for (const name of names) this.#group.allReduce(cached[featureGradients[name]]!.data as Float32Array);
     const program = () => chunkGradientProgram(config, chunkSize, this.#stepOptions);
     let last: Record<string, TensorData> = {};
+    let captionLoss = 0;
     const statistics = new Map<string, Float32Array>();
     for (const [i, feeds] of chunks.entries()) {
       const from = (first + i * chunkSize) * embedDim;
-      const rows = (values: Float32Array) =>
+      const rowsOf = (values: Float32Array) =>
         float32(values.slice(from, from + chunkSize * embedDim), [chunkSize, embedDim]);
+      const seeds = names.map((name) => {
+        const gradient = featureGradients[name];
+        return [gradient, rowsOf(cached[gradient]!.data as Float32Array)] as const;
+      });
       const sums = this.#sumFeeds(last);
       last = await this.#run("chunkGradient", program, {
         ...feeds,
         ...sums,
-        imageGradient: rows(dImage),
-        textGradient: rows(dText),
+        ...Object.fromEntries(seeds),
       });
+      if (config.decoder) captionLoss += numberIn(last, "captionLoss");
       discard(Object.values(sums).map(({ data }) => data));
       // Each chunk moves the running statistics from where the step began: the mean of all is the step's.
       for (const [path, values] of under(prefixes.statistic, last)) {
@@ -319,26 +345,43 @@ export class TrainEngine implements AsyncDisposable {
     }
     // Each has its own part of the gradients, and of their norm.
     const total = collect({ ...cached, ...last });
-    if (this.#group.size > 1) return this.#sumOverGroup({ ...total, statistics });
-    return { ...total, statistics, squaredNorm: total.squaredNorm + numberIn(cached, "squaredNorm") };
+    const written = config.decoder && { captionLoss };
+    const own = { ...total, ...written, statistics };
+    const squaredNorm = total.squaredNorm + numberIn(cached, "squaredNorm");
+    const summed = this.#group.size > 1 ? this.#sumOverGroup(own) : { ...own, squaredNorm };
+    return { ...summed, ...(config.decoder && this.#totalLoss(summed.loss, summed.captionLoss!)) };
+  }
+
+  #totalLoss(
+    contrastiveLoss: number,
+    captionLoss: number,
+  ): Pick<StepResult, "loss" | "contrastiveLoss" | "captionLoss"> {
+    const { decoderWeight } = this.#options.objective!;
+    return { loss: contrastiveLoss + decoderWeight * captionLoss, contrastiveLoss, captionLoss };
   }
 
   /** As in the batch, but for the pairs of all processes. */
-  #captionGroupOfAll({ captionGroup, inputIds }: PairTensors): Int32Array {
-    const { size } = this.#group;
-    return size === 1 ? captionGroup : captionGroups(this.#group.allGather(inputIds), this.#options.batchSize);
+  #groupsOfAll({ captionGroup, inputIds, synthetic }: PairTensors): Pick<PairTensors, "captionGroup" | "synthetic"> {
+    if (this.#group.size === 1) return { captionGroup, synthetic };
+    const ofAll = (ids: Int32Array) => captionGroups(this.#group.allGather(ids), this.#options.batchSize);
+    return {
+      captionGroup: ofAll(inputIds),
+      synthetic: synthetic && { ...synthetic, captionGroup: ofAll(synthetic.inputIds) },
+    };
   }
 
   /** The whole batch's, from what each process has of its own pairs. */
-  #sumOverGroup({ loss, gradients, statistics, ...spreads }: Omit<Gradients, "squaredNorm">): Gradients {
-    const losses = Float32Array.of(loss);
+  #sumOverGroup({ loss, captionLoss, gradients, statistics, ...spreads }: Gradients): Gradients {
+    const losses = Float32Array.of(loss, captionLoss ?? 0);
     for (const values of [losses, ...gradients.values(), ...statistics.values()]) this.#group.allReduce(values);
     // Each process's is the mean over its chunks.
     for (const values of statistics.values()) values.forEach((sum, i) => (values[i] = sum / this.#group.size));
     let squaredNorm = 0;
     for (const values of gradients.values()) for (const value of values) squaredNorm += value * value;
     // In float32 as in one process: a norm beyond it is no number to go on with.
-    return { ...spreads, loss: losses[0]!, gradients, statistics, squaredNorm: Math.fround(squaredNorm) };
+    const [ofPairs, ofWriting] = losses;
+    const written = captionLoss !== undefined && { captionLoss: ofWriting };
+    return { ...spreads, loss: ofPairs!, ...written, gradients, statistics, squaredNorm: Math.fround(squaredNorm) };
   }
 
   /** The gradients of the chunks before, or zeros, as inputs of the next. */
@@ -392,7 +435,7 @@ function setValues(target: ReadonlyMap<string, Float32Array>, source: ReadonlyMa
   }
 }
 
-interface Gradients extends Pick<StepResult, "loss" | "imageSpread" | "textSpread"> {
+interface Gradients extends Omit<StepResult, "gradientNorm" | "logitScale" | "communicationSeconds"> {
   readonly squaredNorm: number;
   readonly gradients: ReadonlyMap<string, Float32Array>;
   readonly statistics: ReadonlyMap<string, Float32Array>;
@@ -423,11 +466,33 @@ function textFeeds({ inputIds, endOfText }: Pick<PairTensors, "inputIds" | "endO
   return { inputIds: int32(inputIds, [texts, inputIds.length / texts]), endOfText: int32(places, [texts]) };
 }
 
-/** What the towers read of a batch. */
-function towerFeeds(batch: Omit<PairTensors, "captionGroup">, config: ClipConfig) {
+/** What the towers read of a batch: with synthetic captions their sentences behind the captions. */
+function towerFeeds(
+  { pixelValues, inputIds, endOfText, synthetic }: Omit<PairTensors, "captionGroup">,
+  config: ClipConfig,
+) {
   const { imageSize } = config.vision;
-  const shape = [batch.endOfText.length, 3, imageSize, imageSize];
-  return { pixelValues: float32(batch.pixelValues, shape), ...textFeeds(batch, config) };
+  const shape = [endOfText.length, 3, imageSize, imageSize];
+  const both = (captions: Int32Array, sentences: Int32Array | undefined) =>
+    sentences ? Int32Array.from([...captions, ...sentences]) : captions;
+  const texts = { inputIds: both(inputIds, synthetic?.inputIds), endOfText: both(endOfText, synthetic?.endOfText) };
+  return { pixelValues: float32(pixelValues, shape), ...textFeeds(texts, config) };
+}
+
+/** Which captions of a batch are equal, and which sentences of the synthetic ones. */
+function groupFeeds({ captionGroup, synthetic }: Pick<PairTensors, "captionGroup" | "synthetic">) {
+  const shape = [captionGroup.length];
+  return {
+    captionGroup: int32(captionGroup, shape),
+    ...(synthetic && { syntheticGroup: int32(synthetic.captionGroup, shape) }),
+  };
+}
+
+/** What the decoder, if there is one, is to write, and what each token counts. */
+function decoderFeeds({ endOfText, synthetic }: Pick<PairTensors, "endOfText" | "synthetic">, { decoder }: ClipConfig) {
+  if (!synthetic || !decoder) return {};
+  const shape = [endOfText.length, decoder.length];
+  return { writtenIds: int32(synthetic.writtenIds, shape), tokenWeights: float32(synthetic.tokenWeights, shape) };
 }
 
 /** Pairs i · size to (i + 1) · size of a batch. */
@@ -435,13 +500,23 @@ function chunkOf(
   batch: PairTensors,
   i: number,
   size: number,
-  { vision, text }: ClipConfig,
+  { vision, text, decoder }: ClipConfig,
 ): Omit<PairTensors, "captionGroup"> {
   const rows = <Values extends Float32Array | Int32Array>(values: Values, width: number) =>
     values.slice(i * size * width, (i + 1) * size * width) as Values;
+  const { synthetic } = batch;
   return {
     pixelValues: rows(batch.pixelValues, 3 * vision.imageSize ** 2),
     inputIds: rows(batch.inputIds, text.contextLength),
     endOfText: rows(batch.endOfText, 1),
+    ...(synthetic && {
+      synthetic: {
+        inputIds: rows(synthetic.inputIds, text.contextLength),
+        endOfText: rows(synthetic.endOfText, 1),
+        captionGroup: rows(synthetic.captionGroup, 1),
+        writtenIds: rows(synthetic.writtenIds, decoder?.length ?? 0),
+        tokenWeights: rows(synthetic.tokenWeights, decoder?.length ?? 0),
+      },
+    }),
   };
 }

@@ -16,5 +16,5 @@ export type { FilePart, Picture } from "../data/picture.ts";
 export type { Pairs, Sample, SkippedImage, SourceOptions } from "./sources/samples.ts";
 export { checkData, type CheckOptions, type DataReport, type Spread } from "./check-data.ts";
 export { type PackedShard, packShards, type PackOptions } from "./pack.ts";
-export { captionMatches, captionTargets, clipLoss, siglipLoss, smoothTargets } from "./losses.ts";
+export { captionLoss, captionMatches, captionTargets, clipLoss, siglipLoss, smoothTargets } from "./losses.ts";
 export { type Schedule, scheduledLearningRate } from "./schedule.ts";

@@ -88,6 +88,40 @@ describe("DataLoader", () => {
     }
   });
 
+  it("gives with the objective clips also a sentence of each synthetic caption, and what is to be written of it", async () => {
+    const data = samples.map((sample, i) => (i % 3 === 0 ? sample : { ...sample, synthetic: `A dog. Number ${i}!` }));
+    const objective = { decoderWeight: 2, captionLength: 9 };
+    const { batches } = await load({ objective, workers: 2 }, { data });
+    const sampler = new Sampler(data, base);
+    for (const [at, { step, samples: drawn, synthetic, ...rest }] of batches.entries()) {
+      expect({ step, samples: drawn, ...rest }).toEqual(unbroken[at]);
+      const draws = Array.from(drawn, (sample) => sampler.drawSynthetic(step, sample));
+      const sentences = draws.map(({ sentence }) => sentence);
+      const wanted = tokenizer.tokenize(sentences, { contextLength: 12, truncate: true });
+      expect(synthetic!.inputIds).toEqual(wanted.inputIds);
+      expect(synthetic!.endOfText).toEqual(wanted.endOfText);
+      synthetic!.captionGroup.forEach((group, row) => expect(group).toBe(sentences.indexOf(sentences[row]!)));
+      const captions = draws.map(({ whole }) => tokenizer.encodeWithMarks(whole).slice(1));
+      const lengths = captions.map(({ length }) => Math.min(length, 9));
+      const total = lengths.reduce((sum, length) => sum + length);
+      for (const [row, length] of lengths.entries()) {
+        const [ids, weights] = [synthetic!.writtenIds, synthetic!.tokenWeights].map((values) =>
+          Array.from(values.subarray(9 * row, 9 * row + 9)),
+        );
+        // Where it does not fit, the mark at the end takes the last place.
+        const written = [...captions[row]!.slice(0, length - 1), tokenizer.endOfTextId];
+        expect(ids).toEqual([...written, ...Array<number>(9 - length).fill(tokenizer.padId)]);
+        expect(weights).toEqual(ids!.map((_, place) => (place < length ? Math.fround(1 / total) : 0)));
+      }
+    }
+    const [first] = (await load({ objective: { ...objective, decoderWeight: 0 } }, { data, toStep: 1 })).batches;
+    expect(first!.synthetic).toEqual({
+      ...batches[0]!.synthetic,
+      writtenIds: new Int32Array(0),
+      tokenWeights: new Float32Array(0),
+    });
+  });
+
   it("preprocesses as for inference when nothing is to be varied, from the cache too", async () => {
     const { batches } = await load({ augment: undefined });
     for (const { samples: drawn, pixelValues } of batches) {

@@ -6,7 +6,9 @@ import { noPeers, type Peers } from "../distributed/index.ts";
 import { Remote } from "../runtime/remote.ts";
 import type { ClipTokenizer } from "../text/tokenizer.ts";
 import { captionGroups } from "./caption-groups.ts";
+import { type ClipsObjective, decoderOf } from "./clips.ts";
 import type { DataRows, DataWorkerMethods, DataWorkerSetup, RowRequest } from "./data-worker.ts";
+import type { SyntheticTensors } from "./engine.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
 import { Sampler, type SamplerOptions } from "./sampling.ts";
 
@@ -17,6 +19,8 @@ export interface DataLoaderOptions extends SamplerOptions {
   readonly tokenizer: ClipTokenizer;
   /** L. Longer captions are cut. */
   readonly contextLength: number;
+  /** With it batches have the samples' synthetic captions too. */
+  readonly objective?: ClipsObjective | undefined;
   /** Threads; what comes out does not depend on it. Default 1, with 4 cores or more 2. */
   readonly workers?: number | undefined;
   /** Batches made ahead of the one in use. Default 4. */
@@ -42,11 +46,15 @@ export interface TrainingBatch {
   readonly endOfText: Int32Array;
   /** [N] the first row with the same ids: rows of one group cannot be told apart by their texts. */
   readonly captionGroup: Int32Array;
+  readonly synthetic?: SyntheticTensors | undefined;
   /** [N] as drawn, before cleaning and cutting. */
   readonly captions: readonly string[];
 }
 
-type BatchInTheMaking = Omit<TrainingBatch, "captionGroup"> & { readonly captions: string[] };
+interface BatchInTheMaking extends Omit<TrainingBatch, "captionGroup" | "synthetic"> {
+  readonly captions: string[];
+  readonly synthetic?: Omit<SyntheticTensors, "captionGroup"> | undefined;
+}
 
 /** A batch, and its rows whose pictures are broken. */
 interface FilledBatch {
@@ -63,6 +71,8 @@ export interface DataLoaderStats {
   /** Captions that did not fit the context. */
   readonly truncatedCaptions: number;
 }
+
+const syntheticRows = ["inputIds", "endOfText", "writtenIds", "tokenWeights"] as const;
 
 /** A loader gives up when more than this share of all pictures is broken. */
 const maxBrokenShare = 0.5;
@@ -105,6 +115,7 @@ export class DataLoader implements AsyncDisposable {
       augment,
       merges: tokenizer.merges,
       contextLength,
+      captionLength: decoderOf(options.objective)?.length ?? 0,
       cacheBytes: cacheBytes / workers,
       maxImagePixels: options.maxImagePixels,
     };
@@ -154,7 +165,7 @@ export class DataLoader implements AsyncDisposable {
 
   /** This process's rows of a step's batch, but for those whose pictures are broken. */
   async #fillBatch(step: number): Promise<FilledBatch> {
-    const { batchSize, contextLength, preprocess } = this.#options;
+    const { batchSize, contextLength, preprocess, objective } = this.#options;
     const { rank, size } = this.#peers;
     const rows = batchSize / size;
     const batch: BatchInTheMaking = {
@@ -164,6 +175,7 @@ export class DataLoader implements AsyncDisposable {
       inputIds: new Int32Array(rows * contextLength),
       endOfText: new Int32Array(rows),
       captions: new Array<string>(rows).fill(""),
+      ...(objective && { synthetic: emptySynthetic(rows, contextLength, decoderOf(objective)?.length ?? 0) }),
     };
     return { batch, brokenRows: await this.#fillRows(batch, Array.from(batch.samples.keys())) };
   }
@@ -183,7 +195,13 @@ export class DataLoader implements AsyncDisposable {
         if (!isOwn) for (let n = 0; n <= tried[rank]!.length; n++) this.#nextReplacement(replacements);
       }
     }
-    return { ...batch, captionGroup: captionGroups(batch.inputIds, batch.samples.length) };
+    const grouped = <Rows extends { readonly inputIds: Int32Array }>(rows: Rows) => ({
+      ...rows,
+      captionGroup: captionGroups(rows.inputIds, batch.samples.length),
+    });
+    if (!batch.synthetic) return { ...grouped(batch), synthetic: undefined };
+    await this.#shareOut(batch.synthetic.tokenWeights);
+    return { ...grouped(batch), synthetic: grouped(batch.synthetic) };
   }
 
   /** Gives a row the first replacement that can be used, and returns those that could not. */
@@ -207,6 +225,13 @@ export class DataLoader implements AsyncDisposable {
     });
   }
 
+  /** Scales weights of 0 and 1 to a sum of 1, over all processes. */
+  async #shareOut(weights: Float32Array): Promise<void> {
+    const own = weights.reduce((sum, weight) => sum + weight, 0);
+    const total = (await this.#peers.exchange(`${own}`)).reduce((sum, each) => sum + Number(each), 0);
+    for (let i = 0; i < weights.length; i++) weights[i]! /= total;
+  }
+
   /** Makes rows of a batch, each on the thread that has its picture in its cache; returns those that are broken. */
   async #fillRows(batch: BatchInTheMaking, rows: readonly number[]): Promise<number[]> {
     const healthy = rows.filter((row) => !this.#broken.has(batch.samples[row]!));
@@ -218,10 +243,12 @@ export class DataLoader implements AsyncDisposable {
         const made = await this.#ask(worker, requests);
         owned.forEach((row, i) => {
           batch.captions[row] = requests[i]!.caption;
-          for (const name of ["pixelValues", "inputIds", "endOfText"] as const) {
-            const length = made[name].length / owned.length;
-            batch[name].set(made[name].subarray(i * length, (i + 1) * length), row * length);
-          }
+          const put = (target: Float32Array | Int32Array, values: Float32Array | Int32Array) => {
+            const length = values.length / owned.length;
+            target.set(values.subarray(i * length, (i + 1) * length), row * length);
+          };
+          for (const name of ["pixelValues", "inputIds", "endOfText"] as const) put(batch[name], made[name]);
+          for (const name of syntheticRows) if (made.synthetic) put(batch.synthetic![name], made.synthetic[name]);
         });
         for (const { row, reason } of made.broken) this.#markBroken(batch.samples[owned[row]!]!, reason);
         this.#stats.decodedImages += made.decodedImages;
@@ -245,6 +272,7 @@ export class DataLoader implements AsyncDisposable {
     return {
       picture: { image, ...(bytes && { bytes }) },
       caption: this.#sampler.drawCaption(step, sample),
+      synthetic: this.#options.objective && this.#sampler.drawSynthetic(step, sample),
       augmentationKey: this.#sampler.augmentationKey(step, sample),
     };
   }
@@ -265,6 +293,20 @@ export class DataLoader implements AsyncDisposable {
     const met = `${this.#broken.size} of ${this.#samples.length} pictures cannot be used, ${problem}`;
     return new ClipError("CLIP_DATA", `${met}; repair or remove them, such as:${examples.join("")}`);
   }
+}
+
+/** To be filled row by row. */
+function emptySynthetic(
+  pairs: number,
+  contextLength: number,
+  captionLength: number,
+): Omit<SyntheticTensors, "captionGroup"> {
+  return {
+    inputIds: new Int32Array(pairs * contextLength),
+    endOfText: new Int32Array(pairs),
+    writtenIds: new Int32Array(pairs * captionLength),
+    tokenWeights: new Float32Array(pairs * captionLength),
+  };
 }
 
 function assertWhole(options: Readonly<Record<string, number>>, least: number): void {

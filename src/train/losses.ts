@@ -1,5 +1,5 @@
 import { ShapeError } from "../core/errors.ts";
-import { float32 } from "../core/tensor-data.ts";
+import { float32, int32 } from "../core/tensor-data.ts";
 import { describe } from "../graph/describe.ts";
 import { constant, type Tensor } from "../graph/tensor.ts";
 import type { ClipConfig } from "../models/index.ts";
@@ -119,6 +119,29 @@ export function smoothTargets(targets: Tensor, smoothing: number): Tensor {
 /** N of [n, N]. */
 function lengthOfRows({ shape }: Tensor): number {
   return (shape as readonly [number, number])[1];
+}
+
+/**
+ * How far a decoder is from writing captions, in nats a token: −Σ weights · ln softmax(logits) at the tokens that are right.
+ *
+ * @param logits - [N, Q, V]: what stands at each place.
+ * @param writtenIds - int32 [N, Q]: what should.
+ * @param tokenWeights - [N, Q], summing to 1 over the whole batch; 0 behind the end of a caption.
+ */
+export function captionLoss(logits: Tensor, writtenIds: Tensor, tokenWeights: Tensor): Tensor {
+  const [pairs, length, vocabSize] = logits.shape as readonly [number, number, number];
+  const places = pairs * length;
+  // Where each place's row of the vocabulary begins, in all of them as one row.
+  const starts = Int32Array.from({ length: places }, (_, place) => place * vocabSize);
+  const at = writtenIds.reshape([places]).add(constant(int32(starts, [places])));
+  const logLikelihood = logits
+    .logSoftmax(2)
+    .reshape([places * vocabSize])
+    .gather(at);
+  return logLikelihood
+    .mul(tokenWeights.reshape([places]))
+    .sum()
+    .neg();
 }
 
 /** N of logits [N, N]. */

@@ -82,6 +82,61 @@ describe("a folder of pictures and captions", () => {
   });
 });
 
+describe("synthetic captions", () => {
+  const wanted = { synthetic: true };
+
+  it("are read beside pictures, from a second column and by its name, where they are asked for", async () => {
+    const path = await folder({
+      ...{ "a.jpg": "", "a.txt": "a dog", "a.synthetic.txt": "\nA dog runs.\n It is brown!\n" },
+      ...{ "b.jpg": "", "b.txt": "a cat" },
+      "p.csv": "image,caption,re_caption\na.jpg,a dog,A dog runs. It is brown!\nb.jpg,a cat,\n",
+      "p.jsonl":
+        '{"image":"a.jpg","caption":"a dog","long":["A dog runs.","It is brown!"]}\n{"image":"b.jpg","caption":"a cat"}',
+    });
+    const samples = [
+      { image: join(path, "a.jpg"), captions: ["a dog"], synthetic: "A dog runs. It is brown!" },
+      { image: join(path, "b.jpg"), captions: ["a cat"] },
+    ];
+    expect((await readPairs(path, wanted)).samples).toEqual(samples);
+    expect((await readPairs(join(path, "p.csv"), wanted)).samples).toEqual(samples);
+    const long = { ...wanted, syntheticColumn: "long" };
+    expect((await readPairs(join(path, "p.jsonl"), long)).samples).toEqual(samples);
+    for (const source of [path, join(path, "p.csv")])
+      for (const sample of (await readPairs(source)).samples) expect(sample).not.toHaveProperty("synthetic");
+  });
+
+  it("that are nowhere are refused, with the columns that there are", async () => {
+    const path = await folder({
+      ...{ "a.jpg": "", "a.txt": "a dog", "p.csv": "image,caption,alt\na.jpg,a dog,x\n" },
+      "q.csv": "image,caption,synthetic\na.jpg,a dog,\n",
+    });
+    expect(await errorOf(readPairs(join(path, "p.csv"), wanted))).toMatch(
+      /no column "synthetic" or "re_caption"; it has "image", "caption", "alt": set syntheticColumn to one of them/,
+    );
+    for (const source of [path, join(path, "q.csv")]) {
+      expect(await errorOf(readPairs(source, wanted))).toMatch(/holds no synthetic captions: expected a column/);
+    }
+  });
+
+  it("that cannot be used are listed with the reason", async () => {
+    const path = await folder({
+      ...{ "a.jpg": "", "a.txt": "kept", "a.synthetic.txt": "a dog", "b.jpg": "", "b.txt": "b" },
+      "b.synthetic.txt": Uint8Array.of(0x4d, 0xf6),
+      ...{ "c.jpg": "", "c.txt": "c", "c.synthetic.txt": "x".repeat(10_001) },
+      "p.jsonl": '{"image":"a.jpg","caption":"a","synthetic":5}',
+    });
+    const { samples, skipped } = await readPairs(path, wanted);
+    expect(samples).toHaveLength(1);
+    expect(skipped.map(({ reason }) => reason)).toEqual([
+      expect.stringMatching(/b\.synthetic\.txt, line 1 is not UTF-8/),
+      "its synthetic caption is longer than 10000 characters",
+    ]);
+    expect(await errorOf(readPairs(join(path, "p.jsonl"), wanted))).toMatch(
+      /line 1: "synthetic" must be a string or a list of strings/,
+    );
+  });
+});
+
 describe("a table or JSONL file", () => {
   const expected = ["a dog, running", 'a sign that says "stop"', "two\nlines"];
 

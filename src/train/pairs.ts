@@ -41,12 +41,20 @@ const known =
  *
  * Text is UTF-8. Paths in a file are relative to its folder.
  *
+ * With `synthetic` also synthetic captions: a second column, `a.synthetic.txt`, or a second key of the JSON; a picture may be without.
+ *
  * @throws {ClipError} `CLIP_DATA` if there is no such source or nothing usable in it, a column is missing, a line is
- *   malformed, or none of the first pictures that a file names exists.
+ *   malformed, synthetic captions are wanted and there are none, or none of the first pictures that a file names exists.
  */
 export async function readPairs(source: string, options: SourceOptions = {}): Promise<Pairs> {
   const path = isAddress(source) ? source : resolve(source);
   const { wanted, pairs } = await readSource(path, options);
+  if (options.synthetic && pairs.samples.length > 0 && pairs.samples.every(({ synthetic }) => synthetic === undefined))
+    throw new ClipError(
+      "CLIP_DATA",
+      `${withoutQuery(path)} holds no synthetic captions: expected a column of a table, or a.synthetic.txt or a key of a.json ` +
+        "beside a picture; set syntheticColumn if they have another name",
+    );
   if (pairs.samples.length > 0) return pairs;
   const [first] = pairs.skipped;
   const met = first ? `all ${pairs.skipped.length} were skipped (${first.image}: ${first.reason})` : "there are none";

@@ -16,6 +16,9 @@ export type MetricsLine =
       readonly step: number;
       readonly epoch: number;
       readonly loss: number;
+      /** What it is made of where a decoder learns to write captions; the latter before its weight. */
+      readonly contrastiveLoss?: number;
+      readonly captionLoss?: number;
       readonly learningRate: number;
       readonly gradientNorm: number;
       readonly logitScale: number;
@@ -214,7 +217,7 @@ export function fingerprintOf({ config, samples }: RunIdentity): string {
   const ofTheCurve = (key: string, value: unknown) => (changeable.has(key) ? undefined : value);
   const hash = createHash("sha256").update(JSON.stringify(config, ofTheCurve));
   // Not where its bytes lie: a shard may be fetched or unpacked to another place.
-  for (const { image, captions } of samples) hash.update(JSON.stringify({ image, captions }));
+  for (const { image, captions, synthetic } of samples) hash.update(JSON.stringify({ image, captions, synthetic }));
   return hash.digest("hex");
 }
 

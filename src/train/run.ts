@@ -168,11 +168,12 @@ export class Run {
     const { config, options, folder, loader, engine, events } = this.#parts;
     const repeatedCaptions = shareRepeated(batch.captionGroup);
     const learningRate = scheduledLearningRate(batch.step, config);
-    const { pixelValues, inputIds, endOfText, captionGroup } = batch;
-    const moved = [pixelValues, inputIds, endOfText, captionGroup];
-    const tensors = { pixelValues, inputIds, endOfText, captionGroup };
-    const result = await engine.call("step", [tensors, learningRate], moved);
-    const { loss, gradientNorm, logitScale, communicationSeconds, ...spreads } = result;
+    const { pixelValues, inputIds, endOfText, captionGroup, synthetic } = batch;
+    const ofSynthetic = Object.values(synthetic ?? {}) as Int32Array[];
+    const moved = [pixelValues, inputIds, endOfText, captionGroup, ...ofSynthetic];
+    const tensors = { pixelValues, inputIds, endOfText, captionGroup, synthetic };
+    const met = await engine.call("step", [tensors, learningRate], moved);
+    const { loss, gradientNorm, logitScale, imageSpread, textSpread, communicationSeconds, ...parts } = met;
     this.#communicated += communicationSeconds;
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) await this.#fail(batch, loss, gradientNorm);
 
@@ -180,9 +181,11 @@ export class Run {
     const epoch = Math.floor(batch.step / loader.stepsPerEpoch);
     this.#done++;
     if (!folder) return;
-    await folder.writeMetrics({ step, epoch, loss, learningRate, gradientNorm, logitScale });
-    await events?.write(step, { loss, learningRate, gradientNorm, logitScale });
-    this.#examine({ step, loss, gradientNorm, logitScale, ...spreads, repeatedCaptions });
+    await folder.writeMetrics({ step, epoch, loss, ...parts, learningRate, gradientNorm, logitScale });
+    await events?.write(step, { loss, ...parts, learningRate, gradientNorm, logitScale });
+    // What is written says nothing of whether pairs are told apart.
+    const observed = { loss: parts.contrastiveLoss ?? loss, gradientNorm, logitScale, imageSpread, textSpread };
+    this.#examine({ step, ...observed, repeatedCaptions });
     const rates = this.#rates();
     const secondsLeft = ((config.steps - step) * config.batchSize) / rates.pairsPerSecond;
     const progress = { step, steps: config.steps, epoch, loss, learningRate, ...rates, secondsLeft };

@@ -59,6 +59,33 @@ describe("Sampler", () => {
     expect(new Set(drawn.map(([first]) => first)).size).toBe(3);
   });
 
+  it("draws each sentence of a synthetic caption about equally often, the same within a step for the same text", () => {
+    const synthetic = "A dog runs... It is brown! There is grass.";
+    const samples = [...numbered(2), ...[3, 4].map((i) => ({ image: `/${i}.png`, captions: ["a dog"], synthetic }))];
+    const sampler = new Sampler(samples, { batchSize: 4, seed: 5 });
+    const drawn = Array.from({ length: 900 }, (_, step) => sampler.drawSynthetic(step, 2));
+    for (const sentence of ["A dog runs", "It is brown", "There is grass"]) {
+      // 300 ± 4 standard deviations of a fair die of three.
+      expect(Math.abs(drawn.filter((draw) => draw.sentence === sentence).length - 300)).toBeLessThan(57);
+    }
+    expect(new Set(drawn.map(({ whole }) => whole))).toEqual(new Set([synthetic]));
+    for (const step of [0, 1, 2, 3]) {
+      expect(sampler.drawSynthetic(step, 3)).toEqual(drawn[step]);
+      expect(new Sampler(samples, { batchSize: 4, seed: 5 }).drawSynthetic(step, 2)).toEqual(drawn[step]);
+    }
+  });
+
+  it("draws the caption of the step in the place of a synthetic one that is not there or says nothing", () => {
+    const samples = [...numbered(1), { ...numbered(2)[1]!, synthetic: " ... !" }];
+    const sampler = new Sampler(samples, { batchSize: 2, seed: 5 });
+    for (let step = 0; step < 10; step++) {
+      for (const sample of [0, 1]) {
+        const caption = sampler.drawCaption(step, sample);
+        expect(sampler.drawSynthetic(step, sample)).toEqual({ sentence: caption, whole: caption });
+      }
+    }
+  });
+
   it("offers as replacements what the batch does not hold, the next of the epoch first", () => {
     const sampler = new Sampler(numbered(10), { batchSize: 4, seed: 2 });
     const offered = [...sampler.replacements(0)];

@@ -1,9 +1,10 @@
 import { ClipError } from "../core/errors.ts";
 import { Random } from "../core/random.ts";
+import { subCaptions, type SyntheticDraw } from "./clips.ts";
 import type { Sample } from "./sources/samples.ts";
 
 /** Keeps the streams of random numbers apart that the same seed is used for. */
-export const purposes = { order: 1, caption: 2, augmentation: 3, patches: 4 } as const;
+export const purposes = { order: 1, caption: 2, augmentation: 3, patches: 4, sentence: 5 } as const;
 
 export interface SamplerOptions {
   /** Samples per batch, N. */
@@ -38,6 +39,8 @@ export class Sampler {
   readonly #shuffleBuffer: number | undefined;
   /** For each sample the first one with the same captions: what its caption is drawn by. */
   readonly #captionList: Uint32Array;
+  /** For each sample the first one with the same synthetic caption. */
+  readonly #syntheticCaption: Uint32Array;
   #order: { readonly epoch: number; readonly samples: Uint32Array } | undefined;
 
   /** @throws {ClipError} `CLIP_DATA` if there are fewer samples than one batch takes. */
@@ -64,12 +67,8 @@ export class Sampler {
         `by their weights only ${draws} samples make an epoch, and a batch has ${batchSize}; ${wayOut}`,
       );
     }
-    const firstWith = new Map<string, number>();
-    this.#captionList = Uint32Array.from(samples, ({ captions }, index) => {
-      const list = JSON.stringify(captions);
-      if (!firstWith.has(list)) firstWith.set(list, index);
-      return firstWith.get(list)!;
-    });
+    this.#captionList = firstAlike(samples, ({ captions }) => JSON.stringify(captions));
+    this.#syntheticCaption = firstAlike(samples, ({ synthetic = "" }) => synthetic);
   }
 
   /**
@@ -102,6 +101,21 @@ export class Sampler {
     return captions[
       new Random(this.#seed, purposes.caption, step, this.#captionList[sample]!).integer(captions.length)
     ]!;
+  }
+
+  /**
+   * A sample's synthetic caption and one of its sentences, each as likely; where it has none, both are its caption. As with captions,
+   * samples with the same one get the same sentence within a step.
+   */
+  drawSynthetic(step: number, sample: number): SyntheticDraw {
+    const { synthetic = "" } = this.#samples[sample]!;
+    const sentences = subCaptions(synthetic);
+    if (sentences.length === 0) {
+      const caption = this.drawCaption(step, sample);
+      return { sentence: caption, whole: caption };
+    }
+    const random = new Random(this.#seed, purposes.sentence, step, this.#syntheticCaption[sample]!);
+    return { sentence: sentences[random.integer(sentences.length)]!, whole: synthetic };
   }
 
   /** The key of {@link Random} by which a sample is augmented in a step. */
@@ -166,6 +180,16 @@ export class Sampler {
     }
     return order;
   }
+}
+
+/** For each sample the first one for which `keyOf` gives the same. */
+function firstAlike(samples: readonly Sample[], keyOf: (sample: Sample) => string): Uint32Array {
+  const firsts = new Map<string, number>();
+  return Uint32Array.from(samples, (sample, index) => {
+    const key = keyOf(sample);
+    if (!firsts.has(key)) firsts.set(key, index);
+    return firsts.get(key)!;
+  });
 }
 
 /** How often the samples of a source are drawn in an epoch, all together. */

@@ -3,12 +3,14 @@ import { ClipError } from "../core/errors.ts";
 import type { TensorData } from "../core/tensor-data.ts";
 import { captionWords, isLora, readModel, readTokenizer } from "../embedding/index.ts";
 import { clipPreprocess, type PreprocessConfig } from "../image/preprocess-config.ts";
-import { type ClipConfig, initializeParameters } from "../models/index.ts";
+import { type ClipConfig, initializeParameters, isOfDecoder } from "../models/index.ts";
 import { ClipTokenizer, trainBpe } from "../text/index.ts";
+import { decoderOf } from "./clips.ts";
 import { checkTrainable, configuredArchitecture, type TrainConfig, trainedArchitecture } from "./config.ts";
 
 /** What a run trains, before its first step. */
 export interface Start {
+  /** With what is there in training alone: changes of low rank, a decoder. */
   readonly architecture: ClipConfig;
   readonly preprocess: PreprocessConfig;
   readonly tokenizer: ClipTokenizer;
@@ -42,7 +44,7 @@ async function newModel(run: TrainConfig, captions: readonly string[]): Promise<
 
 async function givenModel(path: string, run: TrainConfig, captions: readonly string[]): Promise<Start> {
   const model = await readModel(path, { imageSize: run.imageSize });
-  const architecture = withLora(model.config, run);
+  const architecture = { ...withLora(model.config, run), decoder: decoderOf(run.objective) };
   checkTrainable(run, architecture);
   const tokenizer = await readTokenizer(model);
   if (!(tokenizer instanceof ClipTokenizer))
@@ -57,7 +59,7 @@ async function givenModel(path: string, run: TrainConfig, captions: readonly str
     tokenizer,
     parameters: new Map([
       ...(await readParameters(model.parameters)),
-      ...initializeParameters(architecture, run.seed, isLora),
+      ...initializeParameters(architecture, run.seed, (path) => isLora(path) || isOfDecoder(path)),
     ]),
     words: model.words && [...new Set([...model.words, ...captionWords(captions)])].sort(),
   };

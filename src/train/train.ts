@@ -3,7 +3,7 @@ import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import { expectSame, type Peers } from "../distributed/index.ts";
 import { mergeLora, saveLora, saveModel } from "../embedding/index.ts";
-import { type ClipConfig, parameterSpecs } from "../models/index.ts";
+import { type ClipConfig, isOfDecoder, parameterSpecs } from "../models/index.ts";
 import { Remote } from "../runtime/remote.ts";
 import type { TrainConfig } from "./config.ts";
 import type { EngineOptions, EngineState } from "./engine.ts";
@@ -58,9 +58,12 @@ async function trainTogether(
 ): Promise<TrainResult> {
   checkShares(config, peers);
   const common = { ...config, signal: options.signal, onProgress: options.onDownload };
-  const pairs = await readSources(config.train, common);
+  const pairs = await readSources(config.train, { ...common, synthetic: config.objective !== undefined });
   const { mixture } = pairs;
-  const captions = pairs.samples.flatMap((sample) => sample.captions);
+  const captions = pairs.samples.flatMap((sample) => [
+    ...sample.captions,
+    ...(sample.synthetic === undefined ? [] : [sample.synthetic]),
+  ]);
   const start = await startModel(config, captions);
   const { architecture, preprocess, tokenizer } = start;
   const { contextLength } = architecture.text;
@@ -131,10 +134,11 @@ function checkShares(config: TrainConfig, peers: Peers): void {
     );
 }
 
-/** Without changes of low rank: what it is when they are merged. */
+/** Without what is there in training alone: changes of low rank, which are merged then, and a decoder. */
 function plainArchitecture({ vision, text, ...rest }: ClipConfig): ClipConfig {
   return {
     ...rest,
+    decoder: undefined,
     vision: vision.kind === "vit" ? { ...vision, lora: undefined } : vision,
     text: { ...text, lora: undefined },
   };
@@ -148,16 +152,15 @@ async function readValidation(
   return readPairs(source, { ...common, ...own });
 }
 
-/** The averaged weights if there are any, else the last ones. */
+/** The averaged weights of the model if there are any, else the last ones. */
 async function finalWeights(
   engine: Remote<EngineMethods>,
   architecture: ClipConfig,
 ): Promise<Map<string, TensorData<"float32">>> {
   const { parameters, average } = await engine.call("state", []);
   const specs = parameterSpecs(architecture);
-  return new Map(
-    Array.from(average ?? parameters, ([path, values]) => [path, float32(values, specs.get(path)!.shape)]),
-  );
+  const ofModel = [...(average ?? parameters)].filter(([path]) => !isOfDecoder(path));
+  return new Map(ofModel.map(([path, values]) => [path, float32(values, specs.get(path)!.shape)]));
 }
 
 async function startEngine(

@@ -39,6 +39,26 @@ describe("the parameters that are trained", () => {
     expect(resnet.get("vision.attentionPool.q.weight")).toBe(1);
   });
 
+  it("are the decoder's too, whatever is locked or changed by low rank, at the full rate", () => {
+    const lora = { rank: 2, alpha: 2 };
+    const config = { ...deep, text: { ...deep.text, lora }, decoder: { length: 4 } };
+    const ofDecoder = choose(config, { lockImage: true, layerDecay: 0.5 }).filter(
+      ({ path }) => !path.startsWith("text."),
+    );
+    const paths = [...parameterSpecs(config).keys()].filter((path) => path.startsWith("decoder."));
+    expect(paths).toHaveLength(2 + 2 + 1 + 12 + 2 + 1);
+    expect(ofDecoder.map(({ path }) => path)).toEqual(paths);
+    expect(new Set(ofDecoder.map(({ rateScale }) => rateScale))).toEqual(new Set([1]));
+    expect(ofDecoder.find(({ path }) => path === "decoder.queries")).toMatchObject({ decay: true, size: 4 * 32 });
+    const [queries] = choose(config, { undecayed: ["decoder.queries"] }).filter(
+      ({ path }) => path === "decoder.queries",
+    );
+    expect(queries).toMatchObject({ decay: false });
+    expect(() => choose({ ...deep, decoder: { length: 4 } }, { lockImage: true, lockText: true })).toThrow(
+      /both towers are locked/,
+    );
+  });
+
   it("are those behind the lock", () => {
     const inVision = (config: ClipConfig, change: object) =>
       choose(config, { lockImage: true, ...change }).flatMap(({ path }) =>

@@ -1,6 +1,6 @@
 import { ClipError } from "../core/errors.ts";
 import { isLora } from "../embedding/index.ts";
-import { type ClipConfig, parameterSpecs, type ResNetConfig } from "../models/index.ts";
+import { type ClipConfig, isOfDecoder, parameterSpecs, type ResNetConfig } from "../models/index.ts";
 import type { OptimizedParameter } from "../optimize/adamw.ts";
 
 /** Which parameters a run trains, and how. */
@@ -57,18 +57,18 @@ export function trainedParameters(config: ClipConfig, choice: ParameterChoice): 
       `undecayed: no parameter of the model begins with ${strange}; name such as ${some}`,
     );
   }
-  // Where there are changes of low rank, they alone are trained.
+  // Where there are changes of low rank, of the model they alone are trained.
   const byLora = [...specs.keys()].some(isLora);
   const trained = [...specs].flatMap(([path, { shape, trainable }]): OptimizedParameter[] => {
     const tower = towers[path.split(".")[0] as keyof typeof towers] as (typeof towers)["vision"] | undefined;
     const depth = tower ? depthOf(path, config) : 0;
     const isLocked = tower?.locked && (tower.unlocked === 0 || depth <= tower.blocks - tower.unlocked);
-    if (!trainable || isLocked || (byLora && !isLora(path))) return [];
+    if (!trainable || isLocked || (byLora && !isLora(path) && !isOfDecoder(path))) return [];
     const size = shape.reduce((total, length) => total * length, 1);
     const decay = shape.length >= 2 && !undecayed.some((name) => isNamed(path, name));
     return [{ path, size, decay, rateScale: tower ? layerDecay ** (tower.blocks + 1 - depth) : 1 }];
   });
-  if (trained.some(({ path }) => path.includes("."))) return trained;
+  if (trained.some(({ path }) => path.split(".")[0]! in towers)) return trained;
   throw new ClipError(
     "CLIP_CONFIG",
     "both towers are locked, so there is nothing to train; unlock blocks of one of them",

@@ -11,7 +11,7 @@ import { train, type TrainConfig } from "../../src/train/index.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { expectSameOutcome, expectSameToyRun } from "./compare.ts";
 import { watchDisk } from "./faulty-disk.ts";
-import { drawShapes, tinyRun } from "./tiny-run.ts";
+import { describeShapes, drawShapes, tinyRun } from "./tiny-run.ts";
 import { toyRun } from "./toy-run.ts";
 
 let root: string;
@@ -32,14 +32,15 @@ describe("a training run whose process is killed", () => {
     `goes on to the same curve and model to the bit, killed ${kills} times at random and stopped by Ctrl-C once`,
     { timeout: kills * 36_000 },
     async () => {
-      const pictures = await drawShapes(join(root, "pictures"));
-      // A checkpoint after every step: most of the time is spent in saves.
+      const pictures = await describeShapes(await drawShapes(join(root, "pictures")));
+      // A decoder beside the model, and a checkpoint after every step: most of the time is spent in saves.
       const steps = 9 * kills;
       const config: TrainConfig = tinyRun(pictures, {
         steps,
         saveEvery: 1,
         validation: pictures,
         validateEvery: 20,
+        objective: { kind: "clips", captionLength: 16 },
         averageDecay: 0.9,
       });
       const unbroken = join(root, "unbroken");

@@ -7,16 +7,18 @@ import { runFiles, train, type TrainConfig, type TrainResult } from "../../src/t
 import { temporaryFolder } from "../temporary-folder.ts";
 import { expectSameOutcome } from "./compare.ts";
 import { systemError, watchDisk } from "./faulty-disk.ts";
-import { drawShapes, tinyResNet, tinyRun } from "./tiny-run.ts";
+import { describeShapes, drawShapes, tinyResNet, tinyRun } from "./tiny-run.ts";
 
 let root: string;
 let pictures: string;
+let described: string;
 beforeAll(async () => {
   root = await temporaryFolder();
   pictures = await drawShapes(join(root, "pictures"));
   // What is broken must not show in the curve either.
   await writeFile(join(pictures, "4.png"), "no picture");
   await writeFile(join(pictures, "no-caption.png"), "");
+  described = await describeShapes(await drawShapes(join(root, "described")));
 });
 let stopWatching: () => void = () => undefined;
 afterEach(() => {
@@ -155,9 +157,13 @@ describe("a training run on shards, a class folder and captions, mixed", () => {
   });
 });
 
-describe("a training run, resnet with batch norm in chunks", () => {
-  it("leaves the same bytes when it is stopped and resumed", async () => {
-    const config = tinyRun(pictures, { model: tinyResNet, steps: 6, chunkSize: 4, saveEvery: 2 });
+describe("a training run in chunks", () => {
+  const objective = { kind: "clips", captionLength: 20 };
+  it.each([
+    ["resnet with batch norm", { model: tinyResNet }],
+    ["with synthetic captions and a decoder", { objective, averageDecay: 0.9 }],
+  ])("leaves the same bytes when it is stopped and resumed, %s", async (_, change) => {
+    const config = tinyRun(described, { ...change, steps: 6, chunkSize: 4, saveEvery: 2 });
     const [unbroken, out] = [newFolder(), newFolder()];
     await train(config, { out: unbroken });
     await runUntil(3, config, out);

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { parseStrict } from "../../src/core/parse.ts";
@@ -34,6 +34,17 @@ export async function drawShapes(folder: string, count = 30): Promise<string> {
       .png()
       .toFile(join(folder, `${i}.png`));
     await writeFile(join(folder, `${i}.txt`), `${caption}\n`);
+  }
+  return folder;
+}
+
+/** Puts a synthetic caption of three sentences beside each picture of a folder but the first. */
+export async function describeShapes(folder: string): Promise<string> {
+  for (const name of await readdir(folder)) {
+    if (!/^[1-9]\d*\.txt$/.test(name)) continue;
+    const [, colour, shape] = (await readFile(join(folder, name), "utf8")).trimEnd().split(" ");
+    const text = `The picture shows one ${shape}. It is ${colour}! The ground is white.\n`;
+    await writeFile(join(folder, name.replace(".txt", ".synthetic.txt")), text);
   }
   return folder;
 }

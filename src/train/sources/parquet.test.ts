@@ -61,6 +61,33 @@ describe("a Parquet table", () => {
     expect(templated.samples.map(({ captions }) => captions)).toEqual([["a one"], ["a two lines"], ["a three"]]);
   });
 
+  it("gives synthetic captions, beside paths and beside pictures inside", async () => {
+    const texts = [
+      { name: "caption", data: ["one", "two"], type: "STRING" as const },
+      { name: "synthetic", data: ["One. Uno!", ""], type: "STRING" as const },
+    ];
+    const paths = await write("synthetic.parquet", [
+      { name: "image", data: ["a.jpg", "b.jpg"], type: "STRING" },
+      ...texts,
+    ]);
+    const pictures = [1, 2].map((i) => Uint8Array.from({ length: 5000 }, (_, at) => 128 + ((at * i) % 128)));
+    const bytes = await write("synthetic-bytes.parquet", [
+      { name: "image", data: pictures, type: "BYTE_ARRAY" },
+      ...texts,
+    ]);
+    for (const path of [paths, bytes]) {
+      const { samples } = await readPairs(path, { synthetic: true });
+      expect(samples.map(({ captions, synthetic }) => [captions, synthetic])).toEqual([
+        [["one"], "One. Uno!"],
+        [["two"], undefined],
+      ]);
+      for (const sample of (await readPairs(path)).samples) expect(sample).not.toHaveProperty("synthetic");
+      await expect(readPairs(path, { synthetic: true, syntheticColumn: "x" })).rejects.toThrow(
+        /no column "x"; it has "image", "caption", "synthetic": set syntheticColumn/,
+      );
+    }
+  });
+
   it("is refused for a column that is missing, naming those there are", async () => {
     const path = await write("names.parquet", [
       { name: "file", data: ["a"] },

@@ -5,7 +5,7 @@ import { ClipError } from "../../core/errors.ts";
 import { keptShard } from "../../data/plain-shard.ts";
 import { PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
 import { captionBytes, collectShard } from "./shards.ts";
-import { captionsOf, chooseColumns, type Columns, pairsOfRows, type Row } from "./table.ts";
+import { captionsOf, chooseColumns, type Columns, pairsOfRows, type Row, textsOf } from "./table.ts";
 import { tarBytes, type TarContent } from "../../data/tar.ts";
 
 /** A row group is read as a whole, so much of it at the most. */
@@ -18,11 +18,12 @@ const maxGroupBytes = 2 ** 30;
 export async function readParquet(path: string, options: SourceOptions): Promise<Pairs> {
   const table = await openTable(path);
   const columns = chooseColumns(path, table.names, options);
-  if (!(await hasPictures(table, columns))) return pairsOfRows(path, () => readRows(table, columns), options);
+  if (!(await hasPictures(table, columns)))
+    return pairsOfRows(path, (_, choose) => readRows(table, choose(table.names)), options);
   const how = JSON.stringify([columns, options.classTemplates]);
   const { file } = await keptShard(resolve(path), how, () => tarBytes(rowsAsFiles(table, columns, options)));
   const collected = new PairCollector();
-  await collectShard({ file, name: path }, {}, collected);
+  await collectShard({ file, name: path }, { synthetic: options.synthetic }, collected);
   return collected;
 }
 
@@ -60,20 +61,22 @@ async function hasPictures(table: Table, columns: Columns): Promise<boolean> {
   return false;
 }
 
-async function* readRows({ path, file, metadata }: Table, { image, caption }: Columns): AsyncGenerator<Row> {
+async function* readRows({ path, file, metadata }: Table, { image, caption, synthetic }: Columns): AsyncGenerator<Row> {
+  const columns = [image, caption, ...(synthetic === undefined ? [] : [synthetic])];
   let rowStart = 0;
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
-    const wanted = group.columns.filter(({ meta_data }) => [image, caption].includes(meta_data!.path_in_schema[0]!));
+    const wanted = group.columns.filter(({ meta_data }) => columns.includes(meta_data!.path_in_schema[0]!));
     const bytes = wanted.reduce((sum, { meta_data }) => sum + Number(meta_data!.total_uncompressed_size), 0);
     if (bytes > maxGroupBytes)
       throw new ClipError("CLIP_DATA", `${path} has ${bytes} bytes in a row group; write it with smaller ones`);
-    const options = { file, metadata, columns: [image, caption], rowStart, rowEnd, compressors, utf8: false };
+    const options = { file, metadata, columns, rowStart, rowEnd, compressors, utf8: false };
     const rows = await parquetReadObjects(options).catch((cause: unknown) => {
       throw damaged(path, cause);
     });
     for (const [i, row] of rows.entries()) {
-      yield { place: `row ${rowStart + i + 1}`, image: asText(row[image]), caption: asText(row[caption]) };
+      const [ofImage, ofCaption, ofSynthetic] = columns.map((name) => asText(row[name]));
+      yield { place: `row ${rowStart + i + 1}`, image: ofImage, caption: ofCaption, synthetic: ofSynthetic };
     }
     rowStart = rowEnd;
   }
@@ -96,11 +99,13 @@ function bytesOf(image: unknown): Uint8Array | undefined {
 
 /** As they stand in a shard: picture and captions under the row's number. A row without a picture gets an empty one. */
 async function* rowsAsFiles(table: Table, columns: Columns, options: SourceOptions): AsyncGenerator<TarContent> {
-  for await (const { place, image, caption } of readRows(table, columns)) {
+  for await (const { place, image, caption, synthetic } of readRows(table, columns)) {
     const name = place.replace(" ", "-");
     const captions = captionsOf(table.path, place, caption, columns, options);
     yield { name: `${name}.jpg`, bytes: bytesOf(image) ?? new Uint8Array(0) };
     yield { name: `${name}.txt`, bytes: captionBytes(captions) };
+    const parts = textsOf(table.path, place, synthetic, columns.synthetic);
+    if (parts.length > 0) yield { name: `${name}.synthetic.txt`, bytes: captionBytes(parts) };
   }
 }
 

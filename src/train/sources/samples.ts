@@ -6,6 +6,8 @@ import type { DownloadOptions } from "../../hub/download.ts";
 export interface Sample extends Picture {
   /** At least one, none empty; one is drawn whenever the sample is. */
   readonly captions: readonly string[];
+  /** What a model has said of it at length, where it is read and there. */
+  readonly synthetic?: string;
 }
 
 /** What cannot be used, and why: a picture, or the rest of a damaged archive. */
@@ -28,6 +30,10 @@ export interface SourceOptions extends Pick<DownloadOptions, "signal" | "onProgr
   readonly imageColumn?: string | undefined;
   /** Default: the first of `caption`, `title` that exists. */
   readonly captionColumn?: string | undefined;
+  /** Whether synthetic captions are read too. */
+  readonly synthetic?: boolean | undefined;
+  /** Where they are: a column, or the `x` of `a.x.txt` or of a key of `a.json`. Default: the first of `synthetic`, `re_caption` that exists. */
+  readonly syntheticColumn?: string | undefined;
   /**
    * Sentences in which a class takes the place of `{}`: in folders and shards the name of the folder that a picture is in, in
    * tables the caption.
@@ -35,8 +41,14 @@ export interface SourceOptions extends Pick<DownloadOptions, "signal" | "onProgr
   readonly classTemplates?: readonly string[] | undefined;
 }
 
+/** Names under which synthetic captions are looked for: ours, and that of Recap-DataComp. */
+export function syntheticColumns({ syntheticColumn }: SourceOptions): readonly string[] {
+  return syntheticColumn === undefined ? ["synthetic", "re_caption"] : [syntheticColumn];
+}
+
 /** In characters. Far beyond what a text tower reads: longer ones are whole pages in the wrong column. */
 const maxCaptionLength = 10_000;
+const tooLong = `is longer than ${maxCaptionLength} characters`;
 
 /** Whether a name ends as those of pictures do. */
 export function isImageName(name: string): boolean {
@@ -48,19 +60,29 @@ export class PairCollector implements Pairs {
   readonly samples: Sample[] = [];
   readonly skipped: SkippedImage[] = [];
 
-  /** @param found - the captions, or the reason why there are none. */
-  add(picture: Picture, found: readonly string[] | string): void {
+  /**
+   * @param found - the captions, or the reason why there are none.
+   * @param foundSynthetic - the parts of the synthetic caption, or why it cannot be read.
+   */
+  add(picture: Picture, found: readonly string[] | string, foundSynthetic: readonly string[] | string = []): void {
     if (typeof found === "string") return this.skip(picture.image, found);
-    const captions = found.map((caption) => caption.trim()).filter((caption) => caption !== "");
+    if (typeof foundSynthetic === "string") return this.skip(picture.image, foundSynthetic);
+    const captions = withoutBlanks(found);
+    const synthetic = withoutBlanks(foundSynthetic).join(" ");
     if (captions.length === 0) this.skip(picture.image, "its caption is empty");
-    else if (captions.some(({ length }) => length > maxCaptionLength)) {
-      this.skip(picture.image, `its caption is longer than ${maxCaptionLength} characters`);
-    } else this.samples.push({ ...picture, captions });
+    else if (captions.some(({ length }) => length > maxCaptionLength))
+      this.skip(picture.image, `its caption ${tooLong}`);
+    else if (synthetic.length > maxCaptionLength) this.skip(picture.image, `its synthetic caption ${tooLong}`);
+    else this.samples.push({ ...picture, captions, ...(synthetic !== "" && { synthetic }) });
   }
 
   skip(image: string, reason: string): void {
     this.skipped.push({ image, reason });
   }
+}
+
+function withoutBlanks(texts: readonly string[]): string[] {
+  return texts.map((text) => text.trim()).filter((text) => text !== "");
 }
 
 /** A string or a list of strings, as a list; undefined if it is neither. */

@@ -103,6 +103,33 @@ describe("a shard", () => {
     expect(await errorOf(readPairs(shard, { captionColumn: "label" }))).toMatch(/has no "label"; it has alt/);
   });
 
+  it("gives synthetic captions from files of their own or the JSON, and never takes them for captions", async () => {
+    const shard = await tar({
+      ...{ "1.jpg": "", "1.synthetic.txt": "One dog.\nIt runs.", "1.txt": "one" },
+      ...{ "2.jpg": "", "2.json": '{"caption": "two", "re_caption": "Two dogs."}' },
+      ...{ "3.jpg": "", "3.json": '{"caption": "three", "synthetic": null}' },
+      ...{ "4.jpg": "", "4.json": '{"caption": "four", "synthetic": 4}' },
+      ...{ "5.jpg": "", "5.long.txt": "Five.", "5.txt": "five" },
+    });
+    const { samples, skipped } = await readPairs(shard, { synthetic: true });
+    expect(samples.slice(0, 3).map(({ captions, synthetic }) => [captions, synthetic])).toEqual([
+      [["one"], "One dog. It runs."],
+      [["two"], "Two dogs."],
+      [["three"], undefined],
+    ]);
+    expect(skipped).toEqual([
+      { image: `${shard}/4.jpg`, reason: `${shard}/4.json: "synthetic" must be a string or a list of strings` },
+    ]);
+    const [first] = (await readPairs(shard)).samples;
+    expect(first).toMatchObject({ captions: ["one"] });
+    expect(first).not.toHaveProperty("synthetic");
+    const long = await readPairs(shard, { synthetic: true, syntheticColumn: "long" });
+    expect(long.samples.at(-1)).toMatchObject({ captions: ["five"], synthetic: "Five." });
+    expect(await errorOf(readPairs(shard, { synthetic: true, syntheticColumn: "none" }))).toMatch(
+      /holds no synthetic captions/,
+    );
+  });
+
   it("lists what has no captions, and why", async () => {
     const shard = await tar({
       ...{ "0.jpg": "", "0.txt": "kept", "1.jpg": "", "2.jpg": "", "2.txt": " \n", "3.jpg": "" },

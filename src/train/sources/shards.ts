@@ -1,6 +1,14 @@
 import { listTar, type TarEntry } from "../../data/tar.ts";
 import { groupByKey, maxImageBytes } from "../../data/webdataset.ts";
-import { asCaptions, classCaptions, isImageName, PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
+import {
+  asCaptions,
+  classCaptions,
+  isImageName,
+  PairCollector,
+  type Pairs,
+  type SourceOptions,
+  syntheticColumns,
+} from "./samples.ts";
 import { plainShard, withoutQuery } from "../../data/plain-shard.ts";
 import { decodeLines } from "../../data/text.ts";
 
@@ -45,7 +53,10 @@ export async function collectShard(
       const image = `${shard}/${name}`;
       if (length > maxImageBytes)
         collected.skip(image, `it has ${length} bytes, and at most ${maxImageBytes} are read`);
-      else collected.add({ image, bytes: { file, offset, length } }, captionsOf(name, sample, shard, options));
+      else {
+        const captions = captionsOf(name, sample, shard, options);
+        collected.add({ image, bytes: { file, offset, length } }, captions, syntheticOf(sample, shard, options));
+      }
     }
   }
   const problem = damage ?? listing.damage;
@@ -60,35 +71,67 @@ function captionsOf(
   image: string,
   sample: readonly TarEntry[],
   shard: string,
-  { classTemplates, captionColumn }: SourceOptions,
+  options: SourceOptions,
 ): string[] | string {
+  const { classTemplates, captionColumn } = options;
   if (classTemplates) return classCaptions(image, classTemplates);
   // Whoever names a key wants the JSON.
   const kinds = captionColumn === undefined ? (["txt", "json"] as const) : (["json"] as const);
   for (const kind of kinds) {
-    const entry = sample.find(({ name }) => captionKind(name) === kind);
+    const entry = sample.find(({ name }) => captionKind(name) === kind && !isSyntheticName(name, options));
     if (!entry) continue;
-    const place = `${shard}/${entry.name}`;
-    if (!entry.content) return `${place} has ${entry.length} bytes, and at most ${maxTextBytes} are read`;
-    const lines = decodeLines(entry.content, place);
+    const lines = linesOf(entry, shard);
     if (typeof lines === "string" || kind === "txt") return lines;
-    return captionsInJson(lines.join("\n"), place, captionColumn);
+    return captionsInJson(lines.join("\n"), `${shard}/${entry.name}`, captionColumn);
   }
   return `there is no ${kinds.map((kind) => `.${kind}`).join(" or ")} with its captions`;
 }
 
+/** Whether a file is that of a synthetic caption, a.synthetic.txt. */
+function isSyntheticName(name: string, options: SourceOptions): boolean {
+  return syntheticColumns(options).some((column) => name.toLowerCase().endsWith(`.${column.toLowerCase()}.txt`));
+}
+
+/** The synthetic caption, if it is asked for: of its own file or of the JSON. None is no mistake. */
+function syntheticOf(sample: readonly TarEntry[], shard: string, options: SourceOptions): string[] | string {
+  if (!options.synthetic) return [];
+  const own = sample.find(({ name }) => isSyntheticName(name, options));
+  if (own) return linesOf(own, shard);
+  const json = sample.find(({ name }) => captionKind(name) === "json");
+  const lines = json ? linesOf(json, shard) : [];
+  if (typeof lines === "string" || !json) return lines;
+  const place = `${shard}/${json.name}`;
+  const object = parseObject(lines.join("\n"), place);
+  if (typeof object === "string") return object;
+  const key = syntheticColumns(options).find((name) => (object.get(name) ?? undefined) !== undefined);
+  return key === undefined ? [] : textsAt(object, key, place);
+}
+
+/** The lines of a text file, or why it cannot be read. */
+function linesOf({ name, length, content }: TarEntry, shard: string): string[] | string {
+  const place = `${shard}/${name}`;
+  return content ? decodeLines(content, place) : `${place} has ${length} bytes, and at most ${maxTextBytes} are read`;
+}
+
 function captionsInJson(text: string, place: string, captionColumn: string | undefined): string[] | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return `${place} is not JSON`;
-  }
+  const object = parseObject(text, place);
+  if (typeof object === "string") return object;
   const keys = captionColumn === undefined ? ["caption", "title"] : [captionColumn];
-  const object = new Map(Object.entries(value ?? {}));
   const key = keys.find((name) => object.has(name));
   if (key === undefined)
     return `${place} has no ${keys.map((name) => `"${name}"`).join(" or ")}; it has ${[...object.keys()].slice(0, 20).join(", ")}`;
+  return textsAt(object, key, place);
+}
+
+function parseObject(text: string, place: string): ReadonlyMap<string, unknown> | string {
+  try {
+    return new Map(Object.entries((JSON.parse(text) as object | null) ?? {}));
+  } catch {
+    return `${place} is not JSON`;
+  }
+}
+
+function textsAt(object: ReadonlyMap<string, unknown>, key: string, place: string): string[] | string {
   return asCaptions(object.get(key)) ?? `${place}: "${key}" must be a string or a list of strings`;
 }
 

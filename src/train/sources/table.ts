@@ -2,8 +2,15 @@ import { access } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { ClipError } from "../../core/errors.ts";
 import type { Picture } from "../../data/picture.ts";
-import { type ChooseColumns, noColumn, readRows } from "../../data/table.ts";
-import { asCaptions, fillTemplates, PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
+import { noColumn, readRows } from "../../data/table.ts";
+import {
+  asCaptions,
+  fillTemplates,
+  PairCollector,
+  type Pairs,
+  type SourceOptions,
+  syntheticColumns,
+} from "./samples.ts";
 
 /** One row of a table or line of a JSONL file. */
 export interface Row {
@@ -11,13 +18,19 @@ export interface Row {
   readonly place: string;
   readonly image: unknown;
   readonly caption: unknown;
+  /** Where it is read. */
+  readonly synthetic?: unknown;
 }
 
-/** Names of the two columns that are read. */
+/** Names of the columns that are read. */
 export interface Columns {
   readonly image: string;
   readonly caption: string;
+  readonly synthetic?: string;
 }
+
+/** Finds them among the names that there are. */
+type ChooseColumns = (names: readonly string[]) => Columns;
 
 /** If not one of so many pictures exists, the paths are wrong rather than the pictures. */
 const probedImages = 16;
@@ -27,24 +40,26 @@ export async function readTable(path: string, options: SourceOptions): Promise<P
   return pairsOfRows(path, readPairRows, options);
 }
 
-async function* readPairRows(path: string, choose: ChooseColumns<keyof Columns>): AsyncGenerator<Row> {
-  for await (const { place, values } of readRows(path, choose)) yield { place, ...values };
+async function* readPairRows(path: string, choose: ChooseColumns): AsyncGenerator<Row> {
+  for await (const { place, values } of readRows<"image" | "caption">(path, choose)) yield { place, ...values };
 }
 
 /** Pairs of rows whose pictures are paths relative to the folder of the file. */
 export async function pairsOfRows(
   path: string,
-  readRows: (path: string, choose: ChooseColumns<keyof Columns>) => AsyncIterable<Row>,
+  readRows: (path: string, choose: ChooseColumns) => AsyncIterable<Row>,
   options: SourceOptions,
 ): Promise<Pairs> {
   const collected = new PairCollector();
   let columns: Columns | undefined;
   const choose = (names: readonly string[]) => (columns ??= chooseColumns(path, names, options));
-  for await (const { place, image, caption } of readRows(path, choose)) {
+  for await (const { place, image, caption, synthetic } of readRows(path, choose)) {
     if (typeof image !== "string" || image === "" || image.includes("\0")) {
       throw new ClipError("CLIP_DATA", `${path}, ${place}: "${columns!.image}" must be the path of a picture`);
     }
-    collected.add({ image: resolve(dirname(path), image) }, captionsOf(path, place, caption, columns!, options));
+    const captions = captionsOf(path, place, caption, columns!, options);
+    const picture = { image: resolve(dirname(path), image) };
+    collected.add(picture, captions, textsOf(path, place, synthetic, columns!.synthetic));
   }
   await assertSomeExist(path, collected.samples.slice(0, probedImages));
   return collected;
@@ -62,9 +77,19 @@ export function captionsOf(
   columns: Columns,
   { classTemplates }: SourceOptions,
 ): string[] {
-  const captions = asCaptions(value ?? []);
-  if (captions) return classTemplates ? captions.flatMap((label) => fillTemplates(classTemplates, label)) : captions;
-  throw new ClipError("CLIP_DATA", `${path}, ${place}: "${columns.caption}" must be a string or a list of strings`);
+  const captions = textsOf(path, place, value, columns.caption);
+  return classTemplates ? captions.flatMap((label) => fillTemplates(classTemplates, label)) : captions;
+}
+
+/**
+ * The texts in a column of a row.
+ *
+ * @throws {ClipError} `CLIP_DATA` if they are no text.
+ */
+export function textsOf(path: string, place: string, value: unknown, column: string | undefined): string[] {
+  const texts = asCaptions(value ?? []);
+  if (texts) return texts;
+  throw new ClipError("CLIP_DATA", `${path}, ${place}: "${column}" must be a string or a list of strings`);
 }
 
 /**
@@ -73,7 +98,7 @@ export function captionsOf(
  * @throws {ClipError} `CLIP_DATA` if one is not there; names those that are.
  */
 export function chooseColumns(path: string, names: readonly string[], options: SourceOptions): Columns {
-  const find = (setting: "imageColumn" | "captionColumn", defaults: readonly string[]): string => {
+  const find = (setting: "imageColumn" | "captionColumn" | "syntheticColumn", defaults: readonly string[]): string => {
     const asked = options[setting];
     const wanted = asked === undefined ? defaults : [asked];
     const found = wanted.find((name) => names.includes(name));
@@ -81,7 +106,12 @@ export function chooseColumns(path: string, names: readonly string[], options: S
     throw noColumn(path, wanted, names, `: set ${setting} to one of them`);
   };
   const image = find("imageColumn", ["image", "path", "filepath"]);
-  return { image, caption: find("captionColumn", ["caption", "title"]) };
+  const caption = find("captionColumn", ["caption", "title"]);
+  return {
+    image,
+    caption,
+    ...(options.synthetic && { synthetic: find("syntheticColumn", syntheticColumns(options)) }),
+  };
 }
 
 async function assertSomeExist(path: string, pictures: readonly Picture[]): Promise<void> {
