@@ -105,7 +105,8 @@ interface PackRequest extends SourceOptions {
 
 /** Writes a source as shards, and prints their names. */
 export async function packData({ source, out, shardSize, json, ...options }: PackRequest, io: CliIo): Promise<void> {
-  const pairs = await readPairs(source, { ...options, signal: io.signal, onProgress: showDownload(io) });
+  const synthetic = options.syntheticColumn !== undefined;
+  const pairs = await readPairs(source, { ...options, synthetic, signal: io.signal, onProgress: showDownload(io) });
   const skipped: SkippedImage[] = [...pairs.skipped];
   const shards: PackedShard[] = [];
   const onProgress = (written: number) => io.progress(`${written} of ${pairs.samples.length} pairs`);

@@ -154,7 +154,9 @@ function settingsOf({
 function openWatch(config: TrainConfig, out: string, port: number, io: CliIo): Promise<TrainWatch> {
   const hasValidation = config.validation !== undefined;
   const { batchSize } = config;
-  return TrainWatch.open({ model: basename(out), batchSize, config: settingsOf(config), hasValidation }, out, port, io);
+  const hasDecoder = (config.objective?.decoderWeight ?? 0) > 0;
+  const run = { model: basename(out), batchSize, config: settingsOf(config), hasValidation, hasDecoder };
+  return TrainWatch.open(run, out, port, io);
 }
 
 function describeSources(train: TrainConfig["train"]): string {

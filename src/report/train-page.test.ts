@@ -48,6 +48,19 @@ const chartsIn = (page: string) =>
 const scriptIn = (page: string) => /<script>(.*?)<\/script>/s.exec(page)![1]!;
 
 describe("trainPage", () => {
+  it("draws what pairs and captions cost apart where a decoder learns, and says what pairs do", () => {
+    const metrics = report().metrics.map((metric) => ({
+      ...metric,
+      contrastiveLoss: metric.loss / 2,
+      captionLoss: 6 - metric.step,
+    }));
+    const page = trainPage(report({ metrics }));
+    const curves = Object.fromEntries(chartsIn(page).map(({ title, curves }) => [title, curves[0]!.values]));
+    expect(curves).toMatchObject({ Loss: [2.75, 2, 2.25], "Caption loss": [5, 4, 3] });
+    expect(page.replace(/\s+/g, " ")).toMatch(/Last loss \(chance 5\.545\)<.*?>2\.25</);
+    expect(chartsIn(trainPage(report())).map(({ title }) => title)).not.toContain("Caption loss");
+  });
+
   it("says in words and numbers how the run went", () => {
     const page = trainPage(report()).replaceAll("\u00a0", " ").replace(/\s+/g, " ");
     expect(page).toContain(

@@ -41,6 +41,9 @@ export interface TrainMetric {
   readonly step: number;
   readonly epoch: number;
   readonly loss: number;
+  /** What the loss is made of where a decoder learns to write captions beside the model. */
+  readonly contrastiveLoss?: number;
+  readonly captionLoss?: number;
   readonly learningRate: number;
   /** Norm of all gradients together, before clipping. */
   readonly gradientNorm: number;
@@ -68,7 +71,7 @@ const maxSkippedShown = 200;
  */
 export function trainPage(report: TrainReport): string {
   const { model, config, totals, validation, findings, predictions } = report;
-  const charts = trainCharts(report).filter(({ steps }) => steps.length > 0);
+  const charts = [...trainCharts(report), captionChart(report)].filter(({ steps }) => steps.length > 0);
   return page({
     title: `${model}: training report`,
     styles: chartStyles() + predictionStyles + trainStyles,
@@ -113,7 +116,8 @@ function resultInWords({ totals, metrics, validation }: TrainReport): string {
       `${counted(last.classes, "name")}; guessing would get ${percent(1 / last.classes)}.`
     );
   }
-  const loss = metrics.at(-1)?.loss;
+  const met = metrics.at(-1);
+  const loss = met && toldApart(met);
   return `After ${counted(totals.steps, "step")} ${loss === undefined ? "nothing was measured" : `the loss stands at ${short(loss)}`}.`;
 }
 
@@ -122,7 +126,7 @@ function figuresOf({ batchSize, totals, metrics, validation }: TrainReport): [st
   const figures: [string, string][] = [];
   const [lastMetric, lastValidation] = [metrics.at(-1), validation.at(-1)];
   if (lastValidation) figures.push(["Top-1", percent(lastValidation.top1)], ["Top-5", percent(lastValidation.top5)]);
-  if (lastMetric) figures.push([`Last loss (chance ${short(Math.log(batchSize))})`, short(lastMetric.loss)]);
+  if (lastMetric) figures.push([`Last loss (chance ${short(Math.log(batchSize))})`, short(toldApart(lastMetric))]);
   figures.push(
     [lastMetric ? `Steps (to epoch ${count(lastMetric.epoch)})` : "Steps", count(totals.steps)],
     ["Pairs seen", count(totals.pairs)],
@@ -133,6 +137,11 @@ function figuresOf({ batchSize, totals, metrics, validation }: TrainReport): [st
   return figures;
 }
 
+/** How far pairs are from being told apart: the loss but for what a decoder adds. */
+export function toldApart({ contrastiveLoss, loss }: TrainMetric): number {
+  return contrastiveLoss ?? loss;
+}
+
 /** The curves of a run; those of which nothing is known yet have no steps. */
 export function trainCharts({
   batchSize,
@@ -140,7 +149,7 @@ export function trainCharts({
   validation,
 }: Pick<TrainReport, "batchSize" | "metrics" | "validation">): Chart[] {
   const steps = metrics.map(({ step }) => step);
-  const column = (key: keyof TrainMetric) => metrics.map((metric) => metric[key]);
+  const column = (key: "learningRate" | "gradientNorm" | "logitScale") => metrics.map((metric) => metric[key]);
   const chance = Math.log(batchSize);
   return [
     {
@@ -148,7 +157,7 @@ export function trainCharts({
       explanation: `A model that knows nothing stands at chance, ln ${batchSize} = ${short(chance)}.`,
       steps,
       curves: [
-        ...noisyCurves("Loss", column("loss")),
+        ...noisyCurves("Loss", metrics.map(toldApart)),
         { label: "Chance", values: steps.map(() => chance), likeness: "level" },
       ],
       wide: true,
@@ -181,6 +190,20 @@ export function trainCharts({
       curves: noisyCurves("Gradient norm", column("gradientNorm")),
     },
   ];
+}
+
+/** How well the decoder writes, of runs that have one. */
+export function captionChart({ metrics }: Pick<TrainReport, "metrics">): Chart {
+  const written = metrics.filter(({ captionLoss }) => captionLoss !== undefined);
+  return {
+    title: "Caption loss",
+    explanation: "How far the decoder is from writing the synthetic captions, in nats a token.",
+    steps: written.map(({ step }) => step),
+    curves: noisyCurves(
+      "Caption loss",
+      written.map(({ captionLoss }) => captionLoss!),
+    ),
+  };
 }
 
 /** A restless curve as it was and, in runs long enough to look like noise, its mean over the last hundredth or so. */

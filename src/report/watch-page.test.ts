@@ -5,7 +5,13 @@ const pixel =
   "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 const hostile = `</script><img src=x onerror="alert(1)">`;
 
-const run: WatchedRun = { model: "pets", batchSize: 64, config: { steps: 500 }, hasValidation: true };
+const run: WatchedRun = {
+  model: "pets",
+  batchSize: 64,
+  config: { steps: 500 },
+  hasValidation: true,
+  hasDecoder: false,
+};
 const state = (changes: Partial<WatchState> = {}): WatchState => ({
   progress: { step: 120, steps: 500, epoch: 3, pairsPerSecond: 321.4, secondsLeft: 59.2, waitShare: 0.04 },
   metrics: [4, 3].map((loss, i) => ({
@@ -80,13 +86,19 @@ describe("watchParts", () => {
 });
 
 describe("watchPage", () => {
-  it.each([true, false])("has a place for every part (validated: %s)", (hasValidation) => {
-    const watched = { ...run, hasValidation };
+  it.each([
+    { hasValidation: true, hasDecoder: false },
+    { hasValidation: false, hasDecoder: true },
+    { hasValidation: true, hasDecoder: true },
+  ])("has a place for every part (%o)", (parted) => {
+    const watched = { ...run, ...parted };
     const page = watchPage(watched);
     const { title, points, outcome, ...parts } = watchParts(watched, state());
     expect([title, points, outcome].every((part) => part !== undefined)).toBe(true);
     for (const id of Object.keys(parts)) expect(page).toContain(` id="${id}"`);
-    for (const [i, chart] of titlesOf({ points: points! }).entries()) {
+    const titles = titlesOf({ points: points! });
+    expect(titles.includes("Caption loss")).toBe(parted.hasDecoder);
+    for (const [i, chart] of titles.entries()) {
       expect(page).toContain(`<h3 id="chart-${i}-title">${chart}</h3>`);
     }
   });

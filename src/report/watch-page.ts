@@ -8,6 +8,8 @@ import {
   noisyCurves,
   samplePredictions,
   settingsTable,
+  captionChart,
+  toldApart,
   trainCharts,
   type TrainMetric,
   type TrainReport,
@@ -19,6 +21,8 @@ import {
 export interface WatchedRun extends Pick<TrainReport, "model" | "batchSize" | "config"> {
   /** Whether it is validated: without, there are no scores and no sample predictions. */
   readonly hasValidation: boolean;
+  /** Whether a decoder learns to write captions beside the model. */
+  readonly hasDecoder: boolean;
 }
 
 /** What of a run changes. */
@@ -107,7 +111,7 @@ export function watchParts(run: WatchedRun, state: WatchState): Record<string, s
 }
 
 function chartsOf(
-  { batchSize, hasValidation }: WatchedRun,
+  { batchSize, hasValidation, hasDecoder }: WatchedRun,
   { metrics, validation, speeds, firstSpeed }: Pick<WatchState, "metrics" | "validation" | "speeds" | "firstSpeed">,
 ): Chart[] {
   const [loss, ofValidation, ...others] = trainCharts({ batchSize, metrics, validation }) as [Chart, Chart, ...Chart[]];
@@ -118,7 +122,8 @@ function chartsOf(
     curves: noisyCurves("Pairs a second", speeds),
   };
   // Two in a row, and none left over.
-  return [...(hasValidation ? [{ ...loss, wide: false }, ofValidation] : [loss]), ...others, speed];
+  const first = [...(hasValidation ? [ofValidation] : []), ...(hasDecoder ? [captionChart({ metrics })] : [])];
+  return [{ ...loss, wide: first.length !== 1 }, ...first, ...others, speed];
 }
 
 function positionInWords(progress: WatchProgress | undefined, outcome: string | undefined): string {
@@ -135,7 +140,7 @@ function figuresOf(
   const [metric, scores] = [metrics.at(-1), validation.at(-1)];
   const chance = short(Math.log(batchSize));
   const known: [string, string | undefined][] = [
-    [`Loss (chance ${chance})`, metric && short(metric.loss)],
+    [`Loss (chance ${chance})`, metric && short(toldApart(metric))],
     [scores ? `Top-1 at step ${count(scores.step)}` : "Top-1", scores && percent(scores.top1)],
     ["Pairs a second", progress && short(progress.pairsPerSecond)],
     ["Time waiting for data", progress && percent(progress.waitShare)],

@@ -26,8 +26,8 @@ export interface PackedShard {
 }
 
 /**
- * Writes pairs as webdataset shards, `000000.tar` and so on: each picture's file as it is, and its captions as the lines of a `.txt`. The
- * pairs are shuffled, always alike, so that each shard is a fair sample of all.
+ * Writes pairs as webdataset shards, `000000.tar` and so on: each picture's file as it is, and its captions as the lines of a `.txt`, a
+ * synthetic one as a `.synthetic.txt`. The pairs are shuffled, always alike, so that each shard is a fair sample of all.
  *
  * @param skipped - gets the pictures whose file cannot be read.
  * @throws {ClipError} `CLIP_USAGE` if the folder has shards already; `CLIP_FILE` if it cannot be written: the shard at hand is then
@@ -57,6 +57,8 @@ export async function* packShards(
         const key = String(written++).padStart(9, "0");
         yield { name: `${key}${extname(sample.image).toLowerCase()}`, bytes: content };
         yield { name: `${key}.txt`, bytes: captionBytes(sample.captions) };
+        if (sample.synthetic !== undefined)
+          yield { name: `${key}.synthetic.txt`, bytes: captionBytes([sample.synthetic]) };
         bytes += content.length;
         onProgress?.(written);
       }

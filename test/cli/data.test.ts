@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { copyFile, mkdir, readdir, readFile, rename, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { DataReport } from "../../src/train/index.ts";
+import { type DataReport, readPairs } from "../../src/train/index.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { drawShapes } from "../train/tiny-run.ts";
 import { call } from "./call.ts";
@@ -160,6 +160,22 @@ describe("clip-ts data pack", () => {
     expect(out).toMatch(/000000\.tar {2}1 pairs/);
     expect(err).toBe(
       `left out ${join(root, "nowhere.png")}: cannot read ${join(root, "nowhere.png")}: it does not exist`,
+    );
+  });
+
+  it("packs synthetic captions where their column is named, so that they are found without", async () => {
+    const table = join(root, "described.csv");
+    await writeFile(table, "image,caption,long\npictures/0.png,one,One. Two!\npictures/1.png,two,\n");
+    const out = join(root, "described");
+    expect(await call(["data", "pack", table, out, "--synthetic-column", "long"])).toMatchObject({ code: 0 });
+    const { samples } = await readPairs(out, { synthetic: true });
+    const texts = samples.map(({ captions, synthetic }) => [...captions, synthetic]).sort();
+    expect(texts).toEqual([
+      ["one", "One. Two!"],
+      ["two", undefined],
+    ]);
+    expect((await call(["data", "pack", table, join(root, "none"), "--synthetic-column", "alt"])).err).toBe(
+      `clip-ts data pack: ${table} has no column "alt"; it has "image", "caption", "long": set syntheticColumn to one of them`,
     );
   });
 

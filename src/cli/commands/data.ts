@@ -62,6 +62,10 @@ const packCommand = (io: CliIo) =>
     .addOption(imageColumnOption())
     .addOption(captionColumnOption())
     .addOption(classTemplateOption())
+    .option(
+      "--synthetic-column <name>",
+      "the column or key with synthetic captions, which are packed too (default: none are)",
+    )
     .option("--shard-size <n>", "pairs in a shard", wholeNumber(), 10_000)
     .option("--json", "print what was written as one JSON document")
     .addHelpText("after", examples("clip-ts data pack photos.csv shards --shard-size 5000"))
