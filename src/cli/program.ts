@@ -6,6 +6,7 @@ import { convertCommand } from "./commands/convert.ts";
 import { dataCommand } from "./commands/data.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { evalCommand } from "./commands/eval.ts";
+import { finetuneCommand } from "./commands/finetune.ts";
 import { forwardCommand } from "./commands/forward.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { parityCommand } from "./commands/parity.ts";
@@ -20,6 +21,7 @@ const commands: readonly ((io: CliIo) => CommandUnknownOpts)[] = [
   classifyCommand,
   evalCommand,
   trainCommand,
+  finetuneCommand,
   dataCommand,
   probeCommand,
   modelsCommand,

@@ -52,8 +52,7 @@ export async function runTraining({ file, out, resume, tensorboard, json }: Trai
     io.err(`stopped after step ${result.steps} of ${config.steps}; go on with --out ${out} --resume`);
     return;
   }
-  const report = join(out, runFiles.report);
-  await writeFileAtomic(report, [await trainReport(basename(out), config, out, result)]);
+  const report = await writeTrainReport(out, config, result);
   if (json) {
     const { steps, seconds, pairsPerSecond, waitShare, skipped, scores, findings } = result;
     const files = { model: join(out, runFiles.model), metrics: join(out, runFiles.metrics), report };
@@ -66,7 +65,7 @@ export async function runTraining({ file, out, resume, tensorboard, json }: Trai
 }
 
 /** The line of the moment: replaced in a terminal, written now and then elsewhere. */
-function progressLines(io: CliIo): (progress: TrainProgress) => void {
+export function progressLines(io: CliIo): (progress: TrainProgress) => void {
   let written = performance.now();
   return (progress) => {
     const line = progressLine(progress);
@@ -93,7 +92,8 @@ function progressLine({
   return `step ${step}/${steps}  loss ${loss.toFixed(4)}  rate ${learningRate.toExponential(2)}  ${speed}${scores}`;
 }
 
-async function trainReport(model: string, config: TrainConfig, out: string, result: TrainResult): Promise<string> {
+/** Writes the page of a finished run into its folder; returns its path. */
+export async function writeTrainReport(out: string, config: TrainConfig, result: TrainResult): Promise<string> {
   const lines = (await readFile(join(out, runFiles.metrics), "utf8")).split("\n").filter((line) => line !== "");
   const metrics: TrainMetric[] = [];
   const validation: ValidationResult[] = [];
@@ -102,8 +102,8 @@ async function trainReport(model: string, config: TrainConfig, out: string, resu
     else metrics.push(line);
   }
   const { batchSize, learningRate, warmupSteps, weightDecay, seed } = config;
-  return trainPage({
-    model,
+  const page = trainPage({
+    model: basename(out),
     batchSize,
     config: {
       data: describeSources(config.train),
@@ -126,6 +126,9 @@ async function trainReport(model: string, config: TrainConfig, out: string, resu
     findings: result.findings,
     predictions: await shownPredictions(result.predictions, Math.exp(metrics.at(-1)!.logitScale)),
   });
+  const report = join(out, runFiles.report);
+  await writeFileAtomic(report, [page]);
+  return report;
 }
 
 /** Some predictions, evenly over the set, with probabilities among the labels shown. */

@@ -8,11 +8,10 @@ import type { EngineOptions, EngineState } from "./engine.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import { EventFile } from "./event-file.ts";
 import { DataLoader } from "./loader.ts";
-import { readPairs, readSources } from "./pairs.ts";
 import { Run, type TrainOptions, type TrainResult } from "./run.ts";
+import { readRunData } from "./run-data.ts";
 import { RunFolder, runFiles } from "./run-folder.ts";
 import { type Start, startModel } from "./start.ts";
-import type { Pairs, SourceOptions } from "./sources/samples.ts";
 import { Validator } from "./validate.ts";
 
 /**
@@ -26,14 +25,14 @@ import { Validator } from "./validate.ts";
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
   const common = { ...config, signal: options.signal, onProgress: options.onDownload };
-  const pairs = await readSources(config.train, common);
+  const { pairs, validation } = await readRunData(config, common);
   const { mixture } = pairs;
   const captions = pairs.samples.flatMap((sample) => sample.captions);
   const start = await startModel(config, captions);
   const { architecture, preprocess, tokenizer } = start;
   const { contextLength } = architecture.text;
-  const validation = config.validation === undefined ? undefined : await readValidation(config.validation, common);
-  const validator = validation && new Validator(validation.samples, { ...config, tokenizer, preprocess });
+  const { areClasses } = validation ?? {};
+  const validator = validation && new Validator(validation.samples, { ...config, areClasses, tokenizer, preprocess });
 
   const identity = { config, samples: [...pairs.samples, ...(validation?.samples ?? [])] };
   const { state, ...opened } = await RunFolder.open(options.out, identity, { resume: options.resume ?? false });
@@ -79,14 +78,6 @@ function plainArchitecture({ vision, text, ...rest }: ClipConfig): ClipConfig {
     vision: vision.kind === "vit" ? { ...vision, lora: undefined } : vision,
     text: { ...text, lora: undefined },
   };
-}
-
-async function readValidation(
-  validation: NonNullable<TrainConfig["validation"]>,
-  common: SourceOptions,
-): Promise<Pairs> {
-  const { source, ...own } = typeof validation === "string" ? { source: validation } : validation;
-  return readPairs(source, { ...common, ...own });
 }
 
 /** The averaged weights if there are any, else the last ones. */

@@ -1,5 +1,5 @@
 import { readdir, readFile } from "node:fs/promises";
-import { extname, join } from "node:path";
+import { dirname, extname, join } from "node:path";
 import { problemOf } from "../../core/errors.ts";
 import { classCaptions, isImageName, PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
 import { decodeLines } from "./text.ts";
@@ -22,9 +22,18 @@ export async function readFolder(folder: string, { classTemplates }: SourceOptio
   return collected;
 }
 
+/** Whether the folders in a folder are classes: they hold pictures, and none has captions beside it. */
+export async function isClassFolder(folder: string): Promise<boolean> {
+  const entries = new Set(await readdir(folder, { recursive: true }).catch(() => []));
+  const images = [...entries].filter(isImageName);
+  return images.some((name) => dirname(name) !== ".") && !images.some((name) => entries.has(captionFile(name)));
+}
+
+const captionFile = (image: string) => `${image.slice(0, -extname(image).length)}.txt`;
+
 /** The captions of the `.txt` beside a picture, or why there are none. */
 async function readCaptionFile(image: string): Promise<string[] | string> {
-  const path = `${image.slice(0, -extname(image).length)}.txt`;
+  const path = captionFile(image);
   try {
     return decodeLines(await readFile(path), path);
   } catch (cause) {
