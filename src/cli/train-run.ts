@@ -1,11 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
+import { ClipError } from "../core/errors.ts";
 import { type TrainMetric, trainPage, type ValidationResult } from "../report/index.ts";
 import {
   countReasons,
   type Finding,
   type MetricsLine,
+  overfit,
   type Prediction,
   readPicture,
   readTrainConfig,
@@ -62,6 +64,19 @@ export async function runTraining({ file, out, resume, tensorboard, json }: Trai
   io.out(`model   ${join(out, runFiles.model)}`);
   io.out(`report  ${report}`);
   if (result.scores) io.out(`zero-shot  top-1 ${percent(result.scores.top1)}  top-5 ${percent(result.scores.top5)}`);
+}
+
+/** Sees whether a run's model can learn a few pairs by heart. */
+export async function runOverfit(file: string, { json }: { readonly json: boolean }, io: CliIo): Promise<void> {
+  const result = await overfit(await readTrainConfig(file), {
+    signal: io.signal,
+    onDownload: showDownload(io),
+    onProgress: ({ learningRate, step, steps, loss }) =>
+      io.progress(`learningRate ${learningRate}  step ${step}/${steps}  loss ${loss.toFixed(4)}`),
+  });
+  io.out(json ? JSON.stringify(result) : result.text);
+  if (!result.learned)
+    throw new ClipError("CLIP_TRAIN", "what cannot learn a few pairs by heart will not learn from more");
 }
 
 /** The line of the moment: replaced in a terminal, written now and then elsewhere. */

@@ -83,7 +83,8 @@ const diagnoses: Readonly<Record<Diagnosis, (window: Window) => string | undefin
     if (isEarly || loss < (1 - chanceMargin) * chanceLoss) return undefined;
     return (
       `the loss is ${loss.toFixed(2)}, and chance is ${chanceLoss.toFixed(2)} for this batch: nothing is learned. Look whether ` +
-      "captions belong to their pictures (clip-ts data check), and try a learningRate ten times lower, then ten times higher"
+      "captions belong to their pictures (clip-ts data check), whether 32 pairs can be learned by heart (clip-ts train --overfit), and try a " +
+      "learningRate ten times lower, then ten times higher"
     );
   },
   learningRate: ({ steps, lowestLoss }) => {

@@ -4,6 +4,7 @@
 export { train } from "./train.ts";
 export type { TrainOptions, TrainProgress, TrainResult } from "./run.ts";
 export type { Diagnosis, Finding } from "./doctor.ts";
+export { overfit, type OverfitAttempt, type OverfitOptions, type OverfitResult } from "./overfit.ts";
 export { readTrainConfig, type TrainConfig, trainConfigSchema } from "./config.ts";
 export { type MetricsLine, runFiles, type ValidationScores } from "./run-folder.ts";
 export type { Prediction } from "./validate.ts";

@@ -222,7 +222,7 @@ export class DataLoader implements AsyncDisposable {
 }
 
 /** Rows with equal ids share the number of the first of them. */
-function groupCaptions({ inputIds, captionGroup }: TrainingBatch): void {
+export function groupCaptions({ inputIds, captionGroup }: Pick<TrainingBatch, "inputIds" | "captionGroup">): void {
   const length = inputIds.length / captionGroup.length;
   const firstWith = new Map<string, number>();
   for (let row = 0; row < captionGroup.length; row++) {

@@ -16,14 +16,23 @@ export const trainCommand = (io: CliIo) =>
     .option("--out <folder>", "where the run writes (default: runs/ and the configuration's name)")
     .option("--resume", "go on from the folder's last checkpoint; the curve is the same to the bit")
     .option("--tensorboard", "also write the curves as TensorBoard reads them, into the folder's tensorboard/")
+    .option(
+      "--overfit",
+      "train nothing yet: see whether the model can learn 32 of the pairs by heart, and say what to try if not",
+    )
     .option("--json", "print the result as one JSON document")
     .addHelpText(
       "after",
-      examples("clip-ts train --config pets.json", "clip-ts train --config pets.json --out runs/pets --resume"),
+      examples(
+        "clip-ts train --config pets.json",
+        "clip-ts train --config pets.json --out runs/pets --resume",
+        "clip-ts train --config pets.json --overfit",
+      ),
     )
     .action(async ({ config, out = join("runs", basename(config, extname(config))), ...flags }) => {
       // Loaded when it is needed: the other commands start sooner.
-      const { runTraining } = await import("../train-run.ts");
-      const { resume = false, tensorboard = false, json = false } = flags;
+      const { runOverfit, runTraining } = await import("../train-run.ts");
+      const { resume = false, tensorboard = false, json = false, overfit } = flags;
+      if (overfit) return runOverfit(config, { json }, io);
       await runTraining({ file: config, out, resume, tensorboard, json }, io);
     });
