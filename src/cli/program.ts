@@ -8,6 +8,7 @@ const commands: Readonly<Record<string, () => Promise<(io: CliIo) => CommandUnkn
   classify: async () => (await import("./commands/classify.ts")).classifyCommand,
   eval: async () => (await import("./commands/eval.ts")).evalCommand,
   train: async () => (await import("./commands/train.ts")).trainCommand,
+  finetune: async () => (await import("./commands/finetune.ts")).finetuneCommand,
   data: async () => (await import("./commands/data.ts")).dataCommand,
   probe: async () => (await import("./commands/probe.ts")).probeCommand,
   models: async () => (await import("./commands/models.ts")).modelsCommand,

@@ -1,10 +1,12 @@
 import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
+import { ClipError } from "../core/errors.ts";
 import { launched } from "../distributed/index.ts";
 import { trainPage, type TrainReport } from "../report/index.ts";
 import {
   countReasons,
   type Finding,
+  overfit,
   readTrainConfig,
   runFiles,
   train,
@@ -71,8 +73,7 @@ export async function runTraining(request: TrainRequest, io: CliIo): Promise<voi
     watch?.end(`It was ${stopped}.`);
     return;
   }
-  const report = join(out, runFiles.report);
-  await writeFileAtomic(report, [await trainReport(basename(out), config, out, result)]);
+  const report = await writeTrainReport(out, config, result);
   watch?.end(`The run has ended; what there is to know of it is in ${report}.`);
   if (json) {
     const { steps, seconds, pairsPerSecond, waitShare, communicationShare, skipped, scores, findings } = result;
@@ -86,8 +87,21 @@ export async function runTraining(request: TrainRequest, io: CliIo): Promise<voi
   if (result.scores) io.out(`zero-shot  top-1 ${percent(result.scores.top1)}  top-5 ${percent(result.scores.top5)}`);
 }
 
+/** Sees whether a run's model can learn a few pairs by heart. */
+export async function runOverfit(file: string, { json }: { readonly json: boolean }, io: CliIo): Promise<void> {
+  const result = await overfit(await readTrainConfig(file), {
+    signal: io.signal,
+    onDownload: showDownload(io),
+    onProgress: ({ learningRate, step, steps, loss }) =>
+      io.progress(`learningRate ${learningRate}  step ${step}/${steps}  loss ${loss.toFixed(4)}`),
+  });
+  io.out(json ? JSON.stringify(result) : result.text);
+  if (!result.learned)
+    throw new ClipError("CLIP_TRAIN", "what cannot learn a few pairs by heart will not learn from more");
+}
+
 /** The line of the moment: replaced in a terminal, written now and then elsewhere. */
-function progressLines(io: CliIo): (progress: TrainProgress) => void {
+export function progressLines(io: CliIo): (progress: TrainProgress) => void {
   let written = performance.now();
   return (progress) => {
     const line = progressLine(progress);
@@ -116,11 +130,12 @@ function progressLine({
   return `step ${step}/${steps}  loss ${loss.toFixed(4)}  rate ${learningRate.toExponential(2)}  ${speed}${scores}`;
 }
 
-async function trainReport(model: string, config: TrainConfig, out: string, result: TrainResult): Promise<string> {
+/** Writes the page of a finished run into its folder; returns its path. */
+export async function writeTrainReport(out: string, config: TrainConfig, result: TrainResult): Promise<string> {
   const { metrics, validation } = await new RunMetrics(join(out, runFiles.metrics)).read();
   const { batchSize } = config;
-  return trainPage({
-    model,
+  const page = trainPage({
+    model: basename(out),
     batchSize,
     config: settingsOf(config),
     totals: {
@@ -135,6 +150,9 @@ async function trainReport(model: string, config: TrainConfig, out: string, resu
     findings: result.findings,
     predictions: await new ShownPredictions().choose(result.predictions, Math.exp(metrics.at(-1)!.logitScale)),
   });
+  const report = join(out, runFiles.report);
+  await writeFileAtomic(report, [page]);
+  return report;
 }
 
 /** The settings worth reading. */
@@ -152,7 +170,7 @@ function settingsOf({
 
 /** Shows the run live. */
 function openWatch(config: TrainConfig, out: string, port: number, io: CliIo): Promise<TrainWatch> {
-  const hasValidation = config.validation !== undefined;
+  const hasValidation = (config.validation ?? config.validationShare) !== undefined;
   const { batchSize } = config;
   const hasDecoder = (config.objective?.decoderWeight ?? 0) > 0;
   const run = { model: basename(out), batchSize, config: settingsOf(config), hasValidation, hasDecoder };

@@ -76,6 +76,8 @@ export const trainConfigSchema = z
     train: z.union([z.string(), z.array(mixedSource).min(1)]),
     /** One, for zero-shot validation: each picture's first caption among those of all. */
     validation: z.union([z.string(), z.strictObject(source)]).optional(),
+    /** In place of `validation`: a share of the pictures of `train`, of each class the same, drawn by the seed. They are not trained on. */
+    validationShare: share.gt(0).lt(1).optional(),
     /** For the sources that do not say it themselves. */
     ...columns,
     syntheticColumn,
@@ -185,6 +187,10 @@ export const trainConfigSchema = z
       message: 'is for synthetic captions; set "objective" to { "kind": "clips" }',
     },
   )
+  .refine(({ validation, validationShare }) => validation === undefined || validationShare === undefined, {
+    path: ["validationShare"],
+    message: "is in place of validation; leave one of them out",
+  })
   .refine(({ batchSize, chunkSize }) => chunkSize === undefined || batchSize % chunkSize === 0, {
     path: ["chunkSize"],
     message: "must divide batchSize",

@@ -3,7 +3,7 @@ import { Random } from "../core/random.ts";
 import { type Diagnosis, Doctor, doctorWindow, type Finding, type Observation, shareRepeated } from "./doctor.ts";
 
 const batchSize = 64;
-const patient = { chanceLoss: Math.log(batchSize), warmupSteps: 20, maxLogitScale: Math.log(100) };
+const patient = { chanceLoss: Math.log(batchSize), warmupSteps: 20, maxLogitScale: Math.log(100), areClasses: false };
 
 /** A run that learns: the loss falls from chance, everything else is as it should be. */
 function healthy(step: number, random: Random): Observation {
@@ -80,6 +80,13 @@ describe("the doctor", () => {
       ["starvation", 50],
       ["starvation", 350],
     ]);
+  });
+
+  it("takes repeated captions for right where they are of classes", () => {
+    const doctor = new Doctor({ ...patient, areClasses: true });
+    const random = new Random(1);
+    const steps = Array.from({ length: 400 }, (_, i) => ({ ...healthy(i + 1, random), repeatedCaptions: 1 }));
+    expect(steps.flatMap((step) => doctor.observe(step))).toEqual([]);
   });
 
   it("waits for the warm-up before it calls a loss chance", () => {

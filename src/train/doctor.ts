@@ -24,6 +24,8 @@ export interface Patient {
   readonly warmupSteps: number;
   /** The largest logitScale that is allowed. */
   readonly maxLogitScale: number;
+  /** Whether captions are sentences about a few classes, and repeat as they should. */
+  readonly areClasses: boolean;
 }
 
 /** What may be wrong with a run. */
@@ -81,7 +83,8 @@ const diagnoses: Readonly<Record<Diagnosis, (window: Window) => string | undefin
     if (isEarly || loss < (1 - chanceMargin) * chanceLoss) return undefined;
     return (
       `the loss is ${loss.toFixed(2)}, and chance is ${chanceLoss.toFixed(2)} for this batch: nothing is learned. Look whether ` +
-      "captions belong to their pictures (clip-ts data check), and try a learningRate ten times lower, then ten times higher"
+      "captions belong to their pictures (clip-ts data check), whether 32 pairs can be learned by heart (clip-ts train --overfit), and try a " +
+      "learningRate ten times lower, then ten times higher"
     );
   },
   learningRate: ({ steps, lowestLoss }) => {
@@ -111,9 +114,9 @@ const diagnoses: Readonly<Record<Diagnosis, (window: Window) => string | undefin
       "learns from most. More or other data, augment, or a larger weightDecay; at the end of a long run it is usual"
     );
   },
-  repeatedCaptions: ({ steps }) => {
+  repeatedCaptions: ({ steps, patient: { areClasses } }) => {
     const share = mean(steps.map((step) => step.repeatedCaptions));
-    if (share < manyRepeated) return undefined;
+    if (areClasses || share < manyRepeated) return undefined;
     return (
       `${percent(share)} of the pairs of a batch share their caption with another: they are right for each other, and there is little to ` +
       "tell apart. A smaller batchSize, or captions that say more"

@@ -4,9 +4,31 @@
 export { train } from "./train.ts";
 export type { TrainOptions, TrainProgress, TrainResult, TrainValidation } from "./run.ts";
 export type { Diagnosis, Finding } from "./doctor.ts";
+export { overfit, type OverfitAttempt, type OverfitOptions, type OverfitResult } from "./overfit.ts";
 export { readTrainConfig, type TrainConfig, trainConfigSchema } from "./config.ts";
 export { type MetricsLine, runFiles, type ValidationScores } from "./run-folder.ts";
 export type { Prediction } from "./validate.ts";
+
+/** Fine-tuning that keeps the model good at the rest: a training run, then the best blend of old and new weights. */
+export {
+  finetune,
+  type FinetuneConfig,
+  finetuneFiles,
+  type FinetuneOptions,
+  type FinetuneRecord,
+  type FinetuneResult,
+  type FinetuneSource,
+  keepAlpha,
+} from "./finetune.ts";
+export {
+  type FinetunePlan,
+  finetuneRecipes,
+  type PlannedSetting,
+  planFinetuning,
+  type PlanRequest,
+  type RecipeName,
+  type RunSettings,
+} from "./finetune-plan.ts";
 
 /** The parts of it: pairs, batches, the objective, the learning rate. */
 export { type MixedPairs, readPairs, readSources, type Source } from "./pairs.ts";

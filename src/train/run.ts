@@ -13,6 +13,7 @@ import type { DataLoader, TrainingBatch } from "./loader.ts";
 import { chanceLoss, maxLogitScale } from "./losses.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
 import { type RunFolder, runFiles, type ValidationScores } from "./run-folder.ts";
+import { areOfClasses } from "./run-data.ts";
 import { scheduledLearningRate } from "./schedule.ts";
 import type { Prediction, Validator } from "./validate.ts";
 
@@ -126,6 +127,7 @@ export class Run {
       chanceLoss: chanceLoss(architecture, batchSize),
       warmupSteps,
       maxLogitScale: architecture.score === "sigmoid" ? Infinity : maxLogitScale,
+      areClasses: areOfClasses(parts.config.train, parts.config),
     });
   }
 

@@ -4,7 +4,7 @@ import { subCaptions, type SyntheticDraw } from "./clips.ts";
 import type { Sample } from "./sources/samples.ts";
 
 /** Keeps the streams of random numbers apart that the same seed is used for. */
-export const purposes = { order: 1, caption: 2, augmentation: 3, patches: 4, sentence: 5 } as const;
+export const purposes = { order: 1, caption: 2, augmentation: 3, patches: 4, sentence: 5, heldOut: 6 } as const;
 
 export interface SamplerOptions {
   /** Samples per batch, N. */

@@ -10,11 +10,10 @@ import type { EngineOptions, EngineState } from "./engine.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import { EventFile } from "./event-file.ts";
 import { DataLoader } from "./loader.ts";
-import { readPairs, readSources } from "./pairs.ts";
 import { Run, type TrainOptions, type TrainResult } from "./run.ts";
+import { readRunData } from "./run-data.ts";
 import { fingerprintOf, RunFolder, runFiles } from "./run-folder.ts";
 import { type Start, startModel } from "./start.ts";
-import type { Pairs, SourceOptions } from "./sources/samples.ts";
 import { Validator } from "./validate.ts";
 
 /**
@@ -58,7 +57,7 @@ async function trainTogether(
 ): Promise<TrainResult> {
   checkShares(config, peers);
   const common = { ...config, signal: options.signal, onProgress: options.onDownload };
-  const pairs = await readSources(config.train, { ...common, synthetic: config.objective !== undefined });
+  const { pairs, validation } = await readRunData(config, common);
   const { mixture } = pairs;
   const captions = pairs.samples.flatMap((sample) => [
     ...sample.captions,
@@ -67,10 +66,12 @@ async function trainTogether(
   const start = await startModel(config, captions);
   const { architecture, preprocess, tokenizer } = start;
   const { contextLength } = architecture.text;
-  const validation = config.validation === undefined ? undefined : await readValidation(config.validation, common);
   const isFirst = peers.rank === 0;
+  const { areClasses } = validation ?? {};
   const validator =
-    validation && isFirst ? new Validator(validation.samples, { ...config, tokenizer, preprocess }) : undefined;
+    validation && isFirst
+      ? new Validator(validation.samples, { ...config, areClasses, tokenizer, preprocess })
+      : undefined;
 
   const identity = { config, samples: [...pairs.samples, ...(validation?.samples ?? [])] };
   await expectSame(peers, fingerprintOf(identity), "another configuration or other data");
@@ -142,14 +143,6 @@ function plainArchitecture({ vision, text, ...rest }: ClipConfig): ClipConfig {
     vision: vision.kind === "vit" ? { ...vision, lora: undefined } : vision,
     text: { ...text, lora: undefined },
   };
-}
-
-async function readValidation(
-  validation: NonNullable<TrainConfig["validation"]>,
-  common: SourceOptions,
-): Promise<Pairs> {
-  const { source, ...own } = typeof validation === "string" ? { source: validation } : validation;
-  return readPairs(source, { ...common, ...own });
 }
 
 /** The averaged weights of the model if there are any, else the last ones. */

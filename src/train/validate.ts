@@ -3,8 +3,8 @@ import { dot } from "../embedding/encoder.ts";
 import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
 import { type DecodeOptions, preprocessImage, type PreprocessConfig } from "../image/index.ts";
 import type { ClipTokenizer } from "../text/index.ts";
-import { meanOverPrompts, prompts } from "../zero-shot/prompts.ts";
 import { type Picture, readPicture } from "../data/picture.ts";
+import { type Names, namesOf, nameVectors, type NamingOptions, normalized } from "./names.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
 import type { ValidationScores } from "./run-folder.ts";
 
@@ -28,8 +28,7 @@ const shownLabels = 5;
 
 /** Names each picture of a validation set by the captions of all, zero-shot. */
 export class Validator {
-  readonly #classes: readonly string[];
-  readonly #templates: readonly string[];
+  readonly #names: Names;
   readonly #samples: readonly Sample[];
   readonly #tokenizer: ClipTokenizer;
   readonly #preprocess: PreprocessConfig;
@@ -39,16 +38,15 @@ export class Validator {
   /** @param samples - each picture's true name is its first caption. */
   constructor(
     samples: readonly Sample[],
-    options: {
-      readonly templates: readonly string[];
+    options: NamingOptions & {
       readonly tokenizer: ClipTokenizer;
       readonly preprocess: PreprocessConfig;
       readonly maxImagePixels?: number | undefined;
     },
   ) {
     this.#samples = samples;
-    this.#classes = [...new Set(samples.map(({ captions }) => captions[0]!))];
-    [this.#templates, this.#tokenizer, this.#preprocess] = [options.templates, options.tokenizer, options.preprocess];
+    this.#names = namesOf(samples, options);
+    [this.#tokenizer, this.#preprocess] = [options.tokenizer, options.preprocess];
     this.#decoding = { maxImagePixels: options.maxImagePixels };
   }
 
@@ -63,7 +61,8 @@ export class Validator {
    * @throws {ClipError} `CLIP_DATA` if not one of them can be read.
    */
   async validate(towers: Towers): Promise<{ scores: ValidationScores; predictions: Prediction[] }> {
-    const labels = await meanOverPrompts(this.#textEmbeds(towers), this.#classes, this.#templates);
+    const { labels } = this.#names;
+    const vectors = await nameVectors(this.#names, this.#textEmbeds(towers));
     const predictions: Prediction[] = [];
     const ranks: number[] = [];
     for await (const { samples, pixelValues } of this.#batches()) {
@@ -71,10 +70,10 @@ export class Validator {
       for (const [i, image] of images.entries()) {
         const { captions, ...picture } = samples[i]!;
         const truth = captions[0]!;
-        const similarities = labels.map((label) => dot(image, label));
-        ranks.push(truthRank(similarities, [this.#classes.indexOf(truth)]));
+        const similarities = vectors.map((vector) => dot(image, vector));
+        ranks.push(truthRank(similarities, [labels.indexOf(truth)]));
         const ranked = similarities
-          .map((similarity, i) => ({ label: this.#classes[i]!, similarity }))
+          .map((similarity, i) => ({ label: labels[i]!, similarity }))
           .sort((a, b) => b.similarity - a.similarity)
           .slice(0, shownLabels);
         predictions.push({ ...picture, truth, ranked });
@@ -89,13 +88,13 @@ export class Validator {
       );
     }
     const [top1, top5] = [recallAtK(ranks, 1), recallAtK(ranks, 5)];
-    return { scores: { top1, top5, count, classes: this.#classes.length }, predictions };
+    return { scores: { top1, top5, count, classes: labels.length }, predictions };
   }
 
-  /** The unit vectors of all classes in all templates. */
+  /** The unit vectors of all sentences. */
   async *#textEmbeds(towers: Towers): AsyncGenerator<Float32Array> {
     const { embedDim, contextLength } = towers;
-    const texts = [...prompts(this.#classes, this.#templates)];
+    const texts = this.#names.sentences.flat();
     for (let start = 0; start < texts.length; start += rowsAtOnce) {
       const { inputIds, endOfText } = this.#tokenizer.tokenize(texts.slice(start, start + rowsAtOnce), {
         contextLength,
@@ -132,9 +131,4 @@ export class Validator {
 
 function rowsOf(matrix: Float32Array, width: number): Float32Array[] {
   return Array.from({ length: matrix.length / width }, (_, i) => matrix.slice(i * width, (i + 1) * width));
-}
-
-function normalized(vector: Float32Array): Float32Array {
-  const norm = Math.sqrt(dot(vector, vector));
-  return vector.map((value) => value / norm);
 }

@@ -23,6 +23,10 @@ export const trainCommand = (io: CliIo) =>
     .option("--resume", "go on from the folder's last checkpoint; the curve is the same to the bit")
     .option("--tensorboard", "also write the curves as TensorBoard reads them, into the folder's tensorboard/")
     .addOption(watchOption)
+    .option(
+      "--overfit",
+      "train nothing yet: see whether the model can learn 32 of the pairs by heart, and say what to try if not",
+    )
     .option("--json", "print the result as one JSON document")
     .addHelpText(
       "after",
@@ -30,12 +34,14 @@ export const trainCommand = (io: CliIo) =>
         "clip-ts train --config pets.json",
         "clip-ts train --config pets.json --out runs/pets --resume",
         "clip-ts train --config pets.json --watch",
+        "clip-ts train --config pets.json --overfit",
       ),
     )
     .action(async ({ config, out = join("runs", basename(config, extname(config))), ...flags }) => {
       // Loaded when it is needed: the other commands start sooner.
-      const { runTraining } = await import("../train-run.ts");
-      const { resume = false, tensorboard = false, json = false } = flags;
+      const { runOverfit, runTraining } = await import("../train-run.ts");
+      const { resume = false, tensorboard = false, json = false, overfit } = flags;
+      if (overfit) return runOverfit(config, { json }, io);
       const watch = flags.watch === true ? 0 : flags.watch;
       await runTraining({ file: config, out, resume, tensorboard, watch, json }, io);
     });

@@ -1,5 +1,5 @@
 import { readdir, readFile } from "node:fs/promises";
-import { extname, join } from "node:path";
+import { dirname, extname, join } from "node:path";
 import { problemOf } from "../../core/errors.ts";
 import {
   classCaptions,
@@ -30,6 +30,15 @@ export async function readFolder(folder: string, options: SourceOptions): Promis
   }
   return collected;
 }
+
+/** Whether the folders in a folder are classes: they hold pictures, and none has captions beside it. */
+export async function isClassFolder(folder: string): Promise<boolean> {
+  const entries = new Set(await readdir(folder, { recursive: true }).catch(() => []));
+  const images = [...entries].filter(isImageName);
+  return images.some((name) => dirname(name) !== ".") && !images.some((name) => entries.has(captionFile(name)));
+}
+
+const captionFile = (image: string) => `${image.slice(0, -extname(image).length)}.txt`;
 
 /** The captions of the `.txt` beside a picture, or why there are none. */
 async function readCaptionFile(image: string): Promise<string[] | string> {

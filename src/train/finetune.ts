@@ -1,0 +1,361 @@
+import { createHash } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { z } from "zod";
+import { readParameters } from "../checkpoints/index.ts";
+import { writeFileAtomic } from "../core/atomic-write.ts";
+import { ClipError } from "../core/errors.ts";
+import { parseStrict, readJson } from "../core/parse.ts";
+import { blend } from "../embedding/blend.ts";
+import type { Parameters } from "../embedding/lora.ts";
+import { ClipEncoder, readModel, readTokenizer, saveModel, type StoredModel } from "../embedding/index.ts";
+import { ClipTokenizer } from "../text/index.ts";
+import { defaultTemplates } from "../zero-shot/index.ts";
+import { chooseAlpha, type SweepScores } from "./choose-alpha.ts";
+import { trainConfigSchema } from "./config.ts";
+import { type FinetunePlan, planFinetuning, type RecipeName, type RunSettings } from "./finetune-plan.ts";
+import { readPairs, type Source } from "./pairs.ts";
+import { readRunData } from "./run-data.ts";
+import { runFiles } from "./run-folder.ts";
+import type { TrainOptions, TrainResult } from "./run.ts";
+import { type ScoreOptions, scorePairs } from "./score-pairs.ts";
+import { isClassFolder } from "./sources/folder.ts";
+import type { Sample, SkippedImage } from "./sources/samples.ts";
+import { train } from "./train.ts";
+
+/** Where the pairs of a fine-tuning are: a source as `readPairs` takes it, or with how it is read. */
+export type FinetuneSource = string | Omit<Source, "weight">;
+
+/** What is fine-tuned, and on what. */
+export interface FinetuneConfig {
+  /** A model folder or weight file, as `init` of a training run. */
+  readonly model: string;
+  /** What to learn. The folders of a folder without captions are taken for classes, read in the sentences of zero-shot classification. */
+  readonly data: FinetuneSource;
+  /** What blends are chosen by. Default: a fifth of the pictures of `data`, of each class the same, which are then not trained on. */
+  readonly validation?: FinetuneSource | undefined;
+  /** Pictures of other things, on which the model is not to become worse. Default: none, and only `validation` is measured. */
+  readonly general?: FinetuneSource | undefined;
+  /** How much of the general set's top-1 may be lost, in [0, 1]. Default 0.01. */
+  readonly maxLoss?: number | undefined;
+  /** Keeps this blend, whatever the rule says: a number from 0, the model as it was, to 1, the tuned one. */
+  readonly alpha?: number | undefined;
+  /** Default: by the number of pairs. */
+  readonly recipe?: RecipeName | undefined;
+  /** How often each pair is seen; default the recipe's. */
+  readonly epochs?: number | undefined;
+  /** Keys of a run's configuration that are to be others than planned. */
+  readonly settings?: Omit<RunSettings, SaidElsewhere> | undefined;
+}
+
+/** Keys of a run that follow from the rest of a {@link FinetuneConfig}. */
+const saidElsewhere = ["model", "init", "tokenizer", "preprocess", "train", "validation", "validationShare"] as const;
+type SaidElsewhere = (typeof saidElsewhere)[number];
+
+/** Where a fine-tuning writes, and who listens. */
+export interface FinetuneOptions extends Omit<TrainOptions, "tensorboard"> {
+  /** Told before the first step how the model will be tuned, and on how much. */
+  readonly onPlan?: ((plan: FinetunePlan, pairs: FinetuneRecord["pairs"]) => void) | undefined;
+  /** Told of each blend how many pictures are done, of how many. */
+  readonly onScoring?: ((alpha: number, pictures: number, of: number) => void) | undefined;
+}
+
+const scoresSchema = z.strictObject({
+  top1: z.number(),
+  top5: z.number(),
+  count: z.number(),
+  classes: z.number(),
+});
+
+/** What a fine-tuning found out, as its `finetune.json` has it. */
+const recordSchema = z.strictObject({
+  /** The model that was tuned: its path, and the SHA-256 of its weights' values. */
+  model: z.string(),
+  weights: z.string(),
+  /** Another size of pictures than the model's. */
+  imageSize: z.number().optional(),
+  dtype: z.enum(["F32", "F16"]),
+  data: z.string(),
+  /** Undefined where a part of the data was held out. */
+  validation: z.string().optional(),
+  general: z.string().optional(),
+  pairs: z.strictObject({ train: z.number(), validation: z.number(), general: z.number() }),
+  plan: z.strictObject({
+    recipe: z.string(),
+    settings: z.array(z.strictObject({ name: z.string(), value: z.unknown(), why: z.string() })),
+  }),
+  maxLoss: z.number(),
+  /** By alpha, ascending. */
+  sweep: z.array(z.strictObject({ alpha: z.number(), validation: scoresSchema, general: scoresSchema.optional() })),
+  /** The blend that `model/` holds, and why this one. */
+  alpha: z.number(),
+  why: z.string(),
+});
+
+/** What a fine-tuning found out. */
+export type FinetuneRecord = z.output<typeof recordSchema>;
+
+/** What a fine-tuning leaves. */
+export interface FinetuneResult {
+  /** The training underneath; if it was stopped there is no more than this. */
+  readonly training: TrainResult;
+  /** Undefined if the training or the blending was stopped. */
+  readonly record: FinetuneRecord | undefined;
+  /** What was left out, with the pictures of validation and general set. */
+  readonly skipped: readonly SkippedImage[];
+}
+
+/** Names of what a fine-tuning leaves in its folder. */
+export const finetuneFiles = {
+  record: "finetune.json",
+  /** The blend that is kept. */
+  model: "model",
+  /** The training run, with the tuned model in its own `model/`. */
+  tuned: "tuned",
+  /** The blend that is being measured. */
+  measured: "measured",
+  report: "report.html",
+} as const;
+
+/** Of the data, what is held out if no validation is given. */
+const heldOutShare = 0.2;
+const usualMaxLoss = 0.01;
+/** The blends that are measured. */
+const alphas = Array.from({ length: 11 }, (_, i) => i / 10);
+
+/**
+ * Fine-tunes a model on pairs of pictures and captions without ruining it: a training run with settings that follow from how much
+ * there is to learn from, then blends of the original's weights with the tuned ones (Wortsman et al. 2022, WiSE-FT), each measured on
+ * validation pictures and on a general set. The one that is kept stands in `model/`, which `loadClip` reads; {@link keepAlpha} takes
+ * another.
+ *
+ * @throws {ClipError} `CLIP_CONFIG` if a setting makes no sense or follows from something else; as {@link train}.
+ */
+export async function finetune(config: FinetuneConfig, options: FinetuneOptions): Promise<FinetuneResult> {
+  const { maxLoss = usualMaxLoss, alpha, settings = {} } = config;
+  if (alpha !== undefined) checkAlpha(alpha);
+  const strange = saidElsewhere.find((key) => key in settings);
+  if (strange !== undefined)
+    throw new ClipError("CLIP_CONFIG", `${strange} follows from model, data and validation; leave it out`);
+  const [data, validationSource, general] = await Promise.all(
+    [config.data, config.validation, config.general].map(asSource),
+  );
+  const split = validationSource ? { validation: validationSource } : { validationShare: heldOutShare };
+  const common = { signal: options.signal, onProgress: options.onDownload };
+  const { seed = 0, imageSize, maxImagePixels } = settings;
+  const original = await readModel(config.model, { imageSize });
+  const { pairs, validation } = await readRunData({ train: [data!], ...split, seed }, common);
+  const generalPairs = general && (await readPairs(general.source, { ...common, ...general }));
+
+  const counts = {
+    train: pairs.samples.length,
+    validation: validation!.samples.length,
+    general: generalPairs?.samples.length ?? 0,
+  };
+  const plan = planFinetuning({ ...config, pairs: counts.train, architecture: original.config });
+  const planned = Object.fromEntries(plan.settings.map(({ name, value }) => [name, value]));
+  const model = resolve(config.model);
+  const run = parseStrict(trainConfigSchema, { init: model, train: [data], ...split, ...planned }, "the fine-tuning");
+  options.onPlan?.(plan, counts);
+  const training = await train(run, { ...options, out: join(options.out, finetuneFiles.tuned) });
+  const skipped = new Map([...training.skipped, ...(generalPairs?.skipped ?? [])].map((skip) => [skip.image, skip]));
+  const stopped = () => ({ training, record: undefined, skipped: [...skipped.values()] });
+  if (!training.finished) return stopped();
+
+  const blender = await Blender.open(original, options.out, run.dtype);
+  const sweep = await measureBlends(blender, {
+    validation: validation!,
+    general: generalPairs && { ...generalPairs, areClasses: general.classTemplates !== undefined },
+    maxImagePixels,
+    signal: options.signal,
+    onScoring: options.onScoring,
+    onBroken: (broken) => skipped.set(broken.image, broken),
+  });
+  if (!sweep) return stopped();
+  const chosen = alpha === undefined ? chooseAlpha(sweep, maxLoss) : { alpha, why: askedFor };
+  const record: FinetuneRecord = {
+    ...{ model, weights: blender.fingerprint, ...(imageSize !== undefined && { imageSize }), dtype: run.dtype },
+    ...{
+      data: data!.source,
+      pairs: counts,
+      plan: { ...plan, settings: [...plan.settings] },
+      maxLoss,
+      sweep,
+      ...chosen,
+    },
+    ...(validationSource && { validation: validationSource.source }),
+    ...(general && { general: general.source }),
+  };
+  await blender.save(chosen.alpha);
+  await writeRecord(options.out, record);
+  return { training, record, skipped: [...skipped.values()] };
+}
+
+/** Pictures that blends are measured on. */
+interface MeasuredSet {
+  readonly samples: readonly Sample[];
+  readonly areClasses: boolean;
+}
+
+interface MeasureOptions extends Omit<ScoreOptions, "areClasses" | "onProgress"> {
+  readonly onScoring: FinetuneOptions["onScoring"];
+  readonly validation: MeasuredSet;
+  readonly general: MeasuredSet | undefined;
+}
+
+/** How good each blend is on both sets; undefined if it was stopped. */
+async function measureBlends(
+  blender: Blender,
+  { validation, general, signal, onScoring, ...reading }: MeasureOptions,
+): Promise<SweepScores[] | undefined> {
+  const sweep: SweepScores[] = [];
+  const of = validation.samples.length + (general?.samples.length ?? 0);
+  const scoresOf = async (
+    encoder: ClipEncoder,
+    { samples, areClasses }: MeasuredSet,
+    onProgress: (n: number) => void,
+  ) => (await scorePairs(encoder, samples, { ...reading, areClasses, signal, onProgress })).scores;
+  try {
+    for (const alpha of alphas) {
+      await using encoder = await blender.encoder(alpha, signal);
+      const before = validation.samples.length;
+      const own = await scoresOf(encoder, validation, (done) => onScoring?.(alpha, done, of));
+      const others = general && (await scoresOf(encoder, general, (done) => onScoring?.(alpha, before + done, of)));
+      sweep.push({ alpha, validation: own, ...(others && { general: others }) });
+    }
+    return sweep;
+  } catch (error) {
+    if (signal?.aborted) return undefined;
+    throw error;
+  } finally {
+    await blender.close();
+  }
+}
+
+/**
+ * Puts another blend of a finished fine-tuning into its `model/`, without training or measuring again.
+ *
+ * @param out - the fine-tuning's folder.
+ * @param alpha - any number from 0, the model as it was, to 1, the tuned one.
+ * @throws {ClipError} `CLIP_TRAIN` if the folder holds no finished fine-tuning, or the model that was tuned is another now;
+ *   `CLIP_FILE` if it is gone; `CLIP_USAGE` if `alpha` is not in [0, 1].
+ */
+export async function keepAlpha(out: string, alpha: number): Promise<FinetuneRecord> {
+  checkAlpha(alpha);
+  const record = await readFinetuning(out);
+  const original = await readModel(record.model, { imageSize: record.imageSize });
+  const blender = await Blender.open(original, out, record.dtype);
+  if (blender.fingerprint !== record.weights)
+    throw new ClipError(
+      "CLIP_TRAIN",
+      `the weights of ${record.model} are not those that were tuned; put these back, or fine-tune anew`,
+    );
+  const kept = { ...record, alpha, why: askedFor };
+  await blender.save(alpha);
+  await writeRecord(out, kept);
+  return kept;
+}
+
+const askedFor = "it was asked for";
+
+/**
+ * What a finished fine-tuning found out.
+ *
+ * @throws {ClipError} `CLIP_TRAIN` if the folder holds none.
+ */
+async function readFinetuning(out: string): Promise<FinetuneRecord> {
+  const path = join(out, finetuneFiles.record);
+  try {
+    return await readJson(recordSchema, path);
+  } catch (cause) {
+    if (!(cause instanceof ClipError) || cause.code !== "CLIP_FILE") throw cause;
+    throw new ClipError("CLIP_TRAIN", `${out} holds no finished fine-tuning: there is no ${finetuneFiles.record}`, {
+      cause,
+    });
+  }
+}
+
+async function writeRecord(out: string, record: FinetuneRecord): Promise<void> {
+  await writeFileAtomic(join(out, finetuneFiles.record), [`${JSON.stringify(record, null, 2)}\n`]);
+}
+
+/** The weights of a model and those that a fine-tuning made of them, and blends of both as model folders. */
+class Blender {
+  /** Of the original's weights. */
+  readonly fingerprint: string;
+  readonly #out: string;
+  readonly #dtype: "F32" | "F16";
+  readonly #models: readonly [StoredModel, StoredModel];
+  readonly #parameters: readonly [Parameters, Parameters];
+
+  private constructor(
+    models: readonly [StoredModel, StoredModel],
+    parameters: readonly [Parameters, Parameters],
+    out: string,
+    dtype: "F32" | "F16",
+  ) {
+    [this.#models, this.#parameters, this.#out, this.#dtype] = [models, parameters, out, dtype];
+    this.fingerprint = fingerprintOf(parameters[0]);
+  }
+
+  static async open(original: StoredModel, out: string, dtype: "F32" | "F16"): Promise<Blender> {
+    const tuned = await readModel(join(out, finetuneFiles.tuned, runFiles.model));
+    const parameters = [await readParameters(original.parameters), await readParameters(tuned.parameters)] as const;
+    return new Blender([original, tuned], parameters, out, dtype);
+  }
+
+  /** A blend as whoever loads it will have it: written, and read again. */
+  async encoder(alpha: number, signal: AbortSignal | undefined): Promise<ClipEncoder> {
+    const folder = join(this.#out, finetuneFiles.measured);
+    await this.#write(folder, alpha);
+    return new ClipEncoder(await readModel(folder), { signal });
+  }
+
+  /** Keeps a blend. */
+  async save(alpha: number): Promise<void> {
+    await this.#write(join(this.#out, finetuneFiles.model), alpha);
+  }
+
+  /** Removes what was written to be measured. */
+  async close(): Promise<void> {
+    await rm(join(this.#out, finetuneFiles.measured), { recursive: true, force: true });
+  }
+
+  async #write(folder: string, alpha: number): Promise<void> {
+    const [original, tuned] = this.#models;
+    const tokenizer = await readTokenizer(tuned);
+    if (!(tokenizer instanceof ClipTokenizer))
+      throw new ClipError("CLIP_CONFIG", `${tuned.path} has another vocabulary`);
+    // As it was, it has seen no more words than before.
+    const { words } = alpha === 0 ? original : tuned;
+    await saveModel(folder, {
+      ...{ config: tuned.config, preprocess: tuned.preprocess, tokenizer, dtype: this.#dtype },
+      parameters: blend(...this.#parameters, alpha),
+      ...(words && { words: [...words] }),
+    });
+  }
+}
+
+/** SHA-256 of all values, by path. */
+function fingerprintOf(parameters: Parameters): string {
+  const hash = createHash("sha256");
+  for (const [path, { data }] of parameters)
+    hash.update(path).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return hash.digest("hex");
+}
+
+function checkAlpha(alpha: number): void {
+  if (!(alpha >= 0 && alpha <= 1))
+    throw new ClipError(
+      "CLIP_USAGE",
+      `alpha is ${alpha}; it is a number from 0, the model as it was, to 1, the tuned one`,
+    );
+}
+
+/** A source with how it is read: class folders by the sentences that names are put into unless others are asked for. */
+async function asSource(source: FinetuneSource | undefined): Promise<Omit<Source, "weight"> | undefined> {
+  if (source === undefined) return undefined;
+  const given = typeof source === "string" ? { source } : source;
+  if (given.classTemplates || !(await isClassFolder(given.source))) return given;
+  return { ...given, classTemplates: [...defaultTemplates] };
+}

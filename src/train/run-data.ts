@@ -1,0 +1,50 @@
+import type { ClipsObjective } from "./clips.ts";
+import { holdOut } from "./hold-out.ts";
+import { type MixedPairs, readPairs, readSources, type Source } from "./pairs.ts";
+import type { Pairs, SourceOptions } from "./sources/samples.ts";
+
+/** Where the pairs of a run are. */
+interface RunDataConfig {
+  readonly train: string | readonly Source[];
+  readonly validation?: string | Source | undefined;
+  readonly validationShare?: number | undefined;
+  readonly seed: number;
+  readonly objective?: ClipsObjective | undefined;
+}
+
+/** What a run trains on, and what it is validated on. */
+interface RunData {
+  readonly pairs: MixedPairs;
+  /** `areClasses`: whether captions are sentences about the class of a picture. */
+  readonly validation: (Pairs & { readonly areClasses: boolean }) | undefined;
+}
+
+/**
+ * Reads the pairs of a run, those held out apart.
+ *
+ * @param common - what holds for a source that does not say it itself.
+ * @throws {ClipError} as `readPairs` and {@link holdOut}.
+ */
+export async function readRunData(
+  { train, validation, validationShare, seed, objective }: RunDataConfig,
+  common: SourceOptions,
+): Promise<RunData> {
+  const read = await readSources(train, { ...common, synthetic: objective !== undefined });
+  if (validationShare !== undefined) {
+    const { train: pairs, heldOut } = holdOut(read, validationShare, seed);
+    return { pairs, validation: { samples: heldOut, skipped: [], areClasses: areOfClasses(train, common) } };
+  }
+  if (validation === undefined) return { pairs: read, validation: undefined };
+  const { source, ...own } = typeof validation === "string" ? { source: validation } : validation;
+  const pairs = await readPairs(source, { ...common, ...own });
+  return { pairs: read, validation: { ...pairs, areClasses: areOfClasses([{ source, ...own }], common) } };
+}
+
+/** Whether the captions of all sources are sentences about classes. */
+export function areOfClasses(
+  sources: string | readonly Source[],
+  common: Pick<SourceOptions, "classTemplates">,
+): boolean {
+  const all = typeof sources === "string" ? [{ classTemplates: undefined }] : sources;
+  return all.every(({ classTemplates = common.classTemplates }) => classTemplates !== undefined);
+}

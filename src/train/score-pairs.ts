@@ -1,0 +1,70 @@
+import { ClipError } from "../core/errors.ts";
+import { type ClipEncoder, dot, mapInOrder } from "../embedding/index.ts";
+import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
+import type { RasterImage } from "../image/index.ts";
+import { namesOf, nameVectors, type NamingOptions } from "./names.ts";
+import { readPicture } from "../data/picture.ts";
+import type { ValidationScores } from "./run-folder.ts";
+import type { Sample, SkippedImage } from "./sources/samples.ts";
+
+/** How pairs are scored. */
+export interface ScoreOptions extends Pick<NamingOptions, "areClasses"> {
+  readonly maxImagePixels?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Told of each picture that cannot be read; it is left out. */
+  readonly onBroken?: ((broken: SkippedImage) => void) | undefined;
+  /** Told how many pictures are done. */
+  readonly onProgress?: ((pictures: number) => void) | undefined;
+}
+
+/** How pictures are named. */
+export interface PairScores {
+  readonly scores: ValidationScores;
+  /** What each picture that can be read is taken for. */
+  readonly answers: ReadonlyMap<string, string>;
+}
+
+/**
+ * Names each picture by the captions of all, as a run's validation does, with a finished model. Captions that are too long are cut.
+ *
+ * @throws {ClipError} `CLIP_DATA` if not one picture can be read.
+ */
+export async function scorePairs(
+  encoder: ClipEncoder,
+  samples: readonly Sample[],
+  { areClasses, maxImagePixels, signal, onBroken, onProgress }: ScoreOptions = {},
+): Promise<PairScores> {
+  const names = namesOf(samples, { areClasses, templates: ["{}"] });
+  const texts = names.sentences.flat();
+  const vectors = await nameVectors(names, encoder.encodeTexts(texts, { signal, onTruncate: () => undefined }));
+  const read = async (sample: Sample) => {
+    try {
+      return { sample, raster: await readPicture(sample, { maxImagePixels }) };
+    } catch (error) {
+      if (!(error instanceof ClipError)) throw error;
+      return { sample, reason: error.message };
+    }
+  };
+  const readable: Sample[] = [];
+  async function* rasters(): AsyncGenerator<RasterImage> {
+    for await (const { sample, raster, reason } of mapInOrder(samples, read)) {
+      if (raster) {
+        readable.push(sample);
+        yield raster;
+      } else onBroken?.({ image: sample.image, reason });
+    }
+  }
+  const ranks: number[] = [];
+  const answers = new Map<string, string>();
+  for await (const imageEmbed of encoder.encodeImages(rasters(), { signal })) {
+    const { image, captions } = readable[ranks.length]!;
+    const similarities = vectors.map((vector) => dot(imageEmbed, vector));
+    const best = similarities.reduce((best, value, i) => (value > similarities[best]! ? i : best), 0);
+    ranks.push(truthRank(similarities, [names.labels.indexOf(captions[0]!)]));
+    answers.set(image, names.labels[best]!);
+    onProgress?.(ranks.length);
+  }
+  if (ranks.length === 0) throw new ClipError("CLIP_DATA", `not one of ${samples.length} pictures can be read`);
+  const [top1, top5] = [recallAtK(ranks, 1), recallAtK(ranks, 5)];
+  return { scores: { top1, top5, count: ranks.length, classes: names.labels.length }, answers };
+}
