@@ -5,6 +5,7 @@ import { classifyCommand } from "./commands/classify.ts";
 import { convertCommand } from "./commands/convert.ts";
 import { dataCommand } from "./commands/data.ts";
 import { demoCommand } from "./commands/demo.ts";
+import { embedCommand } from "./commands/embed.ts";
 import { evalCommand } from "./commands/eval.ts";
 import { forwardCommand } from "./commands/forward.ts";
 import { modelsCommand } from "./commands/models.ts";
@@ -21,6 +22,7 @@ const commands: readonly ((io: CliIo) => CommandUnknownOpts)[] = [
   evalCommand,
   trainCommand,
   dataCommand,
+  embedCommand,
   probeCommand,
   modelsCommand,
   convertCommand,

@@ -9,7 +9,7 @@ export { type MetricsLine, runFiles, type ValidationScores } from "./run-folder.
 export type { Prediction } from "./validate.ts";
 
 /** The parts of it: pairs, batches, the objective, the learning rate. */
-export { type MixedPairs, readPairs, readSources, type Source } from "./pairs.ts";
+export { type MixedPairs, readPairs, readPictures, readSources, type Source } from "./pairs.ts";
 export { readPicture } from "./read-picture.ts";
 export { countReasons } from "./sources/samples.ts";
 export type { FilePart, Pairs, Picture, Sample, SkippedImage, SourceOptions } from "./sources/samples.ts";

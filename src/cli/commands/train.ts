@@ -10,7 +10,8 @@ export const trainCommand = (io: CliIo) =>
     .description(
       "Trains what the configuration says. The folder gets metrics.jsonl and checkpoints while it runs, and in the end " +
         "the model and a page with curves and sample predictions. A doctor watches, and says in plain words what seems to be " +
-        "wrong and what to try. Stop it with Ctrl-C and go on with --resume.",
+        "wrong and what to try. Stop it with Ctrl-C and go on with --resume. Started by mpirun or srun, several processes share each batch " +
+        "and train one model.",
     )
     .requiredOption("--config <file>", "the run's JSON file: model, data, schedule")
     .option("--out <folder>", "where the run writes (default: runs/ and the configuration's name)")
@@ -19,7 +20,11 @@ export const trainCommand = (io: CliIo) =>
     .option("--json", "print the result as one JSON document")
     .addHelpText(
       "after",
-      examples("clip-ts train --config pets.json", "clip-ts train --config pets.json --out runs/pets --resume"),
+      examples(
+        "clip-ts train --config pets.json",
+        "clip-ts train --config pets.json --out runs/pets --resume",
+        "mpirun -n 4 clip-ts train --config pets.json",
+      ),
     )
     .action(async ({ config, out = join("runs", basename(config, extname(config))), ...flags }) => {
       // Loaded when it is needed: the other commands start sooner.

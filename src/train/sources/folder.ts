@@ -8,10 +8,14 @@ import { decodeLines } from "./text.ts";
 const openFiles = 64;
 
 /** Pictures of a folder and the folders in it, by path: with the captions beside them, or those of their class folders. */
-export async function readFolder(folder: string, { classTemplates }: SourceOptions): Promise<Pairs> {
+export async function readFolder(folder: string, { classTemplates, picturesOnly }: SourceOptions): Promise<Pairs> {
   const entries = await readdir(folder, { recursive: true });
   const images = entries.filter(isImageName).sort();
   const collected = new PairCollector();
+  if (picturesOnly) {
+    for (const name of images) collected.addPicture({ image: join(folder, name) });
+    return collected;
+  }
   for (let start = 0; start < images.length; start += openFiles) {
     const names = images.slice(start, start + openFiles);
     const captions = classTemplates

@@ -22,7 +22,7 @@ export async function readParquet(path: string, options: SourceOptions): Promise
   const how = JSON.stringify([columns, options.classTemplates]);
   const { file } = await keptShard(resolve(path), how, () => tarBytes(rowsAsFiles(table, columns, options)));
   const collected = new PairCollector();
-  await collectShard({ file, name: path }, {}, collected);
+  await collectShard({ file, name: path }, { picturesOnly: options.picturesOnly }, collected);
   return collected;
 }
 
@@ -61,19 +61,20 @@ async function hasPictures(table: Table, columns: Columns): Promise<boolean> {
 }
 
 async function* readRows({ path, file, metadata }: Table, { image, caption }: Columns): AsyncGenerator<Row> {
+  const columns = caption === undefined ? [image] : [image, caption];
   let rowStart = 0;
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
-    const wanted = group.columns.filter(({ meta_data }) => [image, caption].includes(meta_data!.path_in_schema[0]!));
+    const wanted = group.columns.filter(({ meta_data }) => columns.includes(meta_data!.path_in_schema[0]!));
     const bytes = wanted.reduce((sum, { meta_data }) => sum + Number(meta_data!.total_uncompressed_size), 0);
     if (bytes > maxGroupBytes)
       throw new ClipError("CLIP_DATA", `${path} has ${bytes} bytes in a row group; write it with smaller ones`);
-    const options = { file, metadata, columns: [image, caption], rowStart, rowEnd, compressors, utf8: false };
+    const options = { file, metadata, columns, rowStart, rowEnd, compressors, utf8: false };
     const rows = await parquetReadObjects(options).catch((cause: unknown) => {
       throw damaged(path, cause);
     });
     for (const [i, row] of rows.entries()) {
-      yield { place: `row ${rowStart + i + 1}`, image: asText(row[image]), caption: asText(row[caption]) };
+      yield { place: `row ${rowStart + i + 1}`, image: asText(row[image]), caption: caption && asText(row[caption]) };
     }
     rowStart = rowEnd;
   }
@@ -98,8 +99,9 @@ function bytesOf(image: unknown): Uint8Array | undefined {
 async function* rowsAsFiles(table: Table, columns: Columns, options: SourceOptions): AsyncGenerator<TarContent> {
   for await (const { place, image, caption } of readRows(table, columns)) {
     const name = place.replace(" ", "-");
-    const captions = captionsOf(table.path, place, caption, columns, options);
+    const captions = options.picturesOnly ? undefined : captionsOf(table.path, place, caption, columns, options);
     yield { name: `${name}.jpg`, bytes: bytesOf(image) ?? new Uint8Array(0) };
+    if (!captions) continue;
     yield { name: `${name}.txt`, bytes: captionBytes(captions) };
   }
 }

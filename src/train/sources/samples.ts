@@ -48,6 +48,8 @@ export interface SourceOptions extends Pick<DownloadOptions, "signal" | "onProgr
    * tables the caption.
    */
   readonly classTemplates?: readonly string[] | undefined;
+  /** Pictures alone are wanted: nobody looks for captions, and the samples have none. */
+  readonly picturesOnly?: boolean | undefined;
 }
 
 /** In characters. Far beyond what a text tower reads: longer ones are whole pages in the wrong column. */
@@ -71,6 +73,11 @@ export class PairCollector implements Pairs {
     else if (captions.some(({ length }) => length > maxCaptionLength)) {
       this.skip(picture.image, `its caption is longer than ${maxCaptionLength} characters`);
     } else this.samples.push({ ...picture, captions });
+  }
+
+  /** For whom captions do not matter. */
+  addPicture(picture: Picture): void {
+    this.samples.push({ ...picture, captions: [] });
   }
 
   skip(image: string, reason: string): void {

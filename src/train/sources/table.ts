@@ -17,7 +17,8 @@ export interface Row {
 /** Names of the two columns that are read. */
 export interface Columns {
   readonly image: string;
-  readonly caption: string;
+  /** Undefined where captions are not read. */
+  readonly caption: string | undefined;
 }
 
 /** Finds the two among the names that there are. */
@@ -55,7 +56,9 @@ export async function pairsOfRows(
     if (typeof image !== "string" || image === "" || image.includes("\0")) {
       throw new ClipError("CLIP_DATA", `${path}, ${place}: "${columns!.image}" must be the path of a picture`);
     }
-    collected.add({ image: resolve(dirname(path), image) }, captionsOf(path, place, caption, columns!, options));
+    const picture = { image: resolve(dirname(path), image) };
+    if (options.picturesOnly) collected.addPicture(picture);
+    else collected.add(picture, captionsOf(path, place, caption, columns!, options));
   }
   await assertSomeExist(path, collected.samples.slice(0, probedImages));
   return collected;
@@ -97,7 +100,7 @@ export function chooseColumns(path: string, names: readonly string[], options: S
     );
   };
   const image = find("imageColumn", ["image", "path", "filepath"]);
-  return { image, caption: find("captionColumn", ["caption", "title"]) };
+  return { image, caption: options.picturesOnly ? undefined : find("captionColumn", ["caption", "title"]) };
 }
 
 async function assertSomeExist(path: string, pictures: readonly Picture[]): Promise<void> {
@@ -133,7 +136,7 @@ async function* readSeparated(path: string, delimiter: string, choose: ChooseCol
         yield { place: `line ${info.lines}`, image: record[columns.image], caption: record[columns.caption] };
       } else {
         const { image, caption } = choose(record);
-        columns = { image: record.indexOf(image), caption: record.indexOf(caption) };
+        columns = { image: record.indexOf(image), caption: caption === undefined ? -1 : record.indexOf(caption) };
       }
     }
   } catch (cause) {
@@ -154,7 +157,11 @@ async function* readJsonLines(path: string, choose: ChooseColumns): AsyncGenerat
     if (text.trim() === "") continue;
     const values = parseJsonObject(path, line, text);
     const { image, caption } = choose([...values.keys()]);
-    yield { place: `line ${line}`, image: values.get(image), caption: values.get(caption) };
+    yield {
+      place: `line ${line}`,
+      image: values.get(image),
+      caption: caption === undefined ? undefined : values.get(caption),
+    };
   }
 }
 
