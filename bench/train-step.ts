@@ -18,6 +18,8 @@ import { trainEverything } from "../src/train/trained-parameters.ts";
 interface Measured {
   /** Seconds of each step. */
   readonly steps: readonly number[];
+  /** Seconds of encoding the same pairs once, without gradients; of ours. */
+  readonly features?: readonly number[];
   readonly peakBytes: number;
   readonly version: string;
 }
@@ -78,7 +80,14 @@ async function ownSteps(batchSize: number, checkpointBlocks: boolean, part: Part
     steps.push((performance.now() - start) / 1000);
   }
   const peak = /VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))!;
-  return { steps, peakBytes: Number(peak[1]) * 1024, version: process.version };
+  const features: number[] = [];
+  for (let i = 0; i < warmup + 2; i++) {
+    const start = performance.now();
+    await engine.encodeImages(batch.pixelValues);
+    await engine.encodeTexts(batch.inputIds, batch.endOfText);
+    if (i >= warmup) features.push((performance.now() - start) / 1000);
+  }
+  return { steps, features, peakBytes: Number(peak[1]) * 1024, version: process.version };
 }
 
 async function compare(): Promise<void> {
@@ -129,6 +138,7 @@ async function compare(): Promise<void> {
     console.log(`One training step of ViT-B/32; seconds min / median / max, peak memory; ${machine}`);
     for (const { batch, ours, peer: theirs, recomputed, locked, lora, speedup } of results) {
       console.log(`batch ${batch}  clip-ts ${show(ours)}`);
+      console.log(`batch ${batch}  clip-ts, the features alone ${ours!.features.toFixed(2)} s`);
       if (theirs) console.log(`batch ${batch}  Debian's PyTorch 1.13 ${show(theirs)}`);
       if (locked) console.log(`batch ${batch}  clip-ts, lockImage ${show(locked)}`);
       if (lora) console.log(`batch ${batch}  clip-ts, lora of rank 8 ${show(lora)}`);
@@ -152,6 +162,7 @@ function summarise(runs: readonly Measured[]) {
     min: times[0]!,
     median: median(times),
     max: times.at(-1)!,
+    features: median(runs.flatMap(({ features = [] }) => features)),
     peakBytes: Math.max(...runs.map((r) => r.peakBytes)),
   };
 }

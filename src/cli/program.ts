@@ -10,6 +10,7 @@ const commands: Readonly<Record<string, () => Promise<(io: CliIo) => CommandUnkn
   train: async () => (await import("./commands/train.ts")).trainCommand,
   finetune: async () => (await import("./commands/finetune.ts")).finetuneCommand,
   data: async () => (await import("./commands/data.ts")).dataCommand,
+  embed: async () => (await import("./commands/embed.ts")).embedCommand,
   probe: async () => (await import("./commands/probe.ts")).probeCommand,
   models: async () => (await import("./commands/models.ts")).modelsCommand,
   convert: async () => (await import("./commands/convert.ts")).convertCommand,

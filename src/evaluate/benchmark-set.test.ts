@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { serveFiles, writeBenchmarkSet } from "../../test/benchmark-set.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
-import { npyBytes } from "../../test/write-npy.ts";
 import { BenchmarkSet } from "./benchmark-set.ts";
+import { npyBytes } from "./npy.ts";
 
 const root = await temporaryFolder();
 const classNames = ["tench", "goldfish", "great white shark"];

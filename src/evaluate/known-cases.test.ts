@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { writeRandomPicture } from "../../test/pictures.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../../test/tiny-model.ts";
-import { npyBytes } from "../../test/write-npy.ts";
+import { npyBytes } from "./npy.ts";
 import { float32, int32 } from "../core/tensor-data.ts";
 import { ClipEncoder, collect, dot, forward, readModel } from "../embedding/index.ts";
 import { compareKnownOutput } from "./known-cases.ts";

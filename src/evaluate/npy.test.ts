@@ -2,8 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
-import { npyBytes } from "../../test/write-npy.ts";
-import { readNpy } from "./npy.ts";
+import { npyBytes, readNpy } from "./npy.ts";
 
 const path = join(await temporaryFolder(), "array.npy");
 const read = async (bytes: Uint8Array) => {

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { writeRandomPicture } from "../../test/pictures.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../../test/tiny-model.ts";
-import { npyBytes } from "../../test/write-npy.ts";
+import { npyBytes } from "./npy.ts";
 import { ClipEncoder, collect, convertModel, readModel } from "../embedding/index.ts";
 import { type ClipConfig, clipConfigs, parameterSpecs } from "../models/index.ts";
 import { retrievalPhotos } from "./known-outputs.ts";

@@ -31,7 +31,7 @@ export {
 } from "./finetune-plan.ts";
 
 /** The parts of it: pairs, batches, the objective, the learning rate. */
-export { type MixedPairs, readPairs, readSources, type Source } from "./pairs.ts";
+export { type MixedPairs, readPairs, readPictures, readSources, type Source } from "./pairs.ts";
 export { readPicture } from "../data/picture.ts";
 export { countReasons } from "./sources/samples.ts";
 export type { FilePart, Picture } from "../data/picture.ts";

@@ -8,6 +8,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Random } from "../core/random.ts";
 import { type AugmentConfig, augmentImage, photoAugment } from "../image/augment.ts";
+import type { Peers } from "../distributed/index.ts";
 import { decodeImage } from "../image/decode.ts";
 import { normalizePixels } from "../image/normalize.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
@@ -68,6 +69,22 @@ async function load(
 ): Promise<{ batches: TrainingBatch[]; loader: DataLoader }> {
   await using loader = new DataLoader(data, { ...base, ...options });
   return { batches: await take(loader, fromStep, toStep), loader };
+}
+
+/** Processes of one job that are in this one: what one says comes when all have said something. */
+function linkedPeers(size: number): Peers[] {
+  let said: { rank: number; text: string; hear: (all: string[]) => void }[] = [];
+  return Array.from({ length: size }, (_, rank) => ({
+    ...{ rank, size },
+    exchange: (text) =>
+      new Promise((hear) => {
+        said.push({ rank, text, hear });
+        if (said.length < size) return;
+        const all = said.toSorted((a, b) => a.rank - b.rank);
+        said = [];
+        for (const each of all) each.hear(all.map((other) => other.text));
+      }),
+  }));
 }
 
 describe("DataLoader", () => {
@@ -210,6 +227,25 @@ describe("DataLoader", () => {
     expect((await load({ batchSize: 5, workers: 2 }, { data, toStep: 6 })).batches).toEqual(batches);
     await using backwards = new DataLoader(data, { ...base, batchSize: 5, prefetch: 0 });
     for (let step = 5; step >= 0; step--) expect(await take(backwards, step, step + 1)).toEqual([batches[step]]);
+  });
+
+  it("shares a batch out among processes, which put the same in place of broken pictures as one does", async () => {
+    const missing = [2, 5, 9].map((i) => ({ image: join(root, `missing-${i}.png`), captions: ["a dog"] }));
+    const data = [...samples.slice(0, 11), ...missing];
+    const options = { batchSize: 6, cacheBytes: 0 };
+    const { batches: whole, loader: alone } = await load(options, { data, toStep: 5 });
+    expect(alone.broken).toHaveLength(3);
+    const shares = await Promise.all(
+      linkedPeers(3).map((peers) => load({ ...options, peers, prefetch: peers.rank }, { data, toStep: 5 })),
+    );
+    for (const [step, batch] of whole.entries()) {
+      for (const key of ["samples", "pixelValues", "inputIds", "endOfText"] as const)
+        expect(shares.flatMap(({ batches }) => [...batches[step]![key]])).toEqual([...batch[key]]);
+      expect(shares.flatMap(({ batches }) => batches[step]!.captions)).toEqual(batch.captions);
+    }
+    const names = (loader: DataLoader) => loader.broken.map(({ image }) => image).sort();
+    for (const { loader } of shares) expect(names(loader)).toEqual(names(alone));
+    expect(shares[0]!.loader.stats.decodedImages).toBeLessThan(alone.stats.decodedImages / 2);
   });
 
   it("gives up when more than half of the pictures are broken, or too few are left for a batch", async () => {

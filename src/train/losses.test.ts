@@ -8,7 +8,15 @@ import { input, type Tensor } from "../graph/tensor.ts";
 import { clipLogits } from "../models/index.ts";
 import { buildModel } from "../onnx/build.ts";
 import { OrtSession } from "../runtime/ort-session.ts";
-import { captionMatches, captionTargets, clipLoss, siglipLoss, smoothTargets } from "./losses.ts";
+import {
+  captionMatches,
+  captionTargets,
+  clipLoss,
+  clipLossShare,
+  siglipLoss,
+  siglipLossShare,
+  smoothTargets,
+} from "./losses.ts";
 
 async function run(outputs: Record<string, Tensor>, feeds: Record<string, TensorData>) {
   const session = await OrtSession.create(buildModel(outputs), { threads: 1 });
@@ -170,5 +178,41 @@ describe("siglipLoss", () => {
 
   it("refuses what is not square", () => {
     expect(() => siglipLoss(input("logits", [3, 4]))).toThrow(/as many pictures as texts/);
+  });
+});
+
+describe("the shares of some pairs in a loss", () => {
+  it("add up to it, with captions that repeat in another share and smoothed targets", async () => {
+    const groups = input("captionGroup", [6], "int32");
+    const whole = {
+      clip: clipLoss(logits(6), smoothTargets(captionTargets(groups), 0.2)),
+      siglip: siglipLoss(logits(6), captionMatches(groups)),
+    };
+    const sum = { clip: [] as Tensor[], siglip: [] as Tensor[] };
+    for (const [first, count] of [
+      [0, 1],
+      [1, 3],
+      [4, 2],
+    ] as const) {
+      const own = (rows: Tensor) => rows.slice(0, first, count);
+      const [ofImages, ofTexts] = [own(logits(6)), own(logits(6).T)];
+      const targets = smoothTargets(captionTargets(groups, own(groups)), 0.2);
+      sum.clip.push(clipLossShare(ofImages, ofTexts, targets));
+      sum.siglip.push(siglipLossShare(ofImages, captionMatches(groups, own(groups))));
+    }
+    const total = (shares: readonly Tensor[]) => shares.reduce((all, share) => all.add(share));
+    const outputs = {
+      ...whole,
+      clipShares: total(sum.clip),
+      siglipShares: total(sum.siglip),
+      // None of them is nothing.
+      least: sum.clip[0]!,
+    };
+    const feeds = { logits: float32(randomLogits(6, 4), [6, 6]), captionGroup: int32([0, 1, 2, 0, 4, 2], [6]) };
+    const met = await run(outputs, feeds);
+    const value = (name: string) => met.get(name)![0]!;
+    expect(value("least")).toBeGreaterThan(0.1);
+    expect(value("clipShares")).toBeCloseTo(value("clip"), 5);
+    expect(value("siglipShares")).toBeCloseTo(value("siglip"), 5);
   });
 });

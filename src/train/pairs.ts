@@ -5,6 +5,7 @@ import { expandBraces } from "./sources/braces.ts";
 import { readFolder } from "./sources/folder.ts";
 import { readParquet } from "./sources/parquet.ts";
 import { isAddress, withoutQuery } from "../data/plain-shard.ts";
+import type { Picture } from "../data/picture.ts";
 import { isTableName } from "../data/table.ts";
 import type { Pairs, Sample, SkippedImage, SourceOptions } from "./sources/samples.ts";
 import { isShardName, readShards } from "./sources/shards.ts";
@@ -58,7 +59,22 @@ export async function readPairs(source: string, options: SourceOptions = {}): Pr
   if (pairs.samples.length > 0) return pairs;
   const [first] = pairs.skipped;
   const met = first ? `all ${pairs.skipped.length} were skipped (${first.image}: ${first.reason})` : "there are none";
-  throw new ClipError("CLIP_DATA", `${withoutQuery(path)} holds no training pairs: expected ${wanted}, but ${met}`);
+  const [missing, expected] = options.picturesOnly ? ["pictures", "some"] : ["training pairs", wanted];
+  throw new ClipError("CLIP_DATA", `${withoutQuery(path)} holds no ${missing}: expected ${expected}, but ${met}`);
+}
+
+/**
+ * Reads the pictures of a source, as {@link readPairs} takes it, with captions or without, each once.
+ *
+ * @throws {ClipError} `CLIP_DATA` as {@link readPairs} does.
+ */
+export async function readPictures(
+  source: string,
+  options: Omit<SourceOptions, "captionColumn" | "classTemplates"> = {},
+): Promise<{ readonly pictures: readonly Picture[]; readonly skipped: readonly SkippedImage[] }> {
+  const { samples, skipped } = await readPairs(source, { ...options, picturesOnly: true });
+  const pictures = new Map(samples.map(({ image, bytes }) => [image, { image, ...(bytes && { bytes }) }]));
+  return { pictures: [...pictures.values()], skipped };
 }
 
 /**

@@ -9,7 +9,7 @@ import { drawShapes, tinyRun } from "../train/tiny-run.ts";
 import { ended, hasMpirun, mpirun, patiently, startJob, unlessThere } from "./mpirun.ts";
 
 // Each process compiles its sources, and they share the cores.
-vi.setConfig({ testTimeout: 180_000 });
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 let root: string;
 let config: TrainConfig;
@@ -113,6 +113,17 @@ describe.skipIf(!hasMpirun)(`a training run in several processes${unlessThere}`,
     ]);
     const { metadata } = await openSafetensors(join(out, runFiles.checkpoint));
     expect(said.filter((line) => line.startsWith("step ")).at(-1)).toBe(`step ${metadata.get("steps")}`);
+  });
+
+  it("prints one document and writes one report, of the first process", async () => {
+    const [file, out] = [join(root, "run.json"), join(root, "by-command")];
+    await writeFile(file, JSON.stringify({ ...config, steps: 2, validation: undefined }));
+    const job = await mpirun(2, ["./cli-child.ts", "train", "--config", file, "--out", out, "--json"]);
+    expect([job.code, job.err.match(/were left out/g)]).toEqual([0, ["were left out"]]);
+    const { communicationShare, ...printed } = JSON.parse(job.out) as Record<string, unknown>;
+    expect(printed).toMatchObject({ steps: 2, report: join(out, runFiles.report) });
+    expect(communicationShare).toBeGreaterThan(0);
+    expect(communicationShare).toBeLessThan(1);
   });
 
   it("refuses a batch that cannot be shared out, and chunks that do not fit into a share", async () => {

@@ -16,7 +16,8 @@ export const trainCommand = (io: CliIo) =>
     .description(
       "Trains what the configuration says. The folder gets metrics.jsonl and checkpoints while it runs, and in the end " +
         "the model and a page with curves and sample predictions. A doctor watches, and says in plain words what seems to be " +
-        "wrong and what to try. Stop it with Ctrl-C and go on with --resume.",
+        "wrong and what to try. Stop it with Ctrl-C and go on with --resume. Started by mpirun or srun, several processes share each batch " +
+        "and train one model.",
     )
     .requiredOption("--config <file>", "the run's JSON file: model, data, schedule")
     .option("--out <folder>", "where the run writes (default: runs/ and the configuration's name)")
@@ -35,6 +36,7 @@ export const trainCommand = (io: CliIo) =>
         "clip-ts train --config pets.json --out runs/pets --resume",
         "clip-ts train --config pets.json --watch",
         "clip-ts train --config pets.json --overfit",
+        "mpirun -n 4 clip-ts train --config pets.json",
       ),
     )
     .action(async ({ config, out = join("runs", basename(config, extname(config))), ...flags }) => {

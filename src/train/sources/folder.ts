@@ -16,10 +16,14 @@ const openFiles = 64;
 
 /** Pictures of a folder and the folders in it, by path: with the captions beside them, or those of their class folders. */
 export async function readFolder(folder: string, options: SourceOptions): Promise<Pairs> {
-  const { classTemplates } = options;
+  const { classTemplates, picturesOnly } = options;
   const entries = await readdir(folder, { recursive: true });
   const images = entries.filter(isImageName).sort();
   const collected = new PairCollector();
+  if (picturesOnly) {
+    for (const name of images) collected.addPicture({ image: join(folder, name) });
+    return collected;
+  }
   for (let start = 0; start < images.length; start += openFiles) {
     const names = images.slice(start, start + openFiles);
     const captions = classTemplates

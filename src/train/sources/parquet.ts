@@ -23,7 +23,8 @@ export async function readParquet(path: string, options: SourceOptions): Promise
   const how = JSON.stringify([columns, options.classTemplates]);
   const { file } = await keptShard(resolve(path), how, () => tarBytes(rowsAsFiles(table, columns, options)));
   const collected = new PairCollector();
-  await collectShard({ file, name: path }, { synthetic: options.synthetic }, collected);
+  const { synthetic, picturesOnly } = options;
+  await collectShard({ file, name: path }, { synthetic, picturesOnly }, collected);
   return collected;
 }
 
@@ -62,7 +63,7 @@ async function hasPictures(table: Table, columns: Columns): Promise<boolean> {
 }
 
 async function* readRows({ path, file, metadata }: Table, { image, caption, synthetic }: Columns): AsyncGenerator<Row> {
-  const columns = [image, caption, ...(synthetic === undefined ? [] : [synthetic])];
+  const columns = [image, caption, synthetic].filter((name) => name !== undefined);
   let rowStart = 0;
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
@@ -75,8 +76,9 @@ async function* readRows({ path, file, metadata }: Table, { image, caption, synt
       throw damaged(path, cause);
     });
     for (const [i, row] of rows.entries()) {
-      const [ofImage, ofCaption, ofSynthetic] = columns.map((name) => asText(row[name]));
-      yield { place: `row ${rowStart + i + 1}`, image: ofImage, caption: ofCaption, synthetic: ofSynthetic };
+      const textIn = (name: string | undefined) => name && asText(row[name]);
+      const texts = { caption: textIn(caption), synthetic: textIn(synthetic) };
+      yield { place: `row ${rowStart + i + 1}`, image: asText(row[image]), ...texts };
     }
     rowStart = rowEnd;
   }
@@ -101,8 +103,9 @@ function bytesOf(image: unknown): Uint8Array | undefined {
 async function* rowsAsFiles(table: Table, columns: Columns, options: SourceOptions): AsyncGenerator<TarContent> {
   for await (const { place, image, caption, synthetic } of readRows(table, columns)) {
     const name = place.replace(" ", "-");
-    const captions = captionsOf(table.path, place, caption, columns, options);
+    const captions = options.picturesOnly ? undefined : captionsOf(table.path, place, caption, columns, options);
     yield { name: `${name}.jpg`, bytes: bytesOf(image) ?? new Uint8Array(0) };
+    if (!captions) continue;
     yield { name: `${name}.txt`, bytes: captionBytes(captions) };
     const parts = textsOf(table.path, place, synthetic, columns.synthetic);
     if (parts.length > 0) yield { name: `${name}.synthetic.txt`, bytes: captionBytes(parts) };

@@ -39,6 +39,8 @@ export interface SourceOptions extends Pick<DownloadOptions, "signal" | "onProgr
    * tables the caption.
    */
   readonly classTemplates?: readonly string[] | undefined;
+  /** Pictures alone are wanted: nobody looks for captions, and the samples have none. */
+  readonly picturesOnly?: boolean | undefined;
 }
 
 /** Names under which synthetic captions are looked for: ours, and that of Recap-DataComp. */
@@ -74,6 +76,11 @@ export class PairCollector implements Pairs {
       this.skip(picture.image, `its caption ${tooLong}`);
     else if (synthetic.length > maxCaptionLength) this.skip(picture.image, `its synthetic caption ${tooLong}`);
     else this.samples.push({ ...picture, captions, ...(synthetic !== "" && { synthetic }) });
+  }
+
+  /** For whom captions do not matter. */
+  addPicture(picture: Picture): void {
+    this.samples.push({ ...picture, captions: [] });
   }
 
   skip(image: string, reason: string): void {

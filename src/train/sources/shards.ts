@@ -47,12 +47,15 @@ export async function collectShard(
   options: SourceOptions,
   collected: PairCollector,
 ): Promise<void> {
-  const listing = await listTar(file, (name, length) => captionKind(name) !== undefined && length <= maxTextBytes);
+  const isWanted = (name: string, length: number) =>
+    !options.picturesOnly && captionKind(name) !== undefined && length <= maxTextBytes;
+  const listing = await listTar(file, isWanted);
   for (const sample of groupByKey(listing.entries)) {
     for (const { name, offset, length } of sample.filter((entry) => isImageName(entry.name))) {
       const image = `${shard}/${name}`;
       if (length > maxImageBytes)
         collected.skip(image, `it has ${length} bytes, and at most ${maxImageBytes} are read`);
+      else if (options.picturesOnly) collected.addPicture({ image, bytes: { file, offset, length } });
       else {
         const captions = captionsOf(name, sample, shard, options);
         collected.add({ image, bytes: { file, offset, length } }, captions, syntheticOf(sample, shard, options));

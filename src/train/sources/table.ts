@@ -17,7 +17,8 @@ export interface Row {
   /** Where it stands, for messages: "line 3", the line in which it ends, counted from 1. */
   readonly place: string;
   readonly image: unknown;
-  readonly caption: unknown;
+  /** Where it is read. */
+  readonly caption?: unknown;
   /** Where it is read. */
   readonly synthetic?: unknown;
 }
@@ -25,7 +26,8 @@ export interface Row {
 /** Names of the columns that are read. */
 export interface Columns {
   readonly image: string;
-  readonly caption: string;
+  /** Where captions are read. */
+  readonly caption?: string;
   readonly synthetic?: string;
 }
 
@@ -41,7 +43,7 @@ export async function readTable(path: string, options: SourceOptions): Promise<P
 }
 
 async function* readPairRows(path: string, choose: ChooseColumns): AsyncGenerator<Row> {
-  for await (const { place, values } of readRows<"image" | "caption">(path, choose)) yield { place, ...values };
+  for await (const { place, values } of readRows<"image">(path, choose)) yield { place, ...values };
 }
 
 /** Pairs of rows whose pictures are paths relative to the folder of the file. */
@@ -57,9 +59,12 @@ export async function pairsOfRows(
     if (typeof image !== "string" || image === "" || image.includes("\0")) {
       throw new ClipError("CLIP_DATA", `${path}, ${place}: "${columns!.image}" must be the path of a picture`);
     }
-    const captions = captionsOf(path, place, caption, columns!, options);
     const picture = { image: resolve(dirname(path), image) };
-    collected.add(picture, captions, textsOf(path, place, synthetic, columns!.synthetic));
+    if (options.picturesOnly) collected.addPicture(picture);
+    else {
+      const captions = captionsOf(path, place, caption, columns!, options);
+      collected.add(picture, captions, textsOf(path, place, synthetic, columns!.synthetic));
+    }
   }
   await assertSomeExist(path, collected.samples.slice(0, probedImages));
   return collected;
@@ -106,10 +111,9 @@ export function chooseColumns(path: string, names: readonly string[], options: S
     throw noColumn(path, wanted, names, `: set ${setting} to one of them`);
   };
   const image = find("imageColumn", ["image", "path", "filepath"]);
-  const caption = find("captionColumn", ["caption", "title"]);
   return {
     image,
-    caption,
+    ...(!options.picturesOnly && { caption: find("captionColumn", ["caption", "title"]) }),
     ...(options.synthetic && { synthetic: find("syntheticColumn", syntheticColumns(options)) }),
   };
 }

@@ -1,0 +1,99 @@
+import { readText } from "../core/files.ts";
+import { ClipError } from "../core/errors.ts";
+import { launched } from "../distributed/index.ts";
+import { ClipEncoder } from "../embedding/index.ts";
+import { type Picture, readPictures } from "../train/index.ts";
+import {
+  checksumOf,
+  type EmbeddedShard,
+  type Embedding,
+  embedShards,
+  pictureEmbedding,
+  textEmbedding,
+  type VectorFormat,
+} from "../vectors/index.ts";
+import type { CliIo } from "./io.ts";
+import { readChosenModel, showDownload } from "./options.ts";
+import { printable } from "./terminal.ts";
+
+/** The most that a list of texts may have, which is read as a whole: some millions. */
+const maxTextsBytes = 256 * 2 ** 20;
+
+/** What cannot be embedded is shown up to so many; all of it stands beside its shard. */
+const shownLines = 10;
+
+type ModelRequest = Parameters<typeof readChosenModel>[0];
+
+/** What `clip-ts embed` was asked for. */
+interface EmbedRequest extends ModelRequest {
+  readonly source: string;
+  readonly out: string;
+  readonly texts?: true | undefined;
+  readonly format: VectorFormat;
+  readonly shardSize: number;
+  readonly dtype?: "q8" | "q4" | undefined;
+  readonly imageColumn?: string | undefined;
+  readonly maxImagePixels: number;
+  readonly json?: true | undefined;
+}
+
+/** Writes the shards that are this process's and not there yet, and says which. */
+export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<void> {
+  const { out, format, shardSize, dtype, json } = request;
+  const { rank, size } = launched();
+  const { signal } = io;
+  const model = await readChosenModel(request, io);
+  await using encoder = new ClipEncoder(model, { dtype });
+  const start = performance.now();
+  const onProgress = (done: number, of: number) => {
+    const seconds = ((performance.now() - start) / 1000).toFixed(0);
+    io.progress(`${done.toLocaleString("en")} of ${of.toLocaleString("en")}, ${seconds} s`);
+  };
+  const shards: EmbeddedShard[] = [];
+  const options = { out, format, shardSize, rank, size, signal, onProgress };
+  const checksum = await checksumOf(model, dtype);
+  const all = request.texts
+    ? embedShards(await ofTexts(request, encoder, checksum, io), options)
+    : embedShards(await ofPictures(request, encoder, checksum, io), options);
+  for await (const shard of all) {
+    shards.push(shard);
+    const left = shard.skipped.length === 0 ? "" : `, ${shard.skipped.length} left out`;
+    if (!json) io.out(`${shard.path}  ${shard.vectors.toLocaleString("en")} vectors${left}`);
+  }
+  const skipped = shards.flatMap((shard) => shard.skipped);
+  for (const { id, reason } of skipped.slice(0, shownLines)) io.err(`left out ${printable(`${id}: ${reason}`)}`);
+  if (skipped.length > shownLines) io.err(`left out ${skipped.length - shownLines} more, listed in ${out}`);
+  if (json) io.out(JSON.stringify({ rank, size, shards }, null, 2));
+  else if (shards.length === 0) io.out(`${out} has all vectors already`);
+}
+
+async function ofPictures(
+  { source, imageColumn, maxImagePixels }: EmbedRequest,
+  encoder: ClipEncoder,
+  model: string,
+  io: CliIo,
+): Promise<Embedding<Picture>> {
+  const { signal } = io;
+  const { pictures } = await readPictures(source, { imageColumn, signal, onProgress: showDownload(io) });
+  return pictureEmbedding(encoder, pictures, source, { model, maxImagePixels, signal });
+}
+
+async function ofTexts(
+  { source }: EmbedRequest,
+  encoder: ClipEncoder,
+  model: string,
+  io: CliIo,
+): Promise<Embedding<string>> {
+  let cut = 0;
+  const onTruncate = () => {
+    if (cut++ === 0) io.err("some texts have more tokens than the model reads, and are cut");
+  };
+  return textEmbedding(encoder, await readTexts(source), { model, signal: io.signal, onTruncate });
+}
+
+/** The lines of a file, without empty ones. */
+async function readTexts(file: string): Promise<string[]> {
+  const texts = (await readText(file, maxTextsBytes)).split(/\r?\n/).filter((line) => line.trim() !== "");
+  if (texts.length === 0) throw new ClipError("CLIP_DATA", `${file} has no line with a text`);
+  return texts;
+}

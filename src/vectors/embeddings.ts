@@ -1,0 +1,83 @@
+import { createHash } from "node:crypto";
+import { dirname, extname, relative, resolve } from "node:path";
+import { readParameter } from "../checkpoints/load.ts";
+import { ClipError } from "../core/errors.ts";
+import { type ClipEncoder, mapInOrder, type StoredModel } from "../embedding/index.ts";
+import type { DecodeOptions, RasterImage } from "../image/index.ts";
+import { type Picture, readPicture } from "../train/index.ts";
+import type { Embedding, SkippedItem } from "./embed-shards.ts";
+
+/** How items are encoded. */
+export interface EmbeddingOptions extends DecodeOptions {
+  /** As {@link checksumOf} gives it. */
+  readonly model: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Pictures to embed, each named by its path from the source, with `/` between folders.
+ *
+ * @param source - the folder that they were read from, or the file.
+ */
+export function pictureEmbedding(
+  encoder: ClipEncoder,
+  pictures: readonly Picture[],
+  source: string,
+  { model, signal, ...decoding }: EmbeddingOptions,
+): Embedding<Picture> {
+  const base = extname(source) === "" ? resolve(source) : dirname(resolve(source));
+  const idOf = ({ image }: Picture) => {
+    const path = relative(base, image).replaceAll("\\", "/");
+    return path.startsWith("../") || image.includes("://") ? image : path;
+  };
+  const decode = async (picture: Picture): Promise<{ id: string; raster: RasterImage | ClipError }> => {
+    const id = idOf(picture);
+    try {
+      return { id, raster: await readPicture(picture, decoding) };
+    } catch (error) {
+      if (error instanceof ClipError) return { id, raster: error };
+      throw error;
+    }
+  };
+  async function* encode(some: readonly Picture[], skip: (item: SkippedItem) => void) {
+    const ids: string[] = [];
+    async function* decoded(): AsyncGenerator<RasterImage> {
+      for await (const { id, raster } of mapInOrder(some, decode)) {
+        if (raster instanceof ClipError) skip({ id, reason: raster.message });
+        else {
+          ids.push(id);
+          yield raster;
+        }
+      }
+    }
+    let at = 0;
+    for await (const vector of encoder.encodeImages(decoded(), { signal })) yield [ids[at++]!, vector] as const;
+  }
+  return { items: pictures, idOf, encode, embedDim: encoder.embedDim, model };
+}
+
+/** Texts to embed, each its own name; those that are too long are cut, as is usual, and `onTruncate` is told. */
+export function textEmbedding(
+  encoder: ClipEncoder,
+  texts: readonly string[],
+  { model, signal, onTruncate }: EmbeddingOptions & { readonly onTruncate: (text: string) => void },
+): Embedding<string> {
+  async function* encode(some: readonly string[]) {
+    let at = 0;
+    for await (const vector of encoder.encodeTexts(some, { signal, onTruncate })) yield [some[at++]!, vector] as const;
+  }
+  return { items: texts, idOf: (text) => text, encode, embedDim: encoder.embedDim, model };
+}
+
+/** Equal for models that give the same vectors: of every weight, and of how pictures are prepared. */
+export async function checksumOf(
+  { config, preprocess, parameters }: StoredModel,
+  dtype: string | undefined,
+): Promise<string> {
+  const hash = createHash("sha256").update(JSON.stringify({ config, preprocess, dtype }));
+  for (const [path, parameter] of parameters) {
+    const { data } = "parts" in parameter ? await readParameter(parameter) : parameter;
+    hash.update(path).update(data);
+  }
+  return hash.digest("hex");
+}

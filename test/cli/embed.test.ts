@@ -1,0 +1,105 @@
+import { execFileSync } from "node:child_process";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
+import { beforeAll, describe, expect, it } from "vitest";
+import { ClipEncoder, collect, readModel } from "../../src/embedding/index.ts";
+import { readNpy } from "../../src/evaluate/npy.ts";
+import { writeRandomPicture } from "../pictures.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
+import { saveTinyModel } from "../tiny-model.ts";
+import { call } from "./call.ts";
+
+let root: string;
+let model: string;
+let pictures: string;
+beforeAll(async () => {
+  root = await temporaryFolder();
+  model = await saveTinyModel(join(root, "model"));
+  pictures = join(root, "pictures");
+  await mkdir(join(pictures, "more"), { recursive: true });
+  for (const [i, name] of ["b.png", "a.png", "more/c.png", "more/d.png"].entries())
+    await writeRandomPicture(join(pictures, name), i);
+  await writeFile(join(pictures, "more/broken.png"), "no picture");
+});
+
+interface Row {
+  readonly id: string;
+  readonly embedding: number[];
+}
+const rowsOf = async (path: string) =>
+  (await parquetReadObjects({ file: await asyncBufferFromFile(path) })) as unknown as Row[];
+
+describe("clip-ts embed", () => {
+  it("writes the encoder's vectors of a folder, named by their paths in it", async () => {
+    const out = join(root, "of-folder");
+    const {
+      code,
+      out: said,
+      err,
+    } = await call(["embed", pictures, "--out", out, "--model", model, "--shard-size", "3"]);
+    expect(code).toBe(0);
+    expect(said).toBe(`${out}/00000.parquet  2 vectors, 1 left out\n${out}/00001.parquet  2 vectors`);
+    expect(err).toMatch(/^left out more\/broken\.png: .*is not a picture/);
+    const rows = [...(await rowsOf(join(out, "00000.parquet"))), ...(await rowsOf(join(out, "00001.parquet")))];
+    expect(rows.map(({ id }) => id)).toEqual(["a.png", "b.png", "more/c.png", "more/d.png"]);
+    await using encoder = new ClipEncoder(await readModel(model));
+    const wanted = await collect(encoder.encodeImages(rows.map(({ id }) => join(pictures, id))));
+    for (const [i, { embedding }] of rows.entries()) {
+      expect(Math.hypot(...embedding)).toBeCloseTo(1, 6);
+      embedding.forEach((value, at) => expect(value).toBeCloseTo(wanted[i]![at]!, 6));
+    }
+    const again = await call(["embed", pictures, "--out", out, "--model", model, "--shard-size", "3"]);
+    expect(again).toEqual({ code: 0, out: `${out} has all vectors already`, err: "" });
+  });
+
+  it("writes those of shards and of a table, each picture once", async () => {
+    const shard = join(root, "web.tar");
+    execFileSync("tar", ["-C", pictures, "-cf", shard, "a.png", "more/d.png"]);
+    const ofShard = join(root, "of-shard");
+    const { code, out } = await call(["embed", shard, "--out", ofShard, "--model", model, "--format", "npy", "--json"]);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toEqual({
+      ...{ rank: 0, size: 1 },
+      shards: [{ path: join(ofShard, "00000.npy"), vectors: 2, skipped: [] }],
+    });
+    const ids = (await readFile(join(ofShard, "00000.ids.jsonl"), "utf8")).trimEnd().split("\n");
+    expect(ids).toEqual(['"web.tar/a.png"', '"web.tar/more/d.png"']);
+
+    const table = join(root, "table.csv");
+    await writeFile(table, "file,words\npictures/b.png,one\npictures/a.png,two\npictures/b.png,three\n");
+    const ofTable = join(root, "of-table");
+    await call(["embed", table, "--image-column", "file", "--out", ofTable, "--model", model]);
+    const rows = await rowsOf(join(ofTable, "00000.parquet"));
+    expect(rows.map(({ id }) => id)).toEqual(["pictures/b.png", "pictures/a.png"]);
+    const { data } = await readNpy(join(ofShard, "00000.npy"));
+    rows[1]!.embedding.forEach((value, at) => expect(value).toBeCloseTo(data[at]!, 6));
+  });
+
+  it("writes those of texts, each named by itself", async () => {
+    const [file, out] = [join(root, "texts.txt"), join(root, "of-texts")];
+    await writeFile(file, `a red apple\n\nthe blue sea\n${"a green tree ".repeat(20)}\n`);
+    const { code, err } = await call(["embed", file, "--texts", "--out", out, "--model", model]);
+    expect([code, err]).toEqual([0, "some texts have more tokens than the model reads, and are cut"]);
+    const rows = await rowsOf(join(out, "00000.parquet"));
+    expect(rows.map(({ id }) => id.slice(0, 12))).toEqual(["a red apple", "the blue sea", "a green tree"]);
+    await using encoder = new ClipEncoder(await readModel(model));
+    const [apple] = await collect(encoder.encodeTexts(["a red apple"]));
+    rows[0]!.embedding.forEach((value, at) => expect(value).toBeCloseTo(apple![at]!, 6));
+  });
+
+  it("says what is wrong with a source without pictures, and with a folder of another model's vectors", async () => {
+    const empty = join(root, "empty");
+    await mkdir(empty);
+    const none = await call(["embed", empty, "--out", join(root, "of-empty"), "--model", model]);
+    expect([none.code, none.err]).toEqual([
+      1,
+      `clip-ts embed: ${empty} holds no pictures: expected some, but there are none`,
+    ]);
+    const out = join(root, "of-two-models");
+    await call(["embed", pictures, "--out", out, "--model", model]);
+    const quantized = await call(["embed", pictures, "--out", out, "--model", model, "--dtype", "q8"]);
+    expect(quantized.code).toBe(2);
+    expect(quantized.err).toContain("holds vectors of another model");
+  });
+});

@@ -1,0 +1,30 @@
+import { mkdir, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { call } from "../cli/call.ts";
+import { writeRandomPicture } from "../pictures.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
+import { saveTinyModel } from "../tiny-model.ts";
+import { hasMpirun, mpirun, unlessThere } from "./mpirun.ts";
+
+describe.skipIf(!hasMpirun)(`clip-ts embed in two processes${unlessThere}`, () => {
+  it("leaves the files of one process, each written by one of the two", async () => {
+    const root = await temporaryFolder();
+    const model = await saveTinyModel(join(root, "model"));
+    const pictures = join(root, "pictures");
+    await mkdir(pictures);
+    for (let i = 0; i < 7; i++) await writeRandomPicture(join(pictures, `${i}.png`), i);
+    const args = (out: string) => ["embed", pictures, "--out", out, "--model", model, "--shard-size", "2"];
+    const [alone, together] = [join(root, "alone"), join(root, "together")];
+    expect(await call(args(alone))).toMatchObject({ code: 0 });
+    const { code, out, err } = await mpirun(2, ["./cli-child.ts", ...args(together)]);
+    expect([code, err]).toEqual([0, ""]);
+    expect(out.trimEnd().split("\n").sort()).toEqual(
+      [2, 2, 2, 1].map((vectors, i) => `${join(together, `0000${i}.parquet`)}  ${vectors} vectors`),
+    );
+    const names = (await readdir(alone)).sort();
+    expect((await readdir(together)).sort()).toEqual(names);
+    for (const name of names)
+      expect((await readFile(join(together, name))).equals(await readFile(join(alone, name))), name).toBe(true);
+  });
+});
