@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
+import { bindingAdvice } from "../distributed/index.ts";
 import { type TrainMetric, trainPage, type ValidationResult } from "../report/index.ts";
 import {
   countReasons,
@@ -39,6 +40,8 @@ interface TrainRequest {
 /** Trains, shows how far it is, and writes the report. */
 export async function runTraining({ file, out, resume, tensorboard, json }: TrainRequest, io: CliIo): Promise<void> {
   const config = await readTrainConfig(file);
+  const advice = bindingAdvice();
+  if (advice !== undefined) io.err(advice);
   const onProgress = progressLines(io);
   const onFinding = ({ step, text }: Finding) => io.err(`doctor, step ${step}: ${text}`);
   const onDownload = showDownload(io);
