@@ -9,6 +9,7 @@
  * microseconds, are the network's.
  */
 import { parseArgs } from "node:util";
+import { smallLength } from "../src/distributed/index.ts";
 import { clipConfigs, parameterSpecs } from "../src/models/index.ts";
 
 const { values } = parseArgs({
@@ -24,8 +25,10 @@ const [pairs, step, features] = [Number(values.pairs), Number(values.step), Numb
 const [bytesPerSecond, latency] = [Number(values.gigabits) * 1.25e8, Number(values.latency) / 1e6];
 
 const config = clipConfigs["ViT-B-32-quickgelu"];
-const specs = [...parameterSpecs(config).values()];
-const parameters = specs.reduce((sum, { shape }) => sum + shape.reduce((size, length) => size * length, 1), 0);
+const sizes = [...parameterSpecs(config).values()].map(({ shape }) => shape.reduce((size, length) => size * length, 1));
+const parameters = sizes.reduce((sum, size) => sum + size, 0);
+/** The small ones go as one. */
+const messages = 1 + sizes.filter((size) => size >= smallLength).length;
 
 /**
  * Seconds in a ring of n nodes: each sends and gets (n − 1)/n of what is gathered, in n − 1 messages for each array, and twice that of
@@ -35,7 +38,7 @@ const ring = (nodes: number, bytes: number, arrays: number, rounds: 1 | 2) =>
   rounds * (nodes - 1) * (bytes / nodes / bytesPerSecond + arrays * latency);
 
 console.log(
-  `ViT-B/32, ${parameters.toLocaleString("en")} parameters in ${specs.length} arrays; ${pairs} pairs a node\n`,
+  `ViT-B/32, ${parameters.toLocaleString("en")} parameters, summed as ${messages} arrays; ${pairs} pairs a node\n`,
 );
 console.log("| nodes |  batch | gathered | summed | network, s | step, s | pairs/s | of ideal |");
 console.log("| ----: | -----: | -------: | -----: | ---------: | ------: | ------: | -------: |");
@@ -43,9 +46,9 @@ for (const nodes of [1, 2, 4, 8, 16, 32, 64, 128]) {
   const batch = nodes * pairs;
   // Features of pictures and texts, and token ids by which equal captions are found.
   const gathered = nodes === 1 ? 0 : 4 * batch * (2 * config.embedDim + config.text.contextLength);
-  // Gradients at the features, and of the parameters, each tensor for itself.
+  // Gradients at the features, and of the parameters.
   const summed = nodes === 1 ? 0 : 4 * (2 * batch * config.embedDim + parameters);
-  const network = ring(nodes, gathered, 3, 1) + ring(nodes, summed, specs.length + 3, 2);
+  const network = ring(nodes, gathered, 3, 1) + ring(nodes, summed, messages + 2, 2);
   const computing = step * (nodes === 1 ? 1 : 1 + features);
   const rate = batch / (computing + network);
   const cells = [

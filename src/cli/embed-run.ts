@@ -1,6 +1,6 @@
 import { readText } from "../core/files.ts";
 import { ClipError } from "../core/errors.ts";
-import { launched } from "../distributed/index.ts";
+import { bindingAdvice, launched } from "../distributed/index.ts";
 import { ClipEncoder } from "../embedding/index.ts";
 import { type Picture, readPictures } from "../train/index.ts";
 import {
@@ -41,6 +41,8 @@ interface EmbedRequest extends ModelRequest {
 export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<void> {
   const { out, format, shardSize, dtype, json } = request;
   const { rank, size } = launched();
+  const advice = bindingAdvice();
+  if (advice !== undefined) io.err(advice);
   const { signal } = io;
   const model = await readChosenModel(request, io);
   await using encoder = new ClipEncoder(model, { dtype });

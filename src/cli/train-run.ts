@@ -1,7 +1,7 @@
 import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import { launched } from "../distributed/index.ts";
+import { bindingAdvice, launched } from "../distributed/index.ts";
 import { trainPage, type TrainReport } from "../report/index.ts";
 import {
   countReasons,
@@ -41,6 +41,8 @@ interface TrainRequest {
 export async function runTraining(request: TrainRequest, io: CliIo): Promise<void> {
   const { file, out, resume, tensorboard, json } = request;
   const config = await readTrainConfig(file);
+  const advice = bindingAdvice();
+  if (advice !== undefined) io.err(advice);
   // Of several processes the first alone has something to show.
   const port = launched().rank === 0 ? request.watch : undefined;
   await using watch = port === undefined ? undefined : await openWatch(config, out, port, io);

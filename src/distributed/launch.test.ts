@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { joinGroup } from "./open-mpi.ts";
-import { launched } from "./launch.ts";
+import { bindingAdvice, launched } from "./launch.ts";
 
 describe("the place of a process", () => {
   it.each([
@@ -28,6 +28,21 @@ describe("the place of a process", () => {
     ],
     [{}, { launcher: "nothing", rank: 0, size: 1 }],
   ])("is read from what its launcher says: %j", (environment, place) => expect(launched(environment)).toEqual(place));
+});
+
+describe("advice on cores", () => {
+  const first = { launcher: "mpirun", rank: 0, size: 2 };
+
+  it("is for whom a launcher left one of several, and given once", () => {
+    expect(bindingAdvice(first, [1, 8])).toBe(
+      "mpirun left each process one of 8 cores; give it more with --bind-to none",
+    );
+    expect(bindingAdvice({ ...first, launcher: "srun" }, [1, 8])).toContain("--cpus-per-task");
+    expect(bindingAdvice({ ...first, rank: 1 }, [1, 8])).toBeUndefined();
+    expect(bindingAdvice(first, [4, 8])).toBeUndefined();
+    expect(bindingAdvice(first, [1, 1])).toBeUndefined();
+    expect(bindingAdvice({ launcher: "nothing", rank: 0, size: 1 }, [1, 8])).toBeUndefined();
+  });
 });
 
 describe("joining", () => {

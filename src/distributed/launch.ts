@@ -1,3 +1,5 @@
+import { availableParallelism, cpus } from "node:os";
+
 /** A place among processes that were started together. */
 interface Launch {
   /** What started them. */
@@ -22,4 +24,14 @@ export function launched(environment: NodeJS.ProcessEnv = process.env): Launch {
       return { launcher, rank, size };
   }
   return { launcher: "nothing", rank: 0, size: 1 };
+}
+
+/** What to do where the launcher left each process one core of several, as Open MPI's does unless it is told otherwise. */
+export function bindingAdvice(
+  { launcher, rank, size }: Launch = launched(),
+  [usable, all] = [availableParallelism(), cpus().length],
+): string | undefined {
+  if (size === 1 || rank > 0 || usable > 1 || all === 1) return undefined;
+  const option = launcher === "srun" ? "--cpus-per-task" : "--bind-to none";
+  return `${launcher} left each process one of ${all} cores; give it more with ${option}`;
 }

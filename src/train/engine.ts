@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { ClipError } from "../core/errors.ts";
 import { Random } from "../core/random.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
-import { alone, type Group } from "../distributed/index.ts";
+import { alone, type Group, sumOver } from "../distributed/index.ts";
 import { type ClipConfig, parameterSpecs } from "../models/index.ts";
 import { buildModel } from "../onnx/build.ts";
 import { AdamW, type AdamwOptions } from "../optimize/adamw.ts";
@@ -373,7 +373,7 @@ export class TrainEngine implements AsyncDisposable {
   /** The whole batch's, from what each process has of its own pairs. */
   #sumOverGroup({ loss, captionLoss, gradients, statistics, ...spreads }: Gradients): Gradients {
     const losses = Float32Array.of(loss, captionLoss ?? 0);
-    for (const values of [losses, ...gradients.values(), ...statistics.values()]) this.#group.allReduce(values);
+    sumOver(this.#group, [losses, ...gradients.values(), ...statistics.values()]);
     // Each process's is the mean over its chunks.
     for (const values of statistics.values()) values.forEach((sum, i) => (values[i] = sum / this.#group.size));
     let squaredNorm = 0;

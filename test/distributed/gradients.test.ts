@@ -34,7 +34,7 @@ describe.skipIf(!hasMpirun)(`a batch of 8 in several processes${unlessThere}`, (
     unbroken = new Map(
       await Promise.all(Object.keys(cases).map(async (name) => [name, await makeSteps(name, steps)] as const)),
     );
-  }, 120_000);
+  }, 300_000);
 
   it.each(Object.keys(cases))("has each parameter's gradient of one process to 1e-5: %s", (name) => {
     const wanted = unbroken.get(name)!;
@@ -45,7 +45,7 @@ describe.skipIf(!hasMpirun)(`a batch of 8 in several processes${unlessThere}`, (
         met.gradients,
         ([path, values]) => [path, relativeError(seen(path, values), seen(path, wanted.gradients.get(path)!))] as const,
       );
-      // Measured: at most 1.6e-6; of a process's own pairs alone more than 0.1.
+      // Measured: at most 1.6e-6; of a process's own pairs alone 0.6 to 0.84.
       expect(errors.filter(([, error]) => !(error < 1e-5))).toEqual([]);
       expect(Math.abs(met.norms[0]! / wanted.norms[0]! - 1)).toBeLessThan(1e-5);
     }

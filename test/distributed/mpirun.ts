@@ -19,7 +19,10 @@ export const unlessThere = hasMpirun ? "" : ` (skipped: there is no mpirun of Op
 if (!hasMpirun) console.error(`the tests of several processes are skipped: there is no mpirun of Open MPI; ${install}`);
 
 /** As many processes on this machine as a test asks for, as root in a container too, which do not take the cores while they wait. */
-const flags = ["--allow-run-as-root", "--oversubscribe", "--mca", "mpi_yield_when_idle", "1"];
+const flags = [
+  ...["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"],
+  ...["--mca", "mpi_yield_when_idle", "1"],
+];
 /** Gives processes time to end well when they are told to. */
 export const patiently = ["--mca", "odls_base_sigkill_timeout", "5"];
 

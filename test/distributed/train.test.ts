@@ -1,6 +1,8 @@
+import { spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { openSafetensors } from "../../src/checkpoints/index.ts";
 import { type MetricsLine, runFiles, train, type TrainConfig } from "../../src/train/index.ts";
@@ -137,6 +139,20 @@ describe.skipIf(!hasMpirun)(`a training run in several processes${unlessThere}`,
     expect(halves.err).toContain(
       "each of 2 processes has 12 pairs of a batch, and chunkSize is 8; it must divide that",
     );
+  });
+
+  it("refuses processes that Open MPI does not know of, as srun starts them without PMIx", async () => {
+    const [script, ...args] = program(join(root, "strangers"));
+    const child = spawn(
+      process.execPath,
+      ["--import", "tsx", fileURLToPath(new URL(script, import.meta.url)), ...args],
+      {
+        env: { ...process.env, SLURM_PROCID: "0", SLURM_STEP_NUM_TASKS: "2" },
+      },
+    );
+    const { code, err } = await ended(child);
+    expect(code).toBe(1);
+    expect(err).toContain("srun started 2 processes, and Open MPI knows of 1; start them with Open MPI's mpirun");
   });
 
   it("refuses processes that were given different things", async () => {
