@@ -17,6 +17,9 @@ import { readLines } from "./eval-options.ts";
 import type { CliIo } from "./io.ts";
 import { showDownload } from "./options.ts";
 
+/** Pictures of a set that are told one by one when they cannot be used. */
+const shownSkips = 20;
+
 /** What `clip-ts eval zeroshot` was asked to name, and by what. */
 interface ZeroShotSource {
   readonly data?: string | undefined;
@@ -90,7 +93,8 @@ async function readSet(asked: ZeroShotSource & { readonly dataset: string }, io:
     return { ...about, source: `${set.name} in ${copy}`, pictures: await keepOnly(pictures, asked.only) };
   }
   const { samples, skipped } = await set.pictures(lines.length);
-  for (const { image, reason } of skipped) io.err(`left out: ${image}: ${reason}`);
+  for (const { image, reason } of skipped.slice(0, shownSkips)) io.err(`left out: ${image}: ${reason}`);
+  if (skipped.length > shownSkips) io.err(`left out: ${skipped.length - shownSkips} more`);
   // Labels are the numbers of the lines.
   const own = lines.map((_, label) => String(label));
   const pictures = lines.some((line) => line.includes("\t"))

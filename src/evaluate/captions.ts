@@ -26,7 +26,7 @@ export interface CandidateColumns {
 }
 
 /**
- * Reads captions to be judged from a `.csv` or `.tsv` with the columns `image` and `caption`.
+ * Reads captions to be judged from a `.csv`, `.tsv` or `.jsonl` with the columns `image` and `caption`.
  *
  * @throws {ClipError} `CLIP_DATA` as {@link readTexts}, and if there is no row.
  */

@@ -15,7 +15,7 @@ export interface PlacedPicture {
 }
 
 /**
- * Reads a `.csv` or `.tsv` with the columns `image` (a path relative to the file's folder), `latitude` and `longitude`.
+ * Reads a `.csv`, `.tsv` or `.jsonl` with the columns `image` (a path relative to the file's folder), `latitude` and `longitude`.
  *
  * @throws {ClipError} `CLIP_DATA` as {@link readTexts}, if there is no row, or a place is none on Earth.
  */

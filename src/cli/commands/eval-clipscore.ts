@@ -17,7 +17,7 @@ export const evalClipScoreCommand = (io: CliIo) =>
   new Command("clipscore")
     .summary("how well captions fit their pictures: CLIPScore and RefCLIPScore")
     .description(
-      "Judges captions by the models (Hessel et al. 2021). The data are a .csv or .tsv with the columns image (a path " +
+      "Judges captions by the models (Hessel et al. 2021). The data are a .csv, .tsv or .jsonl with the columns image (a path " +
         "relative to the file) and caption; with a column of references RefCLIPScore is given too. Published scores are of " +
         "ViT-B/32; those of other models cannot be compared with them.",
     )

@@ -18,7 +18,7 @@ export const evalGeolocationCommand = (io: CliIo) =>
     .summary("how near a picture's most similar picture was taken")
     .description(
       "Guesses for each picture the place of its nearest neighbour among pictures of known place, and prints the share within " +
-        "1, 25, 200, 750 and 2,500 km. Both tables are .csv or .tsv with the columns image (a path relative to the file), " +
+        "1, 25, 200, 750 and 2,500 km. Both tables are .csv, .tsv or .jsonl with the columns image (a path relative to the file), " +
         "latitude and longitude in degrees.",
     )
     .requiredOption("--data <file>", "the pictures to place")

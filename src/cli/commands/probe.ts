@@ -21,7 +21,7 @@ export const probeCommand = (io: CliIo) =>
       "The paper's linear probe: logistic regression on the vectors that the image tower makes of labelled pictures, fitted by " +
         "L-BFGS. The strength λ of its penalty is searched over 97 values from 1e-6 to 1e6 on pictures held out, and the head " +
         "fitted again to all. The model itself stays as it is.\n\n" +
-        "Pictures come from a folder with a folder for each class, or from a .csv with the columns image and label.",
+        "Pictures come from a folder with a folder for each class, or from a .csv, .tsv or .jsonl with the columns image and label.",
     )
     .requiredOption("--train <source>", "the pictures to learn from")
     .option("--test <source>", "pictures to say the accuracy on")
