@@ -25,6 +25,11 @@ export const imageSizeOption = new Option(
   "read pictures at another size than the model was trained with",
 ).argParser(wholeNumber(8192));
 
+export const loraOption = new Option(
+  "--lora <folder>",
+  "changes of low rank that a run with lora left in its lora/, added to the model's weights on load",
+);
+
 export const dtypeOption = new Option(
   "--dtype <name>",
   "round the weights of linear layers to 8 or 4 bits on load, for memory, and say how close the vectors of the first inputs stay",
@@ -59,8 +64,9 @@ export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)}
 
 /** The model that the options name, if they name one. */
 export async function readNamedModel(options: ModelOptions, io: CliIo): Promise<StoredModel | undefined> {
-  const { model, config, activation, imageSize } = options;
-  if (model !== undefined) return readModel(await locateModel(model, io, options), { config, activation, imageSize });
+  const { model, config, activation, imageSize, lora } = options;
+  if (model !== undefined)
+    return readModel(await locateModel(model, io, options), { config, activation, imageSize, lora });
   if (config !== undefined || activation !== undefined)
     throw new ClipError("CLIP_USAGE", "--config and --activation say what a weight file does not; name it by --model");
   return undefined;
@@ -68,7 +74,8 @@ export async function readNamedModel(options: ModelOptions, io: CliIo): Promise<
 
 /** The model that the options name, or the one in the box. */
 export async function readChosenModel(options: ModelOptions, io: CliIo): Promise<StoredModel> {
-  return (await readNamedModel(options, io)) ?? readModel(undefined, { imageSize: options.imageSize });
+  const { imageSize, lora } = options;
+  return (await readNamedModel(options, io)) ?? readModel(undefined, { imageSize, lora });
 }
 
 export const orientationOption = new Option(

@@ -9,6 +9,7 @@ import {
   activationOption,
   offlineOption,
   imageSizeOption,
+  loraOption,
   configOption,
   dtypeOption,
   examples,
@@ -48,6 +49,7 @@ export const classifyCommand = (io: CliIo) =>
     .addOption(configOption)
     .addOption(activationOption)
     .addOption(offlineOption)
+    .addOption(loraOption)
     .addOption(imageSizeOption)
     .addOption(dtypeOption)
     .addOption(new Option("--none", 'may answer "none of these"').conflicts("independent"))

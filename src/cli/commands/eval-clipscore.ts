@@ -7,6 +7,7 @@ import {
   configOption,
   examples,
   imageSizeOption,
+  loraOption,
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
@@ -30,6 +31,7 @@ export const evalClipScoreCommand = (io: CliIo) =>
     .addOption(configOption)
     .addOption(activationOption)
     .addOption(offlineOption)
+    .addOption(loraOption)
     .addOption(imageSizeOption)
     .addOption(maxImagePixelsOption)
     .addHelpText(

@@ -7,6 +7,7 @@ import {
   configOption,
   examples,
   imageSizeOption,
+  loraOption,
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
@@ -28,6 +29,7 @@ export const evalGeolocationCommand = (io: CliIo) =>
     .addOption(configOption)
     .addOption(activationOption)
     .addOption(offlineOption)
+    .addOption(loraOption)
     .addOption(imageSizeOption)
     .addOption(maxImagePixelsOption)
     .addHelpText(

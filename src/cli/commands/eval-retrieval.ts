@@ -22,6 +22,7 @@ import {
   configOption,
   examples,
   imageSizeOption,
+  loraOption,
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
@@ -52,6 +53,7 @@ export const evalRetrievalCommand = (io: CliIo) =>
     .addOption(configOption)
     .addOption(activationOption)
     .addOption(offlineOption)
+    .addOption(loraOption)
     .addOption(imageSizeOption)
     .addOption(maxImagePixelsOption)
     .addHelpText(

@@ -26,6 +26,7 @@ import {
   configOption,
   examples,
   imageSizeOption,
+  loraOption,
   maxImagePixelsOption,
   offlineOption,
   repeated,
@@ -87,6 +88,7 @@ export const evalZeroShotCommand = (io: CliIo) =>
     .addOption(configOption)
     .addOption(activationOption)
     .addOption(offlineOption)
+    .addOption(loraOption)
     .addOption(imageSizeOption)
     .addOption(maxImagePixelsOption)
     .addHelpText(

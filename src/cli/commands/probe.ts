@@ -5,6 +5,7 @@ import {
   configOption,
   examples,
   imageSizeOption,
+  loraOption,
   inTheBox,
   maxImagePixelsOption,
   modelOption,
@@ -49,6 +50,7 @@ export const probeCommand = (io: CliIo) =>
     .addOption(configOption)
     .addOption(activationOption)
     .addOption(offlineOption)
+    .addOption(loraOption)
     .addOption(imageSizeOption)
     .addOption(maxImagePixelsOption)
     .option("--json", "print one JSON document")
