@@ -1,0 +1,250 @@
+/**
+ * The ways to a classifier of one's own, side by side (docs/comparison.md): zero-shot, few-shot and linear probes on the model in the box,
+ * fine-tuning it, and a residual network that begins with nothing.
+ *
+ *   npx tsx scripts/comparison/compare-ways.ts --train clothing/train --validation clothing/validation --test clothing/test --out runs/clothing
+ *     [--title TEXT] [--template "a photo of a {}"] [--only few-shot] [--image-size 64] [--resnet-steps 500] [--finetune-steps 250]
+ *
+ * Each way leaves its result as a file in the folder and is not gone again while that is there, so the script may be stopped and started
+ * at will; `--only` goes the ways whose names begin so. It prints a table, and writes it and a figure beside the results.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { ClipEncoder, pictogramModel, readModel } from "../../src/embedding/index.ts";
+import {
+  drawPerClass,
+  encodeLabelled,
+  type FeatureKind,
+  type LabelledPicture,
+  readLabelledPictures,
+  relabel,
+  scoreHead,
+  trainProbe,
+  zeroShotHead,
+} from "../../src/evaluate/index.ts";
+import type { LabelledFeatures } from "../../src/evaluate/logistic-regression.ts";
+import type { AugmentConfig } from "../../src/image/augment.ts";
+import { count, duration, percent } from "../../src/report/numbers.ts";
+import { runFiles, train, trainConfigSchema } from "../../src/train/index.ts";
+import { fewShotFigure } from "./few-shot-figure.ts";
+import { scoreResNet, trainResNet } from "./small-resnet.ts";
+
+/** What came of a way. */
+interface Result {
+  /** Of the test pictures, in [0, 1]; of several draws the mean. */
+  readonly accuracy: number;
+  /** The least and the most of the draws. */
+  readonly range: readonly [number, number];
+  /** From pictures to a classifier, of one draw: by the clock, and of all processors together, whatever else they do. */
+  readonly seconds: number;
+  readonly processorSeconds: number;
+  /** Labelled pictures that it has learnt from, in one draw. */
+  readonly pictures: number;
+}
+
+const shotCounts = [1, 2, 4, 8, 16];
+/** Few pictures are drawn so many times. */
+const draws = 3;
+const batchSizes = { fineTune: 128, resNet: 64 };
+/** How training pictures are varied, of both models that are trained on them. */
+const augmentation: AugmentConfig = {
+  geometry: { kind: "randomResizedCrop", area: [0.5, 1] },
+  ...{ blur: 0, brightness: 0.2, contrast: 0.2, saturation: 0.2, grayscale: 0, erase: 0.25 },
+};
+
+const { values } = parseArgs({
+  options: {
+    train: { type: "string" },
+    validation: { type: "string" },
+    test: { type: "string" },
+    out: { type: "string" },
+    title: { type: "string", default: "" },
+    template: { type: "string", default: "a photo of a {}" },
+    only: { type: "string", default: "" },
+    "image-size": { type: "string", default: "64" },
+    "resnet-steps": { type: "string", default: "500" },
+    "finetune-steps": { type: "string", default: "250" },
+  },
+});
+const { train: trainFolder, test: testFolder, out, template, title } = values;
+if (trainFolder === undefined || testFolder === undefined || out === undefined)
+  throw new Error("name --train, --test and --out");
+await mkdir(out, { recursive: true });
+
+const { classes, samples } = await readLabelledPictures(trainFolder);
+const labels = samples.map(({ label }) => label);
+const relabelled = async (folder: string) => relabel(await readLabelledPictures(folder), classes, folder);
+const test = await relabelled(testFolder);
+const validation = values.validation === undefined ? undefined : await relabelled(values.validation);
+await using encoder = new ClipEncoder(await readModel());
+
+const encode = (pictures: readonly LabelledPicture[], kind: FeatureKind, of = encoder) =>
+  encodeLabelled(of, pictures, kind, { onPicture: (done) => show(`encoding: ${done} of ${pictures.length} pictures`) });
+const encodedTest = new Map<FeatureKind, Promise<LabelledFeatures>>();
+/** The test pictures as the model in the box sees them; many ways ask for them. */
+function testFeatures(kind: FeatureKind): Promise<LabelledFeatures> {
+  const known = encodedTest.get(kind) ?? encode(test, kind);
+  encodedTest.set(kind, known);
+  return known;
+}
+
+async function zeroShot(): Promise<Result> {
+  const spent = startClock();
+  const head = await zeroShotHead(encoder, classes, { templates: [template] });
+  const times = spent();
+  return single((await scoreHead(head, await testFeatures("after"))).accuracy, times, 0);
+}
+
+/** Probes on so many pictures of each class; λ is chosen by some of them. Of one picture none can be held out: then as for two. */
+async function fewShot(shots: number, begun: "zeros" | "zero-shot"): Promise<Result> {
+  const kind = begun === "zero-shot" ? "after" : "before";
+  const results: Result[] = [];
+  for (let seed = 0; seed < draws; seed++) {
+    show(`${shots} of each class, draw ${seed + 1}`);
+    const spent = startClock();
+    const drawn = (count: number) =>
+      encode(
+        drawPerClass(labels, () => count, seed).map((i) => samples[i]!),
+        kind,
+      );
+    const around = begun === "zero-shot" ? await zeroShotHead(encoder, classes, { templates: [template] }) : undefined;
+    const options = { seed, around };
+    const lambda = shots === 1 ? (await trainProbe(await drawn(2), classes, options)).lambda : undefined;
+    const pictures = await drawn(shots);
+    const { head } = await trainProbe(pictures, classes, { ...options, lambda });
+    const times = spent();
+    const { accuracy } = await scoreHead(head, await testFeatures(kind));
+    results.push(single(accuracy, times, pictures.labels.length));
+  }
+  const accuracies = results.map(({ accuracy }) => accuracy);
+  const mean = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b) / numbers.length;
+  return {
+    accuracy: mean(accuracies),
+    range: [Math.min(...accuracies), Math.max(...accuracies)],
+    seconds: mean(results.map(({ seconds }) => seconds)),
+    processorSeconds: mean(results.map(({ processorSeconds }) => processorSeconds)),
+    pictures: results[0]!.pictures,
+  };
+}
+
+async function linearProbe(): Promise<Result> {
+  const spent = startClock();
+  const pictures = await encode(samples, "before");
+  const heldOut = validation && (await encode(validation, "before"));
+  const onPoint = ({ lambda }: { lambda: number }) => show(`probe: λ ${lambda.toExponential(1)}`);
+  const { head } = await trainProbe(pictures, classes, { validation: heldOut, onPoint });
+  const times = spent();
+  const { accuracy } = await scoreHead(head, await testFeatures("before"));
+  return single(accuracy, times, pictures.labels.length + (heldOut?.labels.length ?? 0));
+}
+
+/** The model in the box goes on with the class names in the template for captions, and then names the test pictures zero-shot. */
+async function fineTune(): Promise<Result> {
+  const run = join(out!, "fine-tune");
+  await rm(run, { recursive: true, force: true });
+  const config = trainConfigSchema.parse({
+    init: pictogramModel,
+    train: trainFolder,
+    classTemplates: [template],
+    augment: augmentation,
+    batchSize: batchSizes.fineTune,
+    steps: Number(values["finetune-steps"]),
+    learningRate: 3e-4,
+    warmupSteps: 20,
+    weightDecay: 0.2,
+    gradClipNorm: 1,
+    saveEvery: 100_000,
+  });
+  const onProgress = ({ step, steps, loss }: { step: number; steps: number; loss: number }) =>
+    show(`fine-tuning: step ${step} of ${steps}, loss ${loss.toFixed(3)}`);
+  const spent = startClock();
+  await train(config, { out: run, onProgress });
+  const times = spent();
+  await using tuned = new ClipEncoder(await readModel(join(run, runFiles.model)));
+  const head = await zeroShotHead(tuned, classes, { templates: [template] });
+  return single((await scoreHead(head, await encode(test, "after", tuned))).accuracy, times, samples.length);
+}
+
+async function resNet(): Promise<Result> {
+  const [steps, imageSize] = [Number(values["resnet-steps"]), Number(values["image-size"])];
+  const config = { imageSize, widths: [24, 48, 96, 192], classes: classes.length };
+  const onStep = (step: number, loss: number) =>
+    show(`residual network: step ${step} of ${steps}, loss ${loss.toFixed(3)}`);
+  const spent = startClock();
+  const training = { batchSize: batchSizes.resNet, steps, learningRate: 3e-3, seed: 0, augment: augmentation, onStep };
+  const weights = await trainResNet(config, samples, training);
+  const times = spent();
+  return single(await scoreResNet(config, weights, test), times, samples.length);
+}
+
+const single = (accuracy: number, times: Pick<Result, "seconds" | "processorSeconds">, pictures: number): Result => ({
+  ...{ accuracy, range: [accuracy, accuracy], ...times, pictures },
+});
+
+/** Gives the times spent since its call. */
+function startClock() {
+  const [start, used] = [performance.now(), process.cpuUsage()];
+  return () => {
+    const { user, system } = process.cpuUsage(used);
+    return { seconds: (performance.now() - start) / 1000, processorSeconds: (user + system) / 1e6 };
+  };
+}
+
+const beginnings = { "few-shot": "zeros", "few-shot from zero-shot": "zero-shot" } as const;
+const ways: Readonly<Record<string, () => Promise<Result>>> = {
+  "zero-shot": zeroShot,
+  ...Object.fromEntries(
+    Object.entries(beginnings).flatMap(([name, begun]) =>
+      shotCounts.map((shots) => [`${name}, ${shots} of each class`, () => fewShot(shots, begun)]),
+    ),
+  ),
+  "linear probe": linearProbe,
+  "fine-tune": fineTune,
+  "ResNet from scratch": resNet,
+};
+
+const results = new Map<string, Result>();
+for (const [name, go] of Object.entries(ways)) {
+  const file = join(out, `${name}.json`);
+  if (!existsSync(file)) {
+    if (!name.startsWith(values.only)) continue;
+    await writeFile(file, `${JSON.stringify(await go())}\n`);
+  }
+  results.set(name, JSON.parse(await readFile(file, "utf8")) as Result);
+}
+show("");
+
+const rows = Array.from(results, ([name, { accuracy, range, seconds, processorSeconds, pictures }]) => {
+  const [least, most] = range;
+  const spread = least < most ? ` (${percent(least)} to ${percent(most)})` : "";
+  const times = [seconds, processorSeconds].map(duration);
+  return `| ${[name, count(pictures), `${percent(accuracy)}${spread}`, ...times].join(" | ")} |`;
+});
+const table = [
+  "| way | labelled pictures | accuracy | time | processor time |",
+  "| --- | ---: | --- | --- | --- |",
+  ...rows,
+].join("\n");
+console.log(`${title === "" ? "" : `${title}, `}${count(test.length)} test pictures\n\n${table}`);
+await writeFile(join(out, "table.md"), `${table}\n`);
+
+const whole = ["linear probe", "fine-tune", "ResNet from scratch"];
+if (Object.keys(ways).every((name) => results.has(name))) {
+  const figure = fewShotFigure({
+    title,
+    zeroShot: results.get("zero-shot")!.accuracy,
+    curves: Object.keys(beginnings).map((label) => ({
+      label,
+      points: shotCounts.map((shots) => ({ shots, ...results.get(`${label}, ${shots} of each class`)! })),
+    })),
+    whole: whole.map((label) => ({ label, accuracy: results.get(label)!.accuracy })),
+  });
+  await writeFile(join(out, "few-shot.svg"), `${figure.text}\n`);
+}
+
+/** Shows where a long way stands, if somebody watches. */
+function show(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+}

@@ -1,0 +1,211 @@
+import { Random } from "../../src/core/random.ts";
+import { float32, type TensorData } from "../../src/core/tensor-data.ts";
+import { gradients } from "../../src/autodiff/gradients.ts";
+import type { LabelledPicture } from "../../src/evaluate/index.ts";
+import { conv2d, input, type Tensor } from "../../src/graph/tensor.ts";
+import type { AugmentConfig } from "../../src/image/augment.ts";
+import { clipPreprocess } from "../../src/image/preprocess-config.ts";
+import { decodeImage, preprocessImage } from "../../src/image/index.ts";
+import { batchNorm, linear, type StatisticUpdate } from "../../src/nn/index.ts";
+import { AdamW } from "../../src/optimize/adamw.ts";
+import { Session } from "../../src/runtime/session.ts";
+import { ClipTokenizer } from "../../src/text/index.ts";
+import { DataLoader } from "../../src/train/loader.ts";
+import { scheduledLearningRate } from "../../src/train/index.ts";
+
+/** A residual network for pictures of `imageSize` pixels. */
+export interface ResNetConfig {
+  readonly imageSize: number;
+  /** Channels behind the stem, and behind each block, which halves the sides. */
+  readonly widths: readonly number[];
+  readonly classes: number;
+}
+
+/** How it is trained. */
+export interface ResNetTraining {
+  readonly batchSize: number;
+  readonly steps: number;
+  readonly learningRate: number;
+  readonly seed: number;
+  readonly augment: AugmentConfig;
+  readonly onStep?: (step: number, loss: number) => void;
+}
+
+/** Weights and statistics by path. */
+export type ResNetWeights = ReadonlyMap<string, TensorData<"float32">>;
+
+/** Makes the tensor of a parameter: N(0, std²) at first, or all `value`. */
+type Declare = (path: string, shape: readonly number[], initial: { std: number } | { value: number }) => Tensor;
+
+/**
+ * pixelValues [I, 3, S, S] to logits [I, C]: residual blocks of two convolutions (He et al. 2016, figure 5), each with half the sides of
+ * the one before.
+ *
+ * @param updates - given in training, as of {@link batchNorm}.
+ */
+export function smallResNet(
+  { imageSize, widths, classes }: ResNetConfig,
+  pixelValues: Tensor,
+  declare: Declare,
+  updates?: StatisticUpdate[],
+): Tensor {
+  const [stemWidth, ...others] = widths as [number, ...number[]];
+  const convNorm = (path: string, x: Tensor, width: number, { size = 3, stride = 1 } = {}) => {
+    const channels = x.shape[1] as number;
+    const kernel = declare(`${path}.kernel`, [width, channels, size, size], {
+      std: Math.sqrt(2 / (channels * size ** 2)),
+    });
+    const norm = {
+      weight: declare(`${path}.weight`, [width], { value: 1 }),
+      bias: declare(`${path}.bias`, [width], { value: 0 }),
+      runningMean: declare(`${path}.runningMean`, [width], { value: 0 }),
+      runningVar: declare(`${path}.runningVar`, [width], { value: 1 }),
+    };
+    return batchNorm(norm, conv2d(x, kernel, { stride, padding: (size - 1) / 2 }), updates);
+  };
+  // The first block sees at most 32 × 32 places.
+  let x = convNorm("stem", pixelValues, stemWidth, { stride: imageSize > 32 ? 2 : 1 }).relu();
+  for (const [i, width] of others.entries()) {
+    const inner = convNorm(`blocks.${i}.conv1`, x, width, { stride: 2 }).relu();
+    const outer = convNorm(`blocks.${i}.conv2`, inner, width);
+    x = outer.add(convNorm(`blocks.${i}.shortcut`, x, width, { size: 1, stride: 2 })).relu();
+  }
+  const last = widths.at(-1)!;
+  const head = {
+    weight: declare("head.weight", [classes, last], { std: last ** -0.5 }),
+    bias: declare("head.bias", [classes], { value: 0 }),
+  };
+  return linear(head, x.mean([2, 3]));
+}
+
+/** Trains it on pictures from scratch: cross-entropy, AdamW, random parts of the pictures, half of them mirrored. */
+export async function trainResNet(
+  config: ResNetConfig,
+  pictures: readonly LabelledPicture[],
+  { batchSize, steps, learningRate, seed, augment, onStep }: ResNetTraining,
+): Promise<ResNetWeights> {
+  const { imageSize, classes } = config;
+  const weights = new Map<string, TensorData<"float32">>();
+  const tensors = new Map<string, Tensor>();
+  const declare: Declare = (path, shape, initial) => {
+    const random = new Random(seed, weights.size);
+    const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () =>
+      "std" in initial ? initial.std * random.normal() : initial.value,
+    );
+    weights.set(path, float32(data, shape));
+    tensors.set(path, input(path, shape));
+    return tensors.get(path)!;
+  };
+  const updates: StatisticUpdate[] = [];
+  const pixelValues = input("pixelValues", [batchSize, 3, imageSize, imageSize]);
+  const logits = smallResNet(config, pixelValues, declare, updates);
+  const targets = input("targets", [batchSize, classes]);
+  const loss = targets
+    .mul(logits.logSoftmax(-1))
+    .sum()
+    .mul(-1 / batchSize);
+
+  const learned = [...tensors.keys()].filter((path) => !path.includes(".running"));
+  const dys = gradients(
+    loss,
+    learned.map((path) => tensors.get(path)!),
+  );
+  const outputs = {
+    loss,
+    ...Object.fromEntries(learned.map((path, i) => [`gradient.${path}`, dys[i]!])),
+    ...Object.fromEntries(updates.map((update) => [`new.${update.old.name!}`, update.new])),
+  };
+  await using session = await Session.compile(outputs, { training: true });
+  const parameters = new Map(learned.map((path) => [path, weights.get(path)!.data]));
+  const sizes = learned.map((path) => {
+    const { data, shape } = weights.get(path)!;
+    return { path, size: data.length, decay: shape.length > 1 };
+  });
+  await using adamw = await AdamW.create({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.05 }, sizes);
+  await using loader = await loaderOf(pictures, imageSize, { batchSize, seed, augment });
+
+  for await (const batch of loader.batches({ toStep: steps })) {
+    mirrorSome(batch.pixelValues, imageSize, new Random(seed, batch.step));
+    const feeds = {
+      pixelValues: float32(batch.pixelValues, pixelValues.shape as number[]),
+      targets: float32(
+        oneHot(
+          Array.from(batch.samples, (i: number) => pictures[i]!.label),
+          classes,
+        ),
+        [batchSize, classes],
+      ),
+    };
+    const results = await session.run({ ...feeds, ...Object.fromEntries(weights) });
+    const dataOf = (name: string) => results[name]!.data as Float32Array;
+    const rate = scheduledLearningRate(batch.step, { learningRate, steps, warmupSteps: Math.ceil(steps / 20) });
+    const ofParameters = new Map(learned.map((path) => [path, dataOf(`gradient.${path}`)]));
+    await adamw.step(parameters, ofParameters, { learningRate: rate });
+    for (const [path, { shape }] of weights) {
+      weights.set(path, float32(parameters.get(path) ?? dataOf(`new.${path}`), shape));
+    }
+    onStep?.(batch.step + 1, dataOf("loss")[0]!);
+  }
+  return weights;
+}
+
+/** The share of pictures that get their class, in [0, 1]. */
+export async function scoreResNet(
+  config: ResNetConfig,
+  weights: ResNetWeights,
+  pictures: readonly LabelledPicture[],
+): Promise<number> {
+  const { imageSize, classes } = config;
+  const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
+  const logits = smallResNet(config, pixelValues, (path, shape) => input(path, shape));
+  await using session = await Session.compile({ logits });
+  let right = 0;
+  for (let start = 0; start < pictures.length; start += 64) {
+    const some = pictures.slice(start, start + 64);
+    const data = new Float32Array(some.length * 3 * imageSize ** 2);
+    await Promise.all(
+      some.map(async ({ image }, i) => {
+        const { pixelValues } = preprocessImage(await decodeImage(image), { ...clipPreprocess, imageSize });
+        data.set(pixelValues, i * pixelValues.length);
+      }),
+    );
+    const feeds = { pixelValues: float32(data, [some.length, 3, imageSize, imageSize]) };
+    const results = await session.run({ ...feeds, ...Object.fromEntries(weights) });
+    const scores = results["logits"]!.data as Float32Array;
+    some.forEach(({ label }, i) => {
+      const row = scores.subarray(i * classes, (i + 1) * classes);
+      if (row.indexOf(Math.max(...row)) === label) right++;
+    });
+  }
+  return right / pictures.length;
+}
+
+/** The loader of training pairs; its captions are of no use here. */
+async function loaderOf(
+  pictures: readonly LabelledPicture[],
+  imageSize: number,
+  options: Pick<ResNetTraining, "batchSize" | "seed" | "augment">,
+): Promise<DataLoader> {
+  const samples = pictures.map(({ image, label }) => ({ image, captions: [String(label)] }));
+  return new DataLoader(samples, {
+    ...options,
+    contextLength: 8,
+    tokenizer: await ClipTokenizer.published(),
+    preprocess: { ...clipPreprocess, imageSize },
+  });
+}
+
+/** Exchanges left and right of about half of the pictures [N, 3, S, S]. */
+function mirrorSome(pixelValues: Float32Array, imageSize: number, random: Random): void {
+  const size = 3 * imageSize ** 2;
+  for (let start = 0; start < pixelValues.length; start += size) {
+    if (random.uniform() < 0.5) continue;
+    for (let row = start; row < start + size; row += imageSize) pixelValues.subarray(row, row + imageSize).reverse();
+  }
+}
+
+function oneHot(labels: readonly number[], classes: number): Float32Array {
+  const rows = new Float32Array(labels.length * classes);
+  labels.forEach((label, i) => (rows[i * classes + label] = 1));
+  return rows;
+}
