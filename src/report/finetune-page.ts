@@ -221,14 +221,14 @@ function courseInWords(sweep: readonly Point[]): string {
 const styles = `
 .hint { margin: .75rem 0; }
 .figures { grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); }
-.curve-and-table { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); align-items: start; }
+.curve-and-table { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 29rem), 1fr)); align-items: start; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; }
 th, td { text-align: left; padding: .3rem 1.5rem .3rem 0; vertical-align: top; overflow-wrap: anywhere; }
 th { font-weight: 500; color: var(--ink-2); white-space: nowrap; }
 .value { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .numbers { width: 100%; font-variant-numeric: tabular-nums; }
-.numbers th, .numbers td { text-align: right; padding: .28rem .6rem; white-space: nowrap; }
+.numbers th, .numbers td { text-align: right; padding: .28rem .32rem; white-space: nowrap; }
 .numbers thead th { border-bottom: 1px solid var(--line); }
 .numbers .note { text-align: left; color: var(--ink-2); }
 .numbers .kept th, .numbers .kept td { font-weight: 600; color: var(--ink); background: var(--track); }

@@ -20,6 +20,7 @@ import { runFiles } from "./run-folder.ts";
 import type { TrainOptions, TrainResult } from "./run.ts";
 import { type ScoreOptions, scorePairs } from "./score-pairs.ts";
 import { isClassFolder } from "./sources/folder.ts";
+import { isAddress } from "./sources/plain-shard.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
 import { train } from "./train.ts";
 
@@ -175,16 +176,10 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   const chosen = alpha === undefined ? chooseAlpha(sweep, maxLoss) : { alpha, why: askedFor };
   const record: FinetuneRecord = {
     ...{ model, weights: blender.fingerprint, ...(imageSize !== undefined && { imageSize }), dtype: run.dtype },
-    ...{
-      data: data!.source,
-      pairs: counts,
-      plan: { ...plan, settings: [...plan.settings] },
-      maxLoss,
-      sweep,
-      ...chosen,
-    },
-    ...(validationSource && { validation: validationSource.source }),
-    ...(general && { general: general.source }),
+    ...{ data: nameOf(config.data), pairs: counts, plan: { ...plan, settings: [...plan.settings] } },
+    ...(config.validation && { validation: nameOf(config.validation) }),
+    ...(config.general && { general: nameOf(config.general) }),
+    ...{ maxLoss, sweep, ...chosen },
   };
   await blender.save(chosen.alpha);
   await writeRecord(options.out, record);
@@ -352,10 +347,16 @@ function checkAlpha(alpha: number): void {
     );
 }
 
-/** A source with how it is read: class folders by the sentences that names are put into unless others are asked for. */
+const nameOf = (source: FinetuneSource) => (typeof source === "string" ? source : source.source);
+
+/** A source, wherever one stands, with how it is read: class folders by the sentences that names are put into unless others are asked for. */
 async function asSource(source: FinetuneSource | undefined): Promise<Omit<Source, "weight"> | undefined> {
   if (source === undefined) return undefined;
-  const given = typeof source === "string" ? { source } : source;
+  const place = nameOf(source);
+  const given = {
+    ...(typeof source === "string" ? { source } : source),
+    source: isAddress(place) ? place : resolve(place),
+  };
   if (given.classTemplates || !(await isClassFolder(given.source))) return given;
   return { ...given, classTemplates: [...defaultTemplates] };
 }

@@ -90,6 +90,11 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     expect(scores!.accuracy).toBeLessThan(1);
   });
 
+  it("is among the evaluations too", async () => {
+    const args = ["--train", train, "--test", test, "--lambda", "0.5", "--model", model, "--json"];
+    expect(await call(["eval", "probe", ...args])).toEqual(await call(["probe", ...args]));
+  });
+
   it("leaves out a picture that cannot be read, and says so", async () => {
     const broken = join(train, "red apple", "broken.png");
     await writeFile(broken, "no picture");
