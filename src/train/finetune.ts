@@ -20,7 +20,7 @@ import { runFiles } from "./run-folder.ts";
 import type { TrainOptions, TrainResult } from "./run.ts";
 import { type ScoreOptions, scorePairs } from "./score-pairs.ts";
 import { isClassFolder } from "./sources/folder.ts";
-import { isAddress } from "./sources/plain-shard.ts";
+import { isAddress } from "../data/plain-shard.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
 import { train } from "./train.ts";
 
