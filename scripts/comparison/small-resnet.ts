@@ -5,7 +5,7 @@ import type { LabelledPicture } from "../../src/evaluate/index.ts";
 import { conv2d, input, type Tensor } from "../../src/graph/tensor.ts";
 import type { AugmentConfig } from "../../src/image/augment.ts";
 import { clipPreprocess } from "../../src/image/preprocess-config.ts";
-import { decodeImage, preprocessImage } from "../../src/image/index.ts";
+import { decodeImage, normalizePixels, preprocessImage } from "../../src/image/index.ts";
 import { batchNorm, linear, type StatisticUpdate } from "../../src/nn/index.ts";
 import { AdamW } from "../../src/optimize/adamw.ts";
 import { Session } from "../../src/runtime/session.ts";
@@ -125,9 +125,9 @@ export async function trainResNet(
   await using loader = await loaderOf(pictures, imageSize, { batchSize, seed, augment });
 
   for await (const batch of loader.batches({ toStep: steps })) {
-    mirrorSome(batch.pixelValues, imageSize, new Random(seed, batch.step));
+    mirrorSome(batch.pixels, imageSize, new Random(seed, batch.step));
     const feeds = {
-      pixelValues: float32(batch.pixelValues, pixelValues.shape as number[]),
+      pixelValues: float32(standardised(batch.pixels, imageSize), pixelValues.shape as number[]),
       targets: float32(
         oneHot(
           Array.from(batch.samples, (i: number) => pictures[i]!.label),
@@ -195,13 +195,25 @@ async function loaderOf(
   });
 }
 
-/** Exchanges left and right of about half of the pictures [N, 3, S, S]. */
-function mirrorSome(pixelValues: Float32Array, imageSize: number, random: Random): void {
-  const size = 3 * imageSize ** 2;
-  for (let start = 0; start < pixelValues.length; start += size) {
+/** Exchanges left and right of about half of the pictures [N, S, S, 3]. */
+function mirrorSome(pixels: Uint8Array, imageSize: number, random: Random): void {
+  const [size, width] = [3 * imageSize ** 2, 3 * imageSize];
+  for (let start = 0; start < pixels.length; start += size) {
     if (random.uniform() < 0.5) continue;
-    for (let row = start; row < start + size; row += imageSize) pixelValues.subarray(row, row + imageSize).reverse();
+    for (let row = start; row < start + size; row += width) {
+      const old = pixels.slice(row, row + width);
+      for (let x = 0; x < width; x += 3) pixels.set(old.subarray(width - 3 - x, width - x), row + x);
+    }
   }
+}
+
+/** [N, 3, S, S] of pictures [N, S, S, 3]. */
+function standardised(pixels: Uint8Array, imageSize: number): Float32Array {
+  const size = 3 * imageSize ** 2;
+  const values = new Float32Array(pixels.length);
+  for (let start = 0; start < pixels.length; start += size)
+    values.set(normalizePixels(pixels.subarray(start, start + size), { ...clipPreprocess, imageSize }), start);
+  return values;
 }
 
 function oneHot(labels: readonly number[], classes: number): Float32Array {

@@ -19,10 +19,19 @@ export interface PreprocessedImage {
  * @throws {ClipError} `CLIP_IMAGE` if the picture is more than 10,000 times as long as wide.
  */
 export function preprocessImage(image: RasterImage, config: PreprocessConfig): PreprocessedImage {
+  const pixels = squarePixels(image, config);
+  return { pixels, pixelValues: normalizePixels(pixels, config) };
+}
+
+/**
+ * The same before it is standardised: 8-bit RGB [S, S, 3].
+ *
+ * @throws {ClipError} as {@link preprocessImage}.
+ */
+export function squarePixels(image: RasterImage, config: PreprocessConfig): Uint8Array {
   const { imageSize, resizeMode } = config;
   const shortest = shortestSideSize(image, imageSize);
   const size = resizeMode === "squash" ? { width: imageSize, height: imageSize } : shortest;
   const square = resample(image, size, centerSquare(size, imageSize), config.resample);
-  const pixels = dropAlpha(square.pixels);
-  return { pixels, pixelValues: normalizePixels(pixels, config) };
+  return dropAlpha(square.pixels);
 }

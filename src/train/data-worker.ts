@@ -3,9 +3,8 @@ import { ClipError } from "../core/errors.ts";
 import { Random } from "../core/random.ts";
 import { augmentImage, type AugmentConfig } from "../image/augment.ts";
 import { centerSquare, shortestSideSize } from "../image/crop.ts";
-import { normalizePixels } from "../image/normalize.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
-import { preprocessImage } from "../image/preprocess.ts";
+import { squarePixels } from "../image/preprocess.ts";
 import type { RasterImage } from "../image/raster-image.ts";
 import { resample } from "../image/resample.ts";
 import { Moved, serve } from "../runtime/serve.ts";
@@ -40,7 +39,8 @@ type SyntheticRows = Omit<SyntheticTensors, "captionGroup">;
 
 /** The rows asked for, in order; those of broken pictures hold zeros. */
 export interface DataRows {
-  readonly pixelValues: Float32Array;
+  /** 8-bit RGB [n, S, S, 3]. */
+  readonly pixels: Uint8Array;
   readonly inputIds: Int32Array;
   readonly endOfText: Int32Array;
   /** Of each token that is to be written, and no padding, the weight is 1. */
@@ -71,7 +71,7 @@ const methods = {
   async makeRows(rows: readonly RowRequest[]): Promise<Moved<DataRows>> {
     const { contextLength, preprocess } = setup;
     const rowLength = 3 * preprocess.imageSize ** 2;
-    const pixelValues = new Float32Array(rows.length * rowLength);
+    const pixels = new Uint8Array(rows.length * rowLength);
     const broken: { row: number; reason: string }[] = [];
     const decodedBefore = decodedImages;
     // sharp decodes on threads of its own: the next picture is under way while this one is augmented.
@@ -80,14 +80,14 @@ const methods = {
       const image = await next!;
       next = rows[row + 1] && loadImage(rows[row + 1]!.picture);
       if (image instanceof ClipError) broken.push({ row, reason: image.message });
-      else pixelValues.set(makePixelValues(image, augmentationKey), row * rowLength);
+      else pixels.set(makePixels(image, augmentationKey), row * rowLength);
     }
     const captions = rows.map(({ caption }) => caption);
     const { inputIds, endOfText, truncated } = tokenizer.tokenize(captions, { contextLength, ...asText });
     const synthetic = rows[0]?.synthetic && tokenizeSynthetic(rows.map((row) => row.synthetic!));
     const counts = { decodedImages: decodedImages - decodedBefore, truncatedCaptions: truncated.length };
-    const made = { pixelValues, inputIds, endOfText, synthetic, broken, ...counts };
-    return new Moved(made, [pixelValues, inputIds, endOfText, ...Object.values(synthetic ?? {})]);
+    const made = { pixels, inputIds, endOfText, synthetic, broken, ...counts };
+    return new Moved(made, [pixels, inputIds, endOfText, ...Object.values(synthetic ?? {})]);
   },
 };
 
@@ -152,11 +152,10 @@ function workingCopy(image: RasterImage): RasterImage {
   return resample(image, size, { left: 0, top: 0, ...size }, filter);
 }
 
-function makePixelValues(image: RasterImage, augmentationKey: readonly number[]): Float32Array {
+function makePixels(image: RasterImage, augmentationKey: readonly number[]): Uint8Array {
   const { augment, preprocess } = setup;
-  if (!augment) return preprocessImage(image, preprocess).pixelValues;
-  const pixels = augmentImage(image, preprocess.imageSize, augment, new Random(...augmentationKey));
-  return normalizePixels(pixels, preprocess);
+  if (!augment) return squarePixels(image, preprocess);
+  return augmentImage(image, preprocess.imageSize, augment, new Random(...augmentationKey));
 }
 
 serve(methods);

@@ -1,9 +1,41 @@
 import { alone, type Group, joinGroup } from "../distributed/index.ts";
+import { normalizePixels, type PreprocessConfig } from "../image/index.ts";
 import { Moved, serve } from "../runtime/serve.ts";
-import { type EngineOptions, type EngineState, type PairTensors, type StepResult, TrainEngine } from "./engine.ts";
+import {
+  type EngineOptions,
+  type EngineState,
+  type PairTensors,
+  type PixelValues,
+  type StepResult,
+  TrainEngine,
+} from "./engine.ts";
 
 let engine: TrainEngine;
 let group: Group = alone;
+let preprocess: PixelConstants;
+
+type PixelConstants = Pick<PreprocessConfig, "imageSize" | "mean" | "std">;
+
+/** N pairs as they travel to this thread: pictures as 8-bit RGB [N, S, S, 3]. */
+export type PairPixels = Omit<PairTensors, "pixelValues"> & { readonly pixels: Uint8Array };
+
+/** Pictures that are standardised when they are asked for: of a large batch never all are at once. */
+class StandardisedPixels implements PixelValues {
+  readonly #pixels: Uint8Array;
+  readonly #constants: PixelConstants;
+
+  constructor(pixels: Uint8Array, constants: PixelConstants) {
+    [this.#pixels, this.#constants] = [pixels, constants];
+  }
+
+  slice(start: number, end: number): Float32Array {
+    const length = 3 * this.#constants.imageSize ** 2;
+    const values = new Float32Array(end - start);
+    for (let from = start; from < end; from += length)
+      values.set(normalizePixels(this.#pixels.subarray(from, from + length), this.#constants), from - start);
+    return values;
+  }
+}
 
 const methods = {
   async join(): Promise<Pick<Group, "rank" | "size">> {
@@ -14,12 +46,19 @@ const methods = {
   exchange: (text: string): string[] => group.exchange(text),
   abort: (message: string): void => group.abort(message),
   leave: (): void => group.leave(),
-  async create(options: EngineOptions, parameters: Map<string, Float32Array>): Promise<void> {
+  /** @param constants - by which pictures are standardised. */
+  async create(
+    options: EngineOptions,
+    parameters: Map<string, Float32Array>,
+    constants: PixelConstants,
+  ): Promise<void> {
+    preprocess = constants;
     engine = await TrainEngine.create(options, parameters, group);
   },
   startAsFirst: (steps: number): Promise<void> => engine.startAsFirst(steps),
   checksum: (): string => engine.checksum(),
-  step: (batch: PairTensors, learningRate: number): Promise<StepResult> => engine.step(batch, learningRate),
+  step: ({ pixels, ...batch }: PairPixels, learningRate: number): Promise<StepResult> =>
+    engine.step({ ...batch, pixelValues: new StandardisedPixels(pixels, preprocess) }, learningRate),
   async encodeImages(pixelValues: Float32Array): Promise<Moved<Float32Array>> {
     const features = await engine.encodeImages(pixelValues);
     return new Moved(features, [features]);

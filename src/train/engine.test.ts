@@ -75,7 +75,10 @@ function randomTexts(random: Random) {
 }
 
 /** Eight pairs of random pixels and words; for the objective clips with synthetic captions of 1 to 6 tokens. */
-function randomBatch(seed: number, { objective }: Partial<EngineOptions> = {}): PairTensors {
+function randomBatch(
+  seed: number,
+  { objective }: Partial<EngineOptions> = {},
+): PairTensors & { readonly pixelValues: Float32Array } {
   const random = new Random(seed);
   const { imageSize } = tinyVit.vision;
   const texts = randomTexts(random);

@@ -52,10 +52,15 @@ export interface EngineOptions extends AdamwOptions, ParameterChoice {
   readonly seed: number;
 }
 
+/** Numbers of which a part is made when it is asked for, as an array has them. */
+export interface PixelValues {
+  slice(start: number, end: number): Float32Array;
+}
+
 /** N pairs as numbers; of several processes each has its share of a batch. */
 export interface PairTensors {
   /** [N, 3, S, S] */
-  readonly pixelValues: Float32Array;
+  readonly pixelValues: PixelValues;
   /** [N, contextLength] */
   readonly inputIds: Int32Array;
   /** [N] */
@@ -270,7 +275,7 @@ export class TrainEngine implements AsyncDisposable {
     const { config, batchSize } = this.#options;
     const program = () => stepProgram(config, batchSize, this.#stepOptions);
     const outputs = await this.#run("step", program, {
-      ...towerFeeds(batch, config),
+      ...towerFeeds(chunkOf(batch, 0, batchSize, config), config),
       ...this.#keptTokens(0, batchSize),
       ...groupFeeds(batch),
       ...decoderFeeds(batch, config),
@@ -291,19 +296,18 @@ export class TrainEngine implements AsyncDisposable {
     const { embedDim } = config;
     const count = batchSize / this.#group.size;
     const first = this.#group.rank * count;
-    const chunks = Array.from({ length: count / chunkSize }, (_, i) => {
+    const chunks = count / chunkSize;
+    // Made twice, since all at once would be larger than anything else.
+    const feedsOf = (i: number) => {
       const chunk = chunkOf(batch, i, chunkSize, config);
       const kept = this.#keptTokens(first + i * chunkSize, chunkSize);
       return { ...towerFeeds(chunk, config), ...kept, ...decoderFeeds(chunk, config) };
-    });
+    };
     const names = featureNames(this.#stepOptions);
     const features = new Map(names.map((name) => [name, new Float32Array(count * embedDim)]));
-    for (const [i, feeds] of chunks.entries()) {
-      const part = await this.#run(
-        "chunkFeatures",
-        () => chunkFeaturesProgram(config, chunkSize, this.#stepOptions),
-        feeds,
-      );
+    const featuresProgram = () => chunkFeaturesProgram(config, chunkSize, this.#stepOptions);
+    for (let i = 0; i < chunks; i++) {
+      const part = await this.#run("chunkFeatures", featuresProgram, feedsOf(i));
       for (const [name, all] of features) all.set(part[name]!.data as Float32Array, i * chunkSize * embedDim);
     }
     const ofAll = (values: Float32Array) => float32(this.#group.allGather(values), [batchSize, embedDim]);
@@ -318,7 +322,7 @@ export class TrainEngine implements AsyncDisposable {
     let last: Record<string, TensorData> = {};
     let captionLoss = 0;
     const statistics = new Map<string, Float32Array>();
-    for (const [i, feeds] of chunks.entries()) {
+    for (let i = 0; i < chunks; i++) {
       const from = (first + i * chunkSize) * embedDim;
       const rowsOf = (values: Float32Array) =>
         float32(values.slice(from, from + chunkSize * embedDim), [chunkSize, embedDim]);
@@ -328,7 +332,7 @@ export class TrainEngine implements AsyncDisposable {
       });
       const sums = this.#sumFeeds(last);
       last = await this.#run("chunkGradient", program, {
-        ...feeds,
+        ...feedsOf(i),
         ...sums,
         ...Object.fromEntries(seeds),
       });
@@ -339,7 +343,7 @@ export class TrainEngine implements AsyncDisposable {
         const mean = statistics.get(path) ?? new Float32Array(values.length);
         statistics.set(
           path,
-          mean.map((value, at) => value + values[at]! / chunks.length),
+          mean.map((value, at) => value + values[at]! / chunks),
         );
       }
     }
@@ -467,10 +471,7 @@ function textFeeds({ inputIds, endOfText }: Pick<PairTensors, "inputIds" | "endO
 }
 
 /** What the towers read of a batch: with synthetic captions their sentences behind the captions. */
-function towerFeeds(
-  { pixelValues, inputIds, endOfText, synthetic }: Omit<PairTensors, "captionGroup">,
-  config: ClipConfig,
-) {
+function towerFeeds({ pixelValues, inputIds, endOfText, synthetic }: Chunk, config: ClipConfig) {
   const { imageSize } = config.vision;
   const shape = [endOfText.length, 3, imageSize, imageSize];
   const both = (captions: Int32Array, sentences: Int32Array | undefined) =>
@@ -495,15 +496,13 @@ function decoderFeeds({ endOfText, synthetic }: Pick<PairTensors, "endOfText" | 
   return { writtenIds: int32(synthetic.writtenIds, shape), tokenWeights: float32(synthetic.tokenWeights, shape) };
 }
 
+/** Pairs of a batch that are encoded at once. */
+type Chunk = Omit<PairTensors, "captionGroup" | "pixelValues"> & { readonly pixelValues: Float32Array };
+
 /** Pairs i · size to (i + 1) · size of a batch. */
-function chunkOf(
-  batch: PairTensors,
-  i: number,
-  size: number,
-  { vision, text, decoder }: ClipConfig,
-): Omit<PairTensors, "captionGroup"> {
-  const rows = <Values extends Float32Array | Int32Array>(values: Values, width: number) =>
-    values.slice(i * size * width, (i + 1) * size * width) as Values;
+function chunkOf(batch: PairTensors, i: number, size: number, { vision, text, decoder }: ClipConfig): Chunk {
+  const rows = <Values>(values: { slice(start: number, end: number): Values }, width: number): Values =>
+    values.slice(i * size * width, (i + 1) * size * width);
   const { synthetic } = batch;
   return {
     pixelValues: rows(batch.pixelValues, 3 * vision.imageSize ** 2),

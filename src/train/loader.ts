@@ -23,7 +23,7 @@ export interface DataLoaderOptions extends SamplerOptions {
   readonly objective?: ClipsObjective | undefined;
   /** Threads; what comes out does not depend on it. Default 1, with 4 cores or more 2. */
   readonly workers?: number | undefined;
-  /** Batches made ahead of the one in use. Default 4. */
+  /** Batches made ahead of the one in use. Default 4, or as many as fit into 512 MiB. */
   readonly prefetch?: number | undefined;
   /** Decoded pictures to keep, all threads together, 4 bytes a pixel. Default 2 GiB, at most a quarter of the memory. */
   readonly cacheBytes?: number | undefined;
@@ -38,8 +38,8 @@ export interface TrainingBatch {
   readonly step: number;
   /** [N] indices of the samples. */
   readonly samples: Uint32Array;
-  /** [N, 3, S, S], standardised. */
-  readonly pixelValues: Float32Array;
+  /** 8-bit RGB [N, S, S, 3]: a quarter of what they have as standardised numbers. */
+  readonly pixels: Uint8Array;
   /** [N, L]. */
   readonly inputIds: Int32Array;
   /** [N] where each text ends. */
@@ -72,6 +72,13 @@ export interface DataLoaderStats {
   readonly truncatedCaptions: number;
 }
 
+type RowValues = Uint8Array | Int32Array | Float32Array;
+
+/** A large batch is made in parts, so that it is not held twice. */
+const rowsAtOnce = 64;
+const maxBatchesAhead = 4;
+const maxBytesAhead = 2 ** 29;
+
 const syntheticRows = ["inputIds", "endOfText", "writtenIds", "tokenWeights"] as const;
 
 /** A loader gives up when more than this share of all pictures is broken. */
@@ -101,7 +108,9 @@ export class DataLoader implements AsyncDisposable {
    *   number that makes sense.
    */
   constructor(samples: readonly Sample[], options: DataLoaderOptions) {
-    const { preprocess, augment, tokenizer, contextLength, prefetch = 4 } = options;
+    const { preprocess, augment, tokenizer, contextLength } = options;
+    const batchBytes = options.batchSize * 3 * preprocess.imageSize ** 2;
+    const { prefetch = Math.min(maxBatchesAhead, Math.floor(maxBytesAhead / batchBytes)) } = options;
     const { workers = availableParallelism() >= 4 ? 2 : 1 } = options;
     const { cacheBytes = Math.min(2 ** 31, Math.floor(totalmem() / 4)) } = options;
     assertWhole({ workers }, 1);
@@ -171,7 +180,7 @@ export class DataLoader implements AsyncDisposable {
     const batch: BatchInTheMaking = {
       step,
       samples: this.#sampler.drawSamples(step).slice(rank * rows, (rank + 1) * rows),
-      pixelValues: new Float32Array(rows * 3 * preprocess.imageSize ** 2),
+      pixels: new Uint8Array(rows * 3 * preprocess.imageSize ** 2),
       inputIds: new Int32Array(rows * contextLength),
       endOfText: new Int32Array(rows),
       captions: new Array<string>(rows).fill(""),
@@ -238,24 +247,29 @@ export class DataLoader implements AsyncDisposable {
     await Promise.all(
       this.#workers.map(async (worker, owner) => {
         const owned = healthy.filter((row) => batch.samples[row]! % this.#workers.length === owner);
-        if (owned.length === 0) return;
-        const requests = owned.map((row) => this.#requestRow(batch.step, batch.samples[row]!));
-        const made = await this.#ask(worker, requests);
-        owned.forEach((row, i) => {
-          batch.captions[row] = requests[i]!.caption;
-          const put = (target: Float32Array | Int32Array, values: Float32Array | Int32Array) => {
-            const length = values.length / owned.length;
-            target.set(values.subarray(i * length, (i + 1) * length), row * length);
-          };
-          for (const name of ["pixelValues", "inputIds", "endOfText"] as const) put(batch[name], made[name]);
-          for (const name of syntheticRows) if (made.synthetic) put(batch.synthetic![name], made.synthetic[name]);
-        });
-        for (const { row, reason } of made.broken) this.#markBroken(batch.samples[owned[row]!]!, reason);
-        this.#stats.decodedImages += made.decodedImages;
-        this.#stats.truncatedCaptions += made.truncatedCaptions;
+        for (let start = 0; start < owned.length; start += rowsAtOnce)
+          await this.#fillPart(batch, owned.slice(start, start + rowsAtOnce), worker);
       }),
     );
     return rows.filter((row) => this.#broken.has(batch.samples[row]!));
+  }
+
+  /** Has a thread make some rows of a batch, and puts them there. */
+  async #fillPart(batch: BatchInTheMaking, rows: readonly number[], worker: Remote<DataWorkerMethods>): Promise<void> {
+    const requests = rows.map((row) => this.#requestRow(batch.step, batch.samples[row]!));
+    const made = await this.#ask(worker, requests);
+    for (const [i, row] of rows.entries()) {
+      batch.captions[row] = requests[i]!.caption;
+      const put = (target: RowValues, values: RowValues) => {
+        const length = values.length / rows.length;
+        target.set(values.subarray(i * length, (i + 1) * length), row * length);
+      };
+      for (const name of ["pixels", "inputIds", "endOfText"] as const) put(batch[name], made[name]);
+      for (const name of syntheticRows) if (made.synthetic) put(batch.synthetic![name], made.synthetic[name]);
+    }
+    for (const { row, reason } of made.broken) this.#markBroken(batch.samples[rows[row]!]!, reason);
+    this.#stats.decodedImages += made.decodedImages;
+    this.#stats.truncatedCaptions += made.truncatedCaptions;
   }
 
   async #ask(worker: Remote<DataWorkerMethods>, rows: readonly RowRequest[]): Promise<DataRows> {

@@ -3,13 +3,13 @@ import { ClipError } from "../core/errors.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import { Random } from "../core/random.ts";
 import { readPicture } from "../data/picture.ts";
-import { preprocessImage } from "../image/index.ts";
+import { squarePixels } from "../image/preprocess.ts";
 import { type ClipConfig, countParameters } from "../models/index.ts";
 import { Remote } from "../runtime/remote.ts";
 import { captionGroups } from "./caption-groups.ts";
 import type { TrainConfig } from "./config.ts";
-import type { EngineOptions, PairTensors } from "./engine.ts";
-import type { EngineMethods } from "./engine-worker.ts";
+import type { EngineOptions } from "./engine.ts";
+import type { EngineMethods, PairPixels } from "./engine-worker.ts";
 import { chanceLoss } from "./losses.ts";
 import { readRunData } from "./run-data.ts";
 import { purposes } from "./sampling.ts";
@@ -85,7 +85,7 @@ export async function overfit(config: TrainConfig, options: OverfitOptions = {})
   const batch = await makeBatch(pairs.samples, start, config);
   const count = batch.captionGroup.length;
   const differentCaptions = new Set(batch.captionGroup).size;
-  const differentPictures = countDifferent(batch.pixelValues, count);
+  const differentPictures = countDifferent(batch.pixels, count);
   const [chance, least] = [chanceLoss(architecture, count), leastLoss(batch.captionGroup, architecture, config)];
 
   const attempts: OverfitAttempt[] = [];
@@ -108,7 +108,7 @@ export async function overfit(config: TrainConfig, options: OverfitOptions = {})
 }
 
 /** Pairs of different captions as far as there are such, as a run without augmentation would see them. */
-async function makeBatch(samples: readonly Sample[], start: Start, config: TrainConfig): Promise<PairTensors> {
+async function makeBatch(samples: readonly Sample[], start: Start, config: TrainConfig): Promise<PairPixels> {
   const { architecture, preprocess, tokenizer } = start;
   const order = new Random(config.seed, purposes.order).permutation(samples.length);
   const met = new Set<string>();
@@ -118,13 +118,13 @@ async function makeBatch(samples: readonly Sample[], start: Start, config: Train
     (met.has(caption) ? repeated : fresh).push(samples[at]!);
     met.add(caption);
   }
-  const pictures: Float32Array[] = [];
+  const pictures: Uint8Array[] = [];
   const captions: string[] = [];
   for (const sample of [...fresh, ...repeated]) {
     if (captions.length === checkedPairs) break;
     try {
       const raster = await readPicture(sample, { maxImagePixels: config.maxImagePixels });
-      pictures.push(preprocessImage(raster, preprocess).pixelValues);
+      pictures.push(squarePixels(raster, preprocess));
       captions.push(sample.captions[0]!);
     } catch (error) {
       if (!(error instanceof ClipError)) throw error;
@@ -138,20 +138,22 @@ async function makeBatch(samples: readonly Sample[], start: Start, config: Train
     truncate: true,
     specialTokens: "text",
   });
-  const pixelValues = new Float32Array(pictures.length * pictures[0]!.length);
-  pictures.forEach((values, i) => pixelValues.set(values, i * values.length));
-  return { pixelValues, inputIds, endOfText, captionGroup: captionGroups(inputIds, captions.length) };
+  return {
+    pixels: Buffer.concat(pictures),
+    inputIds,
+    endOfText,
+    captionGroup: captionGroups(inputIds, captions.length),
+  };
 }
 
 /** How many of so many rows are not equal to another. */
-function countDifferent(values: Float32Array, rows: number): number {
-  const length = values.length / rows;
-  const sums = Array.from({ length: rows }, (_, row) => {
-    const { buffer, byteOffset, byteLength } = values.subarray(row * length, (row + 1) * length);
-    return createHash("sha256")
-      .update(new Uint8Array(buffer, byteOffset, byteLength))
-      .digest("hex");
-  });
+function countDifferent(pixels: Uint8Array, rows: number): number {
+  const length = pixels.length / rows;
+  const sums = Array.from({ length: rows }, (_, row) =>
+    createHash("sha256")
+      .update(pixels.subarray(row * length, (row + 1) * length))
+      .digest("hex"),
+  );
   return new Set(sums).size;
 }
 
@@ -170,9 +172,9 @@ function leastLoss(groups: Int32Array, { score }: ClipConfig, { labelSmoothing }
 
 async function attemptAt(
   learningRate: number,
-  batch: PairTensors,
+  batch: PairPixels,
   config: TrainConfig,
-  { architecture, parameters }: Start,
+  { architecture, parameters, preprocess }: Start,
   { chance, least }: { readonly chance: number; readonly least: number },
   { signal, onProgress }: OverfitOptions,
 ): Promise<OverfitAttempt> {
@@ -185,7 +187,7 @@ async function attemptAt(
   const engine = new Remote<EngineMethods>(new URL("./engine-worker", import.meta.url));
   try {
     const initial = new Map(Array.from(parameters, ([path, { data }]) => [path, data.slice()]));
-    await engine.call("create", [options, initial], initial.values());
+    await engine.call("create", [options, initial, preprocess], initial.values());
     const losses: number[] = [];
     let logitScale = NaN;
     for (let step = 0; step <= maxSteps; step++) {

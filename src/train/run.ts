@@ -170,10 +170,10 @@ export class Run {
     const { config, options, folder, loader, engine, events } = this.#parts;
     const repeatedCaptions = shareRepeated(batch.captionGroup);
     const learningRate = scheduledLearningRate(batch.step, config);
-    const { pixelValues, inputIds, endOfText, captionGroup, synthetic } = batch;
+    const { pixels, inputIds, endOfText, captionGroup, synthetic } = batch;
     const ofSynthetic = Object.values(synthetic ?? {}) as Int32Array[];
-    const moved = [pixelValues, inputIds, endOfText, captionGroup, ...ofSynthetic];
-    const tensors = { pixelValues, inputIds, endOfText, captionGroup, synthetic };
+    const moved = [pixels, inputIds, endOfText, captionGroup, ...ofSynthetic];
+    const tensors = { pixels, inputIds, endOfText, captionGroup, synthetic };
     const met = await engine.call("step", [tensors, learningRate], moved);
     const { loss, gradientNorm, logitScale, imageSpread, textSpread, communicationSeconds, ...parts } = met;
     this.#communicated += communicationSeconds;

@@ -159,7 +159,7 @@ async function finalWeights(
 async function startEngine(
   engine: Remote<EngineMethods>,
   config: TrainConfig,
-  { architecture, parameters }: Start,
+  { architecture, parameters, preprocess }: Start,
   state: EngineState | undefined,
   peers: Peers,
 ): Promise<void> {
@@ -171,6 +171,6 @@ async function startEngine(
     averageDecay: config.averageDecay,
   };
   const initial = new Map(Array.from(parameters, ([path, { data }]) => [path, data]));
-  await engine.call("create", [options, initial], initial.values());
+  await engine.call("create", [options, initial, preprocess], initial.values());
   if (state) await engine.call("restore", [state]);
 }

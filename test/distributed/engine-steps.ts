@@ -72,8 +72,10 @@ export async function makeSteps(name: string, steps: number, group: Group = alon
   return { losses, norms, state: await engine.state(), gradients };
 }
 
+type RandomBatch = PairTensors & { readonly pixelValues: Float32Array };
+
 /** Eight pairs of random pixels and words; the last two, and two of different processes, have one caption. */
-function randomBatch(seed: number, { vision, text }: ClipConfig): PairTensors {
+function randomBatch(seed: number, { vision, text }: ClipConfig): RandomBatch {
   const random = new Random(seed);
   const { contextLength, vocabSize } = text;
   const inputIds = new Int32Array(batchSize * contextLength);
@@ -94,7 +96,7 @@ function randomBatch(seed: number, { vision, text }: ClipConfig): PairTensors {
   };
 }
 
-function shareOf(batch: PairTensors, first: number, count: number): PairTensors {
+function shareOf(batch: RandomBatch, first: number, count: number): PairTensors {
   const rows = <Values extends Float32Array | Int32Array>(values: Values) => {
     const width = values.length / batchSize;
     return values.slice(first * width, (first + count) * width) as Values;
