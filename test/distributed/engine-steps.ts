@@ -6,6 +6,8 @@ import { trainEverything } from "../../src/train/trained-parameters.ts";
 import { tinyResNet, tinyVit } from "../train/tiny-run.ts";
 
 const batchSize = 8;
+/** Tokens of a synthetic caption. */
+const captionLength = 6;
 
 const siglip: ClipConfig = {
   ...tinyVit,
@@ -22,6 +24,10 @@ export const cases: Readonly<Record<string, Partial<EngineOptions> & { readonly 
     ...{ config: tinyVit, gradClipNorm: 0.1, labelSmoothing: 0.1, patchDropout: 0.5 },
   },
   "siglip, clipped": { config: siglip, gradClipNorm: 0.1 },
+  "synthetic captions with a decoder, clipped": {
+    ...{ config: { ...tinyVit, decoder: { length: captionLength } }, gradClipNorm: 0.1 },
+    objective: { decoderWeight: 2, captionLength },
+  },
   // Its statistics are those of chunks, so that the chunks must be the same.
   "resnet with batch norm in chunks of 2": { config: tinyResNet, chunkSize: 2 },
 };
@@ -74,10 +80,26 @@ export async function makeSteps(name: string, steps: number, group: Group = alon
 
 type RandomBatch = PairTensors & { readonly pixelValues: Float32Array };
 
-/** Eight pairs of random pixels and words; the last two, and two of different processes, have one caption. */
-function randomBatch(seed: number, { vision, text }: ClipConfig): RandomBatch {
+/** Eight pairs of random pixels and words, with synthetic captions of 1 to 6 tokens where there is a decoder to write them. */
+function randomBatch(seed: number, { vision, text, decoder }: ClipConfig): RandomBatch {
   const random = new Random(seed);
-  const { contextLength, vocabSize } = text;
+  const pixelValues = Float32Array.from({ length: batchSize * 3 * vision.imageSize ** 2 }, () => random.normal());
+  const pairs = { pixelValues, ...randomTexts(random, text) };
+  if (!decoder) return pairs;
+  const lengths = Array.from({ length: batchSize }, () => 1 + random.integer(captionLength));
+  const total = lengths.reduce((sum, length) => sum + length);
+  const counts = Array.from({ length: batchSize * captionLength }, (_, i) =>
+    i % captionLength < lengths[Math.floor(i / captionLength)]! ? 1 / total : 0,
+  );
+  const writtenIds = Int32Array.from(counts, () => random.integer(text.vocabSize));
+  return {
+    ...pairs,
+    synthetic: { ...randomTexts(random, text), writtenIds, tokenWeights: Float32Array.from(counts) },
+  };
+}
+
+/** Eight texts of random words; the last two, and two of different processes, are one. */
+function randomTexts(random: Random, { contextLength, vocabSize }: ClipConfig["text"]) {
   const inputIds = new Int32Array(batchSize * contextLength);
   const endOfText = Int32Array.from({ length: batchSize }, () => 3 + random.integer(contextLength - 3));
   for (let row = 0; row < batchSize; row++) {
@@ -90,10 +112,7 @@ function randomBatch(seed: number, { vision, text }: ClipConfig): RandomBatch {
     inputIds.copyWithin(to * contextLength, from * contextLength, (from + 1) * contextLength);
     endOfText[to] = endOfText[from]!;
   }
-  return {
-    pixelValues: Float32Array.from({ length: batchSize * 3 * vision.imageSize ** 2 }, () => random.normal()),
-    ...{ inputIds, endOfText, captionGroup: Int32Array.of(0, 1, 2, 3, 1, 5, 6, 6) },
-  };
+  return { inputIds, endOfText, captionGroup: Int32Array.of(0, 1, 2, 3, 1, 5, 6, 6) };
 }
 
 function shareOf(batch: RandomBatch, first: number, count: number): PairTensors {
@@ -101,7 +120,15 @@ function shareOf(batch: RandomBatch, first: number, count: number): PairTensors 
     const width = values.length / batchSize;
     return values.slice(first * width, (first + count) * width) as Values;
   };
-  const { pixelValues, inputIds, endOfText, captionGroup } = batch;
-  const own = [rows(pixelValues), rows(inputIds), rows(endOfText), rows(captionGroup)] as const;
-  return { pixelValues: own[0], inputIds: own[1], endOfText: own[2], captionGroup: own[3] };
+  const textsOf = ({ inputIds, endOfText, captionGroup }: Omit<PairTensors, "pixelValues">) => ({
+    ...{ inputIds: rows(inputIds), endOfText: rows(endOfText), captionGroup: rows(captionGroup) },
+  });
+  const { pixelValues, synthetic } = batch;
+  const written = synthetic && {
+    ...{ writtenIds: rows(synthetic.writtenIds), tokenWeights: rows(synthetic.tokenWeights) },
+  };
+  return {
+    ...{ pixelValues: rows(pixelValues), ...textsOf(batch) },
+    synthetic: synthetic && { ...textsOf(synthetic), ...written! },
+  };
 }
