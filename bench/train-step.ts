@@ -1,6 +1,6 @@
 /**
- * One pre-training step of ViT-B/32 with random weights (both towers, loss, backward, clipping, AdamW), in turn with
- * "Debian's PyTorch 1.13" on the same work: `npx tsx bench/train-step.ts [--batch 8,32] [--rounds 3] [--json]`.
+ * One pre-training step of ViT-B/32, or of RN50, with random weights (both towers, loss, backward, clipping, AdamW), in turn with
+ * "Debian's PyTorch 1.13" on the same work: `npx tsx bench/train-step.ts [--model RN50] [--batch 8,32] [--rounds 3] [--json]`.
  *
  * Every measurement is a fresh process, so that peak memory is its own. `--checkpoint` adds our step with recomputed
  * blocks, `--partial` those with a locked image tower and with changes of low rank. Without Debian's python3-torch only our side runs, and a line says so.
@@ -31,6 +31,7 @@ const warmup = 2;
 
 const { values } = parseArgs({
   options: {
+    model: { type: "string", default: "ViT-B-32" satisfies Model },
     batch: { type: "string", default: "8,32" },
     rounds: { type: "string", default: "3" },
     checkpoint: { type: "boolean", default: false },
@@ -45,13 +46,17 @@ if (values.child !== undefined)
   console.log(JSON.stringify(await ownSteps(Number(values.child), values.checkpoint, values.train as Part)));
 else await compare();
 
+/** The architectures that the peer has too. */
+type Model = "ViT-B-32" | "RN50";
+
 /** What of the model a step of ours trains. */
 type Part = "whole" | "lockImage" | "lora";
 
 async function ownSteps(batchSize: number, checkpointBlocks: boolean, part: Part): Promise<Measured> {
-  const plain = clipConfigs["ViT-B-32-quickgelu"];
+  const plain = clipConfigs[`${values.model as Model}-quickgelu`];
   const lora = { lora: part === "lora" ? { rank: 8, alpha: 8 } : undefined };
-  const config = { ...plain, vision: { ...plain.vision, ...lora }, text: { ...plain.text, ...lora } };
+  const vision = plain.vision.kind === "vit" ? { ...plain.vision, ...lora } : plain.vision;
+  const config = { ...plain, vision, text: { ...plain.text, ...lora } };
   const parameters = new Map(Array.from(initializeParameters(config, 1), ([path, { data }]) => [path, data]));
   const options = {
     beta1: 0.9,
@@ -96,7 +101,8 @@ async function compare(): Promise<void> {
     JSON.parse((await run(command, args, { maxBuffer: 2 ** 24 })).stdout) as Measured;
   const own = (batch: number, ...flags: readonly string[]) => {
     const file = fileURLToPath(import.meta.url);
-    return measured(process.execPath, ["--import", "tsx", file, "--child", String(batch), ...flags]);
+    const child = ["--import", "tsx", file, "--child", String(batch), "--model", values.model];
+    return measured(process.execPath, [...child, ...flags]);
   };
   const python = fileURLToPath(new URL("peers/train_step.py", import.meta.url));
   const hasPeer = await run("/usr/bin/python3", ["-c", "import torch"]).then(
@@ -108,7 +114,9 @@ async function compare(): Promise<void> {
   else if (!(await realpath("/usr/lib/x86_64-linux-gnu/libblas.so.3")).includes("openblas"))
     throw new Error(`Debian's PyTorch 1.13 would run on the reference BLAS; ${install}`);
   const peer = (batch: number) =>
-    measured("/usr/bin/python3", [python, "--batch", String(batch), "--steps", String(stepsPerProcess)]);
+    measured("/usr/bin/python3", [
+      ...[python, "--model", values.model, "--batch", String(batch), "--steps", String(stepsPerProcess)],
+    ]);
 
   const results = [];
   for (const batch of values.batch.split(",").map(Number)) {
@@ -135,7 +143,7 @@ async function compare(): Promise<void> {
   const machine = `${cpus().length} × ${cpus()[0]!.model}, Node ${process.version}`;
   if (values.json) console.log(JSON.stringify({ machine, results }));
   else {
-    console.log(`One training step of ViT-B/32; seconds min / median / max, peak memory; ${machine}`);
+    console.log(`One training step of ${values.model}; seconds min / median / max, peak memory; ${machine}`);
     for (const { batch, ours, peer: theirs, recomputed, locked, lora, speedup } of results) {
       console.log(`batch ${batch}  clip-ts ${show(ours)}`);
       console.log(`batch ${batch}  clip-ts, the features alone ${ours!.features.toFixed(2)} s`);
