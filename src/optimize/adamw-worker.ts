@@ -14,7 +14,13 @@ const methods = {
     discard(gradients.values());
     return new Moved(parameters, parameters.values());
   },
-  moments: (): Moments => shard.moments(),
+  moments(): Moved<Moments> {
+    const moments = shard.moments();
+    return new Moved(
+      moments,
+      [...moments.values()].flatMap(({ first, second }) => [first, second]),
+    );
+  },
   restore: (moments: Moments): void => shard.restore(moments),
 };
 

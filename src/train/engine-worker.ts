@@ -1,7 +1,9 @@
 import { alone, type Group, joinGroup } from "../distributed/index.ts";
 import { normalizePixels, type PreprocessConfig } from "../image/index.ts";
+import { discard } from "../runtime/discard.ts";
 import { Moved, serve } from "../runtime/serve.ts";
 import {
+  arraysOf,
   type EngineOptions,
   type EngineState,
   type PairTensors,
@@ -57,8 +59,12 @@ const methods = {
   },
   startAsFirst: (steps: number): Promise<void> => engine.startAsFirst(steps),
   checksum: (): string => engine.checksum(),
-  step: ({ pixels, ...batch }: PairPixels, learningRate: number): Promise<StepResult> =>
-    engine.step({ ...batch, pixelValues: new StandardisedPixels(pixels, preprocess) }, learningRate),
+  async step({ pixels, ...batch }: PairPixels, learningRate: number): Promise<StepResult> {
+    const pixelValues = new StandardisedPixels(pixels, preprocess);
+    const told = await engine.step({ ...batch, pixelValues }, learningRate);
+    discard([pixels]);
+    return told;
+  },
   async encodeImages(pixelValues: Float32Array): Promise<Moved<Float32Array>> {
     const features = await engine.encodeImages(pixelValues);
     return new Moved(features, [features]);
@@ -69,8 +75,11 @@ const methods = {
   },
   async state(): Promise<Moved<EngineState>> {
     const state = await engine.state();
-    const moments = [...state.moments.values()].flatMap(({ first, second }) => [first, second]);
-    return new Moved(state, [...state.parameters.values(), ...moments, ...(state.average?.values() ?? [])]);
+    return new Moved(state, arraysOf(state));
+  },
+  weights(): Moved<Map<string, Float32Array>> {
+    const weights = engine.weights();
+    return new Moved(weights, [...weights.values()]);
   },
   restore: (state: EngineState): Promise<void> => engine.restore(state),
 };

@@ -203,14 +203,17 @@ export class TrainEngine implements AsyncDisposable {
 
   /** Copies of everything a checkpoint needs. */
   async state(): Promise<EngineState> {
-    const copy = (values: ReadonlyMap<string, Float32Array>) =>
-      new Map(Array.from(values, ([path, array]) => [path, array.slice()]));
     return {
       steps: this.#adamw.steps,
-      parameters: copy(this.#parameters),
+      parameters: copyOf(this.#parameters),
       moments: await this.#adamw.moments(),
-      average: this.#average && copy(this.#average),
+      average: this.#average && copyOf(this.#average),
     };
+  }
+
+  /** Copies of what the run is after: the averaged weights if there are any, else the last ones. */
+  weights(): Map<string, Float32Array> {
+    return copyOf(this.#average ?? this.#parameters);
   }
 
   /**
@@ -426,6 +429,16 @@ export class TrainEngine implements AsyncDisposable {
       for (let i = 0; i < values.length; i++) average[i]! += (values[i]! - average[i]!) * (1 - keep);
     }
   }
+}
+
+/** All numbers of a state. */
+export function arraysOf({ parameters, moments, average }: EngineState): Float32Array[] {
+  const ofMoments = [...moments.values()].flatMap(({ first, second }) => [first, second]);
+  return [...parameters.values(), ...ofMoments, ...(average?.values() ?? [])];
+}
+
+function copyOf(values: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
+  return new Map(Array.from(values, ([path, array]) => [path, array.slice()]));
 }
 
 function setValues(target: ReadonlyMap<string, Float32Array>, source: ReadonlyMap<string, Float32Array>): void {

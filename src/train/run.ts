@@ -4,10 +4,12 @@ import { ClipError } from "../core/errors.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import type { ClipConfig } from "../models/index.ts";
 import { expectSame, type Peers } from "../distributed/index.ts";
+import { discard } from "../runtime/discard.ts";
 import type { Remote } from "../runtime/remote.ts";
 import type { TrainConfig } from "./config.ts";
 import { Doctor, type Finding, type Observation, shareRepeated } from "./doctor.ts";
 import type { EventFile } from "./event-file.ts";
+import { arraysOf } from "./engine.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import type { DataLoader, TrainingBatch } from "./loader.ts";
 import { chanceLoss, maxLogitScale } from "./losses.ts";
@@ -233,7 +235,9 @@ export class Run {
     if (peers.size > 1) await expectSame(peers, await engine.call("checksum", []), "other parameters");
     if (folder) {
       await folder.writeSkipped(skipped());
-      await folder.saveCheckpoint(await engine.call("state", []));
+      const state = await engine.call("state", []);
+      await folder.saveCheckpoint(state);
+      discard(arraysOf(state));
     }
     this.#saved = step;
   }

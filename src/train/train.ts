@@ -150,9 +150,8 @@ async function finalWeights(
   engine: Remote<EngineMethods>,
   architecture: ClipConfig,
 ): Promise<Map<string, TensorData<"float32">>> {
-  const { parameters, average } = await engine.call("state", []);
   const specs = parameterSpecs(architecture);
-  const ofModel = [...(average ?? parameters)].filter(([path]) => !isOfDecoder(path));
+  const ofModel = [...(await engine.call("weights", []))].filter(([path]) => !isOfDecoder(path));
   return new Map(ofModel.map(([path, values]) => [path, float32(values, specs.get(path)!.shape)]));
 }
 
