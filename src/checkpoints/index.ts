@@ -1,6 +1,6 @@
 /** Weight files: what they hold, and values on request. */
 export { openSafetensors } from "./safetensors.ts";
-export { writeSafetensors } from "./write-safetensors.ts";
+export { bytesOf, type DeferredTensor, writeDeferred, writeSafetensors } from "./write-safetensors.ts";
 export { readFloats, readIntegers, type StoredTensor } from "./stored-tensor.ts";
 export { openWeightFile } from "./weight-file.ts";
 

@@ -15,8 +15,8 @@ export interface AdamwStep {
   readonly decay: number;
 }
 
-/** First and second moment of each parameter, by path. */
-export type Moments = ReadonlyMap<string, { readonly first: Float32Array; readonly second: Float32Array }>;
+/** The moving average of a parameter's gradients, or of their squares. */
+export type Moment = "first" | "second";
 
 /** The parts of WebAssembly's interface that are used; Node's types do not have it. */
 const { WebAssembly } = globalThis as unknown as {
@@ -93,27 +93,19 @@ export class AdamwShard {
     }
   }
 
-  /** Copies, by path. */
-  moments(): Moments {
-    const views = Array.from(
-      this.#views(),
-      ([path, { first, second }]) => [path, { first: first.slice(), second: second.slice() }] as const,
-    );
-    return new Map(views);
+  /** A copy. */
+  read(moment: Moment, path: string): Float32Array {
+    return this.#view(moment, path).slice();
   }
 
-  restore(moments: Moments): void {
-    for (const [path, { first, second }] of this.#views()) {
-      first.set(moments.get(path)!.first);
-      second.set(moments.get(path)!.second);
-    }
+  write(moment: Moment, path: string, values: Float32Array): void {
+    this.#view(moment, path).set(values);
   }
 
-  *#views(): Generator<[string, { first: Float32Array; second: Float32Array }]> {
-    for (const [path, { parameter, address }] of this.#places) {
-      const view = (at: number) => new Float32Array(this.#buffer, at, parameter.size);
-      yield [path, { first: view(address), second: view(address + paddedBytes(parameter.size)) }];
-    }
+  #view(moment: Moment, path: string): Float32Array {
+    const { parameter, address } = this.#places.get(path)!;
+    const { size } = parameter;
+    return new Float32Array(this.#buffer, moment === "first" ? address : address + paddedBytes(size), size);
   }
 }
 

@@ -1,7 +1,7 @@
 import { discard } from "../runtime/discard.ts";
 import { Moved, serve } from "../runtime/serve.ts";
 import type { OptimizedParameter } from "./adamw.ts";
-import { AdamwShard, type AdamwStep, type Moments } from "./adamw-shard.ts";
+import { AdamwShard, type AdamwStep, type Moment } from "./adamw-shard.ts";
 
 let shard: AdamwShard;
 
@@ -14,14 +14,11 @@ const methods = {
     discard(gradients.values());
     return new Moved(parameters, parameters.values());
   },
-  moments(): Moved<Moments> {
-    const moments = shard.moments();
-    return new Moved(
-      moments,
-      [...moments.values()].flatMap(({ first, second }) => [first, second]),
-    );
+  read(moment: Moment, path: string): Moved<Float32Array> {
+    const values = shard.read(moment, path);
+    return new Moved(values, [values]);
   },
-  restore: (moments: Moments): void => shard.restore(moments),
+  write: (moment: Moment, path: string, values: Float32Array): void => shard.write(moment, path, values),
 };
 
 /** The calls that an optimiser's thread answers. */

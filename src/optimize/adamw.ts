@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { discard } from "../runtime/discard.ts";
 import { Remote } from "../runtime/remote.ts";
 import type { AdamwMethods } from "./adamw-worker.ts";
-import { AdamwShard, type AdamwStep, type Moments } from "./adamw-shard.ts";
+import { AdamwShard, type AdamwStep, type Moment } from "./adamw-shard.ts";
 
 /** A parameter as the optimiser sees it. */
 export interface OptimizedParameter {
@@ -35,7 +35,8 @@ export class AdamW implements AsyncDisposable {
   /** The share of the calling thread. */
   readonly #own: AdamwShard;
   readonly #others: readonly AdamwThread[];
-  #steps = 0;
+  /** Updates made; set to go on from moments that were kept. */
+  steps = 0;
 
   private constructor(options: AdamwOptions, own: AdamwShard, others: readonly AdamwThread[]) {
     [this.#options, this.#own, this.#others] = [options, own, others];
@@ -53,11 +54,6 @@ export class AdamW implements AsyncDisposable {
     return new AdamW(options, await AdamwShard.create(own), await threadsReady);
   }
 
-  /** Updates made so far. */
-  get steps(): number {
-    return this.#steps;
-  }
-
   /**
    * One update.
    *
@@ -71,7 +67,7 @@ export class AdamW implements AsyncDisposable {
     { learningRate, gradientScale = 1 }: { learningRate: number; gradientScale?: number },
   ): Promise<void> {
     const { beta1, beta2, epsilon, weightDecay } = this.#options;
-    const t = ++this.#steps;
+    const t = ++this.steps;
     const step: AdamwStep = {
       beta1,
       beta2,
@@ -88,21 +84,23 @@ export class AdamW implements AsyncDisposable {
     discard([...gradients.values()].filter((gradient) => gradient.length > 0));
   }
 
-  /** Copies of the first and second moments, by path. */
-  async moments(): Promise<Moments> {
-    const others = await Promise.all(this.#others.map((thread) => thread.moments()));
-    return new Map([this.#own.moments(), ...others].flatMap((part) => [...part]));
+  /** A copy of a moment of a parameter. */
+  async read(moment: Moment, path: string): Promise<Float32Array> {
+    return this.#holder(path).read(moment, path);
   }
 
-  /** Goes on from moments that were kept after `steps` updates. */
-  async restore(moments: Moments, steps: number): Promise<void> {
-    this.#steps = steps;
-    this.#own.restore(moments);
-    await Promise.all(this.#others.map((thread) => thread.restore(moments)));
+  /** Goes on from a moment that was kept. */
+  async write(moment: Moment, path: string, values: Float32Array): Promise<void> {
+    await this.#holder(path).write(moment, path, values);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#others.map((thread) => thread.end()));
+  }
+
+  /** Whose share a parameter is. */
+  #holder(path: string): AdamwShard | AdamwThread {
+    return this.#others.find((thread) => thread.holds(path)) ?? this.#own;
   }
 }
 
@@ -142,12 +140,16 @@ class AdamwThread {
     for (const [path, values] of updated) parameters.set(path, values);
   }
 
-  moments(): Promise<Moments> {
-    return this.#thread.call("moments", []);
+  holds(path: string): boolean {
+    return this.#paths.includes(path);
   }
 
-  restore(moments: Moments): Promise<void> {
-    return this.#thread.call("restore", [this.#only(moments)]);
+  read(moment: Moment, path: string): Promise<Float32Array> {
+    return this.#thread.call("read", [moment, path]);
+  }
+
+  write(moment: Moment, path: string, values: Float32Array): Promise<void> {
+    return this.#thread.call("write", [moment, path, values]);
   }
 
   end(): Promise<void> {

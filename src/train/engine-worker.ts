@@ -2,15 +2,8 @@ import { alone, type Group, joinGroup } from "../distributed/index.ts";
 import { normalizePixels, type PreprocessConfig } from "../image/index.ts";
 import { discard } from "../runtime/discard.ts";
 import { Moved, serve } from "../runtime/serve.ts";
-import {
-  arraysOf,
-  type EngineOptions,
-  type EngineState,
-  type PairTensors,
-  type PixelValues,
-  type StepResult,
-  TrainEngine,
-} from "./engine.ts";
+import { type EngineOptions, type PairTensors, type PixelValues, type StepResult, TrainEngine } from "./engine.ts";
+import type { EngineState } from "./engine-state.ts";
 
 let engine: TrainEngine;
 let group: Group = alone;
@@ -73,15 +66,16 @@ const methods = {
     const features = await engine.encodeTexts(inputIds, endOfText);
     return new Moved(features, [features]);
   },
-  async state(): Promise<Moved<EngineState>> {
-    const state = await engine.state();
-    return new Moved(state, arraysOf(state));
+  layout: (): Pick<EngineState, "steps" | "lengths"> => ({ steps: engine.steps, lengths: engine.lengths }),
+  async read(name: string): Promise<Moved<Float32Array>> {
+    const values = await engine.read(name);
+    return new Moved(values, [values]);
   },
-  weights(): Moved<Map<string, Float32Array>> {
-    const weights = engine.weights();
-    return new Moved(weights, [...weights.values()]);
+  async write(name: string, values: Float32Array): Promise<void> {
+    await engine.write(name, values);
+    discard([values]);
   },
-  restore: (state: EngineState): Promise<void> => engine.restore(state),
+  goOnFrom: (steps: number): void => engine.goOnFrom(steps),
 };
 
 /** The calls that the training thread answers. */

@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto";
 import { afterEach, describe, expect, it } from "vitest";
+import { type Snapshot, snapshotOf } from "../../test/train/snapshot.ts";
 import { tinyResNet, tinyVit } from "../../test/train/tiny-run.ts";
 import { Random } from "../core/random.ts";
 import { isLora, mergeLora } from "../embedding/index.ts";
 import { relativeError } from "../evaluate/compare.ts";
 import { type ClipConfig, initializeParameters, parameterSpecs, type VitConfig } from "../models/index.ts";
-import { type EngineOptions, type EngineState, type PairTensors, TrainEngine } from "./engine.ts";
+import { type EngineOptions, type PairTensors, TrainEngine } from "./engine.ts";
+import { restoreState } from "./engine-state.ts";
 import type { ClipsObjective } from "./clips.ts";
 import { trainEverything } from "./trained-parameters.ts";
 
@@ -100,17 +102,16 @@ function randomBatch(
 }
 
 /** Equal for states that are equal to the bit. */
-function digestOf({ steps, parameters, moments, average }: EngineState): string {
+function digestOf({ steps, arrays }: Snapshot): string {
   const hash = createHash("sha256").update(`${steps}`);
-  const both = Array.from(moments, ([path, { first, second }]) => [[path, first] as const, [path, second] as const]);
-  for (const [path, values] of [...parameters, ...both.flat(), ...(average ?? [])]) hash.update(path).update(values);
+  for (const [name, values] of arrays) hash.update(name).update(values);
   return hash.digest("hex");
 }
 
 /** The gradients of a first step as the optimiser got them: it keeps a tenth. */
 async function firstGradients(engine: TrainEngine): Promise<Map<string, Float32Array>> {
-  const { moments } = await engine.state();
-  return new Map(Array.from(moments, ([path, { first }]) => [path, first.map((value) => value * 10)]));
+  const first = (await snapshotOf(engine)).of("first");
+  return new Map(Array.from(first, ([path, values]) => [path, values.map((value) => value * 10)]));
 }
 
 const norm = (values: Iterable<number>) => Math.sqrt(Array.from(values).reduce((sum, value) => sum + value ** 2, 0));
@@ -167,8 +168,8 @@ describe("a step", () => {
     expect(Math.abs(met.loss / wanted.loss - 1)).toBeLessThan(1e-6);
     expect(Math.abs(met.gradientNorm / wanted.gradientNorm - 1)).toBeLessThan(1e-5);
     expect(relativeDifference(await firstGradients(cut), await firstGradients(whole))).toBeLessThan(1e-5);
-    const [after, wantedAfter] = [await cut.state(), await whole.state()];
-    expect(relativeDifference(after.parameters, wantedAfter.parameters)).toBeLessThan(1e-5);
+    const [after, wantedAfter] = [await snapshotOf(cut), await snapshotOf(whole)];
+    expect(relativeDifference(after.of("parameter"), wantedAfter.of("parameter"))).toBeLessThan(1e-5);
     expect(met.logitScale).toBeCloseTo(wanted.logitScale, 6);
     for (const spread of ["imageSpread", "textSpread"] as const) {
       expect(wanted[spread]).toBeGreaterThan(0.01);
@@ -249,7 +250,7 @@ describe("a step", () => {
     }
     const loose = await createEngine({ gradClipNorm: 1.001 * gradientNorm });
     await loose.step(randomBatch(3), 1e-3);
-    expect(digestOf(await loose.state())).toBe(digestOf(await free.state()));
+    expect(digestOf(await snapshotOf(loose))).toBe(digestOf(await snapshotOf(free)));
   });
 
   it("keeps logitScale between 0 and ln 100", async () => {
@@ -260,15 +261,15 @@ describe("a step", () => {
     ] as const) {
       const engine = await createEngine({}, { logitScale: Float32Array.of(start) });
       expect((await engine.step(randomBatch(4), 1e-3)).logitScale).toBe(wanted);
-      expect((await engine.state()).parameters.get("logitScale")).toEqual(Float32Array.of(wanted));
+      expect((await snapshotOf(engine)).of("parameter").get("logitScale")).toEqual(Float32Array.of(wanted));
     }
   });
 
   it("lets weight decay shrink matrices, kernels and tables, and nothing else", async () => {
     const [free, decayed] = [await createEngine({ weightDecay: 0 }), await createEngine({ weightDecay: 0.5 })];
     for (const engine of [free, decayed]) await engine.step(randomBatch(5), 0.01);
-    const [without, start] = [(await free.state()).parameters, initializeParameters(tinyVit, 1)];
-    for (const [path, values] of (await decayed.state()).parameters) {
+    const [without, start] = [(await snapshotOf(free)).of("parameter"), initializeParameters(tinyVit, 1)];
+    for (const [path, values] of (await snapshotOf(decayed)).of("parameter")) {
       const { shape, data } = start.get(path)!;
       const shrunk = shape.length >= 2 ? 0.005 : 0;
       const wanted = without.get(path)!.map((value, i) => value - shrunk * data[i]!);
@@ -285,14 +286,14 @@ describe("a step", () => {
     const { data } = initializeParameters(tinyVit, 1).get("vision.projection")!;
     const values = { "vision.projection": data.map((value) => value * projectionScale) };
     const engine = await createEngine({ averageDecay: 0.9, ...change }, values);
-    const before = digestOf(await engine.state());
+    const before = digestOf(await snapshotOf(engine));
     const batch = randomBatch(7);
     batch.pixelValues[100] = pixelValue;
     const { loss, gradientNorm, logitScale } = await engine.step(batch, 1e-3);
     expect(Number.isFinite(loss)).toBe(!Number.isNaN(pixelValue));
     expect(Number.isFinite(gradientNorm)).toBe(false);
     expect(logitScale).toBeCloseTo(Math.log(1 / 0.07), 6);
-    expect(digestOf(await engine.state())).toBe(before);
+    expect(digestOf(await snapshotOf(engine))).toBe(before);
     expect(Number.isFinite((await engine.step(randomBatch(8), 1e-3)).loss)).toBe(true);
   });
 });
@@ -315,7 +316,7 @@ describe("a locked tower", () => {
     const wanted = [...(await firstGradients(free))].filter(([path]) => trained.test(path));
     expect(relativeDifference(await firstGradients(locked), new Map(wanted))).toBeLessThan(1e-5);
     const start = initializeParameters(deep, 1);
-    for (const [path, values] of (await locked.state()).parameters) {
+    for (const [path, values] of (await snapshotOf(locked)).of("parameter")) {
       const moved = norm(values.map((value, i) => value - start.get(path)!.data[i]!)) > 0;
       expect(moved, path).toBe(trained.test(path));
     }
@@ -324,9 +325,9 @@ describe("a locked tower", () => {
   it("of batch norm keeps its running statistics, and computes with them", async () => {
     const values = { "vision.stem.0.norm.runningMean": new Float32Array(4).fill(0.3) };
     const engine = await createEngine({ config: tinyResNet, lockImage: true, chunkSize: 4 }, values);
-    const before = [...(await engine.state()).parameters].filter(([path]) => path.startsWith("vision."));
+    const before = [...(await snapshotOf(engine)).of("parameter")].filter(([path]) => path.startsWith("vision."));
     const { loss } = await engine.step(randomBatch(3), 1e-2);
-    const after = [...(await engine.state()).parameters].filter(([path]) => path.startsWith("vision."));
+    const after = [...(await snapshotOf(engine)).of("parameter")].filter(([path]) => path.startsWith("vision."));
     expect(after).toEqual(before);
     expect((await (await createEngine({ config: tinyResNet }, values)).step(randomBatch(3), 1e-2)).loss).not.toBe(loss);
   });
@@ -390,7 +391,7 @@ describe("changes of low rank", () => {
             }
         expect(relativeError(gradient, wanted), path).toBeLessThan(1e-5);
       }
-      for (const [path, now] of (await engine.state()).parameters)
+      for (const [path, now] of (await snapshotOf(engine)).of("parameter"))
         expect(relativeError(now, values.get(path)!.data) > 0, path).toBe(isLora(path));
     },
   );
@@ -452,9 +453,9 @@ describe("the objective clips", () => {
     const lora = { rank: 2, alpha: 2 };
     const config = { ...decoding, text: { ...decoding.text, lora } };
     const engine = await createEngine({ config, objective: clips });
-    const before = (await engine.state()).parameters;
+    const before = (await snapshotOf(engine)).of("parameter");
     await engine.step(randomBatch(5, { objective: clips }), 1e-2);
-    for (const [path, values] of (await engine.state()).parameters) {
+    for (const [path, values] of (await snapshotOf(engine)).of("parameter")) {
       const isTrained = isLora(path) || path.startsWith("decoder.");
       // down of a change that starts as none has no gradient, but decays.
       expect(relativeError(values, before.get(path)!) > 0, path).toBe(isTrained);
@@ -488,8 +489,8 @@ describe("label smoothing", () => {
 });
 
 describe("batch norm's running statistics", () => {
-  const statistics = ({ parameters }: EngineState, name: string) =>
-    new Map([...parameters].filter(([path]) => path.startsWith("vision.stem.0.") && path.endsWith(name)));
+  const statistics = (state: Snapshot, name: string) =>
+    new Map([...state.of("parameter")].filter(([path]) => path.startsWith("vision.stem.0.") && path.endsWith(name)));
 
   it("move by a tenth a step, and do so by all chunks alike", async () => {
     const whole = await createEngine({ config: tinyResNet });
@@ -498,14 +499,14 @@ describe("batch norm's running statistics", () => {
     await cut.step(randomBatch(8), 0);
     // The first norm of the net sees the same numbers whatever the chunks, so the mean over all is the same.
     const [wanted, met] = [
-      statistics(await whole.state(), "runningMean"),
-      statistics(await cut.state(), "runningMean"),
+      statistics(await snapshotOf(whole), "runningMean"),
+      statistics(await snapshotOf(cut), "runningMean"),
     ];
     expect(normOfAll(wanted)).toBeGreaterThan(0);
     expect(relativeDifference(met, wanted)).toBeLessThan(1e-5);
     // Variances start at 1; a chunk of two pictures has about that of the batch.
     for (const engine of [whole, cut]) {
-      const [values] = statistics(await engine.state(), "runningVar").values();
+      const [values] = statistics(await snapshotOf(engine), "runningVar").values();
       for (const value of values!) {
         expect(value).toBeGreaterThan(0.9);
         expect(value).toBeLessThan(1.1);
@@ -524,17 +525,17 @@ describe("the moving average of the weights", () => {
       await engine.step(randomBatch(t), 0.01);
       const keep = Math.min(0.3, (1 + t) / (10 + t));
       expect(keep < 0.3).toBe(t < 3);
-      for (const [path, values] of (await engine.state()).parameters) {
+      for (const [path, values] of (await snapshotOf(engine)).of("parameter")) {
         const mean = average.get(path)!;
         values.forEach((value, i) => (mean[i] = mean[i]! * keep + value * (1 - keep)));
       }
     }
-    const state = await engine.state();
+    const state = await snapshotOf(engine);
     const wanted = new Map(Array.from(average, ([path, values]) => [path, Float32Array.from(values)]));
-    expect(relativeDifference(state.average!, wanted)).toBeLessThan(1e-6);
-    expect(relativeDifference(state.average!, state.parameters)).toBeGreaterThan(1e-3);
+    expect(relativeDifference(state.of("average"), wanted)).toBeLessThan(1e-6);
+    expect(relativeDifference(state.of("average"), state.of("parameter"))).toBeGreaterThan(1e-3);
 
-    const plain = await createEngine({}, Object.fromEntries(state.average!));
+    const plain = await createEngine({}, Object.fromEntries(state.of("average")));
     const { pixelValues, inputIds, endOfText } = randomBatch(9);
     expect(await engine.encodeImages(pixelValues)).toEqual(await plain.encodeImages(pixelValues));
     expect(await engine.encodeTexts(inputIds, endOfText)).toEqual(await plain.encodeTexts(inputIds, endOfText));
@@ -553,36 +554,37 @@ describe("a state", () => {
   ])("goes on to the same numbers to the bit, %s", async (_, change) => {
     const unbroken = await createEngine(change);
     for (const s of [1, 2]) await unbroken.step(randomBatch(s, change), 1e-3);
-    const state = await unbroken.state();
+    const state = await snapshotOf(unbroken);
     const resumed = await createEngine(change);
     await resumed.step(randomBatch(17, change), 1e-3);
-    await resumed.restore(state);
+    await restoreState(resumed, state);
     for (const s of [3, 4]) {
       const batch = () => randomBatch(s, change);
       expect(await resumed.step(batch(), 1e-3)).toEqual(await unbroken.step(batch(), 1e-3));
     }
-    expect(digestOf(await resumed.state())).toBe(digestOf(await unbroken.state()));
-    expect((await resumed.state()).steps).toBe(4);
+    expect(digestOf(await snapshotOf(resumed))).toBe(digestOf(await snapshotOf(unbroken)));
+    expect(resumed.steps).toBe(4);
   });
 
   it("is a copy: later steps do not show in it", async () => {
     const engine = await createEngine({ averageDecay: 0.9 });
-    const state = await engine.state();
+    const state = await snapshotOf(engine);
     const kept = digestOf(state);
     await engine.step(randomBatch(1), 1e-2);
     expect(digestOf(state)).toBe(kept);
-    expect(digestOf(await engine.state())).not.toBe(kept);
+    expect(digestOf(await snapshotOf(engine))).not.toBe(kept);
   });
 
   it("of another model is refused", async () => {
     const wider = { ...tinyVit, embedDim: 32 };
-    const state = await (await createEngine({ config: wider })).state();
+    const state = await createEngine({ config: wider });
     const engine = await createEngine();
-    await expect(engine.restore(state)).rejects.toMatchObject({
+    await expect(restoreState(engine, state)).rejects.toMatchObject({
       code: "CLIP_CHECKPOINT",
-      message: "the checkpoint is not one of this model: of vision.projection 512 numbers are wanted, it has 1024",
+      message:
+        "the checkpoint is not one of this model: parameter.vision.projection has 1024 numbers in it, 512 are wanted",
     });
     const averaged = await createEngine({ averageDecay: 0.9 });
-    await expect(averaged.restore(await engine.state())).rejects.toMatchObject({ code: "CLIP_CHECKPOINT" });
+    await expect(restoreState(averaged, engine)).rejects.toMatchObject({ code: "CLIP_CHECKPOINT" });
   });
 });

@@ -1,16 +1,16 @@
 import { createHash } from "node:crypto";
-import { ClipError } from "../core/errors.ts";
 import { Random } from "../core/random.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { alone, type Group, sumOver } from "../distributed/index.ts";
 import { type ClipConfig, parameterSpecs } from "../models/index.ts";
 import { buildModel } from "../onnx/build.ts";
 import { AdamW, type AdamwOptions } from "../optimize/adamw.ts";
-import type { Moments } from "../optimize/adamw-shard.ts";
+import type { Moment } from "../optimize/adamw-shard.ts";
 import { discard } from "../runtime/discard.ts";
 import { type NamedTensors, OrtSession } from "../runtime/ort-session.ts";
 import { captionGroups } from "./caption-groups.ts";
 import type { ClipsObjective } from "./clips.ts";
+import type { EngineState, EngineStateTarget } from "./engine-state.ts";
 import { maxLogitScale } from "./losses.ts";
 import {
   cachedLossProgram,
@@ -51,6 +51,9 @@ export interface EngineOptions extends AdamwOptions, ParameterChoice {
   /** What patches are left out by, beside the step and the pair. */
   readonly seed: number;
 }
+
+/** Parameters from which on a step is as fast where ONNX Runtime keeps no buffers, and holds up to a quarter less (docs/performance.md). */
+const arenaBelow = 100_000_000;
 
 /** Numbers of which a part is made when it is asked for, as an array has them. */
 export interface PixelValues {
@@ -103,22 +106,11 @@ export interface StepResult {
   readonly communicationSeconds: number;
 }
 
-/** All that a run goes on from. */
-export interface EngineState {
-  /** Updates made. */
-  readonly steps: number;
-  /** By path; running statistics among them. */
-  readonly parameters: ReadonlyMap<string, Float32Array>;
-  readonly moments: Moments;
-  /** The moving average of the parameters, if one is kept. */
-  readonly average: ReadonlyMap<string, Float32Array> | undefined;
-}
-
 /**
  * Holds a model, its optimiser and the compiled programs of a step; it blocks the thread that it runs on. Several processes that are a
  * group make each step together: each has its share of the pairs, in order of rank, and all come to the same parameters.
  */
-export class TrainEngine implements AsyncDisposable {
+export class TrainEngine implements EngineState, EngineStateTarget, AsyncDisposable {
   readonly #options: EngineOptions;
   readonly #group: Group;
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
@@ -201,41 +193,44 @@ export class TrainEngine implements AsyncDisposable {
     return textFeatures!.data as Float32Array;
   }
 
-  /** Copies of everything a checkpoint needs. */
-  async state(): Promise<EngineState> {
-    return {
-      steps: this.#adamw.steps,
-      parameters: copyOf(this.#parameters),
-      moments: await this.#adamw.moments(),
-      average: this.#average && copyOf(this.#average),
-    };
+  get steps(): number {
+    return this.#adamw.steps;
   }
 
-  /** Copies of what the run is after: the averaged weights if there are any, else the last ones. */
-  weights(): Map<string, Float32Array> {
-    return copyOf(this.#average ?? this.#parameters);
+  get lengths(): ReadonlyMap<string, number> {
+    const named = (group: string, paths: Iterable<string>) =>
+      Array.from(paths, (path) => [`${group}.${path}`, this.#parameters.get(path)!.length] as const);
+    return new Map([
+      ...named("parameter", this.#parameters.keys()),
+      ...named("first", this.#trained),
+      ...named("second", this.#trained),
+      ...named("average", this.#average?.keys() ?? []),
+    ]);
   }
 
-  /**
-   * Goes on from a state.
-   *
-   * @throws {ClipError} `CLIP_CHECKPOINT` if it is not one of this model.
-   */
-  async restore({ steps, parameters, moments, average }: EngineState): Promise<void> {
-    setValues(this.#parameters, parameters);
-    if (this.#average) setValues(this.#average, average ?? new Map());
-    await this.#adamw.restore(moments, steps);
+  async read(name: string): Promise<Float32Array> {
+    const { moment, path, values } = this.#find(name);
+    return moment ? this.#adamw.read(moment, path) : values!.slice();
+  }
+
+  async write(name: string, values: Float32Array): Promise<void> {
+    const { moment, path, values: own } = this.#find(name);
+    if (moment) await this.#adamw.write(moment, path, values);
+    else own!.set(values);
+  }
+
+  goOnFrom(steps: number): void {
+    this.#adamw.steps = steps;
   }
 
   /** Takes over what rank 0 goes on from, to the bit; all ranks call it. */
   async startAsFirst(steps: number): Promise<void> {
-    for (const values of [...this.#parameters.values(), ...(this.#average?.values() ?? [])])
+    for (const name of this.lengths.keys()) {
+      const values = await this.read(name);
       this.#group.broadcast(values);
-    if (steps === 0) return;
-    const moments = await this.#adamw.moments();
-    for (const path of this.#trained)
-      for (const values of Object.values(moments.get(path)!)) this.#group.broadcast(values);
-    await this.#adamw.restore(moments, steps);
+      await this.write(name, values);
+    }
+    this.goOnFrom(steps);
   }
 
   /** Equal for parameters that are equal to the bit. */
@@ -248,6 +243,20 @@ export class TrainEngine implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#adamw[Symbol.asyncDispose]();
     for (const session of this.#sessions.values()) await (await session).release();
+  }
+
+  /** Where the array of a name is: with the optimiser, or here. */
+  #find(name: string): { path: string; moment?: Moment; values?: Float32Array } {
+    const dot = name.indexOf(".");
+    const [group, path] = [name.slice(0, dot), name.slice(dot + 1)];
+    if (group === "first" || group === "second") return { path, moment: group };
+    return { path, values: (group === "average" ? this.#average! : this.#parameters).get(path)! };
+  }
+
+  /** Whether buffers are better kept: those of a large model would be kept beside each other, one program's beside the next's. */
+  get #isSmall(): boolean {
+    const numbers = [...this.#parameters.values()].reduce((sum, { length }) => sum + length, 0);
+    return numbers < arenaBelow;
   }
 
   get #stepOptions(): StepOptions {
@@ -409,7 +418,10 @@ export class TrainEngine implements AsyncDisposable {
     parameters: ReadonlyMap<string, Float32Array> = this.#parameters,
   ): Promise<Record<string, TensorData>> {
     let session = this.#sessions.get(name);
-    if (!session) this.#sessions.set(name, (session = OrtSession.create(buildModel(program()), { training: true })));
+    if (!session) {
+      session = OrtSession.create(buildModel(program()), { training: true, arena: this.#isSmall });
+      this.#sessions.set(name, session);
+    }
     const { inputs } = await session;
     // A program has no input for what it does not use, such as the pictures where their tower is locked.
     const used = inputs.map(
@@ -428,27 +440,6 @@ export class TrainEngine implements AsyncDisposable {
       // What stays as it is stays so to the bit.
       for (let i = 0; i < values.length; i++) average[i]! += (values[i]! - average[i]!) * (1 - keep);
     }
-  }
-}
-
-/** All numbers of a state. */
-export function arraysOf({ parameters, moments, average }: EngineState): Float32Array[] {
-  const ofMoments = [...moments.values()].flatMap(({ first, second }) => [first, second]);
-  return [...parameters.values(), ...ofMoments, ...(average?.values() ?? [])];
-}
-
-function copyOf(values: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
-  return new Map(Array.from(values, ([path, array]) => [path, array.slice()]));
-}
-
-function setValues(target: ReadonlyMap<string, Float32Array>, source: ReadonlyMap<string, Float32Array>): void {
-  for (const [path, values] of target) {
-    const saved = source.get(path);
-    if (saved?.length !== values.length) {
-      const both = `${values.length} numbers are wanted, it has ${saved?.length ?? "none"}`;
-      throw new ClipError("CLIP_CHECKPOINT", `the checkpoint is not one of this model: of ${path} ${both}`);
-    }
-    values.set(saved);
   }
 }
 

@@ -5,8 +5,8 @@ import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { expectSameToyRun } from "../../test/train/compare.ts";
 import { type DiskCall, systemError, watchDisk } from "../../test/train/faulty-disk.ts";
+import { snapshotOf, stateWith } from "../../test/train/snapshot.ts";
 import { identity, toyRun, toySteps } from "../../test/train/toy-run.ts";
-import type { EngineState } from "./engine.ts";
 import { RunFolder, runFiles } from "./run-folder.ts";
 
 let root: string;
@@ -48,12 +48,13 @@ describe("RunFolder", () => {
   it("gives back the state as it was saved, to the bit", async () => {
     const folder = newFolder();
     const odd = new Float32Array(Uint32Array.of(0x00000001, 0x80000000, 0x7f7fffff, 0x3f800001).buffer);
-    const state: EngineState = {
-      steps: 7,
-      parameters: new Map([["a.b", odd]]),
-      moments: new Map([["a.b", { first: odd.map((x) => -x), second: odd.map((x) => x / 2) }]]),
-      average: new Map([["a.b", odd.map((x) => x * 0.75)]]),
+    const arrays = {
+      "parameter.a.b": odd,
+      "first.a.b": odd.map((x) => -x),
+      "second.a.b": odd.map((x) => x / 2),
+      "average.a.b": odd.map((x) => x * 0.75),
     };
+    const state = stateWith(7, new Map(Object.entries(arrays)));
     {
       const { folder: opened, state: none } = await RunFolder.open(folder, identity, { resume: false });
       await using run = opened;
@@ -62,7 +63,8 @@ describe("RunFolder", () => {
     }
     const { folder: again, state: met } = await RunFolder.open(folder, identity, { resume: true });
     await again[Symbol.asyncDispose]();
-    expect(met).toEqual(state);
+    const { steps, arrays: read } = await snapshotOf(met!);
+    expect([steps, Object.fromEntries(read)]).toEqual([7, arrays]);
   });
 
   it("goes on to the unbroken run's files, wherever the process ends between two calls to the disk", async () => {

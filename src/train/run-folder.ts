@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { openSafetensors, readFloats, writeSafetensors } from "../checkpoints/index.ts";
+import { bytesOf, type DeferredTensor, openSafetensors, readFloats, writeDeferred } from "../checkpoints/index.ts";
 import { cannotWrite, removeTemporaries, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { sizeOf } from "../core/files.ts";
-import { float32, type TensorData } from "../core/tensor-data.ts";
-import type { EngineState } from "./engine.ts";
+import { product } from "../core/shape.ts";
+import type { EngineState } from "./engine-state.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
 
 /** A line of `metrics.jsonl`: nothing in it depends on the machine's speed, so a resumed run writes the same bytes. */
@@ -136,15 +136,11 @@ export class RunFolder implements AsyncDisposable {
     await this.#metrics.sync().catch((cause: Error) => {
       throw cannotWrite(join(this.path, runFiles.metrics), cause, "the checkpoint before is unchanged");
     });
-    const tensors = new Map<string, TensorData>();
-    const put = (group: string, values: ReadonlyMap<string, Float32Array>) => {
-      for (const [path, array] of values) tensors.set(`${group}.${path}`, float32(array, [array.length]));
-    };
-    put("parameter", state.parameters);
-    put("first", new Map(Array.from(state.moments, ([path, { first }]) => [path, first])));
-    put("second", new Map(Array.from(state.moments, ([path, { second }]) => [path, second])));
-    if (state.average) put("average", state.average);
-    await writeSafetensors(join(this.path, runFiles.checkpoint), tensors, {
+    const tensors = Array.from(state.lengths, ([name, length]): [string, DeferredTensor] => [
+      name,
+      { dtype: "F32", shape: [length], bytes: async () => bytesOf(await state.read(name)) },
+    ]);
+    await writeDeferred(join(this.path, runFiles.checkpoint), new Map(tensors), {
       metadata: {
         steps: String(state.steps),
         metricsBytes: String(this.#metricsBytes),
@@ -181,22 +177,14 @@ interface SavedRun {
 
 async function readCheckpoint(path: string): Promise<SavedRun> {
   const { tensors, metadata } = await openSafetensors(path);
-  const group = async (name: string) => {
-    const values = new Map<string, Float32Array>();
-    for (const [key, tensor] of tensors) {
-      if (key.startsWith(`${name}.`)) values.set(key.slice(name.length + 1), (await readFloats(tensor)).data);
-    }
-    return values;
-  };
   const [steps, metricsBytes] = [Number(metadata.get("steps")), Number(metadata.get("metricsBytes"))];
-  const [first, second, average] = [await group("first"), await group("second"), await group("average")];
-  if (!Number.isSafeInteger(steps) || !Number.isSafeInteger(metricsBytes) || first.size !== second.size) {
+  if (!Number.isSafeInteger(steps) || !Number.isSafeInteger(metricsBytes)) {
     throw new ClipError("CLIP_CHECKPOINT", `${path} is no checkpoint of a training run; remove it to start anew`);
   }
-  const moments = new Map(Array.from(first, ([key, values]) => [key, { first: values, second: second.get(key)! }]));
-  const parameters = await group("parameter");
+  const lengths = new Map(Array.from(tensors, ([name, { shape }]) => [name, Number(product(shape))]));
+  const read = async (name: string) => (await readFloats(tensors.get(name)!)).data;
   return {
-    state: { steps, parameters, moments, average: average.size > 0 ? average : undefined },
+    state: { steps, lengths, read },
     metricsBytes,
     fingerprint: metadata.get("fingerprint") ?? "",
     skipped: await readSkipped(join(dirname(path), runFiles.skipped)),

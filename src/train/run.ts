@@ -4,12 +4,11 @@ import { ClipError } from "../core/errors.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import type { ClipConfig } from "../models/index.ts";
 import { expectSame, type Peers } from "../distributed/index.ts";
-import { discard } from "../runtime/discard.ts";
 import type { Remote } from "../runtime/remote.ts";
 import type { TrainConfig } from "./config.ts";
 import { Doctor, type Finding, type Observation, shareRepeated } from "./doctor.ts";
 import type { EventFile } from "./event-file.ts";
-import { arraysOf } from "./engine.ts";
+import { stateOf } from "./engine-thread.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import type { DataLoader, TrainingBatch } from "./loader.ts";
 import { chanceLoss, maxLogitScale } from "./losses.ts";
@@ -235,9 +234,7 @@ export class Run {
     if (peers.size > 1) await expectSame(peers, await engine.call("checksum", []), "other parameters");
     if (folder) {
       await folder.writeSkipped(skipped());
-      const state = await engine.call("state", []);
-      await folder.saveCheckpoint(state);
-      discard(arraysOf(state));
+      await folder.saveCheckpoint(await stateOf(engine));
     }
     this.#saved = step;
   }

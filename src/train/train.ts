@@ -6,7 +6,9 @@ import { mergeLora, saveLora, saveModel } from "../embedding/index.ts";
 import { type ClipConfig, isOfDecoder, parameterSpecs } from "../models/index.ts";
 import { Remote } from "../runtime/remote.ts";
 import type { TrainConfig } from "./config.ts";
-import type { EngineOptions, EngineState } from "./engine.ts";
+import type { EngineOptions } from "./engine.ts";
+import type { EngineState } from "./engine-state.ts";
+import { finalWeights, goOnFrom } from "./engine-thread.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import { EventFile } from "./event-file.ts";
 import { DataLoader } from "./loader.ts";
@@ -96,7 +98,7 @@ async function trainTogether(
   const result = await run.loop(first);
   if (!folder) return { ...result, skipped: skipped() };
   if (result.finished) {
-    const trained = await finalWeights(engine, architecture);
+    const trained = await trainedModel(engine, architecture);
     const weights = config.lora ? mergeLora(trained, config.lora) : trained;
     if (config.lora) await saveLora(join(options.out, runFiles.lora), config.lora, trained);
     const words = start.words && { words: start.words };
@@ -145,13 +147,13 @@ function plainArchitecture({ vision, text, ...rest }: ClipConfig): ClipConfig {
   };
 }
 
-/** The averaged weights of the model if there are any, else the last ones. */
-async function finalWeights(
+/** The model, without what is there in training alone. */
+async function trainedModel(
   engine: Remote<EngineMethods>,
   architecture: ClipConfig,
 ): Promise<Map<string, TensorData<"float32">>> {
   const specs = parameterSpecs(architecture);
-  const ofModel = [...(await engine.call("weights", []))].filter(([path]) => !isOfDecoder(path));
+  const ofModel = [...(await finalWeights(engine))].filter(([path]) => !isOfDecoder(path));
   return new Map(ofModel.map(([path, values]) => [path, float32(values, specs.get(path)!.shape)]));
 }
 
@@ -171,5 +173,5 @@ async function startEngine(
   };
   const initial = new Map(Array.from(parameters, ([path, { data }]) => [path, data]));
   await engine.call("create", [options, initial, preprocess], initial.values());
-  if (state) await engine.call("restore", [state]);
+  if (state) await goOnFrom(engine, state);
 }

@@ -1,8 +1,9 @@
 import { Random } from "../../src/core/random.ts";
 import { alone, type Group } from "../../src/distributed/index.ts";
 import { type ClipConfig, initializeParameters, type VitConfig } from "../../src/models/index.ts";
-import { type EngineOptions, type EngineState, type PairTensors, TrainEngine } from "../../src/train/engine.ts";
+import { type EngineOptions, type PairTensors, TrainEngine } from "../../src/train/engine.ts";
 import { trainEverything } from "../../src/train/trained-parameters.ts";
+import { snapshotOf } from "../train/snapshot.ts";
 import { tinyResNet, tinyVit } from "../train/tiny-run.ts";
 
 const batchSize = 8;
@@ -36,7 +37,7 @@ export const cases: Readonly<Record<string, Partial<EngineOptions> & { readonly 
 export interface Outcome {
   readonly losses: readonly number[];
   readonly norms: readonly number[];
-  readonly state: EngineState;
+  readonly parameters: ReadonlyMap<string, Float32Array>;
   /** What the optimiser was given in the first step, clipped if that was asked for. */
   readonly gradients: ReadonlyMap<string, Float32Array>;
 }
@@ -70,12 +71,12 @@ export async function makeSteps(name: string, steps: number, group: Group = alon
     // The first moments keep a tenth.
     if (step === 0)
       gradients = new Map(
-        Array.from((await engine.state()).moments, ([path, { first }]) => [path, first.map((value) => value * 10)]),
+        Array.from((await snapshotOf(engine)).of("first"), ([path, first]) => [path, first.map((value) => value * 10)]),
       );
   }
   const [own, all] = [engine.checksum(), group.exchange(engine.checksum())];
   if (all.some((checksum) => checksum !== own)) throw new Error(`the processes came apart: ${all.join(", ")}`);
-  return { losses, norms, state: await engine.state(), gradients };
+  return { losses, norms, parameters: (await snapshotOf(engine)).of("parameter"), gradients };
 }
 
 type RandomBatch = PairTensors & { readonly pixelValues: Float32Array };

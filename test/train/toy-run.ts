@@ -1,6 +1,6 @@
-import type { EngineState } from "../../src/train/engine.ts";
 import type { SkippedImage } from "../../src/train/sources/samples.ts";
 import { RunFolder } from "../../src/train/run-folder.ts";
+import { stateWith } from "./snapshot.ts";
 
 /** What the toy run says that it is. */
 export const identity = {
@@ -24,11 +24,9 @@ export async function toyRun(
 ): Promise<void> {
   const { folder, state } = await RunFolder.open(path, identity, { resume: true });
   await using run = folder;
-  const weights = state?.parameters.get("weights") ?? Float32Array.of(1, 2, 3);
-  const { first, second } = state?.moments.get("weights") ?? {
-    first: new Float32Array(3),
-    second: new Float32Array(3),
-  };
+  const weights = (await state?.read("parameter.weights")) ?? Float32Array.of(1, 2, 3);
+  const first = (await state?.read("first.weights")) ?? new Float32Array(3);
+  const second = (await state?.read("second.weights")) ?? new Float32Array(3);
   for (let step = (state?.steps ?? 0) + 1; step <= until; step++) {
     for (const i of weights.keys()) {
       first[i] = 0.9 * first[i]! + 0.1 * weights[i]!;
@@ -45,13 +43,8 @@ export async function toyRun(
     });
     if (step % 2 === 0) {
       await run.writeSkipped(skipped);
-      const saved: EngineState = {
-        steps: step,
-        parameters: new Map([["weights", weights]]),
-        moments: new Map([["weights", { first, second }]]),
-        average: undefined,
-      };
-      await run.saveCheckpoint(saved);
+      const arrays = { "parameter.weights": weights, "first.weights": first, "second.weights": second };
+      await run.saveCheckpoint(stateWith(step, new Map(Object.entries(arrays))));
     }
   }
 }
