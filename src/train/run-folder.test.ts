@@ -145,14 +145,21 @@ describe("RunFolder", () => {
       code: "CLIP_TRAIN",
       message: `${unbroken} holds a run already; go on with it (--resume), or name another folder`,
     });
-    const another = expect.objectContaining({
+    const another = (what: string) => ({
       code: "CLIP_TRAIN",
-      message: expect.stringContaining("a run of another configuration or on other pairs") as string,
-    }) as Error;
-    await expect(open({ config: { ...identity.config, seed: 1 } }, true)).rejects.toEqual(another);
+      message:
+        `${unbroken} holds another run: ${what}. Resume with ${join(unbroken, runFiles.config)} and the pairs as they ` +
+        "were, or name another folder",
+    });
+    const changed = { learningRate: 0.1, augment: { blur: 1 }, seed: 1 };
+    await expect(open({ config: changed }, true)).rejects.toMatchObject(
+      another("seed was 0 and is 1; augment.blur was not set and is 1"),
+    );
     const [first, ...rest] = identity.samples;
-    await expect(open({ samples: rest }, true)).rejects.toEqual(another);
-    await expect(open({ samples: [{ ...first!, captions: ["other"] }, ...rest] }, true)).rejects.toEqual(another);
+    await expect(open({ samples: rest }, true)).rejects.toMatchObject(another("there were 2 pairs and are 1"));
+    await expect(open({ samples: [{ ...first!, captions: ["other"] }, ...rest] }, true)).rejects.toMatchObject(
+      another("some of the 2 pairs have other pictures or captions"),
+    );
     expect(read(unbroken, runFiles.checkpoint).equals(before)).toBe(true);
   });
 

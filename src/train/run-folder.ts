@@ -63,12 +63,12 @@ export class RunFolder implements AsyncDisposable {
   readonly path: string;
   readonly #metrics: FileHandle;
   #metricsBytes: number;
-  readonly #fingerprint: string;
+  readonly #record: RunRecord;
   /** As they are listed; undefined before the first list. */
   #skipped: readonly SkippedImage[] | undefined;
 
-  private constructor(path: string, metrics: FileHandle, fingerprint: string, saved: SavedRun | undefined) {
-    [this.path, this.#metrics, this.#fingerprint] = [path, metrics, fingerprint];
+  private constructor(path: string, metrics: FileHandle, record: RunRecord, saved: SavedRun | undefined) {
+    [this.path, this.#metrics, this.#record] = [path, metrics, record];
     [this.#metricsBytes, this.#skipped] = [saved?.metricsBytes ?? 0, saved?.skipped];
   }
 
@@ -96,20 +96,21 @@ export class RunFolder implements AsyncDisposable {
       );
     }
     const saved = exists ? await readCheckpoint(checkpoint) : undefined;
-    const fingerprint = fingerprintOf(identity);
-    if (saved && saved.fingerprint !== fingerprint) {
+    const own = recordOf(identity);
+    const changes = saved ? changesOf(saved.record, own) : [];
+    if (changes.length > 0) {
       const kept = join(path, runFiles.config);
       throw new ClipError(
         "CLIP_TRAIN",
-        `${path} holds a run of another configuration or on other pairs; resume with ${kept} and the pairs as they ` +
-          "were, or name another folder",
+        `${path} holds another run: ${changes.join("; ")}. Resume with ${kept} and the pairs as they were, or name ` +
+          "another folder",
       );
     }
     await removeTemporaries(path);
     await removeTemporaries(join(path, runFiles.model));
     if (!saved) await writeFileAtomic(join(path, runFiles.config), [`${JSON.stringify(identity.config, null, 2)}\n`]);
     const metrics = await openMetrics(join(path, runFiles.metrics), saved?.metricsBytes ?? 0);
-    const folder = new RunFolder(path, metrics, fingerprint, saved);
+    const folder = new RunFolder(path, metrics, own, saved);
     return { folder, ...(saved && { state: saved.state }) };
   }
 
@@ -144,7 +145,7 @@ export class RunFolder implements AsyncDisposable {
       metadata: {
         steps: String(state.steps),
         metricsBytes: String(this.#metricsBytes),
-        fingerprint: this.#fingerprint,
+        ...this.#record,
       },
     });
   }
@@ -171,14 +172,16 @@ export class RunFolder implements AsyncDisposable {
 interface SavedRun {
   readonly state: EngineState;
   readonly metricsBytes: number;
-  readonly fingerprint: string;
+  readonly record: RunRecord;
   readonly skipped: readonly SkippedImage[] | undefined;
 }
 
 async function readCheckpoint(path: string): Promise<SavedRun> {
   const { tensors, metadata } = await openSafetensors(path);
   const [steps, metricsBytes] = [Number(metadata.get("steps")), Number(metadata.get("metricsBytes"))];
-  if (!Number.isSafeInteger(steps) || !Number.isSafeInteger(metricsBytes)) {
+  const [config, pairs, data] = ["config", "pairs", "data"].map((key) => metadata.get(key));
+  const isOfRun = config !== undefined && pairs !== undefined && data !== undefined;
+  if (!isOfRun || !Number.isSafeInteger(steps) || !Number.isSafeInteger(metricsBytes)) {
     throw new ClipError("CLIP_CHECKPOINT", `${path} is no checkpoint of a training run; remove it to start anew`);
   }
   const lengths = new Map(Array.from(tensors, ([name, { shape }]) => [name, Number(product(shape))]));
@@ -186,7 +189,7 @@ async function readCheckpoint(path: string): Promise<SavedRun> {
   return {
     state: { steps, lengths, read },
     metricsBytes,
-    fingerprint: metadata.get("fingerprint") ?? "",
+    record: { config, pairs, data },
     skipped: await readSkipped(join(dirname(path), runFiles.skipped)),
   };
 }
@@ -200,13 +203,49 @@ async function readSkipped(path: string): Promise<SkippedImage[] | undefined> {
 /** Settings that a run may change on its way: its curve does not depend on them. */
 const changeable = new Set(["workers", "saveEvery"]);
 
-/** Equal for runs whose curve is the same. */
-export function fingerprintOf({ config, samples }: RunIdentity): string {
-  const ofTheCurve = (key: string, value: unknown) => (changeable.has(key) ? undefined : value);
-  const hash = createHash("sha256").update(JSON.stringify(config, ofTheCurve));
+/** A run's identity as a checkpoint keeps it. */
+interface RunRecord extends Readonly<Record<string, string>> {
+  /** JSON of what the curve depends on. */
+  readonly config: string;
+  /** How many. */
+  readonly pairs: string;
+  /** A digest of them. */
+  readonly data: string;
+}
+
+function recordOf({ config, samples }: RunIdentity): RunRecord {
+  const hash = createHash("sha256");
   // Not where its bytes lie: a shard may be fetched or unpacked to another place.
   for (const { image, captions, synthetic } of samples) hash.update(JSON.stringify({ image, captions, synthetic }));
-  return hash.digest("hex");
+  const ofTheCurve = (key: string, value: unknown) => (changeable.has(key) ? undefined : value);
+  return {
+    config: JSON.stringify(config, ofTheCurve),
+    pairs: String(samples.length),
+    data: hash.digest("hex"),
+  };
+}
+
+/** Equal for runs whose curve is the same. */
+export function fingerprintOf(identity: RunIdentity): string {
+  return JSON.stringify(recordOf(identity));
+}
+
+/** What of a run is not as it was, in words. */
+function changesOf(was: RunRecord, is: RunRecord): string[] {
+  const settings = (record: RunRecord) => new Map(leaves(JSON.parse(record.config), ""));
+  const [before, now] = [settings(was), settings(is)];
+  const changes = [...new Set([...before.keys(), ...now.keys()])]
+    .filter((key) => before.get(key) !== now.get(key))
+    .map((key) => `${key} was ${before.get(key) ?? "not set"} and is ${now.get(key) ?? "not set"}`);
+  if (was.pairs !== is.pairs) changes.push(`there were ${was.pairs} pairs and are ${is.pairs}`);
+  else if (was.data !== is.data) changes.push(`some of the ${is.pairs} pairs have other pictures or captions`);
+  return changes;
+}
+
+/** The settings in a JSON value, as text, by where they are: `augment.blur`. */
+function leaves(value: unknown, path: string): [string, string][] {
+  if (typeof value !== "object" || value === null) return [[path, JSON.stringify(value)]];
+  return Object.entries(value).flatMap(([key, inner]) => leaves(inner, path === "" ? key : `${path}.${key}`));
 }
 
 /** Opens the metrics to append after their first so many bytes. */
