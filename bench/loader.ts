@@ -3,7 +3,8 @@
  *
  * Decoding, augmentation, tokenising and the way to the main thread, with 1 and 2 threads and nobody using the batches:
  * drawings of 96 pixels to 64, in the first epoch (decoded) and in later ones (cached), and photos to 224, each decoded; both also
- * from shards, which are packed first.
+ * from shards, which are packed first. Beside them stands what a training step of a model for such pictures takes in: of the model in the box with
+ * batches of 512, of ViT-B/32 with batches of 8.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -14,12 +15,15 @@ import sharp from "sharp";
 import { readIconSet } from "../scripts/pictograms/drawings.ts";
 import { svgDocument } from "../scripts/pictograms/redraw.ts";
 import { Random } from "../src/core/random.ts";
+import { pictogramModel, readModel } from "../src/embedding/index.ts";
 import { type AugmentConfig, clipPreprocess, photoAugment } from "../src/image/index.ts";
+import { type ClipConfig, clipConfigs } from "../src/models/index.ts";
 import { ClipTokenizer } from "../src/text/index.ts";
 import { DataLoader, type DataLoaderOptions, type TrainingBatch } from "../src/train/loader.ts";
 import { packShards } from "../src/train/pack.ts";
 import { readPairs } from "../src/train/pairs.ts";
 import type { Sample } from "../src/train/sources/samples.ts";
+import { RandomTraining, secondsOf } from "./random-training.ts";
 
 const rounds = 3;
 const threadCounts = [1, 2];
@@ -116,13 +120,31 @@ const cases: Record<string, (workers: number) => Promise<number>> = {
   "photos in shards, decoded": (workers) => measure(packed.photos, { ...forPhotos, workers }, 0, 4),
 };
 
+/** Samples a second that training steps take in, as a median of some after the first two. */
+async function consumption(config: ClipConfig, batchSize: number): Promise<number> {
+  await using training = await RandomTraining.create(config, batchSize);
+  const seconds: number[] = [];
+  for (let step = 0; step < 5; step++) seconds.push(await secondsOf(() => training.step()));
+  return batchSize / seconds.slice(2).sort((a, b) => a - b)[1]!;
+}
+const { config: inTheBox } = await readModel(pictogramModel);
+const steps = {
+  drawings: { name: "a step of the model in the box takes", rate: await consumption(inTheBox, 512) },
+  photos: {
+    name: "a step of ViT-B/32 takes",
+    rate: await consumption(clipConfigs["ViT-B-32-quickgelu"], 8),
+  },
+};
+
 const samplesPerSecond = [];
 for (const [name, run] of Object.entries(cases)) {
+  const { rate } = steps[name.startsWith("drawings") ? "drawings" : "photos"];
   for (const workers of threadCounts) {
     const figures: number[] = [];
     for (let round = 0; round < rounds; round++) figures.push(Math.round(await run(workers)));
     figures.sort((a, b) => a - b);
-    samplesPerSecond.push({ name, workers, min: figures[0]!, median: figures[rounds >> 1]!, max: figures.at(-1)! });
+    const median = figures[rounds >> 1]!;
+    samplesPerSecond.push({ name, workers, min: figures[0]!, median, max: figures.at(-1)!, toStep: median / rate });
   }
 }
 await rm(folder, { recursive: true });
@@ -131,13 +153,16 @@ const machine = `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`;
 const versions = { node: process.version, sharp: sharp.versions.sharp, vips: sharp.versions.vips };
 if (process.argv.includes("--json")) {
   const data = { drawings: drawings.length, photos: photos.samples.length, photoSource: photos.source };
-  console.log(JSON.stringify({ samplesPerSecond, rounds, data, machine, versions }, null, 2));
+  console.log(JSON.stringify({ samplesPerSecond, steps, rounds, data, machine, versions }, null, 2));
 } else {
   console.log(`${drawings.length} drawings; ${photos.samples.length} photos (${photos.source}); ${rounds} rounds`);
   console.log(`${machine}, Node ${versions.node}, sharp ${versions.sharp}\n`);
-  console.log("samples/s".padEnd(44), ["min", "median", "max"].map((column) => column.padStart(9)).join(""));
-  for (const { name, workers, min, median, max } of samplesPerSecond) {
+  const line = (label: string, columns: readonly string[]) =>
+    console.log(label.padEnd(44), columns.map((column) => column.padStart(9)).join(""));
+  line("samples/s", ["min", "median", "max", "× step"]);
+  for (const { name, workers, min, median, max, toStep } of samplesPerSecond) {
     const label = `${name}, ${workers} ${workers === 1 ? "thread" : "threads"}`;
-    console.log(label.padEnd(44), [min, median, max].map((figure) => String(figure).padStart(9)).join(""));
+    line(label, [...[min, median, max].map(String), toStep.toFixed(1)]);
   }
+  for (const { name, rate } of Object.values(steps)) line(name, ["", rate.toFixed(1)]);
 }

@@ -11,9 +11,8 @@ import { realpath } from "node:fs/promises";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
-import { clipConfigs, initializeParameters } from "../src/models/index.ts";
-import { TrainEngine } from "../src/train/engine.ts";
-import { trainEverything } from "../src/train/trained-parameters.ts";
+import { clipConfigs } from "../src/models/index.ts";
+import { RandomTraining, secondsOf } from "./random-training.ts";
 
 interface Measured {
   /** Seconds of each step. */
@@ -57,40 +56,17 @@ async function ownSteps(batchSize: number, checkpointBlocks: boolean, part: Part
   const lora = { lora: part === "lora" ? { rank: 8, alpha: 8 } : undefined };
   const vision = plain.vision.kind === "vit" ? { ...plain.vision, ...lora } : plain.vision;
   const config = { ...plain, vision, text: { ...plain.text, ...lora } };
-  const parameters = new Map(Array.from(initializeParameters(config, 1), ([path, { data }]) => [path, data]));
-  const options = {
-    beta1: 0.9,
-    beta2: 0.98,
-    epsilon: 1e-6,
-    weightDecay: 0.2,
-    gradClipNorm: 1,
-    averageDecay: undefined,
-    ...{ labelSmoothing: 0, patchDropout: 0, seed: 0 },
-    ...trainEverything,
+  await using model = await RandomTraining.create(config, batchSize, {
+    checkpointBlocks,
     lockImage: part === "lockImage",
-  };
-  const sizes = { config, batchSize, chunkSize: batchSize, checkpointBlocks };
-  await using engine = await TrainEngine.create({ ...options, ...sizes }, parameters);
-  const { contextLength } = config.text;
-  const batch = {
-    pixelValues: Float32Array.from({ length: batchSize * 3 * 224 * 224 }, (_, i) => Math.sin(i)),
-    inputIds: Int32Array.from({ length: batchSize * contextLength }, (_, i) => (i * 7919) % 49_000),
-    endOfText: new Int32Array(batchSize).fill(contextLength - 1),
-    captionGroup: Int32Array.from({ length: batchSize }, (_, i) => i),
-  };
+  });
   const steps: number[] = [];
-  for (let i = 0; i < stepsPerProcess; i++) {
-    const start = performance.now();
-    await engine.step(batch, 5e-4);
-    steps.push((performance.now() - start) / 1000);
-  }
+  for (let i = 0; i < stepsPerProcess; i++) steps.push(await secondsOf(() => model.step()));
   const peak = /VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))!;
   const features: number[] = [];
   for (let i = 0; i < warmup + 2; i++) {
-    const start = performance.now();
-    await engine.encodeImages(batch.pixelValues);
-    await engine.encodeTexts(batch.inputIds, batch.endOfText);
-    if (i >= warmup) features.push((performance.now() - start) / 1000);
+    const seconds = await secondsOf(() => model.encode());
+    if (i >= warmup) features.push(seconds);
   }
   return { steps, features, peakBytes: Number(peak[1]) * 1024, version: process.version };
 }

@@ -54,9 +54,14 @@ export async function decodeImage(
   }
 }
 
-/** With the first picture: it takes as long as a small program's start, and texts need none of it. */
-async function loadSharp(): Promise<typeof sharp> {
-  return (await import("sharp")).default;
+let loading: Promise<typeof sharp> | undefined;
+
+/**
+ * With the first picture: it takes as long as a small program's start, and texts need none of it. An import of what
+ * is loaded takes no time in Node, and as long as a small picture under loaders such as tsx.
+ */
+function loadSharp(): Promise<typeof sharp> {
+  return (loading ??= import("sharp").then((module) => module.default));
 }
 
 async function bytesOf(source: Exclude<ImageSource, RasterImage>): Promise<Uint8Array> {
