@@ -1,5 +1,6 @@
 import { type ClipConfig, initializeParameters } from "../src/models/index.ts";
-import { type EngineOptions, type PairTensors, TrainEngine } from "../src/train/engine.ts";
+import { type EngineOptions, TrainEngine } from "../src/train/engine.ts";
+import type { PairTensors } from "../src/train/pair-tensors.ts";
 import { trainEverything } from "../src/train/trained-parameters.ts";
 
 /** A model of random weights that is trained by one batch of waves and numbers, whatever comes of it. */

@@ -11,7 +11,7 @@ import { Moved, serve } from "../runtime/serve.ts";
 import { ClipTokenizer } from "../text/tokenizer.ts";
 import { type Picture, readPicture } from "../data/picture.ts";
 import type { SyntheticDraw } from "./clips.ts";
-import type { SyntheticTensors } from "./engine.ts";
+import type { SyntheticTensors } from "./pair-tensors.ts";
 
 /** What a worker is told once. */
 export interface DataWorkerSetup {

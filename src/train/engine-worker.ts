@@ -2,8 +2,9 @@ import { alone, type Group, joinGroup } from "../distributed/index.ts";
 import { normalizePixels, type PreprocessConfig } from "../image/index.ts";
 import { discard } from "../runtime/discard.ts";
 import { Moved, serve } from "../runtime/serve.ts";
-import { type EngineOptions, type PairTensors, type PixelValues, type StepResult, TrainEngine } from "./engine.ts";
+import { type EngineOptions, type StepResult, TrainEngine } from "./engine.ts";
 import type { EngineState } from "./engine-state.ts";
+import type { PairTensors, PixelValues } from "./pair-tensors.ts";
 
 let engine: TrainEngine;
 let group: Group = alone;

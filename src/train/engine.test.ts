@@ -6,8 +6,9 @@ import { Random } from "../core/random.ts";
 import { isLora, mergeLora } from "../embedding/index.ts";
 import { relativeError } from "../evaluate/compare.ts";
 import { type ClipConfig, initializeParameters, parameterSpecs, type VitConfig } from "../models/index.ts";
-import { type EngineOptions, type PairTensors, TrainEngine } from "./engine.ts";
+import { type EngineOptions, TrainEngine } from "./engine.ts";
 import { restoreState } from "./engine-state.ts";
+import type { PairTensors } from "./pair-tensors.ts";
 import type { ClipsObjective } from "./clips.ts";
 import { trainEverything } from "./trained-parameters.ts";
 

@@ -8,7 +8,7 @@ import type { ClipTokenizer } from "../text/tokenizer.ts";
 import { captionGroups } from "./caption-groups.ts";
 import { type ClipsObjective, decoderOf } from "./clips.ts";
 import type { DataRows, DataWorkerMethods, DataWorkerSetup, RowRequest } from "./data-worker.ts";
-import type { SyntheticTensors } from "./engine.ts";
+import type { SyntheticTensors } from "./pair-tensors.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
 import { Sampler, type SamplerOptions } from "./sampling.ts";
 

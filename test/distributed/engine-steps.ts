@@ -1,7 +1,8 @@
 import { Random } from "../../src/core/random.ts";
 import { alone, type Group } from "../../src/distributed/index.ts";
 import { type ClipConfig, initializeParameters, type VitConfig } from "../../src/models/index.ts";
-import { type EngineOptions, type PairTensors, TrainEngine } from "../../src/train/engine.ts";
+import { type EngineOptions, TrainEngine } from "../../src/train/engine.ts";
+import type { PairTensors } from "../../src/train/pair-tensors.ts";
 import { trainEverything } from "../../src/train/trained-parameters.ts";
 import { snapshotOf } from "../train/snapshot.ts";
 import { tinyResNet, tinyVit } from "../train/tiny-run.ts";
