@@ -17,7 +17,7 @@ export const tinyConfig: ClipConfig = {
 };
 
 /** A model with random weights, as it is saved. */
-export function tinyModel(change: Partial<ModelToSave> = {}): ModelToSave {
+export function tinyModel<Change extends Partial<ModelToSave>>(change: Change = {} as Change) {
   return {
     config: tinyConfig,
     preprocess: clipPreprocess,

@@ -15,6 +15,8 @@ import type { TextCleaning } from "../text/index.ts";
 export const files = {
   config: "config.json",
   merges: "merges.txt",
+  tokenizer: "tokenizer.json",
+  tokenizerConfig: "tokenizer_config.json",
   words: "words.txt",
   weights: "model.safetensors",
 } as const;
@@ -70,7 +72,9 @@ export interface ReadModelOptions {
 const ownConfigSchema = clipConfigSchema.extend({
   preprocess: preprocessSchema,
   /** The published vocabulary, or the file of that name in the folder. */
-  tokenizer: z.enum(["clip", files.merges]).default("clip"),
+  tokenizer: z.enum(["clip", files.merges, files.tokenizer]).default("clip"),
+  /** What is done to texts before a `tokenizer.json` is asked. */
+  textCleaning: z.enum(["canonicalize", "lower", "none"]).default("none"),
 });
 
 /**
@@ -127,15 +131,22 @@ async function configured(weights: string, configFile: string): Promise<ModelFil
     const vocabulary = await foreignVocabulary(folder, config, familyCleaning(config));
     return { weights, config, preprocess, vocabulary };
   }
-  const { preprocess, tokenizer, ...config } = parseStrict(ownConfigSchema, json, configFile);
+  const { preprocess, tokenizer, textCleaning, ...config } = parseStrict(ownConfigSchema, json, configFile);
   const wordsFile = join(folder, files.words);
   return {
     weights,
     config,
     preprocess: { ...preprocess, imageSize: config.vision.imageSize },
-    vocabulary: tokenizer === "clip" ? { kind: "clip" } : { kind: "merges", file: join(folder, tokenizer) },
+    vocabulary: ownVocabulary(folder, tokenizer, textCleaning),
     ...((await exists(wordsFile)) && { wordsFile }),
   };
+}
+
+function ownVocabulary(folder: string, tokenizer: string, cleaning: TextCleaning): Vocabulary {
+  if (tokenizer === "clip") return { kind: "clip" };
+  const file = join(folder, tokenizer);
+  if (tokenizer === files.merges) return { kind: "merges", file };
+  return { kind: "json", file, configFile: join(folder, files.tokenizerConfig), cleaning };
 }
 
 /** Of the vocabulary that OpenAI published. */
@@ -151,9 +162,9 @@ async function foreignVocabulary(
   if (!siglip && text.vocabSize === publishedVocabSize) return { kind: "clip" };
   const merges = await firstOf(folder, [files.merges]);
   if (merges && !siglip) return { kind: "merges", file: merges };
-  const file = join(folder, "tokenizer.json");
+  const file = join(folder, files.tokenizer);
   if (!siglip && !(await exists(file))) return { kind: "clip" };
-  return { kind: "json", file, configFile: join(folder, "tokenizer_config.json"), cleaning };
+  return { kind: "json", file, configFile: join(folder, files.tokenizerConfig), cleaning };
 }
 
 /** Whether a model came with its vocabulary, or needs none but the published one. */

@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { sharedFolder, sharedMissing } from "../../test/read-fixture.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { wordTokenizer } from "../../test/word-tokenizer.ts";
 import { saveTinyModel, tinyCaptions, tinyConfig, tinyModel } from "../../test/tiny-model.ts";
 import { readParameters } from "../checkpoints/index.ts";
 import { clipPreprocess } from "../image/index.ts";
-import { ClipTokenizer } from "../text/index.ts";
+import { ClipTokenizer, JsonTokenizer } from "../text/index.ts";
 import { captionWords, unknownWords } from "./words.ts";
 import { readModel, readTokenizer } from "./model-folder.ts";
 import { saveModel } from "./save-model.ts";
@@ -64,6 +65,19 @@ describe("a model folder", () => {
     await saveTinyModel(folder, { config, tokenizer: await ClipTokenizer.published() });
     expect((await readdir(folder)).sort()).toEqual(["config.json", "model.safetensors"]);
     expect((await readTokenizer(await readModel(folder))).vocabSize).toBe(49408);
+  });
+
+  it("keeps a tokenizer.json, and what is done to texts before it is asked", async () => {
+    const folder = await saveTinyModel(newFolder(), {
+      tokenizer: new JsonTokenizer(wordTokenizer, { pad_token: "</s>" }, "canonicalize"),
+    });
+    expect((await readdir(folder)).sort()).toEqual([
+      ...["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"],
+    ]);
+    const tokenizer = await readTokenizer(await readModel(folder));
+    expect(tokenizer.encodeWithMarks("Two, cats!")).toEqual([2, 3, 1]);
+    await saveTinyModel(folder);
+    expect((await readdir(folder)).sort()).toEqual(["config.json", "merges.txt", "model.safetensors"]);
   });
 
   it("has the published constants and vocabulary where its config does not speak of them", async () => {

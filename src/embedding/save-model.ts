@@ -6,7 +6,7 @@ import { ClipError } from "../core/errors.ts";
 import type { TensorData } from "../core/tensor-data.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import type { ClipConfig } from "../models/index.ts";
-import { ClipTokenizer, formatMerges } from "../text/index.ts";
+import { ClipTokenizer, formatMerges, type TextTokenizer } from "../text/index.ts";
 import { files } from "./model-files.ts";
 
 /** A model in memory, as {@link saveModel} takes it. */
@@ -14,7 +14,7 @@ export interface ModelToSave {
   readonly config: ClipConfig;
   /** `imageSize` is the config's. */
   readonly preprocess: Omit<PreprocessConfig, "imageSize">;
-  readonly tokenizer: ClipTokenizer;
+  readonly tokenizer: TextTokenizer;
   /** By our paths. */
   readonly parameters: ReadonlyMap<string, TensorData<"float32">>;
   /** The words of the training captions, if the model is to say when a label has others. */
@@ -31,8 +31,10 @@ export interface ModelToSave {
  */
 export async function saveModel(folder: string, model: ModelToSave): Promise<void> {
   const { config, preprocess, tokenizer, parameters, words, dtype = "F32" } = model;
-  if (tokenizer.vocabSize !== config.text.vocabSize) {
-    const both = `the config's vocabSize is ${config.text.vocabSize}, the tokenizer's ${tokenizer.vocabSize}`;
+  const { source, vocabSize } = tokenizer;
+  // A table may have more rows than a tokenizer.json has tokens.
+  if (source.kind === "merges" ? vocabSize !== config.text.vocabSize : vocabSize > config.text.vocabSize) {
+    const both = `the config's vocabSize is ${config.text.vocabSize}, the tokenizer's ${vocabSize}`;
     throw new ClipError("CLIP_CONFIG", `${both}; build the model with the tokenizer's`);
   }
   const { mean, std, resample, resizeMode } = preprocess;
@@ -40,11 +42,16 @@ export async function saveModel(folder: string, model: ModelToSave): Promise<voi
   const json = {
     ...config,
     preprocess: { mean, std, resample, resizeMode },
-    tokenizer: published ? "clip" : files.merges,
+    tokenizer: published ? "clip" : source.kind === "merges" ? files.merges : files.tokenizer,
+    ...(source.kind === "json" && { textCleaning: source.cleaning }),
   };
   await makeFolder(folder);
   await replaceText(join(folder, files.config), `${JSON.stringify(json, null, 2)}\n`);
-  await replaceText(join(folder, files.merges), published ? undefined : formatMerges(tokenizer.merges));
+  const merges = source.kind === "merges" && !published ? formatMerges(source.merges) : undefined;
+  await replaceText(join(folder, files.merges), merges);
+  const inJson = (part: "json" | "config") => (source.kind === "json" ? JSON.stringify(source[part]) : undefined);
+  await replaceText(join(folder, files.tokenizer), inJson("json"));
+  await replaceText(join(folder, files.tokenizerConfig), inJson("config"));
   await replaceText(join(folder, files.words), words && [...words, ""].join("\n"));
   await saveParameters(join(folder, files.weights), parameters, { dtype });
 }

@@ -1,7 +1,15 @@
 /** Texts to ids and back. */
 export { ClipTokenizer } from "./tokenizer.ts";
-export type { EncodeOptions, TextTokenizer, TokenizedTexts, TokenizeOptions, Truncation } from "./tokenizer.ts";
-export { JsonTokenizer, type TextCleaning } from "./json-tokenizer.ts";
+export type {
+  EncodeOptions,
+  TextCleaning,
+  TextTokenizer,
+  TokenizedTexts,
+  TokenizeOptions,
+  TokenizerSource,
+  Truncation,
+} from "./tokenizer.ts";
+export { JsonTokenizer } from "./json-tokenizer.ts";
 export type { SpecialTokens } from "./split.ts";
 
 /** Vocabularies of one's own. */

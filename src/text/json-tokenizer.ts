@@ -2,7 +2,9 @@ import * as library from "@huggingface/tokenizers";
 import { ClipError } from "../core/errors.ts";
 import { checkTokenizer } from "./check-tokenizer.ts";
 import {
+  type TextCleaning,
   type TextTokenizer,
+  type TokenizerSource,
   type TokenizedTexts,
   type TokenizeOptions,
   tooLong,
@@ -30,9 +32,6 @@ function contained<Result>(problem: string, work: () => Result): Result {
   }
 }
 
-/** What is done to a text before the vocabulary is asked, as the models' own code does it. */
-export type TextCleaning = "canonicalize" | "lower" | "none";
-
 /** Punctuation as Python's `string.punctuation` has it. */
 const punctuation = /[!"#$%&'()*+,\-./:;<=>?@[\\\]^_`{|}~]/gu;
 
@@ -55,6 +54,7 @@ const cleanings: Readonly<Record<TextCleaning, (text: string) => string>> = {
  * among others.
  */
 export class JsonTokenizer implements TextTokenizer {
+  readonly source: TokenizerSource;
   readonly vocabSize: number;
   readonly padId: number;
   readonly #tokenizer: Tokenizer;
@@ -69,6 +69,7 @@ export class JsonTokenizer implements TextTokenizer {
    * @throws {ClipError} `CLIP_TEXT` if they are no tokenizer, or name no token to pad with.
    */
   constructor(json: object, config: object, cleaning: TextCleaning) {
+    this.source = { kind: "json", json, config, cleaning };
     this.#clean = cleanings[cleaning];
     checkTokenizer(json);
     this.#tokenizer = contained("cannot be read", () => new Tokenizer(json, config));

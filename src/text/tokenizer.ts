@@ -25,8 +25,24 @@ export interface TokenizeOptions extends EncodeOptions {
   readonly truncate?: boolean;
 }
 
+/** What a tokenizer is made of, as it travels between threads and into files. */
+export type TokenizerSource =
+  | { readonly kind: "merges"; readonly merges: readonly string[] }
+  | {
+      readonly kind: "json";
+      /** What `tokenizer.json` holds. */
+      readonly json: object;
+      /** What `tokenizer_config.json` holds. */
+      readonly config: object;
+      readonly cleaning: TextCleaning;
+    };
+
+/** What is done to a text before the vocabulary of a `tokenizer.json` is asked, as the models' own code does it. */
+export type TextCleaning = "canonicalize" | "lower" | "none";
+
 /** Texts to ids, by whatever vocabulary. */
 export interface TextTokenizer {
+  readonly source: TokenizerSource;
   /** Ids are below it. */
   readonly vocabSize: number;
   /** The ids of a text of any length, with the marks around it. */
@@ -68,6 +84,7 @@ export interface Truncation {
 export class ClipTokenizer implements TextTokenizer {
   static #published: Promise<ClipTokenizer> | undefined;
 
+  readonly source: TokenizerSource;
   /** What tells one vocabulary from another, in order of rank. */
   readonly merges: readonly string[];
   /** 512 + merges + 2. */
@@ -88,6 +105,7 @@ export class ClipTokenizer implements TextTokenizer {
   constructor(merges: readonly string[]) {
     this.#bpe = readMerges(merges);
     this.merges = [...merges];
+    this.source = { kind: "merges", merges: this.merges };
     this.startOfTextId = baseSize + merges.length;
     this.endOfTextId = this.startOfTextId + 1;
     this.vocabSize = this.endOfTextId + 1;

@@ -8,7 +8,8 @@ import { squarePixels } from "../image/preprocess.ts";
 import type { RasterImage } from "../image/raster-image.ts";
 import { resample } from "../image/resample.ts";
 import { Moved, serve } from "../runtime/serve.ts";
-import { ClipTokenizer } from "../text/tokenizer.ts";
+import { makeTokenizer } from "../text/make-tokenizer.ts";
+import type { TextTokenizer, TokenizerSource } from "../text/tokenizer.ts";
 import { type Picture, readPicture } from "../data/picture.ts";
 import type { SyntheticDraw } from "./clips.ts";
 import type { SyntheticTensors } from "./pair-tensors.ts";
@@ -17,7 +18,7 @@ import type { SyntheticTensors } from "./pair-tensors.ts";
 export interface DataWorkerSetup {
   readonly preprocess: PreprocessConfig;
   readonly augment: AugmentConfig | undefined;
-  readonly merges: readonly string[];
+  readonly tokenizer: TokenizerSource;
   readonly contextLength: number;
   /** Tokens of a synthetic caption that are to be written; 0 where none is. */
   readonly captionLength: number;
@@ -51,7 +52,7 @@ export interface DataRows {
 }
 
 let setup: DataWorkerSetup;
-let tokenizer: ClipTokenizer;
+let tokenizer: TextTokenizer;
 /** Working copies by name. Every epoch asks for every picture once, so what is in is as good as what would replace it. */
 const cache = new Map<string, RasterImage>();
 let cachedBytes = 0;
@@ -65,7 +66,7 @@ sharp.cache(false);
 const methods = {
   create(given: DataWorkerSetup): void {
     setup = given;
-    tokenizer = new ClipTokenizer(given.merges);
+    tokenizer = makeTokenizer(given.tokenizer);
   },
 
   async makeRows(rows: readonly RowRequest[]): Promise<Moved<DataRows>> {

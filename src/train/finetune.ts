@@ -9,7 +9,6 @@ import { parseStrict, readJson } from "../core/parse.ts";
 import { blend } from "../embedding/blend.ts";
 import type { Parameters } from "../embedding/lora.ts";
 import { ClipEncoder, readModel, readTokenizer, saveModel, type StoredModel } from "../embedding/index.ts";
-import { ClipTokenizer } from "../text/index.ts";
 import { defaultTemplates } from "../zero-shot/index.ts";
 import { chooseAlpha, type SweepScores } from "./choose-alpha.ts";
 import { trainConfigSchema } from "./config.ts";
@@ -319,8 +318,6 @@ class Blender {
   async #write(folder: string, alpha: number): Promise<void> {
     const [original, tuned] = this.#models;
     const tokenizer = await readTokenizer(tuned);
-    if (!(tokenizer instanceof ClipTokenizer))
-      throw new ClipError("CLIP_CONFIG", `${tuned.path} has another vocabulary`);
     // As it was, it has seen no more words than before.
     const { words } = alpha === 0 ? original : tuned;
     await saveModel(folder, {

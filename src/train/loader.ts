@@ -4,7 +4,7 @@ import type { AugmentConfig } from "../image/augment.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import { noPeers, type Peers } from "../distributed/index.ts";
 import { Remote } from "../runtime/remote.ts";
-import type { ClipTokenizer } from "../text/tokenizer.ts";
+import type { TextTokenizer } from "../text/tokenizer.ts";
 import { captionGroups } from "./caption-groups.ts";
 import { type ClipsObjective, decoderOf } from "./clips.ts";
 import type { DataRows, DataWorkerMethods, DataWorkerSetup, RowRequest } from "./data-worker.ts";
@@ -16,7 +16,7 @@ export interface DataLoaderOptions extends SamplerOptions {
   readonly preprocess: PreprocessConfig;
   /** Without it every picture is preprocessed as for inference. */
   readonly augment?: AugmentConfig | undefined;
-  readonly tokenizer: ClipTokenizer;
+  readonly tokenizer: TextTokenizer;
   /** L. Longer captions are cut. */
   readonly contextLength: number;
   /** With it batches have the samples' synthetic captions too. */
@@ -122,7 +122,7 @@ export class DataLoader implements AsyncDisposable {
     const setup: DataWorkerSetup = {
       preprocess,
       augment,
-      merges: tokenizer.merges,
+      tokenizer: tokenizer.source,
       contextLength,
       captionLength: decoderOf(options.objective)?.length ?? 0,
       cacheBytes: cacheBytes / workers,

@@ -4,7 +4,7 @@ import type { TensorData } from "../core/tensor-data.ts";
 import { captionWords, isLora, readModel, readTokenizer } from "../embedding/index.ts";
 import { clipPreprocess, type PreprocessConfig } from "../image/preprocess-config.ts";
 import { type ClipConfig, initializeParameters, isOfDecoder } from "../models/index.ts";
-import { ClipTokenizer, trainBpe } from "../text/index.ts";
+import { ClipTokenizer, type TextTokenizer, trainBpe } from "../text/index.ts";
 import { decoderOf } from "./clips.ts";
 import { checkTrainable, configuredArchitecture, type TrainConfig, trainedArchitecture } from "./config.ts";
 
@@ -13,7 +13,7 @@ export interface Start {
   /** With what is there in training alone: changes of low rank, a decoder. */
   readonly architecture: ClipConfig;
   readonly preprocess: PreprocessConfig;
-  readonly tokenizer: ClipTokenizer;
+  readonly tokenizer: TextTokenizer;
   /** First values by path. */
   readonly parameters: ReadonlyMap<string, TensorData<"float32">>;
   /** What the finished model will have been trained on, if it is to say so. */
@@ -47,11 +47,11 @@ async function givenModel(path: string, run: TrainConfig, captions: readonly str
   const architecture = { ...withLora(model.config, run), decoder: decoderOf(run.objective) };
   checkTrainable(run, architecture);
   const tokenizer = await readTokenizer(model);
-  if (!(tokenizer instanceof ClipTokenizer))
+  if (architecture.decoder && tokenizer.source.kind === "json")
     throw new ClipError(
       "CLIP_CONFIG",
-      `${path} has its vocabulary in a tokenizer.json, and models with one are read, but not trained yet; name a model ` +
-        "with CLIP's vocabulary or merges of its own",
+      `the vocabulary of ${path} has no mark that a text begins with, as a decoder of captions needs it; leave out ` +
+        "objective, set its decoderWeight to 0, or name a model with CLIP's vocabulary or merges of its own",
     );
   return {
     architecture,

@@ -4,9 +4,11 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { describeShapes, drawShapes, tinyRun, tinyVit } from "../../test/train/tiny-run.ts";
 import { saveTinyModel } from "../../test/tiny-model.ts";
+import { wordTokenizer } from "../../test/word-tokenizer.ts";
 import { openSafetensors, readParameters } from "../checkpoints/index.ts";
 import { collect, dot, readModel, readTokenizer } from "../embedding/index.ts";
 import { parameterSpecs } from "../models/index.ts";
+import { JsonTokenizer } from "../text/index.ts";
 import { loadClip } from "../zero-shot/index.ts";
 import { type MetricsLine, runFiles, train, type TrainProgress, type TrainValidation } from "./index.ts";
 
@@ -269,6 +271,35 @@ describe("train", () => {
     await expect(train(tinyRun(folder, { batchSize: 4 }), { out: join(root, "broken-run") })).rejects.toMatchObject({
       code: "CLIP_DATA",
       message: expect.stringContaining("of 10 pictures cannot be used, more than half are") as string,
+    });
+  });
+
+  it("goes on from a model whose vocabulary is a tokenizer.json, as SigLIP's are, and leaves it with the model", async () => {
+    const words = ["two", "a", "red", "green", "blue", "yellow", "black", "circle", "square", "triangle", "bar"];
+    const vocab = Object.fromEntries(["<unk>", "</s>", ...words].map((word, id) => [word, id]));
+    const json = { ...wordTokenizer, model: { ...wordTokenizer.model, vocab } };
+    const config = {
+      ...tinyVit,
+      score: "sigmoid" as const,
+      // More rows than tokens, as published tables have.
+      text: { ...tinyVit.text, vocabSize: 16, causal: false, pool: "last" as const },
+    };
+    const init = await saveTinyModel(join(root, "siglip"), {
+      config,
+      tokenizer: new JsonTokenizer(json, { pad_token: "</s>" }, "canonicalize"),
+    });
+    const out = join(root, "siglip-tuned");
+    const change = { model: undefined, tokenizer: undefined, init, validation: pictures, validateEvery: 300 };
+    const run = { ...change, steps: 300, learningRate: 3e-3, warmupSteps: 10, gradClipNorm: 10 };
+    const { scores } = await train(tinyRun(pictures, run), { out });
+    // By chance one of 16. Measured: 10.
+    expect(scores!.top1).toBeGreaterThanOrEqual(6 / 16);
+    const model = await readModel(join(out, runFiles.model));
+    expect((await readTokenizer(model)).encodeWithMarks("A red, circle.")).toEqual([3, 4, 9, 1]);
+
+    const decoding = tinyRun(pictures, { ...run, objective: { kind: "clips" } });
+    await expect(train(decoding, { out: join(root, "siglip-decoding") })).rejects.toMatchObject({
+      code: "CLIP_CONFIG",
     });
   });
 });

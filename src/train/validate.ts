@@ -2,7 +2,7 @@ import { ClipError } from "../core/errors.ts";
 import { dot } from "../embedding/encoder.ts";
 import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
 import { type DecodeOptions, preprocessImage, type PreprocessConfig } from "../image/index.ts";
-import type { ClipTokenizer } from "../text/index.ts";
+import type { TextTokenizer } from "../text/index.ts";
 import { type Picture, readPicture } from "../data/picture.ts";
 import { type Names, namesOf, nameVectors, type NamingOptions, normalized } from "./names.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
@@ -30,7 +30,7 @@ const shownLabels = 5;
 export class Validator {
   readonly #names: Names;
   readonly #samples: readonly Sample[];
-  readonly #tokenizer: ClipTokenizer;
+  readonly #tokenizer: TextTokenizer;
   readonly #preprocess: PreprocessConfig;
   readonly #decoding: DecodeOptions;
   readonly #broken = new Map<string, SkippedImage>();
@@ -39,7 +39,7 @@ export class Validator {
   constructor(
     samples: readonly Sample[],
     options: NamingOptions & {
-      readonly tokenizer: ClipTokenizer;
+      readonly tokenizer: TextTokenizer;
       readonly preprocess: PreprocessConfig;
       readonly maxImagePixels?: number | undefined;
     },
