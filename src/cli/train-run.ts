@@ -16,7 +16,7 @@ import {
   type TrainValidation,
 } from "../train/index.ts";
 import type { CliIo } from "./io.ts";
-import { showDownload } from "./options.ts";
+import { locateModel, showDownload } from "./options.ts";
 import { RunMetrics } from "./run-metrics.ts";
 import { ShownPredictions } from "./shown-predictions.ts";
 import { percent, printable } from "./terminal.ts";
@@ -40,7 +40,7 @@ interface TrainRequest {
 /** Trains, shows how far it is, and writes the report. */
 export async function runTraining(request: TrainRequest, io: CliIo): Promise<void> {
   const { file, out, resume, tensorboard, json } = request;
-  const config = await readTrainConfig(file);
+  const config = await readRun(file, io);
   const advice = bindingAdvice();
   if (advice !== undefined) io.err(advice);
   // Of several processes the first alone has something to show.
@@ -91,7 +91,7 @@ export async function runTraining(request: TrainRequest, io: CliIo): Promise<voi
 
 /** Sees whether a run's model can learn a few pairs by heart. */
 export async function runOverfit(file: string, { json }: { readonly json: boolean }, io: CliIo): Promise<void> {
-  const result = await overfit(await readTrainConfig(file), {
+  const result = await overfit(await readRun(file, io), {
     signal: io.signal,
     onDownload: showDownload(io),
     onProgress: ({ learningRate, step, steps, loss }) =>
@@ -100,6 +100,12 @@ export async function runOverfit(file: string, { json }: { readonly json: boolea
   io.out(json ? JSON.stringify(result) : result.text);
   if (!result.learned)
     throw new ClipError("CLIP_TRAIN", "what cannot learn a few pairs by heart will not learn from more");
+}
+
+/** A run's configuration, with the model that it goes on from fetched if need be. */
+async function readRun(file: string, io: CliIo): Promise<TrainConfig> {
+  const config = await readTrainConfig(file);
+  return config.init === undefined ? config : { ...config, init: await locateModel(config.init, io, {}) };
 }
 
 /** The line of the moment: replaced in a terminal, written now and then elsewhere. */

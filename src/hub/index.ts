@@ -7,4 +7,4 @@ export type { DownloadProgress } from "../core/progress.ts";
 export { type CachedModel, listCache, removeCached } from "./cache.ts";
 
 /** Published models. */
-export { type KnownModel, knownModels } from "./known-models.ts";
+export { isPublishedName, type KnownModel, knownModels } from "./known-models.ts";

@@ -132,6 +132,16 @@ export const knownModels: readonly KnownModel[] = [
   }),
 ];
 
+/** Whether a name is that of a published model, or of a repository of Hugging Face's hub. */
+export function isPublishedName(name: string): boolean {
+  return knownModels.some((model) => model.name === name) || isRepositoryName(name);
+}
+
+/** Whether a name is made as those on Hugging Face's hub are: `owner/model`. */
+export function isRepositoryName(name: string): boolean {
+  return /^[\w.-]+\/[\w.-]+$/.test(name) && !name.startsWith(".");
+}
+
 /** The published name that was probably meant, if there is one. */
 export function nearestName(name: string): string | undefined {
   const nearest = closest(

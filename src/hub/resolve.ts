@@ -1,7 +1,7 @@
 import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
 import { fetchArchive } from "./archive.ts";
-import { type KnownModel, knownModels, nearestName } from "./known-models.ts";
+import { isRepositoryName, type KnownModel, knownModels, nearestName } from "./known-models.ts";
 import type { FetchOptions } from "./repository.ts";
 
 /** How {@link resolveModel} finds a model. */
@@ -21,7 +21,7 @@ export async function resolveModel(model: string, options: ResolveOptions = {}):
   const known = knownModels.find(({ name }) => name === model);
   if (known?.nonFree) options.onLicence?.(known);
   if (known && "url" in known.source) return fetchArchive(known.source, options);
-  if (/^[\w.-]+\/[\w.-]+$/.test(model) && !model.startsWith(".")) {
+  if (isRepositoryName(model)) {
     // What asks the network is loaded when it is needed: a program that has its model starts sooner.
     const { fetchRepository } = await import("./repository.ts");
     return fetchRepository(model, options);

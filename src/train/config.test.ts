@@ -202,6 +202,16 @@ describe("a run's configuration", () => {
       validation: "/elsewhere",
     });
 
+    const named = async (init: string) => {
+      await writeFile(path, JSON.stringify({ ...least, model: undefined, init }));
+      return (await readTrainConfig(path)).init;
+    };
+    expect(await named("ViT-B/32")).toBe("ViT-B/32");
+    expect(await named("google/siglip-base-patch16-224")).toBe("google/siglip-base-patch16-224");
+    await mkdir(join(folder, "runs", "google"));
+    await writeFile(join(folder, "runs", "google", "siglip-base-patch16-224"), "");
+    expect(await named("google/siglip-base-patch16-224")).toBe(join(folder, "runs/google/siglip-base-patch16-224"));
+
     await writeFile(path, JSON.stringify({ ...least, lerningRate: 1 }));
     await expect(readTrainConfig(path)).rejects.toThrow(`${path} does not say what is needed`);
     await expect(readTrainConfig(join(folder, "none.json"))).rejects.toMatchObject({ code: "CLIP_FILE" });

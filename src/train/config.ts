@@ -3,8 +3,10 @@ import { z } from "zod";
 import { clipConfigSchema } from "../checkpoints/index.ts";
 import { size } from "../checkpoints/config-schema.ts";
 import { ClipError } from "../core/errors.ts";
+import { exists } from "../core/files.ts";
 import { readJson } from "../core/parse.ts";
 import { loraConfigSchema } from "../embedding/index.ts";
+import { isPublishedName } from "../hub/index.ts";
 import { photoAugment } from "../image/augment.ts";
 import { preprocessSchema } from "../image/preprocess-config.ts";
 import { isAddress } from "../data/plain-shard.ts";
@@ -216,7 +218,8 @@ export const trainConfigSchema = z
 export type TrainConfig = z.output<typeof trainConfigSchema>;
 
 /**
- * Reads a run's JSON file; paths in it become absolute.
+ * Reads a run's JSON file; paths in it become absolute. The name of a published model in `init` stays
+ * one, for `resolveModel`.
  *
  * @throws {ClipError} `CLIP_FILE` if it cannot be read; `CLIP_CONFIG` with everything wrong in it, misspelt keys with the
  *   nearest right one.
@@ -224,10 +227,11 @@ export type TrainConfig = z.output<typeof trainConfigSchema>;
 export async function readTrainConfig(path: string): Promise<TrainConfig> {
   const config = await readJson(trainConfigSchema, path);
   const absolute = (source: string) => (isAddress(source) ? source : resolve(dirname(path), source));
-  const { train, validation } = config;
+  const { train, validation, init } = config;
+  const isName = init !== undefined && isPublishedName(init) && !(await exists(absolute(init)));
   return {
     ...config,
-    ...(config.init !== undefined && { init: absolute(config.init) }),
+    ...(init !== undefined && { init: isName ? init : absolute(init) }),
     train:
       typeof train === "string" ? absolute(train) : train.map((each) => ({ ...each, source: absolute(each.source) })),
     ...(typeof validation === "string" && { validation: absolute(validation) }),
