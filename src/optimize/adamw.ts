@@ -25,6 +25,8 @@ export interface AdamwOptions {
 
 /** Numbers below which a second thread costs more than it gives. */
 const numbersPerThread = 4_000_000;
+/** A thread's moments lie in one memory of WebAssembly, which has 4 GiB; shares are not all of a size. */
+const maxNumbersPerThread = 400_000_000;
 
 /**
  * AdamW (Loshchilov and Hutter 2019), decoupled weight decay as in PyTorch. The arithmetic is one pass over memory in
@@ -48,7 +50,8 @@ export class AdamW implements AsyncDisposable {
     { threads = availableParallelism() }: { threads?: number } = {},
   ): Promise<AdamW> {
     const total = parameters.reduce((sum, { size }) => sum + size, 0);
-    const shares = share(parameters, Math.max(1, Math.min(threads, Math.floor(total / numbersPerThread))));
+    const wanted = Math.min(threads, Math.floor(total / numbersPerThread));
+    const shares = share(parameters, Math.max(1, wanted, Math.ceil(total / maxNumbersPerThread)));
     const [own, ...others] = shares as [OptimizedParameter[], ...OptimizedParameter[][]];
     const threadsReady = Promise.all(others.map((part) => AdamwThread.create(part)));
     return new AdamW(options, await AdamwShard.create(own), await threadsReady);

@@ -5,13 +5,13 @@ import { size } from "../checkpoints/config-schema.ts";
 import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
 import { readJson } from "../core/parse.ts";
-import { loraConfigSchema } from "../embedding/index.ts";
+import { isLora, loraConfigSchema } from "../embedding/index.ts";
 import { isPublishedName } from "../hub/index.ts";
 import { photoAugment } from "../image/augment.ts";
 import { preprocessSchema } from "../image/preprocess-config.ts";
 import { isAddress } from "../data/plain-shard.ts";
 import { decoderOf } from "./clips.ts";
-import { type ClipConfig, clipConfigs, type ClipModelName } from "../models/index.ts";
+import { type ClipConfig, clipConfigs, type ClipModelName, parameterSpecs } from "../models/index.ts";
 import { trainedParameters } from "./trained-parameters.ts";
 
 const count = z.int().positive();
@@ -110,7 +110,7 @@ export const trainConfigSchema = z
 
     /** Pairs per update. */
     batchSize: count,
-    /** Pairs encoded at once; a divisor of batchSize. Less needs less memory and more time, with the same result. */
+    /** Pairs encoded at once; a divisor of batchSize. Less needs less memory and more time, with the same result but for batch norm's statistics. */
     chunkSize: count.optional(),
     steps: count,
     learningRate: z.number().positive(),
@@ -277,6 +277,16 @@ export function checkTrainable(run: TrainConfig, config: ClipConfig): void {
     throw new ClipError(
       "CLIP_CONFIG",
       "patchDropout is for ViTs whose features are read from one token, and this model's are not; leave it out",
+    );
+  if (score !== "sigmoid" && run.batchSize < 2)
+    throw new ClipError(
+      "CLIP_CONFIG",
+      "in a batch of one pair there is nothing to tell it apart from; set batchSize to 2 or more",
+    );
+  if (run.lora && ![...parameterSpecs(config).keys()].some(isLora))
+    throw new ClipError(
+      "CLIP_CONFIG",
+      "lora changes the blocks of transformers, and no tower that is not locked has any; unlock one, or leave lora out",
     );
   trainedParameters(config, run);
 }

@@ -11,6 +11,7 @@ import { Moved, serve } from "../runtime/serve.ts";
 import { makeTokenizer } from "../text/make-tokenizer.ts";
 import type { TextTokenizer, TokenizerSource } from "../text/tokenizer.ts";
 import { type Picture, readPicture } from "../data/picture.ts";
+import { asCaption } from "./caption-tokens.ts";
 import type { SyntheticDraw } from "./clips.ts";
 import type { SyntheticTensors } from "./pair-tensors.ts";
 
@@ -84,7 +85,7 @@ const methods = {
       else pixels.set(makePixels(image, augmentationKey), row * rowLength);
     }
     const captions = rows.map(({ caption }) => caption);
-    const { inputIds, endOfText, truncated } = tokenizer.tokenize(captions, { contextLength, ...asText });
+    const { inputIds, endOfText, truncated } = tokenizer.tokenize(captions, { contextLength, ...asCaption });
     const synthetic = rows[0]?.synthetic && tokenizeSynthetic(rows.map((row) => row.synthetic!));
     const counts = { decodedImages: decodedImages - decodedBefore, truncatedCaptions: truncated.length };
     const made = { pixels, inputIds, endOfText, synthetic, broken, ...counts };
@@ -92,20 +93,17 @@ const methods = {
   },
 };
 
-/** Captions come from strangers. */
-const asText = { truncate: true, specialTokens: "text" } as const;
-
 function tokenizeSynthetic(draws: readonly SyntheticDraw[]): SyntheticRows {
   const { contextLength, captionLength } = setup;
   const sentences = draws.map(({ sentence }) => sentence);
-  const { inputIds, endOfText } = tokenizer.tokenize(sentences, { contextLength, ...asText });
+  const { inputIds, endOfText } = tokenizer.tokenize(sentences, { contextLength, ...asCaption });
   const places = draws.length * captionLength;
   const [writtenIds, tokenWeights] = [new Int32Array(places), new Float32Array(places)];
   if (captionLength === 0) return { inputIds, endOfText, writtenIds, tokenWeights };
   // The mark at the start is not written: each place is to have the token behind it.
   const length = captionLength + 1;
   const captions = draws.map(({ whole }) => whole);
-  const whole = tokenizer.tokenize(captions, { contextLength: length, ...asText });
+  const whole = tokenizer.tokenize(captions, { contextLength: length, ...asCaption });
   for (const [row, end] of whole.endOfText.entries()) {
     writtenIds.set(whole.inputIds.subarray(row * length + 1, (row + 1) * length), row * captionLength);
     tokenWeights.fill(1, row * captionLength, row * captionLength + end);

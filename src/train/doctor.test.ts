@@ -82,6 +82,11 @@ describe("the doctor", () => {
     ]);
   });
 
+  it("does not call a loss of next to nothing risen", () => {
+    const nearZero = (step: number) => ({ loss: step <= 100 ? 0.003 : 0.0045 });
+    expect(kinds(examine(nearZero))).toEqual([]);
+  });
+
   it("takes repeated captions for right where they are of classes", () => {
     const doctor = new Doctor({ ...patient, areClasses: true });
     const random = new Random(1);

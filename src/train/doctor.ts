@@ -51,7 +51,7 @@ export interface Finding {
 /** Steps that a diagnosis looks back on. */
 export const doctorWindow = 50;
 
-/** A loss that is not under chance by this share is no better than chance. */
+/** A loss that is not under chance by this share of it is no better than chance; what rises by less has not risen. */
 const chanceMargin = 0.02;
 /** Every model begins at chance: it is given so many windows behind the warm-up. */
 const chanceWindows = 4;
@@ -87,9 +87,10 @@ const diagnoses: Readonly<Record<Diagnosis, (window: Window) => string | undefin
       "learningRate ten times lower, then ten times higher"
     );
   },
-  learningRate: ({ steps, lowestLoss }) => {
+  learningRate: ({ steps, lowestLoss, patient: { chanceLoss } }) => {
     const loss = median(steps.map((step) => step.loss));
-    if (!(loss > risenShare * lowestLoss)) return undefined;
+    // What was learned by heart may waver by a multiple of next to nothing.
+    if (!(loss > risenShare * lowestLoss && loss - lowestLoss > chanceMargin * chanceLoss)) return undefined;
     return (
       `the loss has risen to ${loss.toFixed(2)}, and was ${lowestLoss.toFixed(2)}: the learning rate is likely too high. Try half of ` +
       `learningRate, a longer warmupSteps, or gradClipNorm 1`

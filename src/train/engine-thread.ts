@@ -13,7 +13,7 @@ export async function stateOf(engine: Remote<EngineMethods>): Promise<EngineStat
  *
  * @throws {ClipError} `CLIP_CHECKPOINT` if it is not one of this model.
  */
-export async function goOnFrom(engine: Remote<EngineMethods>, state: EngineState): Promise<void> {
+export async function restoreEngine(engine: Remote<EngineMethods>, state: EngineState): Promise<void> {
   const { lengths } = await stateOf(engine);
   const write = (name: string, values: Float32Array) => engine.call("write", [name, values], [values]);
   await restoreState({ lengths, write, goOnFrom: (steps) => engine.call("goOnFrom", [steps]) }, state);

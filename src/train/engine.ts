@@ -37,7 +37,7 @@ export interface EngineOptions extends AdamwOptions, ParameterChoice {
   readonly config: ClipConfig;
   /** Pairs per update, N. */
   readonly batchSize: number;
-  /** Pairs encoded at once; less than `batchSize` trades time for memory, with the same result. Divides what a process has of the batch. */
+  /** Pairs encoded at once; less than `batchSize` trades time for memory, with the same result but for batch norm's statistics. Divides what a process has of the batch. */
   readonly chunkSize: number;
   /** Gradients above this norm are scaled down to it. */
   readonly gradClipNorm: number | undefined;

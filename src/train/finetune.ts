@@ -3,8 +3,9 @@ import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { readParameters } from "../checkpoints/index.ts";
-import { writeFileAtomic } from "../core/atomic-write.ts";
+import { removeTemporaries, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import { launched } from "../distributed/index.ts";
 import { parseStrict, readJson } from "../core/parse.ts";
 import { blend } from "../embedding/blend.ts";
 import type { Parameters } from "../embedding/lora.ts";
@@ -133,7 +134,14 @@ const alphas = Array.from({ length: 11 }, (_, i) => i / 10);
  */
 export async function finetune(config: FinetuneConfig, options: FinetuneOptions): Promise<FinetuneResult> {
   const { maxLoss = usualMaxLoss, alpha, settings = {} } = config;
+  if (launched().size > 1)
+    throw new ClipError(
+      "CLIP_USAGE",
+      "clip-ts finetune is one process; to share the work of a training, start clip-ts train with mpirun",
+    );
   if (alpha !== undefined) checkAlpha(alpha);
+  if (!(maxLoss >= 0 && maxLoss <= 1))
+    throw new ClipError("CLIP_USAGE", `maxLoss is ${maxLoss}; it is a share of the top-1, from 0 to 1`);
   const strange = saidElsewhere.find((key) => key in settings);
   if (strange !== undefined)
     throw new ClipError("CLIP_CONFIG", `${strange} follows from model, data and validation; leave it out`);
@@ -141,10 +149,15 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
     [config.data, config.validation, config.general].map(asSource),
   );
   const split = validationSource ? { validation: validationSource } : { validationShare: heldOutShare };
-  const common = { signal: options.signal, onProgress: options.onDownload };
-  const { seed = 0, imageSize, maxImagePixels } = settings;
-  const original = await readModel(config.model, { imageSize });
-  const { pairs, validation } = await readRunData({ train: [data!], ...split, seed }, common);
+  const model = resolve(config.model);
+  const asRun = (given: object) =>
+    parseStrict(trainConfigSchema, { init: model, train: [data], ...split, ...given }, "the fine-tuning");
+  // How data is read does not depend on what follows from it.
+  const reading = asRun({ batchSize: 1, steps: 1, ...settings });
+  const { imageSize, maxImagePixels } = reading;
+  const common = { ...reading, signal: options.signal, onProgress: options.onDownload };
+  const original = await readModel(model, { imageSize });
+  const { pairs, validation } = await readRunData(reading, common);
   const generalPairs = general && (await readPairs(general.source, { ...common, ...general }));
 
   const counts = {
@@ -154,8 +167,7 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   };
   const plan = planFinetuning({ ...config, pairs: counts.train, architecture: original.config });
   const planned = Object.fromEntries(plan.settings.map(({ name, value }) => [name, value]));
-  const model = resolve(config.model);
-  const run = parseStrict(trainConfigSchema, { init: model, train: [data], ...split, ...planned }, "the fine-tuning");
+  const run = asRun(planned);
   options.onPlan?.(plan, counts);
   const training = await train(run, { ...options, out: join(options.out, finetuneFiles.tuned) });
   const skipped = new Map([...training.skipped, ...(generalPairs?.skipped ?? [])].map((skip) => [skip.image, skip]));
@@ -289,10 +301,11 @@ class Blender {
     dtype: "F32" | "F16",
   ) {
     [this.#models, this.#parameters, this.#out, this.#dtype] = [models, parameters, out, dtype];
-    this.fingerprint = fingerprintOf(parameters[0]);
+    this.fingerprint = weightsDigest(parameters[0]);
   }
 
   static async open(original: StoredModel, out: string, dtype: "F32" | "F16"): Promise<Blender> {
+    for (const folder of [out, join(out, finetuneFiles.model)]) await removeTemporaries(folder);
     const tuned = await readModel(join(out, finetuneFiles.tuned, runFiles.model));
     const parameters = [await readParameters(original.parameters), await readParameters(tuned.parameters)] as const;
     return new Blender([original, tuned], parameters, out, dtype);
@@ -329,7 +342,7 @@ class Blender {
 }
 
 /** SHA-256 of all values, by path. */
-function fingerprintOf(parameters: Parameters): string {
+function weightsDigest(parameters: Parameters): string {
   const hash = createHash("sha256");
   for (const [path, { data }] of parameters)
     hash.update(path).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));

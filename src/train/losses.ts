@@ -1,4 +1,4 @@
-import { ShapeError } from "../core/errors.ts";
+import { ClipError, ShapeError } from "../core/errors.ts";
 import { float32, int32 } from "../core/tensor-data.ts";
 import { describe } from "../graph/describe.ts";
 import { constant, type Tensor } from "../graph/tensor.ts";
@@ -131,6 +131,11 @@ function lengthOfRows({ shape }: Tensor): number {
 export function captionLoss(logits: Tensor, writtenIds: Tensor, tokenWeights: Tensor): Tensor {
   const [pairs, length, vocabSize] = logits.shape as readonly [number, number, number];
   const places = pairs * length;
+  if (places * vocabSize > 2 ** 31 - 1)
+    throw new ClipError(
+      "CLIP_CONFIG",
+      `${pairs} captions of ${length} tokens of ${vocabSize} are more scores than a program can count; set chunkSize lower`,
+    );
   // Where each place's row of the vocabulary begins, in all of them as one row.
   const starts = Int32Array.from({ length: places }, (_, place) => place * vocabSize);
   const at = writtenIds.reshape([places]).add(constant(int32(starts, [places])));

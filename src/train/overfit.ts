@@ -6,6 +6,7 @@ import { readPicture } from "../data/picture.ts";
 import { squarePixels } from "../image/preprocess.ts";
 import { type ClipConfig, countParameters } from "../models/index.ts";
 import { Remote } from "../runtime/remote.ts";
+import { asCaption } from "./caption-tokens.ts";
 import { captionGroups } from "./caption-groups.ts";
 import type { TrainConfig } from "./config.ts";
 import type { EngineOptions } from "./engine.ts";
@@ -66,8 +67,8 @@ const stillSteps = 50;
 const factors = [1, 10, 0.1, 100, 0.01, 1000];
 
 /**
- * Before a run: lets its model learn 32 of its pairs by heart, with the run's own objective, switches and learning rate, and without
- * augmentation. What cannot do this will not learn from more. If it cannot, other learning rates are tried, and what seems to
+ * Before a run: lets its model learn 32 of its pairs by heart, with the run's own switches and learning rate, without
+ * augmentation, and without what a decoder would learn from synthetic captions. What cannot do this will not learn from more. If it cannot, other learning rates are tried, and what seems to
  * be wrong is said. Nothing is written, and the run itself is not touched.
  *
  * @throws {ClipError} `CLIP_DATA` if there are not two pairs that can be read; otherwise as `train`, before its first step.
@@ -75,10 +76,7 @@ const factors = [1, 10, 0.1, 100, 0.01, 1000];
 export async function overfit(config: TrainConfig, options: OverfitOptions = {}): Promise<OverfitResult> {
   const common = { ...config, signal: options.signal, onProgress: options.onDownload };
   const { pairs } = await readRunData(config, common);
-  const started = await startModel(
-    config,
-    pairs.samples.flatMap(({ captions }) => captions),
-  );
+  const started = await startModel(config, pairs.samples);
   // What a decoder writes does not tell pairs apart.
   const start = { ...started, architecture: { ...started.architecture, decoder: undefined } };
   const { architecture } = start;
@@ -133,11 +131,7 @@ async function makeBatch(samples: readonly Sample[], start: Start, config: Train
   if (captions.length < 2)
     throw new ClipError("CLIP_DATA", `of ${samples.length} pairs ${captions.length} can be read; two are the least`);
   const { contextLength } = architecture.text;
-  const { inputIds, endOfText } = tokenizer.tokenize(captions, {
-    contextLength,
-    truncate: true,
-    specialTokens: "text",
-  });
+  const { inputIds, endOfText } = tokenizer.tokenize(captions, { contextLength, ...asCaption });
   return {
     pixels: Buffer.concat(pictures),
     inputIds,

@@ -155,6 +155,9 @@ describe("RunFolder", () => {
     await expect(open({ config: changed }, true)).rejects.toMatchObject(
       another("seed was 0 and is 1; augment.blur was not set and is 1"),
     );
+    await expect(open({ model: { architecture: { width: 4 } } }, true)).rejects.toMatchObject(
+      another("architecture.width was 3 and is 4"),
+    );
     const [first, ...rest] = identity.samples;
     await expect(open({ samples: rest }, true)).rejects.toMatchObject(another("there were 2 pairs and are 1"));
     await expect(open({ samples: [{ ...first!, captions: ["other"] }, ...rest] }, true)).rejects.toMatchObject(

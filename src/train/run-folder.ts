@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import { type FileHandle, mkdir, open, readFile } from "node:fs/promises";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { bytesOf, type DeferredTensor, openSafetensors, readFloats, writeDeferred } from "../checkpoints/index.ts";
-import { cannotWrite, removeTemporaries, writeFileAtomic } from "../core/atomic-write.ts";
+import { cannotWrite, makeFolder, removeTemporaries, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { sizeOf } from "../core/files.ts";
 import { product } from "../core/shape.ts";
@@ -51,6 +51,8 @@ export const runFiles = {
 /** What makes a run the one that it is: a run is not continued with another configuration or other data. */
 export interface RunIdentity {
   readonly config: object;
+  /** What the model is apart from its weights, wherever it comes from. */
+  readonly model: object;
   /** All that the run reads, in order. */
   readonly samples: readonly Sample[];
 }
@@ -84,9 +86,7 @@ export class RunFolder implements AsyncDisposable {
     identity: RunIdentity,
     { resume }: { resume: boolean },
   ): Promise<{ folder: RunFolder; state?: EngineState }> {
-    await mkdir(path, { recursive: true }).catch((cause: Error) => {
-      throw new ClipError("CLIP_FILE", `cannot make the folder ${path}: ${cause.message}`, { cause });
-    });
+    await makeFolder(path);
     const checkpoint = join(path, runFiles.checkpoint);
     const exists = (await sizeOf(checkpoint)) !== undefined;
     if (exists && !resume) {
@@ -106,8 +106,7 @@ export class RunFolder implements AsyncDisposable {
           "another folder",
       );
     }
-    await removeTemporaries(path);
-    await removeTemporaries(join(path, runFiles.model));
+    for (const folder of [path, join(path, runFiles.model), join(path, runFiles.lora)]) await removeTemporaries(folder);
     if (!saved) await writeFileAtomic(join(path, runFiles.config), [`${JSON.stringify(identity.config, null, 2)}\n`]);
     const metrics = await openMetrics(join(path, runFiles.metrics), saved?.metricsBytes ?? 0);
     const folder = new RunFolder(path, metrics, own, saved);
@@ -179,8 +178,8 @@ interface SavedRun {
 async function readCheckpoint(path: string): Promise<SavedRun> {
   const { tensors, metadata } = await openSafetensors(path);
   const [steps, metricsBytes] = [Number(metadata.get("steps")), Number(metadata.get("metricsBytes"))];
-  const [config, pairs, data] = ["config", "pairs", "data"].map((key) => metadata.get(key));
-  const isOfRun = config !== undefined && pairs !== undefined && data !== undefined;
+  const [config, model, pairs, data] = ["config", "model", "pairs", "data"].map((key) => metadata.get(key));
+  const isOfRun = config !== undefined && model !== undefined && pairs !== undefined && data !== undefined;
   if (!isOfRun || !Number.isSafeInteger(steps) || !Number.isSafeInteger(metricsBytes)) {
     throw new ClipError("CLIP_CHECKPOINT", `${path} is no checkpoint of a training run; remove it to start anew`);
   }
@@ -189,7 +188,7 @@ async function readCheckpoint(path: string): Promise<SavedRun> {
   return {
     state: { steps, lengths, read },
     metricsBytes,
-    record: { config, pairs, data },
+    record: { config, model, pairs, data },
     skipped: await readSkipped(join(dirname(path), runFiles.skipped)),
   };
 }
@@ -197,7 +196,11 @@ async function readCheckpoint(path: string): Promise<SavedRun> {
 async function readSkipped(path: string): Promise<SkippedImage[] | undefined> {
   const text = await readFile(path, "utf8").catch(() => undefined);
   const lines = text?.split("\n").filter((line) => line !== "");
-  return lines?.map((line) => JSON.parse(line) as SkippedImage);
+  try {
+    return lines?.map((line) => JSON.parse(line) as SkippedImage);
+  } catch (cause) {
+    throw new ClipError("CLIP_FILE", `${path} has a line that is no JSON; remove the file, or mend it`, { cause });
+  }
 }
 
 /** Settings that a run may change on its way: its curve does not depend on them. */
@@ -207,19 +210,21 @@ const changeable = new Set(["workers", "saveEvery"]);
 interface RunRecord extends Readonly<Record<string, string>> {
   /** JSON of what the curve depends on. */
   readonly config: string;
+  readonly model: string;
   /** How many. */
   readonly pairs: string;
   /** A digest of them. */
   readonly data: string;
 }
 
-function recordOf({ config, samples }: RunIdentity): RunRecord {
+function recordOf({ config, model, samples }: RunIdentity): RunRecord {
   const hash = createHash("sha256");
   // Not where its bytes lie: a shard may be fetched or unpacked to another place.
   for (const { image, captions, synthetic } of samples) hash.update(JSON.stringify({ image, captions, synthetic }));
   const ofTheCurve = (key: string, value: unknown) => (changeable.has(key) ? undefined : value);
   return {
     config: JSON.stringify(config, ofTheCurve),
+    model: JSON.stringify(model),
     pairs: String(samples.length),
     data: hash.digest("hex"),
   };
@@ -232,7 +237,8 @@ export function fingerprintOf(identity: RunIdentity): string {
 
 /** What of a run is not as it was, in words. */
 function changesOf(was: RunRecord, is: RunRecord): string[] {
-  const settings = (record: RunRecord) => new Map(leaves(JSON.parse(record.config), ""));
+  const settings = ({ config, model }: RunRecord) =>
+    new Map([...leaves(JSON.parse(model), ""), ...leaves(JSON.parse(config), "")]);
   const [before, now] = [settings(was), settings(is)];
   const changes = [...new Set([...before.keys(), ...now.keys()])]
     .filter((key) => before.get(key) !== now.get(key))

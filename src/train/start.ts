@@ -6,6 +6,7 @@ import { clipPreprocess, type PreprocessConfig } from "../image/preprocess-confi
 import { type ClipConfig, initializeParameters, isOfDecoder } from "../models/index.ts";
 import { ClipTokenizer, type TextTokenizer, trainBpe } from "../text/index.ts";
 import { decoderOf } from "./clips.ts";
+import type { Sample } from "./sources/samples.ts";
 import { checkTrainable, configuredArchitecture, type TrainConfig, trainedArchitecture } from "./config.ts";
 
 /** What a run trains, before its first step. */
@@ -23,9 +24,11 @@ export interface Start {
 /**
  * A new model, or the one that the run is to go on from.
  *
+ * @param samples - of whose captions a vocabulary may be made.
  * @throws {ClipError} `CLIP_CONFIG` if what the run asks for does not fit the model; as `readModel` and `readTokenizer` do.
  */
-export async function startModel(run: TrainConfig, captions: readonly string[]): Promise<Start> {
+export async function startModel(run: TrainConfig, samples: readonly Sample[]): Promise<Start> {
+  const captions = samples.flatMap(({ captions, synthetic = [] }) => captions.concat(synthetic));
   return run.init === undefined ? newModel(run, captions) : givenModel(run.init, run, captions);
 }
 

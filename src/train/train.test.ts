@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -10,6 +11,7 @@ import { collect, dot, readModel, readTokenizer } from "../embedding/index.ts";
 import { parameterSpecs } from "../models/index.ts";
 import { JsonTokenizer } from "../text/index.ts";
 import { loadClip } from "../zero-shot/index.ts";
+import { startModel } from "./start.ts";
 import { type MetricsLine, runFiles, train, type TrainProgress, type TrainValidation } from "./index.ts";
 
 let root: string;
@@ -259,10 +261,12 @@ describe("train", () => {
     [{ train: "/nowhere" }, "CLIP_DATA", "/nowhere cannot be opened"],
     [{ validation: "/nowhere" }, "CLIP_DATA", "/nowhere cannot be opened"],
     [{ tokenizer: "clip" }, "CLIP_CONFIG", "text.vocabSize is 540"],
+    [{ batchSize: 1 }, "CLIP_CONFIG", "set batchSize to 2 or more"],
     [{ lockText: true, unlockedTextBlocks: 2 }, "CLIP_CONFIG", "2 blocks are unlocked, the text tower has 1"],
   ])("refuses before it trains: %j", async (change, code, message) => {
     const refused = train(tinyRun(pictures, change), { out: join(root, "refused") });
     await expect(refused).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
+    expect(existsSync(join(root, "refused"))).toBe(false);
   });
 
   it("gives up when most pictures are broken, and names some", async () => {
@@ -298,8 +302,9 @@ describe("train", () => {
     expect((await readTokenizer(model)).encodeWithMarks("A red, circle.")).toEqual([3, 4, 9, 1]);
 
     const decoding = tinyRun(pictures, { ...run, objective: { kind: "clips" } });
-    await expect(train(decoding, { out: join(root, "siglip-decoding") })).rejects.toMatchObject({
+    await expect(startModel(decoding, [])).rejects.toMatchObject({
       code: "CLIP_CONFIG",
+      message: expect.stringContaining("has no mark that a text begins with") as string,
     });
   });
 });

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
@@ -8,7 +9,7 @@ import { Remote } from "../runtime/remote.ts";
 import type { TrainConfig } from "./config.ts";
 import type { EngineOptions } from "./engine.ts";
 import type { EngineState } from "./engine-state.ts";
-import { finalWeights, goOnFrom } from "./engine-thread.ts";
+import { finalWeights, restoreEngine } from "./engine-thread.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import { EventFile } from "./event-file.ts";
 import { DataLoader } from "./loader.ts";
@@ -61,11 +62,7 @@ async function trainTogether(
   const common = { ...config, signal: options.signal, onProgress: options.onDownload };
   const { pairs, validation } = await readRunData(config, common);
   const { mixture } = pairs;
-  const captions = pairs.samples.flatMap((sample) => [
-    ...sample.captions,
-    ...(sample.synthetic === undefined ? [] : [sample.synthetic]),
-  ]);
-  const start = await startModel(config, captions);
+  const start = await startModel(config, pairs.samples);
   const { architecture, preprocess, tokenizer } = start;
   const { contextLength } = architecture.text;
   const isFirst = peers.rank === 0;
@@ -75,14 +72,16 @@ async function trainTogether(
       ? new Validator(validation.samples, { ...config, areClasses, tokenizer, preprocess })
       : undefined;
 
-  const identity = { config, samples: [...pairs.samples, ...(validation?.samples ?? [])] };
+  const loaded = { ...config, mixture, preprocess, tokenizer, contextLength, peers };
+  await using loader = new DataLoader(pairs.samples, loaded);
+  const vocabulary = createHash("sha256").update(JSON.stringify(tokenizer.source)).digest("hex");
+  const model = { architecture, preprocess, vocabulary };
+  const identity = { config, model, samples: [...pairs.samples, ...(validation?.samples ?? [])] };
   await expectSame(peers, fingerprintOf(identity), "another configuration or other data");
   const { state, ...opened } = isFirst
     ? await RunFolder.open(options.out, identity, { resume: options.resume ?? false })
     : { folder: undefined };
   await using folder = opened.folder;
-  const loaded = { ...config, mixture, preprocess, tokenizer, contextLength, peers };
-  await using loader = new DataLoader(pairs.samples, loaded);
   const skipped = () =>
     [pairs.skipped, validation?.skipped, loader.broken, validator?.broken].flatMap((list) => list ?? []);
   const first = Number((await peers.exchange(String(state?.steps ?? 0)))[0]);
@@ -173,5 +172,5 @@ async function startEngine(
   };
   const initial = new Map(Array.from(parameters, ([path, { data }]) => [path, data]));
   await engine.call("create", [options, initial, preprocess], initial.values());
-  if (state) await goOnFrom(engine, state);
+  if (state) await restoreEngine(engine, state);
 }

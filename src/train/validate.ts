@@ -4,6 +4,7 @@ import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
 import { type DecodeOptions, preprocessImage, type PreprocessConfig } from "../image/index.ts";
 import type { TextTokenizer } from "../text/index.ts";
 import { type Picture, readPicture } from "../data/picture.ts";
+import { asCaption } from "./caption-tokens.ts";
 import { type Names, namesOf, nameVectors, type NamingOptions, normalized } from "./names.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
 import type { ValidationScores } from "./run-folder.ts";
@@ -98,7 +99,7 @@ export class Validator {
     for (let start = 0; start < texts.length; start += rowsAtOnce) {
       const { inputIds, endOfText } = this.#tokenizer.tokenize(texts.slice(start, start + rowsAtOnce), {
         contextLength,
-        truncate: true,
+        ...asCaption,
       });
       yield* rowsOf(await towers.encodeTexts(inputIds, endOfText), embedDim).map(normalized);
     }

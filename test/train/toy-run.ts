@@ -5,6 +5,7 @@ import { stateWith } from "./snapshot.ts";
 /** What the toy run says that it is. */
 export const identity = {
   config: { seed: 0, learningRate: 0.1 },
+  model: { architecture: { width: 3 } },
   samples: [
     { image: "/a.png", captions: ["a"] },
     { image: "/b.png", captions: ["b", "bee"] },
