@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
+import { configReference } from "../scripts/make-config-docs.ts";
 import { parseStrict } from "../src/core/parse.ts";
 import { pictogramModel } from "../src/index.ts";
 import { trainConfigSchema } from "../src/train/index.ts";
@@ -41,6 +42,10 @@ function commands(page: string): string[] {
   const lines = codeBlocks(page, "sh").flatMap((block) => block.split("\n"));
   return lines.flatMap((line) => line.replace(/ #.*/, "").split("&&")).flatMap((part) => part.trim() || []);
 }
+
+it("docs/configuration.md says what the schema says; if not, run scripts/make-config-docs.ts", async () => {
+  expect(read("docs/configuration.md")).toBe(await configReference());
+});
 
 describe.each(pages)("%s", (page) => {
   it("links to files that are there", () => {

@@ -108,6 +108,8 @@ function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   const [step, ...rest] = path;
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault)
     return keysAt(schema.unwrap() as z.ZodType, path);
+  // What is behind a preprocessing.
+  if (schema instanceof z.ZodPipe) return keysAt(schema.out as z.ZodType, path);
   if (schema instanceof z.ZodUnion)
     return [...new Set(schema.options.flatMap((option) => keysAt(option as z.ZodType, path)))];
   if (schema instanceof z.ZodArray) return keysAt(schema.element as z.ZodType, rest);

@@ -2,11 +2,11 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
-import { tinyVit } from "../../test/train/tiny-run.ts";
+import { tinyResNet, tinyVit } from "../../test/train/tiny-run.ts";
 import { ClipError } from "../core/errors.ts";
 import { parseStrict } from "../core/parse.ts";
 import { clipConfigs } from "../models/index.ts";
-import { readTrainConfig, trainConfigSchema, trainedArchitecture } from "./config.ts";
+import { checkTrainable, readTrainConfig, trainConfigSchema, trainedArchitecture } from "./config.ts";
 
 const least = { model: tinyVit, train: "pictures", batchSize: 8, steps: 100, learningRate: 1e-3 };
 
@@ -151,8 +151,9 @@ describe("a run's configuration", () => {
     [{ cooldownSteps: 3 }, '  cooldownSteps: is for a constant schedule; set "schedule" to "constant"'],
     [
       { schedule: "constant", cooldownSteps: 60, warmupSteps: 50 },
-      "  cooldownSteps: with warmupSteps must be at most steps",
+      "  warmupSteps: with cooldownSteps must be at most steps",
     ],
+    [{ warmupSteps: 1_000_000 }, "  warmupSteps: with cooldownSteps must be at most steps"],
     [{ unlockedTextBlocks: 1 }, "  unlockedTextBlocks: only a locked tower has blocks to unlock; set lockText"],
     [{ unlockedImageBlocks: 1 }, "  unlockedImageBlocks: only a locked tower has blocks to unlock; set lockImage"],
     [{ templates: ["a photo of a {}", "a photo"] }, '  templates.1: Invalid string: must include "{}"'],
@@ -186,6 +187,12 @@ describe("a run's configuration", () => {
     { preprocess: { mean: [0, 0, 0], std: [1, 0, 1], resample: "bicubic" } },
   ])("refuses numbers with which nothing can be computed: %j", (change) => {
     expect(problemsOf(change)).toHaveLength(1);
+  });
+
+  it("takes one source with how it is read without a list around it", () => {
+    const one = { source: "pets", classTemplates: ["a {}"] };
+    expect(parseStrict(trainConfigSchema, { ...least, train: one }, "train.json").train).toEqual([one]);
+    expect(problemsOf({ train: { ...one, clasTemplates: ["a {}"] } })[0]).toContain('did you mean "classTemplates"?');
   });
 
   it("counts paths from its own folder when it is read from a file", async () => {
@@ -258,5 +265,14 @@ describe("the trained architecture", () => {
     expect(() => trainedArchitecture(config, 49_408)).toThrow(
       'text.vocabSize is 540, the published vocabulary has 49408 tokens; set it to that, or "tokenizer" to "captions"',
     );
+  });
+
+  it("has blocks for changes of low rank in a tower that is not locked", () => {
+    const run = parseStrict(
+      trainConfigSchema,
+      { ...least, model: undefined, init: "old", lora: { rank: 2, alpha: 2 }, lockText: true },
+      "train.json",
+    );
+    expect(() => checkTrainable(run, tinyResNet)).toThrow("no tower that is not locked has any");
   });
 });

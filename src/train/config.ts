@@ -45,7 +45,9 @@ const augmentSchema = z.strictObject({
 });
 
 const columns = {
+  /** A table's column with the paths of pictures, or the pictures themselves. Default: `image`, `path` or `filepath`. */
   imageColumn: z.string().optional(),
+  /** A table's column with captions. Default: `caption` or `title`. */
   captionColumn: z.string().optional(),
   /** Sentences for the names of class folders; `{}` marks the place. */
   classTemplates: z.array(z.string().includes("{}")).min(1).optional(),
@@ -75,12 +77,16 @@ export const trainConfigSchema = z
     /** The published vocabulary (default); or one of at most the model's vocabSize tokens, made from the captions. */
     tokenizer: z.enum(["clip", "captions"]).optional(),
     /** A folder, shards, or a table, as `readPairs` takes it; or several, each with the weight by which it is drawn. */
-    train: z.union([z.string(), z.array(mixedSource).min(1)]),
+    train: z.preprocess(
+      // One source with how it is read needs no list around it.
+      (value) => (typeof value === "object" && value !== null && !Array.isArray(value) ? [value] : value),
+      z.union([z.string(), z.array(mixedSource).min(1)]),
+    ),
     /** One, for zero-shot validation: each picture's first caption among those of all. */
     validation: z.union([z.string(), z.strictObject(source)]).optional(),
     /** In place of `validation`: a share of the pictures of `train`, of each class the same, drawn by the seed. They are not trained on. */
     validationShare: share.gt(0).lt(1).optional(),
-    /** For the sources that do not say it themselves. */
+    // For the sources that do not say it themselves.
     ...columns,
     syntheticColumn,
     /** Larger pictures, in width × height, are left out. */
@@ -94,6 +100,7 @@ export const trainConfigSchema = z
     templates: z.array(z.string().includes("{}")).min(1).default(["{}"]),
     /** Default: as CLIP was trained. */
     preprocess: preprocessSchema.unwrap().optional(),
+    /** How training pictures are varied. */
     augment: augmentSchema.default(photoAugment as z.output<typeof augmentSchema>),
 
     /**
@@ -112,19 +119,25 @@ export const trainConfigSchema = z
     batchSize: count,
     /** Pairs encoded at once; a divisor of batchSize. Less needs less memory and more time, with the same result but for batch norm's statistics. */
     chunkSize: count.optional(),
+    /** Updates. */
     steps: count,
+    /** Of AdamW, its highest. */
     learningRate: z.number().positive(),
     /** What the rate does after the warm-up: half a cosine down to nearly 0, or nothing before the cool-down. */
     schedule: z.enum(["cosine", "constant"]).default("cosine"),
+    /** First steps, in which the rate rises from 0 in equal parts. */
     warmupSteps: z.int().min(0).default(0),
     /** Last steps of a constant schedule, in which the rate falls to nearly 0 in equal parts. */
     cooldownSteps: z.int().min(0).default(0),
     /** Share of each target that goes to all texts (and pictures) of the batch alike; for softmax scores. */
     labelSmoothing: share.lt(1).default(0),
-    /** Whether a tower stays as it is, but for its last blocks that are unlocked and what follows them. */
+    /** Whether the image tower stays as it is, but for its last blocks that are unlocked and what follows them. */
     lockImage: z.boolean().default(false),
+    /** How many of a locked image tower's last blocks are trained. */
     unlockedImageBlocks: z.int().min(0).default(0),
+    /** Whether the text tower stays as it is, but for its last blocks that are unlocked and what follows them. */
     lockText: z.boolean().default(false),
+    /** How many of a locked text tower's last blocks are trained. */
     unlockedTextBlocks: z.int().min(0).default(0),
     /**
      * Trains changes of low rank to the blocks' matrices alone, in the towers that are not locked; for `init`. The change is
@@ -135,22 +148,30 @@ export const trainConfigSchema = z
     patchDropout: share.max(0.9).default(0),
     /** What the learning rate is multiplied with from each block to the one before it. */
     layerDecay: z.number().positive().max(1).default(1),
+    /** AdamW's share of the old value in its average of the gradients. */
     beta1: share.lt(1).default(0.9),
+    /** The same in its average of their squares. */
     beta2: share.lt(1).default(0.98),
+    /** AdamW's, beside the root of that average. */
     epsilon: z.number().positive().default(1e-6),
+    /** AdamW's pull of weights towards 0. */
     weightDecay: z.number().min(0).default(0.2),
     /** Parameters, or beginnings of their paths, that weight decay leaves alone beside vectors, such as `text.tokenEmbedding`. */
     undecayed: z.array(z.string().min(1)).default([]),
+    /** Gradients whose norm is above it are scaled down to it. */
     gradClipNorm: z.number().positive().optional(),
     /** Share of the old value in a moving average of the weights, which is then what is validated and saved. */
     averageDecay: share.lt(1).optional(),
+    /** Computes each block again on the way back instead of keeping what is in it: less memory and more time, the same result. */
     checkpointBlocks: z.boolean().default(false),
+    /** Of everything drawn: the same seed gives the same run. */
     seed: z.int().min(0).default(0),
 
-    /** Steps between validations, and between checkpoints. */
+    /** Steps between validations. */
     validateEvery: count.default(1000),
+    /** Steps between checkpoints: what a run that is killed loses. */
     saveEvery: count.default(1000),
-    /** Threads that prepare data. */
+    /** Threads that prepare data. Default: by the machine. */
     workers: count.optional(),
     /** How the finished model's matrices are stored. */
     dtype: z.enum(["F32", "F16"]).default("F32"),
@@ -201,9 +222,9 @@ export const trainConfigSchema = z
     path: ["cooldownSteps"],
     message: 'is for a constant schedule; set "schedule" to "constant"',
   })
-  .refine(({ steps, warmupSteps, cooldownSteps }) => cooldownSteps === 0 || warmupSteps + cooldownSteps <= steps, {
-    path: ["cooldownSteps"],
-    message: "with warmupSteps must be at most steps",
+  .refine(({ steps, warmupSteps, cooldownSteps }) => warmupSteps + cooldownSteps <= steps, {
+    path: ["warmupSteps"],
+    message: "with cooldownSteps must be at most steps",
   })
   .refine(({ lockImage, unlockedImageBlocks }) => lockImage || unlockedImageBlocks === 0, {
     path: ["unlockedImageBlocks"],

@@ -149,7 +149,8 @@ describe("RunFolder", () => {
       code: "CLIP_TRAIN",
       message:
         `${unbroken} holds another run: ${what}. Resume with ${join(unbroken, runFiles.config)} and the pairs as they ` +
-        "were, or name another folder",
+        "were; or begin a new run in another folder, from this one's model where it should go on " +
+        `("init": "${join(unbroken, runFiles.model)}")`,
     });
     const changed = { learningRate: 0.1, augment: { blur: 1 }, seed: 1 };
     await expect(open({ config: changed }, true)).rejects.toMatchObject(
@@ -159,7 +160,9 @@ describe("RunFolder", () => {
       another("architecture.width was 3 and is 4"),
     );
     const [first, ...rest] = identity.samples;
-    await expect(open({ samples: rest }, true)).rejects.toMatchObject(another("there were 2 pairs and are 1"));
+    await expect(open({ samples: rest }, true)).rejects.toMatchObject(
+      another("there were 2 pairs, those for validation among them, and are 1"),
+    );
     await expect(open({ samples: [{ ...first!, captions: ["other"] }, ...rest] }, true)).rejects.toMatchObject(
       another("some of the 2 pairs have other pictures or captions"),
     );

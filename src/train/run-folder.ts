@@ -102,8 +102,8 @@ export class RunFolder implements AsyncDisposable {
       const kept = join(path, runFiles.config);
       throw new ClipError(
         "CLIP_TRAIN",
-        `${path} holds another run: ${changes.join("; ")}. Resume with ${kept} and the pairs as they were, or name ` +
-          "another folder",
+        `${path} holds another run: ${changes.join("; ")}. Resume with ${kept} and the pairs as they were; or begin a new ` +
+          `run in another folder, from this one's model where it should go on ("init": "${join(path, runFiles.model)}")`,
       );
     }
     for (const folder of [path, join(path, runFiles.model), join(path, runFiles.lora)]) await removeTemporaries(folder);
@@ -243,7 +243,8 @@ function changesOf(was: RunRecord, is: RunRecord): string[] {
   const changes = [...new Set([...before.keys(), ...now.keys()])]
     .filter((key) => before.get(key) !== now.get(key))
     .map((key) => `${key} was ${before.get(key) ?? "not set"} and is ${now.get(key) ?? "not set"}`);
-  if (was.pairs !== is.pairs) changes.push(`there were ${was.pairs} pairs and are ${is.pairs}`);
+  if (was.pairs !== is.pairs)
+    changes.push(`there were ${was.pairs} pairs, those for validation among them, and are ${is.pairs}`);
   else if (was.data !== is.data) changes.push(`some of the ${is.pairs} pairs have other pictures or captions`);
   return changes;
 }
