@@ -12,7 +12,7 @@ import {
 } from "../train/index.ts";
 import type { CliIo } from "./io.ts";
 import { megabytes, showDownload } from "./options.ts";
-import { printable } from "./terminal.ts";
+import { describeSkip, printable } from "./terminal.ts";
 import { thumbnail } from "./thumbnail.ts";
 
 /** Pictures on the contact sheet, and the longer side of each in pixels. */
@@ -71,10 +71,7 @@ function describe({ captions, ...report }: DataReport): string[] {
     "skipped, by reason",
     report.reasons.map(({ reason, count }) => `${count} × ${reason}`),
   );
-  list(
-    "skipped",
-    report.skipped.map(({ image, reason }) => `${image}: ${reason}`),
-  );
+  list("skipped", report.skipped.map(describeSkip));
   list(
     "captions of most pictures",
     captions.shared.map(({ caption, pictures }) => `${pictures} × ${caption}`),
@@ -114,7 +111,7 @@ export async function packData({ source, out, shardSize, json, ...options }: Pac
     shards.push(shard);
     if (!json) io.out(`${shard.path}  ${shard.pairs} pairs, ${megabytes(shard.bytes)}`);
   }
-  for (const { image, reason } of skipped.slice(0, shownLines)) io.err(`left out ${printable(`${image}: ${reason}`)}`);
-  if (skipped.length > shownLines) io.err(`left out ${skipped.length - shownLines} more; data check lists them`);
+  for (const skip of skipped.slice(0, shownLines)) io.err(`left out: ${describeSkip(skip)}`);
+  if (skipped.length > shownLines) io.err(`left out: ${skipped.length - shownLines} more; data check lists them`);
   if (json) io.out(JSON.stringify({ shards, skipped }, null, 2));
 }

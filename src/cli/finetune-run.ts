@@ -3,9 +3,8 @@ import { z } from "zod";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { readJson } from "../core/parse.ts";
 import { pictogramModel } from "../embedding/index.ts";
-import { finetunePage } from "../report/index.ts";
+import { counted, finetunePage } from "../report/index.ts";
 import {
-  countReasons,
   finetune,
   finetuneFiles,
   type FinetunePlan,
@@ -17,8 +16,8 @@ import {
 } from "../train/index.ts";
 import type { CliIo } from "./io.ts";
 import { locateModel, showDownload } from "./options.ts";
-import { percent, printable, table } from "./terminal.ts";
-import { progressLines, writeTrainReport } from "./train-run.ts";
+import { percent, table } from "./terminal.ts";
+import { noteNewStart, reportSkipped, showStep, writeTrainReport } from "./train-run.ts";
 
 /** What `clip-ts finetune` was asked for. */
 interface FinetuneRequest {
@@ -40,9 +39,11 @@ interface FinetuneRequest {
   readonly learningRate?: number | undefined;
   readonly seed?: number | undefined;
   readonly config?: string | undefined;
-  readonly maxImagePixels: number;
+  readonly maxImagePixels?: number | undefined;
   readonly offline?: boolean | undefined;
   readonly json: boolean;
+  /** What to type to go on if it is stopped. */
+  readonly again: string;
 }
 
 /** Fine-tunes, shows how far it is, and writes the report. */
@@ -58,6 +59,8 @@ export async function runFinetuning(request: FinetuneRequest, io: CliIo): Promis
     ...(classTemplates && { classTemplates }),
   });
   const model = request.model === undefined ? pictogramModel : await locateModel(request.model, io, request);
+  const tuned = join(out, finetuneFiles.tuned);
+  if (resume) await noteNewStart(tuned, io);
   const { training, record, skipped } = await finetune(
     {
       ...{
@@ -72,20 +75,18 @@ export async function runFinetuning(request: FinetuneRequest, io: CliIo): Promis
       ...{ data: source(data), validation: validation === undefined ? undefined : source(validation) },
     },
     {
-      ...{ out, resume, signal: io.signal, onDownload: showDownload(io), onProgress: progressLines(io) },
+      ...{ out, resume, signal: io.signal, onDownload: showDownload(io), onProgress: showStep(io) },
       onPlan: (plan, pairs) => io.err(describePlan(plan, pairs, request)),
       onFinding: ({ step, text }) => io.err(`doctor, step ${step}: ${text}`),
       onScoring: (alpha, pictures, of) => io.progress(`blend ${alpha}: ${pictures} of ${of} pictures`),
     },
   );
-  if (skipped.length > 0) io.err(`${skipped.length} pictures were left out`);
-  for (const { reason, count } of countReasons(skipped)) io.err(`  ${count} × ${printable(reason)}`);
+  reportSkipped(skipped, "", io);
   if (!record) {
     const where = training.finished ? "while blends were measured" : `after step ${training.steps}`;
-    io.err(`stopped ${where}; go on with --out ${out} --resume`);
+    io.err(`stopped ${where}; go on with: ${request.again}`);
     return;
   }
-  const tuned = join(out, finetuneFiles.tuned);
   await writeTrainReport(tuned, await readTrainConfig(join(tuned, runFiles.config)), training);
   await show(out, record, request, io);
 }
@@ -117,8 +118,15 @@ function describePlan(
   const held = validation === undefined ? "held out to validate on" : "to validate on";
   const others =
     general === undefined ? "no general set: only your pictures are measured" : `${pairs.general} of a general set`;
-  const rows = settings.map(({ name, value, why }) => [name, JSON.stringify(value), why]);
-  return `${pairs.train} pairs to train on, ${pairs.validation} ${held}, ${others}\n\n${table([`for ${recipe} pairs`, "", "because"], rows)}\n`;
+  const rows = settings.map(({ name, value, why }) => [name, shortValue(value), why]);
+  const data = `${counted(pairs.train, "pair")} to train on, ${pairs.validation} ${held}, ${others}`;
+  return `${data}\nrecipe "${recipe}" (--recipe takes another)\n\n${table(["setting", "value", "because"], rows)}\n`;
+}
+
+/** A setting's value in a table; of a long one only that it is set. */
+function shortValue(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length <= 24 ? text : "set";
 }
 
 async function show(

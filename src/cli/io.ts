@@ -7,7 +7,7 @@ export interface CliIo {
   out(text: string): void;
   /** Prints what is not a result. */
   err(text: string): void;
-  /** Shows where a long command stands, in place of what was shown before; nothing unless a person watches. */
+  /** Shows where a long command stands: in a terminal in place of what was shown before, elsewhere as a line now and then. */
   progress(text: string): void;
   /** All of the standard input. */
   readInput(): Promise<string>;
@@ -21,10 +21,14 @@ export interface CliIo {
   readonly signal: AbortSignal;
 }
 
+/** Where nobody watches a terminal: seconds until the first line of progress, and from one to the next. */
+const [firstLineSeconds, lineEverySeconds] = [10, 30];
+
 /** The process as a command sees it. */
 export function processIo(signal: AbortSignal): CliIo {
   const { stdout, stderr, env } = process;
   let showing = false;
+  let nextLine = performance.now() + 1000 * firstLineSeconds;
   const clear = () => {
     if (showing) stderr.write("\r\x1b[K");
     showing = false;
@@ -39,7 +43,12 @@ export function processIo(signal: AbortSignal): CliIo {
       stderr.write(`${text}\n`);
     },
     progress(text) {
-      if (!stderr.isTTY) return;
+      if (!stderr.isTTY) {
+        if (performance.now() < nextLine) return;
+        nextLine = performance.now() + 1000 * lineEverySeconds;
+        stderr.write(`${text}\n`);
+        return;
+      }
       stderr.write(`\r\x1b[K${text.slice(0, stderr.columns - 1)}`);
       showing = true;
     },

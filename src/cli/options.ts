@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { type CommandUnknownOpts, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { ClipError } from "../core/errors.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import { readModel, type ReadModelOptions, type StoredModel } from "../embedding/index.ts";
@@ -105,6 +105,16 @@ export function wholeNumber(max = Number.MAX_SAFE_INTEGER): (text: string) => nu
 /** For options that may be given again and again. */
 export function repeated(text: string, before: readonly string[] = []): string[] {
   return [...before, text];
+}
+
+/** What to type to go on with a command that was stopped: as it was typed, with `--resume`. */
+export function lineToResume(command: CommandUnknownOpts): string {
+  const args = command.parent!.args.filter((arg) => arg !== "--resume");
+  return ["clip-ts", ...args, "--resume"].map(quoteForShell).join(" ");
+}
+
+function quoteForShell(arg: string): string {
+  return /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`;
 }
 
 /** The model that comes with the package, as the help calls it. */

@@ -85,12 +85,24 @@ function paintHeat(cell: string, share: number): string {
   return `\x1b[48;5;${heatColours[shade]}m\x1b[38;5;${shade >= firstBright ? 16 : 231}m${cell}\x1b[0m`;
 }
 
-/** Columns as wide as what is in them; numbers to the right. */
+/** Columns as wide as what is in them; those of numbers to the right. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const ofNumbers = head.map((_, column) => rows.every((row) => isNumberCell(row[column]!)));
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)));
-  const line = (row: readonly string[]) =>
-    row.map((cell, column) => (/^\d/.test(cell) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)));
-  return [head, ...rows].map((row) => line(row).join("  ").trimEnd()).join("\n");
+  const line = (row: readonly string[], toRight: readonly boolean[]) =>
+    row.map((cell, column) => (toRight[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)));
+  const lines = [line(head, []), ...rows.map((row) => line(row, ofNumbers))];
+  return lines.map((cells) => cells.join("  ").trimEnd()).join("\n");
+}
+
+/** A number, perhaps with a short unit (63.3 %, 151 M, 1.0e-5), or that there is none. */
+function isNumberCell(cell: string): boolean {
+  return /^(|–|-?\d[\d.,]*(e[-+]?\d+)?( [%\p{L}]{1,2})?)$/u.test(cell);
+}
+
+/** What was left out and why, as a line that names it once: most reasons do so themselves. */
+export function describeSkip({ image, reason }: { readonly image: string; readonly reason: string }): string {
+  return printable(reason.includes(image) ? reason : `${image}: ${reason}`);
 }
 
 /** Names come from files: nothing in them may steer the terminal. */

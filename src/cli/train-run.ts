@@ -1,14 +1,17 @@
 import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import { exists } from "../core/files.ts";
 import { bindingAdvice, launched } from "../distributed/index.ts";
-import { trainPage, type TrainReport } from "../report/index.ts";
+import { counted, trainPage, type TrainReport } from "../report/index.ts";
 import {
   countReasons,
   type Finding,
+  isShardName,
   overfit,
   readTrainConfig,
   runFiles,
+  type SkippedImage,
   train,
   type TrainConfig,
   type TrainProgress,
@@ -19,11 +22,11 @@ import type { CliIo } from "./io.ts";
 import { locateModel, showDownload } from "./options.ts";
 import { RunMetrics } from "./run-metrics.ts";
 import { ShownPredictions } from "./shown-predictions.ts";
-import { percent, printable } from "./terminal.ts";
+import { describeSkip, percent, printable } from "./terminal.ts";
 import { TrainWatch } from "./train-watch.ts";
 
-/** Where nobody watches a terminal, a line every so often is enough. */
-const lineEverySeconds = 30;
+/** Lines about damaged shards. */
+const shownShards = 10;
 
 /** What `clip-ts train` was asked for. */
 interface TrainRequest {
@@ -35,18 +38,21 @@ interface TrainRequest {
   /** Whether to show the run live, and on which port: 0 for one that is free. */
   readonly watch: number | undefined;
   readonly json: boolean;
+  /** What to type to go on if it is stopped. */
+  readonly again: string;
 }
 
 /** Trains, shows how far it is, and writes the report. */
 export async function runTraining(request: TrainRequest, io: CliIo): Promise<void> {
-  const { file, out, resume, tensorboard, json } = request;
+  const { file, out, resume, tensorboard, json, again } = request;
   const config = await readRun(file, io);
   const advice = bindingAdvice();
   if (advice !== undefined) io.err(advice);
   // Of several processes the first alone has something to show.
   const port = launched().rank === 0 ? request.watch : undefined;
   await using watch = port === undefined ? undefined : await openWatch(config, out, port, io);
-  const showProgress = progressLines(io);
+  if (resume && launched().rank === 0) await noteNewStart(out, io);
+  const showProgress = showStep(io);
   const listeners = {
     signal: io.signal,
     onProgress: (progress: TrainProgress) => {
@@ -65,14 +71,11 @@ export async function runTraining(request: TrainRequest, io: CliIo): Promise<voi
     throw error;
   });
   if (result.rank > 0) return;
-  if (result.skipped.length > 0) {
-    io.err(`${result.skipped.length} were left out; see ${join(out, runFiles.skipped)}`);
-    for (const { reason, count } of countReasons(result.skipped)) io.err(`  ${count} × ${printable(reason)}`);
-  }
+  reportSkipped(result.skipped, `; see ${join(out, runFiles.skipped)}`, io);
   if (!result.finished) {
-    const stopped = `stopped after step ${result.steps} of ${config.steps}; go on with --out ${out} --resume`;
+    const stopped = `stopped after step ${result.steps} of ${config.steps}; go on with: ${again}`;
     io.err(stopped);
-    watch?.end(`It was ${stopped}.`);
+    watch?.end(`It was ${stopped}`);
     return;
   }
   const report = await writeTrainReport(out, config, result);
@@ -108,18 +111,27 @@ async function readRun(file: string, io: CliIo): Promise<TrainConfig> {
   return config.init === undefined ? config : { ...config, init: await locateModel(config.init, io, {}) };
 }
 
-/** The line of the moment: replaced in a terminal, written now and then elsewhere. */
-export function progressLines(io: CliIo): (progress: TrainProgress) => void {
-  let written = performance.now();
-  return (progress) => {
-    const line = progressLine(progress);
-    io.progress(line);
-    const now = performance.now();
-    if (io.columns !== undefined || now - written < lineEverySeconds * 1000) return;
-    written = now;
-    io.err(line);
-  };
+/** Says so if there is nothing to resume: a job that is always started with `--resume` starts so, but a name may be mistyped too. */
+export async function noteNewStart(out: string, io: CliIo): Promise<void> {
+  if (!(await exists(join(out, runFiles.checkpoint)))) io.err(`no checkpoint in ${out}: starting from step 0`);
 }
+
+/** Says what was left out: what each damaged shard costs, and pictures by the reason. */
+export function reportSkipped(skipped: readonly SkippedImage[], whereListed: string, io: Pick<CliIo, "err">): void {
+  const shards = skipped.filter(({ image }) => isShardName(image));
+  for (const shard of shards.slice(0, shownShards)) io.err(describeSkip(shard));
+  if (shards.length > shownShards) io.err(`and ${counted(shards.length - shownShards, "more shard")}`);
+  const pictures = skipped.filter(({ image }) => !isShardName(image));
+  if (pictures.length === 0) return;
+  io.err(`${counted(pictures.length, "picture")} ${pictures.length === 1 ? "was" : "were"} left out${whereListed}`);
+  for (const { reason, count } of countReasons(pictures)) io.err(`  ${count} × ${printable(reason)}`);
+}
+
+/** Shows how far a run is. */
+export const showStep =
+  (io: CliIo) =>
+  (progress: TrainProgress): void =>
+    io.progress(progressLine(progress));
 
 function progressLine({
   step,

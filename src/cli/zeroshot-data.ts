@@ -16,6 +16,7 @@ import { defaultTemplates } from "../zero-shot/index.ts";
 import { readLines } from "./eval-options.ts";
 import type { CliIo } from "./io.ts";
 import { showDownload } from "./options.ts";
+import { describeSkip } from "./terminal.ts";
 
 /** Pictures of a set that are told one by one when they cannot be used. */
 const shownSkips = 20;
@@ -93,7 +94,7 @@ async function readSet(asked: ZeroShotSource & { readonly dataset: string }, io:
     return { ...about, source: `${set.name} in ${copy}`, pictures: await keepOnly(pictures, asked.only) };
   }
   const { samples, skipped } = await set.pictures(lines.length);
-  for (const { image, reason } of skipped.slice(0, shownSkips)) io.err(`left out: ${image}: ${reason}`);
+  for (const skip of skipped.slice(0, shownSkips)) io.err(`left out: ${describeSkip(skip)}`);
   if (skipped.length > shownSkips) io.err(`left out: ${skipped.length - shownSkips} more`);
   // Labels are the numbers of the lines.
   const own = lines.map((_, label) => String(label));

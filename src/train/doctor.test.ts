@@ -94,6 +94,21 @@ describe("the doctor", () => {
     expect(steps.flatMap((step) => doctor.observe(step))).toEqual([]);
   });
 
+  it("judges a run that ends before the first window by its second half, if it has ten steps", () => {
+    const random = new Random(1);
+    const end = (steps: number, change: (step: number) => Partial<Observation>) => {
+      const doctor = new Doctor(patient);
+      for (let step = 1; step <= steps; step++) doctor.observe({ ...healthy(step, random), ...change(step) });
+      return doctor.end().map(({ diagnosis, step }) => [diagnosis, step]);
+    };
+    const dies = (step: number) => (step > 4 ? { loss: patient.chanceLoss, textSpread: 1e-6 } : {});
+    expect(end(10, dies)).toEqual([["deadTextTower", 10]]);
+    expect(end(9, dies)).toEqual([]);
+    expect(end(doctorWindow, () => ({ textSpread: 1e-6 }))).toEqual([]);
+    // What is at chance after so few steps may yet learn.
+    expect(end(20, () => ({ loss: patient.chanceLoss }))).toEqual([]);
+  });
+
   it("waits for the warm-up before it calls a loss chance", () => {
     const doctor = new Doctor({ ...patient, warmupSteps: 500 });
     const random = new Random(1);

@@ -51,6 +51,9 @@ export interface Finding {
 /** Steps that a diagnosis looks back on. */
 export const doctorWindow = 50;
 
+/** A run of fewer steps than a window is judged if it has so many. */
+const fewestSteps = 10;
+
 /** A loss that is not under chance by this share of it is no better than chance; what rises by less has not risen. */
 const chanceMargin = 0.02;
 /** Every model begins at chance: it is given so many windows behind the warm-up. */
@@ -164,12 +167,24 @@ export class Doctor {
     const steps = this.#steps.splice(0);
     const window = { steps, windows: this.#windows++, lowestLoss: this.#lowestLoss, patient: this.#patient };
     this.#lowestLoss = Math.min(this.#lowestLoss, median(steps.map(({ loss }) => loss)));
-    return (Object.keys(diagnoses) as Diagnosis[]).flatMap((diagnosis) => {
+    return this.#judge(window, Object.keys(diagnoses) as Diagnosis[]);
+  }
+
+  /** Judges a run that has ended before its first window, by its second half: whether a tower has died. The rest takes longer to tell. */
+  end(): Finding[] {
+    if (this.#windows > 0 || this.#steps.length < fewestSteps) return [];
+    const steps = this.#steps.slice(this.#steps.length / 2);
+    const window = { steps, windows: 0, lowestLoss: Infinity, patient: this.#patient };
+    return this.#judge(window, ["deadImageTower", "deadTextTower"]);
+  }
+
+  #judge(window: Window, of: readonly Diagnosis[]): Finding[] {
+    return of.flatMap((diagnosis) => {
       const text = diagnoses[diagnosis](window);
       const isNew = text !== undefined && !this.#standing.has(diagnosis);
       if (text === undefined) this.#standing.delete(diagnosis);
       else this.#standing.add(diagnosis);
-      return isNew ? [{ diagnosis, step: observation.step, text }] : [];
+      return isNew ? [{ diagnosis, step: window.steps.at(-1)!.step, text }] : [];
     });
   }
 }

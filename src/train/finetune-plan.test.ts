@@ -66,6 +66,12 @@ describe("planFinetuning", () => {
     ]);
   });
 
+  it("says in words how often a pair is seen", () => {
+    const why = (epochs: number) =>
+      planFinetuning({ pairs: 6_400, architecture, epochs }).settings.find(({ name }) => name === "steps")!.why;
+    expect([1, 2].map(why)).toEqual(["each pair once; as you said", "each pair 2 times; as you said"]);
+  });
+
   it.each(["few", "some", "many"] as const)(
     "is a run that can be made, of %s pairs, with a reason for each setting",
     (recipe) => {

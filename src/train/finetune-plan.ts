@@ -102,7 +102,8 @@ export function planFinetuning({ pairs, architecture, recipe, epochs, settings =
   const chosen = recipe ?? names.find((name) => pairs < finetuneRecipes[name].below)!;
   const of: Recipe = finetuneRecipes[chosen];
   const batchSize = settings.batchSize ?? Math.min(of.batchSize, pairs);
-  const steps = settings.steps ?? Math.max(1, Math.round(((epochs ?? of.epochs) * pairs) / batchSize));
+  const often = epochs ?? of.epochs;
+  const steps = settings.steps ?? Math.max(1, Math.round((often * pairs) / batchSize));
   const width = architecture.text.width;
   const isChunked = batchSize > usualChunk && batchSize % usualChunk === 0 && !hasBatchNorm(architecture);
   const asked = epochs === undefined ? of.why.epochs : "as you said";
@@ -112,7 +113,7 @@ export function planFinetuning({ pairs, architecture, recipe, epochs, settings =
     ...(isChunked
       ? [{ name: "chunkSize", value: usualChunk, why: "the memory of so many pairs, and the same gradients" }]
       : []),
-    { name: "steps", value: steps, why: `each pair ${epochs ?? of.epochs} times; ${asked}` },
+    { name: "steps", value: steps, why: `each pair ${often === 1 ? "once" : `${often} times`}; ${asked}` },
     {
       name: "learningRate",
       value: Number(((of.learningRate * usualWidth) / width).toPrecision(2)),

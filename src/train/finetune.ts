@@ -153,7 +153,7 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   const asRun = (given: object) =>
     parseStrict(trainConfigSchema, { init: model, train: [data], ...split, ...given }, "the fine-tuning");
   // How data is read does not depend on what follows from it.
-  const reading = asRun({ batchSize: 1, steps: 1, ...settings });
+  const reading = asRun({ batchSize: 1, steps: 1, learningRate: 1, ...settings });
   const { imageSize, maxImagePixels } = reading;
   const common = { ...reading, signal: options.signal, onProgress: options.onDownload };
   const original = await readModel(model, { imageSize });

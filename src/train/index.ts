@@ -34,6 +34,7 @@ export {
 export { type MixedPairs, readPairs, readPictures, readSources, type Source } from "./pairs.ts";
 export { readPicture } from "../data/picture.ts";
 export { countReasons } from "./sources/samples.ts";
+export { isShardName } from "./sources/shards.ts";
 export type { FilePart, Picture } from "../data/picture.ts";
 export type { Pairs, Sample, SkippedImage, SourceOptions } from "./sources/samples.ts";
 export { checkData, type CheckOptions, type DataReport, type Spread } from "./check-data.ts";

@@ -147,6 +147,7 @@ export class Run {
     }
     if (this.#saved < step) await this.#save(step);
     const finished = step === config.steps;
+    if (finished) this.#tell(this.#doctor.end());
     // A run may be killed between its last checkpoint and its end.
     if (finished && first === step) await this.#score();
     return {
@@ -207,13 +208,17 @@ export class Run {
 
   /** Lets the doctor look at a step. */
   #examine(observation: Omit<Observation, "waitShare">): void {
-    const { options, loader } = this.#parts;
+    const { loader } = this.#parts;
     const [now, waited] = [performance.now(), loader.stats.waitSeconds];
     const waitShare = (1000 * (waited - this.#waited)) / (now - this.#stepped);
     [this.#stepped, this.#waited] = [now, waited];
-    for (const finding of this.#doctor.observe({ ...observation, waitShare })) {
+    this.#tell(this.#doctor.observe({ ...observation, waitShare }));
+  }
+
+  #tell(findings: readonly Finding[]): void {
+    for (const finding of findings) {
       this.#findings.push(finding);
-      options.onFinding?.(finding);
+      this.#parts.options.onFinding?.(finding);
     }
   }
 

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { Random } from "../../src/core/random.ts";
+import { photoAugment } from "../../src/image/augment.ts";
 import { loadClip } from "../../src/index.ts";
 import type { FinetuneRecord } from "../../src/train/index.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
@@ -36,7 +37,7 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
   it("says how it trains and why, prints both sets for each blend, and writes a page; later another blend", async () => {
     const general = await drawShapes(join(root, "general"), 6);
     const config = join(root, "settings.json");
-    await writeFile(config, JSON.stringify({ lockText: true, workers: 1 }));
+    await writeFile(config, JSON.stringify({ lockText: true, workers: 1, maxImagePixels: 1000 }));
     const args = [
       "--data",
       data,
@@ -64,10 +65,11 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
     const called = await call(["finetune", ...args, ...settings, "--max-loss", "100"]);
     expect(called.code).toBe(0);
     expect(called.err).toMatch(/^16 pairs to train on, 4 held out to validate on, 6 of a general set$/m);
-    expect(called.err).toMatch(/^for some pairs +because$/m);
+    expect(called.err).toContain('recipe "some" (--recipe takes another)\n\nsetting ');
     expect(called.err).toMatch(/^layerDecay +0\.7 +early blocks see/m);
     expect(called.err).toMatch(/^steps +8 +each pair 4 times; as you said$/m);
     expect(called.err).toMatch(/^lockText +true +as you said$/m);
+    expect(called.err).toMatch(/^maxImagePixels +1000 +as you said$/m);
     const [head, ...rows] = called.out.split("\n");
     expect(head).toMatch(/^alpha +yours +general/);
     expect(rows[0]).toMatch(/^ *0\.0 +\d+\.\d % +\d+\.\d % +the original/);
@@ -93,13 +95,20 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
 
   it("stops with a checkpoint, says how to go on, and does", async () => {
     const folder = join(root, "stopped");
-    const args = ["finetune", "--data", data, "--model", model, "--out", folder, "--epochs", "2", "--json"];
+    const start = ["finetune", "--data", data, "--model", model, "--out", folder, "--epochs", "1", "--json"];
+    const config = join(root, "long settings.json");
+    await writeFile(config, JSON.stringify({ steps: 2, augment: photoAugment }));
     const stop = new AbortController();
     const progress = (line: string) => void (line.startsWith("step 1/") && stop.abort());
+    const args = [...start, "--config", config];
     const stopped = await call(args, { signal: stop.signal, progress });
     expect(stopped).toMatchObject({ code: 130, out: "" });
     expect(stopped.err).toContain("no general set: only your pictures are measured");
-    expect(stopped.err).toContain(`stopped after step 1; go on with --out ${folder} --resume`);
+    expect(stopped.err).toContain(
+      `stopped after step 1; go on with: clip-ts ${start.join(" ")} --config '${config}' --resume`,
+    );
+    expect(stopped.err).toMatch(/^augment +set +as you said$/m);
+    expect(stopped.err).not.toMatch(/maxImagePixels|no checkpoint/);
     const { code, out: printed } = await call([...args, "--resume"]);
     expect(code).toBe(0);
     expect((JSON.parse(printed) as FinetuneRecord).why).toContain("without a general set nothing shows what is lost");

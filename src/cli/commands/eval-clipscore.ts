@@ -11,7 +11,7 @@ import {
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
-import { printable, table } from "../terminal.ts";
+import { describeSkip, printable, table } from "../terminal.ts";
 
 /** Judges captions of pictures. */
 export const evalClipScoreCommand = (io: CliIo) =>
@@ -47,7 +47,7 @@ export const evalClipScoreCommand = (io: CliIo) =>
       const measured = await measureModels(options, io, (clip) =>
         evaluateCaptions(clip, candidates, { maxImagePixels, signal: io.signal }),
       );
-      for (const { image, reason } of measured[0]!.scores.broken) io.err(`left out: ${image}: ${reason}`);
+      for (const broken of measured[0]!.scores.broken) io.err(`left out: ${describeSkip(broken)}`);
       for (const { model, scores } of measured)
         if (scores.cut > 0) io.err(`${scores.cut} captions have more tokens than ${model} reads, and were cut`);
       if (json) {

@@ -11,7 +11,7 @@ import {
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
-import { percent, printable, table } from "../terminal.ts";
+import { describeSkip, percent, printable, table } from "../terminal.ts";
 
 /** Guesses where pictures were taken. */
 export const evalGeolocationCommand = (io: CliIo) =>
@@ -42,7 +42,7 @@ export const evalGeolocationCommand = (io: CliIo) =>
       const measured = await measureModels(options, io, (clip) =>
         evaluateGeolocation(clip, pictures, known, { maxImagePixels, signal: io.signal }),
       );
-      for (const { image, reason } of measured[0]!.scores.broken) io.err(`left out: ${image}: ${reason}`);
+      for (const broken of measured[0]!.scores.broken) io.err(`left out: ${describeSkip(broken)}`);
       if (json) {
         const models = measured.map(({ model, scores }) => ({ model, ...scores }));
         io.out(JSON.stringify({ data, references, models }, null, 2));

@@ -26,7 +26,7 @@ import {
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
-import { percent, printable, table } from "../terminal.ts";
+import { describeSkip, percent, printable, table } from "../terminal.ts";
 
 /** The longer side of each picture on the page, in pixels. */
 const shownSize = 160;
@@ -73,7 +73,7 @@ export const evalRetrievalCommand = (io: CliIo) =>
         const onProgress = progressOf(model, "pictures and captions", io);
         return evaluateRetrieval(clip, pictures, { prefix, maxImagePixels, signal: io.signal, onProgress });
       });
-      for (const { image, reason } of measured[0]!.scores.broken) io.err(`left out: ${image}: ${reason}`);
+      for (const broken of measured[0]!.scores.broken) io.err(`left out: ${describeSkip(broken)}`);
       for (const { model, scores } of measured)
         if (scores.cut > 0) io.err(`${scores.cut} captions have more tokens than ${model} reads, and were cut`);
       const document = { data, prefix, models: measured.map(({ model, scores }) => ({ model, ...scores })) };

@@ -31,7 +31,7 @@ import {
   offlineOption,
   repeated,
 } from "../options.ts";
-import { percent, printable, table } from "../terminal.ts";
+import { describeSkip, percent, printable, table } from "../terminal.ts";
 import { readZeroShotData } from "../zeroshot-data.ts";
 
 /** Mistakes on the page, and the longer side of each picture in pixels. */
@@ -114,7 +114,7 @@ export const evalZeroShotCommand = (io: CliIo) =>
         const onProgress = progressOf(model, "pictures", io);
         return evaluateZeroShot(clip, pictures, { ...evaluation, onProgress });
       });
-      for (const { image, reason } of measured[0]!.scores.broken) io.err(`left out: ${image}: ${reason}`);
+      for (const broken of measured[0]!.scores.broken) io.err(`left out: ${describeSkip(broken)}`);
       const said = {
         ...{ data: source, metric: known?.metric ?? null, only: only ?? null },
         ...{ classes: from.namesFrom ?? null, templatesFile: from.templatesFrom ?? null, templates },

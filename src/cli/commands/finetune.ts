@@ -5,6 +5,7 @@ import type { CliIo } from "../io.ts";
 import {
   examples,
   inTheBox,
+  lineToResume,
   maxImagePixelsOption,
   modelOption,
   offlineOption,
@@ -69,7 +70,7 @@ export const finetuneCommand = (io: CliIo) =>
         "clip-ts finetune runs/shop --alpha 0.3",
       ),
     )
-    .action(async (run, { data, alpha, out, resume = false, json = false, ...options }) => {
+    .action(async (run, { data, alpha, out, resume = false, json = false, ...options }, command) => {
       // Loaded when it is needed: the other commands start sooner.
       const { runFinetuning, runKeepAlpha } = await import("../finetune-run.ts");
       if (run !== undefined && data === undefined && alpha !== undefined) return runKeepAlpha(run, alpha, { json }, io);
@@ -79,7 +80,11 @@ export const finetuneCommand = (io: CliIo) =>
           "name what to learn by --data, or the folder of a finished run with --alpha: clip-ts finetune runs/pets --alpha 0.3",
         );
       const named = join("runs", basename(data, extname(data)));
-      await runFinetuning({ ...options, data, alpha, out: out ?? named, resume, json }, io);
+      // What nobody said must not stand above what the file of --config says.
+      const isSaid = command.getOptionValueSource("maxImagePixels") !== "default";
+      const maxImagePixels = isSaid ? options.maxImagePixels : undefined;
+      const again = lineToResume(command);
+      await runFinetuning({ ...options, data, alpha, out: out ?? named, resume, json, maxImagePixels, again }, io);
     });
 
 function share(text: string): number {

@@ -1,7 +1,7 @@
 import { basename, extname, join } from "node:path";
 import { Command, Option } from "@commander-js/extra-typings";
 import type { CliIo } from "../io.ts";
-import { examples, wholeNumber } from "../options.ts";
+import { examples, lineToResume, wholeNumber } from "../options.ts";
 
 const watchOption = new Option(
   "--watch [port]",
@@ -39,11 +39,12 @@ export const trainCommand = (io: CliIo) =>
         "mpirun -n 4 clip-ts train --config pets.json",
       ),
     )
-    .action(async ({ config, out = join("runs", basename(config, extname(config))), ...flags }) => {
+    .action(async ({ config, out = join("runs", basename(config, extname(config))), ...flags }, command) => {
       // Loaded when it is needed: the other commands start sooner.
       const { runOverfit, runTraining } = await import("../train-run.ts");
       const { resume = false, tensorboard = false, json = false, overfit } = flags;
       if (overfit) return runOverfit(config, { json }, io);
       const watch = flags.watch === true ? 0 : flags.watch;
-      await runTraining({ file: config, out, resume, tensorboard, watch, json }, io);
+      const again = lineToResume(command);
+      await runTraining({ file: config, out, resume, tensorboard, watch, json, again }, io);
     });

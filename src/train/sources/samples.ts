@@ -116,7 +116,8 @@ export function countReasons(skipped: readonly SkippedImage[]): { reason: string
   for (const { image, reason } of skipped) {
     const stem = image.replace(/\.\w+$/, "");
     const [kind] = reason.replaceAll(new RegExp(`${escapeRegExp(stem)}(\\.\\w+)?`, "g"), "it").split(/[;:(]/);
-    const plain = kind!.trim().replace(/ \d+/g, " …");
+    const ofText = kind!.trim().replace(/.*not UTF-8$/, "captions that are not UTF-8");
+    const plain = ofText.replace(/ \d+/g, " …");
     counts.set(plain, (counts.get(plain) ?? 0) + 1);
   }
   return Array.from(counts, ([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count);

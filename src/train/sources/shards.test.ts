@@ -168,7 +168,9 @@ describe("a shard", () => {
     await writeFile(cut, plain.subarray(0, 512 * 9 + 2)); // in the third picture: header and block of 4 files before it
     const { samples, skipped } = await readPairs(cut);
     expect(samples.map(({ captions: [caption] }) => caption)).toEqual(["cat 1", "cat 2"]);
-    const reason = "the rest of the shard is lost: it ends in the middle of 3.jpg, with 2 of 5 bytes, after 4 files";
+    const reason =
+      "the shard is cut or damaged; 2 pairs could be read, what came after is lost: " +
+      "it ends in the middle of 3.jpg, with 2 of 5 bytes, after 4 files; fetch or pack it again";
     expect(skipped).toEqual([{ image: cut, reason }]);
   });
 
@@ -262,7 +264,9 @@ describe("a shard with an address", () => {
     const { samples, skipped } = await readPairs(`${url}/s.tar?token=secret`);
     expect(samples.map(({ captions: [caption] }) => caption)).toEqual(["cat 1", "cat 2"]);
     expect(skipped).toHaveLength(1);
-    expect(skipped[0]!.reason).toMatch(/^the rest of the shard is lost: cannot fetch http:[^?]*s\.tar: .*run it again/);
+    expect(skipped[0]!.reason).toMatch(
+      /^the shard is cut or damaged; .* is lost: cannot fetch http:[^?]*s\.tar: .*run it again/,
+    );
   });
 
   it("is refused when it is not there", async () => {

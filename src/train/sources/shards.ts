@@ -50,6 +50,7 @@ export async function collectShard(
   const isWanted = (name: string, length: number) =>
     !options.picturesOnly && captionKind(name) !== undefined && length <= maxTextBytes;
   const listing = await listTar(file, isWanted);
+  const before = collected.samples.length;
   for (const sample of groupByKey(listing.entries)) {
     for (const { name, offset, length } of sample.filter((entry) => isImageName(entry.name))) {
       const image = `${shard}/${name}`;
@@ -62,8 +63,15 @@ export async function collectShard(
       }
     }
   }
-  const problem = damage ?? listing.damage;
-  if (problem !== undefined) collected.skip(shard, `the rest of the shard is lost: ${problem}`);
+  // Why it could not be fetched to its end says already what to do.
+  const problem = damage ?? (listing.damage && `${listing.damage}; fetch or pack it again`);
+  if (problem === undefined) return;
+  const read = collected.samples.length - before;
+  const what = `${options.picturesOnly ? "picture" : "pair"}${read === 1 ? "" : "s"}`;
+  collected.skip(
+    shard,
+    `the shard is cut or damaged; ${read} ${what} could be read, what came after is lost: ${problem}`,
+  );
 }
 
 function captionKind(name: string): "txt" | "json" | undefined {
