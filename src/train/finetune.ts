@@ -51,6 +51,11 @@ export interface FinetuneConfig {
 
 /** Keys of a run that follow from the rest of a {@link FinetuneConfig}. */
 const saidElsewhere = ["model", "init", "tokenizer", "preprocess", "train", "validation", "validationShare"] as const;
+/** Keys of a run that say how its data is read. */
+const readingKeys = [
+  ...(["imageColumn", "captionColumn", "classTemplates", "syntheticColumn", "objective"] as const),
+  ...(["maxImagePixels", "imageSize", "seed"] as const),
+] as const;
 type SaidElsewhere = (typeof saidElsewhere)[number];
 
 /** Where a fine-tuning writes, and who listens. */
@@ -152,8 +157,9 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   const model = resolve(config.model);
   const asRun = (given: object) =>
     parseStrict(trainConfigSchema, { init: model, train: [data], ...split, ...given }, "the fine-tuning");
-  // How data is read does not depend on what follows from it.
-  const reading = asRun({ batchSize: 1, steps: 1, learningRate: 1, ...settings });
+  // How data is read does not depend on what follows from how much there is.
+  const given = Object.fromEntries(readingKeys.map((key) => [key, settings[key]]));
+  const reading = asRun({ batchSize: 1, steps: 1, learningRate: 1, ...given });
   const { imageSize, maxImagePixels } = reading;
   const common = { ...reading, signal: options.signal, onProgress: options.onDownload };
   const original = await readModel(model, { imageSize });
