@@ -1,3 +1,4 @@
+import { extname } from "node:path";
 import { readText } from "../core/files.ts";
 import { ClipError } from "../core/errors.ts";
 import { bindingAdvice, launched } from "../distributed/index.ts";
@@ -40,6 +41,8 @@ interface EmbedRequest extends ModelRequest {
 /** Writes the shards that are this process's and not there yet, and says which. */
 export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<void> {
   const { out, format, shardSize, dtype, json } = request;
+  if (!request.texts && extname(request.source).toLowerCase() === ".txt")
+    throw new ClipError("CLIP_USAGE", `${request.source} is a text file; to embed its lines add --texts`);
   const { rank, size } = launched();
   const advice = bindingAdvice();
   if (advice !== undefined) io.err(advice);
@@ -76,8 +79,8 @@ async function ofPictures(
   io: CliIo,
 ): Promise<Embedding<Picture>> {
   const { signal } = io;
-  const { pictures } = await readPictures(source, { imageColumn, signal, onProgress: showDownload(io) });
-  return pictureEmbedding(encoder, pictures, source, { model, maxImagePixels, signal });
+  const read = await readPictures(source, { imageColumn, signal, onProgress: showDownload(io) });
+  return pictureEmbedding(encoder, read, source, { model, maxImagePixels, signal });
 }
 
 async function ofTexts(
