@@ -114,6 +114,9 @@ describe("the programs of the README", async () => {
   const folder = await temporaryFolder();
   const files = programs.map((_, i) => join(folder, `${i}.ts`));
   await Promise.all(files.map((file, i) => writeFile(file, programs[i]!)));
+  // Needs a head of one's own, and is not run.
+  const ofHead = join(folder, "head.ts");
+  await writeFile(ofHead, codeBlocks("docs/linear-probe.md", "ts")[0]!);
 
   // The package's name stands for its sources.
   const sources = Object.entries(packageJson.exports).map(([entry, conditions]) => {
@@ -133,10 +136,10 @@ describe("the programs of the README", async () => {
     expect(programs.map((program) => program.trimEnd().split("\n").length)).toEqual([12]);
   });
 
-  it("have no type errors", () => {
+  it("have no type errors, nor has that of docs/linear-probe.md", () => {
     const { config } = ts.readConfigFile(project, (path) => ts.sys.readFile(path)) as { config: unknown };
     const { options } = ts.parseJsonConfigFileContent(config, ts.sys, folder);
-    const found = ts.getPreEmitDiagnostics(ts.createProgram(files, options));
+    const found = ts.getPreEmitDiagnostics(ts.createProgram([...files, ofHead], options));
     expect(found.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"))).toEqual([]);
   });
 

@@ -1,3 +1,4 @@
+import { extname } from "node:path";
 import { readText } from "../core/files.ts";
 import { ClipError } from "../core/errors.ts";
 import { bindingAdvice, launched } from "../distributed/index.ts";
@@ -14,7 +15,7 @@ import {
 } from "../vectors/index.ts";
 import type { CliIo } from "./io.ts";
 import { readChosenModel, showDownload } from "./options.ts";
-import { printable } from "./terminal.ts";
+import { describeSkip } from "./terminal.ts";
 
 /** The most that a list of texts may have, which is read as a whole: some millions. */
 const maxTextsBytes = 256 * 2 ** 20;
@@ -40,6 +41,8 @@ interface EmbedRequest extends ModelRequest {
 /** Writes the shards that are this process's and not there yet, and says which. */
 export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<void> {
   const { out, format, shardSize, dtype, json } = request;
+  if (!request.texts && extname(request.source).toLowerCase() === ".txt")
+    throw new ClipError("CLIP_USAGE", `${request.source} is a text file; to embed its lines add --texts`);
   const { rank, size } = launched();
   const advice = bindingAdvice();
   if (advice !== undefined) io.err(advice);
@@ -63,8 +66,8 @@ export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<vo
     if (!json) io.out(`${shard.path}  ${shard.vectors.toLocaleString("en")} vectors${left}`);
   }
   const skipped = shards.flatMap((shard) => shard.skipped);
-  for (const { id, reason } of skipped.slice(0, shownLines)) io.err(`left out ${printable(`${id}: ${reason}`)}`);
-  if (skipped.length > shownLines) io.err(`left out ${skipped.length - shownLines} more, listed in ${out}`);
+  for (const { id, reason } of skipped.slice(0, shownLines)) io.err(`left out: ${describeSkip({ image: id, reason })}`);
+  if (skipped.length > shownLines) io.err(`left out: ${skipped.length - shownLines} more, listed in ${out}`);
   if (json) io.out(JSON.stringify({ rank, size, shards }, null, 2));
   else if (shards.length === 0) io.out(`${out} has all vectors already`);
 }
@@ -76,8 +79,8 @@ async function ofPictures(
   io: CliIo,
 ): Promise<Embedding<Picture>> {
   const { signal } = io;
-  const { pictures } = await readPictures(source, { imageColumn, signal, onProgress: showDownload(io) });
-  return pictureEmbedding(encoder, pictures, source, { model, maxImagePixels, signal });
+  const read = await readPictures(source, { imageColumn, signal, onProgress: showDownload(io) });
+  return pictureEmbedding(encoder, read, source, { model, maxImagePixels, signal });
 }
 
 async function ofTexts(

@@ -6,10 +6,15 @@ import { readText } from "../core/files.ts";
 import { maxConfigBytes } from "../core/limits.ts";
 import { type Picture, readPicture } from "../data/picture.ts";
 import { pictogramModel } from "../embedding/index.ts";
+import type { SkippedImage } from "../train/index.ts";
 import { ClipModel } from "../zero-shot/index.ts";
 import type { CliIo } from "./io.ts";
 import { inTheBox, modelOption, readChosenModel, repeated } from "./options.ts";
+import { describeSkip } from "./terminal.ts";
 import { thumbnail } from "./thumbnail.ts";
+
+/** Pictures that cannot be used are told one by one, up to so many. */
+const shownSkips = 20;
 
 /** Options that the evaluations share. */
 export const modelsOption = () =>
@@ -42,6 +47,12 @@ export async function measureModels<Scores>(
     measured.push({ model, scores: await measure(clip, model) });
   }
   return measured;
+}
+
+/** Says what cannot be used, and why. */
+export function showSkipped(skipped: readonly SkippedImage[], io: CliIo): void {
+  for (const skip of skipped.slice(0, shownSkips)) io.err(`left out: ${describeSkip(skip)}`);
+  if (skipped.length > shownSkips) io.err(`left out: ${skipped.length - shownSkips} more`);
 }
 
 /** Shows how far a model is, and how fast. */

@@ -92,6 +92,15 @@ export const maxImagePixelsOption = new Option(
   .argParser(wholeNumber())
   .default(defaultMaxImagePixels);
 
+export const imageColumnOption = new Option(
+  "--image-column <name>",
+  "a table's column with the pictures (default: image, path or filepath)",
+);
+export const captionColumnOption = new Option(
+  "--caption-column <name>",
+  "the column of a table, or key of a shard's JSON, with the captions (default: caption or title)",
+);
+
 /** For options that count something. */
 export function wholeNumber(max = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
@@ -115,6 +124,12 @@ export function lineToResume(command: CommandUnknownOpts): string {
 
 function quoteForShell(arg: string): string {
   return /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`;
+}
+
+/** For sentences into which names are put; may be given again and again. */
+export function repeatedTemplate(text: string, before?: readonly string[]): string[] {
+  if (text.includes("{}")) return repeated(text, before);
+  throw new InvalidArgumentError('It has no {} to put a name in, as in "a photo of a {}".');
 }
 
 /** The model that comes with the package, as the help calls it. */

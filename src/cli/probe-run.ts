@@ -40,12 +40,22 @@ interface ProbeRequest extends ReadModelOptions {
 /** Encodes the pictures, trains a head, and says how good it is. */
 export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> {
   const { init, seed, shots, lambda } = request;
+  if (request.test === undefined && request.out === undefined)
+    throw new ClipError(
+      "CLIP_USAGE",
+      "the head would be neither measured nor kept; name pictures to measure it on by --test, or a file for it by --out",
+    );
   const zeroShot = init === "zero-shot";
   const kind = request.features ?? (zeroShot ? "after" : "before");
   if (zeroShot && kind === "before")
     throw new ClipError(
       "CLIP_USAGE",
       "--init zero-shot needs --features after: texts have no vector before the projection",
+    );
+  if (request.template && !zeroShot)
+    throw new ClipError(
+      "CLIP_USAGE",
+      "--template is what names are put into for --init zero-shot; give both or neither",
     );
   const { classes, samples } = await readLabelledPictures(request.train);
   if (classes.length < 2)

@@ -12,14 +12,11 @@ import {
   onlyClasses,
   readLabelledPictures,
 } from "../evaluate/index.ts";
+import type { SkippedImage } from "../train/index.ts";
 import { defaultTemplates } from "../zero-shot/index.ts";
-import { readLines } from "./eval-options.ts";
+import { readLines, showSkipped } from "./eval-options.ts";
 import type { CliIo } from "./io.ts";
 import { showDownload } from "./options.ts";
-import { describeSkip } from "./terminal.ts";
-
-/** Pictures of a set that are told one by one when they cannot be used. */
-const shownSkips = 20;
 
 /** What `clip-ts eval zeroshot` was asked to name, and by what. */
 interface ZeroShotSource {
@@ -45,6 +42,8 @@ export interface ZeroShotData {
   readonly templatesFrom: string | undefined;
   /** The data set, if it is one of the paper's. */
   readonly known: KnownSet | undefined;
+  /** What of a set's shards cannot be used. */
+  readonly skipped?: readonly SkippedImage[];
 }
 
 /**
@@ -94,14 +93,13 @@ async function readSet(asked: ZeroShotSource & { readonly dataset: string }, io:
     return { ...about, source: `${set.name} in ${copy}`, pictures: await keepOnly(pictures, asked.only) };
   }
   const { samples, skipped } = await set.pictures(lines.length);
-  for (const skip of skipped.slice(0, shownSkips)) io.err(`left out: ${describeSkip(skip)}`);
-  if (skipped.length > shownSkips) io.err(`left out: ${skipped.length - shownSkips} more`);
+  showSkipped(skipped, io);
   // Labels are the numbers of the lines.
   const own = lines.map((_, label) => String(label));
   const pictures = lines.some((line) => line.includes("\t"))
     ? nameClasses({ classes: own, samples }, lines, namesFrom ?? dataset)
     : { classes: lines.map(classLabel), own, samples };
-  return { ...about, source: set.name, pictures: await keepOnly(pictures, asked.only) };
+  return { ...about, source: set.name, skipped, pictures: await keepOnly(pictures, asked.only) };
 }
 
 const readClassLines = async (file: string) => classLines(await readText(file, maxConfigBytes), file);

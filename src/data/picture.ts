@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { ClipError, problemOf } from "../core/errors.ts";
-import { readRange } from "../core/files.ts";
+import { exists, readRange } from "../core/files.ts";
 import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
 
 /** Where a picture is. */
@@ -51,3 +51,31 @@ export async function readPicture(picture: Picture, options?: DecodeOptions): Pr
     );
   }
 }
+
+/** If not one of so many pictures exists, the paths are wrong rather than the pictures. */
+const probedImages = 16;
+
+/**
+ * Refuses a table of pictures that are not there.
+ *
+ * @param base - what its paths are relative to, for the message.
+ * @throws {ClipError} `CLIP_DATA` if none of the first ones exists.
+ */
+export async function assertSomeExist(
+  table: string,
+  pictures: readonly Picture[],
+  base = "its own folder",
+): Promise<void> {
+  const probed = pictures.slice(0, probedImages);
+  for (const { image } of probed) if (await exists(image)) return;
+  if (probed.length === 0) return;
+  throw new ClipError(
+    "CLIP_DATA",
+    `none of the first ${probed.length} pictures that ${table} names exists, such as ${probed[0]!.image}; ` +
+      `paths in it are relative to ${base}`,
+  );
+}
+
+/** The same in words where `images`, the option --images, may name another folder. */
+export const baseOf = (images: string | undefined): string =>
+  images === undefined ? "its own folder; name another by images (--images)" : `${images}, as --images says`;

@@ -42,9 +42,16 @@ describe("readRows", () => {
 describe("readTexts", () => {
   it("takes columns whatever they are called", async () => {
     const path = await fileOf("names.tsv", "place\tvalues\n a \tb\n");
-    expect(await readTexts(path, ["values", "place"])).toEqual([
-      { place: "line 2", values: { place: "a", values: "b" } },
+    expect(await readTexts(path, { words: ["text", "values"], place: ["place"] })).toEqual([
+      { place: "line 2", values: { words: "b", place: "a" } },
     ]);
+  });
+
+  it("says of a table with semicolons that it has them", async () => {
+    const path = await fileOf("semicolons.csv", "image;caption\na.jpg;one, two\n");
+    await expect(readTexts(path, { image: ["image"] })).rejects.toThrow(
+      /no column "image"; it has "image;caption"; columns are separated by ;: save it with commas, or as \.tsv$/,
+    );
   });
 });
 

@@ -10,6 +10,10 @@ export type Columns<Key extends string> = Readonly<Record<Key, string>>;
 /** Finds columns among the names that there are. */
 export type ChooseColumns<Key extends string> = (names: readonly string[]) => Columns<Key>;
 
+/** Names under which the pictures of a table are looked for, and what is said of them. */
+export const imageColumns = ["image", "path", "filepath"];
+export const captionColumns = ["caption", "title"];
+
 /** One row of a table or line of a JSONL file. */
 export interface Row<Key extends string, Value = unknown> {
   /** Where it stands, for messages: "line 3", the line in which it ends, counted from 1. */
@@ -43,39 +47,54 @@ export function readRows<Key extends string>(path: string, choose: ChooseColumns
 }
 
 /**
- * Reads columns of a table by their names, as texts of which none is empty.
+ * Reads columns of a table, as texts of which none is empty.
  *
+ * @param wanted - the names that a column may have, by what it is read for.
+ * @param wayOut - of a table without one of them, for the message.
  * @throws {ClipError} `CLIP_DATA` as {@link readRows}, and if a column is missing or a value no text.
  */
-export async function readTexts<Column extends string>(
+export async function readTexts<Key extends string>(
   path: string,
-  columns: readonly Column[],
-): Promise<Row<Column, string>[]> {
-  let asked = false;
-  const choose = (names: readonly string[]) => {
-    const missing = columns.find((column) => !names.includes(column));
-    // In JSONL an object may lack what others have; its value is then missed.
-    if (!asked && missing !== undefined) throw noColumn(path, [missing], names);
-    asked = true;
-    return Object.fromEntries<string>(columns.map((column) => [column, column])) as Columns<Column>;
-  };
-  const rows: Row<Column, string>[] = [];
+  wanted: Readonly<Record<Key, readonly string[]>>,
+  wayOut?: Readonly<Partial<Record<Key, string>>>,
+): Promise<Row<Key, string>[]> {
+  const keys = Object.keys(wanted) as Key[];
+  let columns: Columns<Key> | undefined;
+  // In JSONL an object may lack what others have; its value is then missed.
+  const choose = (names: readonly string[]) =>
+    (columns ??= Object.fromEntries<string>(
+      keys.map((key) => [key, findColumn(path, wanted[key], names, wayOut?.[key])]),
+    ) as Columns<Key>);
+  const rows: Row<Key, string>[] = [];
   for await (const { place, values } of readRows(path, choose)) {
-    const texts = columns.map((column) => [column, asText(values[column], `${path}, ${place}: "${column}"`)]);
-    rows.push({ place, values: Object.fromEntries(texts) as Record<Column, string> });
+    const texts = keys.map((key) => [key, asText(values[key], `${path}, ${place}: "${columns![key]}"`)]);
+    rows.push({ place, values: Object.fromEntries(texts) as Record<Key, string> });
   }
-  if (!asked) throw new ClipError("CLIP_DATA", `${path} is empty; it must have the columns ${columns.join(", ")}`);
-  return rows;
+  if (columns) return rows;
+  const names = keys.map((key) => wanted[key][0]).join(", ");
+  throw new ClipError("CLIP_DATA", `${path} is empty; it must have the columns ${names}`);
 }
 
-/** The error of a table without a column, with the names that it has. */
-export function noColumn(path: string, wanted: readonly string[], names: readonly string[], wayOut = ""): ClipError {
+/**
+ * The first of some names that a table has.
+ *
+ * @throws {ClipError} `CLIP_DATA` if it has none of them; names those that it has.
+ */
+export function findColumn(path: string, wanted: readonly string[], names: readonly string[], wayOut = ""): string {
+  const found = wanted.find((name) => names.includes(name));
+  if (found !== undefined) return found;
   const known = names.slice(0, 50).map((name) => JSON.stringify(name.slice(0, 50)));
-  return new ClipError(
+  const bySemicolons = isSeparated(path) && names.length === 1 && names[0]!.includes(";");
+  throw new ClipError(
     "CLIP_DATA",
-    `${path} has no column ${wanted.map((name) => `"${name}"`).join(" or ")}; it has ${known.join(", ") || "none"}${wayOut}`,
+    `${path} has no column ${wanted.map((name) => `"${name}"`).join(" or ")}; it has ${known.join(", ") || "none"}` +
+      (bySemicolons ? "; columns are separated by ;: save it with commas, or as .tsv" : wayOut),
   );
 }
+
+/** The way out where a column has another name, in a program and on the command line. */
+export const settingOf = (what: "image" | "caption" | "synthetic") =>
+  `; set ${what}Column (--${what}-column) to one of them`;
 
 /** Numbers, as JSON has them, are texts too. */
 function asText(value: unknown, place: string): string {

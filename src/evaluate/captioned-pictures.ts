@@ -1,7 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { ClipError } from "../core/errors.ts";
-import type { Picture } from "../data/picture.ts";
-import { readTexts } from "../data/table.ts";
+import { assertSomeExist, baseOf, type Picture } from "../data/picture.ts";
+import { captionColumns, imageColumns, readTexts, settingOf } from "../data/table.ts";
 
 /** A picture and what people say of it. */
 export interface CaptionedPicture extends Picture {
@@ -11,9 +11,9 @@ export interface CaptionedPicture extends Picture {
 
 /** Where in a table the pictures and captions are. */
 export interface CaptionColumns {
-  /** Default `image`. */
+  /** Default: the first of `image`, `path`, `filepath` that exists. */
   readonly imageColumn?: string | undefined;
-  /** Default `caption`. */
+  /** Default: the first of `caption`, `title` that exists. */
   readonly captionColumn?: string | undefined;
   /** What stands between several captions of a row; without it a row has one. */
   readonly separator?: string | undefined;
@@ -24,21 +24,31 @@ export interface CaptionColumns {
 /**
  * Reads pictures with their captions from a `.csv` or `.tsv`; the captions of all rows of a picture belong to it.
  *
- * @throws {ClipError} `CLIP_DATA` as {@link readTexts}, and if there is no row.
+ * @throws {ClipError} `CLIP_DATA` as {@link readTexts} and {@link assertSomeExist}, and if there is no row.
  */
 export async function readCaptionTable(
   path: string,
-  { imageColumn = "image", captionColumn = "caption", separator, images = dirname(path) }: CaptionColumns = {},
+  { imageColumn, captionColumn, separator, images }: CaptionColumns = {},
 ): Promise<CaptionedPicture[]> {
   const captionsOf = new Map<string, string[]>();
-  for (const { place, values } of await readTexts(path, [imageColumn, captionColumn])) {
-    const image = resolve(images, values[imageColumn]!);
-    const captions = separator === undefined ? [values[captionColumn]!] : values[captionColumn]!.split(separator);
+  const rows = await readTexts(
+    path,
+    {
+      image: imageColumn === undefined ? imageColumns : [imageColumn],
+      caption: captionColumn === undefined ? captionColumns : [captionColumn],
+    },
+    { image: settingOf("image"), caption: settingOf("caption") },
+  );
+  for (const { place, values } of rows) {
+    const image = resolve(images ?? dirname(path), values.image);
+    const captions = separator === undefined ? [values.caption] : values.caption.split(separator);
     const known = captions.map((caption) => caption.trim()).filter((caption) => caption !== "");
     if (known.length === 0)
-      throw new ClipError("CLIP_DATA", `${path}, ${place}: "${captionColumn}" has nothing between its separators`);
+      throw new ClipError("CLIP_DATA", `${path}, ${place}: the caption has nothing between its separators`);
     captionsOf.set(image, [...(captionsOf.get(image) ?? []), ...known]);
   }
   if (captionsOf.size === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
-  return [...captionsOf].map(([image, captions]) => ({ image, captions }));
+  const pictures = [...captionsOf].map(([image, captions]) => ({ image, captions }));
+  await assertSomeExist(path, pictures, baseOf(images));
+  return pictures;
 }

@@ -19,6 +19,12 @@ describe("readCandidates", () => {
     expect(await readCandidates(file)).toEqual([{ image, caption: "the sea", references: [] }]);
     const [candidate] = await readCandidates(file, { referenceColumn: "people" });
     expect(candidate!.references).toEqual(["the blue sea", "a sea"]);
+    await writeFile(file, "filepath\ttitle\na.png\tthe sea\n");
+    expect(await readCandidates(file)).toEqual([{ image, caption: "the sea", references: [] }]);
+    await writeFile(file, "filepath\ttitle\naway.png\tthe sea\n");
+    await expect(readCandidates(file)).rejects.toThrow(
+      /such as .*away\.png; paths in it are relative to its own folder; name another by images \(--images\)$/,
+    );
   });
 });
 

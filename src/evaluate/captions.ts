@@ -1,6 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { ClipError } from "../core/errors.ts";
-import { readTexts } from "../data/table.ts";
+import { assertSomeExist, baseOf } from "../data/picture.ts";
+import { captionColumns, imageColumns, readTexts } from "../data/table.ts";
 import { type ClipEncoder, collect, dot } from "../embedding/index.ts";
 import { clipScore, clipScorePrefix, refClipScore } from "./clip-score.ts";
 import { meanOfKnown } from "./classification-metrics.ts";
@@ -26,22 +27,27 @@ export interface CandidateColumns {
 }
 
 /**
- * Reads captions to be judged from a `.csv`, `.tsv` or `.jsonl` with the columns `image` and `caption`.
+ * Reads captions to be judged from a `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`) and
+ * `caption` (or `title`).
  *
- * @throws {ClipError} `CLIP_DATA` as {@link readTexts}, and if there is no row.
+ * @throws {ClipError} `CLIP_DATA` as {@link readTexts} and {@link assertSomeExist}, and if there is no row.
  */
 export async function readCandidates(
   path: string,
-  { referenceColumn, separator = "|", images = dirname(path) }: CandidateColumns = {},
+  { referenceColumn, separator = "|", images }: CandidateColumns = {},
 ): Promise<Candidate[]> {
-  const rows = await readTexts(path, ["image", "caption", ...(referenceColumn === undefined ? [] : [referenceColumn])]);
+  const rows = await readTexts<string>(path, {
+    ...{ image: imageColumns, caption: captionColumns },
+    ...(referenceColumn !== undefined && { references: [referenceColumn] }),
+  });
   if (rows.length === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
-  return rows.map(({ values }) => ({
-    image: resolve(images, values["image"]!),
+  const candidates = rows.map(({ values }) => ({
+    image: resolve(images ?? dirname(path), values["image"]!),
     caption: values["caption"]!,
-    references:
-      referenceColumn === undefined ? [] : values[referenceColumn]!.split(separator).map((text) => text.trim()),
+    references: values["references"]?.split(separator).map((text) => text.trim()) ?? [],
   }));
+  await assertSomeExist(path, candidates, baseOf(images));
+  return candidates;
 }
 
 /** How well captions fit their pictures. */

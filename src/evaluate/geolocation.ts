@@ -1,6 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { ClipError } from "../core/errors.ts";
-import { readTexts } from "../data/table.ts";
+import { assertSomeExist } from "../data/picture.ts";
+import { imageColumns, readTexts } from "../data/table.ts";
 import { type ClipEncoder, dot } from "../embedding/index.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./readable.ts";
 
@@ -15,14 +16,17 @@ export interface PlacedPicture {
 }
 
 /**
- * Reads a `.csv`, `.tsv` or `.jsonl` with the columns `image` (a path relative to the file's folder), `latitude` and `longitude`.
+ * Reads a `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`; relative to the file's folder), `latitude` and
+ * `longitude`.
  *
  * @throws {ClipError} `CLIP_DATA` as {@link readTexts}, if there is no row, or a place is none on Earth.
  */
 export async function readPlacedPictures(path: string): Promise<PlacedPicture[]> {
-  const rows = await readTexts(path, ["image", "latitude", "longitude"]);
+  const rows = await readTexts(path, {
+    ...{ image: imageColumns, latitude: ["latitude"], longitude: ["longitude"] },
+  });
   if (rows.length === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
-  return rows.map(({ place, values }) => {
+  const pictures = rows.map(({ place, values }) => {
     const [latitude, longitude] = [Number(values.latitude), Number(values.longitude)];
     if (!(Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180))
       throw new ClipError(
@@ -31,6 +35,8 @@ export async function readPlacedPictures(path: string): Promise<PlacedPicture[]>
       );
     return { image: resolve(dirname(path), values.image), latitude, longitude };
   });
+  await assertSomeExist(path, pictures);
+  return pictures;
 }
 
 /** Mean radius of the Earth, in kilometres. */

@@ -37,6 +37,7 @@ describe("readLabelledPictures", () => {
   });
 
   it("takes tables with quoted values, more columns, and a picture with several labels", async () => {
+    await folderOf("x", "1.jpg");
     const file = await tableOf(
       "labels.csv",
       "split,label,image",
@@ -52,6 +53,7 @@ describe("readLabelledPictures", () => {
   });
 
   it("takes lines of JSON, numbers as labels among them", async () => {
+    await folderOf(".", "a.jpg");
     const file = await tableOf(
       "labels.jsonl",
       '{"label": 3, "image": "a.jpg"}',
@@ -65,13 +67,19 @@ describe("readLabelledPictures", () => {
   });
 
   it("sorts classes that are numbers by number", async () => {
-    const file = await tableOf("numbers.tsv", "image\tlabel", ...[10, 9, 2].map((label) => `${label}.jpg\t${label}`));
+    await folderOf(".", "2.jpg");
+    const file = await tableOf("numbers.tsv", "path\tlabel", ...[10, 9, 2].map((label) => `${label}.jpg\t${label}`));
     expect((await readLabelledPictures(file)).classes).toEqual(["2", "9", "10"]);
   });
 
   it.each([
     ["none.csv", [], "cannot read .*none.csv: it does not exist"],
     ["kind.txt", ["a"], "kind.txt: expected a folder of class folders, or a .csv, .tsv or .jsonl"],
+    [
+      "away.csv",
+      ["image,label", "nowhere/a.jpg,cat"],
+      "none of the first 1 pictures that .*away.csv names exists, such as .*/nowhere/a.jpg; paths in it are relative to its own folder",
+    ],
     ["column.csv", ["image,name", "a.jpg,cat"], 'column.csv has no column "label"; it has "image", "name"'],
     ["empty.csv", [""], "empty.csv is empty; it must have the columns image, label"],
     ["rows.tsv", ["image\tlabel"], "rows.tsv holds no labelled pictures: expected rows below the names"],

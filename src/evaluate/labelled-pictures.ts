@@ -1,8 +1,8 @@
 import { readdir, stat } from "node:fs/promises";
 import { dirname, extname, join, resolve, sep } from "node:path";
 import { ClipError, problemOf } from "../core/errors.ts";
-import type { Picture } from "../data/picture.ts";
-import { isTableName, readTexts } from "../data/table.ts";
+import { assertSomeExist, type Picture } from "../data/picture.ts";
+import { imageColumns, isTableName, readTexts } from "../data/table.ts";
 import { imageExtensions } from "../image/extensions.ts";
 
 /** Pictures, and which class each belongs to. */
@@ -22,7 +22,7 @@ export interface LabelledPicture extends Picture {
  *
  * - a folder of folders: each is a class, with the pictures in it and in folders below; those without a picture, and hidden ones,
  *   are no classes;
- * - `.csv`, `.tsv` or `.jsonl` with the columns `image`, a path relative to the file's folder, and `label`.
+ * - `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`), a path relative to the file's folder, and `label`.
  *
  * Classes are sorted by name; as numbers if all are whole numbers.
  *
@@ -59,8 +59,13 @@ async function readClassFolders(folder: string): Promise<Labelled> {
 }
 
 async function readLabelTable(path: string): Promise<Labelled> {
-  const rows = await readTexts(path, ["image", "label"]);
-  return rows.map(({ values: { image, label } }) => [resolve(dirname(path), image), label]);
+  const rows = await readTexts(path, { image: imageColumns, label: ["label"] });
+  const labelled = rows.map(({ values: { image, label } }) => [resolve(dirname(path), image), label] as const);
+  await assertSomeExist(
+    path,
+    labelled.map(([image]) => ({ image })),
+  );
+  return labelled;
 }
 
 function sortedClasses(names: ReadonlySet<string>): string[] {

@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { writeRandomPicture } from "../../test/pictures.ts";
@@ -18,18 +18,23 @@ describe("readCaptionTable", () => {
   it("takes all captions of a picture, of its rows and between separators, from a folder of its own", async () => {
     await writeFile(file, "file\ttexts\nb.jpg\ta sea| the sea |\na.jpg\tred\nb.jpg\tblue\n");
     const columns = { imageColumn: "file", captionColumn: "texts", separator: "|", images: join(root, "photos") };
+    await expect(readCaptionTable(file, columns)).rejects.toThrow(
+      /; paths in it are relative to .*photos, as --images says$/,
+    );
+    await mkdir(columns.images);
+    await writeFile(join(columns.images, "a.jpg"), "");
     expect(await readCaptionTable(file, columns)).toEqual([
       { image: join(root, "photos/b.jpg"), captions: ["a sea", "the sea", "blue"] },
       { image: join(root, "photos/a.jpg"), captions: ["red"] },
     ]);
     await expect(readCaptionTable(file)).rejects.toThrow(
-      /captions\.tsv has no column "image"; it has "file", "texts"$/,
+      /captions\.tsv has no column "image" or "path" or "filepath"; it has "file", "texts"; set imageColumn \(--image-column\) to one of them$/,
     );
   });
 
   it("refuses a row without a caption, and a table without rows", async () => {
     await writeFile(file, "image\tcaption\na.jpg\t| |\n");
-    await expect(readCaptionTable(file, { separator: "|" })).rejects.toThrow(/line 2: "caption" has nothing between/);
+    await expect(readCaptionTable(file, { separator: "|" })).rejects.toThrow(/line 2: the caption has nothing between/);
     await writeFile(file, "image\tcaption\n");
     await expect(readCaptionTable(file)).rejects.toThrow(/captions\.tsv has no rows/);
   });

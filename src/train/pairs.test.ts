@@ -111,7 +111,7 @@ describe("synthetic captions", () => {
       "q.csv": "image,caption,synthetic\na.jpg,a dog,\n",
     });
     expect(await errorOf(readPairs(join(path, "p.csv"), wanted))).toMatch(
-      /no column "synthetic" or "re_caption"; it has "image", "caption", "alt": set syntheticColumn to one of them/,
+      /no column "synthetic" or "re_caption"; it has "image", "caption", "alt"; set syntheticColumn \(--synthetic-column\) to one of them/,
     );
     for (const source of [path, join(path, "q.csv")]) {
       expect(await errorOf(readPairs(source, wanted))).toMatch(/holds no synthetic captions: expected a column/);
@@ -201,13 +201,13 @@ describe("a table or JSONL file", () => {
       "a column that is missing, naming those there are",
       "p.csv",
       "file,text\na,b\n",
-      /"image" or "path" or "filepath"; it has "file", "text": set imageColumn/,
+      /"image" or "path" or "filepath"; it has "file", "text"; set imageColumn \(--image-column\)/,
     ],
     [
       "a column asked for that is missing",
       "p.csv",
       "image,text\na,b\n",
-      /no column "label"; it has "image", "text": set captionColumn/,
+      /no column "label"; it has "image", "text"; set captionColumn \(--caption-column\)/,
       { captionColumn: "label" },
     ],
     [

@@ -132,6 +132,7 @@ async function readFolderOrShards(folder: string, options: SourceOptions): Promi
   const pairs = await readFolder(folder, options);
   const wanted = options.classTemplates
     ? "folders of pictures, each with the name of what they show"
-    : "pictures with captions beside them (a.jpg and a.txt; or set classTemplates if its folders are classes)";
+    : "pictures with captions beside them (a.jpg and a.txt; or, if its folders are classes, set classTemplates: in clip-ts data " +
+      '--class-template "a photo of a {}")';
   return { wanted, pairs };
 }

@@ -134,9 +134,9 @@ describe("vectors in shards", () => {
     const end = "; name another folder, or remove it";
     await refusal(embedding(names, "N").given).toThrow(`${out} holds vectors of another model${end}`);
     await refusal(embedding(names.toReversed()).given).toThrow(`of other items${end}`);
-    await refusal(embedding(names.slice(1)).given).toThrow(`of another number of items${end}`);
+    await refusal(embedding(names.slice(1)).given).toThrow(`of another number of items (7, not 6)${end}`);
     await refusal(embedding().given, { format: "npy" }).toThrow(`in another format${end}`);
-    await refusal(embedding().given, { shardSize: 4 }).toThrow(`in shards of another size${end}`);
+    await refusal(embedding().given, { shardSize: 4 }).toThrow(`in shards of another size (3, not 4)${end}`);
     await writeFile(join(out, "embed.json"), "{");
     await refusal(embedding().given).toThrow("does not say what the folder holds");
   });

@@ -17,6 +17,8 @@ export interface SkippedItem {
 /** What is embedded, in order. */
 export interface Embedding<Item> {
   readonly items: readonly Item[];
+  /** What the source has beside them that cannot be read, listed with the first shard. */
+  readonly unreadable?: readonly SkippedItem[];
   readonly idOf: (item: Item) => string;
   /** The unit vectors of some of the items, with their names; `skip` is told of those that have none. */
   readonly encode: (
@@ -84,7 +86,7 @@ const differences: Readonly<Record<keyof Manifest, string>> = {
  * @throws {ClipError} `CLIP_USAGE` if the folder holds vectors of other items or another model; `CLIP_FILE` if it cannot be written.
  */
 export async function* embedShards<Item>(
-  { items, idOf, encode, embedDim, model }: Embedding<Item>,
+  { items, unreadable = [], idOf, encode, embedDim, model }: Embedding<Item>,
   { out, format, shardSize, rank = 0, size = 1, signal, onProgress }: EmbedOptions,
 ): AsyncGenerator<EmbeddedShard> {
   await makeFolder(out);
@@ -109,6 +111,7 @@ export async function* embedShards<Item>(
         onProgress?.(done + named.ids.length + skipped.length, items.length);
       }
       signal?.throwIfAborted();
+      if (shard === 0) skipped.unshift(...unreadable);
       if (skipped.length > 0) await writeFileAtomic(join(out, `${name}.skipped.jsonl`), skipped.map(asLine));
       for (const file of vectorFormats[format](name, named)) await writeFileAtomic(join(out, file.name), [file.bytes]);
       yield { path, vectors: named.ids.length, skipped };
@@ -133,8 +136,9 @@ async function claimFolder(out: string, manifest: Manifest, rank: number): Promi
     ([key]) => met[key as keyof Manifest] !== manifest[key as keyof Manifest],
   );
   if (different.length === 0) return;
-  const [, what] = different[0]!;
-  throw new ClipError("CLIP_USAGE", `${out} holds vectors ${what}; name another folder, or remove it`);
+  const [key, what] = different[0] as [keyof Manifest, string];
+  const numbers = typeof met[key] === "number" ? ` (${met[key]}, not ${manifest[key]})` : "";
+  throw new ClipError("CLIP_USAGE", `${out} holds vectors ${what}${numbers}; name another folder, or remove it`);
 }
 
 function parseManifest(text: string, path: string): Manifest {

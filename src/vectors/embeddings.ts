@@ -4,7 +4,7 @@ import { readParameter } from "../checkpoints/load.ts";
 import { ClipError } from "../core/errors.ts";
 import { type ClipEncoder, mapInOrder, type StoredModel } from "../embedding/index.ts";
 import type { DecodeOptions, RasterImage } from "../image/index.ts";
-import { type Picture, readPicture } from "../train/index.ts";
+import { type Picture, readPicture, type readPictures } from "../train/index.ts";
 import type { Embedding, SkippedItem } from "./embed-shards.ts";
 
 /** How items are encoded. */
@@ -21,12 +21,12 @@ export interface EmbeddingOptions extends DecodeOptions {
  */
 export function pictureEmbedding(
   encoder: ClipEncoder,
-  pictures: readonly Picture[],
+  { pictures, skipped }: Awaited<ReturnType<typeof readPictures>>,
   source: string,
   { model, signal, ...decoding }: EmbeddingOptions,
 ): Embedding<Picture> {
   const base = extname(source) === "" ? resolve(source) : dirname(resolve(source));
-  const idOf = ({ image }: Picture) => {
+  const idOf = ({ image }: { readonly image: string }) => {
     const path = relative(base, image).replaceAll("\\", "/");
     return path.startsWith("../") || image.includes("://") ? image : path;
   };
@@ -53,7 +53,8 @@ export function pictureEmbedding(
     let at = 0;
     for await (const vector of encoder.encodeImages(decoded(), { signal })) yield [ids[at++]!, vector] as const;
   }
-  return { items: pictures, idOf, encode, embedDim: encoder.embedDim, model };
+  const unreadable = skipped.map(({ image, reason }) => ({ id: idOf({ image }), reason }));
+  return { items: pictures, unreadable, idOf, encode, embedDim: encoder.embedDim, model };
 }
 
 /** Texts to embed, each its own name; those that are too long are cut, as is usual, and `onTruncate` is told. */

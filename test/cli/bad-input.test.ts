@@ -83,7 +83,21 @@ describe("labels", () => {
   });
 
   it("need a place in a template", async () => {
-    expectError(await classify(picture, "--template", "a photo"), 2, 'the template "a photo" has no {}');
+    for (const command of [
+      ["classify", picture],
+      ["data", "check", root],
+      ["data", "pack", root, root],
+      ["finetune"],
+      ["probe"],
+    ]) {
+      const option = command[0] === "data" ? "--class-template" : "--template";
+      const called = await call([...command, option, "a photo"]);
+      expectError(
+        called,
+        2,
+        `option '${option} <sentence>' argument 'a photo' is invalid. It has no {} to put a name in`,
+      );
+    }
   });
 });
 

@@ -83,6 +83,9 @@ describe("clip-ts data check", () => {
       { caption: "a square", pictures: 2 },
     ]);
     expect(report.notes).toContain("1 of 3 captions have one picture only, where the others have several.");
+    expect((await call(["data", "check", classes])).err).toContain(
+      '; or, if its folders are classes, set classTemplates: in clip-ts data --class-template "a photo of a {}")',
+    );
     const alone = await call(["data", "check", join(classes, "circle"), "--class-template", "a {}"]);
     expect(alone).toMatchObject({ code: 1 });
     expect(alone.err).toMatch(
@@ -110,7 +113,7 @@ describe("clip-ts data check", () => {
     const { code, err } = await call(["data", "check", table, "--image-column", "file", "--caption-column", "label"]);
     expect(code).toBe(1);
     expect(err).toBe(
-      `clip-ts data check: ${table} has no column "label"; it has "file", "text": set captionColumn to one of them`,
+      `clip-ts data check: ${table} has no column "label"; it has "file", "text"; set captionColumn (--caption-column) to one of them`,
     );
   });
 });
@@ -173,7 +176,7 @@ describe("clip-ts data pack", () => {
       ["two", undefined],
     ]);
     expect((await call(["data", "pack", table, join(root, "none"), "--synthetic-column", "alt"])).err).toBe(
-      `clip-ts data pack: ${table} has no column "alt"; it has "image", "caption", "long": set syntheticColumn to one of them`,
+      `clip-ts data pack: ${table} has no column "alt"; it has "image", "caption", "long"; set syntheticColumn (--synthetic-column) to one of them`,
     );
   });
 

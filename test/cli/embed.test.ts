@@ -66,6 +66,17 @@ describe("clip-ts embed", () => {
     const ids = (await readFile(join(ofShard, "00000.ids.jsonl"), "utf8")).trimEnd().split("\n");
     expect(ids).toEqual(['"web.tar/a.png"', '"web.tar/more/d.png"']);
 
+    const cut = join(root, "cut.tar");
+    const { length } = await readFile(join(pictures, "a.png"));
+    // Two headers, and a little of the second picture.
+    await writeFile(cut, (await readFile(shard)).subarray(0, 512 + 512 * Math.ceil(length / 512) + 512 + 9));
+    const ofCut = join(root, "of-cut");
+    const called = await call(["embed", cut, "--out", ofCut, "--model", model]);
+    const reason = expect.stringMatching(/^the rest of the shard is lost: /) as string;
+    expect(called).toMatchObject({ code: 0, out: `${ofCut}/00000.parquet  1 vectors, 1 left out` });
+    expect(called.err).toMatch(/^left out cut\.tar: the rest of the shard is lost: /);
+    expect(JSON.parse(await readFile(join(ofCut, "00000.skipped.jsonl"), "utf8"))).toEqual({ id: "cut.tar", reason });
+
     const table = join(root, "table.csv");
     await writeFile(table, "file,words\npictures/b.png,one\npictures/a.png,two\npictures/b.png,three\n");
     const ofTable = join(root, "of-table");
@@ -82,6 +93,9 @@ describe("clip-ts embed", () => {
     const { code, err } = await call(["embed", file, "--texts", "--out", out, "--model", model]);
     expect([code, err]).toEqual([0, "some texts have more tokens than the model reads, and are cut"]);
     const rows = await rowsOf(join(out, "00000.parquet"));
+    expect((await call(["embed", file, "--out", out, "--model", model])).err).toBe(
+      `clip-ts embed: ${file} is a text file; to embed its lines add --texts`,
+    );
     expect(rows.map(({ id }) => id.slice(0, 12))).toEqual(["a red apple", "the blue sea", "a green tree"]);
     await using encoder = new ClipEncoder(await readModel(model));
     const [apple] = await collect(encoder.encodeTexts(["a red apple"]));

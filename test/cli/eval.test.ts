@@ -160,6 +160,15 @@ describe("clip-ts eval zeroshot --dataset", async () => {
     expect(models).toMatchObject([{ count: 9, top1: wanted, classes: classNames.map((name) => ({ name, count: 3 })) }]);
   });
 
+  it("says that the rest of a set's shard is lost", async () => {
+    const cut = await writeBenchmarkSet(join(root, "cut-set"), layout);
+    const path = join(cut, "test/0.tar");
+    await writeFile(path, (await readFile(path)).subarray(0, -1200));
+    const { err, ...document } = await evaluate("--dataset", cut);
+    expect(err).toMatch(/^left out: .*0\.tar: the rest of the shard is lost: /);
+    expect(document).toMatchObject({ skipped: [{ image: path }] });
+  });
+
   it("fetches a set by its name after it has said whence and under which terms, and then needs no network", async () => {
     const { models, err } = await evaluate("--dataset", "imagenet");
     expect(models[0]!.top1).toBe(wanted);
@@ -250,7 +259,9 @@ describe("clip-ts eval retrieval", () => {
     expect(models).toMatchObject([{ images: 9, captions: 18 }]);
     const printed = await call([...args, ...columns]);
     expect(printed.out).toMatch(/^model +pictures +captions +image R@1 .*\n.*model +9 +18 +\d+\.\d %/);
-    expect((await call(args)).err).toMatch(/has no column "image"; it has "file", "texts"/);
+    expect((await call(args)).err).toMatch(
+      /has no column "image" or "path" or "filepath"; it has "file", "texts"; set imageColumn \(--image-column\)/,
+    );
   });
 
   it("reads shards, as benchmarks of captions are published", async () => {
@@ -279,6 +290,21 @@ describe("clip-ts eval retrieval", () => {
     expect(await readFile(page, "utf8")).toContain("data:image/");
   });
 
+  it("says what shards have beside pairs that can be used", async () => {
+    const shard = join(root, "cut.tar");
+    const [first, second] = await Promise.all(images.map(({ image }) => readFile(image)));
+    const bytes = await shardBytes({ "a.png": first!, "a.txt": "the sun", "b.png": second!, "c.txt": "the sea" });
+    await writeFile(shard, bytes.subarray(0, -1200));
+    const { code, out, err } = await call(["eval", "retrieval", "--data", shard, "--model", model, "--json"]);
+    expect([code, err]).toEqual([
+      0,
+      expect.stringMatching(
+        /^left out: .*cut\.tar\/b\.png: there is no \.txt or \.json with its captions\nleft out: .*cut\.tar: the rest of the shard is lost: .*$/,
+      ),
+    ]);
+    expect(JSON.parse(out)).toMatchObject({ skipped: [{ image: `${shard}/b.png` }, { image: shard }] });
+  });
+
   it("reads a folder with captions beside the pictures, and writes a page with JSON beside it", async () => {
     for (const { image } of images) await writeFile(image.replace(".png", ".txt"), "the blue sea\nthe sun\n");
     const page = join(root, "retrieval.html");
@@ -304,7 +330,7 @@ it("clip-ts eval clipscore prints both scores, and each caption's as JSON", asyn
 
 it("clip-ts eval geolocation prints the shares within each distance", async () => {
   const rows = images.map(({ image }, i) => `${image},${i},0`);
-  const table = await fileOf("places.csv", "image,latitude,longitude", ...rows);
+  const table = await fileOf("places.csv", "filepath,latitude,longitude", ...rows);
   const { code, out } = await call(["eval", "geolocation", "--data", table, "--references", table, "--model", model]);
   expect(code).toBe(0);
   expect(out).toMatch(/^model +pictures +references +1 km +25 km.*\n.*model +9 +9 +100\.0 % +100\.0 %/);

@@ -1,3 +1,4 @@
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
 import { Random } from "../../src/core/random.ts";
@@ -48,6 +49,14 @@ it(`--lora adds changes of low rank to the model that a command loads (seed ${se
   changed.forEach(({ probability }, i) => expect(probability).toBeCloseTo(wanted[i]!.probability, 6));
   const before = plain.find(({ label }) => label === wanted[0]!.label)!.probability;
   expect(Math.abs(before - wanted[0]!.probability)).toBeGreaterThan(1e-3);
+});
+
+it("--lora changes what a command embeds, and the vectors are another model's", async () => {
+  const texts = join(root, "texts.txt");
+  await writeFile(texts, "red apple\n");
+  const args = ["embed", texts, "--texts", "--out", join(root, "vectors"), "--model", model];
+  expect((await call([...args, "--lora", lora])).code).toBe(0);
+  expect((await call(args)).err).toContain("holds vectors of another model");
 });
 
 it("--lora of another model is refused, with what does not fit", async () => {

@@ -98,7 +98,7 @@ describe(`clip-ts probe (seed ${seed})`, () => {
   it("leaves out a picture that cannot be read, and says so", async () => {
     const broken = join(train, "red apple", "broken.png");
     await writeFile(broken, "no picture");
-    const { code, out, err } = await probe("--train", train, "--lambda", "1", "--json");
+    const { code, out, err } = await probe("--train", train, "--test", test, "--lambda", "1", "--json");
     await rm(broken);
     expect(code).toBe(0);
     expect(err).toMatch(/^left out: .*broken\.png is not a picture/);
@@ -109,12 +109,21 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     [["--features", "before", "--init", "zero-shot"], 2, "--init zero-shot needs --features after"],
     [["--shots", "7"], 1, 'the class "blue sea" has fewer than 7 pictures; lower --shots'],
     [["--shots", "1"], 1, 'the class "blue sea" has fewer than two pictures, so none can be held out'],
+    [["--template", "a {}"], 2, "--template is what names are put into for --init zero-shot; give both or neither"],
     [["--lambda", "0"], 2, "It must be a number above 0."],
     [["--test", root], 1, "those of training are blue sea, green tree, red apple"],
     [["--train", join(root, "single")], 1, 'has pictures of one class alone, "red apple"; a probe needs two'],
   ])("refuses %j", async (args, code, message) => {
-    const called = await probe("--train", train, ...args);
+    const called = await probe("--train", train, "--test", test, ...args);
     expect(called).toMatchObject({ code, out: "" });
     expect(called.err).toContain(message);
+  });
+
+  it("refuses to train a head that would be neither measured nor kept", async () => {
+    const { code, err } = await probe("--train", train);
+    expect([code, err]).toEqual([
+      2,
+      expect.stringContaining("name pictures to measure it on by --test, or a file for it by --out"),
+    ]);
   });
 });

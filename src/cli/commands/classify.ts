@@ -17,7 +17,7 @@ import {
   maxImagePixelsOption,
   modelOption,
   readChosenModel,
-  repeated,
+  repeatedTemplate,
   wholeNumber,
 } from "../options.ts";
 import { drawBars, drawHeatMap, printable } from "../terminal.ts";
@@ -38,7 +38,7 @@ export const classifyCommand = (io: CliIo) =>
     .option(
       "--template <sentence>",
       'what to put labels into, at {}; may be repeated, and is averaged (default: "{}", "a photo of a {}", …)',
-      repeated,
+      repeatedTemplate,
     )
     .option(
       "--top-k <n>",

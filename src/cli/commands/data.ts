@@ -1,6 +1,13 @@
 import { Command, Option } from "@commander-js/extra-typings";
 import type { CliIo } from "../io.ts";
-import { examples, maxImagePixelsOption, repeated, wholeNumber } from "../options.ts";
+import {
+  captionColumnOption,
+  examples,
+  imageColumnOption,
+  maxImagePixelsOption,
+  repeatedTemplate,
+  wholeNumber,
+} from "../options.ts";
 
 /** Looks at training data, and packs them. */
 export const dataCommand = (io: CliIo) =>
@@ -11,15 +18,11 @@ export const dataCommand = (io: CliIo) =>
     .addCommand(packCommand(io));
 
 const source = "a folder, shards, or a table: all that a run's configuration takes for `train`";
-const imageColumnOption = () =>
-  new Option("--image-column <name>", "the column with the pictures (default: image, path or filepath)");
-const captionColumnOption = () =>
-  new Option("--caption-column <name>", "the column or key with the captions (default: caption or title)");
 const classTemplateOption = () =>
   new Option(
     "--class-template <sentence>",
     'folders are classes: a sentence with {} for the folder\'s name, as in "a photo of a {}"; may be repeated',
-  ).argParser(repeated);
+  ).argParser(repeatedTemplate);
 
 const checkCommand = (io: CliIo) =>
   new Command("check")
@@ -29,8 +32,8 @@ const checkCommand = (io: CliIo) =>
         "lengths of captions in tokens of the published vocabulary.",
     )
     .argument("<source>", source)
-    .addOption(imageColumnOption())
-    .addOption(captionColumnOption())
+    .addOption(imageColumnOption)
+    .addOption(captionColumnOption)
     .addOption(classTemplateOption())
     .option("--context-length <n>", "tokens that the text tower reads, both marks included", wholeNumber(), 77)
     .addOption(maxImagePixelsOption)
@@ -59,8 +62,8 @@ const packCommand = (io: CliIo) =>
     )
     .argument("<in>", source)
     .argument("<out>", "the folder for the shards")
-    .addOption(imageColumnOption())
-    .addOption(captionColumnOption())
+    .addOption(imageColumnOption)
+    .addOption(captionColumnOption)
     .addOption(classTemplateOption())
     .option(
       "--synthetic-column <name>",

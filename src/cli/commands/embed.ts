@@ -5,8 +5,10 @@ import {
   configOption,
   dtypeOption,
   examples,
+  imageColumnOption,
   imageSizeOption,
   inTheBox,
+  loraOption,
   maxImagePixelsOption,
   modelOption,
   offlineOption,
@@ -27,7 +29,7 @@ export const embedCommand = (io: CliIo) =>
       "a folder of pictures, shards (.tar, .tar.gz), a table with a column of pictures; or a text file",
     )
     .requiredOption("--out <folder>", "where the files are written")
-    .option("--texts", "the source is a text file: embed its lines")
+    .option("--texts", "the source is a text file: embed its lines; blank ones are left out")
     .addOption(
       new Option("--format <name>", "columns id and embedding, or an array and beside it the names")
         .choices(["parquet", "npy"] as const)
@@ -38,9 +40,10 @@ export const embedCommand = (io: CliIo) =>
     .addOption(configOption)
     .addOption(activationOption)
     .addOption(offlineOption)
+    .addOption(loraOption)
     .addOption(imageSizeOption)
     .addOption(dtypeOption)
-    .option("--image-column <name>", "a table's column with the pictures (default: image, path or filepath)")
+    .addOption(imageColumnOption)
     .addOption(maxImagePixelsOption)
     .option("--json", "print what was written as one JSON document")
     .addHelpText(

@@ -1,6 +1,6 @@
 import { Command } from "@commander-js/extra-typings";
 import { evaluateCaptions, readCandidates } from "../../evaluate/index.ts";
-import { measureModels, modelsOption } from "../eval-options.ts";
+import { measureModels, modelsOption, showSkipped } from "../eval-options.ts";
 import type { CliIo } from "../io.ts";
 import {
   activationOption,
@@ -11,15 +11,16 @@ import {
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
-import { describeSkip, printable, table } from "../terminal.ts";
+import { printable, table } from "../terminal.ts";
 
 /** Judges captions of pictures. */
 export const evalClipScoreCommand = (io: CliIo) =>
   new Command("clipscore")
     .summary("how well captions fit their pictures: CLIPScore and RefCLIPScore")
     .description(
-      "Judges captions by the models (Hessel et al. 2021). The data are a .csv, .tsv or .jsonl with the columns image (a path " +
-        "relative to the file) and caption; with a column of references RefCLIPScore is given too. Published scores are of " +
+      "Judges captions by the models (Hessel et al. 2021). The data are a .csv, .tsv or .jsonl with the columns image (or path, " +
+        "filepath; relative to the file) and caption (or title); with a column of references RefCLIPScore is given too. " +
+        "Published scores are of " +
         "ViT-B/32; those of other models cannot be compared with them.",
     )
     .requiredOption("--data <file>", "the table of captions")
@@ -47,7 +48,7 @@ export const evalClipScoreCommand = (io: CliIo) =>
       const measured = await measureModels(options, io, (clip) =>
         evaluateCaptions(clip, candidates, { maxImagePixels, signal: io.signal }),
       );
-      for (const broken of measured[0]!.scores.broken) io.err(`left out: ${describeSkip(broken)}`);
+      showSkipped(measured[0]!.scores.broken, io);
       for (const { model, scores } of measured)
         if (scores.cut > 0) io.err(`${scores.cut} captions have more tokens than ${model} reads, and were cut`);
       if (json) {

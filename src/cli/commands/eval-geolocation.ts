@@ -1,6 +1,6 @@
 import { Command } from "@commander-js/extra-typings";
 import { evaluateGeolocation, readPlacedPictures } from "../../evaluate/index.ts";
-import { measureModels, modelsOption } from "../eval-options.ts";
+import { measureModels, modelsOption, showSkipped } from "../eval-options.ts";
 import type { CliIo } from "../io.ts";
 import {
   activationOption,
@@ -11,7 +11,7 @@ import {
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
-import { describeSkip, percent, printable, table } from "../terminal.ts";
+import { percent, printable, table } from "../terminal.ts";
 
 /** Guesses where pictures were taken. */
 export const evalGeolocationCommand = (io: CliIo) =>
@@ -19,7 +19,8 @@ export const evalGeolocationCommand = (io: CliIo) =>
     .summary("how near a picture's most similar picture was taken")
     .description(
       "Guesses for each picture the place of its nearest neighbour among pictures of known place, and prints the share within " +
-        "1, 25, 200, 750 and 2,500 km. Both tables are .csv, .tsv or .jsonl with the columns image (a path relative to the file), " +
+        "1, 25, 200, 750 and 2,500 km. Both tables are .csv, .tsv or .jsonl with the columns image (or path, filepath; relative " +
+        "to the file), " +
         "latitude and longitude in degrees.",
     )
     .requiredOption("--data <file>", "the pictures to place")
@@ -42,7 +43,7 @@ export const evalGeolocationCommand = (io: CliIo) =>
       const measured = await measureModels(options, io, (clip) =>
         evaluateGeolocation(clip, pictures, known, { maxImagePixels, signal: io.signal }),
       );
-      for (const broken of measured[0]!.scores.broken) io.err(`left out: ${describeSkip(broken)}`);
+      showSkipped(measured[0]!.scores.broken, io);
       if (json) {
         const models = measured.map(({ model, scores }) => ({ model, ...scores }));
         io.out(JSON.stringify({ data, references, models }, null, 2));

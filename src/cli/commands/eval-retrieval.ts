@@ -6,6 +6,7 @@ import {
   type RetrievalScores,
 } from "../../evaluate/index.ts";
 import { isSeparated } from "../../data/table.ts";
+import type { SkippedImage } from "../../train/index.ts";
 import { readPairs } from "../../train/pairs.ts";
 import {
   type Measured,
@@ -13,20 +14,23 @@ import {
   modelsOption,
   progressOf,
   reportOption,
+  showSkipped,
   thumbnails,
   writeReport,
 } from "../eval-options.ts";
 import type { CliIo } from "../io.ts";
 import {
   activationOption,
+  captionColumnOption,
   configOption,
   examples,
+  imageColumnOption,
   imageSizeOption,
   loraOption,
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
-import { describeSkip, percent, printable, table } from "../terminal.ts";
+import { percent, printable, table } from "../terminal.ts";
 
 /** The longer side of each picture on the page, in pixels. */
 const shownSize = 160;
@@ -44,8 +48,8 @@ export const evalRetrievalCommand = (io: CliIo) =>
     .requiredOption("--data <source>", "the pictures and their captions")
     .addOption(modelsOption())
     .option("--prefix <text>", 'what captions are put behind, as the paper\'s "a photo of " (default: nothing)')
-    .option("--image-column <name>", "the table's column with paths of pictures (default: image)")
-    .option("--caption-column <name>", "the table's column with captions (default: caption)")
+    .addOption(imageColumnOption)
+    .addOption(captionColumnOption)
     .option("--separator <text>", "what stands between several captions of a row (default: a row has one)")
     .option("--images <folder>", "what the table's paths are relative to (default: its folder)")
     .addOption(reportOption())
@@ -65,18 +69,21 @@ export const evalRetrievalCommand = (io: CliIo) =>
     )
     .action(async ({ data, prefix = "", imageColumn, captionColumn, separator, images, report, json, ...options }) => {
       const columns = { imageColumn, captionColumn, separator, images };
-      const pictures: readonly CaptionedPicture[] = isSeparated(data)
-        ? await readCaptionTable(data, columns)
-        : (await readPairs(data, columns)).samples;
+      const read: { readonly samples: readonly CaptionedPicture[]; readonly skipped: readonly SkippedImage[] } =
+        isSeparated(data)
+          ? { samples: await readCaptionTable(data, columns), skipped: [] }
+          : await readPairs(data, columns);
+      const { samples: pictures, skipped } = read;
+      showSkipped(skipped, io);
       const { maxImagePixels } = options;
       const measured = await measureModels(options, io, (clip, model) => {
         const onProgress = progressOf(model, "pictures and captions", io);
         return evaluateRetrieval(clip, pictures, { prefix, maxImagePixels, signal: io.signal, onProgress });
       });
-      for (const broken of measured[0]!.scores.broken) io.err(`left out: ${describeSkip(broken)}`);
+      showSkipped(measured[0]!.scores.broken, io);
       for (const { model, scores } of measured)
         if (scores.cut > 0) io.err(`${scores.cut} captions have more tokens than ${model} reads, and were cut`);
-      const document = { data, prefix, models: measured.map(({ model, scores }) => ({ model, ...scores })) };
+      const document = { data, prefix, skipped, models: measured.map(({ model, scores }) => ({ model, ...scores })) };
       if (json) io.out(JSON.stringify(document, null, 2));
       else print(measured, io);
       if (report === undefined) return;

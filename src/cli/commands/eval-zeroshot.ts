@@ -17,6 +17,7 @@ import {
   modelsOption,
   progressOf,
   reportOption,
+  showSkipped,
   thumbnails,
   writeReport,
 } from "../eval-options.ts";
@@ -29,9 +30,9 @@ import {
   loraOption,
   maxImagePixelsOption,
   offlineOption,
-  repeated,
+  repeatedTemplate,
 } from "../options.ts";
-import { describeSkip, percent, printable, table } from "../terminal.ts";
+import { percent, printable, table } from "../terminal.ts";
 import { readZeroShotData } from "../zeroshot-data.ts";
 
 /** Mistakes on the page, and the longer side of each picture in pixels. */
@@ -49,7 +50,8 @@ export const evalZeroShotCommand = (io: CliIo) =>
     .summary("how many labelled pictures are given their right name")
     .description(
       "Names pictures of known classes by the classes' names, without training, and counts what is right. The data are a folder " +
-        "with a folder for each class, or a .csv, .tsv or .jsonl with the columns image (a path relative to the file) and label; a " +
+        "with a folder for each class, or a .csv, .tsv or .jsonl with the columns image (or path, filepath; relative to the file) " +
+        "and label; a " +
         "picture with several classes stands there several times. Or they are a published set, with its names and templates.\n\n" +
         "Ties count against the model. mAP is VOC2007's 11-point average precision, mean over the classes; ROC AUC is given of " +
         "two classes; ECE is the expected calibration error, how far confidence and accuracy are apart.",
@@ -77,7 +79,7 @@ export const evalZeroShotCommand = (io: CliIo) =>
         "--template <sentence>",
         'the same on the command line; may be repeated (default of --data: "{}", "a photo of a {}", …)',
       )
-        .argParser(repeated)
+        .argParser(repeatedTemplate)
         .conflicts("templates"),
     )
     .option("--only <file>", "only these of the data's classes, one a line, as pictures and as answers")
@@ -114,10 +116,11 @@ export const evalZeroShotCommand = (io: CliIo) =>
         const onProgress = progressOf(model, "pictures", io);
         return evaluateZeroShot(clip, pictures, { ...evaluation, onProgress });
       });
-      for (const broken of measured[0]!.scores.broken) io.err(`left out: ${describeSkip(broken)}`);
+      showSkipped(measured[0]!.scores.broken, io);
       const said = {
         ...{ data: source, metric: known?.metric ?? null, only: only ?? null },
         ...{ classes: from.namesFrom ?? null, templatesFile: from.templatesFrom ?? null, templates },
+        skipped: from.skipped ?? [],
       };
       const full = measured.map(({ model, scores }) => ({
         ...{ model, published: known && publishedScore(known, model) },

@@ -3,13 +3,15 @@ import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typin
 import { ClipError } from "../../core/errors.ts";
 import type { CliIo } from "../io.ts";
 import {
+  captionColumnOption,
   examples,
+  imageColumnOption,
   inTheBox,
   lineToResume,
   maxImagePixelsOption,
   modelOption,
   offlineOption,
-  repeated,
+  repeatedTemplate,
   wholeNumber,
 } from "../options.ts";
 
@@ -43,10 +45,10 @@ export const finetuneCommand = (io: CliIo) =>
     .option(
       "--template <sentence>",
       'what names of class folders are put into, at {}; may be repeated (default: "{}", "a photo of a {}", …)',
-      repeated,
+      repeatedTemplate,
     )
-    .option("--image-column <name>", "the table's column with paths of pictures (default: image, path or filepath)")
-    .option("--caption-column <name>", "the table's column with captions (default: caption or title)")
+    .addOption(imageColumnOption)
+    .addOption(captionColumnOption)
     .addOption(
       new Option("--recipe <size>", "the defaults for another size of data than there is").choices([
         "few",

@@ -10,7 +10,7 @@ import {
   maxImagePixelsOption,
   modelOption,
   offlineOption,
-  repeated,
+  repeatedTemplate,
   wholeNumber,
 } from "../options.ts";
 
@@ -22,7 +22,8 @@ export const probeCommand = (io: CliIo) =>
       "The paper's linear probe: logistic regression on the vectors that the image tower makes of labelled pictures, fitted by " +
         "L-BFGS. The strength λ of its penalty is searched over 97 values from 1e-6 to 1e6 on pictures held out, and the head " +
         "fitted again to all. The model itself stays as it is.\n\n" +
-        "Pictures come from a folder with a folder for each class, or from a .csv, .tsv or .jsonl with the columns image and label.",
+        "Pictures come from a folder with a folder for each class, or from a .csv, .tsv or .jsonl with the columns image " +
+        "(or path, filepath) and label.",
     )
     .requiredOption("--train <source>", "the pictures to learn from")
     .option("--test <source>", "pictures to say the accuracy on")
@@ -42,7 +43,11 @@ export const probeCommand = (io: CliIo) =>
         .choices(["zeros", "zero-shot"] as const)
         .default("zeros" as const),
     )
-    .option("--template <sentence>", "what to put names into, at {}, for --init zero-shot; may be repeated", repeated)
+    .option(
+      "--template <sentence>",
+      "what to put names into, at {}, for --init zero-shot; may be repeated",
+      repeatedTemplate,
+    )
     .option("--lambda <value>", "the penalty's strength, in place of the search; 1/λ is scikit-learn's C", positive)
     .option("--seed <n>", "draws the shots, and what is held out", wholeNumber(), 1)
     .option("--out <file>", "write the head, weight and bias, as safetensors")

@@ -83,7 +83,7 @@ describe("a Parquet table", () => {
       ]);
       for (const sample of (await readPairs(path)).samples) expect(sample).not.toHaveProperty("synthetic");
       await expect(readPairs(path, { synthetic: true, syntheticColumn: "x" })).rejects.toThrow(
-        /no column "x"; it has "image", "caption", "synthetic": set syntheticColumn/,
+        /no column "x"; it has "image", "caption", "synthetic"; set syntheticColumn/,
       );
     }
   });

@@ -1,8 +1,7 @@
-import { access } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { ClipError } from "../../core/errors.ts";
-import type { Picture } from "../../data/picture.ts";
-import { noColumn, readRows } from "../../data/table.ts";
+import { assertSomeExist } from "../../data/picture.ts";
+import { captionColumns, findColumn, imageColumns, readRows, settingOf } from "../../data/table.ts";
 import {
   asCaptions,
   fillTemplates,
@@ -34,9 +33,6 @@ export interface Columns {
 /** Finds them among the names that there are. */
 type ChooseColumns = (names: readonly string[]) => Columns;
 
-/** If not one of so many pictures exists, the paths are wrong rather than the pictures. */
-const probedImages = 16;
-
 /** Pairs of a CSV, TSV or JSONL file; paths in it are relative to its folder. */
 export async function readTable(path: string, options: SourceOptions): Promise<Pairs> {
   return pairsOfRows(path, readPairRows, options);
@@ -66,7 +62,7 @@ export async function pairsOfRows(
       collected.add(picture, captions, textsOf(path, place, synthetic, columns!.synthetic));
     }
   }
-  await assertSomeExist(path, collected.samples.slice(0, probedImages));
+  await assertSomeExist(path, collected.samples);
   return collected;
 }
 
@@ -103,33 +99,14 @@ export function textsOf(path: string, place: string, value: unknown, column: str
  * @throws {ClipError} `CLIP_DATA` if one is not there; names those that are.
  */
 export function chooseColumns(path: string, names: readonly string[], options: SourceOptions): Columns {
-  const find = (setting: "imageColumn" | "captionColumn" | "syntheticColumn", defaults: readonly string[]): string => {
-    const asked = options[setting];
-    const wanted = asked === undefined ? defaults : [asked];
-    const found = wanted.find((name) => names.includes(name));
-    if (found !== undefined) return found;
-    throw noColumn(path, wanted, names, `: set ${setting} to one of them`);
+  const find = (what: "image" | "caption" | "synthetic", defaults: readonly string[]): string => {
+    const asked = options[`${what}Column`];
+    return findColumn(path, asked === undefined ? defaults : [asked], names, settingOf(what));
   };
-  const image = find("imageColumn", ["image", "path", "filepath"]);
+  const image = find("image", imageColumns);
   return {
     image,
-    ...(!options.picturesOnly && { caption: find("captionColumn", ["caption", "title"]) }),
-    ...(options.synthetic && { synthetic: find("syntheticColumn", syntheticColumns(options)) }),
+    ...(!options.picturesOnly && { caption: find("caption", captionColumns) }),
+    ...(options.synthetic && { synthetic: find("synthetic", syntheticColumns(options)) }),
   };
-}
-
-async function assertSomeExist(path: string, pictures: readonly Picture[]): Promise<void> {
-  for (const { image } of pictures) {
-    const exists = await access(image).then(
-      () => true,
-      () => false,
-    );
-    if (exists) return;
-  }
-  if (pictures.length === 0) return;
-  throw new ClipError(
-    "CLIP_DATA",
-    `none of the first ${pictures.length} pictures that ${path} names exists, such as ${pictures[0]!.image}; ` +
-      "paths in it are relative to its own folder",
-  );
 }
