@@ -10,7 +10,7 @@ import { resample } from "../image/resample.ts";
 import { Moved, serve } from "../runtime/serve.ts";
 import { makeTokenizer } from "../text/make-tokenizer.ts";
 import type { TextTokenizer, TokenizerSource } from "../text/tokenizer.ts";
-import { type Picture, readPicture } from "../data/picture.ts";
+import { type Picture, readPictureAtOnce } from "../data/picture.ts";
 import { asCaption } from "./caption-tokens.ts";
 import type { SyntheticDraw } from "./clips.ts";
 import type { SyntheticTensors } from "./pair-tensors.ts";
@@ -119,7 +119,7 @@ async function loadImage(picture: Picture): Promise<RasterImage | ClipError> {
   const cached = cache.get(picture.image);
   if (cached) return cached;
   try {
-    const image = workingCopy(await readPicture(picture, { maxImagePixels: setup.maxImagePixels }));
+    const image = workingCopy(await readPictureAtOnce(picture, { maxImagePixels: setup.maxImagePixels }));
     decodedImages++;
     if (cachedBytes + image.pixels.length <= setup.cacheBytes) {
       cache.set(picture.image, image);
