@@ -3,6 +3,7 @@ import { readText } from "../core/files.ts";
 import { ClipError } from "../core/errors.ts";
 import { bindingAdvice, launched } from "../distributed/index.ts";
 import { ClipEncoder } from "../embedding/index.ts";
+import { counted } from "../report/index.ts";
 import { type Picture, readPictures } from "../train/index.ts";
 import {
   checksumOf,
@@ -63,7 +64,7 @@ export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<vo
   for await (const shard of all) {
     shards.push(shard);
     const left = shard.skipped.length === 0 ? "" : `, ${shard.skipped.length} left out`;
-    if (!json) io.out(`${shard.path}  ${shard.vectors.toLocaleString("en")} vectors${left}`);
+    if (!json) io.out(`${shard.path}  ${counted(shard.vectors, "vector")}${left}`);
   }
   const skipped = shards.flatMap((shard) => shard.skipped);
   for (const { id, reason } of skipped.slice(0, shownLines)) io.err(`left out: ${describeSkip({ image: id, reason })}`);

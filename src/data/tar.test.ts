@@ -87,7 +87,7 @@ describe("listTar", () => {
       [0, 0, "it ends at byte 0 without the mark of an end, after 0 files"],
       [300, 0, "it ends at byte 300 without"],
       [1000, 0, "it ends in the middle of 1.jpg, with 488 of 700 bytes"],
-      [1536, 1, "it ends at byte 1536 without the mark of an end, after 1 files"],
+      [1536, 1, "it ends at byte 1536 without the mark of an end, after 1 file"],
       [2050, 1, "it ends in the middle of 2.jpg, with 2 of 10 bytes"],
       [2560, 2, "it ends at byte 2560 without"],
     ] as const;
@@ -108,7 +108,7 @@ describe("listTar", () => {
     await writeFile(path, bytes);
     expect(await listTar(path)).toMatchObject({
       entries: [{ name: "1.jpg" }],
-      damage: "the header at byte 1536 is damaged, after 1 files",
+      damage: "the header at byte 1536 is damaged, after 1 file",
     });
   });
 

@@ -52,7 +52,10 @@ export async function listTar(
 
 async function walk(file: Window, wanted: (name: string, length: number) => boolean): Promise<TarListing> {
   const entries: TarEntry[] = [];
-  const broken = (problem: string): TarListing => ({ entries, damage: `${problem}, after ${entries.length} files` });
+  const broken = (problem: string): TarListing => ({
+    entries,
+    damage: `${problem}, after ${entries.length} file${entries.length === 1 ? "" : "s"}`,
+  });
   /** What headers of their own say about the next file. */
   let override: { readonly path?: string; readonly size?: number } = {};
   for (let at = 0; ;) {

@@ -175,7 +175,7 @@ describe("train", () => {
     const objective = { kind: "clips" };
     await expect(train(tinyRun(table, { objective }), { out: join(root, "no-column") })).rejects.toMatchObject({
       code: "CLIP_DATA",
-      message: expect.stringContaining('it has "image", "caption", "alt": set syntheticColumn') as string,
+      message: expect.stringContaining('it has "image", "caption", "alt"; set syntheticColumn') as string,
     });
     const change = { objective, lockImage: true, lockText: true };
     const described = join(root, "described");

@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { counted } from "../../src/report/numbers.ts";
 import { describe, expect, it } from "vitest";
 import { call } from "../cli/call.ts";
 import { writeRandomPicture } from "../pictures.ts";

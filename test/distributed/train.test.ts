@@ -119,7 +119,7 @@ describe.skipIf(!hasMpirun)(`a training run in several processes${unlessThere}`,
 
   it("prints one document and writes one report, of the first process", async () => {
     const [file, out] = [join(root, "run.json"), join(root, "by-command")];
-    await writeFile(file, JSON.stringify({ ...config, steps: 2, validation: undefined }));
+    await writeFile(file, JSON.stringify({ ...config, steps: 2, warmupSteps: 1, validation: undefined }));
     const job = await mpirun(2, ["./cli-child.ts", "train", "--config", file, "--out", out, "--json"]);
     expect([job.code, job.err.match(/left out/g)]).toEqual([0, ["left out"]]);
     const { communicationShare, ...printed } = JSON.parse(job.out) as Record<string, unknown>;
