@@ -21,7 +21,7 @@ describe.skipIf(!hasMpirun)(`clip-ts embed in two processes${unlessThere}`, () =
     const { code, out, err } = await mpirun(2, ["./cli-child.ts", ...args(together)]);
     expect([code, err]).toEqual([0, ""]);
     expect(out.trimEnd().split("\n").sort()).toEqual(
-      [2, 2, 2, 1].map((vectors, i) => `${join(together, `0000${i}.parquet`)}  ${vectors} vectors`),
+      [2, 2, 2, 1].map((vectors, i) => `${join(together, `0000${i}.parquet`)}  ${counted(vectors, "vector")}`),
     );
     const names = (await readdir(alone)).sort();
     expect((await readdir(together)).sort()).toEqual(names);
