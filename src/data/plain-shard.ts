@@ -8,7 +8,7 @@ import { makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError, problemOf } from "../core/errors.ts";
 import { exists, sizeOf } from "../core/files.ts";
 import type { DownloadOptions } from "../hub/download.ts";
-import { withLock } from "../hub/lock.ts";
+import { withLock } from "../core/lock.ts";
 
 /** No shard is larger; a few bytes of gzip can stand for a full disk. */
 const maxUnpackedBytes = 2 ** 36;

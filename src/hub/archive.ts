@@ -6,7 +6,7 @@ import { makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError, problemOf } from "../core/errors.ts";
 import { archiveFolder } from "./cache.ts";
 import { offlineByDefault } from "./environment.ts";
-import { withLock } from "./lock.ts";
+import { withLock } from "../core/lock.ts";
 import type { FetchOptions } from "./repository.ts";
 
 /**

@@ -94,7 +94,7 @@ describe("a cache that cannot be written", () => {
     await seal(home);
     await expect(unprivileged(() => download(address, target))).rejects.toMatchObject({
       code: "CLIP_FILE",
-      message: `cannot write ${target}.lock: permission denied; nothing was fetched`,
+      message: `cannot write ${target}.lock: permission denied; nothing was changed`,
     });
   });
 

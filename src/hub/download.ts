@@ -8,7 +8,7 @@ import { cannotWrite, makeFolder } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { sizeOf } from "../core/files.ts";
 import type { DownloadProgress } from "../core/progress.ts";
-import { withLock } from "./lock.ts";
+import { withLock } from "../core/lock.ts";
 
 /** What a file must be: of git's objects that are no large files the hub tells another sum. */
 export type Checksum = { readonly sha256: string } | { readonly gitSha1: string };

@@ -7,7 +7,7 @@ import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { listCache, removeCached } from "./cache.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import { download } from "./download.ts";
-import { withLock } from "./lock.ts";
+import { withLock } from "../core/lock.ts";
 import { resolveModel } from "./resolve.ts";
 
 const root = await temporaryFolder();

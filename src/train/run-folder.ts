@@ -46,6 +46,7 @@ export const runFiles = {
   skipped: "skipped.jsonl",
   failure: "failure.json",
   tensorboard: "tensorboard",
+  lock: "run.lock",
 } as const;
 
 /** What makes a run the one that it is: a run is not continued with another configuration or other data. */

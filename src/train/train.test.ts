@@ -269,6 +269,25 @@ describe("train", () => {
     expect(existsSync(join(root, "refused"))).toBe(false);
   });
 
+  it("leaves a folder to the process that writes it", async () => {
+    const out = join(root, "locked");
+    const config = tinyRun(pictures, { steps: 100_000, saveEvery: 100_000 });
+    const stop = new AbortController();
+    let second: Promise<unknown> | undefined;
+    const onProgress = () => {
+      second ??= train(config, { out, resume: true }).catch((error: unknown) => {
+        stop.abort();
+        return error;
+      });
+    };
+    await train(config, { out, onProgress, signal: stop.signal });
+    expect(await second).toMatchObject({
+      code: "CLIP_TRAIN",
+      message: expect.stringContaining(`another process writes the run in ${out}; stop it first`) as string,
+    });
+    expect(existsSync(join(out, runFiles.lock))).toBe(false);
+  });
+
   it("gives up when most pictures are broken, and names some", async () => {
     const folder = await drawShapes(join(root, "broken"), 10);
     for (const i of [0, 1, 2, 3, 4, 5]) await writeFile(join(folder, `${i}.png`), "no picture");

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { makeFolder } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import { tryLock } from "../core/lock.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import { expectSame, type Peers } from "../distributed/index.ts";
 import { mergeLora, saveLora, saveModel } from "../embedding/index.ts";
@@ -78,6 +80,8 @@ async function trainTogether(
   const model = { architecture, preprocess, vocabulary };
   const identity = { config, model, samples: [...pairs.samples, ...(validation?.samples ?? [])] };
   await expectSame(peers, fingerprintOf(identity), "another configuration or other data");
+  await using lock = isFirst ? await lockFolder(options.out) : undefined;
+  void lock;
   const { state, ...opened } = isFirst
     ? await RunFolder.open(options.out, identity, { resume: options.resume ?? false })
     : { folder: undefined };
@@ -112,6 +116,23 @@ async function trainTogether(
     await saveModel(join(options.out, runFiles.model), model);
   }
   return { ...result, skipped: await folder.writeSkipped(skipped()) };
+}
+
+/**
+ * Keeps other processes from writing the same run.
+ *
+ * @throws {ClipError} `CLIP_TRAIN` if one does.
+ */
+async function lockFolder(folder: string): Promise<AsyncDisposable> {
+  await makeFolder(folder);
+  const path = join(folder, runFiles.lock);
+  // What a killed process left is removed by the first try, and got by the second.
+  const lock = (await tryLock(path)) ?? (await tryLock(path));
+  if (lock) return lock;
+  throw new ClipError(
+    "CLIP_TRAIN",
+    `another process writes the run in ${folder}; stop it first, or name another folder (if none does, remove ${path})`,
+  );
 }
 
 /** Pairs encoded at once. */

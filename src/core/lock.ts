@@ -2,12 +2,14 @@ import { randomUUID } from "node:crypto";
 import { link, open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { cannotWrite } from "../core/atomic-write.ts";
+import { cannotWrite } from "./atomic-write.ts";
 
 const heartbeatMs = 2_000;
 /** A holder that has not been heard of for so long is gone. */
 const staleMs = 15_000;
 const pollMs = 100;
+/** Holders of this process: in a container that starts anew, one that was killed may have had its number. */
+const own = new Set<string>();
 
 /**
  * Does what only one process may do at a time: the lock is a file, which says who holds it and is touched while the work
@@ -20,18 +22,38 @@ export async function withLock<Result>(
   work: () => Promise<Result>,
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Result> {
+  let lock = await tryLock(path);
+  while (!lock) {
+    await sleep(pollMs, undefined, { signal });
+    lock = await tryLock(path);
+  }
+  await using held = lock;
+  void held;
+  return await work();
+}
+
+/**
+ * A lock as {@link withLock} holds it, until it is disposed of; undefined if another process has it, or had it a moment ago.
+ *
+ * @throws {ClipError} `CLIP_FILE` if there is no place for the lock.
+ */
+export async function tryLock(path: string): Promise<AsyncDisposable | undefined> {
   const holder = `${hostname()} ${process.pid} ${randomUUID()}`;
-  while (!(await acquire(path, holder))) await sleep(pollMs, undefined, { signal });
+  if (!(await acquire(path, holder))) return undefined;
+  own.add(holder);
   const heartbeat = setInterval(() => {
     const now = new Date();
     utimes(path, now, now).catch(() => undefined); // the work will say what is wrong with the disk
   }, heartbeatMs);
-  try {
-    return await work();
-  } finally {
-    clearInterval(heartbeat);
-    if ((await holderOf(path)) === holder) await rm(path, { force: true });
-  }
+  // A process that is at its end is not kept by its locks.
+  heartbeat.unref();
+  return {
+    async [Symbol.asyncDispose]() {
+      clearInterval(heartbeat);
+      own.delete(holder);
+      if ((await holderOf(path)) === holder) await rm(path, { force: true });
+    },
+  };
 }
 
 async function acquire(path: string, holder: string): Promise<boolean> {
@@ -40,7 +62,7 @@ async function acquire(path: string, holder: string): Promise<boolean> {
     await file.writeFile(holder).finally(() => file.close());
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw cannotWrite(path, error, "nothing was fetched");
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw cannotWrite(path, error, "nothing was changed");
     const stale = await staleHolder(path);
     if (stale !== undefined) await removeStale(path, stale);
     return false;
@@ -56,7 +78,8 @@ async function staleHolder(path: string): Promise<string | undefined> {
   const [holder, found] = await Promise.all([holderOf(path), stat(path).catch(() => undefined)]);
   if (holder === undefined || !found) return undefined;
   const [host, pid] = holder.split(" ");
-  const isGone = host === hostname() && pid !== undefined && !isAlive(Number(pid));
+  const isHeld = Number(pid) === process.pid ? own.has(holder) : isAlive(Number(pid));
+  const isGone = host === hostname() && pid !== undefined && !isHeld;
   return isGone || Date.now() - found.mtimeMs > staleMs ? holder : undefined;
 }
 
