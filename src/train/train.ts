@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { makeFolder } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { tryLock } from "../core/lock.ts";
@@ -118,6 +119,8 @@ async function trainTogether(
   return { ...result, skipped: await folder.writeSkipped(skipped()) };
 }
 
+const lockPatienceMs = 3_000;
+
 /**
  * Keeps other processes from writing the same run.
  *
@@ -126,9 +129,11 @@ async function trainTogether(
 async function lockFolder(folder: string): Promise<AsyncDisposable> {
   await makeFolder(folder);
   const path = join(folder, runFiles.lock);
-  // What a killed process left is removed by the first try, and got by the second.
-  const lock = (await tryLock(path)) ?? (await tryLock(path));
-  if (lock) return lock;
+  // A process that was killed a moment ago, or one of a group that ends, is not gone at once.
+  for (const start = performance.now(); performance.now() - start < lockPatienceMs; await sleep(100)) {
+    const lock = await tryLock(path);
+    if (lock) return lock;
+  }
   throw new ClipError(
     "CLIP_TRAIN",
     `another process writes the run in ${folder}; stop it first, or name another folder (if none does, remove ${path})`,
