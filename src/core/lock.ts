@@ -8,8 +8,6 @@ const heartbeatMs = 2_000;
 /** A holder that has not been heard of for so long is gone. */
 const staleMs = 15_000;
 const pollMs = 100;
-/** Holders of this process: in a container that starts anew, one that was killed may have had its number. */
-const own = new Set<string>();
 
 /**
  * Does what only one process may do at a time: the lock is a file, which says who holds it and is touched while the work
@@ -40,7 +38,6 @@ export async function withLock<Result>(
 export async function tryLock(path: string): Promise<AsyncDisposable | undefined> {
   const holder = `${hostname()} ${process.pid} ${randomUUID()}`;
   if (!(await acquire(path, holder))) return undefined;
-  own.add(holder);
   const heartbeat = setInterval(() => {
     const now = new Date();
     utimes(path, now, now).catch(() => undefined); // the work will say what is wrong with the disk
@@ -50,7 +47,6 @@ export async function tryLock(path: string): Promise<AsyncDisposable | undefined
   return {
     async [Symbol.asyncDispose]() {
       clearInterval(heartbeat);
-      own.delete(holder);
       if ((await holderOf(path)) === holder) await rm(path, { force: true });
     },
   };
@@ -78,7 +74,9 @@ async function staleHolder(path: string): Promise<string | undefined> {
   const [holder, found] = await Promise.all([holderOf(path), stat(path).catch(() => undefined)]);
   if (holder === undefined || !found) return undefined;
   const [host, pid] = holder.split(" ");
-  const isHeld = Number(pid) === process.pid ? own.has(holder) : isAlive(Number(pid));
+  // In a container that starts anew, the process that was killed may have had this one's number.
+  const isOlder = Number(pid) === process.pid && found.mtimeMs < Date.now() - 1000 * process.uptime();
+  const isHeld = !isOlder && isAlive(Number(pid));
   const isGone = host === hostname() && pid !== undefined && !isHeld;
   return isGone || Date.now() - found.mtimeMs > staleMs ? holder : undefined;
 }

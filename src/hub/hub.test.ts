@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, readlink, utimes, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { commit, type Mischief, serveHub, sha256, type TestHub } from "../../test/hub-server.ts";
@@ -7,7 +8,7 @@ import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { listCache, removeCached } from "./cache.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import { download } from "./download.ts";
-import { withLock } from "../core/lock.ts";
+import { tryLock, withLock } from "../core/lock.ts";
 import { resolveModel } from "./resolve.ts";
 
 const root = await temporaryFolder();
@@ -205,7 +206,7 @@ describe("a lock", () => {
     await mkdir(home, { recursive: true });
     const path = join(home, "lock");
     // No process has this number: it is above the largest.
-    await writeFile(path, `${(await import("node:os")).hostname()} 2147483646`);
+    await writeFile(path, `${hostname()} 2147483646`);
     let inside = 0;
     const work = () =>
       withLock(path, async () => {
@@ -214,6 +215,21 @@ describe("a lock", () => {
         inside--;
       });
     await Promise.all([work(), work(), work()]);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it("is taken from a process that had this one's number before it, and from no other thread of this one", async () => {
+    await mkdir(home, { recursive: true });
+    const path = join(home, "numbered");
+    await writeFile(path, `${hostname()} ${process.pid} another thread's`);
+    expect(await tryLock(path)).toBeUndefined();
+    expect(await tryLock(path)).toBeUndefined();
+    const before = new Date(Date.now() - 1000 * process.uptime() - 1000);
+    await utimes(path, before, before);
+    expect(await tryLock(path)).toBeUndefined();
+    const lock = await tryLock(path);
+    expect(lock).toBeDefined();
+    await lock![Symbol.asyncDispose]();
     expect(existsSync(path)).toBe(false);
   });
 });

@@ -13,13 +13,13 @@ export type { Prediction } from "./validate.ts";
 export {
   finetune,
   type FinetuneConfig,
-  finetuneFiles,
   type FinetuneOptions,
   type FinetuneRecord,
   type FinetuneResult,
   type FinetuneSource,
   keepAlpha,
 } from "./finetune.ts";
+export { finetuneFiles } from "./blender.ts";
 export {
   type FinetunePlan,
   finetuneRecipes,

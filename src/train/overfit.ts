@@ -68,8 +68,8 @@ const factors = [1, 10, 0.1, 100, 0.01, 1000];
 
 /**
  * Before a run: lets its model learn 32 of its pairs by heart, with the run's own switches and learning rate, without
- * augmentation, and without what a decoder would learn from synthetic captions. What cannot do this will not learn from more. If it cannot, other learning rates are tried, and what seems to
- * be wrong is said. Nothing is written, and the run itself is not touched.
+ * augmentation, and without what a decoder would learn from synthetic captions. What cannot do this will not learn from
+ * more. If it cannot, other learning rates are tried, and what seems to be wrong is said. Nothing is written, and the run itself is not touched.
  *
  * @throws {ClipError} `CLIP_DATA` if there are not two pairs that can be read; otherwise as `train`, before its first step.
  */
