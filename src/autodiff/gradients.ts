@@ -1,7 +1,8 @@
 import { ClipError, ShapeError } from "../core/errors.ts";
+import { checkKind, checkOptions, listOf } from "../core/options.ts";
 import { sameShape } from "../core/shape.ts";
 import { describe } from "../graph/describe.ts";
-import { apply, reachable, scalar, type Tensor } from "../graph/tensor.ts";
+import { apply, reachable, scalar, type Tensor, tensorKind } from "../graph/tensor.ts";
 import { gradientRules } from "./gradient-rules.ts";
 
 /** How to compute a tensor again from its inputs: what {@link checkpoint} remembers. */
@@ -35,7 +36,11 @@ export function checkpoint(compute: (x: Tensor) => Tensor, x: Tensor): Tensor {
  * @throws {ShapeError} if the loss is no scalar and there is no seed, or the seed has another shape.
  * @throws {ClipError} `CLIP_USAGE` for a tensor of `wrt` that was made inside a {@link checkpoint}.
  */
-export function gradients(loss: Tensor, wrt: readonly Tensor[], { seed }: { seed?: Tensor } = {}): Tensor[] {
+export function gradients(loss: Tensor, wrt: readonly Tensor[], options: { seed?: Tensor } = {}): Tensor[] {
+  checkKind("gradients: the loss", loss, tensorKind);
+  checkKind("gradients: wrt", wrt, listOf(tensorKind));
+  checkOptions("gradients", options, { seed: tensorKind });
+  const { seed } = options;
   if (!seed && loss.rank > 0) throw new ShapeError("gradients", "the loss must be a scalar", { loss: describe(loss) });
   if (seed && !sameShape(seed.shape, loss.shape))
     throw new ShapeError("gradients", "the seed must have the shape of the loss", {

@@ -32,13 +32,15 @@ interface CheckRequest extends SourceOptions {
 }
 
 /** Looks at a source, and prints what is in it. */
-export async function reportData({ source, html, json, ...options }: CheckRequest, io: CliIo): Promise<void> {
+export async function reportData(
+  { source, html, json, contextLength, maxImagePixels, ...options }: CheckRequest,
+  io: CliIo,
+): Promise<void> {
   const pairs = await readPairs(source, { ...options, signal: io.signal, onProgress: showDownload(io) });
   const every = Math.max(1, pairs.samples.length / shownPictures);
   const sheet: { picture: string; name: string; captions: readonly string[] }[] = [];
   const report = await checkData(pairs, {
-    ...options,
-    signal: io.signal,
+    ...{ contextLength, maxImagePixels, signal: io.signal },
     onProgress: (pictures) => io.progress(`${pictures} of ${pairs.samples.length} pictures`),
     async onPicture({ image, captions }, index, raster) {
       if (html === undefined || Math.floor(index / every) === Math.floor((index - 1) / every)) return;

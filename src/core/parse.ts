@@ -1,8 +1,8 @@
-import { closest, distance } from "fastest-levenshtein";
 import { z } from "zod";
 import { ClipError } from "./errors.ts";
 import { readText } from "./files.ts";
 import { maxConfigBytes } from "./limits.ts";
+import { suggestion } from "./nearest.ts";
 
 /**
  * The value as the schema has it, or one error that lists everything wrong with it; a key that does not exist comes
@@ -92,15 +92,6 @@ function meantAlternative({ errors, input }: z.core.$ZodIssueInvalidUnion): read
   );
   const named = typeof input === "string" && errors.find(([issue]) => issue?.code === "invalid_value");
   return inside ?? (named || errors.flat());
-}
-
-/** The nearest key, if it is near enough to be what was meant. */
-function suggestion(key: string, known: readonly string[]): string {
-  if (known.length === 0) return "";
-  const nearest = closest(key, known);
-  return distance(key.toLowerCase(), nearest.toLowerCase()) <= Math.max(2, key.length / 3)
-    ? `; did you mean "${nearest}"?`
-    : `; known are ${known.join(", ")}`;
 }
 
 /** The keys that an object at this path may have, in any alternative. */

@@ -9,10 +9,20 @@ import {
 } from "../checkpoints/index.ts";
 import { makeFolder, type WatchOptions, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import {
+  abortSignal,
+  callback,
+  checkKind,
+  checkOptions,
+  oneOf,
+  type OptionKinds,
+  text,
+  wholeNumber,
+} from "../core/options.ts";
 import { readText } from "../core/files.ts";
 import { maxVocabularyBytes } from "../core/limits.ts";
 import { ClipTokenizer, formatMerges } from "../text/index.ts";
-import { hasVocabulary } from "./model-files.ts";
+import { hasVocabulary, storedModel } from "./model-files.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
 import { exportOnnx, type OnnxOptions } from "./onnx-export.ts";
 
@@ -27,6 +37,14 @@ export interface ConvertOptions extends WatchOptions, Pick<OnnxOptions, "maxInli
   readonly dtype?: "F32" | "F16";
 }
 
+const convertKinds: OptionKinds<ConvertOptions> = {
+  to: oneOf(...conversions),
+  dtype: oneOf("F32", "F16"),
+  maxInlineBytes: wholeNumber(0),
+  onProgress: callback,
+  signal: abortSignal,
+};
+
 /**
  * Writes a model as others read it: `openai` one safetensors file in OpenAI's names; `hf` a folder for Hugging Face's
  * `CLIPModel` or `SiglipModel`, `onnx` the same with the weights as ONNX, for plain ONNX Runtime and transformers.js;
@@ -39,6 +57,9 @@ export interface ConvertOptions extends WatchOptions, Pick<OnnxOptions, "maxInli
  *   is full or the place cannot be written.
  */
 export async function convertModel(model: StoredModel, out: string, options: ConvertOptions): Promise<string[]> {
+  checkKind("convertModel: the model", model, storedModel);
+  checkKind("convertModel: out", out, text);
+  checkOptions("convertModel", options, convertKinds, ["to"]);
   await refuseOwnPlace(model, out);
   const { to, dtype = "F32", maxInlineBytes, ...watch } = options;
   if (to === "openai") {

@@ -140,7 +140,7 @@ describe("an encoder", () => {
   });
 
   it("refuses a string where a list belongs, and a batch of nothing", async () => {
-    await expect(collect(encoder.encodeTexts("a cat"))).rejects.toThrow('got the string "a cat"; put it into [ ]');
+    await expect(collect(encoder.encodeTexts("a cat"))).rejects.toThrow('got "a cat"; put it into [ ]');
     await expect(collect(encoder.encodeTexts([], { batchSize: 0 }))).rejects.toThrow(/batchSize is 0/);
   });
 

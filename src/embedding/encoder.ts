@@ -1,8 +1,22 @@
 import { storedParameters } from "../checkpoints/load.ts";
 import { type QuantizedDtype, quantizedParameters } from "../checkpoints/quantize.ts";
 import { ClipError } from "../core/errors.ts";
+import {
+  abortSignal,
+  callback,
+  checkKind,
+  checkOptions,
+  flag,
+  type Kind,
+  oneOf,
+  type OptionKinds,
+  sourceOf,
+  text,
+  wholeNumber,
+} from "../core/options.ts";
 import { concatenate, float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { input, type Tensor } from "../graph/tensor.ts";
+import { decodeKinds, imageKind } from "../image/image-source.ts";
 import {
   decodeImage,
   type DecodeOptions,
@@ -12,11 +26,14 @@ import {
 } from "../image/index.ts";
 import { type Clip, type ClipConfig, encodeImage, encodeText, poolImage } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
-import { type CompileOptions, Session } from "../runtime/session.ts";
+import type { NamedTensors } from "../runtime/ort-session.ts";
+import { type CompileOptions, type RunOptions, Session } from "../runtime/session.ts";
 import type { TextTokenizer } from "../text/index.ts";
 import { imageBatchSize } from "./batch-size.ts";
 import { batches, mapInOrder, oneAhead } from "./batches.ts";
+import { storedModel } from "./model-files.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
+import { checkedVector, rowsOf } from "./vector.ts";
 import { unknownWords } from "./words.ts";
 
 /** Several, in memory or as they come. */
@@ -33,11 +50,33 @@ export interface EncodeOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** An image that is read when its turn comes, from wherever it lies. */
+export interface LazyImage {
+  /** What errors call it. */
+  readonly name: string;
+  readonly load: () => ImageSource | Promise<ImageSource>;
+}
+
+/** How images are read and encoded. */
+export interface EncodeImageOptions extends EncodeOptions, DecodeOptions {
+  /**
+   * Is told of each image that cannot be read, in order. The stream then goes on, and yields `undefined` in that image's
+   * place, so that vector i is always of image i. Without it the first such image ends the stream with its error.
+   */
+  readonly onSkip?: OnSkip | undefined;
+}
+
+/** @param index - the image's place in the source, from 0. */
+export type OnSkip = (error: ClipError, image: ImageSource | LazyImage, index: number) => void;
+
 /** How texts are encoded. */
 export interface EncodeTextOptions extends EncodeOptions {
   /** Cuts texts that are too long, and is told what each lost; without it such a text is an error. */
   readonly onTruncate?: ((text: string, droppedText: string) => void) | undefined;
 }
+
+/** How {@link ClipEncoder.logits} reads and encodes. */
+export interface LogitsOptions extends EncodeImageOptions, EncodeTextOptions {}
 
 /** How a {@link ClipEncoder} computes. */
 export interface EncoderOptions extends Pick<CompileOptions, "device" | "onProgress" | "signal"> {
@@ -49,6 +88,15 @@ export interface EncoderOptions extends Pick<CompileOptions, "device" | "onProgr
    */
   readonly dtype?: QuantizedDtype | undefined;
 }
+
+const encodeKinds: OptionKinds<EncodeOptions> = { batchSize: wholeNumber(1), signal: abortSignal };
+const encodeImageKinds: OptionKinds<EncodeImageOptions> = { ...encodeKinds, ...decodeKinds, onSkip: callback };
+const encodeTextKinds: OptionKinds<EncodeTextOptions> = { ...encodeKinds, onTruncate: callback };
+const logitsKinds: OptionKinds<LogitsOptions> = { ...encodeTextKinds, ...encodeImageKinds };
+export const encoderKinds: OptionKinds<EncoderOptions> = {
+  ...{ prepack: flag, dtype: oneOf("q8", "q4"), device: oneOf("cpu", "webgpu") },
+  ...{ onProgress: callback, signal: abortSignal },
+};
 
 const textBatchSize = 16;
 /** Batches of texts that are sorted by length together. */
@@ -80,9 +128,11 @@ export class ClipEncoder implements AsyncDisposable {
    * @param options - `prepack: false` for a handful of pictures and texts: the towers start sooner, and each batch takes longer;
    *   `dtype` for weights of few bits.
    */
-  constructor(model: StoredModel, { prepack, dtype, device, onProgress, signal }: EncoderOptions = {}) {
+  constructor(model: StoredModel, options: EncoderOptions = {}) {
+    checkKind("the model", model, storedModel);
+    checkOptions(new.target.name, options, encoderKinds);
     this.#model = model;
-    this.#options = { prepack, dtype, device, onProgress, signal };
+    this.#options = { ...options };
     [this.path, this.config, this.preprocess] = [model.path, model.config, model.preprocess];
     [this.logitScale, this.logitBias] = [model.logitScale, model.logitBias];
   }
@@ -93,49 +143,79 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   /**
-   * Yields the embedding of each picture, float32 [embedDim] of length 1, in the order given. While a batch
-   * is encoded the next is read, four pictures at a time; memory stays at these however many there are.
+   * Yields the embedding of each image, float32 [embedDim] of length 1, in the order given. While a batch
+   * is encoded the next is read, four images at a time; memory stays at these however many there are.
    *
-   * @throws {ClipError} `CLIP_IMAGE` at a picture that cannot be read.
+   * @throws {ClipError} `CLIP_IMAGE` at an image that cannot be read, unless `onSkip` is there to be told; `CLIP_RUNTIME` if a
+   *   vector is not finite; `CLIP_USAGE` if the model was released.
    */
-  async *encodeImages(
-    images: Source<ImageSource>,
-    options: EncodeOptions & DecodeOptions = {},
-  ): AsyncGenerator<Float32Array> {
-    yield* this.#runImages(images, options, () => this.#visionSession());
+  encodeImages(
+    images: Source<ImageSource | LazyImage>,
+    options?: EncodeImageOptions & { readonly onSkip?: undefined },
+  ): AsyncGenerator<Float32Array>;
+  encodeImages(
+    images: Source<ImageSource | LazyImage>,
+    options: EncodeImageOptions,
+  ): AsyncGenerator<Float32Array | undefined>;
+  encodeImages(images: Source<ImageSource | LazyImage>, options: EncodeImageOptions = {}) {
+    return this.#runImages("encodeImages", images, options, () => this.#visionSession());
   }
 
   /**
-   * Yields of each picture the vector before the projection, float32 and of any length, which is what linear probes read: of a
+   * Yields of each image the vector before the projection, float32 and of any length, which is what linear probes read: of a
    * ViT the class token behind the last layer norm [width], of a ResNet the output of the attention pool [embedDim]. Where the
    * features are read from all places it is what the last layer reads, and where there is no projection (SigLIP) the features.
    *
    * @throws {ClipError} as {@link encodeImages} does.
    */
-  async *poolImages(
-    images: Source<ImageSource>,
-    options: EncodeOptions & DecodeOptions = {},
-  ): AsyncGenerator<Float32Array> {
-    yield* this.#runImages(images, options, () => this.#poolSession());
+  poolImages(
+    images: Source<ImageSource | LazyImage>,
+    options?: EncodeImageOptions & { readonly onSkip?: undefined },
+  ): AsyncGenerator<Float32Array>;
+  poolImages(
+    images: Source<ImageSource | LazyImage>,
+    options: EncodeImageOptions,
+  ): AsyncGenerator<Float32Array | undefined>;
+  poolImages(images: Source<ImageSource | LazyImage>, options: EncodeImageOptions = {}) {
+    return this.#runImages("poolImages", images, options, () => this.#poolSession());
   }
 
-  /** One row of what a session makes of pixelValues for each picture. */
+  /** One row of what a session makes of pixelValues for each image. */
   async *#runImages(
-    images: Source<ImageSource>,
-    { batchSize = imageBatchSize(this.config), signal, ...decoding }: EncodeOptions & DecodeOptions,
+    of: string,
+    images: Source<ImageSource | LazyImage>,
+    options: EncodeImageOptions,
     open: () => Promise<Session>,
-  ): AsyncGenerator<Float32Array> {
-    checkSource(images, batchSize);
+  ): AsyncGenerator<Float32Array | undefined> {
+    checkKind(`${of}: images`, images, sourceOf("images"));
+    checkOptions(of, options, encodeImageKinds);
+    this.#refuseReleased();
+    const { batchSize = imageBatchSize(this.config), signal, onSkip, ...decoding } = options;
     const { imageSize } = this.preprocess;
-    const preprocessed = mapInOrder(
-      images,
-      async (image) => preprocessImage(await decodeImage(image, decoding), this.preprocess).pixelValues,
-    );
-    for await (const batch of oneAhead(batches(preprocessed, batchSize, signal))) {
-      const session = await open();
-      const pixelValues = float32(concatenate(batch), [batch.length, 3, imageSize, imageSize]);
-      const { vectors } = await session.run({ pixelValues }, { move: true });
-      yield* rows(vectors!);
+    let count = 0;
+    const prepared = mapInOrder(images, (image) => this.#prepare(image, count++, decoding, onSkip !== undefined));
+    for await (const batch of oneAhead(batches(prepared, batchSize, signal))) {
+      for (const { image, index, error } of batch) if (error) onSkip?.(error, image, index);
+      const pixels = batch.flatMap(({ pixelValues }) => pixelValues ?? []);
+      const pixelValues = float32(concatenate(pixels), [pixels.length, 3, imageSize, imageSize]);
+      const outputs = pixels.length > 0 ? await this.#run(open, { pixelValues }, { move: true }) : {};
+      const vectors = pixels.length > 0 ? rowsOf(outputs["vectors"]!) : [];
+      let row = 0;
+      for (const { error, index, image } of batch)
+        yield error ? undefined : checkedVector(vectors[row++]!, () => nameOf(image, index));
+    }
+  }
+
+  /** What the image tower reads of an image; or, if it may be skipped, why there is nothing. */
+  async #prepare(image: ImageSource | LazyImage, index: number, decoding: DecodeOptions, maySkip: boolean) {
+    checkKind(`image ${index}`, image, imageKind);
+    try {
+      const source = isLazy(image) ? await load(image) : image;
+      const { pixelValues } = preprocessImage(await decodeImage(source, decoding), this.preprocess);
+      return { image, index, pixelValues };
+    } catch (error) {
+      if (!maySkip || !(error instanceof ClipError) || error.code === "CLIP_USAGE") throw error;
+      return { image, index, error };
     }
   }
 
@@ -145,20 +225,21 @@ export class ClipEncoder implements AsyncDisposable {
    * padding.
    *
    * @throws {ClipError} `CLIP_TEXT` if a text has more tokens than the model reads and is not to be cut; `CLIP_CONFIG` if the model has no
-   *   vocabulary of its size.
+   *   vocabulary of its size; `CLIP_RUNTIME` if a vector is not finite; `CLIP_USAGE` if the model was released.
    */
-  async *encodeTexts(
-    texts: Source<string>,
-    { batchSize = textBatchSize, signal, onTruncate }: EncodeTextOptions = {},
-  ): AsyncGenerator<Float32Array> {
-    checkSource(texts, batchSize);
+  async *encodeTexts(texts: Source<string>, options: EncodeTextOptions = {}): AsyncGenerator<Float32Array> {
+    checkKind("encodeTexts: texts", texts, sourceOf("strings"));
+    checkOptions("encodeTexts", options, encodeTextKinds);
+    this.#refuseReleased();
+    const { batchSize = textBatchSize, signal, onTruncate } = options;
     const tokenizer = await this.#readTokenizer();
     const { contextLength, pool } = this.config.text;
+    let before = 0;
     for await (const group of batches(texts, batchSize * sortedBatches, signal)) {
+      for (const [i, item] of group.entries()) checkKind(`encodeTexts: text ${before + i}`, item, text);
       const { inputIds, endOfText, truncated } = tokenizer.tokenize(group, { contextLength, truncate: !!onTruncate });
       if (pool === "last") endOfText.fill(contextLength - 1);
       for (const { index, droppedText } of truncated) onTruncate?.(group[index]!, droppedText);
-      const session = await this.#textSession();
       const embeds: Float32Array[] = [];
       for (const batch of this.#byLength(endOfText, batchSize)) {
         signal?.throwIfAborted();
@@ -166,16 +247,22 @@ export class ClipEncoder implements AsyncDisposable {
         const ids = batch.flatMap((text) => [
           ...inputIds.subarray(text * contextLength, text * contextLength + length),
         ]);
-        const { textEmbeds } = await session.run({
+        const { textEmbeds } = await this.#run(() => this.#textSession(), {
           inputIds: int32(ids, [batch.length, length]),
           endOfText: int32(
             Int32Array.from(batch, (text) => endOfText[text]!),
             [batch.length],
           ),
         });
-        let row = 0;
-        for (const embed of rows(textEmbeds!)) embeds[batch[row++]!] = embed;
+        for (const [row, embed] of rowsOf(textEmbeds!).entries()) {
+          const text = batch[row]!;
+          embeds[text] = checkedVector(
+            embed,
+            () => `text ${before + text} (${JSON.stringify(group[text]!.slice(0, 60))})`,
+          );
+        }
       }
+      before += group.length;
       yield* embeds;
     }
   }
@@ -197,24 +284,41 @@ export class ClipEncoder implements AsyncDisposable {
   /**
    * The scaled cosines of every picture with every text, `logitsPerImage` [I, T]; their softmax along a row says which
    * text fits the picture, along a column which picture fits the text; of a model trained with sigmoids, the sigmoid of each
-   * says how well the two fit.
+   * says how well the two fit. With `onSkip` the row of an image that cannot be read is NaN.
    */
   async logits(
-    images: Source<ImageSource>,
+    images: Source<ImageSource | LazyImage>,
     texts: Source<string>,
-    options: EncodeTextOptions & DecodeOptions = {},
+    options: LogitsOptions = {},
   ): Promise<TensorData<"float32">> {
-    const textEmbeds = await collect(this.encodeTexts(texts, options));
+    checkKind("logits: images", images, sourceOf("images"));
+    checkOptions("logits", options, logitsKinds);
+    const { onTruncate, ...imageOptions } = options;
+    const { batchSize, signal } = options;
+    const textEmbeds = await collect(this.encodeTexts(texts, { batchSize, signal, onTruncate }));
     const scale = Math.exp(this.logitScale);
+    if (!Number.isFinite(scale) || !Number.isFinite(this.logitBias))
+      throw new ClipError("CLIP_RUNTIME", `the model's scale of its cosines is ${scale}: its weights are damaged`);
     const logits: Float32Array[] = [];
-    for await (const imageEmbed of this.encodeImages(images, options))
-      logits.push(Float32Array.from(textEmbeds, (textEmbed) => scale * dot(imageEmbed, textEmbed) + this.logitBias));
+    for await (const imageEmbed of this.#runImages("logits", images, imageOptions, () => this.#visionSession())) {
+      const score = (textEmbed: Float32Array) =>
+        imageEmbed ? scale * dot(imageEmbed, textEmbed) + this.logitBias : NaN;
+      logits.push(Float32Array.from(textEmbeds, score));
+    }
     return float32(concatenate(logits), [logits.length, textEmbeds.length]);
   }
 
   /** The words of a text that the model was not trained on; none if the model does not know which these are. */
   unknownWords(text: string): string[] {
     return this.#model.words ? unknownWords(text, this.#model.words) : [];
+  }
+
+  /** Runs a tower; between the last look at whether the model was released and the run nothing can come. */
+  async #run(open: () => Promise<Session>, feeds: NamedTensors, options?: RunOptions): Promise<NamedTensors> {
+    this.#refuseReleased();
+    const session = await open();
+    this.#refuseReleased();
+    return session.run(feeds, options);
   }
 
   // What failed is tried again by the next call: a network may be back by then.
@@ -243,7 +347,6 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   async #compileVision(tower: (p: Clip, config: ClipConfig, pixelValues: Tensor) => Tensor): Promise<Session> {
-    this.#refuseReleased();
     const { config } = this;
     const { imageSize } = config.vision;
     const parameters = await this.#parameters("vision");
@@ -252,7 +355,6 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   async #compileText(): Promise<Session> {
-    this.#refuseReleased();
     const { config } = this;
     const parameters = await this.#parameters("text");
     const inputIds = input("inputIds", ["texts", "length"], "int32");
@@ -294,8 +396,23 @@ export class ClipEncoder implements AsyncDisposable {
   }
 }
 
-/** Σ aᵢ bᵢ: of unit vectors, their cosine. */
+/** An encoder as an argument. */
+export const encoderKind: Kind = {
+  wanted: "a model as loadClip gives it, or a ClipEncoder",
+  fits: (value) => value instanceof ClipEncoder,
+};
+
+/**
+ * Σ aᵢ bᵢ: of unit vectors, their cosine.
+ *
+ * @throws {ClipError} `CLIP_USAGE` if the two are not of the same length.
+ */
 export function dot(a: Float32Array, b: Float32Array): number {
+  if (!(a?.length === b?.length))
+    throw new ClipError(
+      "CLIP_USAGE",
+      `dot takes two vectors of the same length, got ${a?.length} and ${b?.length} numbers`,
+    );
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
   return sum;
@@ -303,20 +420,27 @@ export function dot(a: Float32Array, b: Float32Array): number {
 
 /** All that a generator yields, where that is known to be few. */
 export async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  checkKind("collect: items", items, sourceOf("items"));
   const all: Item[] = [];
   for await (const item of items) all.push(item);
   return all;
 }
 
-/** A string is iterable too, letter by letter. */
-function checkSource(source: unknown, batchSize: number): void {
-  if (typeof source === "string")
-    throw new ClipError("CLIP_USAGE", `a list is needed, got the string ${JSON.stringify(source)}; put it into [ ]`);
-  if (!Number.isInteger(batchSize) || batchSize < 1)
-    throw new ClipError("CLIP_USAGE", `batchSize is ${batchSize}; it must be a whole number of at least 1`);
+function isLazy(image: ImageSource | LazyImage): image is LazyImage {
+  return typeof image === "object" && image !== null && "load" in image && typeof image.load === "function";
 }
 
-function* rows({ data, shape }: TensorData): Generator<Float32Array> {
-  const [count, size] = shape as [number, number];
-  for (let i = 0; i < count; i++) yield (data as Float32Array).slice(i * size, (i + 1) * size);
+async function load({ name, load }: LazyImage): Promise<ImageSource> {
+  try {
+    return await load();
+  } catch (cause) {
+    if (cause instanceof ClipError) throw cause;
+    throw new ClipError("CLIP_IMAGE", `${name} cannot be loaded: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** An image of a stream as messages call it. */
+function nameOf(image: ImageSource | LazyImage, index: number): string {
+  if (typeof image === "string") return `image ${index} (${image.slice(0, 200)})`;
+  return isLazy(image) ? `image ${index} (${image.name})` : `image ${index}`;
 }

@@ -1,11 +1,14 @@
 import { storedParameters } from "../checkpoints/load.ts";
 import { ClipError } from "../core/errors.ts";
+import { checkKind, checkOptions, flag, type Kind, oneOf, type OptionKinds } from "../core/options.ts";
 import { float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { input, type Tensor } from "../graph/tensor.ts";
 import { clipLogits, encodeImage, encodeText, type TextConfig } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
 import { type CompileOptions, Session } from "../runtime/session.ts";
+import { storedModel } from "./model-files.ts";
 import type { StoredModel } from "./model-folder.ts";
+import { checkedVector, rowsOf } from "./vector.ts";
 
 /** What the towers read; at least one of both. */
 export interface ForwardInputs {
@@ -15,18 +18,36 @@ export interface ForwardInputs {
   readonly inputIds?: TensorData<"int32"> | undefined;
 }
 
+const tensor = (dtype: "float32" | "int32"): Kind => ({
+  wanted: `a tensor of ${dtype}: ${dtype}(data, shape)`,
+  fits: (value) =>
+    typeof value === "object" &&
+    value !== null &&
+    "dtype" in value &&
+    value.dtype === dtype &&
+    "shape" in value &&
+    Array.isArray(value.shape) &&
+    "data" in value,
+});
+const inputKinds: OptionKinds<ForwardInputs> = { pixelValues: tensor("float32"), inputIds: tensor("int32") };
+type ForwardOptions = Pick<CompileOptions, "device" | "fallback">;
+const forwardKinds: OptionKinds<ForwardOptions> = { device: oneOf("cpu", "webgpu"), fallback: flag };
+
 /**
  * One pass through the towers, with everything that implementations are compared by: `imageFeatures`, `imageEmbeds`
  * [I, E], `textFeatures`, `textEmbeds` [T, E], `logitScale` [], `logitBias` [] where the model has one, `logitsPerImage` [I, T],
  * `logitsPerText` [T, I]; of these what follows from the inputs given.
  *
- * @throws {ClipError} `CLIP_USAGE` if neither input is given, or one does not fit the model.
+ * @throws {ClipError} `CLIP_USAGE` if neither input is given, or one does not fit the model; `CLIP_RUNTIME` if a vector is not finite.
  */
 export async function forward(
   model: StoredModel,
   inputs: ForwardInputs,
-  options: Pick<CompileOptions, "device" | "fallback"> = {},
+  options: ForwardOptions = {},
 ): Promise<Map<string, TensorData>> {
+  checkKind("forward: the model", model, storedModel);
+  checkOptions("forward", inputs, inputKinds);
+  checkOptions("forward", options, forwardKinds);
   const { config } = model;
   const p = storedParameters(config, model.parameters);
   const feeds: Record<string, TensorData> = {};
@@ -53,6 +74,11 @@ export async function forward(
   }
   await using session = await Session.compile(outputs, options);
   const results = await session.run(feeds);
+  for (const [name, noun] of [
+    ["imageFeatures", "image"],
+    ["textFeatures", "text"],
+  ] as const)
+    if (results[name]) rowsOf(results[name]).forEach((row, i) => checkedVector(row, () => `${noun} ${i}`));
   const scalars: [string, TensorData][] = [["logitScale", float32([model.logitScale], [])]];
   if (p.logitBias) scalars.push(["logitBias", float32([model.logitBias], [])]);
   return new Map([...Object.entries(results), ...scalars]);

@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
+import { checkKind, checkOptions, text } from "../core/options.ts";
 import { openWeightFile, translateNames } from "../checkpoints/index.ts";
 import { type ClipConfig, clipConfigs } from "../models/index.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
-import { findModelFiles, hasVocabulary, type ReadModelOptions } from "./model-files.ts";
+import { findModelFiles, hasVocabulary, readModelKinds, type ReadModelOptions } from "./model-files.ts";
 import { readModel } from "./model-folder.ts";
 
 /** What a model on disk is. */
@@ -32,6 +33,8 @@ export interface ModelReport {
  * @throws {ClipError} as `readModel` does.
  */
 export async function inspectModel(path: string, options: ReadModelOptions = {}): Promise<ModelReport> {
+  checkKind("inspectModel: the path", path, text);
+  checkOptions("inspectModel", options, readModelKinds);
   const { weights, vocabulary } = await findModelFiles(path, options);
   const { container, tensors } = await openWeightFile(weights);
   const { config, preprocess, parameters, logitScale, logitBias } = await readModel(path, options);

@@ -6,6 +6,7 @@ import { inferConfig } from "../checkpoints/infer-config.ts";
 import { openWeightFile } from "../checkpoints/weight-file.ts";
 import { ClipError } from "../core/errors.ts";
 import { dirname, exists, isFolder, join } from "../core/files.ts";
+import { type Kind, oneOf, type OptionKinds, text, wholeNumber } from "../core/options.ts";
 import { parseStrict, readJson } from "../core/parse.ts";
 import { preprocessSchema, type PreprocessConfig } from "../image/preprocess-config.ts";
 import { checkConfig, type ClipConfig } from "../models/index.ts";
@@ -64,6 +65,19 @@ export interface ReadModelOptions {
   /** A folder with changes of low rank that `clip-ts train` left beside its model, to be merged into the weights. */
   readonly lora?: string | undefined;
 }
+
+export const readModelKinds: OptionKinds<ReadModelOptions> = {
+  config: text,
+  activation: oneOf("quickGelu", "gelu", "geluTanh"),
+  imageSize: wholeNumber(1),
+  lora: text,
+};
+
+/** A model as `readModel` gives it. */
+export const storedModel: Kind = {
+  wanted: "a model as readModel gives it",
+  fits: (value) => typeof value === "object" && value !== null && "parameters" in value && "preprocess" in value,
+};
 
 /**
  * `config.json` of our model folders: the architecture, and what the model expects of its inputs. Left out, `preprocess`

@@ -3,13 +3,21 @@ import { withImageSize } from "../checkpoints/image-size.ts";
 import { loadParameters, readParameter, type StoredParameters } from "../checkpoints/load.ts";
 import { ClipError } from "../core/errors.ts";
 import { exists, readText } from "../core/files.ts";
+import { checkKind, checkOptions, text } from "../core/options.ts";
 import { readJson } from "../core/parse.ts";
 import { maxConfigBytes, maxVocabularyBytes } from "../core/limits.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import type { ClipConfig } from "../models/index.ts";
 import { ClipTokenizer, JsonTokenizer, parseMerges, type TextTokenizer } from "../text/index.ts";
 import { withLora } from "./lora.ts";
-import { files, findModelFiles, type ReadModelOptions, type Vocabulary } from "./model-files.ts";
+import {
+  files,
+  findModelFiles,
+  readModelKinds,
+  type ReadModelOptions,
+  storedModel,
+  type Vocabulary,
+} from "./model-files.ts";
 import { pictogramModel } from "./model-in-the-box.ts";
 
 /** A model on disk: everything that belongs together, with the weights as places in their file. */
@@ -38,6 +46,8 @@ export interface StoredModel {
  *   says the activation; `CLIP_CHECKPOINT` if the weights, or the changes of `lora`, do not fit, with all differences.
  */
 export async function readModel(path = pictogramModel, options: ReadModelOptions = {}): Promise<StoredModel> {
+  checkKind("readModel: the path", path, text);
+  checkOptions("readModel", options, readModelKinds);
   const { weights, wordsFile, ...found } = await findModelFiles(path, options);
   const { imageSize = found.config.vision.imageSize } = options;
   const bare = await loadParameters(weights, found.config);
@@ -62,7 +72,9 @@ export async function readModel(path = pictogramModel, options: ReadModelOptions
  * @throws {ClipError} `CLIP_FILE` or `CLIP_TEXT` if its vocabulary cannot be read; `CLIP_CONFIG` if that is not as large as the
  *   model's token table.
  */
-export async function readTokenizer({ path, config, vocabulary }: StoredModel): Promise<TextTokenizer> {
+export async function readTokenizer(model: StoredModel): Promise<TextTokenizer> {
+  checkKind("readTokenizer: the model", model, storedModel);
+  const { path, config, vocabulary } = model;
   const { vocabSize } = config.text;
   if (vocabulary.kind === "json") {
     const { file, configFile, cleaning } = vocabulary;

@@ -1,5 +1,8 @@
+import { abortSignal, callback, checkKind, checkOptions, listOf, type OptionKinds, text } from "../core/options.ts";
+import { decodeKinds, imageKind } from "../image/image-source.ts";
 import type { DecodeOptions, ImageSource } from "../image/index.ts";
-import { ClipEncoder, collect, dot, type EncodeTextOptions } from "./encoder.ts";
+import { ClipEncoder, collect, dot, encoderKind, type EncodeTextOptions } from "./encoder.ts";
+import { storedModel } from "./model-files.ts";
 import type { StoredModel } from "./model-folder.ts";
 
 /** Cosines between vectors of rounded weights and those of the weights as they are. */
@@ -15,6 +18,11 @@ export interface ProbeInputs {
   readonly texts: readonly string[];
 }
 
+/** How {@link measureQuantization} reads and encodes. */
+interface MeasureOptions extends Pick<EncodeTextOptions, "onTruncate" | "signal">, DecodeOptions {}
+const measureKinds: OptionKinds<MeasureOptions> = { ...decodeKinds, onTruncate: callback, signal: abortSignal };
+const inputKinds: OptionKinds<ProbeInputs> = { images: listOf(imageKind), texts: listOf(text) };
+
 /**
  * How much of a model's vectors its few bits keep, on inputs of one's own: they say more than any others. The rounded model's memory
  * is given back first, and the weights as they are come one tower after the other, so that never more is held than the larger of
@@ -26,12 +34,18 @@ export interface ProbeInputs {
 export async function measureQuantization(
   rounded: ClipEncoder,
   model: StoredModel,
-  { images, texts }: ProbeInputs,
-  options: Pick<EncodeTextOptions, "onTruncate" | "signal"> & DecodeOptions = {},
+  inputs: ProbeInputs,
+  options: MeasureOptions = {},
 ): Promise<{ readonly images?: Agreement; readonly texts?: Agreement }> {
+  checkKind("measureQuantization: the encoder", rounded, encoderKind);
+  checkKind("measureQuantization: the model", model, storedModel);
+  checkOptions("measureQuantization", inputs, inputKinds);
+  checkOptions("measureQuantization", options, measureKinds);
+  const { images = [], texts = [] }: Partial<ProbeInputs> = inputs;
+  const { onTruncate, signal, ...decoding } = options;
   const encodings = {
-    images: (encoder: ClipEncoder) => collect(encoder.encodeImages(images, options)),
-    texts: (encoder: ClipEncoder) => collect(encoder.encodeTexts(texts, options)),
+    images: (encoder: ClipEncoder) => collect(encoder.encodeImages(images, { ...decoding, signal })),
+    texts: (encoder: ClipEncoder) => collect(encoder.encodeTexts(texts, { onTruncate, signal })),
   };
   const got = { images: await encodings.images(rounded), texts: await encodings.texts(rounded) };
   await rounded.release();

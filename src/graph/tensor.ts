@@ -1,5 +1,6 @@
 import { type Dtype, type TypedArray, zeros } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
+import { checkKind, checkOptions, flag, type Kind, number } from "../core/options.ts";
 import { type Dim, divideDims, normalizeAxis, product, type Shape } from "../core/shape.ts";
 import type { TensorData } from "../core/tensor-data.ts";
 import { describe } from "./describe.ts";
@@ -103,13 +104,16 @@ export class Tensor {
   }
 
   /** Sum over axes (all, if none is given). */
-  sum(axes?: number | readonly number[], { keepDims = false } = {}): Tensor {
+  sum(axes?: number | readonly number[], options: { keepDims?: boolean } = {}): Tensor {
+    checkOptions("sum", options, { keepDims: flag });
+    const { keepDims = false } = options;
     const list = axes === undefined ? this.shape.map((_, axis) => axis) : typeof axes === "number" ? [axes] : axes;
     const sorted = [...new Set(list.map((axis) => this.#axis("sum", axis)))].sort((a, b) => a - b);
     return sorted.length === 0 ? this : apply("sum", [this], { axes: sorted, keepDims });
   }
   /** Mean over axes (all, if none is given), whose sizes must be numbers. */
   mean(axes?: number | readonly number[], options: { keepDims?: boolean } = {}): Tensor {
+    checkOptions("mean", options, { keepDims: flag });
     const total = this.sum(axes, { keepDims: true });
     const count = divideDims(product(this.shape), product(total.shape));
     if (typeof count !== "number") throw new ShapeError("mean", "an axis has no fixed size", { input: describe(this) });
@@ -209,6 +213,7 @@ export function apply<Name extends OpName>(
   inputs: OpSignatures[Name]["inputs"],
   attrs: OpSignatures[Name]["attrs"],
 ): Tensor {
+  for (const tensor of inputs) checkKind(`an input of ${op}`, tensor, tensorKind);
   const { shape, dtype } = shapeRules[op](inputs, attrs);
   return new Tensor(op, inputs, attrs, shape, dtype);
 }
@@ -259,7 +264,13 @@ export function where(condition: Tensor, a: Tensor | number, b: Tensor | number)
 }
 
 /** [N, C, H, W] with kernels [O, C, kH, kW]: cross-correlation, as in PyTorch. */
-export function conv2d(x: Tensor, kernel: Tensor, { stride = 1, padding = 0 } = {}): Tensor {
+export function conv2d(
+  x: Tensor,
+  kernel: Tensor,
+  options: { readonly stride?: number | undefined; readonly padding?: number | undefined } = {},
+): Tensor {
+  checkOptions("conv2d", options, { stride: number, padding: number });
+  const { stride = 1, padding = 0 } = options;
   return apply("conv2d", [x, kernel], { stride, padding });
 }
 
@@ -267,6 +278,9 @@ export function conv2d(x: Tensor, kernel: Tensor, { stride = 1, padding = 0 } = 
 export function averagePool(x: Tensor, size: number): Tensor {
   return size === 1 ? x : apply("averagePool", [x], { size });
 }
+
+/** A tensor as an argument. */
+export const tensorKind: Kind = { wanted: "a Tensor", fits: (value) => value instanceof Tensor };
 
 function scalarLike(tensor: Tensor, value: Tensor | number): Tensor {
   return typeof value === "number" ? scalar(value, tensor.dtype) : value;

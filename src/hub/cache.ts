@@ -2,6 +2,7 @@ import { readdir, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { ClipError, problemOf } from "../core/errors.ts";
+import { checkKind, record } from "../core/options.ts";
 import { sizeOf, readText } from "../core/files.ts";
 import { maxConfigBytes } from "../core/limits.ts";
 import { huggingFaceHome } from "./environment.ts";
@@ -42,7 +43,9 @@ export async function listCache(): Promise<CachedModel[]> {
  *
  * @throws {ClipError} `CLIP_FILE` if it cannot be removed, or not all of it.
  */
-export async function removeCached({ path }: CachedModel): Promise<void> {
+export async function removeCached(model: CachedModel): Promise<void> {
+  checkKind("removeCached: the model", model, { ...record, wanted: "an entry of what listCache gives" });
+  const { path } = model;
   try {
     await rm(path, { recursive: true, force: true });
     await rm(`${path}.verified`, { force: true });

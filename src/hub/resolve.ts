@@ -1,8 +1,10 @@
 import { ClipError } from "../core/errors.ts";
+import { checkKind, checkOptions, text } from "../core/options.ts";
 import { exists } from "../core/files.ts";
 import { fetchArchive } from "./archive.ts";
 import { isRepositoryName, type KnownModel, knownModels, nearestName } from "./known-models.ts";
 import type { FetchOptions } from "./repository.ts";
+import { resolveKinds } from "./resolve-kinds.ts";
 
 /** How {@link resolveModel} finds a model. */
 export interface ResolveOptions extends FetchOptions {
@@ -17,6 +19,8 @@ export interface ResolveOptions extends FetchOptions {
  * @throws {ClipError} `CLIP_DOWNLOAD` if it is no name that is known and cannot be fetched.
  */
 export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<string> {
+  checkKind("resolveModel: the model", model, text);
+  checkOptions("resolveModel", options, resolveKinds);
   if (await exists(model)) return model;
   const known = knownModels.find(({ name }) => name === model);
   if (known?.nonFree) options.onLicence?.(known);

@@ -1,3 +1,14 @@
+import {
+  checkKind,
+  checkOptions,
+  type Kind,
+  number,
+  numberFrom,
+  oneOf,
+  type OptionKinds,
+  record,
+  wholeNumber,
+} from "../core/options.ts";
 import type { Random } from "../core/random.ts";
 import { randomBackground } from "./background.ts";
 import { cropImage } from "./crop.ts";
@@ -58,6 +69,31 @@ export const photoAugment: AugmentConfig = {
   erase: 0,
 };
 
+const range: Kind = {
+  wanted: "[least, most]",
+  fits: (value) => Array.isArray(value) && value.length === 2 && value.every(number.fits),
+};
+const augmentKinds: OptionKinds<AugmentConfig> = {
+  ...{ geometry: record, blur: numberFrom(0, 8), brightness: numberFrom(0, 1), contrast: numberFrom(0, 1) },
+  ...{ saturation: numberFrom(0, 1), grayscale: numberFrom(0, 1), erase: numberFrom(0, 1) },
+};
+const cropKinds: OptionKinds<RandomResizedCrop> = { kind: oneOf("randomResizedCrop"), area: range };
+const placementKinds: OptionKinds<RandomPlacement> = {
+  ...{ kind: oneOf("randomPlacement"), background: oneOf("none", "random"), scale: range, shift: numberFrom(0, 1) },
+  ...{ rotation: numberFrom(0, 180), warp: numberFrom(0, 0.2) },
+};
+const keysOf = <Value extends object>(kinds: OptionKinds<Value>) => Object.keys(kinds) as (keyof Value & string)[];
+
+/** Refuses in plain JavaScript what TypeScript would. */
+function checkAugment(config: AugmentConfig): void {
+  checkOptions("augmentImage", config, augmentKinds, keysOf(augmentKinds));
+  const { geometry } = config;
+  checkKind("augmentImage: geometry.kind", geometry.kind, oneOf("randomResizedCrop", "randomPlacement"));
+  if (geometry.kind === "randomPlacement")
+    checkOptions("augmentImage: geometry", geometry, placementKinds, keysOf(placementKinds));
+  else checkOptions("augmentImage: geometry", geometry, cropKinds, keysOf(cropKinds));
+}
+
 /**
  * A random variation of the picture, ready for `normalizePixels`. The same picture, settings and state of `random` give
  * the same bytes.
@@ -66,6 +102,8 @@ export const photoAugment: AugmentConfig = {
  * @returns 8-bit RGB [S, S, 3].
  */
 export function augmentImage(image: RasterImage, imageSize: number, config: AugmentConfig, random: Random): Uint8Array {
+  checkKind("augmentImage: imageSize", imageSize, wholeNumber(1));
+  checkAugment(config);
   const { geometry } = config;
   const square =
     geometry.kind === "randomPlacement"

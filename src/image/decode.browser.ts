@@ -1,7 +1,10 @@
 import { ClipError } from "../core/errors.ts";
+import { checkKind, checkOptions } from "../core/options.ts";
 import {
+  decodeKinds,
   type DecodeOptions,
   defaultMaxImagePixels,
+  imageKind,
   type ImageSource,
   isRasterImage,
   type PageImage,
@@ -21,6 +24,8 @@ import type { RasterImage, Size } from "./raster-image.ts";
  *   or larger than `maxImagePixels`.
  */
 export const decodeImage: typeof inNode = async (source, options = {}) => {
+  checkKind("decodeImage", source, imageKind);
+  checkOptions("decodeImage", options, decodeKinds);
   if (isRasterImage(source)) return source;
   const { maxImagePixels = defaultMaxImagePixels } = options;
   const name = nameOf(source);

@@ -2,8 +2,16 @@ import { readFile, stat } from "node:fs/promises";
 import type sharp from "sharp";
 import type { Metadata } from "sharp";
 import { ClipError } from "../core/errors.ts";
+import { checkKind, checkOptions } from "../core/options.ts";
 import { isIndexedGif } from "./gif.ts";
-import { type DecodeOptions, defaultMaxImagePixels, type ImageSource, isRasterImage } from "./image-source.ts";
+import {
+  decodeKinds,
+  type DecodeOptions,
+  defaultMaxImagePixels,
+  imageKind,
+  type ImageSource,
+  isRasterImage,
+} from "./image-source.ts";
 import type { RasterImage } from "./raster-image.ts";
 
 /**
@@ -17,10 +25,10 @@ import type { RasterImage } from "./raster-image.ts";
  * @throws {ClipError} `CLIP_IMAGE`, naming the path, if the file is missing, unreadable, empty, damaged, not a picture,
  *   or larger than `maxImagePixels`.
  */
-export async function decodeImage(
-  source: ImageSource,
-  { orientation = "apply", maxImagePixels = defaultMaxImagePixels }: DecodeOptions = {},
-): Promise<RasterImage> {
+export async function decodeImage(source: ImageSource, options: DecodeOptions = {}): Promise<RasterImage> {
+  checkKind("decodeImage", source, imageKind);
+  checkOptions("decodeImage", options, decodeKinds);
+  const { orientation = "apply", maxImagePixels = defaultMaxImagePixels } = options;
   if (isRasterImage(source)) return source;
   const name = typeof source === "string" ? source : "the picture";
   const bytes = await bytesOf(source);

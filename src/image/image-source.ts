@@ -1,3 +1,4 @@
+import { type Kind, oneOf, type OptionKinds, wholeNumber } from "../core/options.ts";
 import type { RasterImage } from "./raster-image.ts";
 
 /** An object of a class that only pages have; never where the types know of no such class. */
@@ -40,3 +41,18 @@ export interface DecodeOptions {
 export function isRasterImage(source: ImageSource): source is RasterImage {
   return typeof source === "object" && "pixels" in source && "nearest" in source;
 }
+
+/** The kind of each option of {@link DecodeOptions}. */
+export const decodeKinds: OptionKinds<DecodeOptions> = {
+  orientation: oneOf("apply", "ignore"),
+  maxImagePixels: wholeNumber(1),
+  jpegDecoder: oneOf("browser", "library"),
+};
+
+/** What cannot be an image in any form; the rest is seen by whoever decodes it. */
+export const imageKind: Kind = {
+  wanted: "an image: a path, the bytes of a file, or a decoded image",
+  fits: (value) =>
+    typeof value === "string" ||
+    (typeof value === "object" && value !== null && !Array.isArray(value) && !("then" in value)),
+};

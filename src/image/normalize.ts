@@ -1,5 +1,6 @@
 import { ClipError } from "../core/errors.ts";
-import type { PreprocessConfig } from "./preprocess-config.ts";
+import { checkOptions } from "../core/options.ts";
+import { type PreprocessConfig, preprocessKinds } from "./preprocess-config.ts";
 
 /**
  * Standardises a square RGB picture into the planar tensor that the image tower reads: (pixel / 255 − mean) / std.
@@ -12,8 +13,10 @@ import type { PreprocessConfig } from "./preprocess-config.ts";
  */
 export function normalizePixels(
   pixels: Uint8Array,
-  { imageSize, mean, std }: Pick<PreprocessConfig, "imageSize" | "mean" | "std">,
+  config: Pick<PreprocessConfig, "imageSize" | "mean" | "std">,
 ): Float32Array {
+  checkOptions("normalizePixels", config, preprocessKinds, ["imageSize", "mean", "std"]);
+  const { imageSize, mean, std } = config;
   const plane = imageSize * imageSize;
   if (pixels.length !== 3 * plane) {
     const wanted = `${imageSize}×${imageSize} RGB pixels (${3 * plane} bytes)`;

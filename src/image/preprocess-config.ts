@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { type Kind, number, oneOf, type OptionKinds, wholeNumber } from "../core/options.ts";
 import type { ResampleFilter } from "./resample.ts";
 
 /** What a model expects of its pictures: part of the model, since a wrong value here only lowers its accuracy. */
@@ -27,6 +28,18 @@ export const clipPreprocess: PreprocessConfig = {
   mean: [0.48145466, 0.4578275, 0.40821073],
   std: [0.26862954, 0.26130258, 0.27577711],
   resample: "bicubic",
+};
+
+const perChannel: Kind = {
+  wanted: "a list of three numbers, of R, G and B",
+  fits: (value) => Array.isArray(value) && value.length === 3 && value.every(number.fits),
+};
+export const preprocessKinds: OptionKinds<PreprocessConfig> = {
+  imageSize: wholeNumber(1),
+  mean: perChannel,
+  std: perChannel,
+  resample: oneOf("bicubic", "bilinear"),
+  resizeMode: oneOf("shortest", "squash"),
 };
 
 const rgb = (channel: z.ZodNumber) => z.tuple([channel, channel, channel]);

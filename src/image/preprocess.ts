@@ -1,6 +1,7 @@
+import { checkOptions } from "../core/options.ts";
 import { centerSquare, shortestSideSize } from "./crop.ts";
 import { normalizePixels } from "./normalize.ts";
-import type { PreprocessConfig } from "./preprocess-config.ts";
+import { type PreprocessConfig, preprocessKinds } from "./preprocess-config.ts";
 import { dropAlpha, type RasterImage } from "./raster-image.ts";
 import { resample } from "./resample.ts";
 
@@ -19,6 +20,7 @@ export interface PreprocessedImage {
  * @throws {ClipError} `CLIP_IMAGE` if the picture is more than 10,000 times as long as wide.
  */
 export function preprocessImage(image: RasterImage, config: PreprocessConfig): PreprocessedImage {
+  checkOptions("preprocessImage", config, preprocessKinds, ["imageSize", "mean", "std", "resample"]);
   const pixels = squarePixels(image, config);
   return { pixels, pixelValues: normalizePixels(pixels, config) };
 }

@@ -1,4 +1,5 @@
 import { ClipError } from "../core/errors.ts";
+import { checkKind, type Kind, record } from "../core/options.ts";
 import type { OnnxModel } from "../onnx/build.ts";
 import type { NamedTensors } from "./ort-session.ts";
 
@@ -8,6 +9,9 @@ import type { NamedTensors } from "./ort-session.ts";
  * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown or of another dtype or shape.
  */
 export function checkFeeds(inputs: OnnxModel["inputs"], feeds: NamedTensors): void {
+  checkKind("the feeds", feeds, record);
+  for (const [name, feed] of Object.entries(feeds))
+    if (feed !== undefined) checkKind(`the feed "${name}"`, feed, tensorKind);
   const known = new Set(inputs.map(({ name }) => name));
   const problems = [
     ...inputs.filter(({ name }) => !feeds[name]).map(({ name }) => `"${name}" is missing`),
@@ -37,3 +41,12 @@ export function checkFeeds(inputs: OnnxModel["inputs"], feeds: NamedTensors): vo
   if (problems.length > 0)
     throw new ClipError("CLIP_USAGE", `the feeds do not fit the program: ${problems.join("; ")}`);
 }
+
+const tensorKind: Kind = {
+  wanted: "a tensor: float32(data, shape) or { dtype, shape, data }",
+  fits: (value) =>
+    record.fits(value) &&
+    "shape" in (value as object) &&
+    Array.isArray((value as NamedTensors[string]).shape) &&
+    "data" in (value as object),
+};

@@ -1,11 +1,13 @@
 import type * as ort from "onnxruntime-common";
 import { type Dtype, zeros } from "../core/dtype.ts";
 import { ClipError } from "../core/errors.ts";
+import { checkOptions } from "../core/options.ts";
 import type { TensorData } from "../core/tensor-data.ts";
 import { type OnnxModel, packedWeights } from "../onnx/build.ts";
 import type { Device } from "./devices.ts";
 import { checkFeeds } from "./feeds.ts";
 import { chooseRuntime, type OnnxRuntime } from "./onnxruntime.ts";
+import { sessionKinds } from "./session-kinds.ts";
 
 /** How a program is run. */
 export interface SessionOptions {
@@ -46,16 +48,16 @@ export class OrtSession {
   readonly inputs: OnnxModel["inputs"];
   readonly #session: ort.InferenceSession;
   readonly #runtime: OnnxRuntime;
+  #released = false;
 
   private constructor(runtime: OnnxRuntime, session: ort.InferenceSession, { inputs }: OnnxModel) {
     [this.#runtime, this.#session, this.inputs] = [runtime, session, inputs];
   }
 
   /** @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the model, or cannot be loaded. */
-  static async create(
-    model: OnnxModel,
-    { device = "cpu", fallback = true, threads, training = false, prepack = true, arena = true }: SessionOptions = {},
-  ): Promise<OrtSession> {
+  static async create(model: OnnxModel, options: SessionOptions = {}): Promise<OrtSession> {
+    checkOptions("OrtSession.create", options, sessionKinds);
+    const { device = "cpu", fallback = true, threads, training = false, prepack = true, arena = true } = options;
     const session: Record<string, unknown> = {
       ...(!prepack && { disable_prepacking: "1" }),
       ...(!fallback && { disable_cpu_ep_fallback: "1" }),
@@ -93,6 +95,7 @@ export class OrtSession {
    * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown or of another dtype or shape.
    */
   async run(feeds: NamedTensors): Promise<Record<string, TensorData>> {
+    if (this.#released) throw new ClipError("CLIP_USAGE", "this session was released; create it again");
     checkFeeds(this.inputs, feeds);
     try {
       return mapValues(await this.#session.run(mapValues(feeds, (feed) => this.#toOrt(feed))), fromOrt);
@@ -102,6 +105,8 @@ export class OrtSession {
   }
 
   async release(): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
     await this.#session.release();
   }
 

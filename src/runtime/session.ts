@@ -1,5 +1,6 @@
 import type { TypedArray } from "../core/dtype.ts";
 import { ClipError } from "../core/errors.ts";
+import { checkKind, checkOptions, flag, type OptionKinds, record } from "../core/options.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { OnnxModel } from "../onnx/build.ts";
 import { bestDevice, type Device } from "./devices.ts";
@@ -7,15 +8,20 @@ import { Engine } from "./engine.ts";
 import { checkFeeds } from "./feeds.ts";
 import type { NamedTensors, SessionOptions } from "./ort-session.ts";
 import { prepareProgram, type WeightOptions } from "./program.ts";
+import { sessionKinds, weightKinds } from "./session-kinds.ts";
 
 /** How a program is compiled, and in a page how its weights are fetched. */
 export interface CompileOptions extends SessionOptions, WeightOptions {}
+
+const compileKinds: OptionKinds<CompileOptions> = { ...sessionKinds, ...weightKinds };
 
 /** How a run takes its feeds. */
 export interface RunOptions {
   /** Whether their arrays go to the session for good. Default false. */
   readonly move?: boolean | undefined;
 }
+
+const runKinds: OptionKinds<RunOptions> = { move: flag };
 
 /**
  * A compiled program. It runs on a worker thread that all sessions of the process share, so timers, signals and
@@ -38,6 +44,8 @@ export class Session implements AsyncDisposable {
    * @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the program.
    */
   static async compile(outputs: Readonly<Record<string, Tensor>>, options: CompileOptions = {}): Promise<Session> {
+    checkKind("Session.compile: outputs", outputs, record);
+    checkOptions("Session.compile", options, compileKinds);
     const { device = await bestDevice() } = options;
     try {
       return await Session.#compileOn(device, outputs, options);
@@ -74,7 +82,9 @@ export class Session implements AsyncDisposable {
    * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown or of another dtype or shape, or the session was
    *   released.
    */
-  async run(feeds: NamedTensors, { move = false }: RunOptions = {}): Promise<NamedTensors> {
+  async run(feeds: NamedTensors, options: RunOptions = {}): Promise<NamedTensors> {
+    checkOptions("Session.run", options, runKinds);
+    const { move = false } = options;
     if (this.#released) throw new ClipError("CLIP_USAGE", "this session was released; compile the program again");
     checkFeeds(this.inputs, feeds);
     const own = Object.fromEntries(

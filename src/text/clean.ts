@@ -1,3 +1,4 @@
+import { checkKind, text as textKind } from "../core/options.ts";
 import { decodeHtmlEntities } from "./html-entities.ts";
 import { repairMojibake } from "./mojibake.ts";
 
@@ -11,6 +12,7 @@ const plain = /^[\t\n\f\r\x20-\x25\x27-\x7e]*$/;
  * Agrees with OpenAI's `SimpleTokenizer`, which calls `ftfy.fix_text`, `html.unescape` twice, `strip` and `lower`.
  */
 export function cleanText(text: string): string {
+  checkKind("cleanText: the text", text, textKind);
   if (!plain.test(text)) text = decodeHtmlEntities(decodeHtmlEntities(repairText(text)));
   return collapseWhiteSpace(text).toLowerCase();
 }
@@ -31,6 +33,7 @@ const maxRounds = 8;
  * control characters, and combining characters that are not composed (NFC). Works line by line.
  */
 export function repairText(text: string): string {
+  checkKind("repairText: the text", text, textKind);
   let isHtml = false;
   return text
     .split(/(?<=\n)/)

@@ -1,11 +1,13 @@
 import * as library from "@huggingface/tokenizers";
 import { ClipError } from "../core/errors.ts";
+import { checkKind, checkOptions, listOf, oneOf, record, text as textKind } from "../core/options.ts";
 import { checkTokenizer } from "./check-tokenizer.ts";
 import {
   type TextCleaning,
   type TextTokenizer,
   type TokenizerSource,
   type TokenizedTexts,
+  tokenizeKinds,
   type TokenizeOptions,
   tooLong,
   type Truncation,
@@ -69,6 +71,9 @@ export class JsonTokenizer implements TextTokenizer {
    * @throws {ClipError} `CLIP_TEXT` if they are no tokenizer, or name no token to pad with.
    */
   constructor(json: object, config: object, cleaning: TextCleaning) {
+    checkKind("JsonTokenizer: tokenizer.json", json, record);
+    checkKind("JsonTokenizer: tokenizer_config.json", config, record);
+    checkKind("JsonTokenizer: the cleaning", cleaning, oneOf(...Object.keys(cleanings)));
     this.source = { kind: "json", json, config, cleaning };
     this.#clean = cleanings[cleaning];
     checkTokenizer(json);
@@ -89,6 +94,7 @@ export class JsonTokenizer implements TextTokenizer {
 
   /** @throws {ClipError} `CLIP_TEXT` if the tokenizer is damaged in a way that shows only now. */
   encodeWithMarks(text: string): number[] {
+    checkKind("encodeWithMarks: the text", text, textKind);
     const ids = contained("cannot encode", () => [...this.#tokenizer.encode(this.#clean(text)).ids]);
     const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= this.vocabSize);
     if (wrong === undefined && ids.length <= maxTokens) return ids;
@@ -108,7 +114,10 @@ export class JsonTokenizer implements TextTokenizer {
    *
    * @throws {ClipError} `CLIP_TEXT` if a text is too long and `truncate` is not set.
    */
-  tokenize(texts: readonly string[], { contextLength = 64, truncate = false }: TokenizeOptions = {}): TokenizedTexts {
+  tokenize(texts: readonly string[], options: TokenizeOptions = {}): TokenizedTexts {
+    checkKind("tokenize: the texts", texts, listOf(textKind));
+    checkOptions("tokenize", options, tokenizeKinds);
+    const { contextLength = 64, truncate = false } = options;
     const inputIds = new Int32Array(texts.length * contextLength).fill(this.padId);
     const endOfText = new Int32Array(texts.length);
     const truncated: Truncation[] = [];

@@ -1,9 +1,11 @@
 import { ClipError } from "../core/errors.ts";
+import { checkKind, listOf, text } from "../core/options.ts";
 
 const header = "#version: 0.2";
 
 /** Merges as a text file: a line with the version, then one merge a line, in order of rank. */
 export function formatMerges(merges: readonly string[]): string {
+  checkKind("formatMerges: the merges", merges, listOf(text));
   return [header, ...merges, ""].join("\n");
 }
 
@@ -14,6 +16,7 @@ export function formatMerges(merges: readonly string[]): string {
  * @throws {ClipError} `CLIP_TEXT` if the first line is not the version, or a line is not two tokens.
  */
 export function parseMerges(file: string): string[] {
+  checkKind("parseMerges: the file", file, { ...text, wanted: "the text of a file" });
   const [first = "", ...lines] = file.split(/\r?\n/);
   if (!first.startsWith("#version")) {
     throw new ClipError(

@@ -1,4 +1,14 @@
 import { ClipError } from "../core/errors.ts";
+import {
+  checkKind,
+  checkOptions,
+  flag,
+  listOf,
+  oneOf,
+  type OptionKinds,
+  text as textKind,
+  wholeNumber,
+} from "../core/options.ts";
 import { baseSize, encodeWord, endOfWord, readMerges, type Bpe } from "./bpe.ts";
 import { byteOfId, characterOfId } from "./byte-alphabet.ts";
 import { cleanText } from "./clean.ts";
@@ -18,12 +28,20 @@ export interface EncodeOptions {
   readonly specialTokens?: SpecialTokens;
 }
 
+const encodeKinds: OptionKinds<EncodeOptions> = { specialTokens: oneOf("parse", "text") };
+
 export interface TokenizeOptions extends EncodeOptions {
   /** Tokens per text, both marks included: what the model was trained with. Default 77. */
   readonly contextLength?: number;
   /** Cut a text that is too long instead of throwing; the result says what was lost. Default false. */
   readonly truncate?: boolean;
 }
+
+export const tokenizeKinds: OptionKinds<TokenizeOptions> = {
+  ...encodeKinds,
+  contextLength: wholeNumber(1, maxContextLength),
+  truncate: flag,
+};
 
 /** What a tokenizer is made of, as it travels between threads and into files. */
 export type TokenizerSource =
@@ -103,6 +121,7 @@ export class ClipTokenizer implements TextTokenizer {
    * @throws {ClipError} `CLIP_TEXT` if a merge is not two tokens that exist by then, or makes a token that exists.
    */
   constructor(merges: readonly string[]) {
+    checkKind("ClipTokenizer: the merges", merges, listOf(textKind));
     this.#bpe = readMerges(merges);
     this.merges = [...merges];
     this.source = { kind: "merges", merges: this.merges };
@@ -125,7 +144,13 @@ export class ClipTokenizer implements TextTokenizer {
   }
 
   /** The ids of a text of any length, without the marks around it. */
-  encode(text: string, { specialTokens = "parse" }: EncodeOptions = {}): number[] {
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    checkKind("encode: the text", text, textKind);
+    checkOptions("encode", options, encodeKinds);
+    return this.#encode(text, options);
+  }
+
+  #encode(text: string, { specialTokens = "parse" }: EncodeOptions): number[] {
     const ids: number[] = [];
     for (const word of splitWords(cleanText(text), specialTokens)) {
       for (const id of this.#cache.get(word) ?? this.#encodeNewWord(word)) ids.push(id);
@@ -177,6 +202,8 @@ export class ClipTokenizer implements TextTokenizer {
    *   no room for the marks or is out of all proportion.
    */
   tokenize(texts: readonly string[], options: TokenizeOptions = {}): TokenizedTexts {
+    checkKind("tokenize: the texts", texts, listOf(textKind));
+    checkOptions("tokenize", options, tokenizeKinds);
     const { contextLength = 77, truncate = false } = options;
     if (!Number.isInteger(contextLength) || contextLength < 2 || contextLength > maxContextLength) {
       const range = `a whole number from 2, for both marks, to ${maxContextLength}`;
@@ -187,7 +214,7 @@ export class ClipTokenizer implements TextTokenizer {
     const ends = new Int32Array(texts.length);
     const truncated: Truncation[] = [];
     texts.forEach((text, index) => {
-      const ids = this.encode(text, options);
+      const ids = this.#encode(text, options);
       const dropped = ids.length - room;
       if (dropped > 0) {
         if (!truncate) throw tooLong(text, index, ids.length + 2, contextLength);

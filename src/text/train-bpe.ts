@@ -1,4 +1,5 @@
 import { ClipError } from "../core/errors.ts";
+import { checkKind, sourceOf } from "../core/options.ts";
 import { baseSize, byteIds, byteIdsOf, endOfWord, pairKey } from "./bpe.ts";
 import { characterOfId } from "./byte-alphabet.ts";
 import { cleanText } from "./clean.ts";
@@ -32,6 +33,7 @@ interface Pair {
  * @throws {ClipError} `CLIP_USAGE` if `vocabSize` has no room for the 512 byte tokens and the two marks.
  */
 export function trainBpe(texts: Iterable<string>, vocabSize: number): string[] {
+  checkKind("trainBpe: the texts", texts, sourceOf("strings"));
   const wanted = vocabSize - baseSize - 2;
   if (!Number.isInteger(wanted) || wanted < 0) {
     throw new ClipError(

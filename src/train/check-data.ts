@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { ClipError } from "../core/errors.ts";
+import { abortSignal, callback, checkOptions, type OptionKinds, wholeNumber } from "../core/options.ts";
 import { mapInOrder } from "../embedding/index.ts";
 import type { RasterImage } from "../image/index.ts";
 import { ClipTokenizer } from "../text/index.ts";
@@ -17,6 +18,11 @@ export interface CheckOptions {
   /** Sees every picture that can be read. */
   readonly onPicture?: ((sample: Sample, index: number, raster: RasterImage) => Promise<void>) | undefined;
 }
+
+const checkKinds: OptionKinds<CheckOptions> = {
+  ...{ contextLength: wholeNumber(2), maxImagePixels: wholeNumber(1), signal: abortSignal },
+  ...{ onProgress: callback, onPicture: callback },
+};
 
 /** How a number is distributed. */
 export interface Spread {
@@ -62,6 +68,7 @@ const maxShared = 50;
 
 /** Decodes every picture of a source and counts the captions of those that can be used. */
 export async function checkData(pairs: Pairs, options: CheckOptions = {}): Promise<DataReport> {
+  checkOptions("checkData", options, checkKinds);
   const { contextLength = 77, maxImagePixels, signal, onProgress, onPicture } = options;
   const skipped = [...pairs.skipped];
   const sizes = { width: [] as number[], height: [] as number[] };

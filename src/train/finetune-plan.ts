@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { checkOptions, numberFrom, oneOf, type OptionKinds, record, wholeNumber } from "../core/options.ts";
 import type { ClipConfig } from "../models/index.ts";
 import type { trainConfigSchema } from "./config.ts";
 
@@ -96,8 +97,18 @@ export interface FinetunePlan {
   readonly settings: readonly PlannedSetting[];
 }
 
+const requestKinds: OptionKinds<PlanRequest> = {
+  pairs: wholeNumber(1),
+  architecture: record,
+  recipe: oneOf(...Object.keys(finetuneRecipes)),
+  epochs: numberFrom(0),
+  settings: record,
+};
+
 /** The settings of a fine-tuning, by the size of the data, each with its reason. */
-export function planFinetuning({ pairs, architecture, recipe, epochs, settings = {} }: PlanRequest): FinetunePlan {
+export function planFinetuning(request: PlanRequest): FinetunePlan {
+  checkOptions("planFinetuning", request, requestKinds, ["pairs", "architecture"]);
+  const { pairs, architecture, recipe, epochs, settings = {} } = request;
   const names = Object.keys(finetuneRecipes) as RecipeName[];
   const chosen = recipe ?? names.find((name) => pairs < finetuneRecipes[name].below)!;
   const of: Recipe = finetuneRecipes[chosen];

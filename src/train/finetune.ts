@@ -2,6 +2,20 @@ import { join, resolve } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import {
+  callback,
+  checkKind,
+  checkOptions,
+  either,
+  type Kind,
+  numberFrom,
+  oneOf,
+  type OptionKinds,
+  pickOptions,
+  record as recordKind,
+  text,
+  withoutKinds,
+} from "../core/options.ts";
 import { launched } from "../distributed/index.ts";
 import { parseStrict, readJson } from "../core/parse.ts";
 import { type ClipEncoder, readModel } from "../embedding/index.ts";
@@ -9,14 +23,20 @@ import { defaultTemplates } from "../zero-shot/index.ts";
 import { Blender, finetuneFiles } from "./blender.ts";
 import { chooseAlpha, type SweepScores } from "./choose-alpha.ts";
 import { trainConfigSchema } from "./config.ts";
-import { type FinetunePlan, planFinetuning, type RecipeName, type RunSettings } from "./finetune-plan.ts";
-import { readPairs, type Source } from "./pairs.ts";
+import {
+  type FinetunePlan,
+  finetuneRecipes,
+  planFinetuning,
+  type RecipeName,
+  type RunSettings,
+} from "./finetune-plan.ts";
+import { readPairs, type Source, weightedSourceKinds } from "./pairs.ts";
 import { readRunData } from "./run-data.ts";
-import type { TrainOptions, TrainResult } from "./run.ts";
+import { trainKinds, type TrainOptions, type TrainResult } from "./run.ts";
 import { type ScoreOptions, scorePairs } from "./score-pairs.ts";
 import { isClassFolder } from "./sources/folder.ts";
 import { isAddress } from "../data/plain-shard.ts";
-import type { Sample, SkippedImage } from "./sources/samples.ts";
+import { type Sample, type SkippedImage, sourceKinds, type SourceOptions } from "./sources/samples.ts";
 import { train } from "./train.ts";
 
 /** Where the pairs of a fine-tuning are: a source as `readPairs` takes it, or with how it is read. */
@@ -60,6 +80,22 @@ export interface FinetuneOptions extends Omit<TrainOptions, "tensorboard"> {
   /** Told of each blend how many pictures are done, of how many. */
   readonly onScoring?: ((alpha: number, pictures: number, of: number) => void) | undefined;
 }
+
+const alphaKind: Kind = {
+  ...numberFrom(0, 1),
+  wanted: "a number from 0, the model as it was, to 1, the tuned one",
+};
+const sourceKind = either(text, { ...recordKind, wanted: "{ source } with how it is read" });
+const configKinds: OptionKinds<FinetuneConfig> = {
+  ...{ model: text, data: sourceKind, validation: sourceKind, general: sourceKind },
+  ...{ maxLoss: numberFrom(0, 1), alpha: alphaKind, epochs: numberFrom(0), settings: recordKind },
+  recipe: oneOf(...Object.keys(finetuneRecipes)),
+};
+const optionKinds: OptionKinds<FinetuneOptions> = {
+  ...withoutKinds(trainKinds, "tensorboard"),
+  onPlan: callback,
+  onScoring: callback,
+};
 
 const scoresSchema = z.strictObject({
   top1: z.number(),
@@ -121,15 +157,14 @@ const alphas = Array.from({ length: 11 }, (_, i) => i / 10);
  * @throws {ClipError} `CLIP_CONFIG` if a setting makes no sense or follows from something else; as {@link train}.
  */
 export async function finetune(config: FinetuneConfig, options: FinetuneOptions): Promise<FinetuneResult> {
+  checkOptions("finetune", config, configKinds, ["model", "data"]);
+  checkOptions("finetune", options, optionKinds, ["out"]);
   const { maxLoss = usualMaxLoss, alpha, settings = {} } = config;
   if (launched().size > 1)
     throw new ClipError(
       "CLIP_USAGE",
       "clip-ts finetune is one process; to share the work of a training, start clip-ts train with mpirun",
     );
-  if (alpha !== undefined) checkAlpha(alpha);
-  if (!(maxLoss >= 0 && maxLoss <= 1))
-    throw new ClipError("CLIP_USAGE", `maxLoss is ${maxLoss}; it is a share of the top-1, from 0 to 1`);
   const strange = saidElsewhere.find((key) => key in settings);
   if (strange !== undefined)
     throw new ClipError("CLIP_CONFIG", `${strange} follows from model, data and validation; leave it out`);
@@ -144,21 +179,27 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   const given = Object.fromEntries(readingKeys.map((key) => [key, settings[key]]));
   const reading = asRun({ batchSize: 1, steps: 1, learningRate: 1, ...given });
   const { imageSize, maxImagePixels } = reading;
-  const common = { ...reading, signal: options.signal, onProgress: options.onDownload };
+  const watching = { signal: options.signal, onProgress: options.onDownload };
   const original = await readModel(model, { imageSize });
-  const { pairs, validation } = await readRunData(reading, common);
-  const generalPairs = general && (await readPairs(general.source, { ...common, ...general }));
+  const { pairs, validation } = await readRunData(reading, watching);
+  const common = { ...pickOptions<SourceOptions>(reading, sourceKinds), ...watching };
+  const generalPairs =
+    general && (await readPairs(general.source, { ...common, ...pickOptions<SourceOptions>(general, sourceKinds) }));
 
   const counts = {
     train: pairs.samples.length,
     validation: validation!.samples.length,
     general: generalPairs?.samples.length ?? 0,
   };
-  const plan = planFinetuning({ ...config, pairs: counts.train, architecture: original.config });
+  const plan = planFinetuning({
+    ...{ pairs: counts.train, architecture: original.config },
+    ...{ recipe: config.recipe, epochs: config.epochs, settings },
+  });
   const planned = Object.fromEntries(plan.settings.map(({ name, value }) => [name, value]));
   const run = asRun(planned);
-  options.onPlan?.(plan, counts);
-  const training = await train(run, { ...options, out: join(options.out, finetuneFiles.tuned) });
+  const { onPlan, onScoring, ...listeners } = options;
+  onPlan?.(plan, counts);
+  const training = await train(run, { ...listeners, out: join(options.out, finetuneFiles.tuned) });
   const skipped = new Map([...training.skipped, ...(generalPairs?.skipped ?? [])].map((skip) => [skip.image, skip]));
   const stopped = () => ({ training, record: undefined, skipped: [...skipped.values()] });
   if (!training.finished) return stopped();
@@ -169,7 +210,7 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
     general: generalPairs && { ...generalPairs, areClasses: general.classTemplates !== undefined },
     maxImagePixels,
     signal: options.signal,
-    onScoring: options.onScoring,
+    onScoring,
     onBroken: (broken) => skipped.set(broken.image, broken),
   });
   if (!sweep) return stopped();
@@ -236,7 +277,8 @@ async function measureBlends(
  *   `CLIP_FILE` if it is gone; `CLIP_USAGE` if `alpha` is not in [0, 1].
  */
 export async function keepAlpha(out: string, alpha: number): Promise<FinetuneRecord> {
-  checkAlpha(alpha);
+  checkKind("keepAlpha: out", out, text);
+  checkKind("keepAlpha: alpha", alpha, alphaKind);
   const record = await readFinetuning(out);
   const original = await readModel(record.model, { imageSize: record.imageSize });
   const blender = await Blender.open(original, out, record.dtype);
@@ -274,20 +316,13 @@ async function writeRecord(out: string, record: FinetuneRecord): Promise<void> {
   await writeFileAtomic(join(out, finetuneFiles.record), [`${JSON.stringify(record, null, 2)}\n`]);
 }
 
-function checkAlpha(alpha: number): void {
-  if (!(alpha >= 0 && alpha <= 1))
-    throw new ClipError(
-      "CLIP_USAGE",
-      `alpha is ${alpha}; it is a number from 0, the model as it was, to 1, the tuned one`,
-    );
-}
-
 const nameOf = (source: FinetuneSource) => (typeof source === "string" ? source : source.source);
 
 /** A source, wherever one stands, with how it is read: class folders by the sentences that names are put into unless others are asked for. */
 async function asSource(source: FinetuneSource | undefined): Promise<Omit<Source, "weight"> | undefined> {
   if (source === undefined) return undefined;
   const place = nameOf(source);
+  if (typeof source !== "string") checkOptions<Source>("finetune", source, weightedSourceKinds, ["source"]);
   const given = {
     ...(typeof source === "string" ? { source } : source),
     source: isAddress(place) ? place : resolve(place),

@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
 import { ClipError } from "../core/errors.ts";
+import { abortSignal, callback, checkOptions, type OptionKinds } from "../core/options.ts";
+import { parseStrict } from "../core/parse.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import { Random } from "../core/random.ts";
 import { readPicture } from "../data/picture.ts";
@@ -8,7 +10,7 @@ import { type ClipConfig, countParameters } from "../models/index.ts";
 import { Remote } from "../runtime/remote.ts";
 import { asCaption } from "./caption-tokens.ts";
 import { captionGroups } from "./caption-groups.ts";
-import type { TrainConfig } from "./config.ts";
+import { type TrainConfig, trainConfigSchema } from "./config.ts";
 import type { EngineOptions } from "./engine.ts";
 import type { EngineMethods, PairPixels } from "./engine-worker.ts";
 import { chanceLoss } from "./losses.ts";
@@ -25,6 +27,8 @@ export interface OverfitOptions {
     ((progress: { learningRate: number; step: number; steps: number; loss: number }) => void) | undefined;
   readonly onDownload?: ((progress: DownloadProgress) => void) | undefined;
 }
+
+const overfitKinds: OptionKinds<OverfitOptions> = { signal: abortSignal, onProgress: callback, onDownload: callback };
 
 /** One attempt to learn the pairs by heart. */
 export interface OverfitAttempt {
@@ -74,8 +78,9 @@ const factors = [1, 10, 0.1, 100, 0.01, 1000];
  * @throws {ClipError} `CLIP_DATA` if there are not two pairs that can be read; otherwise as `train`, before its first step.
  */
 export async function overfit(config: TrainConfig, options: OverfitOptions = {}): Promise<OverfitResult> {
-  const common = { ...config, signal: options.signal, onProgress: options.onDownload };
-  const { pairs } = await readRunData(config, common);
+  config = parseStrict(trainConfigSchema, config, "the configuration of the run");
+  checkOptions("overfit", options, overfitKinds);
+  const { pairs } = await readRunData(config, { signal: options.signal, onProgress: options.onDownload });
   const started = await startModel(config, pairs.samples);
   // What a decoder writes does not tell pairs apart.
   const start = { ...started, architecture: { ...started.architecture, decoder: undefined } };

@@ -2,6 +2,7 @@ import { readdir } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import { abortSignal, callback, checkOptions, type OptionKinds, wholeNumber } from "../core/options.ts";
 import { Random } from "../core/random.ts";
 import { mapInOrder } from "../embedding/index.ts";
 import { readPictureBytes } from "../data/picture.ts";
@@ -17,6 +18,8 @@ export interface PackOptions {
   /** Told how many pairs are written. */
   readonly onProgress?: ((pairs: number) => void) | undefined;
 }
+
+const packKinds: OptionKinds<PackOptions> = { shardSize: wholeNumber(1), signal: abortSignal, onProgress: callback };
 
 /** A shard that was written. */
 export interface PackedShard {
@@ -37,8 +40,10 @@ export async function* packShards(
   { samples }: Pairs,
   folder: string,
   skipped: SkippedImage[],
-  { shardSize, signal, onProgress }: PackOptions,
+  options: PackOptions,
 ): AsyncGenerator<PackedShard> {
+  checkOptions("packShards", options, packKinds, ["shardSize"]);
+  const { shardSize, signal, onProgress } = options;
   await makeFolder(folder);
   if ((await readdir(folder)).some(isShardName))
     throw new ClipError("CLIP_USAGE", `${folder} has shards already; name an empty folder`);

@@ -1,13 +1,24 @@
 import { readdir, stat } from "node:fs/promises";
 import { extname, join, resolve } from "node:path";
 import { ClipError, problemOf } from "../core/errors.ts";
+import {
+  checkKind,
+  checkOptions,
+  either,
+  listOf,
+  numberFrom,
+  type OptionKinds,
+  record,
+  text,
+  withoutKinds,
+} from "../core/options.ts";
 import { expandBraces } from "./sources/braces.ts";
 import { readFolder } from "./sources/folder.ts";
 import { readParquet } from "./sources/parquet.ts";
 import { isAddress, withoutQuery } from "../data/plain-shard.ts";
 import type { Picture } from "../data/picture.ts";
 import { isTableName } from "../data/table.ts";
-import type { Pairs, Sample, SkippedImage, SourceOptions } from "./sources/samples.ts";
+import { type Pairs, type Sample, type SkippedImage, sourceKinds, type SourceOptions } from "./sources/samples.ts";
 import { isShardName, readShards } from "./sources/shards.ts";
 import { readTable } from "./sources/table.ts";
 
@@ -18,6 +29,13 @@ export interface Source extends SourceOptions {
   /** How often each of its pictures is drawn in an epoch: 2 is twice, 0.5 half of them. Default 1. */
   readonly weight?: number | undefined;
 }
+
+/** As an argument: its keys are looked at where it is read. */
+export const weightedSourceKinds: OptionKinds<Source> = {
+  ...sourceKinds,
+  source: text,
+  weight: numberFrom(0),
+};
 
 /** The pairs of several sources, one source after the other. */
 export interface MixedPairs extends Pairs {
@@ -48,6 +66,8 @@ const known =
  *   malformed, synthetic captions are wanted and there are none, or none of the first pictures that a file names exists.
  */
 export async function readPairs(source: string, options: SourceOptions = {}): Promise<Pairs> {
+  checkKind("readPairs: the source", source, text);
+  checkOptions("readPairs", options, sourceKinds);
   const path = isAddress(source) ? source : resolve(source);
   const { wanted, pairs } = await readSource(path, options);
   if (options.synthetic && pairs.samples.length > 0 && pairs.samples.every(({ synthetic }) => synthetic === undefined))
@@ -63,6 +83,9 @@ export async function readPairs(source: string, options: SourceOptions = {}): Pr
   throw new ClipError("CLIP_DATA", `${withoutQuery(path)} holds no ${missing}: expected ${expected}, but ${met}`);
 }
 
+type ReadPicturesOptions = Omit<SourceOptions, "captionColumn" | "classTemplates">;
+const pictureKinds: OptionKinds<ReadPicturesOptions> = withoutKinds(sourceKinds, "captionColumn", "classTemplates");
+
 /**
  * Reads the pictures of a source, as {@link readPairs} takes it, with captions or without, each once.
  *
@@ -70,8 +93,9 @@ export async function readPairs(source: string, options: SourceOptions = {}): Pr
  */
 export async function readPictures(
   source: string,
-  options: Omit<SourceOptions, "captionColumn" | "classTemplates"> = {},
+  options: ReadPicturesOptions = {},
 ): Promise<{ readonly pictures: readonly Picture[]; readonly skipped: readonly SkippedImage[] }> {
+  checkOptions("readPictures", options, pictureKinds);
   const { samples, skipped } = await readPairs(source, { ...options, picturesOnly: true });
   const pictures = new Map(samples.map(({ image, bytes }) => [image, { image, ...(bytes && { bytes }) }]));
   return { pictures: [...pictures.values()], skipped };
@@ -87,10 +111,14 @@ export async function readSources(
   sources: string | readonly Source[],
   common: SourceOptions = {},
 ): Promise<MixedPairs> {
+  checkKind("readSources: the sources", sources, sourcesKind);
+  checkOptions("readSources", common, sourceKinds);
   const samples: Sample[] = [];
   const skipped: SkippedImage[] = [];
   const mixture: { count: number; weight: number }[] = [];
-  for (const { source, weight = 1, ...own } of typeof sources === "string" ? [{ source: sources }] : sources) {
+  for (const each of typeof sources === "string" ? [{ source: sources }] : sources) {
+    checkOptions<Source>("readSources", each, weightedSourceKinds, ["source"]);
+    const { source, weight = 1, ...own } = each;
     const pairs = await readPairs(source, { ...common, ...own });
     for (const sample of pairs.samples) samples.push(sample);
     for (const skip of pairs.skipped) skipped.push(skip);
@@ -98,6 +126,8 @@ export async function readSources(
   }
   return { samples, skipped, mixture };
 }
+
+const sourcesKind = either(text, listOf({ ...record, wanted: "{ source, weight }" }));
 
 /** The pairs, and what was looked for. */
 async function readSource(path: string, options: SourceOptions): Promise<{ wanted: string; pairs: Pairs }> {

@@ -1,7 +1,8 @@
+import { pickOptions } from "../core/options.ts";
 import type { ClipsObjective } from "./clips.ts";
 import { holdOut } from "./hold-out.ts";
 import { type MixedPairs, readPairs, readSources, type Source } from "./pairs.ts";
-import type { Pairs, SourceOptions } from "./sources/samples.ts";
+import { type Pairs, sourceKinds, type SourceOptions } from "./sources/samples.ts";
 
 /** Where the pairs of a run are. */
 interface RunDataConfig {
@@ -22,13 +23,15 @@ interface RunData {
 /**
  * Reads the pairs of a run, those held out apart.
  *
- * @param common - what holds for a source that does not say it itself.
+ * @param run - a run's configuration; what it says of reading holds for each source that does not say it itself.
  * @throws {ClipError} as `readPairs` and {@link holdOut}.
  */
 export async function readRunData(
-  { train, validation, validationShare, seed, objective }: RunDataConfig,
-  common: SourceOptions,
+  run: RunDataConfig & SourceOptions,
+  watching: Pick<SourceOptions, "signal" | "onProgress">,
 ): Promise<RunData> {
+  const { train, validation, validationShare, seed, objective } = run;
+  const common: SourceOptions = { ...pickOptions<SourceOptions>(run, sourceKinds), ...watching };
   const read = await readSources(train, { ...common, synthetic: objective !== undefined });
   if (validationShare !== undefined) {
     const { train: pairs, heldOut } = holdOut(read, validationShare, seed);
@@ -36,7 +39,7 @@ export async function readRunData(
   }
   if (validation === undefined) return { pairs: read, validation: undefined };
   const { source, ...own } = typeof validation === "string" ? { source: validation } : validation;
-  const pairs = await readPairs(source, { ...common, ...own });
+  const pairs = await readPairs(source, { ...common, ...pickOptions<SourceOptions>(own, sourceKinds) });
   return { pairs: read, validation: { ...pairs, areClasses: areOfClasses([{ source, ...own }], common) } };
 }
 

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import { abortSignal, callback, flag, type OptionKinds, text } from "../core/options.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import type { ClipConfig } from "../models/index.ts";
 import { expectSame, type Peers } from "../distributed/index.ts";
@@ -63,6 +64,11 @@ export interface TrainOptions {
   /** Told how far a shard is that is fetched before the run starts. */
   readonly onDownload?: (progress: DownloadProgress) => void;
 }
+
+export const trainKinds: OptionKinds<TrainOptions> = {
+  ...{ out: text, resume: flag, signal: abortSignal, tensorboard: flag },
+  ...{ onProgress: callback, onValidation: callback, onFinding: callback, onDownload: callback },
+};
 
 /** What a run leaves. */
 export interface TrainResult {
@@ -171,7 +177,10 @@ export class Run {
   async #step(batch: TrainingBatch): Promise<void> {
     const { config, options, folder, loader, engine, events } = this.#parts;
     const repeatedCaptions = shareRepeated(batch.captionGroup);
-    const learningRate = scheduledLearningRate(batch.step, config);
+    const { learningRate: peak, warmupSteps, steps, schedule, cooldownSteps } = config;
+    const learningRate = scheduledLearningRate(batch.step, {
+      ...{ learningRate: peak, warmupSteps, steps, schedule, cooldownSteps },
+    });
     const { pixels, inputIds, endOfText, captionGroup, synthetic } = batch;
     const ofSynthetic = Object.values(synthetic ?? {}) as Int32Array[];
     const moved = [pixels, inputIds, endOfText, captionGroup, ...ofSynthetic];

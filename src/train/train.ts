@@ -4,19 +4,21 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { makeFolder } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { tryLock } from "../core/lock.ts";
+import { checkOptions } from "../core/options.ts";
+import { parseStrict } from "../core/parse.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import { expectSame, type Peers } from "../distributed/index.ts";
 import { mergeLora, saveLora, saveModel } from "../embedding/index.ts";
 import { type ClipConfig, isOfDecoder, parameterSpecs } from "../models/index.ts";
 import { Remote } from "../runtime/remote.ts";
-import type { TrainConfig } from "./config.ts";
+import { type TrainConfig, trainConfigSchema } from "./config.ts";
 import type { EngineOptions } from "./engine.ts";
 import type { EngineState } from "./engine-state.ts";
 import { finalWeights, restoreEngine } from "./engine-thread.ts";
 import type { EngineMethods } from "./engine-worker.ts";
 import { EventFile } from "./event-file.ts";
 import { DataLoader } from "./loader.ts";
-import { Run, type TrainOptions, type TrainResult } from "./run.ts";
+import { Run, trainKinds, type TrainOptions, type TrainResult } from "./run.ts";
 import { readRunData } from "./run-data.ts";
 import { fingerprintOf, RunFolder, runFiles } from "./run-folder.ts";
 import { type Start, startModel } from "./start.ts";
@@ -35,6 +37,8 @@ import { Validator } from "./validate.ts";
  *   `CLIP_FILE` if the disk is full; `CLIP_GROUP` if processes that were started together cannot work together.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
+  config = parseStrict(trainConfigSchema, config, "the configuration of the run");
+  checkOptions("train", options, trainKinds, ["out"]);
   const engine = new Remote<EngineMethods>(new URL("./engine-worker", import.meta.url));
   try {
     const place = await engine.call("join", []);
@@ -62,8 +66,7 @@ async function trainTogether(
   peers: Peers,
 ): Promise<TrainResult> {
   checkShares(config, peers);
-  const common = { ...config, signal: options.signal, onProgress: options.onDownload };
-  const { pairs, validation } = await readRunData(config, common);
+  const { pairs, validation } = await readRunData(config, { signal: options.signal, onProgress: options.onDownload });
   const { mixture } = pairs;
   const start = await startModel(config, pairs.samples);
   const { architecture, preprocess, tokenizer } = start;

@@ -1,7 +1,19 @@
 import { ClipError } from "../core/errors.ts";
+import {
+  abortSignal,
+  callback,
+  checkKind,
+  checkOptions,
+  flag,
+  type Kind,
+  listOf,
+  type OptionKinds,
+  text,
+  wholeNumber,
+} from "../core/options.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
-import { type ClipEncoder, dot, type EncodeTextOptions } from "../embedding/encoder.ts";
-import { type ClassLabel, meanOverPrompts, namesOf, prompts } from "./prompts.ts";
+import { type ClipEncoder, dot, encoderKind, type EncodeTextOptions } from "../embedding/encoder.ts";
+import { type ClassLabel, labelKind, meanOverPrompts, namesOf, prompts } from "./prompts.ts";
 import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
 
 /** How labels are turned into classes, and how the classes share the probability. */
@@ -24,6 +36,24 @@ export interface ClassifierOptions {
   /** See {@link EncodeTextOptions}. */
   readonly onTruncate?: EncodeTextOptions["onTruncate"];
 }
+
+export const classifierKinds: OptionKinds<ClassifierOptions> = {
+  templates: listOf(text),
+  none: flag,
+  independent: flag,
+  signal: abortSignal,
+  onTruncate: callback,
+};
+
+/** How many answers are wanted. */
+interface RankOptions {
+  /** Default all. */
+  readonly topK?: number | undefined;
+}
+/** `Infinity` is all of them, however many there are. */
+export const rankKinds: OptionKinds<RankOptions> = {
+  topK: { ...wholeNumber(1), fits: (value) => value === Infinity || wholeNumber(1).fits(value) },
+};
 
 /** One answer. */
 export interface RankedLabel {
@@ -49,6 +79,7 @@ export class ZeroShotClassifier {
   readonly #scale: number;
   readonly #bias: number;
   readonly #independent: boolean;
+  readonly #embedKind: Kind;
 
   private constructor(
     classNames: readonly string[],
@@ -60,6 +91,12 @@ export class ZeroShotClassifier {
     [this.classNames, this.#classes, this.#nulls, this.#independent] = [classNames, classes, nulls, independent];
     [this.#scale, this.#bias] = [Math.exp(logitScale), logitBias];
     this.zeroShotWeights = columns(classes);
+    const embedDim = classes[0]!.length;
+    this.#embedKind = {
+      wanted: `a vector of ${embedDim} numbers, as encodeImages gives it`,
+      fits: (value) =>
+        (ArrayBuffer.isView(value) || Array.isArray(value)) && (value as Float32Array).length === embedDim,
+    };
   }
 
   /**
@@ -72,8 +109,13 @@ export class ZeroShotClassifier {
   static async create(
     encoder: ClipEncoder,
     labels: readonly ClassLabel[],
-    { templates = defaultTemplates, none = false, independent = false, ...encoding }: ClassifierOptions = {},
+    options: ClassifierOptions = {},
   ): Promise<ZeroShotClassifier> {
+    const of = "ZeroShotClassifier.create";
+    checkKind(`${of}: the encoder`, encoder, encoderKind);
+    checkKind(`${of}: labels`, labels, listOf(labelKind));
+    checkOptions(of, options, classifierKinds);
+    const { templates = defaultTemplates, none = false, independent = false, ...encoding } = options;
     const classes = checkLabels(labels, none);
     checkTemplates(templates);
     const sigmoid = encoder.config.score === "sigmoid";
@@ -93,8 +135,13 @@ export class ZeroShotClassifier {
     return new ZeroShotClassifier(names, own, others, encoder, independent || sigmoid);
   }
 
-  /** The cosine of a picture's embedding with each label, in the order of the labels. */
+  /**
+   * The cosine of a picture's embedding with each label, in the order of the labels.
+   *
+   * @throws {ClipError} `CLIP_USAGE` if it is no vector of the model's length.
+   */
   similarities(imageEmbed: Float32Array): Float32Array {
+    checkKind("imageEmbed", imageEmbed, this.#embedKind);
     return Float32Array.from(this.#classes, (label) => dot(imageEmbed, label));
   }
 
@@ -103,10 +150,11 @@ export class ZeroShotClassifier {
    *
    * @param imageEmbed - float32 [E] of unit length, as `encodeImages` gives it.
    * @param topK - how many; default all. It does not change their probabilities.
-   * @throws {ClipError} `CLIP_RUNTIME` if an embedding holds what is no number.
+   * @throws {ClipError} `CLIP_RUNTIME` if an embedding holds what is no number; `CLIP_USAGE` if it is no vector of the model's length.
    */
-  rank(imageEmbed: Float32Array, { topK = Infinity }: { readonly topK?: number | undefined } = {}): RankedLabel[] {
-    if (!(topK >= 1)) throw new ClipError("CLIP_USAGE", `topK is ${topK}; it must be at least 1`);
+  rank(imageEmbed: Float32Array, options: RankOptions = {}): RankedLabel[] {
+    checkOptions("rank", options, rankKinds);
+    const { topK = Infinity } = options;
     const similarities = this.similarities(imageEmbed);
     const nullSimilarities = this.#nulls.map((label) => dot(imageEmbed, label));
     const { probabilities, none } = this.#shares(similarities, nullSimilarities);
@@ -124,8 +172,9 @@ export class ZeroShotClassifier {
    * @throws {ClipError} as {@link rank}.
    */
   probabilities(imageEmbed: Float32Array): number[] {
+    const similarities = this.similarities(imageEmbed);
     const nullSimilarities = this.#nulls.map((label) => dot(imageEmbed, label));
-    return this.#shares(this.similarities(imageEmbed), nullSimilarities).probabilities;
+    return this.#shares(similarities, nullSimilarities).probabilities;
   }
 
   /** How the probability is shared, given the cosines: by each label, and by those that say nothing together. */
@@ -160,8 +209,6 @@ function logSumExp(values: readonly number[]): number {
 }
 
 function checkLabels(labels: readonly ClassLabel[], none: boolean): string[][] {
-  if (typeof labels === "string")
-    throw new ClipError("CLIP_USAGE", `labels are a list, got the string ${JSON.stringify(labels)}`);
   const classes = labels.map((label) => namesOf(label).map((name) => name.trim()));
   if (classes.length === 0) throw new ClipError("CLIP_USAGE", "there are no labels; name at least one");
   const empty = classes.findIndex((names) => names.length === 0 || names.includes(""));

@@ -1,9 +1,18 @@
-import { ClipEncoder, collect, type EncoderOptions } from "../embedding/encoder.ts";
-import type { ReadModelOptions } from "../embedding/model-files.ts";
+import { checkKind, checkOptions, type OptionKinds, pickOptions, text, withoutKinds } from "../core/options.ts";
+import { ClipEncoder, collect, encoderKinds, type EncoderOptions } from "../embedding/encoder.ts";
+import { readModelKinds, type ReadModelOptions } from "../embedding/model-files.ts";
 import { readModel } from "../embedding/model-folder.ts";
+import { resolveKinds } from "../hub/resolve-kinds.ts";
 import { resolveModel, type ResolveOptions } from "../hub/resolve.ts";
+import { decodeKinds, imageKind } from "../image/image-source.ts";
 import type { DecodeOptions, ImageSource } from "../image/index.ts";
-import { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./classifier.ts";
+import {
+  type ClassifierOptions,
+  classifierKinds,
+  type RankedLabel,
+  rankKinds,
+  ZeroShotClassifier,
+} from "./classifier.ts";
 import type { ClassLabel } from "./prompts.ts";
 
 /** How many sets of labels a model remembers the vectors of. */
@@ -15,8 +24,16 @@ export interface ClassifyOptions extends Omit<ClassifierOptions, "signal">, Deco
   readonly topK?: number | undefined;
 }
 
+const classifyKinds: OptionKinds<ClassifyOptions> = {
+  ...withoutKinds(classifierKinds, "signal"),
+  ...decodeKinds,
+  ...rankKinds,
+};
+
 /** How a model is found and read. */
 export interface LoadOptions extends ReadModelOptions, ResolveOptions, EncoderOptions {}
+
+const loadKinds: OptionKinds<LoadOptions> = { ...readModelKinds, ...resolveKinds, ...encoderKinds };
 
 /**
  * A CLIP, ready to use.
@@ -26,8 +43,11 @@ export interface LoadOptions extends ReadModelOptions, ResolveOptions, EncoderOp
  * @throws {ClipError} as {@link readModel} and {@link resolveModel} do.
  */
 export async function loadClip(model?: string, options: LoadOptions = {}): Promise<ClipModel> {
-  const path = model === undefined ? undefined : await resolveModel(model, options);
-  return new ClipModel(await readModel(path, options), options);
+  if (model !== undefined) checkKind("loadClip: the model", model, text);
+  checkOptions("loadClip", options, loadKinds);
+  const path = model === undefined ? undefined : await resolveModel(model, pickOptions(options, resolveKinds));
+  const stored = await readModel(path, pickOptions(options, readModelKinds));
+  return new ClipModel(stored, pickOptions(options, encoderKinds));
 }
 
 /** A {@link ClipEncoder} that names what it sees. */
@@ -47,8 +67,11 @@ export class ClipModel extends ClipEncoder {
   async classify(
     image: ImageSource,
     labels: readonly ClassLabel[],
-    { topK, templates, none, independent, onTruncate, ...decoding }: ClassifyOptions = {},
+    options: ClassifyOptions = {},
   ): Promise<RankedLabel[]> {
+    checkKind("classify: the image", image, imageKind);
+    checkOptions("classify", options, classifyKinds);
+    const { topK, templates, none, independent, onTruncate, ...decoding } = options;
     const classifier = await this.#classifier(labels, { templates, none, independent, onTruncate });
     const [imageEmbed] = await collect(this.encodeImages([image], decoding));
     return classifier.rank(imageEmbed!, { topK });

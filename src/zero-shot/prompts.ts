@@ -1,7 +1,15 @@
+import type { Kind } from "../core/options.ts";
 import { dot } from "../embedding/encoder.ts";
 
 /** What a class is called: one name, or several that all count and of which the first is its label. */
 export type ClassLabel = string | readonly string[];
+
+/** {@link ClassLabel}, at run time. */
+export const labelKind: Kind = {
+  wanted: "a string or the list of a class's names",
+  fits: (value) =>
+    typeof value === "string" || (Array.isArray(value) && value.every((name) => typeof name === "string")),
+};
 
 /** All names of a class. */
 export const namesOf = (label: ClassLabel): readonly string[] => (typeof label === "string" ? [label] : label);

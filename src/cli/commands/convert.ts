@@ -38,8 +38,8 @@ export const convertCommand = (io: CliIo) =>
         "clip-ts convert runs/own/model own.safetensors --to openai",
       ),
     )
-    .action(async (source, out, { to, dtype, ...options }) => {
-      const model = await readModel(await locateModel(source, io, options), options);
+    .action(async (source, out, { to, dtype, offline, ...options }) => {
+      const model = await readModel(await locateModel(source, io, { offline }), options);
       const written = await convertModel(model, out, {
         to,
         ...(dtype && { dtype: "F16" }),

@@ -72,7 +72,7 @@ export const evalRetrievalCommand = (io: CliIo) =>
       const read: { readonly samples: readonly CaptionedPicture[]; readonly skipped: readonly SkippedImage[] } =
         isSeparated(data)
           ? { samples: await readCaptionTable(data, columns), skipped: [] }
-          : await readPairs(data, columns);
+          : await readPairs(data, { imageColumn, captionColumn });
       const { samples: pictures, skipped } = read;
       showSkipped(skipped, io);
       const { maxImagePixels } = options;

@@ -100,8 +100,8 @@ const inspectCommand = (io: CliIo) =>
       "after",
       examples("clip-ts models inspect ViT-B-32.pt", "clip-ts models inspect ./my-open-clip-folder --json"),
     )
-    .action(async (path, { json, ...options }) => {
-      const report = await inspectModel(await locateModel(path, io, options), options);
+    .action(async (path, { json, offline, ...options }) => {
+      const report = await inspectModel(await locateModel(path, io, { offline }), options);
       if (json) io.out(JSON.stringify(report, null, 2));
       else for (const [label, text] of describe(report)) io.out(`${label.padEnd(12)}  ${text}`);
     });

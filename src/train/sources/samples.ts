@@ -1,4 +1,5 @@
 import type { Picture } from "../../data/picture.ts";
+import { abortSignal, callback, flag, listOf, type OptionKinds, text } from "../../core/options.ts";
 import { imageExtensions } from "../../image/extensions.ts";
 import type { DownloadOptions } from "../../hub/download.ts";
 
@@ -42,6 +43,17 @@ export interface SourceOptions extends Pick<DownloadOptions, "signal" | "onProgr
   /** Pictures alone are wanted: nobody looks for captions, and the samples have none. */
   readonly picturesOnly?: boolean | undefined;
 }
+
+export const sourceKinds: OptionKinds<SourceOptions> = {
+  imageColumn: text,
+  captionColumn: text,
+  synthetic: flag,
+  syntheticColumn: text,
+  classTemplates: listOf(text),
+  picturesOnly: flag,
+  signal: abortSignal,
+  onProgress: callback,
+};
 
 /** Names under which synthetic captions are looked for: ours, and that of Recap-DataComp. */
 export function syntheticColumns({ syntheticColumn }: SourceOptions): readonly string[] {

@@ -1,0 +1,10 @@
+import { abortSignal, callback, flag, type OptionKinds } from "../core/options.ts";
+import type { ResolveOptions } from "./resolve.ts";
+
+/** The kind of each option of `resolveModel`, in Node and in a page. */
+export const resolveKinds: OptionKinds<ResolveOptions> = {
+  offline: flag,
+  signal: abortSignal,
+  onProgress: callback,
+  onLicence: callback,
+};
