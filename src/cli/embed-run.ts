@@ -1,5 +1,4 @@
 import { extname } from "node:path";
-import { readText } from "../core/files.ts";
 import { ClipError } from "../core/errors.ts";
 import { bindingAdvice, launched } from "../distributed/index.ts";
 import { ClipEncoder } from "../embedding/index.ts";
@@ -17,6 +16,7 @@ import {
 import type { CliIo } from "./io.ts";
 import { readChosenModel, showDownload } from "./options.ts";
 import { describeSkip } from "./terminal.ts";
+import { readLines } from "./text-files.ts";
 
 /** The most that a list of texts may have, which is read as a whole: some millions. */
 const maxTextsBytes = 256 * 2 ** 20;
@@ -94,12 +94,5 @@ async function ofTexts(
   const onTruncate = () => {
     if (cut++ === 0) io.err("some texts have more tokens than the model reads, and are cut");
   };
-  return textEmbedding(encoder, await readTexts(source), { model, signal: io.signal, onTruncate });
-}
-
-/** The lines of a file, without empty ones. */
-async function readTexts(file: string): Promise<string[]> {
-  const texts = (await readText(file, maxTextsBytes)).split(/\r?\n/).filter((line) => line.trim() !== "");
-  if (texts.length === 0) throw new ClipError("CLIP_DATA", `${file} has no line with a text`);
-  return texts;
+  return textEmbedding(encoder, await readLines(source, io, maxTextsBytes), { model, signal: io.signal, onTruncate });
 }

@@ -2,8 +2,6 @@ import { basename, extname } from "node:path";
 import { Option } from "@commander-js/extra-typings";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import { readText } from "../core/files.ts";
-import { maxConfigBytes } from "../core/limits.ts";
 import { type Picture, readPicture } from "../data/picture.ts";
 import { pictogramModel } from "../embedding/index.ts";
 import type { SkippedImage } from "../train/index.ts";
@@ -62,17 +60,6 @@ export function progressOf(model: string, noun: string, io: CliIo): (done: numbe
     const rate = (1000 * done) / (performance.now() - start);
     io.progress(`${basename(model)}  ${done} of ${of} ${noun}, ${rate.toFixed(0)} a second`);
   };
-}
-
-/**
- * The lines of a small text file, without empty ones.
- *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read, `CLIP_USAGE` if it has none.
- */
-export async function readLines(file: string): Promise<string[]> {
-  const lines = (await readText(file, maxConfigBytes)).split(/\r?\n/).filter((line) => line.trim() !== "");
-  if (lines.length === 0) throw new ClipError("CLIP_USAGE", `${file} is empty; it must have a line for each`);
-  return lines;
 }
 
 /**

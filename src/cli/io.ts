@@ -1,5 +1,7 @@
-import { text } from "node:stream/consumers";
-import { addAbortSignal } from "node:stream";
+import { addAbortSignal, type Readable } from "node:stream";
+import { ClipError } from "../core/errors.ts";
+import { maxVocabularyBytes } from "../core/limits.ts";
+import { decodeText } from "../core/text-file.ts";
 
 /** What a command may touch of the process: given as an argument, so that a test is a call. */
 export interface CliIo {
@@ -9,7 +11,11 @@ export interface CliIo {
   err(text: string): void;
   /** Shows where a long command stands: in a terminal in place of what was shown before, elsewhere as a line now and then. */
   progress(text: string): void;
-  /** All of the standard input. */
+  /**
+   * All of the standard input, which must be text in UTF-8.
+   *
+   * @throws {ClipError} `CLIP_FILE` if it is in another encoding, binary, or longer than a list of texts may be.
+   */
   readInput(): Promise<string>;
   /** Characters in a line of the terminal; undefined if the output is none. */
   readonly columns: number | undefined;
@@ -52,10 +58,21 @@ export function processIo(signal: AbortSignal): CliIo {
       stderr.write(`\r\x1b[K${text.slice(0, stderr.columns - 1)}`);
       showing = true;
     },
-    readInput: () => text(addAbortSignal(signal, process.stdin)),
+    readInput: () => readInput(addAbortSignal(signal, process.stdin)),
     columns: stdout.isTTY ? stdout.columns : undefined,
     colour: stdout.isTTY && !env["NO_COLOR"],
     debug: Boolean(env["DEBUG"]),
     signal,
   };
+}
+
+async function readInput(stream: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    if ((length += chunk.length) > maxVocabularyBytes)
+      throw new ClipError("CLIP_FILE", `the standard input has more than ${maxVocabularyBytes / 2 ** 20} MiB of text`);
+  }
+  return decodeText(Buffer.concat(chunks), "the standard input");
 }

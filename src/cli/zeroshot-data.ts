@@ -1,6 +1,4 @@
 import { ClipError } from "../core/errors.ts";
-import { readText } from "../core/files.ts";
-import { maxConfigBytes } from "../core/limits.ts";
 import {
   areWordNetIds,
   BenchmarkSet,
@@ -14,9 +12,10 @@ import {
 } from "../evaluate/index.ts";
 import type { SkippedImage } from "../train/index.ts";
 import { defaultTemplates } from "../zero-shot/index.ts";
-import { readLines, showSkipped } from "./eval-options.ts";
+import { showSkipped } from "./eval-options.ts";
 import type { CliIo } from "./io.ts";
 import { showDownload } from "./options.ts";
+import { readLines, readNamedText } from "./text-files.ts";
 
 /** What `clip-ts eval zeroshot` was asked to name, and by what. */
 interface ZeroShotSource {
@@ -68,10 +67,10 @@ export async function readZeroShotData(asked: ZeroShotSource, io: CliIo): Promis
   const pictures =
     classes === undefined
       ? { ...read, classes: read.classes.map((name) => name.replaceAll("_", " ")), own: read.classes }
-      : nameClasses(read, await readClassLines(classes), classes);
+      : nameClasses(read, await readClassLines(classes, io), classes);
   return {
-    ...{ source: data, pictures: await keepOnly(pictures, asked.only), namesFrom: classes, known: undefined },
-    ...((await givenTemplates(asked)) ?? { templates: defaultTemplates, templatesFrom: undefined }),
+    ...{ source: data, pictures: await keepOnly(pictures, asked.only, io), namesFrom: classes, known: undefined },
+    ...((await givenTemplates(asked, io)) ?? { templates: defaultTemplates, templatesFrom: undefined }),
   };
 }
 
@@ -81,16 +80,16 @@ async function readSet(asked: ZeroShotSource & { readonly dataset: string }, io:
   const set = await BenchmarkSet.find(dataset, fetching);
   // Before anything is fetched.
   if (set.isRemote) io.err(`${set.name} is from ${set.source}; ${licenceOf(set.known)}`);
-  const lines = classes === undefined ? await set.classLines() : await readClassLines(classes);
+  const lines = classes === undefined ? await set.classLines() : await readClassLines(classes, io);
   const namesFrom = classes ?? set.source;
-  const templates = (await givenTemplates(asked)) ?? {
+  const templates = (await givenTemplates(asked, io)) ?? {
     templates: (await set.templates()).map(ourTemplate),
     templatesFrom: set.source,
   };
   const about = { ...templates, namesFrom, known: set.known };
   if (copy !== undefined) {
     const pictures = nameClasses(await readLabelledPictures(copy), lines, namesFrom ?? dataset, areWordNetIds);
-    return { ...about, source: `${set.name} in ${copy}`, pictures: await keepOnly(pictures, asked.only) };
+    return { ...about, source: `${set.name} in ${copy}`, pictures: await keepOnly(pictures, asked.only, io) };
   }
   const { samples, skipped } = await set.pictures(lines.length);
   showSkipped(skipped, io);
@@ -99,25 +98,25 @@ async function readSet(asked: ZeroShotSource & { readonly dataset: string }, io:
   const pictures = lines.some((line) => line.includes("\t"))
     ? nameClasses({ classes: own, samples }, lines, namesFrom ?? dataset)
     : { classes: lines.map(classLabel), own, samples };
-  return { ...about, source: set.name, skipped, pictures: await keepOnly(pictures, asked.only) };
+  return { ...about, source: set.name, skipped, pictures: await keepOnly(pictures, asked.only, io) };
 }
 
-const readClassLines = async (file: string) => classLines(await readText(file, maxConfigBytes), file);
+const readClassLines = async (file: string, io: CliIo) => classLines(await readNamedText(file, io), file);
 
 /** The templates that were asked for, if they were. */
-async function givenTemplates({ templates: file, template }: ZeroShotSource) {
-  if (file !== undefined) return { templates: (await readLines(file)).map(ourTemplate), templatesFrom: file };
+async function givenTemplates({ templates: file, template }: ZeroShotSource, io: CliIo) {
+  if (file !== undefined) return { templates: (await readLines(file, io)).map(ourTemplate), templatesFrom: file };
   return template && { templates: template, templatesFrom: undefined };
 }
 
 /** Other tools mark the place with a letter. */
 const ourTemplate = (template: string) => template.replaceAll("{c}", "{}");
 
-async function keepOnly(pictures: NamedPictures, only: string | undefined): Promise<NamedPictures> {
+async function keepOnly(pictures: NamedPictures, only: string | undefined, io: CliIo): Promise<NamedPictures> {
   if (only === undefined) return pictures;
   const { classes: own, samples } = onlyClasses(
     { classes: pictures.own, samples: pictures.samples },
-    await readLines(only),
+    await readLines(only, io),
     only,
   );
   return { classes: own.map((name) => pictures.classes[pictures.own.indexOf(name)]!), own, samples };

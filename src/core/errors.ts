@@ -57,6 +57,8 @@ const systemProblems: Readonly<Record<string, string>> = {
   EISDIR: "it is a folder",
   ENOTDIR: "a part of its path is a file",
   EACCES: "permission denied",
+  ELOOP: "it is a link that leads back to itself",
+  ENXIO: "it is a socket or a device, and no file",
   EPERM: "permission denied",
   EROFS: "its disk is read-only",
   ENOSPC: "the disk is full: free some space and try again",

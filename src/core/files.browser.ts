@@ -1,6 +1,7 @@
 import { parts } from "./addresses.ts";
 import { ClipError } from "./errors.ts";
 import { forget, forgetAll, keep, kept } from "./page-cache.ts";
+import { decodeText } from "./text-file.ts";
 
 export { basename, dirname, join } from "./addresses.ts";
 
@@ -74,7 +75,7 @@ export async function readText(url: string, maxBytes: number): Promise<string> {
     if ((length += chunk.length) > maxBytes)
       throw new ClipError("CLIP_FILE", `${url} has more than ${maxBytes} bytes, the most that such a file may have`);
   }
-  const text = await new Blob(chunks).text();
+  const text = decodeText(new Uint8Array(await new Blob(chunks).arrayBuffer()), url);
   await keep(url, "text", text);
   return text;
 }

@@ -1,5 +1,8 @@
-import { open, realpath, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { type FileHandle, open, realpath, stat } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
 import { ClipError, problemOf } from "./errors.ts";
+import { decodeText } from "./text-file.ts";
 
 /** Of the machine's own kind; in a page, of addresses. */
 export { basename, dirname, join } from "node:path";
@@ -34,31 +37,65 @@ export async function realFile(path: string): Promise<string> {
   return realpath(path).catch((cause: Error) => cannotRead(path, cause));
 }
 
+/** How long a pipe may have nobody who writes into it, and how often it is looked at, in milliseconds. */
+const [writerPatienceMs, pipePauseMs] = [2000, 20];
+
 /**
- * The text of a file that is read as a whole, without the mark that some editors begin UTF-8 with.
+ * The text of a file that is read as a whole, without the mark that some editors begin UTF-8 with. A pipe is read to its end, as a
+ * shell's `<(command)` is one; no thread waits for it, so that the process can end.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read, or has more than `maxBytes`: that much is never in memory.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read, is not UTF-8, is a pipe into which nobody writes, or has more than
+ *   `maxBytes`: that much is never in memory.
  */
-export async function readText(path: string, maxBytes: number): Promise<string> {
+export async function readText(
+  path: string,
+  maxBytes: number,
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<string> {
   try {
-    const file = await open(path, "r");
+    // Else opening a pipe waits for its other end, and reading for what it brings. Files are read as ever; Windows has no such flag.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const { size } = await file.stat();
+      const found = await file.stat();
       const chunks: Buffer[] = [];
+      let isWaiting = found.isFIFO();
+      const patience = performance.now() + writerPatienceMs;
       // A device or a pipe has no size, so what comes is counted.
-      for (let length = size > maxBytes ? size : 0; ;) {
+      for (let length = found.size > maxBytes ? found.size : 0; ;) {
+        signal?.throwIfAborted();
         if (length > maxBytes) throw tooLarge(path, maxBytes);
-        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(chunkBytes), 0, chunkBytes, null);
-        if (bytesRead === 0) break;
-        chunks.push(buffer.subarray(0, bytesRead));
-        length += bytesRead;
+        const chunk = await readChunk(file);
+        if (chunk === undefined || (chunk.length === 0 && isWaiting)) {
+          // Its other end is open, or may be in a moment.
+          if (chunk && performance.now() > patience)
+            throw new ClipError("CLIP_FILE", `cannot read ${path}: it is a pipe into which nobody writes`);
+          isWaiting = chunk !== undefined;
+          await setTimeout(pipePauseMs);
+          continue;
+        }
+        if (chunk.length === 0) break;
+        isWaiting = false;
+        chunks.push(chunk);
+        length += chunk.length;
       }
-      return new TextDecoder().decode(Buffer.concat(chunks));
+      return decodeText(Buffer.concat(chunks), path);
     } finally {
       await file.close();
     }
   } catch (cause) {
-    throw cause instanceof ClipError ? cause : cannotRead(path, cause as Error);
+    if (cause instanceof ClipError || signal?.aborted) throw cause;
+    return cannotRead(path, cause as Error);
+  }
+}
+
+/** What comes next in a file, empty at its end; undefined if a pipe or terminal has nothing at the moment. */
+async function readChunk(file: FileHandle): Promise<Buffer | undefined> {
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(chunkBytes), 0, chunkBytes, null);
+    return buffer.subarray(0, bytesRead);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EAGAIN") return undefined;
+    throw cause;
   }
 }
 

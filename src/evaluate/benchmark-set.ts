@@ -6,6 +6,7 @@ import { join as joinAddress } from "../core/addresses.ts";
 import { ClipError } from "../core/errors.ts";
 import { exists, readText } from "../core/files.ts";
 import { maxConfigBytes } from "../core/limits.ts";
+import { splitLines } from "../core/text-file.ts";
 import { isAddress, plainShard, withoutQuery } from "../data/plain-shard.ts";
 import { listTar, type TarEntry } from "../data/tar.ts";
 import { groupByKey, maxImageBytes } from "../data/webdataset.ts";
@@ -91,7 +92,7 @@ export class BenchmarkSet {
    * @throws {ClipError} as {@link classLines}.
    */
   async templates(): Promise<string[]> {
-    const lines = (await this.#text(files.templates)).split(/\r?\n/).filter((line) => line.trim() !== "");
+    const lines = splitLines(await this.#text(files.templates)).filter((line) => line.trim() !== "");
     if (lines.length === 0) throw new ClipError("CLIP_DATA", `${this.#placeOf(files.templates)} is empty`);
     return lines;
   }

@@ -1,4 +1,5 @@
 import { ClipError } from "../core/errors.ts";
+import { splitLines } from "../core/text-file.ts";
 import { type ClassLabel, namesOf } from "../zero-shot/index.ts";
 import { areNumbers, type LabelledPictures } from "./labelled-pictures.ts";
 
@@ -19,7 +20,7 @@ const separator = "|";
  * @throws {ClipError} `CLIP_DATA` if there is none, or one is blank.
  */
 export function classLines(text: string, file: string): string[] {
-  const lines = text.trimEnd().split(/\r?\n/);
+  const lines = splitLines(text.trimEnd());
   const blank = lines.findIndex((line) => line.trim() === "");
   if (lines.length === 1 && blank === 0)
     throw new ClipError("CLIP_DATA", `${file} is empty; it must have a line for each class`);

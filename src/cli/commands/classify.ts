@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { Command, Option } from "@commander-js/extra-typings";
 import { ClipError } from "../../core/errors.ts";
 import { type Agreement, measureQuantization } from "../../embedding/index.ts";
@@ -21,6 +20,7 @@ import {
   wholeNumber,
 } from "../options.ts";
 import { drawBars, drawHeatMap, printable } from "../terminal.ts";
+import { readLines } from "../text-files.ts";
 
 /** What a person takes in at a glance. */
 const shownInTerminal = 5;
@@ -68,7 +68,7 @@ export const classifyCommand = (io: CliIo) =>
     )
     .action(async (images, options) => {
       const { labels, labelsFile, template: templates, topK, json, dtype, ...rest } = options;
-      const request = { ...rest, images, labels: await readLabels(labels, labelsFile), templates };
+      const request = { ...rest, images, labels: await readLabels(labels, labelsFile, io), templates };
       // For so little, arranging the weights would take longer than it saves.
       const prepack = images.length + request.labels.length > fewInputs;
       const model = await readChosenModel(options, io);
@@ -103,15 +103,10 @@ function describeAgreement(dtype: string, what: string, { count, mean, least }: 
   return `${dtype} against the weights as they are: cosine ${cosines}, of ${count} ${what}`;
 }
 
-async function readLabels(labels: string | undefined, file: string | undefined): Promise<string[]> {
+async function readLabels(labels: string | undefined, file: string | undefined, io: CliIo): Promise<string[]> {
   if (labels !== undefined) return labels.split(",");
-  if (file === undefined)
-    throw new ClipError("CLIP_USAGE", 'there are no labels; name them: --labels "a cat,a dog" or --labels-file FILE');
-  const text = await readFile(file, "utf8").catch((cause: Error) => {
-    throw new ClipError("CLIP_FILE", `cannot read the labels: ${cause.message}`, { cause });
-  });
-  const lines = text.replace(/^\ufeff/, "").split(/\r?\n/);
-  return lines.filter((line) => line.trim() !== "");
+  if (file !== undefined) return readLines(file, io);
+  throw new ClipError("CLIP_USAGE", 'there are no labels; name them: --labels "a cat,a dog" or --labels-file FILE');
 }
 
 /** One picture as bars; several as a heat map of the labels that are among the best of any. */

@@ -2,6 +2,7 @@ import { Command } from "@commander-js/extra-typings";
 import { z } from "zod";
 import { ClipError } from "../../core/errors.ts";
 import { parseStrict } from "../../core/parse.ts";
+import { splitLines } from "../../core/text-file.ts";
 import { readTokenizer } from "../../embedding/index.ts";
 import { ClipTokenizer } from "../../text/index.ts";
 import type { CliIo } from "../io.ts";
@@ -28,7 +29,7 @@ export const tokenizeCommand = (io: CliIo) =>
       const model = await readNamedModel(options, io);
       const tokenizer = model ? await readTokenizer(model) : await ClipTokenizer.published();
       const input = await io.readInput();
-      const texts = json ? parseTexts(input) : input.split(/\r?\n/);
+      const texts = json ? parseTexts(input) : splitLines(input);
       // The end of the last line begins no other.
       if (!json && texts.at(-1) === "") texts.pop();
       const ids = texts.map((text) => tokenizer.encodeWithMarks(text));

@@ -1,0 +1,80 @@
+import { ClipError } from "./errors.ts";
+
+/** Bytes of a text that tell its encoding. */
+const headBytes = 4096;
+
+const marks: readonly (readonly [encoding: string, ...bytes: readonly number[]])[] = [
+  ["UTF-32", 0xff, 0xfe, 0, 0],
+  ["UTF-32", 0, 0, 0xfe, 0xff],
+  ["UTF-16", 0xff, 0xfe],
+  ["UTF-16", 0xfe, 0xff],
+];
+
+/**
+ * The text of a whole file, which must be UTF-8; without the byte order mark that some editors begin it with.
+ *
+ * @param name - of the file, for the message.
+ * @throws {ClipError} `CLIP_FILE` if it is in another encoding or binary; says which, where, and the way out.
+ */
+export function decodeText(bytes: Uint8Array, name: string): string {
+  const problem = encodingProblem(bytes, 1);
+  if (problem !== undefined) throw new ClipError("CLIP_FILE", `${name}${problem}`);
+  return new TextDecoder().decode(bytes);
+}
+
+/** The lines of a text, whichever system's ends they have. */
+export function splitLines(text: string): string[] {
+  return text.split(/\r\n|\r|\n/);
+}
+
+/**
+ * Why bytes are not UTF-8 text, in words that follow the file's name; undefined if they are.
+ *
+ * @param firstLine - the number of their first line: what tells a whole file's encoding stands in line 1.
+ */
+export function encodingProblem(bytes: Uint8Array, firstLine: number): string | undefined {
+  const other = firstLine === 1 ? otherEncoding(bytes.subarray(0, headBytes)) : undefined;
+  if (other !== undefined) return ` is ${other} and not UTF-8; ${wayOut(other)}`;
+  if (bytes.includes(0)) return " is a binary file and not text; name a text file in UTF-8";
+  if (isUtf8(bytes)) return undefined;
+  for (let [line, start] = [firstLine, 0]; start < bytes.length; line++) {
+    const found = bytes.indexOf(0x0a, start);
+    const end = found < 0 ? bytes.length : found + 1;
+    if (!isUtf8(bytes.subarray(start, end))) return `, line ${line} is not UTF-8; ${wayOut("WINDOWS-1252")}`;
+    start = end;
+  }
+  return undefined;
+}
+
+const wayOut = (encoding: string) => `save it so, for example with iconv -f ${encoding} -t UTF-8`;
+
+function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** UTF-16 or UTF-32, by its mark or, without one, by the zeros that every letter of the Latin alphabet has in it. */
+function otherEncoding(head: Uint8Array): string | undefined {
+  const marked = marks.find(([, ...bytes]) => bytes.every((byte, i) => head[i] === byte));
+  if (marked) return marked[0];
+  const zeros = [0, 0, 0, 0];
+  for (const [i, byte] of head.entries()) if (byte === 0) zeros[i % 4]!++;
+  const [a, b, c, d] = zeros as [number, number, number, number];
+  const letters = Math.floor(head.length / 4);
+  if (letters > 0 && a === 0 && Math.min(b, c, d) >= letters) return "UTF-32LE";
+  if (letters > 0 && d === 0 && Math.min(a, b, c) >= letters) return "UTF-32BE";
+  if (a + c === 0 && b + d > 0) return isUtf16("utf-16le", head) ? "UTF-16LE" : undefined;
+  if (b + d === 0 && a + c > 0) return isUtf16("utf-16be", head) ? "UTF-16BE" : undefined;
+  return undefined;
+}
+
+/** Whether bytes are text in UTF-16: without the control characters that binary files are full of. */
+function isUtf16(encoding: string, head: Uint8Array): boolean {
+  const text = new TextDecoder(encoding).decode(head.subarray(0, head.length & ~1));
+  // eslint-disable-next-line no-control-regex -- they are what is looked for
+  return !/[\0-\x08\x0e-\x1f\ufffd]/.test(text.slice(0, -1));
+}

@@ -1,0 +1,92 @@
+import { execFileSync, spawn } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { processIo } from "../../src/cli/io.ts";
+import { readLines } from "../../src/cli/text-files.ts";
+import { writeRandomPicture } from "../pictures.ts";
+import { sharedFolder, sharedMissing } from "../read-fixture.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
+import { call } from "./call.ts";
+
+const root = await temporaryFolder();
+let picture: string;
+beforeAll(async () => {
+  picture = await writeRandomPicture(join(root, "a.png"), 1);
+});
+const io = processIo(new AbortController().signal);
+
+/** Every way in which the command line is given a text file. */
+const commands: readonly (readonly [string, (file: string) => string[]])[] = [
+  ["classify --labels-file", (file) => ["classify", picture, "--labels-file", file]],
+  ["eval --classes", (file) => ["eval", "zeroshot", "--data", join(root, "data.csv"), "--classes", file]],
+  ["eval --templates", (file) => ["eval", "zeroshot", "--data", join(root, "data.csv"), "--templates", file]],
+  ["eval --only", (file) => ["eval", "zeroshot", "--data", join(root, "data.csv"), "--only", file]],
+  ["embed --texts", (file) => ["embed", file, "--texts", "--out", join(root, "vectors")]],
+];
+
+describe.each(commands)("%s", (_, argumentsFor) => {
+  beforeAll(() => writeFile(join(root, "data.csv"), "image,label\na.png,rocket\na.png,pizza\n"));
+
+  it.each([
+    ["utf16.txt", Buffer.from("\ufeffrocket\npizza {}\n", "utf16le"), "is UTF-16 and not UTF-8"],
+    ["unmarked.txt", Buffer.from("rocket\npizza {}\n", "utf16le"), "is UTF-16LE and not UTF-8"],
+    ["latin.txt", Buffer.from("rocket\ncafé {}\n", "latin1"), ", line 2 is not UTF-8"],
+    ["image.txt", Buffer.from("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "latin1"), "is a binary file and not text"],
+  ])("refuses %s", async (name, content, message) => {
+    const file = join(root, name);
+    await writeFile(file, content);
+    const { code, out, err } = await call(argumentsFor(file));
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toContain(`${file}${message.startsWith(",") ? "" : " "}${message}`);
+  });
+});
+
+describe("readLines", () => {
+  it("takes a mark, and lines that end in CR", async () => {
+    await writeFile(join(root, "mac.txt"), "\ufeffa dog\ra cat\r\r");
+    expect(await readLines(join(root, "mac.txt"), io)).toEqual(["a dog", "a cat"]);
+  });
+
+  it("takes the standard input by its names", async () => {
+    for (const name of ["-", "/dev/stdin"])
+      expect(await readLines(name, { ...io, readInput: () => Promise.resolve("x\ny\n") })).toEqual(["x", "y"]);
+  });
+
+  it.skipIf(process.platform === "win32")("reads a pipe to its end, however slowly it is written", async () => {
+    const pipe = join(root, "written");
+    execFileSync("mkfifo", [pipe]);
+    const writer = spawn("sh", ["-c", `exec > "$0"; sleep 0.2; echo a dog; sleep 0.2; echo a cat`, pipe]);
+    expect(await readLines(pipe, io)).toEqual(["a dog", "a cat"]);
+    writer.kill();
+  });
+
+  it.skipIf(process.platform === "win32")(
+    "gives up a pipe into which nobody writes, and any that it is told to",
+    async () => {
+      const pipe = join(root, "unwritten");
+      execFileSync("mkfifo", [pipe]);
+      await expect(readLines(pipe, io)).rejects.toThrow(/unwritten: it is a pipe into which nobody writes/);
+      const writer = spawn("sh", ["-c", `exec > "$0"; sleep 600`, pipe]);
+      const signal = AbortSignal.timeout(300);
+      await expect(readLines(pipe, { ...io, signal })).rejects.toThrow(/timeout|aborted/);
+      writer.kill();
+    },
+  );
+});
+
+describe.skipIf(sharedMissing)(`text files that people have${sharedMissing}`, () => {
+  it.each([
+    ["l16.txt", "l16.txt is UTF-16 and not UTF-8"],
+    ["latin1.txt", "latin1.txt, line 1 is not UTF-8"],
+    ["c16.txt", "c16.txt is UTF-16 and not UTF-8"],
+    ["cl1.txt", "cl1.txt, line 1 is not UTF-8"],
+  ])("%s is refused by its encoding", async (name, message) => {
+    const file = join(sharedFolder, "cases/utf16-labels", name);
+    for (const [, argumentsFor] of commands) {
+      const { code, err } = await call(argumentsFor(file));
+      expect(code).toBe(1);
+      expect(err).toContain(message);
+    }
+  });
+});
