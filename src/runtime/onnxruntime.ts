@@ -1,3 +1,5 @@
+// First: its side effect has to come before ONNX Runtime is loaded.
+import { silenceTelemetry } from "./telemetry.ts";
 import { availableParallelism } from "node:os";
 import type * as common from "onnxruntime-common";
 import * as runtime from "onnxruntime-node";
@@ -16,5 +18,6 @@ export interface RuntimeChoice {
 
 /** ONNX Runtime for a device. */
 export function chooseRuntime(device: Device, threads = availableParallelism()): RuntimeChoice {
+  silenceTelemetry();
   return { runtime, providers: device === "webgpu" ? [device] : undefined, threads };
 }

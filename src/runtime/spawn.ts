@@ -1,4 +1,5 @@
 import { Worker, type WorkerOptions } from "node:worker_threads";
+import { silenceTelemetry } from "./telemetry.ts";
 
 /**
  * Starts a module of this package on a worker thread.
@@ -7,6 +8,7 @@ import { Worker, type WorkerOptions } from "node:worker_threads";
  *   that of this very file: `.js` in the built package, `.ts` when the sources run under a loader.
  */
 export function spawnWorker(module: URL, options: WorkerOptions = {}): Worker {
+  silenceTelemetry();
   return import.meta.url.endsWith(".ts")
     ? new Worker(fromSource(`${module.href}.ts`), options)
     : new Worker(new URL(`${module.href}.js`), options);
