@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { clipConfigSchema } from "../checkpoints/config-schema.ts";
 import { huggingFaceConfig, huggingFacePreprocess, isHuggingFaceConfig } from "../checkpoints/configs/hugging-face.ts";
-import { openClipConfig, openClipTokenizer } from "../checkpoints/configs/open-clip.ts";
+import { isOpenClipConfig, openClipConfig, openClipTokenizer } from "../checkpoints/configs/open-clip.ts";
 import { inferConfig } from "../checkpoints/infer-config.ts";
 import { openWeightFile } from "../checkpoints/weight-file.ts";
 import { ClipError } from "../core/errors.ts";
@@ -12,10 +12,12 @@ import { preprocessSchema, type PreprocessConfig } from "../image/preprocess-con
 import { checkConfig, type ClipConfig } from "../models/index.ts";
 import type { TextCleaning } from "../text/index.ts";
 
-/** Names of the files in a model folder of ours. */
+/** Names of the files in a model folder, ours and Hugging Face's. */
 export const files = {
   config: "config.json",
   merges: "merges.txt",
+  processor: "processor_config.json",
+  preprocessor: "preprocessor_config.json",
   tokenizer: "tokenizer.json",
   tokenizerConfig: "tokenizer_config.json",
   words: "words.txt",
@@ -116,7 +118,7 @@ async function bareFile(weights: string, options: ReadModelOptions): Promise<Mod
   // Nobody but OpenAI published CLIPs as TorchScript.
   const { activation = container === "torchScript" ? "quickGelu" : undefined } = options;
   const config = inferConfig(tensors, activation, weights);
-  const preprocess = huggingFacePreprocess(undefined, config, weights);
+  const preprocess = await foreignPreprocess(dirname(weights), config);
   const vocabulary = await foreignVocabulary(dirname(weights), config, familyCleaning(config));
   return { weights, config, preprocess, vocabulary };
 }
@@ -130,7 +132,7 @@ function familyCleaning({ score, text }: ClipConfig): TextCleaning {
 async function configured(weights: string, configFile: string): Promise<ModelFiles> {
   const folder = dirname(configFile);
   const json = await readJson(z.unknown(), configFile);
-  if (typeof json === "object" && json !== null && "model_cfg" in json) {
+  if (isOpenClipConfig(json)) {
     const { config, preprocess } = openClipConfig(json, configFile);
     const { cleaning, repository } = openClipTokenizer(json);
     const vocabulary = await foreignVocabulary(folder, config, cleaning);
@@ -139,9 +141,7 @@ async function configured(weights: string, configFile: string): Promise<ModelFil
   }
   if (isHuggingFaceConfig(json)) {
     const config = huggingFaceConfig(json, configFile);
-    const preprocessor = join(folder, "preprocessor_config.json");
-    const pictures = (await exists(preprocessor)) ? await readJson(z.unknown(), preprocessor) : undefined;
-    const preprocess = huggingFacePreprocess(pictures, config, preprocessor);
+    const preprocess = await foreignPreprocess(folder, config);
     const vocabulary = await foreignVocabulary(folder, config, familyCleaning(config));
     return { weights, config, preprocess, vocabulary };
   }
@@ -155,6 +155,22 @@ async function configured(weights: string, configFile: string): Promise<ModelFil
     ...((await exists(wordsFile)) && { wordsFile }),
   };
 }
+
+/**
+ * What Hugging Face's files in a folder say of images. transformers 5 writes `processor_config.json` for images and texts
+ * together and takes it before the older `preprocessor_config.json`; older processors have other things in a file of that name.
+ */
+async function foreignPreprocess(folder: string, config: ClipConfig): Promise<PreprocessConfig> {
+  const [processor, preprocessor] = [join(folder, files.processor), join(folder, files.preprocessor)];
+  if (await exists(processor)) {
+    const { image_processor: images } = await readJson(processorSchema, processor);
+    if (images) return huggingFacePreprocess(images, config, `${processor} (image_processor)`);
+  }
+  const images = (await exists(preprocessor)) ? await readJson(z.unknown(), preprocessor) : undefined;
+  return huggingFacePreprocess(images, config, preprocessor);
+}
+
+const processorSchema = z.looseObject({ image_processor: z.looseObject({}).nullish() });
 
 function ownVocabulary(folder: string, tokenizer: string, cleaning: TextCleaning): Vocabulary {
   if (tokenizer === "clip") return { kind: "clip" };

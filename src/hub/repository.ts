@@ -19,7 +19,7 @@ const branch = "main";
 
 /** What belongs to a model beside its weights. */
 const companions =
-  /^(config|preprocessor_config|open_clip_config|tokenizer|tokenizer_config|vocab)\.json$|^merges\.txt$/;
+  /^(config|preprocessor_config|processor_config|open_clip_config|tokenizer|tokenizer_config|vocab)\.json$|^merges\.txt$/;
 /** Weights in the order of preference: one kind is fetched. */
 const weights = [
   /^model\.safetensors$/,

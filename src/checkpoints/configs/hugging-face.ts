@@ -6,11 +6,15 @@ import type { ClipConfig, TransformerConfig } from "../../models/index.ts";
 import type { Activation } from "../../nn/layers.ts";
 import { size } from "../config-schema.ts";
 import { refuseUnlessEqual } from "./equal.ts";
+import { accountedObject, side, sideOf, unsupported, writtenAs } from "./known-keys.ts";
 
 /** Hugging Face's names of activations, to ours. */
 const activations = { quick_gelu: "quickGelu", gelu: "gelu", gelu_pytorch_tanh: "geluTanh" } as const;
 
 const hiddenAct = z.enum(Object.keys(activations) as [keyof typeof activations]);
+
+/** Of the vocabulary that OpenAI published. */
+const publishedVocabSize = 49_408;
 
 /** The sizes of a tower, with the values that their configuration classes leave out of a file where nothing was changed. */
 const tower = (defaults: {
@@ -26,6 +30,7 @@ const tower = (defaults: {
   num_attention_heads: size(1_024).default(defaults.num_attention_heads),
   hidden_act: hiddenAct.default(defaults.hidden_act),
   layer_norm_eps: z.number().positive().max(1).default(defaults.layer_norm_eps),
+  num_key_value_heads: size(1_024).optional(),
 });
 
 const clipTower = { hidden_act: "quick_gelu", layer_norm_eps: 1e-5 } as const;
@@ -33,43 +38,77 @@ const siglipTower = {
   ...{ hidden_size: 768, intermediate_size: 3072, num_attention_heads: 12 },
   ...({ hidden_act: "gelu_pytorch_tanh", layer_norm_eps: 1e-6 } as const),
 };
+/**
+ * What their classes read and change nothing by where a model is used as it is: training, text generation, and the notes that
+ * every configuration of theirs carries. Keys that their classes do not read change nothing either.
+ */
+const others = {
+  harmless: /^_|dropout|drop_path|initializer|init_value|_token_id$|^(model_type|dtype|torch_dtype|top_k|top_p)$/,
+  others: "ignored",
+} as const;
+
+/** What would change the result and is not supported. */
+const refused = {
+  quantization_config: unsupported("quantised weights are not supported; save the model as float16 or float32"),
+  pruned_heads: z.strictObject({}, "pruned attention heads are not supported").optional(),
+};
+
 const vision = (patchSize: number) => ({
-  image_size: size(8_192).default(224),
-  patch_size: size(8_192).default(patchSize),
+  image_size: side.default(224),
+  patch_size: side.default(patchSize),
   num_channels: z.literal(3).default(3),
+  ...refused,
 });
 const text = (vocabSize: number, contextLength: number) => ({
   vocab_size: size(10_000_000).default(vocabSize),
   max_position_embeddings: size(65_536).default(contextLength),
+  ...refused,
 });
 
-const configSchema = z.discriminatedUnion("model_type", [
-  z.object({
-    model_type: z.literal("clip"),
+const clipSchema = accountedObject(
+  {
     projection_dim: size(65_536).default(512),
-    vision_config: z
-      .object({
-        ...tower({ ...clipTower, hidden_size: 768, intermediate_size: 3072, num_attention_heads: 12 }),
-        ...vision(32),
-      })
-      .prefault({}),
-    text_config: z
-      .object({
+    vision_config: accountedObject(
+      { ...tower({ ...clipTower, hidden_size: 768, intermediate_size: 3072, num_attention_heads: 12 }), ...vision(32) },
+      others,
+    ).prefault({}),
+    text_config: accountedObject(
+      {
         ...tower({ ...clipTower, hidden_size: 512, intermediate_size: 2048, num_attention_heads: 8 }),
-        ...text(49_408, 77),
-      })
-      .prefault({}),
-  }),
-  z.object({
-    model_type: z.literal("siglip"),
-    vision_config: z.object({ ...tower(siglipTower), ...vision(16) }).prefault({}),
-    text_config: z
-      .object({ ...tower(siglipTower), ...text(32_000, 64), projection_size: size(65_536).optional() })
-      .prefault({}),
-  }),
-]);
+        ...text(publishedVocabSize, 77),
+        // 2 stands for the place of the largest id.
+        eos_token_id: z.int().default(publishedVocabSize - 1),
+      },
+      others,
+    ).prefault({}),
+    ...refused,
+  },
+  others,
+);
+const siglipSchema = accountedObject(
+  {
+    vision_config: accountedObject(
+      {
+        ...{ ...tower(siglipTower), ...vision(16) },
+        vision_use_head: z.literal(true, "a SigLIP without its pooling head is not supported").optional(),
+      },
+      others,
+    ).prefault({}),
+    text_config: accountedObject(
+      { ...tower(siglipTower), ...text(32_000, 64), projection_size: size(65_536).optional() },
+      others,
+    ).prefault({}),
+    ...refused,
+  },
+  others,
+);
 
-type Tower = z.output<typeof configSchema>["text_config"] | z.output<typeof configSchema>["vision_config"];
+interface Tower {
+  readonly hidden_size: number;
+  readonly intermediate_size: number;
+  readonly num_hidden_layers: number;
+  readonly num_attention_heads: number;
+}
 
 /** Whether a `config.json` is one of Hugging Face's: ours has no such key. */
 export function isHuggingFaceConfig(
@@ -92,15 +131,24 @@ export function huggingFaceConfig(
     const met = `${path} is of a model of type ${JSON.stringify(json.model_type)}`;
     throw new ClipError("CLIP_CONFIG", `${met}; clip and siglip (SigLIP 2 at a fixed resolution too) can be read`);
   }
-  const config = parseStrict(configSchema, json, path);
+  const siglip = json.model_type === "siglip";
+  const config = parseStrict(siglip ? siglipSchema : clipSchema, siglip ? json : withOlderTowers(json), path);
   const { vision_config: vision, text_config: text } = config;
+  const refuse = (problem: string) => new ClipError("CLIP_CONFIG", `${path}: ${problem}`);
   if (vision.layer_norm_eps !== text.layer_norm_eps)
-    throw new ClipError("CLIP_CONFIG", `${path}: the towers' layer_norm_eps differ; only equal ones are supported`);
-  const siglip = config.model_type === "siglip";
+    throw refuse("the towers' layer_norm_eps differ; only equal ones are supported");
+  for (const { num_key_value_heads: shared, num_attention_heads: heads } of [vision, text])
+    if (shared !== undefined && shared !== heads)
+      throw refuse(`num_key_value_heads ${shared} of ${heads} heads is not supported; only as many as heads are`);
+  if ("eos_token_id" in text && text.vocab_size === publishedVocabSize) {
+    const { eos_token_id: end } = text;
+    if (end !== 2 && end !== publishedVocabSize - 1)
+      throw refuse(`text_config.eos_token_id ${end} is not supported: CLIP's vocabulary ends texts with 49407`);
+  }
   const activation = activations[vision.hidden_act];
   const textActivation = activations[text.hidden_act];
   return {
-    embedDim: siglip ? vision.hidden_size : config.projection_dim,
+    embedDim: "projection_dim" in config ? config.projection_dim : vision.hidden_size,
     activation,
     ...(siglip && { score: "sigmoid" }),
     ...(vision.layer_norm_eps !== 1e-5 && { layerNormEpsilon: vision.layer_norm_eps }),
@@ -121,37 +169,98 @@ export function huggingFaceConfig(
   };
 }
 
+/**
+ * Older files of CLIP have a tower a second time as `text_config_dict` or `vision_config_dict`. That one counts then: its
+ * values and, for what it leaves out, the defaults (`CLIPConfig.__init__` of transformers).
+ */
+function withOlderTowers(json: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { text_config_dict, vision_config_dict, ...rest } = json;
+  return {
+    ...rest,
+    text_config: text_config_dict ?? rest.text_config,
+    vision_config: vision_config_dict ?? rest.vision_config,
+  };
+}
+
 function sizes({ hidden_size: width, num_hidden_layers: layers, num_attention_heads: heads, ...tower }: Tower) {
   const { intermediate_size: mlpWidth } = tower;
   return { width, layers, heads, ...(mlpWidth !== 4 * width && { mlpWidth }) };
 }
 
-const rgb = (channel: z.ZodNumber) => z.tuple([channel, channel, channel]);
-const square = z
-  .object({ height: size(8_192), width: size(8_192) })
-  .refine(({ height, width }) => height === width, "must be square");
+/** One number stands for all three channels. */
+const rgb = (channel: z.ZodNumber, wanted: string) =>
+  writtenAs((value) => {
+    const { data } = z
+      .tuple([channel, channel, channel])
+      .safeParse(typeof value === "number" ? Array(3).fill(value) : value);
+    return data;
+  }, wanted);
 
-/** Pillow's numbers of filters. */
-const filters = { 2: "bilinear", 3: "bicubic" } as const;
+/** What images are resized to. A number alone means one or the other, by the kind of processor. */
+const target = writtenAs((value) => {
+  const { shortest_edge, ...rest } = typeof value === "object" ? (value as Readonly<Record<string, unknown>>) : {};
+  const shortest = Object.keys(rest).length === 0 && typeof shortest_edge === "number" && sideOf(shortest_edge);
+  if (shortest) return { kind: "shortest" as const, side: shortest };
+  const side = sideOf(value);
+  return side === undefined ? undefined : { kind: typeof value === "number" ? "number" : "square", side };
+}, "the shortest edge or a square");
 
-const preprocessorSchema = z.object({
-  image_mean: rgb(z.number()).optional(),
-  image_std: rgb(z.number().positive()).optional(),
-  resample: z.union([z.literal(2), z.literal(3)]).default(3),
-  do_center_crop: z.boolean().optional(),
-  // What would change the result and is not supported.
-  do_normalize: z.literal(true).optional(),
-  do_rescale: z.literal(true).optional(),
-  rescale_factor: z
-    .number()
-    .refine((factor) => Math.abs(255 * factor - 1) < 1e-6, "must be 1 / 255")
-    .optional(),
-  size: z.union([size(8_192), z.object({ shortest_edge: size(8_192) }), square]),
-  crop_size: z.union([size(8_192), square]).optional(),
-});
+/** Pillow's numbers and names of filters. */
+const filters = new Map<unknown, PreprocessConfig["resample"]>([
+  [2, "bilinear"],
+  [3, "bicubic"],
+  ["bilinear", "bilinear"],
+  ["bicubic", "bicubic"],
+]);
+const filter = writtenAs(
+  (value) => filters.get(typeof value === "string" ? value.toLowerCase() : value),
+  "bilinear (2) or bicubic (3)",
+);
+
+const half = [0.5, 0.5, 0.5] as const;
+const siglipPreprocess = { mean: half, std: half, resample: "bicubic", resizeMode: "squash" } as const;
+
+/** Processors of the same steps: resize, crop, rescale, normalise. */
+const processors =
+  /^(CLIP|Siglip|ViT|Bit|DeiT|Blip|EfficientFormer|PoolFormer|LevitImage|MobileCLIP)?(ImageProcessor|FeatureExtractor)(Fast|Pil)?$/;
+
+const processorType = writtenAs(
+  (value) => (typeof value === "string" && processors.test(value) ? value : undefined),
+  "CLIP's or SigLIP's, or one of the same steps",
+).optional();
+
+const preprocessorSchema = accountedObject(
+  {
+    image_processor_type: processorType,
+    feature_extractor_type: processorType,
+    do_resize: z.literal(true, "images that are not resized are not supported").default(true),
+    size: target.optional(),
+    default_to_square: z.boolean().default(false),
+    use_square_size: z.boolean().default(false),
+    resample: filter.optional(),
+    do_center_crop: z.boolean().optional(),
+    crop_size: side.optional(),
+    crop_pct: unsupported("a share of the image to crop is not supported; only crop_size is"),
+    do_rescale: z.boolean().default(true),
+    rescale_factor: z
+      .number()
+      .positive()
+      .default(1 / 255),
+    do_normalize: z.boolean().default(true),
+    image_mean: rgb(z.number(), "three numbers").optional(),
+    image_std: rgb(z.number().positive(), "three positive numbers").optional(),
+    pad_size: unsupported("padding is not supported"),
+  },
+  {
+    // Colours are always converted, and images of one size need no padding to a common one.
+    harmless:
+      /^(_.*|do_convert_rgb|do_pad|processor_class|auto_map|tokenizer_class|model_input_names|(input_)?data_format|device|disable_grouping|return_tensors|image_seq(_len|uence)?(_length)?|transformers_version)$/,
+    others: "refused",
+  },
+);
 
 /**
- * What `preprocessor_config.json` says of pictures.
+ * What `preprocessor_config.json`, or the image processor in `processor_config.json`, says of images.
  *
  * @param json - undefined where the folder has no such file: then what the family was trained with.
  * @throws {ClipError} `CLIP_CONFIG` if it asks for what we cannot do, or for another size than the model's.
@@ -159,29 +268,38 @@ const preprocessorSchema = z.object({
 export function huggingFacePreprocess(json: unknown, config: ClipConfig, path: string): PreprocessConfig {
   const { imageSize } = config.vision;
   const siglip = config.score === "sigmoid";
-  const half = [0.5, 0.5, 0.5] as const;
-  const family: PreprocessConfig = siglip
-    ? { imageSize, mean: half, std: half, resample: "bicubic", resizeMode: "squash" }
-    : { ...clipPreprocess, imageSize };
-  if (json === undefined) return family;
-  const { image_mean: mean, image_std: std, resample, ...rest } = parseStrict(preprocessorSchema, json, path);
-  const shortest = typeof rest.size === "number" ? rest.size : "shortest_edge" in rest.size && rest.size.shortest_edge;
-  const crops = rest.do_center_crop ?? !siglip;
-  const crop = typeof rest.crop_size === "number" ? rest.crop_size : rest.crop_size?.height;
-  const side = shortest === false ? (rest.size as z.output<typeof square>).height : shortest;
-  const squash = shortest === false || (siglip && !crops);
-  if (side !== imageSize || (crops && !squash && (crop ?? side) !== imageSize)) {
-    const asked = `${path} resizes to ${side}${crops && crop ? ` and crops to ${crop}` : ""}`;
-    throw new ClipError(
-      "CLIP_CONFIG",
-      `${asked}, and the model reads ${imageSize} pixels; only equal sizes are supported`,
-    );
+  if (json === undefined) return { ...(siglip ? siglipPreprocess : clipPreprocess), imageSize };
+  const said = parseStrict(preprocessorSchema, json, path);
+  const refuse = (problem: string) => new ClipError("CLIP_CONFIG", `${path}: ${problem}`);
+  const type = said.image_processor_type ?? said.feature_extractor_type ?? (siglip ? "Siglip" : "CLIP");
+  const [isSiglip, isClip] = [type.startsWith("Siglip"), type.startsWith("CLIP")];
+  const family = isSiglip ? siglipPreprocess : clipPreprocess;
+  const missing = (["size", "resample", "image_mean", "image_std"] as const).filter((key) => said[key] === undefined);
+  if (!isSiglip && !isClip && missing.length > 0)
+    throw refuse(`${type} does not say ${missing.join(", ")}, and its defaults are not known here`);
+
+  const { kind, side } = said.size ?? { kind: isSiglip ? "square" : "shortest", side: 224 };
+  const { default_to_square, use_square_size, do_center_crop: crops = isClip || said.crop_size !== undefined } = said;
+  const squash = kind === "square" || (kind === "number" && (!isClip || default_to_square || use_square_size));
+  if (!squash && !crops)
+    throw refuse("size is of the shortest edge and do_center_crop is false, which gives images that are not square");
+  const crop = crops ? (said.crop_size ?? side) : undefined;
+  if (side !== imageSize || (crop ?? side) !== imageSize) {
+    const asked = `${path} resizes to ${side}${crop === undefined ? "" : ` and crops to ${crop}`}`;
+    const both = `${asked}, and the model reads ${imageSize} pixels`;
+    throw new ClipError("CLIP_CONFIG", `${both}; only equal sizes are supported`);
   }
+  const { image_mean = family.mean, image_std = family.std } = said;
+  const [mean, std] = said.do_normalize ? [image_mean, image_std] : [[0, 0, 0] as const, [1, 1, 1] as const];
+  // Ours are for values up to 1, theirs for values of 255 times the factor at most.
+  const range = said.do_rescale ? 255 * said.rescale_factor : 255;
+  const scaled = ([r, g, b]: PreprocessConfig["mean"]) => [r / range, g / range, b / range] as const;
+  const isUsual = Math.abs(range - 1) < 1e-6;
   return {
     imageSize,
-    mean: mean ?? family.mean,
-    std: std ?? family.std,
-    resample: filters[resample],
+    mean: isUsual ? mean : scaled(mean),
+    std: isUsual ? std : scaled(std),
+    resample: said.resample ?? family.resample,
     resizeMode: squash ? "squash" : "shortest",
   };
 }

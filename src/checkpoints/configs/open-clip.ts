@@ -6,20 +6,13 @@ import type { Activation } from "../../nn/layers.ts";
 import { type ClipConfig, clipConfigs, type ResNetConfig, type VitConfig } from "../../models/index.ts";
 import { clipConfigSchema, size } from "../config-schema.ts";
 import { differences, refuseUnlessEqual } from "./equal.ts";
+import { accountedObject, off, side, unsupported } from "./known-keys.ts";
 
-/** One number, or the same twice. */
-const side = z.union([
-  size(8_192),
-  z.tuple([size(8_192), size(8_192)]).transform(([height, width], context) => {
-    if (height !== width) context.addIssue("must be square");
-    return height;
-  }),
-]);
 const ratio = z.number().positive().max(64).default(4);
-const actKwargs = z.object({ approximate: z.enum(["tanh", "none"]).default("none") }).optional();
-const normKwargs = z.object({ eps: z.number().positive().max(1).default(1e-5) }).optional();
-/** What would change the result and is not supported: it may stand there switched off. */
-const off = <Value extends false | null | "linear" | "learnable">(value: Value) => z.literal(value).optional();
+const actKwargs = z.strictObject({ approximate: z.enum(["tanh", "none"]).default("none") }).optional();
+const normKwargs = z.strictObject({ eps: z.number().positive().max(1).default(1e-5) }).optional();
+/** What would change the result and is not supported: it may stand there with the value that is the default. */
+const only = <Value extends string>(value: Value) => z.literal(value).optional();
 
 const trunkKwargs = z
   .strictObject({
@@ -33,63 +26,108 @@ const trunkKwargs = z
   })
   .default({});
 
-const visionSchema = z.object({
-  image_size: side.default(224),
-  layers: z.union([size(1_000), z.tuple([size(1_000), size(1_000), size(1_000), size(1_000)])]).default(12),
-  width: size(65_536).default(768),
-  patch_size: side.nullable().default(16),
-  head_width: size(65_536).default(64),
-  mlp_ratio: ratio,
-  act_kwargs: actKwargs,
-  norm_kwargs: normKwargs,
-  ls_init_value: off(null),
-  attentional_pool: off(false),
-  no_ln_pre: off(false),
-  final_ln_after_pool: off(false),
-  pos_embed_type: off("learnable"),
-  pool_type: z.literal("tok").optional(),
-  timm_model_name: z.string().nullish(),
-  timm_model_kwargs: trunkKwargs,
-  timm_pool: z.string().nullish(),
-  timm_proj: z.string().nullish(),
-});
+/** Variants of a Transformer's blocks. */
+const variants = {
+  block_type: only("default"),
+  ...{ ls_init_value: off, qk_norm: off, scaled_cosine_attn: off, scale_heads: off, scale_attn_inner: off },
+  ...{ scale_attn: off, scale_fc: off, final_ln_after_pool: off },
+};
 
-const textSchema = z.object({
-  context_length: size(65_536).default(77),
-  vocab_size: size(10_000_000).default(49_408),
-  width: size(65_536).default(512),
-  heads: size(1_024).default(8),
-  layers: size(1_000).default(12),
-  mlp_ratio: ratio,
-  act_kwargs: actKwargs,
-  norm_kwargs: normKwargs,
-  no_causal_mask: z.boolean().default(false),
-  pool_type: z.enum(["argmax", "last"]).default("argmax"),
-  proj_bias: z.boolean().default(false),
-  proj_type: off("linear"),
-  ls_init_value: off(null),
-  embed_cls: off(false),
-  final_ln_after_pool: off(false),
-  hf_model_name: off(null),
-});
+const visionSchema = accountedObject(
+  {
+    image_size: side.default(224),
+    layers: z.union([size(1_000), z.tuple([size(1_000), size(1_000), size(1_000), size(1_000)])]).default(12),
+    width: size(65_536).default(768),
+    patch_size: side.default(16),
+    head_width: size(65_536).default(64),
+    mlp_ratio: ratio,
+    act_kwargs: actKwargs,
+    norm_kwargs: normKwargs,
+    pos_embed_type: only("learnable"),
+    pool_type: only("tok"),
+    timm_model_name: z.string().optional(),
+    timm_model_kwargs: trunkKwargs,
+    timm_pool: z.string().optional(),
+    timm_proj: z.string().optional(),
+    ...{ timm_proj_bias: off, attentional_pool: off, no_ln_pre: off, input_patchnorm: off, global_average_pool: off },
+    ...variants,
+  },
+  // What counts in training only, or with a feature that is refused.
+  {
+    harmless: /^(patch_dropout|timm_drop(_path)?|timm_model_pretrained|attn_pooler_\w+|output_tokens)$/,
+    others: "refused",
+  },
+);
 
-const configSchema = z.object({
-  model_cfg: z.object({
+const textSchema = accountedObject(
+  {
+    context_length: size(65_536).default(77),
+    vocab_size: size(10_000_000).default(49_408),
+    width: size(65_536).default(512),
+    heads: size(1_024).default(8),
+    layers: size(1_000).default(12),
+    mlp_ratio: ratio,
+    act_kwargs: actKwargs,
+    norm_kwargs: normKwargs,
+    no_causal_mask: z.boolean().default(false),
+    pool_type: z.enum(["argmax", "last"]).default("argmax"),
+    proj_bias: z.boolean().default(false),
+    proj_type: only("linear"),
+    hf_model_name: z.literal("", "a text tower of Hugging Face's is not supported").optional(),
+    embed_cls: off,
+    hf_tokenizer_name: z.string().optional(),
+    tokenizer_mode: unsupported("is not supported"),
+    tokenizer_kwargs: accountedObject(
+      { clean: z.enum(["canonicalize", "lower", "whitespace"]).or(z.literal("")).optional() },
+      { harmless: /^_/, others: "refused" },
+    ).optional(),
+    ...variants,
+  },
+  // The ids are those of a mask and a pooling that are refused, the rest belongs to `hf_model_name`.
+  { harmless: /^(pad_id|eos_id|output_tokens|hf_model_pretrained|hf_proj_type|hf_pooler_type)$/, others: "refused" },
+);
+
+const modelSchema = accountedObject(
+  {
     embed_dim: size(65_536),
     quick_gelu: z.boolean().default(false),
-    init_logit_bias: z.number().nullish(),
+    init_logit_bias: z.number().optional(),
     vision_cfg: visionSchema,
     text_cfg: textSchema,
-  }),
-  preprocess_cfg: z
-    .object({
+    multimodal_cfg: unsupported("a caption decoder (CoCa) is not supported"),
+  },
+  { harmless: /^(_.*|custom_text|init_logit_scale|nonscalar_logit_scale|cast_dtype|output_dict)$/, others: "refused" },
+);
+
+const configSchema = z.object({
+  model_cfg: modelSchema,
+  preprocess_cfg: accountedObject(
+    {
+      size: side.optional(),
+      mode: z.literal("RGB").optional(),
       mean: z.tuple([z.number(), z.number(), z.number()]).optional(),
       std: z.tuple([z.number().positive(), z.number().positive(), z.number().positive()]).optional(),
       interpolation: z.enum(["bicubic", "bilinear"]).default("bicubic"),
       resize_mode: z.enum(["shortest", "squash"]).default("shortest"),
-    })
-    .prefault({}),
+    },
+    // Neither way to resize leaves a margin to be filled.
+    { harmless: /^(_.*|fill_color)$/, others: "refused" },
+  ).prefault({}),
 });
+
+/**
+ * Whether a JSON file is a configuration of open_clip's: one that came with a model, or one of its own `model_configs`, which
+ * has the architecture alone.
+ */
+export function isOpenClipConfig(json: unknown): json is object {
+  if (typeof json !== "object" || json === null) return false;
+  return "model_cfg" in json || ("vision_cfg" in json && "text_cfg" in json);
+}
+
+/** A configuration as it comes with a model. */
+function asPublished(json: object): object {
+  return "model_cfg" in json ? json : { model_cfg: json };
+}
 
 /** SigLIP's image towers in timm: `vit_<size>_patch<P>_siglip_<S>`, and for each P the S that there are. */
 const trunks: Readonly<
@@ -121,8 +159,8 @@ function trunkActivation(name: string): Activation {
  * @throws {ClipError} `CLIP_CONFIG` if it names towers or options that we cannot compute.
  * @see {@link https://github.com/mlfoundations/open_clip | open_clip} `src/open_clip/model.py`, whose defaults these are.
  */
-export function openClipConfig(json: unknown, path: string): { config: ClipConfig; preprocess: PreprocessConfig } {
-  const { model_cfg: model, preprocess_cfg: pictures } = parseStrict(configSchema, json, path);
+export function openClipConfig(json: object, path: string): { config: ClipConfig; preprocess: PreprocessConfig } {
+  const { model_cfg: model, preprocess_cfg: pictures } = parseStrict(configSchema, asPublished(json), path);
   const { vision_cfg: vision, text_cfg: text } = model;
   const activationOf = (kwargs: z.output<typeof actKwargs>): Activation => {
     if (model.quick_gelu) return "quickGelu";
@@ -155,6 +193,10 @@ export function openClipConfig(json: unknown, path: string): { config: ClipConfi
     },
     path,
   );
+  if (pictures.size !== undefined && pictures.size !== config.vision.imageSize) {
+    const both = `preprocess_cfg.size ${pictures.size} is not the image size of the model, ${config.vision.imageSize}`;
+    throw new ClipError("CLIP_CONFIG", `${path}: ${both}; only equal sizes are supported`);
+  }
   const half = [0.5, 0.5, 0.5] as const;
   return {
     config,
@@ -186,8 +228,8 @@ export interface OpenClipTokenizer {
 }
 
 /** What an `open_clip_config.json` says of a vocabulary of Hugging Face's. */
-export function openClipTokenizer(json: unknown): OpenClipTokenizer {
-  const text = tokenizerSchema.safeParse(json).data?.model_cfg.text_cfg;
+export function openClipTokenizer(json: object): OpenClipTokenizer {
+  const text = tokenizerSchema.safeParse(asPublished(json)).data?.model_cfg.text_cfg;
   const asked = text?.tokenizer_kwargs?.clean;
   const cleaning = asked === "canonicalize" || asked === "lower" ? asked : "none";
   return { cleaning, repository: text?.hf_tokenizer_name || undefined };
@@ -217,7 +259,7 @@ function mlp(width: number, ratio: number): { mlpWidth?: number } {
 
 function vit({ image_size, patch_size, width, layers, head_width, mlp_ratio }: Vision): VitConfig {
   const sizes = { width, layers: layers as number, heads: width / head_width };
-  return { kind: "vit", imageSize: image_size, patchSize: patch_size ?? 16, ...sizes, ...mlp(width, mlp_ratio) };
+  return { kind: "vit", imageSize: image_size, patchSize: patch_size, ...sizes, ...mlp(width, mlp_ratio) };
 }
 
 function resNet({ image_size, width, layers, head_width }: Vision): ResNetConfig {
