@@ -5,11 +5,11 @@ import { ClipError } from "../core/errors.ts";
 import { readText } from "../core/files.ts";
 import { maxConfigBytes } from "../core/limits.ts";
 import { type Picture, readPicture } from "../data/picture.ts";
-import { pictogramModel } from "../embedding/index.ts";
+import { defaultModel } from "../hub/index.ts";
 import type { SkippedImage } from "../train/index.ts";
 import { ClipModel } from "../zero-shot/index.ts";
 import type { CliIo } from "./io.ts";
-import { inTheBox, modelOption, readChosenModel, repeated } from "./options.ts";
+import { modelOption, readChosenModel, repeated } from "./options.ts";
 import { describeSkip } from "./terminal.ts";
 import { thumbnail } from "./thumbnail.ts";
 
@@ -18,7 +18,7 @@ const shownSkips = 20;
 
 /** Options that the evaluations share. */
 export const modelsOption = () =>
-  new Option(modelOption(inTheBox).flags, `${modelOption(inTheBox).description}; may be repeated`).argParser(repeated);
+  new Option(modelOption().flags, `${modelOption().description}; may be repeated`).argParser(repeated);
 export const reportOption = () =>
   new Option("--report <file.html>", "write a page with plots and the worst mistakes, and a JSON document beside it");
 
@@ -43,7 +43,7 @@ export async function measureModels<Scores>(
   const measured: Measured<Scores>[] = [];
   for (const named of options.model ?? [undefined]) {
     await using clip = new ClipModel(await readChosenModel({ ...options, model: named }, io));
-    const model = named ?? basename(pictogramModel);
+    const model = named ?? defaultModel;
     measured.push({ model, scores: await measure(clip, model) });
   }
   return measured;
