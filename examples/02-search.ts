@@ -1,13 +1,14 @@
-// Finds the pictures of a folder that fit a sentence: npx tsx examples/02-search.ts FOLDER "a red apple"
+// Finds the drawings of a folder that fit a sentence: npx tsx examples/02-search.ts assets/samples "a snail"
 // With the package installed, the import is from "clip-ts".
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { collect, dot, loadClip } from "../src/index.ts";
 
-const [folder = ".", sentence = "a red apple"] = process.argv.slice(2);
+const [folder = "assets/samples", sentence = "a snail"] = process.argv.slice(2);
 const pictures = (await readdir(folder)).filter((name) => /\.(png|jpe?g|webp)$/i.test(name)).sort();
 
-await using clip = await loadClip();
+// Knows drawings; for photos: loadClip().
+await using clip = await loadClip("pictograms");
 const [query] = await collect(clip.encodeTexts([sentence]));
 
 // Pictures come and go in batches, so the folder may be as large as it likes; of each, one cosine is kept.

@@ -1,10 +1,11 @@
-// Sorts pictures by labels of one's own, each answered for itself: npx tsx examples/03-classifier.ts PICTURE…
+// Sorts drawings by labels of one's own, each answered for itself: npx tsx examples/03-classifier.ts assets/samples/*.png
 // With the package installed, the import is from "clip-ts".
 import { loadClip, ZeroShotClassifier } from "../src/index.ts";
 
 const pictures = process.argv.slice(2);
 
-await using clip = await loadClip();
+// Knows drawings; for photos: loadClip().
+await using clip = await loadClip("pictograms");
 // The vectors of the labels are computed here, once: the mean over the sentences.
 const classifier = await ZeroShotClassifier.create(clip, ["animal", "food", "building"], {
   templates: ["{}", "a picture of a {}", "a drawing of a {}"],

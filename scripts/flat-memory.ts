@@ -15,7 +15,7 @@ function* pictures() {
   for (let i = 0; i < count; i++) yield picture;
 }
 
-await using clip = await loadClip();
+await using clip = await loadClip("pictograms");
 let encoded = 0;
 const resident: number[] = [];
 const start = performance.now();

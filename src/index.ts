@@ -4,11 +4,14 @@
 export { type ClassifyOptions, ClipModel, loadClip, type LoadOptions } from "./zero-shot/index.ts";
 export {
   type CachedModel,
+  defaultModel,
   type DownloadProgress,
   type FetchOptions,
+  type FetchPlan,
   type KnownModel,
   knownModels,
   listCache,
+  pictogramModel,
   removeCached,
   resolveModel,
   type ResolveOptions,
@@ -56,7 +59,6 @@ export {
   type ForwardInputs,
   inspectModel,
   type ModelReport,
-  pictogramModel,
   readModel,
   type ReadModelOptions,
   readTokenizer,

@@ -1,4 +1,4 @@
-// A page that names pictures, with the model in the box: npm run example:browser
+// A page that names pictures, at first with pictograms, which knows drawings, not photos: npm run example:browser
 // Vite serves assets/ of the package at the page's root; in a project of your own, copy assets/pictogram-clip to where your
 // pages are served from.
 import { bestDevice, knownModels, loadClip } from "clip-ts";
@@ -24,6 +24,7 @@ async function load(model) {
   const run = ++loads;
   status.textContent = `Loading ${model} …`;
   try {
+    element("drawings").hidden = model !== "pictograms";
     const loaded = await loadClip(model, { onProgress: (at) => run === loads && showProgress(at) });
     if (run !== loads) return loaded.release();
     const previous = clip;
@@ -116,9 +117,8 @@ labels.addEventListener("input", () => {
 });
 element("none").addEventListener("change", classify);
 
-element("model").value = "./pictogram-clip/";
-for (const { name, source } of knownModels) {
-  if (!("repository" in source)) continue;
+element("model").value = "pictograms";
+for (const { name } of [{ name: "pictograms" }, ...knownModels]) {
   const option = document.createElement("option");
   option.value = name;
   element("models").append(option);
@@ -130,4 +130,4 @@ element("model-form").addEventListener("submit", (event) => {
 
 labels.value = ["rocket", "pizza", "snail", "bicycle", "guitar", "house", "sunflower", "umbrella", "cat"].join("\n");
 picture.src = image;
-await load("./pictogram-clip/");
+await load("pictograms");

@@ -12,7 +12,8 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ClipEncoder, pictogramModel, readModel } from "../../src/embedding/index.ts";
+import { ClipEncoder, readModel } from "../../src/embedding/index.ts";
+import { pictogramModel } from "../../src/hub/index.ts";
 import {
   drawPerClass,
   encodeLabelled,
@@ -78,7 +79,7 @@ const labels = samples.map(({ label }) => label);
 const relabelled = async (folder: string) => relabel(await readLabelledPictures(folder), classes, folder);
 const test = await relabelled(testFolder);
 const validation = values.validation === undefined ? undefined : await relabelled(values.validation);
-await using encoder = new ClipEncoder(await readModel());
+await using encoder = new ClipEncoder(await readModel(pictogramModel));
 
 const encode = (pictures: readonly LabelledPicture[], kind: FeatureKind, of = encoder) =>
   encodeLabelled(of, pictures, kind, { onPicture: (done) => show(`encoding: ${done} of ${pictures.length} pictures`) });

@@ -23,7 +23,7 @@ const rows = readFileSync(values.test, "utf8")
 const drawings = rows.map((line) => JSON.parse(line) as { image: string; caption: string });
 const labels = [...new Set(drawings.map(({ caption }) => caption))];
 
-await using clip = await loadClip(values.model);
+await using clip = await loadClip(values.model ?? "pictograms");
 const classifier = await ZeroShotClassifier.create(clip, labels, { templates });
 let [top1, top5, seen] = [0, 0, 0];
 for await (const image of clip.encodeImages(drawings.map((drawing) => join(dirname(values.test), drawing.image)))) {

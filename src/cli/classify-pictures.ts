@@ -1,7 +1,7 @@
-import { basename } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { mapInOrder } from "../embedding/index.ts";
+import { modelName } from "../hub/index.ts";
 import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
 import {
   type ClassifierOptions,
@@ -101,7 +101,7 @@ export async function classifyPictures(
   await classifier;
   if (html !== undefined) {
     const { classifyPage } = await import("../report/index.ts");
-    await writeFileAtomic(html, [classifyPage({ results, pictures, model: basename(clip.path), templates })]);
+    await writeFileAtomic(html, [classifyPage({ results, pictures, model: modelName(clip.path), templates })]);
     io.err(`wrote ${html}`);
   }
   return { results, failures };

@@ -3,11 +3,11 @@ import { Option } from "@commander-js/extra-typings";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { type Picture, readPicture } from "../data/picture.ts";
-import { pictogramModel } from "../embedding/index.ts";
+import { defaultModel } from "../hub/index.ts";
 import type { SkippedImage } from "../train/index.ts";
 import { ClipModel } from "../zero-shot/index.ts";
 import type { CliIo } from "./io.ts";
-import { inTheBox, modelOption, readChosenModel, repeated } from "./options.ts";
+import { modelOption, readChosenModel, repeated } from "./options.ts";
 import { describeSkip } from "./terminal.ts";
 import { thumbnail } from "./thumbnail.ts";
 
@@ -16,7 +16,7 @@ const shownSkips = 20;
 
 /** Options that the evaluations share. */
 export const modelsOption = () =>
-  new Option(modelOption(inTheBox).flags, `${modelOption(inTheBox).description}; may be repeated`).argParser(repeated);
+  new Option(modelOption().flags, `${modelOption().description}; may be repeated`).argParser(repeated);
 export const reportOption = () =>
   new Option("--report <file.html>", "write a page with plots and the worst mistakes, and a JSON document beside it");
 
@@ -41,7 +41,7 @@ export async function measureModels<Scores>(
   const measured: Measured<Scores>[] = [];
   for (const named of options.model ?? [undefined]) {
     await using clip = new ClipModel(await readChosenModel({ ...options, model: named }, io));
-    const model = named ?? basename(pictogramModel);
+    const model = named ?? defaultModel;
     measured.push({ model, scores: await measure(clip, model) });
   }
   return measured;

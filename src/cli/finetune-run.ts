@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { readJson } from "../core/parse.ts";
-import { pictogramModel } from "../embedding/index.ts";
+import { defaultModel } from "../hub/index.ts";
 import { counted, finetunePage } from "../report/index.ts";
 import {
   finetune,
@@ -58,7 +58,7 @@ export async function runFinetuning(request: FinetuneRequest, io: CliIo): Promis
     },
     ...(classTemplates && { classTemplates }),
   });
-  const model = request.model === undefined ? pictogramModel : await locateModel(request.model, io, request);
+  const model = await locateModel(request.model ?? defaultModel, io, request);
   const tuned = join(out, finetuneFiles.tuned);
   if (resume) await noteNewStart(tuned, io);
   const { training, record, skipped } = await finetune(

@@ -3,12 +3,14 @@ import { type CommandUnknownOpts, InvalidArgumentError, Option } from "@commande
 import { ClipError } from "../core/errors.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import { readModel, type ReadModelOptions, type StoredModel } from "../embedding/index.ts";
-import { resolveModel } from "../hub/index.ts";
+import { defaultModel, modelName, pictograms, pictogramsNotice, resolveModel } from "../hub/index.ts";
 import { defaultMaxImagePixels } from "../image/index.ts";
 import type { CliIo } from "./io.ts";
 
 /** Options that several commands share. */
-export const modelOption = (unnamed: string) =>
+export const modelOption = (
+  unnamed = `${defaultModel}; "pictograms" comes with the package and knows drawings, not photos`,
+) =>
   new Option(
     "--model <name>",
     `a model folder or weight file, a published name such as ViT-B/32, or a repository of Hugging Face's hub (default: ${unnamed})`,
@@ -42,13 +44,17 @@ interface ModelOptions extends ReadModelOptions {
 
 /** Where a model is, fetched if need be, with the progress shown. */
 export async function locateModel(model: string, io: CliIo, { offline }: { readonly offline?: boolean | undefined }) {
-  return resolveModel(model, {
+  const path = await resolveModel(model, {
     offline,
     signal: io.signal,
     onLicence: ({ name, licence }) =>
       io.err(`${name} is under a licence of its own (${licence}): read it before you use it`),
+    onFetch: ({ name, bytes, folder }) => io.err(`fetching ${name}: ${megabytes(bytes)} into ${folder}`),
+    onStale: (reason) => io.err(reason),
     onProgress: showDownload(io),
   });
+  if (modelName(path) === pictograms) io.err(`${pictogramsNotice}; ${defaultModel} knows photos`);
+  return path;
 }
 
 /** Shows how far a download is. */
@@ -72,10 +78,11 @@ export async function readNamedModel(options: ModelOptions, io: CliIo): Promise<
   return undefined;
 }
 
-/** The model that the options name, or the one in the box. */
+/** The model that the options name, or the default. */
 export async function readChosenModel(options: ModelOptions, io: CliIo): Promise<StoredModel> {
   const { imageSize, lora } = options;
-  return (await readNamedModel(options, io)) ?? readModel(undefined, { imageSize, lora });
+  const named = await readNamedModel(options, io);
+  return named ?? readModel(await locateModel(defaultModel, io, options), { imageSize, lora });
 }
 
 export const orientationOption = new Option(
@@ -131,9 +138,6 @@ export function repeatedTemplate(text: string, before?: readonly string[]): stri
   if (text.includes("{}")) return repeated(text, before);
   throw new InvalidArgumentError('It has no {} to put a name in, as in "a photo of a {}".');
 }
-
-/** The model that comes with the package, as the help calls it. */
-export const inTheBox = "the model in the box";
 
 /** Lines to try, below a command's help. */
 export function examples(...lines: readonly string[]): string {

@@ -1,5 +1,4 @@
 /** Models on disk. */
-export { pictogramModel } from "./model-in-the-box.ts";
 export { readModel, readTokenizer, type StoredModel } from "./model-folder.ts";
 export { type ModelToSave, saveModel } from "./save-model.ts";
 export type { ReadModelOptions, Vocabulary } from "./model-files.ts";

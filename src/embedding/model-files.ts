@@ -8,6 +8,7 @@ import { ClipError } from "../core/errors.ts";
 import { dirname, exists, isFolder, join } from "../core/files.ts";
 import { type Kind, oneOf, type OptionKinds, text, wholeNumber } from "../core/options.ts";
 import { parseStrict, readJson } from "../core/parse.ts";
+import { openClipConfigName, weightNames } from "../hub/model-file-names.ts";
 import { preprocessSchema, type PreprocessConfig } from "../image/preprocess-config.ts";
 import { checkConfig, type ClipConfig } from "../models/index.ts";
 import type { TextCleaning } from "../text/index.ts";
@@ -23,15 +24,6 @@ export const files = {
   words: "words.txt",
   weights: "model.safetensors",
 } as const;
-
-/** Weights in folders, ours and others', in the order of preference. */
-const weightFiles = [
-  files.weights,
-  "model.safetensors.index.json",
-  "open_clip_model.safetensors",
-  "pytorch_model.bin",
-  "open_clip_pytorch_model.bin",
-];
 
 /** Where a model's vocabulary is. */
 export type Vocabulary =
@@ -101,8 +93,8 @@ const ownConfigSchema = clipConfigSchema.extend({
  */
 export async function findModelFiles(path: string, options: ReadModelOptions): Promise<ModelFiles> {
   const folder = await isFolder(path).catch((cause: Error) => cannotOpen(path, cause));
-  const weights = folder ? await findWeights(path) : path;
-  const inFolder = folder ? await firstOf(path, ["open_clip_config.json", files.config]) : undefined;
+  const inFolder = folder ? await firstOf(path, [openClipConfigName, files.config]) : undefined;
+  const weights = folder ? await findWeights(path, inFolder === join(path, openClipConfigName)) : path;
   const configFile = options.config ?? inFolder;
   const found = configFile === undefined ? await bareFile(weights, options) : await configured(weights, configFile);
   checkConfig(found.config, configFile ?? weights);
@@ -202,10 +194,11 @@ export async function hasVocabulary(vocabulary: Vocabulary, { text }: ClipConfig
   return vocabulary.kind === "clip" ? text.vocabSize === publishedVocabSize : exists(vocabulary.file);
 }
 
-async function findWeights(folder: string): Promise<string> {
-  const found = await firstOf(folder, weightFiles);
+async function findWeights(folder: string, hasOpenClipConfig: boolean): Promise<string> {
+  const names = weightNames(hasOpenClipConfig);
+  const found = await firstOf(folder, names);
   if (found) return found;
-  throw new ClipError("CLIP_FILE", `${folder} has no weights: none of ${weightFiles.join(", ")}`);
+  throw new ClipError("CLIP_FILE", `${folder} has no weights: none of ${names.join(", ")}`);
 }
 
 async function firstOf(folder: string, names: readonly string[]): Promise<string | undefined> {

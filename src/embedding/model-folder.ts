@@ -18,7 +18,6 @@ import {
   storedModel,
   type Vocabulary,
 } from "./model-files.ts";
-import { pictogramModel } from "./model-in-the-box.ts";
 
 /** A model on disk: everything that belongs together, with the weights as places in their file. */
 export interface StoredModel {
@@ -41,11 +40,11 @@ export interface StoredModel {
  *
  * @param path - a folder with weights and their config, ours, Hugging Face's or open_clip's; or a bare weight file
  *   (safetensors, the index of several, or PyTorch's; in our names, OpenAI's, open_clip's or Hugging Face's), for which `config`
- *   or `activation` must be given unless it is one of OpenAI's TorchScript archives. Default: the model in the box.
+ *   or `activation` must be given unless it is one of OpenAI's TorchScript archives. A name is no path: `resolveModel` finds it.
  * @throws {ClipError} `CLIP_FILE` if a file is missing; `CLIP_CONFIG` if a config does not say what is needed, or nothing
  *   says the activation; `CLIP_CHECKPOINT` if the weights, or the changes of `lora`, do not fit, with all differences.
  */
-export async function readModel(path = pictogramModel, options: ReadModelOptions = {}): Promise<StoredModel> {
+export async function readModel(path: string, options: ReadModelOptions = {}): Promise<StoredModel> {
   checkKind("readModel: the path", path, text);
   checkOptions("readModel", options, readModelKinds);
   const { weights, wordsFile, ...found } = await findModelFiles(path, options);

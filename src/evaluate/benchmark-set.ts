@@ -156,7 +156,7 @@ export class BenchmarkSet {
     const { download } = await import("../hub/download.ts");
     try {
       await download(address, target, {
-        ...(token !== undefined && { headers: { authorization: `Bearer ${token}` } }),
+        token,
         signal,
         onProgress: (progress) => onProgress?.({ ...progress, url: this.#placeOf(path) }),
       });

@@ -92,7 +92,7 @@ function knownCase(output: KnownOutput, { name, path }: Copy, options: ReadModel
   const arrays = output.numbers.flatMap((numbers) => ("file" in numbers ? [numbers.file] : []));
   const about = { name: `${name}: ${output.name}`, model: name, source: output.source };
   if (path === undefined) {
-    const skipped = `the weights of ${name} are not in the cache; clip-ts models inspect ${name} fetches them`;
+    const skipped = `the weights of ${name} are not in the cache; clip-ts models fetch ${name} fetches them`;
     return { ...about, skipped };
   }
   return {

@@ -115,7 +115,7 @@ export function publishedScore(set: KnownSet, model: string): PublishedScore {
   const repositories = known?.name.startsWith("openai/") ?? false;
   // OpenAI's weights have two names, and one architecture each.
   const openAi = repositories
-    ? knownModels.find(({ architecture, source }) => "url" in source && architecture === known!.architecture)
+    ? knownModels.find(({ architecture, archive }) => archive && architecture === known!.architecture)
     : known;
   const name = openAi?.name ?? model;
   const imageNet = set.name === "imagenet" ? known?.imageNet : undefined;

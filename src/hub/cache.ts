@@ -1,11 +1,13 @@
 import { readdir, rm } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { ClipError, problemOf } from "../core/errors.ts";
 import { checkKind, record } from "../core/options.ts";
 import { sizeOf, readText } from "../core/files.ts";
 import { maxConfigBytes } from "../core/limits.ts";
 import { huggingFaceHome } from "./environment.ts";
+import { pictograms } from "./known-models.ts";
+import { pictogramModel } from "./pictograms.ts";
 
 /** A model in the cache. */
 export interface CachedModel {
@@ -21,6 +23,13 @@ export const archiveFolder = (): string => join(homedir(), ".cache", "clip");
 
 /** Where Hugging Face's hub is kept. */
 export const hubFolder = (): string => process.env["HF_HUB_CACHE"] || join(huggingFaceHome(), "hub");
+
+/** What a model is called, by its path: its name on the hub where it lies in the cache, and the name of its file or folder elsewhere. */
+export function modelName(path: string): string {
+  if (path === pictogramModel) return pictograms;
+  const [, owner, name] = /[\\/]models--(.+?)--(.+?)[\\/]snapshots[\\/][^\\/]+$/.exec(path) ?? [];
+  return owner === undefined ? basename(path) : `${owner}/${name}`;
+}
 
 /** The CLIPs in the caches, those that Python has fetched among them; other models there are none of our business. */
 export async function listCache(): Promise<CachedModel[]> {

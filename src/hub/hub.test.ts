@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, readlink, utimes, writeFile } from "node:fs/p
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { commit, type Mischief, serveHub, sha256, type TestHub } from "../../test/hub-server.ts";
+import { commit, type HubOptions, type Mischief, serveHub, sha256, type TestHub } from "../../test/hub-server.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { listCache, removeCached } from "./cache.ts";
 import type { DownloadProgress } from "../core/progress.ts";
@@ -38,8 +38,8 @@ afterEach(async () => {
   hub = undefined;
 });
 
-async function serve(mischief?: readonly (Mischief | undefined)[]): Promise<TestHub> {
-  hub = await serveHub("some/model", files, mischief);
+async function serve(mischief?: readonly (Mischief | undefined)[], options?: HubOptions): Promise<TestHub> {
+  hub = await serveHub("some/model", files, mischief, options);
   vi.stubEnv("HF_ENDPOINT", hub.url);
   return hub;
 }
@@ -71,8 +71,11 @@ describe("a repository of the hub", () => {
       /other\/model is not in the cache .* offline nothing is fetched/,
     );
     vi.stubEnv("HF_HUB_OFFLINE", undefined);
-    await expect(resolveModel("some/model")).rejects.toThrow(
-      /no some\/model here, and cannot ask http.*; what is in the cache is used with --offline/,
+    const reasons: string[] = [];
+    expect(await resolveModel("some/model", { onStale: (reason) => reasons.push(reason) })).toBe(folder);
+    expect(reasons).toEqual([expect.stringMatching(/^http.* cannot be asked \(.*\): some\/model is taken as it was/)]);
+    await expect(resolveModel("other/model")).rejects.toThrow(
+      /no other\/model here, and cannot ask http.*; HTTPS_PROXY names a proxy, HF_ENDPOINT a mirror; go online once, or/,
     );
   });
 
@@ -122,9 +125,10 @@ describe("a repository of the hub", () => {
     expect(await listCache()).toEqual([]);
   });
 
-  it("is asked for with the token of the environment, which no error repeats", async () => {
+  it("is asked for over https with the token of the environment, which no error repeats", async () => {
     vi.stubEnv("HF_TOKEN", "hf_secret");
-    const { requests } = await serve([{ status: 403 }]);
+    vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
+    const { requests } = await serve([{ status: 403 }], { tls: true });
     const error = await resolveModel("some/model").catch((thrown: Error) => thrown);
     expect(requests.every(({ token }) => token === "Bearer hf_secret")).toBe(true);
     expect(`${(error as Error).message} ${String((error as Error).cause)}`).not.toContain("hf_secret");
@@ -156,7 +160,9 @@ describe("an archive of OpenAI's", () => {
   it("that Python left half fetched is not taken for whole", async () => {
     await mkdir(join(home, ".cache", "clip"), { recursive: true });
     await writeFile(archive(), "half of it");
-    await expect(resolveModel("RN50", { offline: true })).rejects.toThrow(/RN50\.pt is not in the cache/);
+    await expect(resolveModel("RN50", { offline: true })).rejects.toThrow(
+      /timm\/resnet50_clip\.openai is not in the cache/,
+    );
     expect(existsSync(archive())).toBe(true);
     const [found] = await listCache();
     expect(found).toMatchObject({ name: archive(), bytes: 10 });

@@ -1,10 +1,20 @@
 /** A model's place on this machine, fetched if need be. */
 export { resolveModel, type ResolveOptions } from "./resolve.ts";
-export type { FetchOptions } from "./repository.ts";
+export type { FetchOptions, FetchPlan } from "./repository.ts";
 export type { DownloadProgress } from "../core/progress.ts";
 
 /** What was fetched. */
-export { type CachedModel, listCache, removeCached } from "./cache.ts";
+export { type CachedModel, listCache, modelName, removeCached } from "./cache.ts";
 
 /** Published models. */
-export { isPublishedName, type KnownModel, knownModels } from "./known-models.ts";
+export {
+  defaultModel,
+  isModelName,
+  type KnownModel,
+  knownModels,
+  pictograms,
+  pictogramsNotice,
+} from "./known-models.ts";
+
+/** The model that comes with this package. */
+export { pictogramModel } from "./pictograms.ts";

@@ -1,33 +1,68 @@
-import { copyFile, readFile, symlink } from "node:fs/promises";
+import { copyFile, readdir, readFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { getRepoFolderName, listFiles, type ListFileEntry, modelInfo } from "@huggingface/hub";
+import { z } from "zod";
 import { cannotWrite, makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import { exists } from "../core/files.ts";
+import { exists, sizeOf } from "../core/files.ts";
+import { maxConfigBytes, maxVocabularyBytes } from "../core/limits.ts";
 import { hubFolder } from "./cache.ts";
 import { nearestName } from "./known-models.ts";
-import { type Checksum, download, type DownloadOptions, proxiedFetch } from "./download.ts";
+import {
+  assertRoom,
+  authorization,
+  BusyServer,
+  type Checksum,
+  download,
+  type DownloadOptions,
+  isBusy,
+  isWebPage,
+  maxBytes,
+  networkProblem,
+  pageInstead,
+  patiently,
+  proxiedFetch,
+} from "./download.ts";
 import { hubToken, hubUrl, offlineByDefault } from "./environment.ts";
+import { companions, weightsAmong } from "./model-file-names.ts";
+
+/** What is about to be fetched. */
+export interface FetchPlan {
+  /** The repository's. */
+  readonly name: string;
+  /** How many are still to come. */
+  readonly bytes: number;
+  /** Where they will lie. */
+  readonly folder: string;
+}
 
 /** How a model is fetched. */
 export interface FetchOptions extends Pick<DownloadOptions, "signal" | "onProgress"> {
   /** Take what is in the cache, and ask nobody. Default: HF_HUB_OFFLINE. */
   readonly offline?: boolean | undefined;
+  /** Is told before the first byte comes; not called where nothing is missing. */
+  readonly onFetch?: ((plan: FetchPlan) => void) | undefined;
+  /** Is told that the hub cannot be asked for the newest state, and the model is taken as it was fetched before. */
+  readonly onStale?: ((reason: string) => void) | undefined;
 }
 
 const branch = "main";
 
-/** What belongs to a model beside its weights. */
-const companions =
-  /^(config|preprocessor_config|processor_config|open_clip_config|tokenizer|tokenizer_config|vocab)\.json$|^merges\.txt$/;
-/** Weights in the order of preference: one kind is fetched. */
-const weights = [
-  /^model\.safetensors$/,
-  /^model(\.safetensors\.index\.json|-\d+-of-\d+\.safetensors)$/,
-  /^open_clip_model\.safetensors$/,
-  /^pytorch_model\.bin$/,
-  /^open_clip_pytorch_model\.bin$/,
-];
+/** Requests for the list of a repository's files, of 1,000 each; no model has so many. */
+const maxPages = 20;
+/** For all of them. */
+const maxListingSeconds = 120;
+
+/** An entry of the list, as far as it is used here. */
+const listingSchema = z.array(
+  z.looseObject({
+    type: z.string(),
+    path: z.string(),
+    size: z.number().int().min(0).max(maxBytes),
+    oid: z.string().optional(),
+    lfs: z.looseObject({ oid: z.string(), size: z.number().int().min(0).max(maxBytes) }).optional(),
+  }),
+);
 
 /**
  * The folder of a repository of Hugging Face's hub, with the files of a model, in the layout of its cache: what Python has
@@ -39,26 +74,21 @@ const weights = [
 export async function fetchRepository(name: string, options: FetchOptions = {}): Promise<string> {
   const cached = join(hubFolder(), getRepoFolderName({ name, type: "model" }));
   if (options.offline ?? offlineByDefault()) return cachedSnapshot(name, cached);
-  const accessToken = await hubToken();
-  let commit: string;
-  let files: ListFileEntry[];
+  const token = await hubToken();
+  let listed: { readonly commit: string; readonly files: readonly ListFileEntry[] };
   try {
-    const asking: typeof proxiedFetch = (url, init) =>
-      proxiedFetch(url, { ...init, ...(options.signal && { signal: options.signal }) });
-    const at = {
-      ...(accessToken !== undefined && { accessToken }),
-      hubUrl: hubUrl(),
-      fetch: asking as unknown as typeof fetch,
-    };
-    commit = (await modelInfo({ name, revision: branch, additionalFields: ["sha"], ...at })).sha;
-    assertSums(name, [commit]);
-    files = [];
-    for await (const file of listFiles({ repo: { name, type: "model" }, revision: commit, ...at })) files.push(file);
+    listed = await listRepository(name, token, options.signal);
   } catch (cause) {
     options.signal?.throwIfAborted();
     if (cause instanceof ClipError) throw cause;
-    throw cannotAsk(name, cause as Error);
+    const before = isRefusal(cause) ? undefined : await snapshotIn(cached);
+    if (before === undefined) throw cannotAsk(name, cause, token);
+    options.onStale?.(
+      `${hubUrl()} cannot be asked (${networkProblem(cause)}): ${name} is taken as it was fetched before`,
+    );
+    return before;
   }
+  const { commit, files } = listed;
   const wanted = neededFiles(files);
   assertSums(name, wanted.map(sumOf));
   if (wanted.length === 0)
@@ -66,7 +96,12 @@ export async function fetchRepository(name: string, options: FetchOptions = {}):
   const snapshot = join(cached, "snapshots", commit);
   try {
     await makeFolder(snapshot, "HF_HUB_CACHE names another place");
-    for (const file of wanted) await fetchFile({ name, cached, commit, file, accessToken }, options);
+    const bytes = await missingBytes(cached, snapshot, wanted);
+    if (bytes > 0) {
+      options.onFetch?.({ name, bytes, folder: cached });
+      await assertRoom(cached, bytes, "free some, or name another place by HF_HUB_CACHE");
+    }
+    for (const file of wanted) await fetchFile({ name, cached, commit, file, token }, options);
   } catch (error) {
     throw (await snapshotIn(cached)) ? withOlderSnapshot(error) : error;
   }
@@ -80,11 +115,86 @@ export async function fetchRepository(name: string, options: FetchOptions = {}):
   return snapshot;
 }
 
+/** The newest commit of a repository and its files. */
+async function listRepository(name: string, token: string | undefined, signal: AbortSignal | undefined) {
+  const base = hubUrl();
+  const at = { hubUrl: base, fetch: boundedFetch(base, token, signal) };
+  const commit = (await modelInfo({ name, revision: branch, additionalFields: ["sha"], ...at })).sha;
+  assertSums(name, [commit]);
+  const files: ListFileEntry[] = [];
+  for await (const file of listFiles({ repo: { name, type: "model" }, revision: commit, ...at })) files.push(file);
+  const { success } = listingSchema.safeParse(files);
+  if (success) return { commit, files };
+  throw new ClipError("CLIP_DOWNLOAD", `${base} gives a list of the files of ${name} that is none; is it a hub?`);
+}
+
+/**
+ * Asks the hub's API. A mirror, or whoever is between, may answer anything: no other host is asked, and answers are bounded in
+ * size, number and time.
+ */
+function boundedFetch(base: string, token: string | undefined, signal: AbortSignal | undefined): typeof fetch {
+  const limit = AbortSignal.timeout(1000 * maxListingSeconds);
+  const either = signal ? AbortSignal.any([signal, limit]) : limit;
+  let requests = 0;
+  const ask = async (url: string) => {
+    if (new URL(url).origin !== new URL(base).origin)
+      throw new ClipError(
+        "CLIP_DOWNLOAD",
+        `${base} names ${new URL(url).origin} for the rest of its list; only it is asked`,
+      );
+    if (++requests > maxPages)
+      throw new ClipError("CLIP_DOWNLOAD", `${base} gives a list of more than ${maxPages} pages; is it a hub?`);
+    const attempt = async () => {
+      const headers = { accept: "application/json", ...authorization(url, token) };
+      const response = await proxiedFetch(url, { headers, signal: either });
+      if (isBusy(response.status)) {
+        await response.body?.cancel();
+        throw new BusyServer(response);
+      }
+      if (isWebPage(response) && response.ok) {
+        await response.body?.cancel();
+        throw new Error(pageInstead);
+      }
+      const chunks: Uint8Array[] = [];
+      let bytes = 0;
+      for await (const chunk of response.body ?? []) {
+        chunks.push(chunk as Uint8Array);
+        if ((bytes += (chunk as Uint8Array).length) > maxConfigBytes)
+          throw new ClipError("CLIP_DOWNLOAD", `${base} answers with more than ${maxConfigBytes} bytes; is it a hub?`);
+      }
+      const link = response.headers.get("link");
+      return new Response(response.status === 204 ? null : Buffer.concat(chunks), {
+        status: response.status,
+        headers: { "content-type": response.headers.get("content-type") ?? "", ...(link !== null && { link }) },
+      });
+    };
+    return patiently(attempt, () => Promise.resolve(false), either);
+  };
+  return ((url: string) => ask(url)) as typeof fetch;
+}
+
+/** Whether the hub has answered, and the answer is no. */
+function isRefusal(cause: unknown): boolean {
+  return [401, 403, 404].includes((cause as { statusCode?: number }).statusCode ?? 0);
+}
+
+/** Bytes of files that are not here yet; parts of earlier attempts count as here. */
+async function missingBytes(cached: string, snapshot: string, wanted: readonly ListFileEntry[]): Promise<number> {
+  let bytes = 0;
+  for (const file of wanted) {
+    const blob = join(cached, "blobs", sumOf(file));
+    if ((await exists(join(snapshot, file.path))) || (await exists(blob))) continue;
+    bytes += Math.max(0, file.size - ((await sizeOf(`${blob}.part`)) ?? 0));
+  }
+  return bytes;
+}
+
 /** The files of a model among those of a repository: its configs and vocabulary, and one kind of weights. */
 export function neededFiles(files: readonly ListFileEntry[]): ListFileEntry[] {
-  const kind = weights.find((pattern) => files.some(({ path }) => pattern.test(path)));
-  if (!kind) return [];
-  return files.filter(({ type, path }) => type === "file" && (kind.test(path) || companions.test(path)));
+  const plain = files.filter(({ type }) => type === "file");
+  const weights = weightsAmong(plain.map(({ path }) => path));
+  const isCompanion = ({ path, size }: ListFileEntry) => companions.test(path) && size <= maxVocabularyBytes;
+  return weights.length === 0 ? [] : plain.filter((file) => weights.includes(file.path) || isCompanion(file));
 }
 
 /** A cache that cannot be written may have what the hub had before. */
@@ -99,22 +209,18 @@ interface RepositoryFile {
   readonly cached: string;
   readonly commit: string;
   readonly file: ListFileEntry;
-  readonly accessToken: string | undefined;
+  readonly token: string | undefined;
 }
 
 /** As Python keeps it: the content under its checksum, its name a link to that. */
-async function fetchFile(
-  { name, cached, commit, file, accessToken }: RepositoryFile,
-  options: FetchOptions,
-): Promise<void> {
+async function fetchFile({ name, cached, commit, file, token }: RepositoryFile, options: FetchOptions): Promise<void> {
   const link = join(cached, "snapshots", commit, file.path);
   if (await exists(link)) return;
   const sum = sumOf(file);
   const checksum: Checksum = file.lfs ? { sha256: sum } : { gitSha1: sum };
   const blob = join(cached, "blobs", sum);
   const url = `${hubUrl()}/${name}/resolve/${commit}/${file.path}`;
-  const headers: Record<string, string> = accessToken === undefined ? {} : { authorization: `Bearer ${accessToken}` };
-  await download(url, blob, { ...options, headers, size: file.size, checksum });
+  await download(url, blob, { ...options, token, size: file.size, checksum });
   // Where links are not allowed, as for some users of Windows, it is there twice.
   await symlink(join("..", "..", "blobs", sum), link).catch(async () => {
     if (await exists(link)) return;
@@ -135,29 +241,42 @@ function sumOf({ lfs, oid = "" }: ListFileEntry): string {
   return lfs?.oid ?? oid;
 }
 
-/** What the cache has of a repository, if anything. */
+/** What the cache has of a repository, if it has weights of it: Python may have fetched a config alone. */
 async function snapshotIn(cached: string): Promise<string | undefined> {
   const commit = (await readFile(join(cached, "refs", branch), "utf8").catch(() => "")).trim();
+  if (!/^[\w.-]+$/.test(commit)) return undefined;
   const snapshot = join(cached, "snapshots", commit);
-  return commit !== "" && (await exists(snapshot)) ? snapshot : undefined;
+  return weightsAmong(await readdir(snapshot).catch(() => [])).length > 0 ? snapshot : undefined;
 }
 
 async function cachedSnapshot(name: string, cached: string): Promise<string> {
   const snapshot = await snapshotIn(cached);
   if (snapshot) return snapshot;
-  throw new ClipError("CLIP_DOWNLOAD", `${name} is not in the cache (${cached}), and offline nothing is fetched`);
+  const why = `${name} is not in the cache (${cached}), and offline nothing is fetched`;
+  throw new ClipError("CLIP_DOWNLOAD", `${why}; ${waysOut(name)}`);
 }
 
-function cannotAsk(name: string, cause: Error): ClipError {
-  if ([401, 403, 404].includes((cause as { statusCode?: number }).statusCode ?? 0)) {
+/** What to do about a model that is not here. */
+function waysOut(name: string): string {
+  return (
+    `go online once, or run "clip-ts models fetch ${name}" on a machine that is and copy its cache here (HF_HUB_CACHE or ` +
+    `HF_HOME names the folder); or name a folder or weight file that you have; or take "pictograms", which comes with this package and knows drawings, not photos`
+  );
+}
+
+function cannotAsk(name: string, cause: unknown, token: string | undefined): ClipError {
+  if (isRefusal(cause)) {
     const nearest = nearestName(name);
-    const hint = nearest ? `; did you mean "${nearest}"?` : ": set HF_TOKEN to one that may read it";
+    const unsent = token !== undefined && !hubUrl().startsWith("https://") ? "; no token is sent over plain http" : "";
+    const hint = nearest ? `; did you mean "${nearest}"?` : `: set HF_TOKEN to one that may read it${unsent}`;
     const why = `it does not exist there, or asks for a token${hint}`;
     return new ClipError("CLIP_DOWNLOAD", `no ${name} here, and cannot find it on ${hubUrl()}: ${why}`);
   }
-  const problem = (cause.cause instanceof Error ? cause.cause : cause).message;
-  const wayOut = "what is in the cache is used with --offline";
-  return new ClipError("CLIP_DOWNLOAD", `no ${name} here, and cannot ask ${hubUrl()} for it: ${problem}; ${wayOut}`, {
-    cause,
-  });
+  const problem = networkProblem(cause);
+  const network = "HTTPS_PROXY names a proxy, HF_ENDPOINT a mirror";
+  return new ClipError(
+    "CLIP_DOWNLOAD",
+    `no ${name} here, and cannot ask ${hubUrl()} for it: ${problem}; ${network}; ${waysOut(name)}`,
+    { cause },
+  );
 }

@@ -7,4 +7,6 @@ export const resolveKinds: OptionKinds<ResolveOptions> = {
   signal: abortSignal,
   onProgress: callback,
   onLicence: callback,
+  onFetch: callback,
+  onStale: callback,
 };

@@ -1,6 +1,6 @@
 import { ClipError } from "../core/errors.ts";
 import { wholeAddress } from "../core/addresses.ts";
-import { knownModels } from "./known-models.ts";
+import { knownModels, pictograms } from "./known-models.ts";
 import type { resolveModel as inNode } from "./resolve.ts";
 
 export type { ResolveOptions } from "./resolve.ts";
@@ -8,27 +8,27 @@ export type { ResolveOptions } from "./resolve.ts";
 const hubUrl = "https://huggingface.co";
 
 /**
- * The address of a model: a folder or weight file by its address, from the page's own on if it is not a whole one; a repository of
- * Hugging Face's hub by its name, so that a folder of two parts begins with "./". Nothing is fetched yet.
+ * The address of a model: a folder or weight file by its address, from the page's own on if it is not a whole one; a published
+ * name or a repository of Hugging Face's hub, so that a folder of two parts begins with "./"; or "pictograms", whose folder lies
+ * beside the page. No weights are fetched yet.
  *
- * @throws {ClipError} `CLIP_DOWNLOAD` if it is one of OpenAI's archives, which their server gives to no page.
+ * @throws {ClipError} `CLIP_USAGE` if no model is named: what a visitor fetches is for the page to say.
  */
 export const resolveModel: typeof inNode = (model, { onLicence } = {}) => {
-  const known = knownModels.find(({ name }) => name === model);
-  if (known && "url" in known.source) {
-    const { architecture } = known;
-    const same = knownModels.find(
-      ({ source, ...other }) => "repository" in source && other.architecture === architecture,
-    );
-    const wayOut = same
-      ? `load "${same.name}"`
-      : `write it with "clip-ts convert ${model} FOLDER --to hf" and serve that`;
+  if (model === undefined)
     return Promise.reject(
-      new ClipError("CLIP_DOWNLOAD", `OpenAI's server gives ${model} to no page of another site; ${wayOut}`),
+      new ClipError(
+        "CLIP_USAGE",
+        'a page names its model: the address of a folder, a repository of Hugging Face\'s hub, or "pictograms", which knows ' +
+          "drawings, not photos, and whose folder lies beside the page",
+      ),
     );
-  }
+  if (model === pictograms) return Promise.resolve(wholeAddress("./pictogram-clip/"));
+  const known = knownModels.find(({ name }) => name === model);
   if (known?.nonFree) onLicence?.(known);
+  const repository = known?.repository ?? model;
   const isFile = /\.(safetensors|json|pt|pth|bin)$/.test(model);
-  if (/^[\w-][\w.-]*\/[\w.-]+$/.test(model) && !isFile) return Promise.resolve(`${hubUrl}/${model}/resolve/main`);
+  if (known || (/^[\w-][\w.-]*\/[\w.-]+$/.test(repository) && !isFile))
+    return Promise.resolve(`${hubUrl}/${repository}/resolve/main`);
   return Promise.resolve(wholeAddress(model));
 };

@@ -1,8 +1,16 @@
 import { ClipError } from "../core/errors.ts";
 import { checkKind, checkOptions, text } from "../core/options.ts";
 import { exists } from "../core/files.ts";
-import { fetchArchive } from "./archive.ts";
-import { isRepositoryName, type KnownModel, knownModels, nearestName } from "./known-models.ts";
+import { cachedArchive } from "./archive.ts";
+import {
+  defaultModel,
+  isRepositoryName,
+  type KnownModel,
+  knownModels,
+  nearestName,
+  pictograms,
+} from "./known-models.ts";
+import { pictogramModel } from "./pictograms.ts";
 import type { FetchOptions } from "./repository.ts";
 import { resolveKinds } from "./resolve-kinds.ts";
 
@@ -13,22 +21,26 @@ export interface ResolveOptions extends FetchOptions {
 }
 
 /**
- * Where a model is on this machine: a path as it is; a name such as "ViT-B/32", or a repository of Hugging Face's hub, after
- * it was fetched unless it is in the cache.
+ * The place of a model on this machine: a path as it is; "pictograms", which comes with this package; a name such as "ViT-B/32", or
+ * a repository of Hugging Face's hub, after it was fetched unless it is in the caches.
  *
- * @throws {ClipError} `CLIP_DOWNLOAD` if it is no name that is known and cannot be fetched.
+ * @param model - default: `defaultModel`, 605 MB.
+ * @throws {ClipError} `CLIP_DOWNLOAD` if it is in no cache and cannot be fetched, `CLIP_FILE` if there is no such path or name.
  */
-export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<string> {
+export async function resolveModel(model = defaultModel, options: ResolveOptions = {}): Promise<string> {
   checkKind("resolveModel: the model", model, text);
   checkOptions("resolveModel", options, resolveKinds);
+  if (model === pictograms) return pictogramModel;
   if (await exists(model)) return model;
   const known = knownModels.find(({ name }) => name === model);
   if (known?.nonFree) options.onLicence?.(known);
-  if (known && "url" in known.source) return fetchArchive(known.source, options);
-  if (isRepositoryName(model)) {
+  const archive = known?.archive && (await cachedArchive(known.archive));
+  if (archive !== undefined) return archive;
+  const repository = known?.repository ?? model;
+  if (isRepositoryName(repository)) {
     // What asks the network is loaded when it is needed: a program that has its model starts sooner.
     const { fetchRepository } = await import("./repository.ts");
-    return fetchRepository(model, options);
+    return fetchRepository(repository, options);
   }
   const nearest = nearestName(model);
   const hint = nearest ? `; did you mean "${nearest}"?` : "";

@@ -1,6 +1,6 @@
 import { html, type Html } from "./html.ts";
 import { count, counted } from "./numbers.ts";
-import { bars, page, picture, templateList } from "./page.ts";
+import { bars, modelNotice, page, picture, templateList } from "./page.ts";
 import { extremes } from "./thin-out.ts";
 
 /** One picture's answer, as `clip-ts classify --json` prints it. */
@@ -43,7 +43,7 @@ export function classifyPage({ results, pictures, model, templates }: ClassifyRe
     body: html`<header>
         <h1>${title}</h1>
         <p class="lead">Classified by <bdi>${model}</bdi>, zero-shot.</p>
-        ${templates.length > 0 ? templateList(templates) : ""}
+        ${modelNotice(model)} ${templates.length > 0 ? templateList(templates) : ""}
       </header>
       <section class="pictures" aria-label="Pictures and their labels">
         ${results.map((result) => imageCard(result, show(result.image)))}

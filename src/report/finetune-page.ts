@@ -1,7 +1,7 @@
 import type { FinetuneRecord } from "../train/finetune.ts";
 import { html, type Html } from "./html.ts";
 import { counted, percent } from "./numbers.ts";
-import { figures, page } from "./page.ts";
+import { figures, modelNotice, page } from "./page.ts";
 
 type Point = FinetuneRecord["sweep"][number];
 
@@ -22,6 +22,7 @@ export function finetunePage(record: FinetuneRecord, training: string): string {
         <p class="quiet">Fine-tuning report</p>
         <h1><bdi>${data}</bdi></h1>
         <p class="lead">${resultInWords(original, kept, alpha)} ${sentence(why)}</p>
+        ${modelNotice(model)}
       </header>
       ${figures(figuresOf(original, kept))}
       <h2>Between the original and the tuned model</h2>

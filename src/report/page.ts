@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { ClipError } from "../core/errors.ts";
+import { modelName, pictograms, pictogramsNotice } from "../hub/index.ts";
 import { html, trusted, type Html } from "./html.ts";
 import { counted, percent } from "./numbers.ts";
 
@@ -60,6 +61,11 @@ export interface Bar {
   /** In [0, 1]. */
   readonly probability: number;
   readonly marked?: boolean;
+}
+
+/** What readers of a page must know of a model that it is about: a sentence for the one that knows drawings alone. */
+export function modelNotice(...models: readonly string[]): Html | "" {
+  return models.some((model) => modelName(model) === pictograms) ? html`<p class="quiet">${pictogramsNotice}.</p>` : "";
 }
 
 /** A ranking as labels with bars. The number is text; the bar only repeats it. */

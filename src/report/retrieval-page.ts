@@ -2,7 +2,7 @@ import type { RetrievalScores } from "../evaluate/index.ts";
 import { comparison, type Figures, scoreTableStyles } from "./comparison.ts";
 import { html, type Html } from "./html.ts";
 import { count, counted, percent } from "./numbers.ts";
-import { figures, page, picture } from "./page.ts";
+import { figures, modelNotice, page, picture } from "./page.ts";
 
 /** What the page tells of a model. */
 export interface RetrievalModel {
@@ -41,6 +41,7 @@ export function retrievalPage({
           ${counted(scores.captions, "caption")} in ${percent(scores.textRetrieval.r1)}. Guessing would find
           ${percent(1 / scores.images)}.
         </p>
+        ${modelNotice(...models.map(({ model }) => model))}
         ${prefix === "" ? "" : html`<p class="quiet">Each caption was put behind “<bdi>${prefix}</bdi>”.</p>`}
       </header>
       ${models.length > 1 ? comparison(models.map(({ model, scores }) => ({ model, figures: figuresOf(scores) }))) : ""}

@@ -3,7 +3,7 @@ import type { Answer, ClassScores, PublishedScore, ZeroShotScores } from "../eva
 import { comparison, scoreTableStyles } from "./comparison.ts";
 import { html, type Html } from "./html.ts";
 import { count, counted, percent } from "./numbers.ts";
-import { figures, page, picture, templateList } from "./page.ts";
+import { figures, modelNotice, page, picture, templateList } from "./page.ts";
 import { predictionCards, predictionStyles } from "./prediction-cards.ts";
 import { reliabilityDiagram, reliabilityStyles } from "./reliability.ts";
 
@@ -66,6 +66,7 @@ export function zeroShotPage(report: ZeroShotReport): string {
         <p class="quiet">Zero-shot evaluation</p>
         <h1><bdi>${data}</bdi></h1>
         <p class="lead">${resultInWords(report)}</p>
+        ${modelNotice(...models.map(({ model }) => model))}
         ${sources.length > 0 ? html`<p class="quiet">${sources}</p>` : ""} ${templateList(templates)}
       </header>
       ${models.length > 1 ? comparison(models.map((shown) => ({ model: shown.model, figures: figuresOf(shown) }))) : ""}

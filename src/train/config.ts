@@ -6,7 +6,7 @@ import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
 import { readJson } from "../core/parse.ts";
 import { isLora, loraConfigSchema } from "../embedding/index.ts";
-import { isPublishedName } from "../hub/index.ts";
+import { isModelName } from "../hub/index.ts";
 import { photoAugment } from "../image/augment.ts";
 import { preprocessSchema } from "../image/preprocess-config.ts";
 import { isAddress } from "../data/plain-shard.ts";
@@ -249,7 +249,7 @@ export async function readTrainConfig(path: string): Promise<TrainConfig> {
   const config = await readJson(trainConfigSchema, path);
   const absolute = (source: string) => (isAddress(source) ? source : resolve(dirname(path), source));
   const { train, validation, init } = config;
-  const isName = init !== undefined && isPublishedName(init) && !(await exists(absolute(init)));
+  const isName = init !== undefined && isModelName(init) && !(await exists(absolute(init)));
   return {
     ...config,
     ...(init !== undefined && { init: isName ? init : absolute(init) }),

@@ -39,13 +39,15 @@ const loadKinds: OptionKinds<LoadOptions> = { ...readModelKinds, ...resolveKinds
  * A CLIP, ready to use.
  *
  * @param model - a model folder or weight file as {@link readModel} takes it; a published one by OpenAI's name ("ViT-B/32") or
- *   its repository on Hugging Face's hub ("openai/clip-vit-base-patch32"), which is fetched once; default: the model in the box.
+ *   its repository on Hugging Face's hub ("openai/clip-vit-base-patch32"), which is fetched once; or "pictograms", which comes with this
+ *   package and knows drawings, not photos. Default: `defaultModel`, a ViT-B/32 for photos: the first call fetches 605 MB
+ *   into the cache of Hugging Face's libraries (`onFetch`, `onProgress`). In a page there is no default.
  * @throws {ClipError} as {@link readModel} and {@link resolveModel} do.
  */
 export async function loadClip(model?: string, options: LoadOptions = {}): Promise<ClipModel> {
   if (model !== undefined) checkKind("loadClip: the model", model, text);
   checkOptions("loadClip", options, loadKinds);
-  const path = model === undefined ? undefined : await resolveModel(model, pickOptions(options, resolveKinds));
+  const path = await resolveModel(model, pickOptions(options, resolveKinds));
   const stored = await readModel(path, pickOptions(options, readModelKinds));
   return new ClipModel(stored, pickOptions(options, encoderKinds));
 }

@@ -3,8 +3,6 @@ import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import type * as filesInPage from "../../src/core/files.browser.ts";
 import type * as filesInNode from "../../src/core/files.ts";
-import type * as boxInPage from "../../src/embedding/model-in-the-box.browser.ts";
-import type * as boxInNode from "../../src/embedding/model-in-the-box.ts";
 import type * as resolveInPage from "../../src/hub/resolve.browser.ts";
 import type * as resolveInNode from "../../src/hub/resolve.ts";
 import type * as decodeInPage from "../../src/image/decode.browser.ts";
@@ -35,7 +33,6 @@ type Fits<Page extends Node, Node> = Page;
 type Public<Class> = { [Name in keyof Class]: Class[Name] };
 export type AllFit = [
   Fits<typeof filesInPage, typeof filesInNode>,
-  Fits<typeof boxInPage, { readonly [Name in keyof typeof boxInNode]: string }>,
   Fits<typeof resolveInPage, typeof resolveInNode>,
   Fits<typeof decodeInPage, typeof decodeInNode>,
   Fits<typeof devicesInPage, typeof devicesInNode>,

@@ -1,11 +1,12 @@
-import { chmod, copyFile, mkdir, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { float32, int32, type TensorData } from "../../src/core/tensor-data.ts";
 import { openSafetensors, readFloats, writeSafetensors } from "../../src/checkpoints/index.ts";
 import type { ModelReport } from "../../src/embedding/index.ts";
 import { relativeError } from "../../src/evaluate/compare.ts";
-import type { KnownModel } from "../../src/hub/index.ts";
+import { defaultModel, type KnownModel, pictogramModel } from "../../src/hub/index.ts";
+import { serveHub } from "../hub-server.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
 import { unprivileged } from "../unprivileged.ts";
@@ -13,16 +14,63 @@ import { call } from "./call.ts";
 
 const root = await temporaryFolder();
 const model = await saveTinyModel(join(root, "tiny"));
+afterEach(() => vi.unstubAllEnvs());
 
 describe("models list", () => {
   it("lists what is published", async () => {
+    vi.stubEnv("HF_HUB_CACHE", join(root, "nothing"));
+    vi.stubEnv("HOME", root);
     const { out } = await call(["models", "list"]);
     expect(out).toMatch(/^ViT-B\/32 +ViT-B-32-quickgelu +151 M +63\.3 % +MIT$/m);
+    expect(out).toMatch(
+      /^laion\/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K +ViT-B-32-256 +151 M +72\.8 % +MIT +default$/m,
+    );
+    expect(out).toMatch(/^pictograms .* in this package; knows drawings, not photos$/m);
     const models = JSON.parse((await call(["models", "list", "--json"])).out) as KnownModel[];
-    expect(models).toHaveLength(32);
+    expect(models).toHaveLength(45);
     const b32 = models.find(({ name }) => name === "ViT-B/32")!;
-    // From openai/CLIP's clip.py.
-    expect(b32.source).toMatchObject({ sha256: "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af" });
+    expect(b32).toMatchObject({
+      repository: "timm/vit_base_patch32_clip_224.openai",
+      // From openai/CLIP's clip.py.
+      archive: { file: "ViT-B-32.pt", sha256: "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af" },
+    });
+  });
+});
+
+describe("models fetch", () => {
+  const variables = ["HF_TOKEN", "HF_HOME", "HF_HUB_OFFLINE", "HTTP_PROXY", "HTTPS_PROXY"];
+
+  it("fetches the default, says how much comes and where it will lie, and prints its place", async () => {
+    const files = Object.fromEntries(
+      await Promise.all(
+        ["config.json", "merges.txt", "model.safetensors"].map(
+          async (name) => [name, await readFile(join(model, name))] as const,
+        ),
+      ),
+    );
+    const bytes = Object.values(files).reduce((sum, file) => sum + file.length, 0);
+    const hub = await serveHub(defaultModel, files);
+    vi.stubEnv("HF_ENDPOINT", hub.url);
+    vi.stubEnv("HF_HUB_CACHE", join(root, "hub"));
+    for (const name of variables) vi.stubEnv(name, undefined);
+    const { code, out, err } = await call(["models", "fetch"]);
+    const folder = join(root, "hub", `models--${defaultModel.replace("/", "--")}`);
+    expect(code).toBe(0);
+    expect(err).toBe(`fetching ${defaultModel}: ${(bytes / 1e6).toFixed(1)} MB into ${folder}`);
+    expect(await readFile(join(out, "model.safetensors"))).toEqual(files["model.safetensors"]);
+    expect((await call(["models", "list"])).out).toMatch(/^laion\/.*256x256.* default, cached$/m);
+    await hub.close();
+    // What needs the default finds it, and says that the hub does not answer.
+    const again = await call(["models", "fetch"]);
+    expect([again.out, again.err]).toEqual([out, expect.stringMatching(/^http.* cannot be asked /)]);
+  });
+
+  it("prints the place of what comes with the package, with what it knows", async () => {
+    expect(await call(["models", "fetch", "pictograms"])).toEqual({
+      code: 0,
+      out: pictogramModel,
+      err: `pictograms, the model that comes with this package, knows drawings, not photos; ${defaultModel} knows photos`,
+    });
   });
 });
 

@@ -12,7 +12,6 @@ import {
   configOption,
   dtypeOption,
   examples,
-  inTheBox,
   maxImagePixelsOption,
   modelOption,
   readChosenModel,
@@ -45,7 +44,7 @@ export const classifyCommand = (io: CliIo) =>
       `how many labels to show (default: ${shownInTerminal} in the terminal, else all)`,
       wholeNumber(),
     )
-    .addOption(modelOption(inTheBox))
+    .addOption(modelOption())
     .addOption(configOption)
     .addOption(activationOption)
     .addOption(offlineOption)

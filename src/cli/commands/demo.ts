@@ -4,9 +4,11 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "@commander-js/extra-typings";
 import { readModel, type StoredModel } from "../../embedding/index.ts";
+import { pictograms } from "../../hub/index.ts";
 import { ClipModel } from "../../zero-shot/index.ts";
 import { classifyPictures } from "../classify-pictures.ts";
 import type { CliIo } from "../io.ts";
+import { locateModel } from "../options.ts";
 import { drawBars, printable } from "../terminal.ts";
 
 /** Labels of each picture; the page has more of them. */
@@ -14,14 +16,14 @@ const shownInTerminal = 3;
 
 const samples = fileURLToPath(new URL("../../../assets/samples", import.meta.url));
 
-/** Shows the model in the box at work. */
+/** Shows the model that comes with the package at work. */
 export const demoCommand = (io: CliIo) =>
   new Command("demo")
-    .summary("classify the sample pictures with the model in the box")
+    .summary("classify the sample pictures with the model that comes with the package")
     .description("Names what is in the sample pictures of the package, drawn by an artist the model has never seen.")
     .option("--html <file>", "where to write the page (default: among the temporary files)")
     .action(async ({ html = join(tmpdir(), "clip-ts-demo.html") }) =>
-      demonstrate(await readModel(), samples, html, io),
+      demonstrate(await readModel(await locateModel(pictograms, io, {})), samples, html, io),
     );
 
 /** Classifies the pictures of a folder by the labels in its `labels.txt`. */
@@ -36,5 +38,5 @@ export async function demonstrate(model: StoredModel, folder: string, html: stri
   for (const { image, labels } of results)
     io.out(["", printable(basename(image)), ...drawBars(labels.slice(0, shownInTerminal), paper)].join("\n"));
   io.out(`\nThe same with pictures: ${html}`);
-  io.out('Now yours: clip-ts classify PICTURE --labels "a cat,a dog,a house"');
+  io.out('Now yours: clip-ts classify PHOTO --labels "a cat,a dog,a house"');
 }

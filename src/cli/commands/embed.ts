@@ -7,7 +7,6 @@ import {
   examples,
   imageColumnOption,
   imageSizeOption,
-  inTheBox,
   loraOption,
   maxImagePixelsOption,
   modelOption,
@@ -36,7 +35,7 @@ export const embedCommand = (io: CliIo) =>
         .default("parquet" as const),
     )
     .option("--shard-size <n>", "pictures or texts in a shard", wholeNumber(1_000_000), 10_000)
-    .addOption(modelOption(inTheBox))
+    .addOption(modelOption())
     .addOption(configOption)
     .addOption(activationOption)
     .addOption(offlineOption)

@@ -1,4 +1,3 @@
-import { basename } from "node:path";
 import { Command, Option } from "@commander-js/extra-typings";
 import {
   type Answer,
@@ -10,6 +9,7 @@ import {
   publishedScore,
   type ZeroShotScores,
 } from "../../evaluate/index.ts";
+import { modelName } from "../../hub/index.ts";
 import { type ClipModel, namesOf } from "../../zero-shot/index.ts";
 import {
   type Measured,
@@ -174,7 +174,7 @@ function warnOfUnknownWords(clip: ClipModel, { classes }: NamedPictures, io: Cli
   const shown = unknown.slice(0, 5).map((name) => JSON.stringify(name));
   const more = unknown.length > shown.length ? ", …" : "";
   io.err(
-    `${unknown.length} of ${names.length} names have words that ${basename(clip.path)} was not trained on: ` +
+    `${unknown.length} of ${names.length} names have words that ${modelName(clip.path)} was not trained on: ` +
       `${shown.join(", ")}${more}`,
   );
 }

@@ -6,7 +6,6 @@ import {
   captionColumnOption,
   examples,
   imageColumnOption,
-  inTheBox,
   lineToResume,
   maxImagePixelsOption,
   modelOption,
@@ -29,7 +28,7 @@ export const finetuneCommand = (io: CliIo) =>
     )
     .argument("[run]", "the folder of a finished run, for --alpha")
     .option("--data <source>", "what to learn")
-    .addOption(modelOption(inTheBox))
+    .addOption(modelOption())
     .option(
       "--validation <source>",
       "what blends are chosen by (default: a fifth of the data, which is then not trained on)",

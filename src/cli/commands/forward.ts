@@ -9,7 +9,6 @@ import {
   configOption,
   examples,
   imageSizeOption,
-  inTheBox,
   modelOption,
   readChosenModel,
 } from "../options.ts";
@@ -23,7 +22,7 @@ export const forwardCommand = (io: CliIo) =>
         "writes what follows from them: imageFeatures, imageEmbeds, textFeatures, textEmbeds, logitScale, " +
         "logitsPerImage, logitsPerText, and logitBias where the model has one.",
     )
-    .addOption(modelOption(inTheBox))
+    .addOption(modelOption())
     .addOption(configOption)
     .addOption(activationOption)
     .addOption(offlineOption)

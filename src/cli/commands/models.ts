@@ -1,7 +1,15 @@
 import { Command } from "@commander-js/extra-typings";
 import { inspectModel, type ModelReport } from "../../embedding/index.ts";
 import { ClipError } from "../../core/errors.ts";
-import { knownModels, listCache, removeCached } from "../../hub/index.ts";
+import {
+  defaultModel,
+  type KnownModel,
+  knownModels,
+  listCache,
+  pictograms,
+  removeCached,
+  resolveModel,
+} from "../../hub/index.ts";
 import { clipConfigs, countParameters } from "../../models/index.ts";
 import type { CliIo } from "../io.ts";
 import {
@@ -21,6 +29,7 @@ export const modelsCommand = (io: CliIo) =>
     .summary("look at models")
     .description("Says what models are, and which are published.")
     .addCommand(listCommand(io))
+    .addCommand(fetchCommand(io))
     .addCommand(inspectCommand(io))
     .addCommand(cacheCommand(io));
 
@@ -29,19 +38,56 @@ const listCommand = (io: CliIo) =>
     .summary("list published models")
     .description(
       "Lists published models with their size, licence and zero-shot accuracy on ImageNet, as their makers or open_clip " +
-        "measured it. None is part of this package.",
+        "measured it; says which is the default, and which are on this machine.",
     )
     .option("--json", "print it as JSON")
-    .action(({ json }) => {
-      const models = knownModels.map((model) => ({
-        ...model,
-        parameters: countParameters(clipConfigs[model.architecture]),
-      }));
+    .action(async ({ json }) => {
+      const models = await Promise.all(
+        knownModels.map(async (model) => ({
+          ...model,
+          parameters: countParameters(clipConfigs[model.architecture]),
+          default: model.name === defaultModel,
+          cached: await isCached(model),
+        })),
+      );
       if (json) return io.out(JSON.stringify(models, null, 2));
-      const rows = models.map(({ name, parameters, licence, imageNet, architecture }) => [
-        ...[name, architecture, `${(parameters / 1e6).toFixed(0)} M`, `${imageNet.toFixed(1)} %`, licence],
-      ]);
-      io.out(table(["name", "architecture", "parameters", "ImageNet", "licence"], rows));
+      const rows = models.map((model) => {
+        const state = [model.default && "default", model.cached && "cached"].filter(Boolean).join(", ");
+        const { name, architecture, parameters, imageNet, licence } = model;
+        return [name, architecture, millions(parameters), `${imageNet.toFixed(1)} %`, licence, state];
+      });
+      const own = "in this package; knows drawings, not photos";
+      rows.push([pictograms, "pictogram", millions(countParameters(clipConfigs.pictogram)), "–", "MIT", own]);
+      io.out(table(["name", "architecture", "parameters", "ImageNet", "licence", "here"], rows));
+    });
+
+const millions = (parameters: number): string => `${(parameters / 1e6).toFixed(0)} M`;
+
+/** Whether a model is on this machine. */
+async function isCached({ name }: KnownModel): Promise<boolean> {
+  return resolveModel(name, { offline: true }).then(
+    () => true,
+    (error: unknown) => {
+      if (error instanceof ClipError && error.code === "CLIP_DOWNLOAD") return false;
+      throw error;
+    },
+  );
+}
+
+const fetchCommand = (io: CliIo) =>
+  new Command("fetch")
+    .summary("fetch models, for machines that will be offline")
+    .description(
+      "Fetches models into the cache unless they are there, and prints where they lie. The cache is that of Hugging Face's " +
+        "libraries: HF_HUB_CACHE or HF_HOME name another folder, and it can be copied to another machine.",
+    )
+    .argument("[name...]", `published names, or repositories of Hugging Face's hub (default: ${defaultModel})`)
+    .addHelpText(
+      "after",
+      examples("clip-ts models fetch", "HF_HOME=/models clip-ts models fetch ViT-B/32 google/siglip-base-patch16-224"),
+    )
+    .action(async (names) => {
+      for (const name of names.length > 0 ? names : [defaultModel]) io.out(await locateModel(name, io, {}));
     });
 
 const cacheCommand = (io: CliIo) =>

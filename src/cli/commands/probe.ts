@@ -6,7 +6,6 @@ import {
   examples,
   imageSizeOption,
   loraOption,
-  inTheBox,
   maxImagePixelsOption,
   modelOption,
   offlineOption,
@@ -51,7 +50,7 @@ export const probeCommand = (io: CliIo) =>
     .option("--lambda <value>", "the penalty's strength, in place of the search; 1/λ is scikit-learn's C", positive)
     .option("--seed <n>", "draws the shots, and what is held out", wholeNumber(), 1)
     .option("--out <file>", "write the head, weight and bias, as safetensors")
-    .addOption(modelOption(inTheBox))
+    .addOption(modelOption())
     .addOption(configOption)
     .addOption(activationOption)
     .addOption(offlineOption)
