@@ -1,5 +1,6 @@
 import type { Dtype } from "../core/dtype.ts";
 import { ClipError } from "../core/errors.ts";
+import { cut, listed } from "../core/listing.ts";
 import { sameShape } from "../core/shape.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import { concat, constant, stored, type Tensor } from "../graph/tensor.ts";
@@ -36,8 +37,8 @@ interface TranslatedTensors {
  *   over; the message lists all differences. `CLIP_FILE` if the file cannot be read.
  */
 export async function loadParameters(path: string, config: ClipConfig): Promise<ReadonlyMap<string, StoredParameter>> {
-  const { tensors } = await openWeightFile(path);
-  return fitParameters(translateNames(tensors, path), config, path);
+  const { tensors, opaque } = await openWeightFile(path);
+  return fitParameters(translateNames(tensors, path), config, path, opaque);
 }
 
 /**
@@ -49,7 +50,7 @@ export function translateNames(tensors: ReadonlyMap<string, StoredTensor>, path:
   const layout = detectLayout(tensors.keys());
   if (!layout) {
     const known = [...new Set(Object.values(layouts).map(({ title }) => title))].join(", ");
-    const some = [...tensors.keys()].slice(0, 5).join(", ") || "nothing";
+    const some = [...tensors.keys()].slice(0, 5).map(cut).join(", ") || "nothing";
     throw new ClipError("CLIP_CHECKPOINT", `${path} has the tensor names of none of these: ${known}; it has ${some}`);
   }
   const parameters = new Map<string, StoredParameter>();
@@ -87,9 +88,17 @@ function withoutLeadingOnes(shape: readonly number[]): readonly number[] {
   return first < 0 ? [] : shape.slice(first);
 }
 
+/** Of a large model of another architecture all; of a file that holds names without end not. */
+const maxProblems = 1_000;
+
 const floatDtypes: readonly string[] = ["F32", "F16", "BF16"];
 
-function fitParameters({ layout, parameters, unknown }: TranslatedTensors, config: ClipConfig, path: string) {
+function fitParameters(
+  { layout, parameters, unknown }: TranslatedTensors,
+  config: ClipConfig,
+  path: string,
+  opaque: ReadonlyMap<string, string> = new Map(),
+) {
   const specs = parameterSpecs(config);
   const fitting = new Map<string, StoredParameter>();
   const show = (ours: string) => {
@@ -98,11 +107,21 @@ function fitParameters({ layout, parameters, unknown }: TranslatedTensors, confi
     return names === "" || names === ours ? ours : `${ours} (${names})`;
   };
   const problems: string[] = [];
+  const makerOf = (ours: string) =>
+    layout
+      .fromOurs(ours)
+      .map(({ name }) => opaque.get(name))
+      .find(Boolean);
   for (const [name, { shape }] of specs) {
     const parameter = parameters.get(name);
     const fits = parameter && sameShape(withoutLeadingOnes(parameter.shape), withoutLeadingOnes(shape));
     const other = parameter?.parts.find(({ dtype }) => !floatDtypes.includes(dtype))?.dtype;
-    if (!parameter) problems.push(`missing from the file: ${show(name)} [${shape.join(", ")}]`);
+    const maker = parameter ? undefined : makerOf(name);
+    if (maker !== undefined)
+      problems.push(
+        `${show(name)}: the file has no plain tensor, but what ${cut(maker)} would make, which is not run here`,
+      );
+    else if (!parameter) problems.push(`missing from the file: ${show(name)} [${shape.join(", ")}]`);
     else if (!fits)
       problems.push(
         `${show(name)}: the model wants [${shape.join(", ")}], the file has [${parameter.shape.join(", ")}]`,
@@ -115,9 +134,12 @@ function fitParameters({ layout, parameters, unknown }: TranslatedTensors, confi
     else fitting.set(name, { ...parameter, shape });
   }
   const leftOver = [...parameters.keys()].filter((name) => !specs.has(name)).map(show);
-  problems.push(...[...leftOver, ...unknown].map((name) => `unknown to the model: ${name}`));
+  for (const name of [...leftOver, ...unknown]) problems.push(`unknown to the model: ${name}`);
   if (problems.length > 0) {
-    const lines = [`${path} (${layout.title}) does not fit the model; is it of another architecture?`, ...problems];
+    const lines = [
+      `${path} (${layout.title}) does not fit the model; is it of another architecture?`,
+      ...listed(problems, maxProblems),
+    ];
     throw new ClipError("CLIP_CHECKPOINT", lines.join("\n  "));
   }
   return fitting;

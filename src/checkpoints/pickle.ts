@@ -1,9 +1,9 @@
 /**
  * Reads the pickles that PyTorch writes, and executes nothing: a pickle is a program for a stack machine, and this one
- * knows the few opcodes that build plain values and the few functions of {@link PickleDialect}. Everything else is
- * refused by its name.
+ * builds plain values and calls the few functions of {@link PickleDialect}. What any other class or function would have made
+ * is a {@link PickleInstance}, of which only the name and the state are known.
  *
- * Each opcode takes time and memory for its own bytes alone, so that a pickle costs no more than a multiple of its size.
+ * Each opcode takes time and memory for its own bytes alone, and their number is limited.
  *
  * @see {@link https://github.com/python/cpython/blob/3.11/Lib/pickletools.py | CPython} `Lib/pickletools.py` for the opcodes.
  */
@@ -18,7 +18,12 @@ export type PickleValue =
   | PickleList
   | PickleObject
   | readonly PickleValue[]
-  | Map<string | number, PickleValue>;
+  | Map<PickleValue, PickleValue>;
+
+/** So many opcodes are read at most: a tensor takes about 40. */
+const maxOpcodes = 4_000_000;
+/** So many lists, dictionaries, tuples and objects are made at most: a tensor takes about 7, and one some 200 bytes. */
+const maxObjects = 500_000;
 
 /** A list; tuples are arrays. */
 export class PickleList {
@@ -45,9 +50,11 @@ export class PickleGlobal {
   }
 }
 
-/** An object of a class that is only a name: what it was given as its state. */
+/** What a class or function that is only a name would have made: what it was given as its state and its items. */
 export class PickleInstance {
   state: PickleValue = null;
+  /** Of a class that is a kind of dictionary. */
+  readonly items = new Map<PickleValue, PickleValue>();
 
   readonly type: PickleGlobal;
 
@@ -56,19 +63,15 @@ export class PickleInstance {
   }
 }
 
-/** What a pickle may name. */
+/** What a pickle may have done. */
 export interface PickleDialect {
   /** Functions that may be called, by module and name. */
   readonly functions: Readonly<Record<string, (args: readonly PickleValue[]) => PickleValue>>;
-  /** Names that may stand as values, such as types; of functions it is known already. */
-  isValue(global: PickleGlobal): boolean;
-  /** Classes of which instances may be made, as bags of attributes. */
-  isClass(global: PickleGlobal): boolean;
   /** What a persistent id stands for. */
   persistent(id: PickleValue): PickleValue;
 }
 
-/** A pickle that is damaged or asks for something that is not known; the message says where. */
+/** A pickle that is damaged or too large; the message says where. */
 export class PickleError extends Error {}
 
 /**
@@ -92,6 +95,7 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
   const uint8 = () => view.getUint8(take(1));
   const uint16 = () => view.getUint16(take(2), true);
   const uint32 = () => view.getUint32(take(4), true);
+  const uint64 = () => Number(view.getBigUint64(take(8), true));
   const text = (length: number) => {
     const from = take(length);
     try {
@@ -99,6 +103,10 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
     } catch {
       throw new PickleError("a text is no UTF-8");
     }
+  };
+  const latin1 = (length: number) => {
+    const from = take(length);
+    return Array.from(bytes.subarray(from, from + length), (byte) => String.fromCharCode(byte)).join("");
   };
   const line = () => {
     const end = bytes.indexOf(newline, at);
@@ -108,7 +116,14 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
     return name;
   };
 
+  let objects = 0;
   const push = (value: PickleValue) => void stack.push(value);
+  /** Counts what is about to be made. */
+  const make = <Made>(made: () => Made): Made => {
+    if (++objects > maxObjects) throw new PickleError(`it makes more than ${maxObjects} objects`);
+    return made();
+  };
+  const pushNew = (made: () => PickleValue) => push(make(made));
   const pop = (): PickleValue => {
     if (stack.length === 0) throw new PickleError("the stack is empty");
     return stack.pop()!;
@@ -129,18 +144,16 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
 
   const append = (values: readonly PickleValue[]) => {
     const list = top();
+    if (list instanceof PickleInstance) return;
     if (!(list instanceof PickleList)) throw new PickleError("what is appended to is no list");
     for (const value of values) list.items.push(value);
   };
   const setItems = (pairs: readonly PickleValue[]) => {
-    const dict = top();
+    const object = top();
+    const dict = object instanceof PickleInstance ? object.items : object;
     if (!(dict instanceof Map)) throw new PickleError("what gets items is no dictionary");
     if (pairs.length % 2 !== 0) throw new PickleError("a key has no value");
-    for (let i = 0; i < pairs.length; i += 2) {
-      const key = pairs[i]!;
-      if (typeof key !== "string" && typeof key !== "number") throw new PickleError("a key is neither text nor number");
-      dict.set(key, pairs[i + 1]!);
-    }
+    for (let i = 0; i < pairs.length; i += 2) dict.set(pairs[i]!, pairs[i + 1]!);
   };
   const recall = (index: number) => {
     if (!memo.has(index)) throw new PickleError(`nothing was remembered as ${index}`);
@@ -148,32 +161,36 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
   };
   const remember = (index: number) => void memo.set(index, top());
 
-  const name = (global: PickleGlobal) => {
-    const known = Object.hasOwn(dialect.functions, global.path) || dialect.isValue(global) || dialect.isClass(global);
-    if (!known) throw new PickleError(`it asks for ${global.path}, which weight files do not need; nothing was run`);
-    push(global);
+  const name = (module: PickleValue, attribute: PickleValue) => {
+    if (typeof module !== "string" || typeof attribute !== "string") throw new PickleError("a name is no text");
+    pushNew(() => new PickleGlobal(module, attribute));
   };
-  const call = () => {
-    const [callee, args] = popMany(2);
-    const known = callee instanceof PickleGlobal && Object.hasOwn(dialect.functions, callee.path);
-    if (!known || !Array.isArray(args)) throw new PickleError("what is called is no function that weight files need");
-    push(dialect.functions[callee.path]!(args));
+  /** The one place where anything is called: a function of the dialect, or nothing. */
+  const call = (callee: PickleValue, args: PickleValue) => {
+    // What an unknown function gives may be called too.
+    const target = callee instanceof PickleInstance ? callee.type : callee;
+    if (!(target instanceof PickleGlobal) || !Array.isArray(args))
+      throw new PickleError("what is called is neither a function nor a class");
+    const known = target === callee && Object.hasOwn(dialect.functions, target.path);
+    pushNew(() => (known ? dialect.functions[target.path]!(args as PickleValue[]) : new PickleInstance(target)));
   };
-  const make = () => {
-    const [type] = popMany(2);
-    if (!(type instanceof PickleGlobal && dialect.isClass(type))) throw new PickleError("what is made has no class");
-    push(new PickleInstance(type));
+  const skip = (length: number) => {
+    take(length);
+    pushNew(() => new PickleInstance(bytesType));
   };
   const build = () => {
     const state = pop();
     const instance = top();
-    // The other objects that are built upon are dictionaries with notes for PyTorch.
+    // The other objects that are built upon are dictionaries and tensors with notes for PyTorch.
     if (instance instanceof PickleInstance) instance.state = state;
-    else if (!(instance instanceof Map)) throw new PickleError("what gets a state is no object");
+    else if (typeof instance !== "object" || instance === null) throw new PickleError("what gets a state is no object");
   };
 
   const opcodes: Readonly<Record<number, () => void>> = {
     [code("N")]: () => push(null),
+    [code("I")]: () => push(number(line())),
+    [code("F")]: () => push(number(line())),
+    [code("L")]: () => push(number(line().replace(/L$/, ""))),
     0x88: () => push(true),
     0x89: () => push(false),
     [code("K")]: () => push(uint8()),
@@ -187,47 +204,94 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
     [code("G")]: () => push(view.getFloat64(take(8))),
     [code("X")]: () => push(text(uint32())),
     0x8c: () => push(text(uint8())),
+    0x8d: () => push(text(uint64())),
+    [code("V")]: () => push(line()),
+    // Python 2's strings, and bytes, which no weights need.
+    [code("S")]: () => push(line().replace(/^(['"])(.*)\1$/, "$2")),
+    [code("T")]: () => push(latin1(uint32())),
+    [code("U")]: () => push(latin1(uint8())),
+    [code("B")]: () => skip(uint32()),
+    [code("C")]: () => skip(uint8()),
+    0x8e: () => skip(uint64()),
+    0x96: () => skip(uint64()),
 
     [code("(")]: () => {
       below.push(stack);
-      stack = [];
+      stack = make(() => []);
     },
-    [code(")")]: () => push([]),
+    [code("0")]: () => void (stack.length > 0 ? pop() : popMark()),
+    [code("1")]: () => void popMark(),
+    [code("2")]: () => push(top()),
+    [code(")")]: () => pushNew(() => []),
     [code("t")]: () => push(popMark()),
-    0x85: () => push(popMany(1)),
-    0x86: () => push(popMany(2)),
-    0x87: () => push(popMany(3)),
-    [code("]")]: () => push(new PickleList()),
+    0x85: () => pushNew(() => popMany(1)),
+    0x86: () => pushNew(() => popMany(2)),
+    0x87: () => pushNew(() => popMany(3)),
+    [code("]")]: () => pushNew(() => new PickleList()),
+    [code("l")]: () => {
+      const values = popMark();
+      pushNew(() => new PickleList());
+      append(values);
+    },
     [code("a")]: () => append([pop()]),
     [code("e")]: () => append(popMark()),
-    [code("}")]: () => push(new Map()),
+    0x8f: () => pushNew(() => new PickleList()), // a set
+    0x90: () => append(popMark()),
+    0x91: () => push(popMark()),
+    [code("}")]: () => pushNew(() => new Map()),
+    [code("d")]: () => {
+      const pairs = popMark();
+      pushNew(() => new Map());
+      setItems(pairs);
+    },
     [code("s")]: () => setItems(popMany(2)),
     [code("u")]: () => setItems(popMark()),
 
+    [code("p")]: () => remember(number(line())),
     [code("q")]: () => remember(uint8()),
     [code("r")]: () => remember(uint32()),
     0x94: () => remember(memo.size),
+    [code("g")]: () => recall(number(line())),
     [code("h")]: () => recall(uint8()),
     [code("j")]: () => recall(uint32()),
 
-    [code("c")]: () => name(new PickleGlobal(line(), line())),
+    [code("c")]: () => name(line(), line()),
     0x93: () => {
       const [module, attribute] = popMany(2);
-      if (typeof module !== "string" || typeof attribute !== "string") throw new PickleError("a name is no text");
-      name(new PickleGlobal(module, attribute));
+      name(module!, attribute!);
     },
     [code("Q")]: () => push(dialect.persistent(pop())),
-    [code("R")]: call,
-    0x81: make,
+    [code("R")]: () => {
+      const [callee, args] = popMany(2);
+      call(callee!, args!);
+    },
+    0x81: () => {
+      const [type, args] = popMany(2);
+      call(type!, args!);
+    },
+    0x92: () => {
+      const [type, args] = popMany(3);
+      call(type!, args!);
+    },
+    [code("i")]: () => {
+      name(line(), line());
+      const type = pop();
+      call(type, popMark());
+    },
+    [code("o")]: () => {
+      const [type = null, ...args] = popMark();
+      call(type, args);
+    },
     [code("b")]: build,
 
     0x80: () => void uint8(), // the version of the protocol; the opcodes say all
     0x95: () => void take(8), // the length of a frame, for those who read from a stream
   };
 
-  for (;;) {
+  for (let count = 1; ; count++) {
     const begin = at;
     try {
+      if (count > maxOpcodes) throw new PickleError(`it has more than ${maxOpcodes} opcodes`);
       const opcode = uint8();
       if (opcode === code(".")) return { value: pop(), end: at };
       if (!opcodes[opcode]) throw new PickleError(`opcode 0x${opcode.toString(16)} is none that weight files need`);
@@ -239,6 +303,14 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
   }
 }
 
+/** A number that is written out. */
+function number(text: string): number {
+  const value = Number(text);
+  if (text === "" || Number.isNaN(value)) throw new PickleError("a number is none");
+  return value;
+}
+
+const bytesType = new PickleGlobal("builtins", "bytes");
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 const newline = 0x0a;
 const code = (character: string) => character.charCodeAt(0);

@@ -6,7 +6,6 @@ import { damage } from "../../test/damage.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { ClipError } from "../core/errors.ts";
 import { readFloats, readIntegers } from "./stored-tensor.ts";
-import { openTorchArchive } from "./torch-archive.ts";
 import { openWeightFile } from "./weight-file.ts";
 
 /** Made by scripts/fixtures-archives.py. */
@@ -27,7 +26,7 @@ const wanted = {
 };
 
 async function contents(path: string) {
-  const { tensors } = await openTorchArchive(path);
+  const { tensors } = await openWeightFile(path);
   const rows = Array.from(tensors, async ([name, tensor]) => {
     const { data } = await (tensor.dtype === "I64" ? readIntegers(tensor) : readFloats(tensor));
     return [name, [tensor.dtype, tensor.shape, [...data]]] as const;
@@ -35,7 +34,7 @@ async function contents(path: string) {
   return Object.fromEntries(await Promise.all(rows));
 }
 
-describe("openTorchArchive", () => {
+describe("PyTorch's files", () => {
   it.each(["state_dict.pt", "legacy.pt", "torch-script.pt", "training.pt", "training-legacy.pt"])(
     "finds the tensors of %s where they lie",
     async (name) => {
@@ -66,13 +65,17 @@ describe("openTorchArchive", () => {
 
   it.each([
     ["transposed.pt", '"turned" is a view with steps [1, 3]; save it with .contiguous()'],
-    ["command.pt", "it asks for posix.system, which weight files do not need; nothing was run"],
-    ["command-bare.pt", "it asks for posix.system"],
+    ["command-bare.pt", "it begins like none"],
   ])("refuses %s", async (name, message) => {
     await expect(openWeightFile(fixture(name))).rejects.toMatchObject({
       code: "CLIP_CHECKPOINT",
       message: expect.stringContaining(message) as string,
     });
+    await expect(stat("executed")).rejects.toThrow("ENOENT");
+  });
+
+  it("runs nothing of a command beside the weights", async () => {
+    expect(await contents(fixture("command.pt"))).toEqual(wanted);
     await expect(stat("executed")).rejects.toThrow("ENOENT");
   });
 
@@ -82,7 +85,7 @@ describe("openTorchArchive", () => {
       const cut = openWeightFile(await save(bytes.subarray(0, bytes.length - 30)));
       await expect(cut).rejects.toMatchObject({ code: "CLIP_CHECKPOINT" });
     }
-    const missing = openTorchArchive(join(folder, "none.pt"));
+    const missing = openWeightFile(join(folder, "none.pt"));
     await expect(missing).rejects.toMatchObject({ code: "CLIP_FILE" });
   });
 

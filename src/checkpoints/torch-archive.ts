@@ -1,5 +1,6 @@
-import { type Entry, type Reader, ZipReader } from "@zip.js/zip.js/lib/zip-core-reader.js";
+import { type Reader, ZipReader } from "@zip.js/zip.js/lib/zip-core-reader.js";
 import { ClipError } from "../core/errors.ts";
+import { cut } from "../core/listing.ts";
 import { readRange, realFile, sizeOf } from "../core/files.ts";
 import {
   type PickleDialect,
@@ -11,6 +12,7 @@ import {
   type PickleValue,
   readPickle,
 } from "./pickle.ts";
+import type { TensorGroups } from "./names/model-tensors.ts";
 import { elementBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 
 /** How many bytes of pickle are read at most: a tensor takes about 150. */
@@ -20,10 +22,12 @@ const maxPickleBytes = 2 ** 24;
 const [localHeaderMark, localHeaderBytes] = [0x04034b50, 30];
 /** No model's list of contents is as long: an entry takes about 100 bytes. */
 const maxDirectoryBytes = 64 * 2 ** 20;
+/** So many entries are looked at: a storage each, of which a model has some hundreds. */
+const maxEntries = 100_000;
 /** So many headers are asked for at once. */
 const entriesAtOnce = 64;
 
-/** Modules inside modules; a Transformer's weights lie 6 deep. */
+/** Modules, or dictionaries, inside each other: what lies deeper is not looked at. A Transformer's weights lie 6 deep. */
 const maxDepth = 64;
 
 const storageDtypes: Readonly<Record<string, StoredDtype>> = {
@@ -69,6 +73,8 @@ class TensorView extends PickleObject {
 /** What a file of PyTorch's holds. */
 export interface TorchArchive {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** What stands among the tensors and is none, with the class or function that would make it. */
+  readonly opaque: ReadonlyMap<string, string>;
   /** A TorchScript archive holds the program too; a state dictionary only the tensors. */
   readonly container: "torchScript" | "stateDict";
 }
@@ -77,10 +83,13 @@ export interface TorchArchive {
  * Finds the tensors of a file of PyTorch's, of any of its three kinds: a TorchScript archive (OpenAI's `.pt`), `torch.save`'s
  * zip archive, and its older format. Nothing in it is executed, and the bytes of the tensors stay where they are.
  *
- * @throws {ClipError} `CLIP_FILE` if the file cannot be read, `CLIP_CHECKPOINT` if it is damaged or needs what weights do
- *   not need.
+ * @param choose - picks those that are wanted among all that the file holds, such as a model's beside an optimiser's.
+ * @throws {ClipError} `CLIP_FILE` if the file cannot be read, `CLIP_CHECKPOINT` if it is damaged or has no tensors.
  */
-export async function openTorchArchive(path: string): Promise<TorchArchive> {
+export async function openTorchArchive(
+  path: string,
+  choose: <Value>(groups: TensorGroups<Value>) => ReadonlyMap<string, Value>,
+): Promise<TorchArchive> {
   const damaged = (problem: string) =>
     new ClipError("CLIP_CHECKPOINT", `${path} is no whole file of PyTorch's: ${problem}; download or save it again`);
   const file = await realFile(path);
@@ -90,12 +99,14 @@ export async function openTorchArchive(path: string): Promise<TorchArchive> {
     const head = await readRange(file, 0, Math.min(size, 4));
     const { value, spans } = latin1(head) === "PK\x03\x04" ? await readZip(source) : await readLegacy(source);
     const tensors = new Map<string, StoredTensor>();
-    for (const [name, view] of tensorViews(value)) {
-      const span = spans.get(view.storage.key);
-      if (!span) throw damaged(`the elements of "${name}" are missing`);
-      tensors.set(name, { file, ...place(name, view, span, damaged) });
+    const opaque = new Map<string, string>();
+    for (const [name, view] of choose(tensorGroups(value))) {
+      if (view instanceof TensorView) tensors.set(name, { file, ...place(name, view, spans, path, damaged) });
+      else opaque.set(name, view.type.path);
     }
-    return { tensors, container: value instanceof PickleInstance ? "torchScript" : "stateDict" };
+    if (tensors.size === 0) throw new ClipError("CLIP_CHECKPOINT", `${path} holds no tensors by name; is it a model?`);
+    const isProgram = value instanceof PickleInstance && /^__torch__(\.|$)/.test(value.type.module);
+    return { tensors, opaque, container: isProgram ? "torchScript" : "stateDict" };
   } catch (error) {
     if (error instanceof PickleError) throw damaged(error.message);
     throw error;
@@ -103,11 +114,23 @@ export async function openTorchArchive(path: string): Promise<TorchArchive> {
 }
 
 /** The bytes that a view looks at; they must lie one behind the other. */
-function place(name: string, { storage, offset, shape, strides }: TensorView, span: Span, damaged: Damaged) {
+function place(
+  fullName: string,
+  { storage, offset, shape, strides }: TensorView,
+  spans: Archive["spans"],
+  path: string,
+  damaged: Damaged,
+) {
+  const name = cut(fullName);
+  const span = spans.get(storage.key);
+  if (!span) throw damaged(`the elements of "${name}" are missing`);
   const count = shape.reduce((product, size) => product * size, 1);
   const wanted = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
   const contiguous = count === 0 || shape.every((size, axis) => size === 1 || strides[axis] === wanted[axis]);
-  if (!contiguous) throw damaged(`"${name}" is a view with steps [${strides.join(", ")}]; save it with .contiguous()`);
+  if (!contiguous) {
+    const view = `"${name}" is a view with steps [${strides.join(", ")}]`;
+    throw new ClipError("CLIP_CHECKPOINT", `${path}: ${view}; save it with .contiguous()`);
+  }
   const elements = span.byteLength / elementBytes[storage.dtype];
   if (offset + count > Math.min(storage.length, elements))
     throw damaged(`"${name}" needs elements up to ${offset + count}, its storage has ${Math.floor(elements)}`);
@@ -139,13 +162,24 @@ interface Archive {
   readonly spans: ReadonlyMap<string, Span>;
 }
 
+/** Of the entry of a zip archive what is needed; the library's own objects are large. */
+interface Entry {
+  readonly offset: number;
+  readonly uncompressedSize: number;
+  readonly isPlain: boolean;
+}
+
 /** `<root>/data.pkl` and `<root>/data/<key>`, not compressed, so that they can be read where they lie. */
 async function readZip({ file, size, damaged }: Source): Promise<Archive> {
   const entries = new Map<string, Entry>();
+  let count = 0;
   try {
     for await (const entry of new ZipReader(zipSource(file, size)).getEntriesGenerator()) {
-      const name = entry.filename.slice(entry.filename.indexOf("/") + 1);
-      if (/^(data\.pkl|byteorder|data\/[^/]+)$/.test(name)) entries.set(name, entry);
+      if (++count > maxEntries) throw damaged(`it has more than ${maxEntries} entries`);
+      const { filename, offset, uncompressedSize } = entry;
+      const name = filename.slice(filename.indexOf("/") + 1);
+      const isPlain = entry.compressionMethod === 0 && !entry.encrypted;
+      if (/^(data\.pkl|byteorder|data\/[^/]+)$/.test(name)) entries.set(name, { offset, uncompressedSize, isPlain });
     }
   } catch (cause) {
     throw cause instanceof ClipError ? cause : damaged((cause as Error).message);
@@ -180,7 +214,7 @@ async function readZip({ file, size, damaged }: Source): Promise<Archive> {
 
 /** Where the bytes of an entry lie: behind a header of its own, whose length only it knows. */
 async function spanOf(name: string, entry: Entry, { file, size, damaged }: Source): Promise<Span> {
-  if (entry.compressionMethod !== 0 || entry.encrypted) throw damaged(`${name} is compressed or encrypted`);
+  if (!entry.isPlain) throw damaged(`${name} is compressed or encrypted`);
   const isInside = Number.isSafeInteger(entry.offset) && entry.offset + localHeaderBytes <= size;
   if (!isInside) throw damaged(`${name} begins behind the end of the file`);
   const header = new DataView((await readRange(file, entry.offset, localHeaderBytes)).buffer);
@@ -226,78 +260,121 @@ async function readLegacy({ file, size, damaged }: Source): Promise<Archive> {
 /** The first number of PyTorch's older format. */
 const legacyMagic = 0x1950a86a20f9469cfc6cn;
 
-/** What weight files name; all storages are noted by key. */
-const dialect = (storages: Map<string, Storage>): PickleDialect => ({
-  functions: {
-    "collections.OrderedDict": (args) => {
-      if (args.length > 0) throw new PickleError("a dictionary with contents of its own");
-      return new Map();
-    },
-    "torch._utils._rebuild_tensor_v2": ([storage = null, offset = null, shape = null, strides = null]) => {
-      const whole = (sizes: PickleValue): sizes is number[] =>
-        Array.isArray(sizes) &&
-        sizes.length <= 16 &&
-        sizes.every((size) => typeof size === "number" && Number.isSafeInteger(size) && size >= 0);
-      if (
-        !(storage instanceof Storage) ||
-        !whole([offset]) ||
-        !whole(shape) ||
-        !whole(strides) ||
-        shape.length !== strides.length
-      )
-        throw new PickleError("a tensor is not described as tensors are");
-      return new TensorView(storage, offset as number, shape, strides);
-    },
-    "torch._utils._rebuild_parameter": ([tensor]) => {
-      if (!(tensor instanceof TensorView)) throw new PickleError("a parameter without a tensor");
-      return tensor;
-    },
-  },
-  isValue: (global) => Object.hasOwn(storageDtypes, global.path),
-  isClass: ({ module }) => module === "__torch__" || module.startsWith("__torch__."),
-  persistent: (id) => {
-    const [tag, type, key, , length, view = null] = Array.isArray(id) ? (id as readonly PickleValue[]) : [];
-    const dtype = type instanceof PickleGlobal ? storageDtypes[type.path] : undefined;
+/** What a pickle of weights calls; all storages are noted by key. */
+const dialect = (storages: Map<string, Storage>): PickleDialect => {
+  const tensor = ([storage = null, offset = null, shape = null, strides = null]: readonly PickleValue[]) => {
+    // Of elements that are not known here.
+    if (storage instanceof PickleInstance) return storage;
+    const whole = (sizes: PickleValue): sizes is number[] =>
+      Array.isArray(sizes) &&
+      sizes.length <= 16 &&
+      sizes.every((size) => typeof size === "number" && Number.isSafeInteger(size) && size >= 0);
     if (
-      tag !== "storage" ||
-      !dtype ||
-      typeof key !== "string" ||
-      typeof length !== "number" ||
-      !Number.isSafeInteger(length) ||
-      length < 0 ||
-      view !== null
+      !(storage instanceof Storage) ||
+      !whole([offset]) ||
+      !whole(shape) ||
+      !whole(strides) ||
+      shape.length !== strides.length
     )
-      throw new PickleError("a storage is not described as storages are");
-    const storage = storages.get(key) ?? new Storage(key, dtype, length);
-    if (storage.dtype !== dtype || storage.length !== length) throw new PickleError(`two storages have the key ${key}`);
-    storages.set(key, storage);
-    return storage;
-  },
-});
+      throw new PickleError("a tensor is not described as tensors are");
+    return new TensorView(storage, offset as number, shape, strides);
+  };
+  const parameter = ([of = null]: readonly PickleValue[]) => {
+    if (of instanceof TensorView || of instanceof PickleInstance) return of;
+    throw new PickleError("a parameter without a tensor");
+  };
+  const dictionary = ([pairs]: readonly PickleValue[]) => new Map(pairs instanceof PickleList ? pairsOf(pairs) : []);
+  const functions: PickleDialect["functions"] = {
+    "collections.OrderedDict": dictionary,
+    "collections.defaultdict": () => new Map(),
+    "torch._utils._rebuild_tensor": tensor,
+    "torch._utils._rebuild_tensor_v2": tensor,
+    "torch._utils._rebuild_parameter": parameter,
+    "torch._utils._rebuild_parameter_with_state": parameter,
+    // A tensor with attributes of its own.
+    "torch._tensor._rebuild_from_type_v2": ([make = null, , args = null]) => {
+      if (!(make instanceof PickleGlobal) || !Array.isArray(args)) throw new PickleError("a tensor without its maker");
+      const known = make.path === "torch._utils._rebuild_tensor_v2" ? tensor : undefined;
+      return known ? known(args as readonly PickleValue[]) : new PickleInstance(make);
+    },
+  };
+  return { functions, persistent: (id) => storageOf(id, storages) };
+};
 
-/**
- * All tensors of a state dictionary, or of a module and those inside it, by their names. A training checkpoint of
- * open_clip's has the dictionary under `state_dict`, and `module.` before each name if several processes trained.
- */
-function tensorViews(value: PickleValue): Map<string, TensorView> {
-  const found = new Map<string, TensorView>();
+/** Of the older way to write a dictionary: a list of lists of two. */
+function pairsOf({ items }: PickleList): [PickleValue, PickleValue][] {
+  return items.map((pair) => {
+    const [key, value] = pair instanceof PickleList ? pair.items : Array.isArray(pair) ? (pair as PickleValue[]) : [];
+    if (key === undefined || value === undefined) throw new PickleError("a key has no value");
+    return [key, value];
+  });
+}
+
+function storageOf(id: PickleValue, storages: Map<string, Storage>): PickleValue {
+  const [tag, type, key, , length, view = null] = Array.isArray(id) ? (id as readonly PickleValue[]) : [];
+  // The older format notes the source of a class; its name is enough.
+  if (tag === "module" && type instanceof PickleGlobal) return type;
+  const described =
+    tag === "storage" &&
+    type instanceof PickleGlobal &&
+    typeof key === "string" &&
+    typeof length === "number" &&
+    Number.isSafeInteger(length) &&
+    length >= 0 &&
+    view === null;
+  if (!described) throw new PickleError("a storage is not described as storages are");
+  const dtype = Object.hasOwn(storageDtypes, type.path) ? storageDtypes[type.path] : undefined;
+  if (!dtype) return new PickleInstance(type);
+  const storage = storages.get(key) ?? new Storage(key, dtype, length);
+  if (storage.dtype !== dtype || storage.length !== length) throw new PickleError(`two storages have the key ${key}`);
+  storages.set(key, storage);
+  return storage;
+}
+
+/** All tensors that a value holds, dictionary by dictionary; a module, with those inside it, counts as one dictionary. */
+function tensorGroups(value: PickleValue): Map<string, Map<string, TensorView | PickleInstance>> {
+  const groups = new Map<string, Map<string, TensorView | PickleInstance>>();
+  // What stands in two places has its name from the first.
   const visited = new Set<PickleValue>();
-  const visit = (node: PickleValue, prefix: string, depth: number) => {
-    const entries = node instanceof PickleInstance ? node.state : node;
-    // A module that stands in two places has its name from the first.
-    if (!(entries instanceof Map) || visited.has(entries)) return;
-    visited.add(entries);
-    if (depth > maxDepth) throw new PickleError(`modules lie more than ${maxDepth} deep`);
-    for (const [key, child] of entries) {
-      if (child instanceof TensorView) found.set(`${prefix}${key}`, child);
-      else if (child instanceof PickleInstance) visit(child, `${prefix}${key}.`, depth + 1);
+  const isNew = (node: PickleValue) => !visited.has(node) && visited.add(node);
+  const add = (group: string, name: string, found: TensorView | PickleInstance) => {
+    const names = groups.get(group) ?? new Map<string, TensorView | PickleInstance>();
+    groups.set(group, names.set(name, found));
+  };
+  const visitModule = (module: PickleInstance, group: string, prefix: string, depth: number) => {
+    if (depth > maxDepth || !isNew(module) || !(module.state instanceof Map)) return;
+    const members = [...module.state];
+    // A module of Python's keeps its members in three dictionaries, one of TorchScript has them as attributes.
+    const inside = ["_parameters", "_buffers", "_modules"].map((name) =>
+      (module.state as Map<string, PickleValue>).get(name),
+    );
+    for (const inner of inside)
+      if (inner instanceof Map && isNew(inner)) for (const member of inner) members.push(member);
+    for (const [key, child] of members) {
+      if (typeof key !== "string") continue;
+      if (child instanceof TensorView) add(group, `${prefix}${key}`, child);
+      else if (child instanceof PickleInstance) visitModule(child, group, `${prefix}${key}.`, depth + 1);
     }
   };
-  visit((value instanceof Map && value.get("state_dict")) || value, "", 0);
-  if (found.size === 0) throw new PickleError("it describes no tensors by name");
-  const names = [...found.keys()];
-  if (!names.every((name) => name.startsWith("module."))) return found;
-  return new Map(Array.from(found, ([name, view]) => [name.slice("module.".length), view]));
+  const visit = (node: PickleValue, group: string, depth: number) => {
+    if (node instanceof PickleInstance) {
+      visitModule(node, group, "", depth);
+      visit(node.items, group, depth);
+      return;
+    }
+    const children = node instanceof Map ? node : node instanceof PickleList ? node.items.entries() : [];
+    if (depth > maxDepth || !isNew(node)) return;
+    for (const [key, child] of children) {
+      if (typeof key !== "string" && typeof key !== "number") continue;
+      if (child instanceof TensorView) add(group, String(key), child);
+      else if (typeof child === "object" && child !== null) {
+        if (child instanceof PickleInstance) add(group, String(key), child);
+        visit(child, `${group}${key}.`, depth + 1);
+      }
+    }
+  };
+  visit(value, "", 0);
+  return groups;
 }
 
 /** What the zip reader reads from. Where it reads is what the file says, and may lie anywhere. */

@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { ClipError } from "../core/errors.ts";
 import { dirname, join, readRange, sizeOf } from "../core/files.ts";
+import { listed } from "../core/listing.ts";
 import { readJson } from "../core/parse.ts";
+import { modelTensors, type TensorGroups } from "./names/model-tensors.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { StoredTensor } from "./stored-tensor.ts";
 
@@ -9,16 +11,24 @@ import type { StoredTensor } from "./stored-tensor.ts";
 export interface WeightFile {
   readonly container: "safetensors" | "shards" | "torchScript" | "stateDict";
   readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** What stands among them and is no tensor, with the class or function that would make it. */
+  readonly opaque?: ReadonlyMap<string, string>;
 }
 
 /**
- * Finds the tensors of a file: safetensors, or what PyTorch writes; the first bytes tell which, not the name. The index of
+ * Finds the tensors of the model in a file: safetensors, or what PyTorch writes; the first bytes tell which, not the name. The index of
  * weights that are spread over several files (`*.index.json`) stands for all of them.
  *
  * @throws {ClipError} `CLIP_FILE` if it cannot be read, `CLIP_CHECKPOINT` if it is damaged or of no kind that we know.
  */
 export async function openWeightFile(path: string): Promise<WeightFile> {
-  if (path.endsWith(".index.json")) return openShards(path);
+  return openWeights(path, (groups) => modelTensors(groups, path));
+}
+
+type Choose = <Value>(groups: TensorGroups<Value>) => ReadonlyMap<string, Value>;
+
+async function openWeights(path: string, choose: Choose): Promise<WeightFile> {
+  if (path.endsWith(".index.json")) return openShards(path, choose);
   const head = new Uint8Array(8);
   head.set(await readRange(path, 0, Math.min(8, (await sizeOf(path)) ?? 8)));
   // A zip archive begins with "PK", a pickle with 0x80. So may the length that safetensors begins with, but it has 64 bits,
@@ -29,10 +39,10 @@ export async function openWeightFile(path: string): Promise<WeightFile> {
   if (torch) {
     // Loaded when it is needed: a program whose weights are safetensors starts sooner, and a page fetches less.
     const { openTorchArchive } = await import("./torch-archive.ts");
-    return openTorchArchive(path);
+    return openTorchArchive(path, choose);
   }
   const { tensors } = await openSafetensors(path);
-  return { container: "safetensors", tensors };
+  return { container: "safetensors", tensors: choose(new Map([["", tensors]])) };
 }
 
 const indexSchema = z.object({
@@ -43,12 +53,15 @@ const indexSchema = z.object({
   ),
 });
 
+/** A part of a model is a plain dictionary. */
+const all: Choose = (groups) => new Map([...groups.values()].flatMap((names) => [...names]));
+
 /** The tensors of all files that an index names, each from the file in which the index has it. */
-async function openShards(path: string): Promise<WeightFile> {
+async function openShards(path: string, choose: Choose): Promise<WeightFile> {
   const { weight_map: files } = await readJson(indexSchema, path);
   const shards = new Map<string, WeightFile["tensors"]>();
   for (const file of new Set(Object.values(files))) {
-    shards.set(file, (await openWeightFile(join(dirname(path), file))).tensors);
+    shards.set(file, (await openWeights(join(dirname(path), file), all)).tensors);
   }
   const tensors = new Map<string, StoredTensor>();
   const missing: string[] = [];
@@ -58,6 +71,6 @@ async function openShards(path: string): Promise<WeightFile> {
     else missing.push(`${name} in ${file}`);
   }
   if (missing.length > 0)
-    throw new ClipError("CLIP_CHECKPOINT", `${path} promises what is not there:\n  ${missing.join("\n  ")}`);
-  return { container: "shards", tensors };
+    throw new ClipError("CLIP_CHECKPOINT", `${path} promises what is not there:\n  ${listed(missing).join("\n  ")}`);
+  return { container: "shards", tensors: choose(new Map([["", tensors]])) };
 }

@@ -73,7 +73,7 @@ const textSchema = accountedObject(
     pool_type: z.enum(["argmax", "last"]).default("argmax"),
     proj_bias: z.boolean().default(false),
     proj_type: only("linear"),
-    hf_model_name: z.literal("", "a text tower of Hugging Face's is not supported").optional(),
+    hf_model_name: z.string().max(0, "a text tower of Hugging Face's is not supported").optional(),
     embed_cls: off,
     hf_tokenizer_name: z.string().optional(),
     tokenizer_mode: unsupported("is not supported"),
