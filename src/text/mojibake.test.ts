@@ -24,6 +24,13 @@ const repaired: readonly (readonly [cause: string, text: string, meant: string])
   ["Windows-1252, in a sound text", "naïve â€œquotesâ€\x9d", "naïve “quotes”"],
   ["Windows-1252, beside another script", "Привет Ã©", "Привет é"],
   ["bytes of Windows-1252 as control characters", "a\x80b \x93c\x94", "a€b “c”"],
+  ["Windows-1252, a no-break space taken for a blank", "voilÃ  le travail", "voilà le travail"],
+  ["Windows-1252, a no-break space taken for a blank in a word", "Ã s vezes", "às vezes"],
+  ["Windows-1252, a byte lost", "â€œquotesâ€\ufffd", "“quotes\ufffd"],
+  ["Windows-1252, a byte become a question mark", "caf\u00c3? â€œok", "caf\ufffd “ok"],
+  ["Latin-1, surrogates of CESU-8", "í\xa0½í¸\x8d ok", "😍 ok"],
+  ["Latin-1, the zero of Java", "Ã©À\x80", "é\0"],
+  ["two code pages in one text", "РџСЂРёРІРµС‚ Ã©tÃ©", "Привет été"],
 ];
 
 /** Each reads as valid UTF-8 in some code page, in part or in all. ftfy 6.3.1 leaves them alone as well. */
@@ -65,6 +72,6 @@ describe("repairMojibake", () => {
       "いろはにほへとちりぬるを",
       "नमस्ते दुनिया",
     ];
-    expect(texts.map(repairMojibake)).toEqual(texts);
+    expect(texts.map((text) => repairMojibake(text))).toEqual(texts);
   });
 });

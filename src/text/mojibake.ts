@@ -1,134 +1,135 @@
 /**
  * Mojibake: UTF-8 bytes that someone read in a single-byte code page, so that "é" became "Ã©".
  *
- * Writing such a text back in that code page gives the bytes; if they are valid UTF-8 and the text was no plausible
- * writing, the bytes are what was meant.
+ * Writing such a text back in that code page gives the bytes. It is done only where the text has what nobody writes, and
+ * where the bytes are valid UTF-8. Steps and their order are those of ftfy 6.3.1, so that a text has the tokens that models
+ * were trained with.
+ *
+ * @see {@link https://ftfy.readthedocs.io/ | ftfy} (Robyn Speer).
  */
-
-/** Code page 437, bytes 0x80–0xFF: the one table that `TextDecoder` does not have. */
-const cp437 =
-  "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐" +
-  "└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u00a0";
-
-const upperHalf = Uint8Array.from({ length: 128 }, (_, i) => 128 + i);
-const latin1 = String.fromCharCode(...upperHalf);
-/** Written out, because `TextDecoder` of Node 20 reads windows-1252 as Latin-1. */
-const windows1252 = "€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ" + latin1.slice(32);
-const decodePage = (label: string) => new TextDecoder(label).decode(upperHalf);
-
-/** Character → byte, the most common cause first: Latin-1 and Windows-1252 in one. Holes are read as Latin-1. */
-const codePages: readonly Map<string, number>[] = [
-  windows1252,
-  decodePage("windows-1251"),
-  decodePage("windows-1250"),
-  decodePage("windows-1253"),
-  decodePage("windows-1254"),
-  decodePage("windows-1257"),
-  decodePage("iso-8859-2"),
-  decodePage("macintosh"),
-  cp437,
-].map((page) => new Map([...page].map((character, i) => [character === "\ufffd" ? latin1[i]! : character, 128 + i])));
-for (const [i, control] of [...latin1.slice(0, 32)].entries()) codePages[0]!.set(control, 128 + i);
-
-/** One character of two to four bytes in valid UTF-8 (RFC 3629, section 4), a code unit standing for a byte. */
-const multiByte =
-  /[\xc2-\xdf][\x80-\xbf]|(?:\xe0[\xa0-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]|\xed[\x80-\x9f])[\x80-\xbf]|(?:\xf0[\x90-\xbf]|[\xf1-\xf3][\x80-\xbf]|\xf4[\x80-\x8f])[\x80-\xbf]{2}/g;
-
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-const decodeUtf8 = (bytes: string) => decoder.decode(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)));
-
-/** Mojibake of mojibake of mojibake; deeper nesting is not met, and each round reads the whole text. */
-const maxRounds = 6;
+import { alphabets, codePages, encode, lostByte, macintosh, readControlsAsWindows } from "./code-pages.ts";
+import { isUnlikely } from "./unlikely.ts";
+import { Work } from "./work.ts";
 
 /**
- * Undoes mojibake, nested as well, and reads stray control characters of Latin-1 as Windows-1252.
- * A text that could be what its author wrote stays as it is.
+ * Undoes mojibake, nested as well, and reads control characters of Latin-1 as Windows-1252. A text that could be what
+ * its author wrote stays as it is.
  */
-export function repairMojibake(text: string): string {
-  for (let round = 0; round < maxRounds; round++) {
-    const repaired = repairWhole(text) ?? repairParts(text);
+export function repairMojibake(text: string, work = new Work(text.length)): string {
+  while (work.take(text.length)) {
+    const repaired = undoOnce(text, work);
     if (repaired === text) break;
     text = repaired;
   }
-  return text.replace(/[\x80-\x9f]/g, (control) => windows1252[control.charCodeAt(0) - 128]!);
+  return text;
 }
 
-/** The text whose UTF-8, read in one of the code pages, is all of `text`. */
-function repairWhole(text: string): string | undefined {
+function undoOnce(text: string, work: Work): string {
+  if (!/[^\0-\x7f]/.test(text) || !isUnlikely(text)) return text;
   for (const page of codePages) {
-    const bytes = encodeBytes(text, page);
-    if (bytes === undefined || /[\x80-\xff]/.test(bytes.replace(multiByte, ""))) continue;
-    const isMojibake = [...bytes.matchAll(multiByte)].some(({ index: start, 0: { length } }) => {
-      return isUnlikely(text, start, start + length) || isOutOfPlace(text, start, start + length);
-    });
-    if (!isMojibake) continue;
+    let bytes = encode(page, text);
+    if (bytes === undefined) continue;
+    // In Mac OS Roman it would be an en dash with a blank behind it.
+    if (page !== macintosh) bytes = restoreNoBreakSpaces(bytes);
+    if (page.hasHoles) bytes = bytes.replace(incomplete, "\xef\xbf\xbd");
     const decoded = decodeUtf8(bytes);
-    if (control.test(text) || !control.test(decoded)) return decoded;
+    if (decoded !== undefined) return decoded;
   }
-  return undefined;
+  const repaired = repairParts(text, work);
+  return repaired === text ? readControlsAsWindows(text) : repaired;
 }
 
-/**
- * Repairs the sequences that are no plausible writing, in a text that is sound elsewhere. A combining accent by
- * itself is more often chance than meant.
- */
-function repairParts(text: string): string {
-  const bytes = encodeBytes(text, codePages[0]!, "?")!;
+/** UTF-8 with a blank where the byte 0xA0 stood, which is a no-break space and often taken for a blank. */
+const blankInside =
+  /[\xc2\xc3\xc5\xce\xd0\xd9] |[\xe2\xe3] [\x80-\x84\x86-\x9f\xa1-\xbf]|[\xe0-\xe3][\x80-\x84\x86-\x9f\xa1-\xbf] |\xf0(?: [\x80-\xbf]{2}|[\x80-\xbf] [\x80-\xbf]|[\x80-\xbf]{2} )/g;
+
+/** "à" is mostly a word by itself, and its blank then two in one; not in Portuguese "às", "àquele", "àquela", "àquilo". */
+const wordOfOneLetter = /\xc3 (?! |quele|quela|quilo|s )/g;
+
+function restoreNoBreakSpaces(bytes: string): string {
+  return bytes
+    .replace(wordOfOneLetter, "\xc3\xa0 ")
+    .replace(blankInside, (sequence) => sequence.replaceAll(" ", "\xa0"));
+}
+
+/** UTF-8 and CESU-8 of which a byte is lost, or was written as a question mark. */
+const incomplete = new RegExp(
+  [
+    "[\xc2-\xdf]_|[\xc2\xc3]\\?",
+    "\xed[\xa0-\xaf][_?]\xed[\xb0-\xbf][_?\x80-\xbf]|\xed[\xa0-\xaf][_?\x80-\xbf]\xed[\xb0-\xbf][_?]",
+    "[\xe0-\xef](?:[_?][_\x80-\xbf]|[_\x80-\xbf][_?])",
+    "[\xf0-\xf4](?:[_?][_\x80-\xbf]{2}|[_\x80-\xbf][_?][_\x80-\xbf]|[_\x80-\xbf]{2}[_?])",
+    "_",
+  ]
+    .join("|")
+    .replaceAll("_", lostByte),
+  "g",
+);
+
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+
+/** Also CESU-8, which writes a surrogate pair as two characters, and the zero of Java, which is two bytes. */
+function decodeUtf8(bytes: string): string | undefined {
+  const standard = bytes
+    .replaceAll("\xc0\x80", "\0")
+    .replace(/\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]/g, (pair) => {
+      const bits = (i: number) => pair.charCodeAt(i) & 0x3f;
+      const codePoint = 0x10000 + ((bits(1) & 0xf) << 16) + (bits(2) << 10) + ((bits(4) & 0xf) << 6) + bits(5);
+      const tail = [codePoint >> 12, codePoint >> 6, codePoint].map((value) => 0x80 | (value & 0x3f));
+      return String.fromCharCode(0xf0 | (codePoint >> 18), ...tail);
+    });
+  const codes = new Uint8Array(standard.length);
+  for (let i = 0; i < codes.length; i++) codes[i] = standard.charCodeAt(i);
+  try {
+    return utf8.decode(codes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What bytes from one to another are in any of the alphabets. */
+const between = (first: number, last: number) =>
+  new Set(alphabets.flatMap(({ upperHalf }) => [...upperHalf.slice(first - 128, last - 127)]));
+/** The length of the UTF-8 sequence that begins with a character's byte. */
+const sequenceLengths: ReadonlyMap<string, number> = new Map(
+  [
+    [...between(0xc2, 0xdf)].map((character) => [character, 2] as const),
+    [...between(0xe0, 0xef)].map((character) => [character, 3] as const),
+    [...between(0xf0, 0xf0), ...between(0xf3, 0xf3)].map((character) => [character, 4] as const),
+  ].flat(),
+);
+const continuations = between(0x80, 0xbf).add(" ");
+/** Those that do not stand beside mojibake for themselves, as punctuation does. */
+const meansDamage = between(0x80, 0xbf);
+for (const character of "–—―‘’‚“”„•…") meansDamage.delete(character);
+
+/** Repairs runs of what looks like UTF-8 in a text that is sound elsewhere, or damaged in several ways. */
+function repairParts(text: string, work: Work): string {
   let repaired = "";
   let done = 0;
-  for (const { index, 0: sequence } of bytes.matchAll(multiByte)) {
-    const end = index + sequence.length;
-    const decoded = decodeUtf8(sequence);
-    if (/[\u0300-\u036f]/.test(decoded) || !isUnlikely(text, index, end)) continue;
-    repaired += text.slice(done, index) + decoded;
-    done = end;
+  for (let start = 0; start < text.length;) {
+    // From the midst of a run it would only grow worse.
+    const end = meansDamage.has(text.charAt(start - 1)) ? start : endOfRun(text, start);
+    if (end === start) {
+      start++;
+      continue;
+    }
+    const run = text.slice(start, end);
+    if (run.length < text.length && isUnlikely(run)) {
+      repaired += text.slice(done, start) + repairMojibake(run, work);
+      done = end;
+    }
+    start = end;
   }
   return repaired + text.slice(done);
 }
 
-/** `text` in a code page, a code unit per byte; for what the page lacks the substitute, or without one no answer. */
-function encodeBytes(text: string, page: ReadonlyMap<string, number>, substitute?: string): string | undefined {
-  const bytes: string[] = [];
-  for (let i = 0; i < text.length; i++) {
-    const byte = text.charCodeAt(i) < 0x80 ? text.charCodeAt(i) : page.get(text[i]!);
-    if (byte === undefined && substitute === undefined) return undefined;
-    bytes.push(byte === undefined ? substitute! : String.fromCharCode(byte));
+/** Where the sequences that begin at `start` end. */
+function endOfRun(text: string, start: number): number {
+  for (let end = start; ;) {
+    const next = end + (sequenceLengths.get(text.charAt(end)) ?? 0);
+    if (next === end || next > text.length) return end;
+    for (let i = end + 1; i < next; i++) if (!continuations.has(text[i]!)) return end;
+    end = next;
   }
-  return bytes.join("");
-}
-
-const control = /[\x80-\x9f]/;
-/** What stands for nearly every accented Latin letter, or for quotes, and is no part of any word. */
-const telltale = /^(?:Â|Ã[ŠŒŽšœžŸ–—‹“]|‚Ä)/;
-const isUpper = (character: string) => /\p{Lu}/u.test(character);
-const isLower = (character: string) => /\p{Ll}/u.test(character) && character !== "ƒ";
-const isLetter = (character: string) => isUpper(character) || isLower(character);
-const isGreek = (character: string) => /\p{Script=Greek}/u.test(character);
-/** Symbols that writing has right after a letter, before one, and in the midst of a word. */
-const isClosing = (character: string) => /[\xa0\xad’”…–—»›™®©“‘«‹]/.test(character);
-const isOpening = (character: string) => /[\xa0’‘“”„‚«»‹›–—…¡¿]/.test(character);
-const isInner = (character: string) => /[’–—\xa0\xad]/.test(character);
-
-/** Whether nobody writes the characters from `start` to `end`, which are one character of UTF-8 in a code page. */
-function isUnlikely(text: string, start: number, end: number): boolean {
-  const sequence = text.slice(start, end);
-  if (control.test(sequence) || telltale.test(sequence)) return true;
-  // Few words end in Ã, and those in capitals: AMANHÃ.
-  if (sequence.startsWith("Ã") && !isUpper(text.charAt(start - 1))) return true;
-  for (let i = start + 1; i < end; i++) if (isUnlikelyPair(text[i - 1]!, text[i]!)) return true;
-  return false;
-}
-
-/** Whether they are unlikely only where they stand: a capital, or a symbol, amid a word. */
-function isOutOfPlace(text: string, start: number, end: number): boolean {
-  const [first, last] = [text[start]!, text[end - 1]!];
-  if (isLower(text.charAt(start - 1)) && isUpper(first)) return true;
-  return isLetter(first) && !isLetter(last) && !isInner(last) && isLetter(text.charAt(end));
-}
-
-function isUnlikelyPair(left: string, right: string): boolean {
-  if (isLetter(left) && isLetter(right)) return (isLower(left) && isUpper(right)) || isGreek(left) !== isGreek(right);
-  if (isLetter(left)) return !isClosing(right);
-  if (/[×÷]/.test(left)) return !isClosing(right);
-  return !isOpening(left) || !(isLetter(right) || isOpening(right) || isClosing(right));
 }

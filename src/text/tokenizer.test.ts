@@ -68,6 +68,14 @@ describe.skipIf(!isThere)("ClipTokenizer against ids recorded elsewhere", () => 
     expect(failed.map(({ text, with_ftfy }) => ({ text, wanted: with_ftfy.fixed, met: cleanText(text) }))).toEqual([]);
   });
 
+  it("equals open_clip's tokenizer on 3,999 damaged and random texts", () => {
+    const drawn = readShared<{ text: string; ids: number[] }[]>("fixtures/tokenizer/ftfy-6.3.1-cases.json");
+    expect(drawn.length).toBe(3999);
+    expect(drawn.map(({ text }) => ({ text, ids: tokenizer.encode(text) }))).toEqual(
+      drawn.map(({ text, ids }) => ({ text, ids })),
+    );
+  });
+
   it("equals the ids in the test suites of other implementations", () => {
     interface Suite {
       cases: { name: string; text: string; ids: number[]; agrees_with_openai_semantics: boolean; note?: string }[];
