@@ -1,5 +1,5 @@
 import type { Picture } from "../../data/picture.ts";
-import { imageExtensions } from "../../image/extensions.ts";
+import type { SkippedImage } from "../../data/image-files.ts";
 import type { DownloadOptions } from "../../hub/download.ts";
 
 /** A picture and what may be said of it. */
@@ -10,12 +10,7 @@ export interface Sample extends Picture {
   readonly synthetic?: string;
 }
 
-/** What cannot be used, and why: a picture, or the rest of a damaged archive. */
-export interface SkippedImage {
-  /** As in {@link Picture}. */
-  readonly image: string;
-  readonly reason: string;
-}
+export type { SkippedImage };
 
 /** What a source of training pairs holds. */
 export interface Pairs {
@@ -51,11 +46,6 @@ export function syntheticColumns({ syntheticColumn }: SourceOptions): readonly s
 /** In characters. Far beyond what a text tower reads: longer ones are whole pages in the wrong column. */
 const maxCaptionLength = 10_000;
 const tooLong = `is longer than ${maxCaptionLength} characters`;
-
-/** Whether a name ends as those of pictures do. */
-export function isImageName(name: string): boolean {
-  return imageExtensions.has(/\.[^./\\]*$/.exec(name.toLowerCase())?.[0] ?? "");
-}
 
 /** Sorts what was read into samples and skipped pictures. */
 export class PairCollector implements Pairs {
