@@ -25,6 +25,8 @@ export interface SourceOptions extends Pick<DownloadOptions, "signal" | "onProgr
   readonly imageColumn?: string | undefined;
   /** Default: the first of `caption`, `title` that exists. */
   readonly captionColumn?: string | undefined;
+  /** What a table's paths are relative to, and where its pictures may lie, links followed. Default: the table's folder. */
+  readonly images?: string | undefined;
   /** Whether synthetic captions are read too. */
   readonly synthetic?: boolean | undefined;
   /** Where they are: a column, or the `x` of `a.x.txt` or of a key of `a.json`. Default: the first of `synthetic`, `re_caption` that exists. */

@@ -1,3 +1,4 @@
+import { parseJson } from "../../data/table.ts";
 import { Sidecars } from "../../data/sidecars.ts";
 import type { TarEntry } from "../../data/tar.ts";
 import { listShard, maxTextBytes } from "../../data/webdataset.ts";
@@ -128,7 +129,7 @@ function captionsInJson(text: string, place: string, captionColumn: string | und
 
 function parseObject(text: string, place: string): ReadonlyMap<string, unknown> | string {
   try {
-    return new Map(Object.entries((JSON.parse(text) as object | null) ?? {}));
+    return new Map(Object.entries((parseJson(text) as object | null) ?? {}));
   } catch {
     return `${place} is not JSON`;
   }
