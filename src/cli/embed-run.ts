@@ -35,6 +35,7 @@ interface EmbedRequest extends ModelRequest {
   readonly shardSize: number;
   readonly dtype?: "q8" | "q4" | undefined;
   readonly imageColumn?: string | undefined;
+  readonly images?: string | undefined;
   readonly maxImagePixels: number;
   readonly json?: true | undefined;
 }
@@ -74,13 +75,13 @@ export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<vo
 }
 
 async function ofPictures(
-  { source, imageColumn, maxImagePixels }: EmbedRequest,
+  { source, imageColumn, images, maxImagePixels }: EmbedRequest,
   encoder: ClipEncoder,
   model: string,
   io: CliIo,
 ): Promise<Embedding<Picture>> {
   const { signal } = io;
-  const read = await readPictures(source, { imageColumn, signal, onProgress: showDownload(io) });
+  const read = await readPictures(source, { imageColumn, images, signal, onProgress: showDownload(io) });
   return pictureEmbedding(encoder, read, source, { model, maxImagePixels, signal });
 }
 

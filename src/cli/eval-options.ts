@@ -74,11 +74,8 @@ export async function thumbnails(
 ): Promise<Map<string, string>> {
   const wanted = new Set(shown);
   const urls = new Map<string, string>();
-  for (const { image, bytes } of pictures) {
-    if (!wanted.delete(image)) continue;
-    const picture = await readPicture({ image, ...(bytes && { bytes }) });
-    urls.set(image, await thumbnail(picture, size));
-  }
+  for (const picture of pictures)
+    if (wanted.delete(picture.image)) urls.set(picture.image, await thumbnail(await readPicture(picture), size));
   return urls;
 }
 

@@ -32,6 +32,7 @@ interface FinetuneRequest {
   readonly resume: boolean;
   readonly template?: readonly string[] | undefined;
   readonly imageColumn?: string | undefined;
+  readonly images?: string | undefined;
   readonly captionColumn?: string | undefined;
   readonly recipe?: RecipeName | undefined;
   readonly epochs?: number | undefined;
@@ -49,11 +50,12 @@ interface FinetuneRequest {
 /** Fine-tunes, shows how far it is, and writes the report. */
 export async function runFinetuning(request: FinetuneRequest, io: CliIo): Promise<void> {
   const { data, validation, general, out, resume, recipe, epochs, alpha } = request;
-  const { imageColumn, captionColumn, template: classTemplates } = request;
+  const { imageColumn, captionColumn, images, template: classTemplates } = request;
   const source = (source: string) => ({
     ...{
       source,
       ...(imageColumn !== undefined && { imageColumn }),
+      ...(images !== undefined && { images }),
       ...(captionColumn !== undefined && { captionColumn }),
     },
     ...(classTemplates && { classTemplates }),

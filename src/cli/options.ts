@@ -103,6 +103,10 @@ export const imageColumnOption = new Option(
   "--image-column <name>",
   "a table's column with the pictures (default: image, path or filepath)",
 );
+export const imagesOption = new Option(
+  "--images <folder>",
+  "what a table's paths are relative to, and where its pictures may lie, links followed (default: its folder)",
+);
 export const captionColumnOption = new Option(
   "--caption-column <name>",
   "the column of a table, or key of a shard's JSON, with the captions (default: caption or title)",

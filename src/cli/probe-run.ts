@@ -15,7 +15,9 @@ import {
   trainProbe,
   zeroShotHead,
 } from "../evaluate/index.ts";
+import type { SkippedImage } from "../data/image-files.ts";
 import type { CliIo } from "./io.ts";
+import { showSkipped } from "./eval-options.ts";
 import { readChosenModel } from "./options.ts";
 import { percent, printable, table } from "./terminal.ts";
 
@@ -26,6 +28,7 @@ interface ProbeRequest extends ReadModelOptions {
   readonly train: string;
   readonly test?: string | undefined;
   readonly validation?: string | undefined;
+  readonly images?: string | undefined;
   readonly shots?: number | undefined;
   readonly features?: FeatureKind | undefined;
   readonly init: "zeros" | "zero-shot";
@@ -57,13 +60,20 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
       "CLIP_USAGE",
       "--template is what names are put into for --init zero-shot; give both or neither",
     );
-  const { classes, samples } = await readLabelledPictures(request.train);
+  const left: SkippedImage[] = [];
+  const read = async (source: string) => {
+    const pictures = await readLabelledPictures(source, { images: request.images, signal: io.signal });
+    left.push(...pictures.skipped);
+    showSkipped(pictures.skipped, io);
+    return pictures;
+  };
+  const { classes, samples } = await read(request.train);
   if (classes.length < 2)
     throw new ClipError(
       "CLIP_DATA",
       `${request.train} has pictures of one class alone, "${classes[0]}"; a probe needs two`,
     );
-  const others = async (source: string) => relabel(await readLabelledPictures(source), classes, source);
+  const others = async (source: string) => relabel(await read(source), classes, source);
   const validationPictures = request.validation === undefined ? undefined : await others(request.validation);
   const testPictures = request.test === undefined ? undefined : await others(request.test);
   const chosen = shots === undefined ? samples : drawShots(samples, classes, shots, seed);
@@ -99,7 +109,17 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
   const { iterations, reason, objective, sweep } = probe;
   if (request.json) {
     const fit = { lambda: probe.lambda, iterations, reason, objective };
-    io.out(JSON.stringify({ ...about, pictures: counts, ...fit, test: scores, zeroShot: zeroShotScores, sweep }));
+    io.out(
+      JSON.stringify({
+        ...about,
+        pictures: counts,
+        skipped: left,
+        ...fit,
+        test: scores,
+        zeroShot: zeroShotScores,
+        sweep,
+      }),
+    );
   } else {
     const rows = sweep.length > 0 ? [sweepTable(probe), ""] : [];
     const fitted = `λ ${probe.lambda.toExponential(2)}, ${counts.train} pictures of ${classes.length} classes, ${about.width} numbers each`;

@@ -27,6 +27,7 @@ interface ZeroShotSource {
   readonly templates?: string | undefined;
   readonly template?: readonly string[] | undefined;
   readonly only?: string | undefined;
+  readonly images?: string | undefined;
   readonly offline?: boolean | undefined;
 }
 
@@ -41,7 +42,7 @@ export interface ZeroShotData {
   readonly templatesFrom: string | undefined;
   /** The data set, if it is one of the paper's. */
   readonly known: KnownSet | undefined;
-  /** What of a set's shards cannot be used. */
+  /** What cannot be used; whether a picture can be decoded shows when it is. */
   readonly skipped?: readonly SkippedImage[];
 }
 
@@ -62,7 +63,8 @@ export async function readZeroShotData(asked: ZeroShotSource, io: CliIo): Promis
   if (dataset !== undefined) return readSet({ ...asked, dataset }, io);
   if (data === undefined)
     throw new ClipError("CLIP_USAGE", "name pictures of your own by --data, or a published set by --dataset");
-  const read = await readLabelledPictures(data);
+  const read = await readLabelledPictures(data, { images: asked.images, signal: io.signal });
+  showSkipped(read.skipped, io);
   const { classes } = asked;
   const pictures =
     classes === undefined
@@ -70,6 +72,7 @@ export async function readZeroShotData(asked: ZeroShotSource, io: CliIo): Promis
       : nameClasses(read, await readClassLines(classes, io), classes);
   return {
     ...{ source: data, pictures: await keepOnly(pictures, asked.only, io), namesFrom: classes, known: undefined },
+    skipped: read.skipped,
     ...((await givenTemplates(asked, io)) ?? { templates: defaultTemplates, templatesFrom: undefined }),
   };
 }
@@ -88,8 +91,15 @@ async function readSet(asked: ZeroShotSource & { readonly dataset: string }, io:
   };
   const about = { ...templates, namesFrom, known: set.known };
   if (copy !== undefined) {
-    const pictures = nameClasses(await readLabelledPictures(copy), lines, namesFrom ?? dataset, areWordNetIds);
-    return { ...about, source: `${set.name} in ${copy}`, pictures: await keepOnly(pictures, asked.only, io) };
+    const read = await readLabelledPictures(copy, { images: asked.images, signal: io.signal });
+    showSkipped(read.skipped, io);
+    const pictures = nameClasses(read, lines, namesFrom ?? dataset, areWordNetIds);
+    return {
+      ...about,
+      skipped: read.skipped,
+      source: `${set.name} in ${copy}`,
+      pictures: await keepOnly(pictures, asked.only, io),
+    };
   }
   const { samples, skipped } = await set.pictures(lines.length);
   showSkipped(skipped, io);

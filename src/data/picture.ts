@@ -1,8 +1,10 @@
-import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { closeSync, openSync, readFileSync, readSync, realpathSync, statSync } from "node:fs";
+import { readFile, realpath, stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { ClipError, problemOf } from "../core/errors.ts";
 import { exists, readRange } from "../core/files.ts";
 import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
+import { isWithin } from "./folders.ts";
 
 /** Where a picture is. */
 export interface Picture {
@@ -10,6 +12,8 @@ export interface Picture {
   readonly image: string;
   /** The part of a file that it is; without it, it is a file of its own. */
   readonly bytes?: FilePart;
+  /** The folder that it must lie in, links followed: that of the table which names it. */
+  readonly within?: string;
 }
 
 /** Some bytes of a file. */
@@ -25,8 +29,13 @@ export interface FilePart {
  *
  * @throws {ClipError} `CLIP_FILE` if it cannot be read.
  */
-export async function readPictureBytes({ image, bytes }: Picture): Promise<Uint8Array> {
+export async function readPictureBytes(picture: Picture): Promise<Uint8Array> {
+  const { image, bytes } = picture;
   if (bytes) return readRange(bytes.file, bytes.offset, bytes.length);
+  await assertInside(picture);
+  const found = await stat(image).catch(() => undefined);
+  // A pipe would wait for whoever writes into it, and a device may have no end.
+  if (found && !found.isFile()) throw new ClipError("CLIP_FILE", `cannot read ${image}: it is not a file`);
   return readFile(image).catch((cause: unknown) => {
     throw new ClipError("CLIP_FILE", `cannot read ${image}: ${problemOf(cause)}`, { cause });
   });
@@ -38,7 +47,10 @@ export async function readPictureBytes({ image, bytes }: Picture): Promise<Uint8
  * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE`, naming the picture, if it cannot be read.
  */
 export async function readPicture(picture: Picture, options?: DecodeOptions): Promise<RasterImage> {
-  if (!picture.bytes) return decodeImage(picture.image, options);
+  if (!picture.bytes) {
+    await assertInside(picture);
+    return decodeImage(picture.image, options);
+  }
   return decodePicture(picture, await readPictureBytes(picture), options);
 }
 
@@ -49,8 +61,9 @@ export async function readPictureAtOnce(picture: Picture, options?: DecodeOption
   return content ? decodePicture(picture, content, options) : readPicture(picture, options);
 }
 
-function readAtOnce({ image, bytes }: Picture): Uint8Array | undefined {
+function readAtOnce({ image, bytes, within }: Picture): Uint8Array | undefined {
   try {
+    if (within !== undefined && !isWithin(realpathSync.native(image), realpathSync.native(within))) return undefined;
     // Opening a pipe would wait for whoever writes into it.
     if (!bytes) return statSync(image).isFile() ? readFileSync(image) : undefined;
     const file = openSync(bytes.file, "r");
@@ -81,6 +94,36 @@ async function decodePicture(
       { cause: error },
     );
   }
+}
+
+/**
+ * A picture by its path in a table. A table describes what lies in its folder: other files of the machine are not its own to name.
+ *
+ * @param images - the folder that its paths are relative to, if a user named one; they may then lead through links to wherever.
+ * @throws {ClipError} `CLIP_DATA` if the path leads out of the folder.
+ */
+export function pictureOfTable(table: string, place: string, path: string, images: string | undefined): Picture {
+  const folder = resolve(images ?? dirname(table));
+  const image = resolve(folder, path);
+  if (!isWithin(image, folder))
+    throw new ClipError(
+      "CLIP_DATA",
+      `${table}, ${place}: ${path} is outside ${folder}, ${images === undefined ? "the table's folder" : "as images (--images) says"}; ` +
+        "if that is meant, name a folder that holds all its pictures by images (--images): / for any",
+    );
+  return { image, ...(images === undefined && { within: folder }) };
+}
+
+/** Refuses a picture that lies elsewhere than its table's folder, by a link. */
+async function assertInside({ image, within }: Picture): Promise<void> {
+  if (within === undefined) return;
+  const [real, folder] = await Promise.all([realpath(image).catch(() => undefined), realpath(within)]);
+  // Why one that is not there cannot be read is said by whoever reads it.
+  if (real === undefined || isWithin(real, folder)) return;
+  throw new ClipError(
+    "CLIP_FILE",
+    `${image} is a link to ${real}, outside the table's folder; to follow such links name that folder by images (--images)`,
+  );
 }
 
 /** If not one of so many pictures exists, the paths are wrong rather than the pictures. */

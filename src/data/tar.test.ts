@@ -62,7 +62,9 @@ describe("listTar", () => {
   });
 
   it("reads of the contents what is asked for", async () => {
-    const { entries } = await listTar(await systemTar(), (name, length) => name.endsWith(".txt") && length < 6);
+    const { entries } = await listTar(await systemTar(), (name, length) =>
+      name.endsWith(".txt") && length < 6 ? length : undefined,
+    );
     const read = entries.flatMap(({ name, content }) => (content ? [[name, Buffer.from(content)] as const] : []));
     expect(Object.fromEntries(read)).toEqual({ "a.txt": files["a.txt"], "b/empty.txt": files["b/empty.txt"] });
   });
@@ -122,12 +124,57 @@ describe("listTar", () => {
       const bytes = Buffer.from(good.subarray(0, random.integer(good.length)));
       for (let i = random.integer(20); i > 0; i--) bytes[random.integer(bytes.length)] = random.integer(256);
       await writeFile(path, bytes);
-      const { entries } = await listTar(path, () => true);
+      const { entries } = await listTar(path, (_, length) => length);
       for (const { offset, length, content } of entries) {
         expect(offset + length).toBeLessThanOrEqual(bytes.length);
         expect(content).toHaveLength(length);
       }
     }
+  });
+
+  it("lists what is no plain file, passes over litter, and leaves out names that lead out", async () => {
+    const folder = join(root, "odd");
+    await mkdir(join(folder, "__MACOSX"), { recursive: true });
+    const names = ["a.jpg", "._a.jpg", "__MACOSX/b.jpg", ".DS_Store"];
+    for (const name of names) await writeFile(join(folder, name), "bytes");
+    const script =
+      "ln a.jpg hard.jpg; ln -s a.jpg soft.jpg; mkfifo pipe.jpg; truncate -s 1M sparse.jpg; echo x >> sparse.jpg";
+    execFileSync("sh", ["-c", script], { cwd: folder });
+    const others = ["hard.jpg", "soft.jpg", "pipe.jpg", "sparse.jpg"];
+    for (const format of ["--format=gnu", "--format=pax"]) {
+      const path = `${folder}${format}.tar`;
+      execFileSync("tar", ["-C", folder, format, "--sparse", "-cf", path, ...names, ...others]);
+      const { entries, unusable, damage } = await listTar(path);
+      expect(entries.map(({ name }) => name)).toEqual(["a.jpg"]);
+      expect(unusable.map(({ name, reason }) => `${name}: ${reason.split(";")[0]}`)).toEqual([
+        "hard.jpg: it is a link in the archive",
+        "soft.jpg: it is a link in the archive",
+        "pipe.jpg: it is a pipe, and no file",
+        "sparse.jpg: it is a sparse file",
+      ]);
+      expect(damage).toBeUndefined();
+    }
+    const { entries, unusable } = await listTar(
+      await ownTar({
+        "../../etc/x.jpg": Buffer.from("x"),
+        "a/../b.jpg": Buffer.from("x"),
+        "a/./c..jpg": Buffer.from("x"),
+      }),
+    );
+    expect(entries.map(({ name }) => name)).toEqual(["a/./c..jpg"]);
+    expect(unusable.map(({ reason }) => reason)).toEqual(Array(2).fill("its name leads out of the archive"));
+  });
+
+  it("keeps a long name whose link's name is long too", async () => {
+    const folder = join(root, "long");
+    const name = `${"n".repeat(150)}.txt`;
+    await mkdir(folder);
+    await writeFile(join(folder, name), "x");
+    execFileSync("sh", ["-c", `ln -s "$(printf 't%.0s' $(seq 150))" "$(printf 'l%.0s' $(seq 150))"`], { cwd: folder });
+    execFileSync("tar", ["-C", folder, "--format=gnu", "-cf", `${folder}.tar`, "."]);
+    const { entries, unusable } = await listTar(`${folder}.tar`);
+    expect(entries.map((entry) => entry.name)).toEqual([name]);
+    expect(unusable.map((entry) => entry.name)).toEqual(["l".repeat(150)]);
   });
 
   it("says what is not there", async () => {

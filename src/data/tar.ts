@@ -1,5 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { ClipError, problemOf } from "../core/errors.ts";
+import { isLitter } from "./image-files.ts";
 
 /** A file in a tar archive: where its bytes lie. */
 export interface TarEntry {
@@ -9,13 +10,21 @@ export interface TarEntry {
   readonly offset: number;
   /** In bytes. */
   readonly length: number;
-  /** The file itself, if it was asked for. */
+  /** Its first bytes, as many as were asked for. */
   readonly content?: Uint8Array;
+}
+
+/** An entry that stands for a file and has no bytes that can be read as one. */
+interface UnusableEntry {
+  readonly name: string;
+  readonly reason: string;
 }
 
 /** What could be read of an archive. */
 export interface TarListing {
   readonly entries: readonly TarEntry[];
+  /** Links, devices, sparse files, and names that lead out of the archive. */
+  readonly unusable: readonly UnusableEntry[];
   /** Why the rest could not be read; all before it is good. */
   readonly damage?: string;
 }
@@ -26,9 +35,21 @@ const windowBytes = 2 ** 16;
 /** Long names and the like that stand before a file. Names of files on disks have at most 4 KiB. */
 const maxHeaderBytes = 2 ** 16;
 
+/** Types of entries that hold no plain file, and what they are. Others, such as folders, stand for nothing that is missed. */
+const unusableTypes: Readonly<Record<string, string>> = {
+  "1": "it is a link in the archive; pack it with tar --hard-dereference",
+  "2": "it is a link in the archive; pack it with tar --dereference",
+  "3": "it is a device, and no file",
+  "4": "it is a device, and no file",
+  "6": "it is a pipe, and no file",
+  S: "it is a sparse file; pack it without tar --sparse",
+};
+
 /**
  * Lists the regular files of a tar archive: ustar, GNU's long names and sizes, and pax. Of the content only that is read
- * which `wanted` asks for; the rest is skipped, not read.
+ * which `wanted` asks for; the rest is skipped, not read. Litter, as folders have it, is passed over.
+ *
+ * @param wanted - how many of a file's first bytes are read, if any.
  *
  * A damaged archive gives what stands before the damage.
  *
@@ -36,7 +57,7 @@ const maxHeaderBytes = 2 ** 16;
  */
 export async function listTar(
   path: string,
-  wanted: (name: string, length: number) => boolean = () => false,
+  wanted: (name: string, length: number) => number | undefined = () => undefined,
 ): Promise<TarListing> {
   const handle = await open(path, "r").catch((cause: unknown) => {
     throw new ClipError("CLIP_FILE", `cannot read ${path}: ${problemOf(cause)}`, { cause });
@@ -50,18 +71,18 @@ export async function listTar(
   }
 }
 
-async function walk(file: Window, wanted: (name: string, length: number) => boolean): Promise<TarListing> {
+async function walk(file: Window, wanted: (name: string, length: number) => number | undefined): Promise<TarListing> {
   const entries: TarEntry[] = [];
+  const unusable: UnusableEntry[] = [];
   const broken = (problem: string): TarListing => ({
-    entries,
+    ...{ entries, unusable },
     damage: `${problem}, after ${entries.length} file${entries.length === 1 ? "" : "s"}`,
   });
-  /** What headers of their own say about the next file. */
-  let override: { readonly path?: string; readonly size?: number } = {};
+  let override: PaxRecords = {};
   for (let at = 0; ;) {
     const header = await file.read(at, blockBytes);
     if (header.length < blockBytes) return broken(`it ends at byte ${file.size} without the mark of an end`);
-    if (header.every((byte) => byte === 0)) return { entries };
+    if (header.every((byte) => byte === 0)) return { entries, unusable };
     if (!hasItsChecksum(header)) return broken(`the header at byte ${at} is damaged`);
     const type = String.fromCharCode(header[156]!);
     const length = override.size ?? numberAt(header, 124, 12);
@@ -77,12 +98,28 @@ async function walk(file: Window, wanted: (name: string, length: number) => bool
       override = { ...override, ...(type === "L" ? { path: cString(bytes) } : paxRecords(bytes)) };
       continue;
     }
+    // What holds for all files, and where a link leads: neither says where the next file lies.
+    if (type === "g" || type === "K") continue;
+    const reason = unusableTypes[override.isSparse ? "S" : type];
     override = {};
-    if (type !== "0" && type !== "\0") continue; // folders, links
-    const content = wanted(name, length) ? { content: Uint8Array.from(await file.read(offset, length)) } : {};
+    const parts = name.split("/").filter((part) => part !== ".");
+    const leadsOut = parts.includes("..");
+    if (!leadsOut && parts.some(isLitter)) continue;
+    if (reason !== undefined) unusable.push({ name, reason });
+    if (reason !== undefined || !fileTypes.has(type) || name.endsWith("/")) continue;
+    if (leadsOut) {
+      unusable.push({ name, reason: "its name leads out of the archive" });
+      continue;
+    }
+    const bytes = wanted(name, length);
+    const content =
+      bytes === undefined ? {} : { content: Uint8Array.from(await file.read(offset, Math.min(bytes, length))) };
     entries.push({ name, offset, length, ...content });
   }
 }
+
+/** A plain file, as old archives have it, and as some systems call it. */
+const fileTypes = new Set(["0", "\0", "7"]);
 
 /** A file read forwards, some of it at a time. */
 class Window {
@@ -141,9 +178,16 @@ function cString(bytes: Uint8Array): string {
   return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
+/** What headers of their own say about the next file. */
+interface PaxRecords {
+  path?: string;
+  size?: number;
+  isSparse?: boolean;
+}
+
 /** The records of a pax header that matter here: "LENGTH KEY=VALUE\n", the length in bytes with itself. */
-function paxRecords(bytes: Uint8Array): { path?: string; size?: number } {
-  const records: { path?: string; size?: number } = {};
+function paxRecords(bytes: Uint8Array): PaxRecords {
+  const records: PaxRecords = {};
   for (let at = 0; at < bytes.length;) {
     const length = Number.parseInt(new TextDecoder().decode(bytes.subarray(at, at + 10)), 10);
     if (!(length > 0)) break;
@@ -151,6 +195,8 @@ function paxRecords(bytes: Uint8Array): { path?: string; size?: number } {
       /^\d+ ([^=]+)=(.*)\n$/s.exec(new TextDecoder().decode(bytes.subarray(at, at + length))) ?? [];
     if (key === "path") records.path = value!;
     if (key === "size") records.size = Number(value);
+    if (key === "GNU.sparse.name") records.path = value!;
+    if (key?.startsWith("GNU.sparse.")) records.isSparse = true;
     at += length;
   }
   return records;

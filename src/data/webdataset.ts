@@ -1,19 +1,48 @@
-import type { TarEntry } from "./tar.ts";
+import { kindByContent, kindByName, type SkippedImage } from "./image-files.ts";
+import { listTar, type TarEntry } from "./tar.ts";
 
-/** Beyond what any camera writes; a picture is read as a whole. */
+/** Beyond what any camera writes; an image is read as a whole. */
 export const maxImageBytes = 2 ** 28;
+/** Captions, labels, and what else stands beside an image. */
+export const maxTextBytes = 2 ** 20;
+/** Bytes of a file that tell whether it is an image: a block of the archive, which is read anyway. */
+const headBytes = 512;
+
+/** What a shard holds. */
+interface ShardListing {
+  readonly images: readonly TarEntry[];
+  /** The other files; those that are wanted with their content. */
+  readonly others: readonly TarEntry[];
+  /** Images that cannot be used. */
+  readonly skipped: readonly SkippedImage[];
+  /** Why the rest of the shard could not be read. */
+  readonly damage?: string;
+}
 
 /**
- * The files of each sample of a shard as webdataset has them: those that share the name up to its first dot, in the order of the
- * samples' first files.
+ * Lists a shard of webdataset's.
+ *
+ * @param shard - what it is called in lists.
+ * @param wanted - whether the content of a file that is no image by its name is read; at most {@link maxTextBytes} are.
  */
-export function groupByKey(entries: readonly TarEntry[]): Iterable<TarEntry[]> {
-  const samples = new Map<string, TarEntry[]>();
+export async function listShard(file: string, shard: string, wanted: (name: string) => boolean): Promise<ShardListing> {
+  const { entries, unusable, damage } = await listTar(file, (name, length) => {
+    if (wanted(name)) return length <= maxTextBytes ? length : undefined;
+    return kindByName(name) === "unknown" ? headBytes : undefined;
+  });
+  const images: TarEntry[] = [];
+  const others: TarEntry[] = [];
+  const skipped: SkippedImage[] = [];
+  const skip = (name: string, reason: string) => void skipped.push({ image: `${shard}/${name}`, reason });
+  for (const { name, reason } of unusable) if (kindByName(name) !== "other") skip(name, reason);
   for (const entry of entries) {
-    const [key] = /^(.*\/)?[^/.]*/.exec(entry.name)!;
-    const sample = samples.get(key);
-    if (sample) sample.push(entry);
-    else samples.set(key, [entry]);
+    const { name, offset, length, content = new Uint8Array(0) } = entry;
+    const byName = wanted(name) ? "other" : kindByName(name);
+    const kind = byName === "unknown" ? kindByContent(name, content) : byName;
+    if (kind === "other") others.push(wanted(name) ? entry : { name, offset, length });
+    else if (kind !== "image") skip(name, kind.reason);
+    else if (length > maxImageBytes) skip(name, `it has ${length} bytes, and at most ${maxImageBytes} are read`);
+    else images.push({ name, offset, length });
   }
-  return samples.values();
+  return { images, others, skipped, ...(damage !== undefined && { damage }) };
 }

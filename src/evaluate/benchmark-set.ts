@@ -8,11 +8,11 @@ import { exists, readText } from "../core/files.ts";
 import { maxConfigBytes } from "../core/limits.ts";
 import { splitLines } from "../core/text-file.ts";
 import { isAddress, plainShard, withoutQuery } from "../data/plain-shard.ts";
-import { listTar, type TarEntry } from "../data/tar.ts";
-import { groupByKey, maxImageBytes } from "../data/webdataset.ts";
+import { Sidecars } from "../data/sidecars.ts";
+import type { TarEntry } from "../data/tar.ts";
+import { listShard, maxTextBytes } from "../data/webdataset.ts";
 import { hubToken, hubUrl, offlineByDefault } from "../hub/environment.ts";
 import type { FetchOptions } from "../hub/index.ts";
-import { imageExtensions } from "../image/extensions.ts";
 import { classLines } from "./class-names.ts";
 import { type KnownSet, knownSets } from "./known-sets.ts";
 import type { LabelledPicture } from "./labelled-pictures.ts";
@@ -27,8 +27,6 @@ const files = {
 };
 /** More shards than any set of test pictures has. */
 const maxShards = 100_000;
-/** A label is a number, or one for each of some thousand classes. */
-const maxLabelBytes = 2 ** 20;
 
 /** The pictures of a set. */
 export interface SetPictures {
@@ -194,23 +192,22 @@ async function collectShard(
   { samples, skipped }: { readonly samples: LabelledPicture[]; readonly skipped: BrokenImage[] },
 ): Promise<void> {
   const { file } = await plainShard(path);
-  const listing = await listTar(file, (name, length) => isLabelName(name) && length <= maxLabelBytes);
-  for (const sample of groupByKey(listing.entries)) {
-    for (const { name, offset, length } of sample.filter((entry) => isImageName(entry.name))) {
-      const picture = { image: `${shard}/${name}`, bytes: { file, offset, length } };
-      const labels =
-        length > maxImageBytes
-          ? `it has ${length} bytes, and at most ${maxImageBytes} are read`
-          : labelsOf(sample, shard, classCount);
-      if (typeof labels === "string") skipped.push({ image: picture.image, reason: labels });
-      else for (const label of labels) samples.push({ ...picture, label });
-    }
+  const listing = await listShard(file, shard, isLabelName);
+  for (const skip of listing.skipped) skipped.push(skip);
+  const labelFiles = new Sidecars(
+    listing.images.map(({ name }) => name),
+    listing.others.map((entry) => [entry.name, entry]),
+  );
+  for (const { name, offset, length } of listing.images) {
+    const picture = { image: `${shard}/${name}`, bytes: { file, offset, length } };
+    const labels = labelsOf(labelFiles.find(name, [".cls", ".npy"]), shard, classCount);
+    if (typeof labels === "string") skipped.push({ image: picture.image, reason: labels });
+    else for (const label of labels) samples.push({ ...picture, label });
   }
   if (listing.damage !== undefined)
     skipped.push({ image: shard, reason: `the rest of the shard is lost: ${listing.damage}` });
 }
 
-const isImageName = (name: string) => imageExtensions.has(extname(name).toLowerCase());
 const isLabelName = (name: string) => /\.(cls|npy)$/i.test(name);
 
 /**
@@ -218,19 +215,19 @@ const isLabelName = (name: string) => /\.(cls|npy)$/i.test(name);
  *
  * @throws {ClipError} `CLIP_DATA` if they are not of these classes: the names are of another set.
  */
-function labelsOf(sample: readonly TarEntry[], shard: string, classCount: number): number[] | string {
-  const entry = sample.find(({ name }) => isLabelName(name));
+function labelsOf(entry: TarEntry | undefined, shard: string, classCount: number): number[] | string {
   if (!entry) return "there is no .cls or .npy with its class";
   const place = `${shard}/${entry.name}`;
-  if (!entry.content) return `${place} has ${entry.length} bytes, and at most ${maxLabelBytes} are read`;
+  if (entry.length > maxTextBytes) return `${place} has ${entry.length} bytes, and at most ${maxTextBytes} are read`;
+  const content = entry.content ?? new Uint8Array(0);
   if (/\.npy$/i.test(entry.name)) {
-    const { data } = parseNpy(entry.content, place);
+    const { data } = parseNpy(content, place);
     if (data.length !== classCount)
       throw new ClipError("CLIP_DATA", `${place} is of ${data.length} classes, and ${classCount} have names`);
     const labels = Array.from(data.keys()).filter((label) => data[label]! > 0);
     return labels.length > 0 ? labels : "it shows none of the classes";
   }
-  const text = new TextDecoder().decode(entry.content).trim();
+  const text = new TextDecoder().decode(content).trim();
   if (!/^\d{1,9}$/.test(text)) return `${place} is no number of a class`;
   if (Number(text) >= classCount)
     throw new ClipError("CLIP_DATA", `${place} is class ${text}, counted from 0, and ${classCount} classes have names`);

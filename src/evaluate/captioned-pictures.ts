@@ -1,6 +1,6 @@
-import { dirname, resolve } from "node:path";
 import { ClipError } from "../core/errors.ts";
-import { assertSomeExist, baseOf, type Picture } from "../data/picture.ts";
+import type { SkippedImage } from "../data/image-files.ts";
+import { assertSomeExist, baseOf, type Picture, pictureOfTable } from "../data/picture.ts";
 import { captionColumns, imageColumns, readTexts, settingOf } from "../data/table.ts";
 
 /** A picture and what people say of it. */
@@ -17,7 +17,7 @@ export interface CaptionColumns {
   readonly captionColumn?: string | undefined;
   /** What stands between several captions of a row; without it a row has one. */
   readonly separator?: string | undefined;
-  /** What paths of pictures are relative to. Default: the table's folder. */
+  /** What paths of pictures are relative to, and where these may lie, links followed. Default: the table's folder. */
   readonly images?: string | undefined;
 }
 
@@ -29,9 +29,9 @@ export interface CaptionColumns {
 export async function readCaptionTable(
   path: string,
   { imageColumn, captionColumn, separator, images }: CaptionColumns = {},
-): Promise<CaptionedPicture[]> {
-  const captionsOf = new Map<string, string[]>();
-  const rows = await readTexts(
+): Promise<{ readonly samples: readonly CaptionedPicture[]; readonly skipped: readonly SkippedImage[] }> {
+  const pictures = new Map<string, Picture & { readonly captions: string[] }>();
+  const { rows, skipped } = await readTexts(
     path,
     {
       image: imageColumn === undefined ? imageColumns : [imageColumn],
@@ -40,15 +40,17 @@ export async function readCaptionTable(
     { image: settingOf("image"), caption: settingOf("caption") },
   );
   for (const { place, values } of rows) {
-    const image = resolve(images ?? dirname(path), values.image);
+    const picture = pictureOfTable(path, place, values.image, images);
     const captions = separator === undefined ? [values.caption] : values.caption.split(separator);
     const known = captions.map((caption) => caption.trim()).filter((caption) => caption !== "");
     if (known.length === 0)
       throw new ClipError("CLIP_DATA", `${path}, ${place}: the caption has nothing between its separators`);
-    captionsOf.set(image, [...(captionsOf.get(image) ?? []), ...known]);
+    const captioned = pictures.get(picture.image) ?? { ...picture, captions: [] };
+    pictures.set(picture.image, captioned);
+    captioned.captions.push(...known);
   }
-  if (captionsOf.size === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
-  const pictures = [...captionsOf].map(([image, captions]) => ({ image, captions }));
-  await assertSomeExist(path, pictures, baseOf(images));
-  return pictures;
+  if (pictures.size === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
+  const samples = [...pictures.values()];
+  await assertSomeExist(path, samples, baseOf(images));
+  return { samples, skipped };
 }

@@ -15,12 +15,13 @@ const image = await writeRandomPicture(join(root, "a.png"), 1);
 describe("readCandidates", () => {
   it("reads captions, and references where a column has them", async () => {
     const file = join(root, "captions.tsv");
+    const sea = { image, within: root, caption: "the sea", references: [] };
     await writeFile(file, "image\tcaption\tpeople\na.png\tthe sea\tthe blue sea | a sea\n");
-    expect(await readCandidates(file)).toEqual([{ image, caption: "the sea", references: [] }]);
-    const [candidate] = await readCandidates(file, { referenceColumn: "people" });
+    expect((await readCandidates(file)).candidates).toEqual([sea]);
+    const [candidate] = (await readCandidates(file, { referenceColumn: "people" })).candidates;
     expect(candidate!.references).toEqual(["the blue sea", "a sea"]);
     await writeFile(file, "filepath\ttitle\na.png\tthe sea\n");
-    expect(await readCandidates(file)).toEqual([{ image, caption: "the sea", references: [] }]);
+    expect((await readCandidates(file)).candidates).toEqual([sea]);
     await writeFile(file, "filepath\ttitle\naway.png\tthe sea\n");
     await expect(readCandidates(file)).rejects.toThrow(
       /such as .*away\.png; paths in it are relative to its own folder; name another by images \(--images\)$/,

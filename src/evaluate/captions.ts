@@ -1,6 +1,6 @@
-import { dirname, resolve } from "node:path";
 import { ClipError } from "../core/errors.ts";
-import { assertSomeExist, baseOf } from "../data/picture.ts";
+import type { SkippedImage } from "../data/image-files.ts";
+import { assertSomeExist, baseOf, type Picture, pictureOfTable } from "../data/picture.ts";
 import { captionColumns, imageColumns, readTexts } from "../data/table.ts";
 import { type ClipEncoder, collect, dot } from "../embedding/index.ts";
 import { clipScore, clipScorePrefix, refClipScore } from "./clip-score.ts";
@@ -8,9 +8,7 @@ import { meanOfKnown } from "./classification-metrics.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./readable.ts";
 
 /** A caption to be judged. */
-export interface Candidate {
-  /** Absolute path of the picture. */
-  readonly image: string;
+export interface Candidate extends Picture {
   readonly caption: string;
   /** What people say of the picture; empty where nobody was asked. */
   readonly references: readonly string[];
@@ -22,7 +20,7 @@ export interface CandidateColumns {
   readonly referenceColumn?: string | undefined;
   /** What stands between several references. Default `|`. */
   readonly separator?: string | undefined;
-  /** What paths of pictures are relative to. Default: the table's folder. */
+  /** What paths of pictures are relative to, and where these may lie, links followed. Default: the table's folder. */
   readonly images?: string | undefined;
 }
 
@@ -35,19 +33,19 @@ export interface CandidateColumns {
 export async function readCandidates(
   path: string,
   { referenceColumn, separator = "|", images }: CandidateColumns = {},
-): Promise<Candidate[]> {
-  const rows = await readTexts<string>(path, {
+): Promise<{ readonly candidates: readonly Candidate[]; readonly skipped: readonly SkippedImage[] }> {
+  const { rows, skipped } = await readTexts<string>(path, {
     ...{ image: imageColumns, caption: captionColumns },
     ...(referenceColumn !== undefined && { references: [referenceColumn] }),
   });
   if (rows.length === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
-  const candidates = rows.map(({ values }) => ({
-    image: resolve(images ?? dirname(path), values["image"]!),
+  const candidates = rows.map(({ place, values }) => ({
+    ...pictureOfTable(path, place, values["image"]!, images),
     caption: values["caption"]!,
     references: values["references"]?.split(separator).map((text) => text.trim()) ?? [],
   }));
   await assertSomeExist(path, candidates, baseOf(images));
-  return candidates;
+  return { candidates, skipped };
 }
 
 /** How well captions fit their pictures. */
@@ -76,7 +74,7 @@ export async function evaluateCaptions(
   const broken: BrokenImage[] = [];
   const onBroken = (image: BrokenImage) => void broken.push(image);
   const imageEmbeds = new Map<string, Float32Array>();
-  const pictures = [...new Set(candidates.map(({ image }) => image))].map((image) => ({ image }));
+  const pictures = [...new Map(candidates.map((candidate) => [candidate.image, candidate as Picture])).values()];
   for await (const { image, imageEmbed } of encodeReadable(encoder, pictures, { ...reading, signal, onBroken }))
     imageEmbeds.set(image, imageEmbed);
   const judged = candidates.filter(({ image }) => imageEmbeds.has(image));
@@ -92,8 +90,9 @@ export async function evaluateCaptions(
     const textEmbed = embedOf.get(candidate.caption)!;
     const similarity = dot(imageEmbeds.get(candidate.image)!, textEmbed);
     const references = candidate.references.map((text) => dot(textEmbed, embedOf.get(text)!));
+    const { image, caption } = candidate;
     return {
-      ...candidate,
+      ...{ image, caption, references: candidate.references },
       clipScore: clipScore(similarity),
       refClipScore: references.length === 0 ? undefined : refClipScore(similarity, references),
     };

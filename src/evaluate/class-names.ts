@@ -50,7 +50,7 @@ export function classLabel(line: string): ClassLabel {
  * @throws {ClipError} `CLIP_DATA` if a class has no name, or more than one reading gives it different ones.
  */
 export function nameClasses(
-  { classes, samples }: LabelledPictures,
+  { classes, samples }: Pick<LabelledPictures, "classes" | "samples">,
   lines: readonly string[],
   file: string,
   trustOrder: (classes: readonly string[]) => boolean = () => true,

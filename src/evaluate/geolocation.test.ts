@@ -41,7 +41,7 @@ describe("evaluateGeolocation", () => {
     }
     const read = async (name: string, rows: readonly string[]) => {
       await writeFile(join(root, name), ["image,latitude,longitude", ...rows].join("\n"));
-      return readPlacedPictures(join(root, name));
+      return (await readPlacedPictures(join(root, name))).pictures;
     };
     const references = await read("known.csv", known);
     const scores = await evaluateGeolocation(encoder, await read("asked.csv", asked), references);

@@ -1,14 +1,12 @@
-import { dirname, resolve } from "node:path";
 import { ClipError } from "../core/errors.ts";
-import { assertSomeExist } from "../data/picture.ts";
+import type { SkippedImage } from "../data/image-files.ts";
+import { assertSomeExist, baseOf, type Picture, pictureOfTable } from "../data/picture.ts";
 import { imageColumns, readTexts } from "../data/table.ts";
 import { type ClipEncoder, dot } from "../embedding/index.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./readable.ts";
 
 /** Where a picture was taken, in degrees. */
-export interface PlacedPicture {
-  /** Absolute path. */
-  readonly image: string;
+export interface PlacedPicture extends Picture {
   /** In [−90, 90], north positive. */
   readonly latitude: number;
   /** In [−180, 180], east positive. */
@@ -19,10 +17,14 @@ export interface PlacedPicture {
  * Reads a `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`; relative to the file's folder), `latitude` and
  * `longitude`.
  *
+ * @param images - what these paths are relative to instead, and where the pictures may lie, links followed.
  * @throws {ClipError} `CLIP_DATA` as {@link readTexts}, if there is no row, or a place is none on Earth.
  */
-export async function readPlacedPictures(path: string): Promise<PlacedPicture[]> {
-  const rows = await readTexts(path, {
+export async function readPlacedPictures(
+  path: string,
+  images?: string,
+): Promise<{ readonly pictures: readonly PlacedPicture[]; readonly skipped: readonly SkippedImage[] }> {
+  const { rows, skipped } = await readTexts(path, {
     ...{ image: imageColumns, latitude: ["latitude"], longitude: ["longitude"] },
   });
   if (rows.length === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
@@ -33,10 +35,10 @@ export async function readPlacedPictures(path: string): Promise<PlacedPicture[]>
         "CLIP_DATA",
         `${path}, ${place}: ${values.latitude}, ${values.longitude} is no place in degrees`,
       );
-    return { image: resolve(dirname(path), values.image), latitude, longitude };
+    return { ...pictureOfTable(path, place, values.image, images), latitude, longitude };
   });
-  await assertSomeExist(path, pictures);
-  return pictures;
+  await assertSomeExist(path, pictures, baseOf(images));
+  return { pictures, skipped };
 }
 
 /** Mean radius of the Earth, in kilometres. */

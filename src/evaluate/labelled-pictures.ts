@@ -1,15 +1,25 @@
-import { readdir, stat } from "node:fs/promises";
-import { dirname, extname, join, resolve, sep } from "node:path";
+import { stat } from "node:fs/promises";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { ClipError, problemOf } from "../core/errors.ts";
-import { assertSomeExist, type Picture } from "../data/picture.ts";
+import { listFolder } from "../data/folders.ts";
+import type { SkippedImage } from "../data/image-files.ts";
+import { assertSomeExist, baseOf, type Picture, pictureOfTable } from "../data/picture.ts";
 import { imageColumns, isTableName, readTexts } from "../data/table.ts";
-import { imageExtensions } from "../image/extensions.ts";
 
 /** Pictures, and which class each belongs to. */
 export interface LabelledPictures {
   readonly classes: readonly string[];
   /** One that shows several classes stands there several times. */
   readonly samples: readonly LabelledPicture[];
+  /** Pictures and rows that cannot be used; whether a picture can be decoded shows when it is. */
+  readonly skipped: readonly SkippedImage[];
+}
+
+/** How a source of labelled pictures is read. */
+export interface LabelledOptions {
+  /** What a table's paths are relative to, and where its pictures may lie, links followed. Default: the table's folder. */
+  readonly images?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A picture, and the number of its class. */
@@ -28,7 +38,7 @@ export interface LabelledPicture extends Picture {
  *
  * @throws {ClipError} `CLIP_DATA` if there is no such source or no labelled picture in it.
  */
-export async function readLabelledPictures(source: string): Promise<LabelledPictures> {
+export async function readLabelledPictures(source: string, options: LabelledOptions = {}): Promise<LabelledPictures> {
   const path = resolve(source);
   const entry = await stat(path).catch((cause: unknown) => {
     throw new ClipError("CLIP_DATA", `cannot read ${path}: ${problemOf(cause)}`, { cause });
@@ -38,34 +48,64 @@ export async function readLabelledPictures(source: string): Promise<LabelledPict
       "CLIP_DATA",
       `${path}: expected a folder of class folders, or a .csv, .tsv or .jsonl with image and label`,
     );
-  const labelled = entry.isDirectory() ? await readClassFolders(path) : await readLabelTable(path);
+  const { labelled, skipped } = await (entry.isDirectory() ? readClassFolders : readLabelTable)(path, options);
   if (labelled.length === 0) {
     const wanted = entry.isDirectory() ? "a folder for each class, with its pictures in it" : "rows below the names";
-    throw new ClipError("CLIP_DATA", `${path} holds no labelled pictures: expected ${wanted}`);
+    const [first] = skipped;
+    const met = first ? `; ${skipped.length} were left out (${first.image}: ${first.reason})` : "";
+    throw new ClipError("CLIP_DATA", `${path} holds no labelled pictures: expected ${wanted}${met}`);
   }
   const classes = sortedClasses(new Set(labelled.map(([, name]) => name)));
   const numbers = new Map(classes.map((name, i) => [name, i]));
-  return { classes, samples: labelled.map(([image, name]) => ({ image, label: numbers.get(name)! })) };
+  return { classes, samples: labelled.map(([picture, name]) => ({ ...picture, label: numbers.get(name)! })), skipped };
 }
 
-/** Pictures with the names of their classes. */
-type Labelled = readonly (readonly [image: string, name: string])[];
-
-async function readClassFolders(folder: string): Promise<Labelled> {
-  const images = (await readdir(folder, { recursive: true }))
-    .filter((path) => imageExtensions.has(extname(path).toLowerCase()) && dirname(path) !== ".")
-    .filter((path) => !path.split(sep).some((name) => name.startsWith(".")));
-  return images.sort().map((path) => [join(folder, path), path.split(sep)[0]!]);
+/** Pictures with the names of their classes, and what is left out. */
+interface Labelled {
+  readonly labelled: readonly (readonly [picture: Picture, name: string])[];
+  readonly skipped: readonly SkippedImage[];
 }
 
-async function readLabelTable(path: string): Promise<Labelled> {
-  const rows = await readTexts(path, { image: imageColumns, label: ["label"] });
-  const labelled = rows.map(({ values: { image, label } }) => [resolve(dirname(path), image), label] as const);
+async function readClassFolders(folder: string, { signal }: LabelledOptions): Promise<Labelled> {
+  const { images, skipped } = await listFolder(folder, { signal });
+  const inClass = images.filter((name) => name.includes("/"));
+  const labelled = inClass.map((name) => [{ image: join(folder, name) }, name.split("/")[0]!] as const);
+  const classes = new Set(labelled.map(([, name]) => name));
+  // A class whose pictures are all left out would else be missing without a word.
+  const lost = new Set(
+    skipped
+      .map(({ image }) => relative(folder, image).split(sep))
+      .filter((path) => path.length > 1)
+      .map(([name]) => name!),
+  );
+  return {
+    labelled,
+    skipped: [
+      ...skipped,
+      ...images
+        .filter((name) => !name.includes("/"))
+        .map((name) => ({ image: join(folder, name), reason: "it is in no class folder" })),
+      ...[...lost]
+        .filter((name) => !classes.has(name))
+        .map((name) => ({
+          image: join(folder, name),
+          reason: "it is no class here: none of its pictures can be used",
+        })),
+    ],
+  };
+}
+
+async function readLabelTable(path: string, { images }: LabelledOptions): Promise<Labelled> {
+  const { rows, skipped } = await readTexts(path, { image: imageColumns, label: ["label"] });
+  const labelled = rows.map(
+    ({ place, values }) => [pictureOfTable(path, place, values.image, images), values.label] as const,
+  );
   await assertSomeExist(
     path,
-    labelled.map(([image]) => ({ image })),
+    labelled.map(([picture]) => picture),
+    baseOf(images),
   );
-  return labelled;
+  return { labelled, skipped };
 }
 
 function sortedClasses(names: ReadonlySet<string>): string[] {
@@ -85,10 +125,10 @@ export function areNumbers(names: readonly string[]): boolean {
  * @throws {ClipError} `CLIP_DATA` if one is none of the data's classes.
  */
 export function onlyClasses(
-  { classes, samples }: LabelledPictures,
+  { classes, samples }: Pick<LabelledPictures, "classes" | "samples">,
   only: readonly string[],
   file: string,
-): LabelledPictures {
+): Pick<LabelledPictures, "classes" | "samples"> {
   const unknown = only.find((name) => !classes.includes(name));
   if (unknown !== undefined)
     throw new ClipError(
@@ -137,7 +177,7 @@ export function examplesOf(samples: readonly LabelledPicture[], clips: boolean):
  * @throws {ClipError} `CLIP_DATA` if one of their classes is not among these.
  */
 export function relabel(
-  { classes, samples }: LabelledPictures,
+  { classes, samples }: Pick<LabelledPictures, "classes" | "samples">,
   wanted: readonly string[],
   source: string,
 ): LabelledPicture[] {

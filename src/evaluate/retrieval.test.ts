@@ -23,7 +23,7 @@ describe("readCaptionTable", () => {
     );
     await mkdir(columns.images);
     await writeFile(join(columns.images, "a.jpg"), "");
-    expect(await readCaptionTable(file, columns)).toEqual([
+    expect((await readCaptionTable(file, columns)).samples).toEqual([
       { image: join(root, "photos/b.jpg"), captions: ["a sea", "the sea", "blue"] },
       { image: join(root, "photos/a.jpg"), captions: ["red"] },
     ]);

@@ -49,6 +49,8 @@ const columns = {
   imageColumn: z.string().optional(),
   /** A table's column with captions. Default: `caption` or `title`. */
   captionColumn: z.string().optional(),
+  /** A folder that a table's paths are relative to, and in which its pictures may lie, links followed. Default: the table's. */
+  images: z.string().min(1).optional(),
   /** Sentences for the names of class folders; `{}` marks the place. */
   classTemplates: z.array(z.string().includes("{}")).min(1).optional(),
 };
@@ -248,15 +250,20 @@ export type TrainConfig = z.output<typeof trainConfigSchema>;
 export async function readTrainConfig(path: string): Promise<TrainConfig> {
   const config = await readJson(trainConfigSchema, path);
   const absolute = (source: string) => (isAddress(source) ? source : resolve(dirname(path), source));
-  const { train, validation, init } = config;
+  const { train, validation, init, images } = config;
   const isName = init !== undefined && isModelName(init) && !(await exists(absolute(init)));
+  const placed = <Given extends { source: string; images?: string | undefined }>(given: Given): Given => ({
+    ...given,
+    source: absolute(given.source),
+    ...(given.images !== undefined && { images: absolute(given.images) }),
+  });
   return {
     ...config,
     ...(init !== undefined && { init: isName ? init : absolute(init) }),
-    train:
-      typeof train === "string" ? absolute(train) : train.map((each) => ({ ...each, source: absolute(each.source) })),
+    ...(images !== undefined && { images: absolute(images) }),
+    train: typeof train === "string" ? absolute(train) : train.map(placed),
     ...(typeof validation === "string" && { validation: absolute(validation) }),
-    ...(typeof validation === "object" && { validation: { ...validation, source: absolute(validation.source) } }),
+    ...(typeof validation === "object" && { validation: placed(validation) }),
   };
 }
 

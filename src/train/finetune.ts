@@ -68,7 +68,7 @@ export interface FinetuneConfig {
 const saidElsewhere = ["model", "init", "tokenizer", "preprocess", "train", "validation", "validationShare"] as const;
 /** Keys of a run that say how its data is read. */
 const readingKeys = [
-  ...(["imageColumn", "captionColumn", "classTemplates", "syntheticColumn", "objective"] as const),
+  ...(["imageColumn", "captionColumn", "images", "classTemplates", "syntheticColumn", "objective"] as const),
   ...(["maxImagePixels", "imageSize", "seed"] as const),
 ] as const;
 type SaidElsewhere = (typeof saidElsewhere)[number];

@@ -282,9 +282,9 @@ export class DataLoader implements AsyncDisposable {
   }
 
   #requestRow(step: number, sample: number): RowRequest {
-    const { image, bytes } = this.#samples[sample]!;
+    const { image, bytes, within } = this.#samples[sample]!;
     return {
-      picture: { image, ...(bytes && { bytes }) },
+      picture: { image, ...(bytes && { bytes }), ...(within !== undefined && { within }) },
       caption: this.#sampler.drawCaption(step, sample),
       synthetic: this.#options.objective && this.#sampler.drawSynthetic(step, sample),
       augmentationKey: this.#sampler.augmentationKey(step, sample),

@@ -98,9 +98,10 @@ describe("synthetic captions", () => {
       { image: join(path, "b.jpg"), captions: ["a cat"] },
     ];
     expect((await readPairs(path, wanted)).samples).toEqual(samples);
-    expect((await readPairs(join(path, "p.csv"), wanted)).samples).toEqual(samples);
+    const inTables = samples.map((sample) => ({ ...sample, within: path }));
+    expect((await readPairs(join(path, "p.csv"), wanted)).samples).toEqual(inTables);
     const long = { ...wanted, syntheticColumn: "long" };
-    expect((await readPairs(join(path, "p.jsonl"), long)).samples).toEqual(samples);
+    expect((await readPairs(join(path, "p.jsonl"), long)).samples).toEqual(inTables);
     for (const source of [path, join(path, "p.csv")])
       for (const sample of (await readPairs(source)).samples) expect(sample).not.toHaveProperty("synthetic");
   });
@@ -156,19 +157,23 @@ describe("a table or JSONL file", () => {
   });
 
   it("is read as JSONL with a caption or several, and with columns by name, even odd ones", async () => {
-    const lines = ['{"image":"a.jpg","caption":"one"}', "", '{"caption":["x"," ","y"],"image":"/b.jpg","artist":"me"}'];
+    const lines = [
+      '{"image":"a.jpg","caption":"one"}',
+      "",
+      '{"caption":["x"," ","y"],"image":"./b.jpg","artist":"me"}',
+    ];
     const path = await folder({
       "p.jsonl": lines.join("\n"),
       "q.jsonl": '{"__proto__":"a.jpg","constructor":"odd"}',
       "a.jpg": "",
     });
     expect((await readPairs(join(path, "p.jsonl"))).samples).toEqual([
-      { image: join(path, "a.jpg"), captions: ["one"] },
-      { image: "/b.jpg", captions: ["x", "y"] },
+      { image: join(path, "a.jpg"), within: path, captions: ["one"] },
+      { image: join(path, "b.jpg"), within: path, captions: ["x", "y"] },
     ]);
     const odd = { imageColumn: "__proto__", captionColumn: "constructor" };
     expect((await readPairs(join(path, "q.jsonl"), odd)).samples).toEqual([
-      { image: join(path, "a.jpg"), captions: ["odd"] },
+      { image: join(path, "a.jpg"), within: path, captions: ["odd"] },
     ]);
   });
 
@@ -221,10 +226,15 @@ describe("a table or JSONL file", () => {
       "a row of the wrong length",
       "p.csv",
       "image,caption\na,b\na,b,c\n",
-      /p\.csv is not a table separated by ",".*line 3/,
+      /p\.csv, line 3: it has 3 values for 2 columns.*; 1 of 2 rows that were read cannot be used/,
     ],
     ["a quote that never ends", "p.csv", 'image,caption\na,"b\nc,d\n', /Quote Not Closed/],
-    ["a line that is no JSON", "p.jsonl", '{"image":"a","caption":"b"}\n\n{"image":', /p\.jsonl, line 3 is not JSON/],
+    [
+      "a line that is no JSON",
+      "p.jsonl",
+      '{"image":"a","caption":"b"}\n\n{"image":',
+      /p\.jsonl, line 3: it is not JSON/,
+    ],
     ["a line that is no object", "p.jsonl", '["a","b"]', /line 1: expected an object/],
     [
       "a caption that is no text",

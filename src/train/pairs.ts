@@ -97,7 +97,7 @@ export async function readPictures(
 ): Promise<{ readonly pictures: readonly Picture[]; readonly skipped: readonly SkippedImage[] }> {
   checkOptions("readPictures", options, pictureKinds);
   const { samples, skipped } = await readPairs(source, { ...options, picturesOnly: true });
-  const pictures = new Map(samples.map(({ image, bytes }) => [image, { image, ...(bytes && { bytes }) }]));
+  const pictures = new Map(samples.map(({ captions: _, ...picture }) => [picture.image, picture]));
   return { pictures: [...pictures.values()], skipped };
 }
 

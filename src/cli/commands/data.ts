@@ -4,6 +4,7 @@ import {
   captionColumnOption,
   examples,
   imageColumnOption,
+  imagesOption,
   maxImagePixelsOption,
   repeatedTemplate,
   wholeNumber,
@@ -33,6 +34,7 @@ const checkCommand = (io: CliIo) =>
     )
     .argument("<source>", source)
     .addOption(imageColumnOption)
+    .addOption(imagesOption)
     .addOption(captionColumnOption)
     .addOption(classTemplateOption())
     .option("--context-length <n>", "tokens that the text tower reads, both marks included", wholeNumber(), 77)
@@ -63,6 +65,7 @@ const packCommand = (io: CliIo) =>
     .argument("<in>", source)
     .argument("<out>", "the folder for the shards")
     .addOption(imageColumnOption)
+    .addOption(imagesOption)
     .addOption(captionColumnOption)
     .addOption(classTemplateOption())
     .option(

@@ -7,6 +7,7 @@ import {
   examples,
   imageColumnOption,
   imageSizeOption,
+  imagesOption,
   loraOption,
   maxImagePixelsOption,
   modelOption,
@@ -28,7 +29,7 @@ export const embedCommand = (io: CliIo) =>
       "a folder of pictures, shards (.tar, .tar.gz), a table with a column of pictures; or a text file",
     )
     .requiredOption("--out <folder>", "where the files are written")
-    .option("--texts", "the source is a text file: embed its lines; blank ones are left out")
+    .option("--texts", "the source is a text file, - for the standard input: embed its lines; blank ones are left out")
     .addOption(
       new Option("--format <name>", "columns id and embedding, or an array and beside it the names")
         .choices(["parquet", "npy"] as const)
@@ -43,6 +44,7 @@ export const embedCommand = (io: CliIo) =>
     .addOption(imageSizeOption)
     .addOption(dtypeOption)
     .addOption(imageColumnOption)
+    .addOption(imagesOption)
     .addOption(maxImagePixelsOption)
     .option("--json", "print what was written as one JSON document")
     .addHelpText(

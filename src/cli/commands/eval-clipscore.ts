@@ -7,6 +7,7 @@ import {
   configOption,
   examples,
   imageSizeOption,
+  imagesOption,
   loraOption,
   maxImagePixelsOption,
   offlineOption,
@@ -27,7 +28,7 @@ export const evalClipScoreCommand = (io: CliIo) =>
     .addOption(modelsOption())
     .option("--reference-column <name>", "the column with what people say of the picture")
     .option("--separator <text>", "what stands between several references", "|")
-    .option("--images <folder>", "what the table's paths are relative to (default: its folder)")
+    .addOption(imagesOption)
     .option("--json", "print one JSON document, with the scores of each caption")
     .addOption(configOption)
     .addOption(activationOption)
@@ -43,7 +44,8 @@ export const evalClipScoreCommand = (io: CliIo) =>
       ),
     )
     .action(async ({ data, referenceColumn, separator, images, json, ...options }) => {
-      const candidates = await readCandidates(data, { referenceColumn, separator, images });
+      const { candidates, skipped } = await readCandidates(data, { referenceColumn, separator, images });
+      showSkipped(skipped, io);
       const { maxImagePixels } = options;
       const measured = await measureModels(options, io, (clip) =>
         evaluateCaptions(clip, candidates, { maxImagePixels, signal: io.signal }),
@@ -52,7 +54,8 @@ export const evalClipScoreCommand = (io: CliIo) =>
       for (const { model, scores } of measured)
         if (scores.cut > 0) io.err(`${scores.cut} captions have more tokens than ${model} reads, and were cut`);
       if (json) {
-        io.out(JSON.stringify({ data, models: measured.map(({ model, scores }) => ({ model, ...scores })) }, null, 2));
+        const models = measured.map(({ model, scores }) => ({ model, ...scores }));
+        io.out(JSON.stringify({ data, skipped, models }, null, 2));
         return;
       }
       const rows = measured.map(({ model, scores }) => [

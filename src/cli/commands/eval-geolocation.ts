@@ -7,6 +7,7 @@ import {
   configOption,
   examples,
   imageSizeOption,
+  imagesOption,
   loraOption,
   maxImagePixelsOption,
   offlineOption,
@@ -25,6 +26,7 @@ export const evalGeolocationCommand = (io: CliIo) =>
     )
     .requiredOption("--data <file>", "the pictures to place")
     .requiredOption("--references <file>", "the pictures of known place")
+    .addOption(imagesOption)
     .addOption(modelsOption())
     .option("--json", "print one JSON document")
     .addOption(configOption)
@@ -37,16 +39,19 @@ export const evalGeolocationCommand = (io: CliIo) =>
       "after",
       examples("clip-ts eval geolocation --data im2gps.csv --references photos.csv --model ViT-B/32"),
     )
-    .action(async ({ data, references, json, ...options }) => {
-      const [pictures, known] = [await readPlacedPictures(data), await readPlacedPictures(references)];
+    .action(async ({ data, references, images, json, ...options }) => {
+      const asked = await readPlacedPictures(data, images);
+      const known = await readPlacedPictures(references, images);
+      const skipped = [...asked.skipped, ...known.skipped];
+      showSkipped(skipped, io);
       const { maxImagePixels } = options;
       const measured = await measureModels(options, io, (clip) =>
-        evaluateGeolocation(clip, pictures, known, { maxImagePixels, signal: io.signal }),
+        evaluateGeolocation(clip, asked.pictures, known.pictures, { maxImagePixels, signal: io.signal }),
       );
       showSkipped(measured[0]!.scores.broken, io);
       if (json) {
         const models = measured.map(({ model, scores }) => ({ model, ...scores }));
-        io.out(JSON.stringify({ data, references, models }, null, 2));
+        io.out(JSON.stringify({ data, references, skipped, models }, null, 2));
         return;
       }
       const distances = measured[0]!.scores.within.map(({ kilometres }) => `${kilometres} km`);

@@ -26,6 +26,7 @@ import {
   examples,
   imageColumnOption,
   imageSizeOption,
+  imagesOption,
   loraOption,
   maxImagePixelsOption,
   offlineOption,
@@ -51,7 +52,7 @@ export const evalRetrievalCommand = (io: CliIo) =>
     .addOption(imageColumnOption)
     .addOption(captionColumnOption)
     .option("--separator <text>", "what stands between several captions of a row (default: a row has one)")
-    .option("--images <folder>", "what the table's paths are relative to (default: its folder)")
+    .addOption(imagesOption)
     .addOption(reportOption())
     .option("--json", "print one JSON document")
     .addOption(configOption)
@@ -71,8 +72,8 @@ export const evalRetrievalCommand = (io: CliIo) =>
       const columns = { imageColumn, captionColumn, separator, images };
       const read: { readonly samples: readonly CaptionedPicture[]; readonly skipped: readonly SkippedImage[] } =
         isSeparated(data)
-          ? { samples: await readCaptionTable(data, columns), skipped: [] }
-          : await readPairs(data, { imageColumn, captionColumn });
+          ? await readCaptionTable(data, columns)
+          : await readPairs(data, { ...columns, signal: io.signal });
       const { samples: pictures, skipped } = read;
       showSkipped(skipped, io);
       const { maxImagePixels } = options;

@@ -27,6 +27,7 @@ import {
   configOption,
   examples,
   imageSizeOption,
+  imagesOption,
   loraOption,
   maxImagePixelsOption,
   offlineOption,
@@ -61,6 +62,7 @@ export const evalZeroShotCommand = (io: CliIo) =>
       "with --dataset: your own copy of its pictures, as --data takes them; without it, they are fetched",
     )
     .option("--data <source>", "the pictures and their classes")
+    .addOption(imagesOption)
     .option(
       "--dataset <set>",
       "a published set in their place: a folder or an address in the layout of CLIP_benchmark, or one of the paper's: " +

@@ -6,6 +6,7 @@ import {
   captionColumnOption,
   examples,
   imageColumnOption,
+  imagesOption,
   lineToResume,
   maxImagePixelsOption,
   modelOption,
@@ -47,6 +48,7 @@ export const finetuneCommand = (io: CliIo) =>
       repeatedTemplate,
     )
     .addOption(imageColumnOption)
+    .addOption(imagesOption)
     .addOption(captionColumnOption)
     .addOption(
       new Option("--recipe <size>", "the defaults for another size of data than there is").choices([

@@ -5,6 +5,7 @@ import {
   configOption,
   examples,
   imageSizeOption,
+  imagesOption,
   loraOption,
   maxImagePixelsOption,
   modelOption,
@@ -50,6 +51,7 @@ export const probeCommand = (io: CliIo) =>
     .option("--lambda <value>", "the penalty's strength, in place of the search; 1/λ is scikit-learn's C", positive)
     .option("--seed <n>", "draws the shots, and what is held out", wholeNumber(), 1)
     .option("--out <file>", "write the head, weight and bias, as safetensors")
+    .addOption(imagesOption)
     .addOption(modelOption())
     .addOption(configOption)
     .addOption(activationOption)

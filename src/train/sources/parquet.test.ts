@@ -27,15 +27,15 @@ describe("a Parquet table", () => {
   it("gives paths relative to its folder and captions, over all groups of rows", async () => {
     const path = await write("paths.parquet", [
       { name: "id", data: [1, 2, 3] },
-      { name: "filepath", data: ["a.jpg", "x/b.jpg", "/c.jpg"], type: "STRING" },
+      { name: "filepath", data: ["a.jpg", "x/b.jpg", "c.jpg"], type: "STRING" },
       { name: "title", data: ["one", "eine Möwe", ""], type: "STRING" },
     ]);
     expect(await readPairs(path)).toEqual({
       samples: [
-        { image: join(root, "a.jpg"), captions: ["one"] },
-        { image: join(root, "x/b.jpg"), captions: ["eine Möwe"] },
+        { image: join(root, "a.jpg"), within: root, captions: ["one"] },
+        { image: join(root, "x/b.jpg"), within: root, captions: ["eine Möwe"] },
       ],
-      skipped: [{ image: "/c.jpg", reason: "its caption is empty" }],
+      skipped: [{ image: join(root, "c.jpg"), reason: "its caption is empty" }],
     });
   });
 

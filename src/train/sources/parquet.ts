@@ -103,11 +103,13 @@ function bytesOf(image: unknown): Uint8Array | undefined {
 async function* rowsAsFiles(table: Table, columns: Columns, options: SourceOptions): AsyncGenerator<TarContent> {
   for await (const { place, image, caption, synthetic } of readRows(table, columns)) {
     const name = place.replace(" ", "-");
-    const captions = options.picturesOnly ? undefined : captionsOf(table.path, place, caption, columns, options);
+    const captions = options.picturesOnly ? undefined : captionsOf(caption, columns, options);
+    const parts = textsOf(synthetic, columns.synthetic);
+    const problem = typeof captions === "string" ? captions : typeof parts === "string" ? parts : undefined;
+    if (problem !== undefined) throw new ClipError("CLIP_DATA", `${table.path}, ${place}: ${problem}`);
     yield { name: `${name}.jpg`, bytes: bytesOf(image) ?? new Uint8Array(0) };
-    if (!captions) continue;
+    if (!captions || typeof captions === "string" || typeof parts === "string") continue;
     yield { name: `${name}.txt`, bytes: captionBytes(captions) };
-    const parts = textsOf(table.path, place, synthetic, columns.synthetic);
     if (parts.length > 0) yield { name: `${name}.synthetic.txt`, bytes: captionBytes(parts) };
   }
 }

@@ -1,6 +1,6 @@
 import type { Picture } from "../../data/picture.ts";
+import type { SkippedImage } from "../../data/image-files.ts";
 import { abortSignal, callback, flag, listOf, type OptionKinds, text } from "../../core/options.ts";
-import { imageExtensions } from "../../image/extensions.ts";
 import type { DownloadOptions } from "../../hub/download.ts";
 
 /** A picture and what may be said of it. */
@@ -11,12 +11,7 @@ export interface Sample extends Picture {
   readonly synthetic?: string;
 }
 
-/** What cannot be used, and why: a picture, or the rest of a damaged archive. */
-export interface SkippedImage {
-  /** As in {@link Picture}. */
-  readonly image: string;
-  readonly reason: string;
-}
+export type { SkippedImage };
 
 /** What a source of training pairs holds. */
 export interface Pairs {
@@ -31,6 +26,8 @@ export interface SourceOptions extends Pick<DownloadOptions, "signal" | "onProgr
   readonly imageColumn?: string | undefined;
   /** Default: the first of `caption`, `title` that exists. */
   readonly captionColumn?: string | undefined;
+  /** What a table's paths are relative to, and where its pictures may lie, links followed. Default: the table's folder. */
+  readonly images?: string | undefined;
   /** Whether synthetic captions are read too. */
   readonly synthetic?: boolean | undefined;
   /** Where they are: a column, or the `x` of `a.x.txt` or of a key of `a.json`. Default: the first of `synthetic`, `re_caption` that exists. */
@@ -46,6 +43,7 @@ export interface SourceOptions extends Pick<DownloadOptions, "signal" | "onProgr
 
 export const sourceKinds: OptionKinds<SourceOptions> = {
   imageColumn: text,
+  images: text,
   captionColumn: text,
   synthetic: flag,
   syntheticColumn: text,
@@ -63,11 +61,6 @@ export function syntheticColumns({ syntheticColumn }: SourceOptions): readonly s
 /** In characters. Far beyond what a text tower reads: longer ones are whole pages in the wrong column. */
 const maxCaptionLength = 10_000;
 const tooLong = `is longer than ${maxCaptionLength} characters`;
-
-/** Whether a name ends as those of pictures do. */
-export function isImageName(name: string): boolean {
-  return imageExtensions.has(/\.[^./\\]*$/.exec(name.toLowerCase())?.[0] ?? "");
-}
 
 /** Sorts what was read into samples and skipped pictures. */
 export class PairCollector implements Pairs {

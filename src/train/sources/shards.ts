@@ -1,9 +1,10 @@
-import { listTar, type TarEntry } from "../../data/tar.ts";
-import { groupByKey, maxImageBytes } from "../../data/webdataset.ts";
+import { parseJson } from "../../data/table.ts";
+import { Sidecars } from "../../data/sidecars.ts";
+import type { TarEntry } from "../../data/tar.ts";
+import { listShard, maxTextBytes } from "../../data/webdataset.ts";
 import {
   asCaptions,
   classCaptions,
-  isImageName,
   PairCollector,
   type Pairs,
   type SourceOptions,
@@ -12,17 +13,14 @@ import {
 import { plainShard, withoutQuery } from "../../data/plain-shard.ts";
 import { decodeLines } from "../../data/text.ts";
 
-/** Captions and what else stands in a sample's JSON. */
-const maxTextBytes = 2 ** 20;
-
 /** Whether a name is that of a shard. */
 export function isShardName(name: string): boolean {
   return /\.(tar|tar\.gz|tgz)$/i.test(withoutQuery(name));
 }
 
 /**
- * Pairs of shards as webdataset has them: tar archives in which the files of a sample share the name up to its first dot, `a/b.jpg`
- * with `a/b.txt` (lines are captions) or `a/b.json` (an object with the caption's key). A damaged shard gives what stands before
+ * Pairs of shards as webdataset has them: tar archives in which `a/b.jpg` has its captions in `a/b.txt`, a line each, or `a/b.json`,
+ * an object with the caption's key; {@link Sidecars} says which files belong together. A damaged shard gives what stands before
  * the damage, and is listed.
  */
 export async function readShards(shards: readonly string[], options: SourceOptions): Promise<Pairs> {
@@ -47,21 +45,18 @@ export async function collectShard(
   options: SourceOptions,
   collected: PairCollector,
 ): Promise<void> {
-  const isWanted = (name: string, length: number) =>
-    !options.picturesOnly && captionKind(name) !== undefined && length <= maxTextBytes;
-  const listing = await listTar(file, isWanted);
+  const isText = (name: string) => !options.picturesOnly && /\.(txt|json)$/i.test(name);
+  const listing = await listShard(file, shard, isText);
   const before = collected.samples.length;
-  for (const sample of groupByKey(listing.entries)) {
-    for (const { name, offset, length } of sample.filter((entry) => isImageName(entry.name))) {
-      const image = `${shard}/${name}`;
-      if (length > maxImageBytes)
-        collected.skip(image, `it has ${length} bytes, and at most ${maxImageBytes} are read`);
-      else if (options.picturesOnly) collected.addPicture({ image, bytes: { file, offset, length } });
-      else {
-        const captions = captionsOf(name, sample, shard, options);
-        collected.add({ image, bytes: { file, offset, length } }, captions, syntheticOf(sample, shard, options));
-      }
-    }
+  for (const { image, reason } of listing.skipped) collected.skip(image, reason);
+  const texts = new Sidecars(
+    listing.images.map(({ name }) => name),
+    listing.others.map((entry) => [entry.name, entry]),
+  );
+  for (const { name, offset, length } of listing.images) {
+    const picture = { image: `${shard}/${name}`, bytes: { file, offset, length } };
+    if (options.picturesOnly) collected.addPicture(picture);
+    else collected.add(picture, captionsOf(name, texts, shard, options), syntheticOf(name, texts, shard, options));
   }
   // Why it could not be fetched to its end says already what to do.
   const problem = damage ?? (listing.damage && `${listing.damage}; fetch or pack it again`);
@@ -74,41 +69,38 @@ export async function collectShard(
   );
 }
 
-function captionKind(name: string): "txt" | "json" | undefined {
-  return /\.(txt|json)$/.exec(name.toLowerCase())?.[1] as "txt" | "json" | undefined;
-}
-
 function captionsOf(
   image: string,
-  sample: readonly TarEntry[],
+  texts: Sidecars<TarEntry>,
+  shard: string,
+  { classTemplates, captionColumn }: SourceOptions,
+): string[] | string {
+  if (classTemplates) return classCaptions(image, classTemplates);
+  // Whoever names a key wants the JSON.
+  const endings = captionColumn === undefined ? [".txt", ".json"] : [".json"];
+  const entry = texts.find(image, endings);
+  if (!entry) return `there is no ${endings.join(" or ")} with its captions`;
+  const lines = linesOf(entry, shard);
+  if (typeof lines === "string" || !isJson(entry)) return lines;
+  return captionsInJson(lines.join("\n"), `${shard}/${entry.name}`, captionColumn);
+}
+
+const isJson = ({ name }: TarEntry) => name.toLowerCase().endsWith(".json");
+
+/** The synthetic caption, if it is asked for: of its own file or of the JSON. None is no mistake. */
+function syntheticOf(
+  image: string,
+  texts: Sidecars<TarEntry>,
   shard: string,
   options: SourceOptions,
 ): string[] | string {
-  const { classTemplates, captionColumn } = options;
-  if (classTemplates) return classCaptions(image, classTemplates);
-  // Whoever names a key wants the JSON.
-  const kinds = captionColumn === undefined ? (["txt", "json"] as const) : (["json"] as const);
-  for (const kind of kinds) {
-    const entry = sample.find(({ name }) => captionKind(name) === kind && !isSyntheticName(name, options));
-    if (!entry) continue;
-    const lines = linesOf(entry, shard);
-    if (typeof lines === "string" || kind === "txt") return lines;
-    return captionsInJson(lines.join("\n"), `${shard}/${entry.name}`, captionColumn);
-  }
-  return `there is no ${kinds.map((kind) => `.${kind}`).join(" or ")} with its captions`;
-}
-
-/** Whether a file is that of a synthetic caption, a.synthetic.txt. */
-function isSyntheticName(name: string, options: SourceOptions): boolean {
-  return syntheticColumns(options).some((column) => name.toLowerCase().endsWith(`.${column.toLowerCase()}.txt`));
-}
-
-/** The synthetic caption, if it is asked for: of its own file or of the JSON. None is no mistake. */
-function syntheticOf(sample: readonly TarEntry[], shard: string, options: SourceOptions): string[] | string {
   if (!options.synthetic) return [];
-  const own = sample.find(({ name }) => isSyntheticName(name, options));
+  const own = texts.find(
+    image,
+    syntheticColumns(options).map((column) => `.${column}.txt`),
+  );
   if (own) return linesOf(own, shard);
-  const json = sample.find(({ name }) => captionKind(name) === "json");
+  const json = texts.find(image, [".json"]);
   const lines = json ? linesOf(json, shard) : [];
   if (typeof lines === "string" || !json) return lines;
   const place = `${shard}/${json.name}`;
@@ -121,7 +113,8 @@ function syntheticOf(sample: readonly TarEntry[], shard: string, options: Source
 /** The lines of a text file, or why it cannot be read. */
 function linesOf({ name, length, content }: TarEntry, shard: string): string[] | string {
   const place = `${shard}/${name}`;
-  return content ? decodeLines(content, place) : `${place} has ${length} bytes, and at most ${maxTextBytes} are read`;
+  if (length > maxTextBytes) return `${place} has ${length} bytes, and at most ${maxTextBytes} are read`;
+  return decodeLines(content ?? new Uint8Array(0), place);
 }
 
 function captionsInJson(text: string, place: string, captionColumn: string | undefined): string[] | string {
@@ -136,7 +129,7 @@ function captionsInJson(text: string, place: string, captionColumn: string | und
 
 function parseObject(text: string, place: string): ReadonlyMap<string, unknown> | string {
   try {
-    return new Map(Object.entries((JSON.parse(text) as object | null) ?? {}));
+    return new Map(Object.entries((parseJson(text) as object | null) ?? {}));
   } catch {
     return `${place} is not JSON`;
   }

@@ -1,7 +1,13 @@
-import { dirname, resolve } from "node:path";
-import { ClipError } from "../../core/errors.ts";
-import { assertSomeExist } from "../../data/picture.ts";
-import { captionColumns, findColumn, imageColumns, readRows, settingOf } from "../../data/table.ts";
+import { assertSomeExist, baseOf, pictureOfTable } from "../../data/picture.ts";
+import {
+  type BadRow,
+  BadRows,
+  captionColumns,
+  findColumn,
+  imageColumns,
+  readRows,
+  settingOf,
+} from "../../data/table.ts";
 import {
   asCaptions,
   fillTemplates,
@@ -38,59 +44,61 @@ export async function readTable(path: string, options: SourceOptions): Promise<P
   return pairsOfRows(path, readPairRows, options);
 }
 
-async function* readPairRows(path: string, choose: ChooseColumns): AsyncGenerator<Row> {
-  for await (const { place, values } of readRows<"image">(path, choose)) yield { place, ...values };
+async function* readPairRows(path: string, choose: ChooseColumns): AsyncGenerator<Row | BadRow> {
+  for await (const row of readRows<"image">(path, choose))
+    yield "problem" in row ? row : { place: row.place, ...row.values };
 }
 
 /** Pairs of rows whose pictures are paths relative to the folder of the file. */
 export async function pairsOfRows(
   path: string,
-  readRows: (path: string, choose: ChooseColumns) => AsyncIterable<Row>,
+  readRows: (path: string, choose: ChooseColumns) => AsyncIterable<Row | BadRow>,
   options: SourceOptions,
 ): Promise<Pairs> {
   const collected = new PairCollector();
   let columns: Columns | undefined;
   const choose = (names: readonly string[]) => (columns ??= chooseColumns(path, names, options));
-  for await (const { place, image, caption, synthetic } of readRows(path, choose)) {
-    if (typeof image !== "string" || image === "" || image.includes("\0")) {
-      throw new ClipError("CLIP_DATA", `${path}, ${place}: "${columns!.image}" must be the path of a picture`);
+  const bad = new BadRows(path);
+  for await (const row of readRows(path, choose)) {
+    if ("problem" in row) {
+      bad.add(row);
+      continue;
     }
-    const picture = { image: resolve(dirname(path), image) };
-    if (options.picturesOnly) collected.addPicture(picture);
+    const { place, image } = row;
+    const captions = options.picturesOnly ? [] : captionsOf(row.caption, columns!, options);
+    const synthetic = options.picturesOnly ? [] : textsOf(row.synthetic, columns!.synthetic);
+    if (typeof image !== "string" || image.trim() === "" || image.includes("\0"))
+      bad.add({ place, problem: `"${columns!.image}" must be the path of a picture` });
+    else if (typeof captions === "string") bad.add({ place, problem: captions });
+    else if (typeof synthetic === "string") bad.add({ place, problem: synthetic });
     else {
-      const captions = captionsOf(path, place, caption, columns!, options);
-      collected.add(picture, captions, textsOf(path, place, synthetic, columns!.synthetic));
+      bad.countGood();
+      const picture = pictureOfTable(path, place, image.trim(), options.images);
+      if (options.picturesOnly) collected.addPicture(picture);
+      else collected.add(picture, captions, synthetic);
     }
   }
-  await assertSomeExist(path, collected.samples);
+  bad.assertFew();
+  for (const { image, reason } of bad.skipped) collected.skip(image, reason);
+  await assertSomeExist(path, collected.samples, baseOf(options.images));
   return collected;
 }
 
-/**
- * The captions of a row.
- *
- * @throws {ClipError} `CLIP_DATA` if they are no text.
- */
+/** The captions of a row, or why they are none. */
 export function captionsOf(
-  path: string,
-  place: string,
   value: unknown,
   columns: Columns,
   { classTemplates }: SourceOptions,
-): string[] {
-  const captions = textsOf(path, place, value, columns.caption);
-  return classTemplates ? captions.flatMap((label) => fillTemplates(classTemplates, label)) : captions;
+): readonly string[] | string {
+  const captions = textsOf(value, columns.caption);
+  return classTemplates && typeof captions !== "string"
+    ? captions.flatMap((label) => fillTemplates(classTemplates, label))
+    : captions;
 }
 
-/**
- * The texts in a column of a row.
- *
- * @throws {ClipError} `CLIP_DATA` if they are no text.
- */
-export function textsOf(path: string, place: string, value: unknown, column: string | undefined): string[] {
-  const texts = asCaptions(value ?? []);
-  if (texts) return texts;
-  throw new ClipError("CLIP_DATA", `${path}, ${place}: "${column}" must be a string or a list of strings`);
+/** The texts in a column of a row, or why they are none. */
+export function textsOf(value: unknown, column: string | undefined): readonly string[] | string {
+  return asCaptions(value ?? []) ?? `"${column}" must be a string or a list of strings`;
 }
 
 /**
