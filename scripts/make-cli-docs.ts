@@ -11,6 +11,7 @@ export async function cliReference(): Promise<string> {
     err: () => {},
     progress: () => {},
     readInput: () => Promise.resolve(""),
+    readInputBytes: () => Promise.resolve(new Uint8Array()),
     columns: 100,
     colour: false,
     debug: false,

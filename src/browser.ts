@@ -12,9 +12,13 @@ export {
   ClipEncoder,
   collect,
   dot,
+  type EncodeImageOptions,
   type EncodeOptions,
   type EncoderOptions,
   type EncodeTextOptions,
+  type LazyImage,
+  type LogitsOptions,
+  type OnSkip,
   type Source,
 } from "./embedding/encoder.ts";
 export { readModel, readTokenizer, type StoredModel } from "./embedding/model-folder.ts";

@@ -22,9 +22,13 @@ export {
   ClipEncoder,
   collect,
   dot,
+  type EncodeImageOptions,
   type EncodeOptions,
   type EncoderOptions,
   type EncodeTextOptions,
+  type LazyImage,
+  type LogitsOptions,
+  type OnSkip,
   type Source,
 } from "./embedding/index.ts";
 export type {

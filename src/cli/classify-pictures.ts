@@ -1,22 +1,21 @@
 import { writeFileAtomic } from "../core/atomic-write.ts";
-import { ClipError } from "../core/errors.ts";
-import { mapInOrder } from "../embedding/index.ts";
+import type { LazyImage, OnSkip } from "../embedding/index.ts";
 import { modelName } from "../hub/index.ts";
-import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
 import {
   type ClassifierOptions,
   type ClipModel,
   defaultTemplates,
+  noneOfThese,
   type RankedLabel,
   ZeroShotClassifier,
 } from "../zero-shot/index.ts";
+import type { ImageArgument } from "./image-arguments.ts";
 import type { CliIo } from "./io.ts";
 import { thumbnail } from "./thumbnail.ts";
 
 /** What to do with pictures and labels. */
-export interface ClassifyRequest extends Omit<ClassifierOptions, "signal" | "onTruncate">, DecodeOptions {
-  /** Paths. */
-  readonly images: readonly string[];
+export interface ClassifyRequest extends Omit<ClassifierOptions, "signal" | "onTruncate"> {
+  readonly images: readonly ImageArgument[];
   readonly labels: readonly string[];
   /** Labels kept per picture; default all. */
   readonly topK?: number | undefined;
@@ -37,7 +36,9 @@ export interface PictureLabels {
 /** What came out. */
 export interface ClassifiedPictures {
   readonly results: readonly PictureLabels[];
-  /** How many pictures could not be read; each was reported. */
+  /** All labels, in the order in which they were given. */
+  readonly labels: readonly string[];
+  /** How many images could not be read; each was reported. */
   readonly failures: number;
 }
 
@@ -49,17 +50,7 @@ export async function classifyPictures(
   request: ClassifyRequest,
   io: CliIo,
 ): Promise<ClassifiedPictures> {
-  const {
-    images,
-    labels,
-    topK,
-    html,
-    templates = defaultTemplates,
-    none,
-    independent,
-    truncate,
-    ...decoding
-  } = request;
+  const { images, labels, topK, html, templates = defaultTemplates, none, independent, truncate } = request;
   const { signal } = io;
   const sayCut = (text: string, dropped: string) =>
     io.err(`cut ${JSON.stringify(dropped)} off ${JSON.stringify(text)}`);
@@ -70,41 +61,35 @@ export async function classifyPictures(
   classifier.catch(() => {});
 
   const pictures = new Map<string, string>();
-  const readable: string[] = [];
+  const shown = images.map(({ name, load }): LazyImage => ({
+    name,
+    async load() {
+      const raster = await load();
+      if (html !== undefined) pictures.set(name, await thumbnail(raster));
+      return raster;
+    },
+  }));
   let failures = 0;
-  const decode = async (image: string) => {
-    try {
-      const raster = await decodeImage(image, decoding);
-      if (html !== undefined) pictures.set(image, await thumbnail(raster));
-      return { image, raster };
-    } catch (error) {
-      if (!(error instanceof ClipError) || images.length === 1) throw error;
-      return { image, error };
-    }
+  const onSkip: OnSkip = ({ message }) => {
+    failures++;
+    io.err(message);
   };
-  async function* decoded(): AsyncGenerator<RasterImage> {
-    for await (const { image, raster, error } of mapInOrder(images, decode)) {
-      if (raster) {
-        readable.push(image);
-        yield raster;
-      } else {
-        failures++;
-        io.err(error.message);
-      }
-    }
-  }
   const results: PictureLabels[] = [];
-  for await (const imageEmbed of clip.encodeImages(decoded(), { signal })) {
-    results.push({ image: readable[results.length]!, labels: (await classifier).rank(imageEmbed, { topK }) });
-    if (images.length > 1) io.progress(`${results.length + failures} of ${images.length} pictures`);
+  let done = 0;
+  for await (const imageEmbed of clip.encodeImages(shown, { signal, ...(images.length > 1 && { onSkip }) })) {
+    const { name } = images[done++]!;
+    if (imageEmbed) results.push({ image: name, labels: (await classifier).rank(imageEmbed, { topK }) });
+    if (images.length > 1) io.progress(`${done} of ${images.length} images`);
   }
-  await classifier;
+  const names = [...(await classifier).classNames, ...(none ? [noneOfThese] : [])];
   if (html !== undefined) {
     const { classifyPage } = await import("../report/index.ts");
-    await writeFileAtomic(html, [classifyPage({ results, pictures, model: modelName(clip.path), templates })]);
+    await writeFileAtomic(html, [
+      classifyPage({ results, labels: names, pictures, model: modelName(clip.path), templates }),
+    ]);
     io.err(`wrote ${html}`);
   }
-  return { results, failures };
+  return { results, labels: names, failures };
 }
 
 function reportUnknownWords(clip: ClipModel, label: string, io: CliIo): void {

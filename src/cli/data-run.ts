@@ -1,5 +1,5 @@
 import { writeFileAtomic } from "../core/atomic-write.ts";
-import { dataPage } from "../report/index.ts";
+import { counted, dataPage } from "../report/index.ts";
 import {
   checkData,
   type DataReport,
@@ -111,7 +111,7 @@ export async function packData({ source, out, shardSize, json, ...options }: Pac
   const onProgress = (written: number) => io.progress(`${written} of ${pairs.samples.length} pairs`);
   for await (const shard of packShards(pairs, out, skipped, { shardSize, signal: io.signal, onProgress })) {
     shards.push(shard);
-    if (!json) io.out(`${shard.path}  ${shard.pairs} pairs, ${megabytes(shard.bytes)}`);
+    if (!json) io.out(`${shard.path}  ${counted(shard.pairs, "pair")}, ${megabytes(shard.bytes)}`);
   }
   for (const skip of skipped.slice(0, shownLines)) io.err(`left out: ${describeSkip(skip)}`);
   if (skipped.length > shownLines) io.err(`left out: ${skipped.length - shownLines} more; data check lists them`);

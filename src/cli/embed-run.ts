@@ -2,21 +2,24 @@ import { extname } from "node:path";
 import { ClipError } from "../core/errors.ts";
 import { bindingAdvice, launched } from "../distributed/index.ts";
 import { ClipEncoder } from "../embedding/index.ts";
-import { counted } from "../report/index.ts";
+import { counted, duration } from "../report/index.ts";
 import { type Picture, readPictures } from "../train/index.ts";
 import {
   checksumOf,
   type EmbeddedShard,
   type Embedding,
   embedShards,
+  imageEmbedding,
   pictureEmbedding,
   textEmbedding,
   type VectorFormat,
 } from "../vectors/index.ts";
+import { rateAfterStart } from "./eval-options.ts";
+import { standardInputImage } from "./image-arguments.ts";
 import type { CliIo } from "./io.ts";
 import { readChosenModel, showDownload } from "./options.ts";
 import { describeSkip } from "./terminal.ts";
-import { readLines } from "./text-files.ts";
+import { readLines, standardInput } from "./text-files.ts";
 
 /** The most that a list of texts may have, which is read as a whole: some millions. */
 const maxTextsBytes = 256 * 2 ** 20;
@@ -51,17 +54,20 @@ export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<vo
   const { signal } = io;
   const model = await readChosenModel(request, io);
   await using encoder = new ClipEncoder(model, { dtype });
-  const start = performance.now();
+  const rateOf = rateAfterStart();
   const onProgress = (done: number, of: number) => {
-    const seconds = ((performance.now() - start) / 1000).toFixed(0);
-    io.progress(`${done.toLocaleString("en")} of ${of.toLocaleString("en")}, ${seconds} s`);
+    const rate = rateOf(done);
+    const left = rate === undefined || rate === 0 ? "" : `, ${duration((of - done) / rate)} left`;
+    io.progress(`${done.toLocaleString("en")} of ${of.toLocaleString("en")}${left}`);
   };
   const shards: EmbeddedShard[] = [];
   const options = { out, format, shardSize, rank, size, signal, onProgress };
   const checksum = await checksumOf(model, dtype);
   const all = request.texts
     ? embedShards(await ofTexts(request, encoder, checksum, io), options)
-    : embedShards(await ofPictures(request, encoder, checksum, io), options);
+    : standardInput.has(request.source)
+      ? embedShards(await ofStandardInput(request, encoder, checksum, io), options)
+      : embedShards(await ofPictures(request, encoder, checksum, io), options);
   for await (const shard of all) {
     shards.push(shard);
     const left = shard.skipped.length === 0 ? "" : `, ${shard.skipped.length} left out`;
@@ -83,6 +89,16 @@ async function ofPictures(
   const { signal } = io;
   const read = await readPictures(source, { imageColumn, images, signal, onProgress: showDownload(io) });
   return pictureEmbedding(encoder, read, source, { model, maxImagePixels, signal });
+}
+
+async function ofStandardInput(
+  { maxImagePixels }: EmbedRequest,
+  encoder: ClipEncoder,
+  model: string,
+  io: CliIo,
+): Promise<Embedding<string>> {
+  const image = await standardInputImage({ maxImagePixels }, io);
+  return imageEmbedding(encoder, image, { model, signal: io.signal });
 }
 
 async function ofTexts(

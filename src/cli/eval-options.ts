@@ -4,6 +4,7 @@ import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { type Picture, readPicture } from "../data/picture.ts";
 import { defaultModel } from "../hub/index.ts";
+import { counted } from "../report/numbers.ts";
 import type { SkippedImage } from "../train/index.ts";
 import { ClipModel } from "../zero-shot/index.ts";
 import type { CliIo } from "./io.ts";
@@ -55,10 +56,28 @@ export function showSkipped(skipped: readonly SkippedImage[], io: CliIo): void {
 
 /** Shows how far a model is, and how fast. */
 export function progressOf(model: string, noun: string, io: CliIo): (done: number, of: number) => void {
-  const start = performance.now();
+  const rateOf = rateAfterStart();
   return (done, of) => {
-    const rate = (1000 * done) / (performance.now() - start);
-    io.progress(`${basename(model)}  ${done} of ${of} ${noun}, ${rate.toFixed(0)} a second`);
+    const rate = rateOf(done);
+    const speed = rate === undefined ? "" : `, ${rate.toFixed(0)} a second`;
+    io.progress(`${basename(model)}  ${done} of ${of} ${noun}${speed}`);
+  };
+}
+
+/** Says how many captions were too long. */
+export function describeCut(cut: number, model: string): string {
+  const [have, were] = cut === 1 ? ["has", "was"] : ["have", "were"];
+  return `${counted(cut, "caption")} ${have} more tokens than ${model} reads, and ${were} cut`;
+}
+
+/** How many are done in a second, from the first batch on: before it a model is read and compiled. */
+export function rateAfterStart(): (done: number) => number | undefined {
+  let first: { readonly done: number; readonly time: number } | undefined;
+  return (done) => {
+    const time = performance.now();
+    first ??= { done, time };
+    // A batch comes all at once.
+    return time - first.time < 1000 ? undefined : (1000 * (done - first.done)) / (time - first.time);
   };
 }
 

@@ -14,9 +14,12 @@ export interface CliIo {
   /**
    * All of the standard input, which must be text in UTF-8.
    *
-   * @throws {ClipError} `CLIP_FILE` if it is in another encoding, binary, or longer than a list of texts may be.
+   * @throws {ClipError} `CLIP_FILE` if it is in another encoding, binary, or longer than a list of texts may be; `CLIP_USAGE` if it was
+   *   read before.
    */
   readInput(): Promise<string>;
+  /** The same as bytes: an image file. */
+  readInputBytes(): Promise<Uint8Array>;
   /** Characters in a line of the terminal; undefined if the output is none. */
   readonly columns: number | undefined;
   /** Whether the output may have colours. */
@@ -58,7 +61,7 @@ export function processIo(signal: AbortSignal): CliIo {
       stderr.write(`\r\x1b[K${text.slice(0, stderr.columns - 1)}`);
       showing = true;
     },
-    readInput: () => readInput(addAbortSignal(signal, process.stdin)),
+    ...inputOnce((maxBytes) => readBytes(addAbortSignal(signal, process.stdin), maxBytes)),
     columns: stdout.isTTY ? stdout.columns : undefined,
     colour: stdout.isTTY && !env["NO_COLOR"],
     debug: Boolean(env["DEBUG"]),
@@ -66,13 +69,32 @@ export function processIo(signal: AbortSignal): CliIo {
   };
 }
 
-async function readInput(stream: Readable): Promise<string> {
+/** The largest image file that is read from the standard input. */
+const maxImageBytes = 2 ** 29;
+
+/** The standard input as text or bytes, to be read by one argument alone. */
+export function inputOnce(
+  read: (maxBytes: number) => Promise<Uint8Array>,
+): Pick<CliIo, "readInput" | "readInputBytes"> {
+  let isTaken = false;
+  const take = async (maxBytes: number) => {
+    if (isTaken) throw new ClipError("CLIP_USAGE", "the standard input can be read once: only one argument can be -");
+    isTaken = true;
+    return read(maxBytes);
+  };
+  return {
+    readInput: async () => decodeText(await take(maxVocabularyBytes), "the standard input"),
+    readInputBytes: () => take(maxImageBytes),
+  };
+}
+
+async function readBytes(stream: Readable, maxBytes: number): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of stream as AsyncIterable<Buffer>) {
     chunks.push(chunk);
-    if ((length += chunk.length) > maxVocabularyBytes)
-      throw new ClipError("CLIP_FILE", `the standard input has more than ${maxVocabularyBytes / 2 ** 20} MiB of text`);
+    if ((length += chunk.length) > maxBytes)
+      throw new ClipError("CLIP_FILE", `the standard input has more than ${maxBytes / 2 ** 20} MiB`);
   }
-  return decodeText(Buffer.concat(chunks), "the standard input");
+  return Buffer.concat(chunks);
 }

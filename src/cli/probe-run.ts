@@ -19,6 +19,7 @@ import type { SkippedImage } from "../data/image-files.ts";
 import type { CliIo } from "./io.ts";
 import { showSkipped } from "./eval-options.ts";
 import { readChosenModel } from "./options.ts";
+import { counted } from "../report/numbers.ts";
 import { percent, printable, table } from "./terminal.ts";
 
 /** What `clip-ts probe` was asked for. */
@@ -122,8 +123,12 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
     );
   } else {
     const rows = sweep.length > 0 ? [sweepTable(probe), ""] : [];
-    const fitted = `λ ${probe.lambda.toExponential(2)}, ${counts.train} pictures of ${classes.length} classes, ${about.width} numbers each`;
-    io.out([...rows, `${fitted}; ${iterations} steps`, ...describeScores(classes, scores, zeroShotScores)].join("\n"));
+    const fitted = `λ ${probe.lambda.toExponential(2)}, ${counted(counts.train, "picture")} of ${classes.length} classes, ${about.width} numbers each`;
+    io.out(
+      [...rows, `${fitted}; ${counted(iterations, "step")}`, ...describeScores(classes, scores, zeroShotScores)].join(
+        "\n",
+      ),
+    );
   }
   if (request.out !== undefined) io.err(`wrote ${request.out}`);
 }

@@ -1,4 +1,5 @@
 import { styleText } from "node:util";
+import { shortNames } from "../report/short-names.ts";
 import { noneOfThese, type RankedLabel } from "../zero-shot/index.ts";
 
 /** What is printed on: its width in characters, and whether it shows colours. */
@@ -17,11 +18,11 @@ export function percent(share: number | undefined): string {
 /** Labels as bars, one a line: name, bar, probability. */
 export function drawBars(labels: readonly RankedLabel[], { columns, colour }: Paper): string[] {
   const nameWidth = Math.min(maxNameWidth, Math.max(...labels.map(({ label }) => displayWidth(printable(label)))));
-  const barWidth = Math.max(8, Math.min(60, columns - nameWidth - "    100.0 %".length));
+  const barWidth = Math.max(8, Math.min(60, columns - nameWidth - "     100.0 %".length));
   return labels.map(({ label, probability }, i) => {
     const bar = drawBar(probability, barWidth);
     const painted = colour ? styleText(i === 0 && label !== noneOfThese ? "green" : "gray", bar) : bar;
-    return `  ${fit(label, nameWidth)}  ${painted}${percent(probability).padStart(7)}`;
+    return `  ${fit(label, nameWidth)}  ${painted}${percent(probability).padStart(8)}`;
   });
 }
 
@@ -52,10 +53,12 @@ const firstBright = 5;
  * the other as the width demands.
  */
 export function drawHeatMap(
-  rows: readonly HeatMapRow[],
+  heatRows: readonly HeatMapRow[],
   labels: readonly string[],
   { columns, colour }: Paper,
 ): string[] {
+  const names = shortNames(heatRows.map(({ name }) => name));
+  const rows = heatRows.map((row, i) => ({ ...row, name: names[i]! }));
   const all = rows.flatMap(({ similarities }) => similarities);
   const [low, high] = [Math.min(...all), Math.max(...all)];
   const nameWidth = Math.min(maxNameWidth, Math.max(...rows.map(({ name }) => displayWidth(printable(name)))));
@@ -110,12 +113,14 @@ export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "�");
 }
 
-/** Exactly this wide: cut, or filled up with blanks. */
+/** Exactly this wide: cut in the middle, since names differ most at their ends, or filled up with blanks. */
 function fit(text: string, width: number): string {
   let fitted = printable(text);
   if (displayWidth(fitted) > width) {
-    while (displayWidth(fitted) > width - 1) fitted = [...fitted].slice(0, -1).join("");
-    fitted += "…";
+    let [head, tail] = [[...fitted], [...fitted]];
+    while (displayWidth(head.join("")) > Math.floor((width - 1) / 3)) head = head.slice(0, -1);
+    while (displayWidth(tail.join("")) > width - 1 - displayWidth(head.join(""))) tail = tail.slice(1);
+    fitted = `${head.join("")}…${tail.join("")}`;
   }
   return fitted + " ".repeat(width - displayWidth(fitted));
 }

@@ -5,7 +5,7 @@ import { splitLines } from "../core/text-file.ts";
 import type { CliIo } from "./io.ts";
 
 /** Names of the standard input. */
-const standardInput = new Set(["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]);
+export const standardInput: ReadonlySet<string> = new Set(["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]);
 
 /**
  * A text file that the command line names; `-` is the standard input, and a pipe such as `<(command)` is read to its end.

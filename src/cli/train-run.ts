@@ -146,7 +146,8 @@ function progressLine({
 }: TrainProgress): string {
   const scores = validation ? `  top-1 ${percent(validation.top1)}` : "";
   const talk = communicationShare > 0 ? `  communicating ${percent(communicationShare)}` : "";
-  const speed = `${pairsPerSecond.toFixed(0)} pairs/s  waiting ${percent(waitShare)}${talk}  ${clock(secondsLeft)} left`;
+  const left = secondsLeft === undefined ? "" : `  ${clock(secondsLeft)} left`;
+  const speed = `${pairsPerSecond.toFixed(0)} pairs/s  waiting ${percent(waitShare)}${talk}${left}`;
   return `step ${step}/${steps}  loss ${loss.toFixed(4)}  rate ${learningRate.toExponential(2)}  ${speed}${scores}`;
 }
 

@@ -54,6 +54,11 @@ export async function readPicture(picture: Picture, options?: DecodeOptions): Pr
   return decodePicture(picture, await readPictureBytes(picture), options);
 }
 
+/** A picture to be read when its turn comes, as a stream of images takes it. */
+export function lazyPicture(picture: Picture, options?: DecodeOptions) {
+  return { name: picture.image, load: () => readPicture(picture, options) };
+}
+
 /** {@link readPicture} for threads on which nobody else waits: the way of a small file to Node's own threads and back takes half as long as its decoding. */
 export async function readPictureAtOnce(picture: Picture, options?: DecodeOptions): Promise<RasterImage> {
   const content = readAtOnce(picture);

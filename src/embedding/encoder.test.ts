@@ -141,7 +141,9 @@ describe("an encoder", () => {
 
   it("refuses a string where a list belongs, and a batch of nothing", async () => {
     await expect(collect(encoder.encodeTexts("a cat"))).rejects.toThrow('got "a cat"; put it into [ ]');
-    await expect(collect(encoder.encodeTexts([], { batchSize: 0 }))).rejects.toThrow("batchSize must be a whole number of at least 1, got 0");
+    await expect(collect(encoder.encodeTexts([], { batchSize: 0 }))).rejects.toThrow(
+      "batchSize must be a whole number of at least 1, got 0",
+    );
   });
 
   it("says which text is too long, and by how much", async () => {

@@ -14,9 +14,13 @@ export {
   ClipEncoder,
   collect,
   dot,
+  type EncodeImageOptions,
   type EncodeOptions,
   type EncoderOptions,
   type EncodeTextOptions,
+  type LazyImage,
+  type LogitsOptions,
+  type OnSkip,
   type Source,
 } from "./encoder.ts";
 

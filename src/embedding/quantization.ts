@@ -1,7 +1,7 @@
 import { abortSignal, callback, checkKind, checkOptions, listOf, type OptionKinds, text } from "../core/options.ts";
 import { decodeKinds, imageKind } from "../image/image-source.ts";
 import type { DecodeOptions, ImageSource } from "../image/index.ts";
-import { ClipEncoder, collect, dot, encoderKind, type EncodeTextOptions } from "./encoder.ts";
+import { ClipEncoder, collect, dot, encoderKind, type LazyImage, type EncodeTextOptions } from "./encoder.ts";
 import { storedModel } from "./model-files.ts";
 import type { StoredModel } from "./model-folder.ts";
 
@@ -14,7 +14,7 @@ export interface Agreement {
 
 /** What to compare on; a tower without inputs is left out. */
 export interface ProbeInputs {
-  readonly images: readonly ImageSource[];
+  readonly images: readonly (ImageSource | LazyImage)[];
   readonly texts: readonly string[];
 }
 

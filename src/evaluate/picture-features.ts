@@ -1,8 +1,8 @@
 import { ClipError } from "../core/errors.ts";
 import { float32 } from "../core/tensor-data.ts";
-import { readPicture } from "../data/picture.ts";
-import { type ClipEncoder, mapInOrder } from "../embedding/index.ts";
-import type { DecodeOptions, RasterImage } from "../image/index.ts";
+import { lazyPicture } from "../data/picture.ts";
+import type { ClipEncoder } from "../embedding/index.ts";
+import type { DecodeOptions } from "../image/index.ts";
 import type { LabelledPicture } from "./labelled-pictures.ts";
 import type { LabelledFeatures } from "./logistic-regression.ts";
 
@@ -30,35 +30,21 @@ export async function encodeLabelled(
   { onPicture, onSkip, signal, ...decoding }: FeatureOptions = {},
 ): Promise<LabelledFeatures> {
   const labels: number[] = [];
-  let skipped = 0;
-  const decode = async ({ label, ...picture }: LabelledPicture) => {
-    try {
-      return { label, raster: await readPicture(picture, decoding) };
-    } catch (error) {
-      if (!(error instanceof ClipError)) throw error;
-      return { label, error };
-    }
-  };
-  async function* decoded(): AsyncGenerator<RasterImage> {
-    for await (const { label, raster, error } of mapInOrder(samples, decode)) {
-      if (raster) {
-        labels.push(label);
-        yield raster;
-      } else {
-        skipped++;
-        onSkip?.(error);
-      }
-    }
-  }
   const encode = kind === "before" ? encoder.poolImages.bind(encoder) : encoder.encodeImages.bind(encoder);
+  const images = samples.map((sample) => lazyPicture(sample, decoding));
   let data = new Float32Array(0);
   let width = 0;
-  let done = 0;
-  for await (const vector of encode(decoded(), { signal })) {
-    if (done === 0) [width, data] = [vector.length, new Float32Array(samples.length * vector.length)];
-    data.set(vector, width * done++);
-    onPicture?.(done + skipped);
+  let seen = 0;
+  for await (const vector of encode(images, { signal, onSkip: (error) => onSkip?.(error) })) {
+    const { label } = samples[seen++]!;
+    if (vector) {
+      if (labels.length === 0) [width, data] = [vector.length, new Float32Array(samples.length * vector.length)];
+      data.set(vector, width * labels.length);
+      labels.push(label);
+    }
+    onPicture?.(seen);
   }
+  const done = labels.length;
   if (done === 0) throw new ClipError("CLIP_DATA", `none of ${samples.length} pictures could be read`);
   return { features: float32(data.subarray(0, done * width), [done, width]), labels: Int32Array.from(labels) };
 }

@@ -1,7 +1,6 @@
-import { ClipError } from "../core/errors.ts";
-import { type Picture, readPicture } from "../data/picture.ts";
-import { type ClipEncoder, type EncodeOptions, mapInOrder } from "../embedding/index.ts";
-import type { DecodeOptions, RasterImage } from "../image/index.ts";
+import { lazyPicture, type Picture } from "../data/picture.ts";
+import type { ClipEncoder, EncodeOptions, OnSkip } from "../embedding/index.ts";
+import type { DecodeOptions } from "../image/index.ts";
 
 /** A picture that cannot be read, and why. */
 export interface BrokenImage {
@@ -21,24 +20,12 @@ export async function* encodeReadable(
   pictures: Iterable<Picture>,
   { onBroken, batchSize, signal, ...decoding }: ReadOptions = {},
 ): AsyncGenerator<{ readonly image: string; readonly imageEmbed: Float32Array }> {
-  const readable: string[] = [];
-  const decode = async (picture: Picture) => {
-    const { image } = picture;
-    try {
-      return { image, raster: await readPicture(picture, decoding) };
-    } catch (error) {
-      if (!(error instanceof ClipError)) throw error;
-      return { image, reason: error.message };
-    }
-  };
-  async function* decoded(): AsyncGenerator<RasterImage> {
-    for await (const { image, raster, reason } of mapInOrder(pictures, decode)) {
-      if (raster) {
-        readable.push(image);
-        yield raster;
-      } else onBroken?.({ image, reason });
-    }
+  const all = [...pictures];
+  const images = all.map((picture) => lazyPicture(picture, decoding));
+  const onSkip: OnSkip = ({ message }, _, index) => onBroken?.({ image: all[index]!.image, reason: message });
+  let at = 0;
+  for await (const imageEmbed of encoder.encodeImages(images, { batchSize, signal, onSkip })) {
+    const { image } = all[at++]!;
+    if (imageEmbed) yield { image, imageEmbed };
   }
-  for await (const imageEmbed of encoder.encodeImages(decoded(), { batchSize, signal }))
-    yield { image: readable.shift()!, imageEmbed };
 }

@@ -11,9 +11,13 @@ const result = (image: string, similarities: Readonly<Record<string, number>>): 
     .map(([label, similarity]) => ({ label, similarity, probability: 1 / Object.keys(similarities).length }))
     .sort((a, b) => b.similarity - a.similarity),
 });
+const labelsOf = (results: readonly ClassifiedImage[]) => [
+  ...new Set(results.flatMap(({ labels }) => labels.map(({ label }) => label))),
+];
 const pageOf = (...results: ClassifiedImage[]) =>
   classifyPage({
     results,
+    labels: labelsOf(results),
     pictures: new Map(results.map(({ image }) => [image, pixel])),
     model: "pictogram-resnet",
     templates: ["a photo of a {}"],
@@ -24,6 +28,19 @@ const cells = (page: string) =>
   [...page.matchAll(/<td class="([^"]*)"[^>]*>([^<]*)<\/td>/g)].map(([, classes, text]) => [text!, classes!.trim()]);
 
 describe("classifyPage", () => {
+  it("has its columns in the order of the labels, and tells apart equal names in different folders", () => {
+    const results = [
+      result("/long/common/folder/a/1.jpg", { dog: 0.3, cat: 0.2 }),
+      result("/long/common/folder/b/1.jpg", { cat: 0.3, dog: 0.2 }),
+    ];
+    const page = classifyPage({ results, labels: ["cat", "dog"], pictures: new Map(), model: "m", templates: [] });
+    expect(columnHeads(page)).toEqual(["cat", "dog"]);
+    expect([...page.matchAll(/<h2 title="[^"]*"><bdi>(.*?)<\/bdi>/g)].map(([, name]) => name)).toEqual([
+      "a/1.jpg",
+      "b/1.jpg",
+    ]);
+  });
+
   it("shows a lone picture beside its labels, without a heat map", () => {
     const page = pageOf(result("cat.jpg", { cat: 0.3, dog: 0.2 }));
     expect(page.match(/<img src="data:image\/png/g)).toHaveLength(1);
@@ -56,18 +73,20 @@ describe("classifyPage", () => {
       [best]: 0.5,
     });
     const page = pageOf(result("a.jpg", many("label 3")), result("b.jpg", many("label 7")));
-    expect(columnHeads(page).slice(0, 3)).toEqual(["label 3", "label 7", "label 98"]);
+    expect(columnHeads(page).slice(0, 3)).toEqual(["label 3", "label 98", "label 97"]);
+    expect(columnHeads(page)).toContain("label 7");
     expect(columnHeads(page)).toHaveLength(30);
     expect(page).toContain("Shown are 30 of 99 labels");
     expect(page.match(/and 94 labels less likely/g)).toHaveLength(2);
   });
 
   it("lets no label, path, template or model name become markup", () => {
+    const results = [
+      result(`x" onerror='alert(1)'.jpg`, { "<script>alert(2)</script>": 0.3 }),
+      result("b", { "<script>": 0.2 }),
+    ];
     const page = classifyPage({
-      results: [
-        result(`x" onerror='alert(1)'.jpg`, { "<script>alert(2)</script>": 0.3 }),
-        result("b", { "<script>": 0.2 }),
-      ],
+      ...{ results, labels: labelsOf(results) },
       pictures: new Map([[`x" onerror='alert(1)'.jpg`, pixel]]),
       model: "</title><script>",
       templates: ["<img src=x onerror=alert(3)> {}"],
@@ -85,8 +104,8 @@ describe("classifyPage", () => {
 
   it("says where a picture is missing, and lasts when nothing at all was classified", () => {
     const results = [result("gone.jpg", { cat: 0.3 })];
-    const noPictures = { pictures: new Map<string, string>(), model: "m", templates: [] };
+    const noPictures = { labels: ["cat"], pictures: new Map<string, string>(), model: "m", templates: [] };
     expect(classifyPage({ results, ...noPictures })).toContain("no picture");
-    expect(classifyPage({ results: [], ...noPictures })).toContain("0 pictures, 0 labels");
+    expect(classifyPage({ ...noPictures, results: [], labels: [] })).toContain("0 pictures, 0 labels");
   });
 });

@@ -1,6 +1,7 @@
 import { html, type Html } from "./html.ts";
 import { count, counted } from "./numbers.ts";
 import { bars, modelNotice, page, picture, templateList } from "./page.ts";
+import { shortNames } from "./short-names.ts";
 import { extremes } from "./thin-out.ts";
 
 /** One picture's answer, as `clip-ts classify --json` prints it. */
@@ -13,6 +14,8 @@ export interface ClassifiedImage {
 
 export interface ClassifyReport {
   readonly results: readonly ClassifiedImage[];
+  /** All labels, in the order of the columns. */
+  readonly labels: readonly string[];
   /** Path as in `results` → data URL, `data:image/…`; 320 pixels a side are enough. A picture may be missing. */
   readonly pictures: ReadonlyMap<string, string>;
   /** The model's name. */
@@ -30,9 +33,9 @@ const maxColumns = 30;
  * The page of `clip-ts classify --html`: every picture beside its labels and, for several pictures, their similarities
  * as a heat map; one HTML document that needs nothing else. All texts are escaped.
  */
-export function classifyPage({ results, pictures, model, templates }: ClassifyReport): string {
-  const labels = new Set(results.flatMap((result) => result.labels.map(({ label }) => label)));
-  const title = `${counted(results.length, "picture")}, ${counted(labels.size, "label")}`;
+export function classifyPage({ results, labels, pictures, model, templates }: ClassifyReport): string {
+  const title = `${counted(results.length, "picture")}, ${counted(labels.length, "label")}`;
+  const names = shortNames(results.map(({ image }) => image));
   const show = (image: string) => {
     const dataUrl = pictures.get(image);
     return dataUrl === undefined ? html`<span class="missing">no picture</span>` : picture(dataUrl, image);
@@ -46,26 +49,32 @@ export function classifyPage({ results, pictures, model, templates }: ClassifyRe
         ${modelNotice(model)} ${templates.length > 0 ? templateList(templates) : ""}
       </header>
       <section class="pictures" aria-label="Pictures and their labels">
-        ${results.map((result) => imageCard(result, show(result.image)))}
+        ${results.map((result, i) => imageCard(result, names[i]!, show(result.image)))}
       </section>
-      ${results.length > 1 && labels.size > 0 ? heatMap(results, labels.size, show) : ""}`,
+      ${results.length > 1 && labels.length > 0 ? heatMap(results, names, labels, show) : ""}`,
   });
 }
 
-function imageCard({ image, labels }: ClassifiedImage, shown: Html): Html {
+function imageCard({ image, labels }: ClassifiedImage, name: string, shown: Html): Html {
   const hidden = labels.length - maxBars;
   return html`<article class="card">
     <div class="picture">${shown}</div>
     <div>
-      <h2 title="${image}"><bdi>${fileName(image)}</bdi></h2>
+      <h2 title="${image}"><bdi>${name}</bdi></h2>
       ${bars(labels.slice(0, maxBars).map(({ label, probability }, i) => ({ label, probability, marked: i === 0 })))}
       ${hidden > 0 ? html`<p class="quiet rest">and ${counted(hidden, "label")} less likely</p>` : ""}
     </div>
   </article>`;
 }
 
-function heatMap(results: readonly ClassifiedImage[], labelCount: number, show: (image: string) => Html): Html {
-  const columns = chooseColumns(results);
+function heatMap(
+  results: readonly ClassifiedImage[],
+  names: readonly string[],
+  labels: readonly string[],
+  show: (image: string) => Html,
+): Html {
+  const chosen = chooseColumns(results);
+  const columns = labels.filter((label) => chosen.has(label));
   const rows = results.map(({ image, labels }) => {
     const similarity = new Map(labels.map((entry) => [entry.label, entry.similarity]));
     return { image, cells: columns.map((label) => similarity.get(label)) };
@@ -75,7 +84,7 @@ function heatMap(results: readonly ClassifiedImage[], labelCount: number, show: 
   return html`<h2 id="heat-title">Similarity of every picture to every label</h2>
     <p class="quiet">
       Cosine of the angle between picture and label; outlined: a picture's best.
-      ${columns.length < labelCount ? `Shown are ${count(columns.length)} of ${count(labelCount)} labels, each picture's best ones first.` : ""}
+      ${columns.length < labels.length ? `Shown are ${count(columns.length)} of ${count(labels.length)} labels: each picture's best ones.` : ""}
     </p>
     <div class="legend" aria-hidden="true">
       <span>${cosine(low)}</span><span class="scale"></span><span>${cosine(high)}</span>
@@ -89,10 +98,10 @@ function heatMap(results: readonly ClassifiedImage[], labelCount: number, show: 
           </tr>
         </thead>
         <tbody>
-          ${rows.map(({ image, cells }) => {
+          ${rows.map(({ image, cells }, i) => {
             const best = Math.max(...cells.filter((cell) => cell !== undefined));
             return html`<tr>
-              <th scope="row" title="${image}">${show(image)}<bdi>${fileName(image)}</bdi></th>
+              <th scope="row" title="${image}">${show(image)}<bdi>${names[i]!}</bdi></th>
               ${cells.map((cell) => heatCell(cell, low, high, cell === best))}
             </tr>`;
           })}
@@ -101,8 +110,8 @@ function heatMap(results: readonly ClassifiedImage[], labelCount: number, show: 
     </div>`;
 }
 
-/** Every picture's best label, then every picture's second, and so on: what belongs together comes near the diagonal. */
-function chooseColumns(results: readonly ClassifiedImage[]): string[] {
+/** Every picture's best label, then every picture's second, and so on, up to what a screen shows. */
+function chooseColumns(results: readonly ClassifiedImage[]): ReadonlySet<string> {
   const columns = new Set<string>();
   const longest = Math.max(...results.map(({ labels }) => labels.length));
   for (let rank = 0; rank < longest && columns.size < maxColumns; rank++) {
@@ -111,7 +120,7 @@ function chooseColumns(results: readonly ClassifiedImage[]): string[] {
       if (entry && columns.size < maxColumns) columns.add(entry.label);
     }
   }
-  return [...columns];
+  return columns;
 }
 
 function heatCell(similarity: number | undefined, low: number, high: number, best: boolean): Html {
@@ -153,7 +162,3 @@ const styles = `
 .heat tbody td.best { outline: 2px solid var(--ink); outline-offset: -2px; font-weight: 700; }
 .heat tbody td.unknown { background: none; color: var(--ink-2); }
 `;
-
-function fileName(path: string): string {
-  return path.split(/[\\/]/).at(-1)!;
-}

@@ -2,7 +2,7 @@
 export { classifyPage } from "./classify-page.ts";
 export { dataPage } from "./data-page.ts";
 export { finetunePage } from "./finetune-page.ts";
-export { counted } from "./numbers.ts";
+export { counted, duration } from "./numbers.ts";
 export { retrievalPage } from "./retrieval-page.ts";
 export { trainPage } from "./train-page.ts";
 export type { SamplePrediction } from "./prediction-cards.ts";

@@ -49,7 +49,7 @@ export interface WatchProgress {
   readonly steps: number;
   readonly epoch: number;
   readonly pairsPerSecond: number;
-  readonly secondsLeft: number;
+  readonly secondsLeft: number | undefined;
   /** Share of the time in which the step waited for data, in [0, 1]. */
   readonly waitShare: number;
 }
@@ -130,7 +130,8 @@ function positionInWords(progress: WatchProgress | undefined, outcome: string | 
   if (!progress) return outcome ?? "Reading the data and making the model ready: the first step is yet to come.";
   const { step, steps, epoch, secondsLeft } = progress;
   const position = `Step ${count(step)} of ${count(steps)}, epoch ${count(epoch)}`;
-  return outcome === undefined ? `${position}: ${duration(secondsLeft)} left.` : `${position}. ${outcome}`;
+  if (outcome !== undefined) return `${position}. ${outcome}`;
+  return secondsLeft === undefined ? `${position}.` : `${position}: ${duration(secondsLeft)} left.`;
 }
 
 function figuresOf(

@@ -28,7 +28,8 @@ export interface TrainProgress {
   readonly loss: number;
   readonly learningRate: number;
   readonly pairsPerSecond: number;
-  readonly secondsLeft: number;
+  /** By the steps after the first, most of which is compilation; undefined after the first. */
+  readonly secondsLeft: number | undefined;
   /** Share of the time in which the step waited for data, in [0, 1]. */
   readonly waitShare: number;
   /** Share of the time spent with the other processes of a group, or waiting for them; 0 if there are none. */
@@ -114,6 +115,7 @@ export class Run {
   readonly #doctor: Doctor;
   readonly #findings: Finding[] = [];
   readonly #started = performance.now();
+  #firstStepEnded: number | undefined;
   #scores: ValidationScores | undefined;
   #predictions: readonly Prediction[] = [];
   /** When the last step had ended, and how long had been waited until then. */
@@ -200,7 +202,7 @@ export class Run {
     const observed = { loss: parts.contrastiveLoss ?? loss, gradientNorm, logitScale, imageSpread, textSpread };
     this.#examine({ step, ...observed, repeatedCaptions });
     const rates = this.#rates();
-    const secondsLeft = ((config.steps - step) * config.batchSize) / rates.pairsPerSecond;
+    const secondsLeft = this.#secondsLeft(config.steps - step);
     const progress = { step, steps: config.steps, epoch, loss, learningRate, ...rates, secondsLeft };
     options.onProgress?.({ ...progress, validation: this.#scores });
   }
@@ -284,6 +286,13 @@ export class Run {
       waitShare: this.#parts.loader.stats.waitSeconds / seconds,
       communicationShare: this.#communicated / seconds,
     };
+  }
+
+  #secondsLeft(steps: number): number | undefined {
+    const now = performance.now();
+    this.#firstStepEnded ??= now;
+    if (steps === 0) return 0;
+    return this.#done > 1 ? (steps * (now - this.#firstStepEnded)) / (this.#done - 1) / 1000 : undefined;
   }
 
   #seconds(): number {

@@ -1,9 +1,8 @@
 import { ClipError } from "../core/errors.ts";
-import { type ClipEncoder, dot, mapInOrder } from "../embedding/index.ts";
+import { type ClipEncoder, dot, type OnSkip } from "../embedding/index.ts";
 import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
-import type { RasterImage } from "../image/index.ts";
 import { namesOf, nameVectors, type NamingOptions } from "./names.ts";
-import { readPicture } from "../data/picture.ts";
+import { lazyPicture } from "../data/picture.ts";
 import type { ValidationScores } from "./run-folder.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
 
@@ -37,27 +36,14 @@ export async function scorePairs(
   const names = namesOf(samples, { areClasses, templates: ["{}"] });
   const texts = names.sentences.flat();
   const vectors = await nameVectors(names, encoder.encodeTexts(texts, { signal, onTruncate: () => undefined }));
-  const read = async (sample: Sample) => {
-    try {
-      return { sample, raster: await readPicture(sample, { maxImagePixels }) };
-    } catch (error) {
-      if (!(error instanceof ClipError)) throw error;
-      return { sample, reason: error.message };
-    }
-  };
-  const readable: Sample[] = [];
-  async function* rasters(): AsyncGenerator<RasterImage> {
-    for await (const { sample, raster, reason } of mapInOrder(samples, read)) {
-      if (raster) {
-        readable.push(sample);
-        yield raster;
-      } else onBroken?.({ image: sample.image, reason });
-    }
-  }
+  const images = samples.map((sample) => lazyPicture(sample, { maxImagePixels }));
+  const onSkip: OnSkip = ({ message }, _, index) => onBroken?.({ image: samples[index]!.image, reason: message });
   const ranks: number[] = [];
   const answers = new Map<string, string>();
-  for await (const imageEmbed of encoder.encodeImages(rasters(), { signal })) {
-    const { image, captions } = readable[ranks.length]!;
+  let at = 0;
+  for await (const imageEmbed of encoder.encodeImages(images, { signal, onSkip })) {
+    const { image, captions } = samples[at++]!;
+    if (!imageEmbed) continue;
     const similarities = vectors.map((vector) => dot(imageEmbed, vector));
     const best = similarities.reduce((best, value, i) => (value > similarities[best]! ? i : best), 0);
     ranks.push(truthRank(similarities, [names.labels.indexOf(captions[0]!)]));

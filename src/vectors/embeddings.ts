@@ -2,9 +2,10 @@ import { createHash } from "node:crypto";
 import { dirname, extname, relative, resolve } from "node:path";
 import { readParameter } from "../checkpoints/load.ts";
 import { ClipError } from "../core/errors.ts";
-import { type ClipEncoder, mapInOrder, type StoredModel } from "../embedding/index.ts";
-import type { DecodeOptions, RasterImage } from "../image/index.ts";
-import { type Picture, readPicture, type readPictures } from "../train/index.ts";
+import type { ClipEncoder, LazyImage, OnSkip, StoredModel } from "../embedding/index.ts";
+import type { DecodeOptions } from "../image/index.ts";
+import { lazyPicture, type Picture } from "../data/picture.ts";
+import type { readPictures } from "../train/index.ts";
 import type { Embedding, SkippedItem } from "./embed-shards.ts";
 
 /** How items are encoded. */
@@ -30,31 +31,30 @@ export function pictureEmbedding(
     const path = relative(base, image).replaceAll("\\", "/");
     return path.startsWith("../") || image.includes("://") ? image : path;
   };
-  const decode = async (picture: Picture): Promise<{ id: string; raster: RasterImage | ClipError }> => {
-    const id = idOf(picture);
-    try {
-      return { id, raster: await readPicture(picture, decoding) };
-    } catch (error) {
-      if (error instanceof ClipError) return { id, raster: error };
-      throw error;
-    }
-  };
   async function* encode(some: readonly Picture[], skip: (item: SkippedItem) => void) {
-    const ids: string[] = [];
-    async function* decoded(): AsyncGenerator<RasterImage> {
-      for await (const { id, raster } of mapInOrder(some, decode)) {
-        if (raster instanceof ClipError) skip({ id, reason: raster.message });
-        else {
-          ids.push(id);
-          yield raster;
-        }
-      }
-    }
+    const images = some.map((picture) => lazyPicture(picture, decoding));
+    const onSkip: OnSkip = ({ message }, _, index) => skip({ id: idOf(some[index]!), reason: message });
     let at = 0;
-    for await (const vector of encoder.encodeImages(decoded(), { signal })) yield [ids[at++]!, vector] as const;
+    for await (const vector of encoder.encodeImages(images, { signal, onSkip })) {
+      const id = idOf(some[at++]!);
+      if (vector) yield [id, vector] as const;
+    }
   }
   const unreadable = skipped.map(({ image, reason }) => ({ id: idOf({ image }), reason }));
   return { items: pictures, unreadable, idOf, encode, embedDim: encoder.embedDim, model };
+}
+
+/** One image to embed, named by the SHA-256 of its file. */
+export function imageEmbedding(
+  encoder: ClipEncoder,
+  image: LazyImage & { readonly bytes: Uint8Array },
+  { model, signal }: EmbeddingOptions,
+): Embedding<string> {
+  async function* encode([id]: readonly string[]) {
+    for await (const vector of encoder.encodeImages([image], { signal })) yield [id!, vector] as const;
+  }
+  const id = `sha256:${createHash("sha256").update(image.bytes).digest("hex")}`;
+  return { items: [id], idOf: (id) => id, encode, embedDim: encoder.embedDim, model };
 }
 
 /** Texts to embed, each its own name; those that are too long are cut, as is usual, and `onTruncate` is told. */

@@ -94,7 +94,9 @@ describe("a zero-shot classifier", () => {
   it("cuts at topK without changing the probabilities", async () => {
     const all = await clip.classify(picture, labels);
     expect(await clip.classify(picture, labels, { topK: 2 })).toEqual(all.slice(0, 2));
-    await expect(clip.classify(picture, labels, { topK: 0 })).rejects.toThrow("topK must be a whole number of at least 1, got 0");
+    await expect(clip.classify(picture, labels, { topK: 0 })).rejects.toThrow(
+      "topK must be a whole number of at least 1, got 0",
+    );
   });
 
   it("takes a label literally, dollar signs and braces too", async () => {

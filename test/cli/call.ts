@@ -1,4 +1,4 @@
-import type { CliIo } from "../../src/cli/io.ts";
+import { type CliIo, inputOnce } from "../../src/cli/io.ts";
 import { run } from "../../src/cli/program.ts";
 
 /** What a call of the command line left behind. */
@@ -11,7 +11,7 @@ export interface Called {
 /** Calls the command line in this process, as a terminal without colours would. */
 export async function call(
   args: readonly string[],
-  given: Partial<CliIo> & { readonly input?: string } = {},
+  given: Partial<CliIo> & { readonly input?: string | Uint8Array } = {},
 ): Promise<Called> {
   const { input = "", ...changes } = given;
   const out: string[] = [];
@@ -20,7 +20,7 @@ export async function call(
     out: (text) => void out.push(text),
     err: (text) => void err.push(text),
     progress: () => {},
-    readInput: () => Promise.resolve(input),
+    ...inputOnce(() => Promise.resolve(Buffer.from(input))),
     columns: 80,
     colour: false,
     debug: false,

@@ -192,6 +192,7 @@ describe("the demonstration", () => {
       err: () => {},
       progress: () => {},
       readInput: () => Promise.resolve(""),
+      readInputBytes: () => Promise.resolve(new Uint8Array()),
       columns: 80,
       colour: false,
       debug: false,

@@ -2,7 +2,8 @@ import { Command, Option } from "@commander-js/extra-typings";
 import { ClipError } from "../../core/errors.ts";
 import { type Agreement, measureQuantization } from "../../embedding/index.ts";
 import { ClipModel } from "../../zero-shot/index.ts";
-import { classifyPictures, type PictureLabels } from "../classify-pictures.ts";
+import { type ClassifiedPictures, classifyPictures } from "../classify-pictures.ts";
+import { imageArguments } from "../image-arguments.ts";
 import type { CliIo } from "../io.ts";
 import {
   activationOption,
@@ -18,6 +19,7 @@ import {
   repeatedTemplate,
   wholeNumber,
 } from "../options.ts";
+import { counted } from "../../report/numbers.ts";
 import { drawBars, drawHeatMap, printable } from "../terminal.ts";
 import { readLines } from "../text-files.ts";
 
@@ -31,7 +33,7 @@ export const classifyCommand = (io: CliIo) =>
     .description(
       "Ranks labels by how well they fit each picture: as bars, or, for several pictures, as a heat map of similarities.",
     )
-    .argument("<image...>", "the pictures")
+    .argument("<image...>", "images: paths or addresses; a folder for all images in it; - for the standard input")
     .addOption(new Option("--labels <a,b,c>", "the labels, with commas between").conflicts("labelsFile"))
     .option("--labels-file <file>", "a text file with one label a line")
     .option(
@@ -65,31 +67,31 @@ export const classifyCommand = (io: CliIo) =>
         'clip-ts classify cat.jpg --labels "a cat,a dog" --none --json',
       ),
     )
-    .action(async (images, options) => {
-      const { labels, labelsFile, template: templates, topK, json, dtype, ...rest } = options;
-      const request = { ...rest, images, labels: await readLabels(labels, labelsFile, io), templates };
+    .action(async (args, options) => {
+      const { template: templates, topK, json, dtype, none, independent, truncate, html, maxImagePixels } = options;
+      const labels = await readLabels(options.labels, options.labelsFile, io);
+      const images = await imageArguments(args, { maxImagePixels }, io);
+      const request = { images, labels, templates, none, independent, truncate, html };
       // For so little, arranging the weights would take longer than it saves.
-      const prepack = images.length + request.labels.length > fewInputs;
+      const prepack = images.length + labels.length > fewInputs;
       const model = await readChosenModel(options, io);
       await using clip = new ClipModel(model, { prepack, dtype });
-      const { results, failures } = await classifyPictures(clip, { ...request, topK: json ? topK : undefined }, io);
+      const answers = await classifyPictures(clip, { ...request, topK: json ? topK : undefined }, io);
+      const { results, failures } = answers;
       if (json) io.out(JSON.stringify({ results }, null, 2));
-      else show(results, topK ?? shownInTerminal, io);
+      else show(answers, topK ?? shownInTerminal, io);
       if (dtype) {
-        const inputs = {
-          images: results.slice(0, probed).map(({ image }) => image),
-          texts: request.labels.slice(0, probed),
-        };
-        const { maxImagePixels, truncate } = request;
+        const read = new Set(results.slice(0, probed).map(({ image }) => image));
+        const inputs = { images: images.filter(({ name }) => read.has(name)), texts: labels.slice(0, probed) };
         const onTruncate = truncate ? () => {} : undefined; // said before
         const agreements = await measureQuantization(clip, model, inputs, {
-          maxImagePixels,
           onTruncate,
           signal: io.signal,
         });
         for (const [what, agreement] of Object.entries(agreements)) io.err(describeAgreement(dtype, what, agreement));
       }
-      if (failures > 0) throw new ClipError("CLIP_IMAGE", `${failures} of ${images.length} pictures could not be read`);
+      if (failures > 0)
+        throw new ClipError("CLIP_IMAGE", `${failures} of ${counted(images.length, "image")} could not be read`);
     });
 
 const fewInputs = 32;
@@ -109,7 +111,7 @@ async function readLabels(labels: string | undefined, file: string | undefined, 
 }
 
 /** One picture as bars; several as a heat map of the labels that are among the best of any. */
-function show(results: readonly PictureLabels[], topK: number, io: CliIo): void {
+function show({ results, labels: given }: ClassifiedPictures, topK: number, io: CliIo): void {
   const paper = { columns: io.columns ?? 80, colour: io.colour };
   const [first, ...others] = results;
   if (!first) return;
@@ -117,8 +119,8 @@ function show(results: readonly PictureLabels[], topK: number, io: CliIo): void 
     io.out([printable(first.image), ...drawBars(first.labels.slice(0, topK), paper)].join("\n"));
     return;
   }
-  const best = results.flatMap(({ labels }) => labels.slice(0, topK).map(({ label }) => label));
-  const columns = [...new Set(best)];
+  const best = new Set(results.flatMap(({ labels }) => labels.slice(0, topK).map(({ label }) => label)));
+  const columns = given.filter((label) => best.has(label));
   const rows = results.map(({ image, labels }) => {
     const similarities = new Map(labels.map(({ label, similarity }) => [label, similarity]));
     return { name: image, similarities: columns.map((label) => similarities.get(label)!), best: labels[0]! };

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Command } from "@commander-js/extra-typings";
 import { readModel, type StoredModel } from "../../embedding/index.ts";
 import { pictograms } from "../../hub/index.ts";
+import { decodeImage } from "../../image/index.ts";
 import { ClipModel } from "../../zero-shot/index.ts";
 import { classifyPictures } from "../classify-pictures.ts";
 import type { CliIo } from "../io.ts";
@@ -31,7 +32,10 @@ export async function demonstrate(model: StoredModel, folder: string, html: stri
   const names = (await readdir(folder)).filter((name) => name !== "labels.txt").sort();
   const labels = (await readFile(join(folder, "labels.txt"), "utf8")).split(/\r?\n/).filter((label) => label !== "");
   await using clip = new ClipModel(model);
-  const images = names.map((name) => join(folder, name));
+  const images = names.map((name) => {
+    const path = join(folder, name);
+    return { name: path, load: () => decodeImage(path) };
+  });
   io.out(`Which of ${labels.length} labels fits each picture? The model was never told what these pictures show.`);
   const { results } = await classifyPictures(clip, { images, labels, html }, io);
   const paper = { columns: io.columns ?? 80, colour: io.colour };

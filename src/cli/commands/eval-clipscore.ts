@@ -1,6 +1,6 @@
 import { Command } from "@commander-js/extra-typings";
 import { evaluateCaptions, readCandidates } from "../../evaluate/index.ts";
-import { measureModels, modelsOption, showSkipped } from "../eval-options.ts";
+import { describeCut, measureModels, modelsOption, showSkipped } from "../eval-options.ts";
 import type { CliIo } from "../io.ts";
 import {
   activationOption,
@@ -51,8 +51,7 @@ export const evalClipScoreCommand = (io: CliIo) =>
         evaluateCaptions(clip, candidates, { maxImagePixels, signal: io.signal }),
       );
       showSkipped(measured[0]!.scores.broken, io);
-      for (const { model, scores } of measured)
-        if (scores.cut > 0) io.err(`${scores.cut} captions have more tokens than ${model} reads, and were cut`);
+      for (const { model, scores } of measured) if (scores.cut > 0) io.err(describeCut(scores.cut, model));
       if (json) {
         const models = measured.map(({ model, scores }) => ({ model, ...scores }));
         io.out(JSON.stringify({ data, skipped, models }, null, 2));

@@ -9,6 +9,7 @@ import { isSeparated } from "../../data/table.ts";
 import type { SkippedImage } from "../../train/index.ts";
 import { readPairs } from "../../train/pairs.ts";
 import {
+  describeCut,
   type Measured,
   measureModels,
   modelsOption,
@@ -82,8 +83,7 @@ export const evalRetrievalCommand = (io: CliIo) =>
         return evaluateRetrieval(clip, pictures, { prefix, maxImagePixels, signal: io.signal, onProgress });
       });
       showSkipped(measured[0]!.scores.broken, io);
-      for (const { model, scores } of measured)
-        if (scores.cut > 0) io.err(`${scores.cut} captions have more tokens than ${model} reads, and were cut`);
+      for (const { model, scores } of measured) if (scores.cut > 0) io.err(describeCut(scores.cut, model));
       const document = { data, prefix, skipped, models: measured.map(({ model, scores }) => ({ model, ...scores })) };
       if (json) io.out(JSON.stringify(document, null, 2));
       else print(measured, io);

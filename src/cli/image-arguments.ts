@@ -1,0 +1,76 @@
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { ClipError } from "../core/errors.ts";
+import { listFolder } from "../data/folders.ts";
+import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
+import { showSkipped } from "./eval-options.ts";
+import type { CliIo } from "./io.ts";
+import { standardInput } from "./text-files.ts";
+
+/** An image that the command line names. */
+export interface ImageArgument {
+  /** Its path or address, or `-`. */
+  readonly name: string;
+  readonly load: () => Promise<RasterImage>;
+}
+
+/**
+ * The images that arguments name: a path or an address is one image, a folder all images in it and its folders, a pattern with `*` or
+ * `?` the files that match, for shells that do not expand it, and `-` the image in the standard input.
+ *
+ * @throws {ClipError} `CLIP_IMAGE` if a folder holds no images or nothing matches a pattern.
+ */
+export async function imageArguments(
+  args: readonly string[],
+  decoding: DecodeOptions,
+  io: CliIo,
+): Promise<ImageArgument[]> {
+  const images: ImageArgument[] = [];
+  for (const arg of args) {
+    if (standardInput.has(arg)) images.push(await standardInputImage(decoding, io));
+    else for (const path of await paths(arg, io)) images.push({ name: path, load: () => decodeImage(path, decoding) });
+  }
+  return images;
+}
+
+/** The image in the standard input, under the name `-`. */
+export async function standardInputImage(
+  decoding: DecodeOptions,
+  io: CliIo,
+): Promise<ImageArgument & { readonly bytes: Uint8Array }> {
+  const bytes = await io.readInputBytes();
+  const load = () =>
+    decodeImage(bytes, decoding).catch((error: unknown) => {
+      if (!(error instanceof ClipError)) throw error;
+      const message = error.message.replace(/^the (picture|image)/, "the standard input");
+      throw new ClipError(error.code, message, { cause: error });
+    });
+  return { name: "-", load, bytes };
+}
+
+async function paths(arg: string, io: CliIo): Promise<string[]> {
+  const entry = await stat(arg).catch(() => undefined);
+  if (entry?.isDirectory()) {
+    const { images, skipped } = await listFolder(arg, { signal: io.signal });
+    showSkipped(skipped, io);
+    if (images.length === 0) throw new ClipError("CLIP_IMAGE", `the folder ${arg} holds no images`);
+    return images.map((name) => join(arg, name));
+  }
+  return entry || !/[*?]/.test(basename(arg)) || /^[a-z]+:/i.test(arg) ? [arg] : matching(arg);
+}
+
+/** The files of one folder that match a pattern. */
+async function matching(pattern: string): Promise<string[]> {
+  const folder = dirname(pattern);
+  const parts = basename(pattern)
+    .replaceAll(/[.+^${}()|[\]\\]/g, "\\$&")
+    .replaceAll(/\*+/g, ".*")
+    .replaceAll("?", ".");
+  const whole = new RegExp(`^${parts}$`, process.platform === "win32" ? "i" : "");
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const names = entries.filter(
+    (entry) => !entry.isDirectory() && !entry.name.startsWith(".") && whole.test(entry.name),
+  );
+  if (names.length === 0) throw new ClipError("CLIP_IMAGE", `no file matches ${pattern}`);
+  return names.map(({ name }) => (folder === "." ? name : join(folder, name))).sort();
+}
