@@ -40,7 +40,7 @@ function embedInPage(page: Page, model: string) {
 }
 
 async function classifyHere() {
-  await using clip = await loadClip();
+  await using clip = await loadClip("pictograms");
   return await clip.classify(here(picture), labels);
 }
 
@@ -139,9 +139,8 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
       const { loadClip } = globalThis.clip;
       const attempts = {
         missing: () => loadClip("./nowhere/"),
-        box: () => loadClip(),
-        archive: () => loadClip("ViT-B/32"),
-        resnet: () => loadClip("RN50"),
+        unnamed: () => loadClip(),
+        pictograms: () => loadClip("pictograms"),
         bare: () => loadClip("./repository/fixtures/towers/vit/model.safetensors"),
         damaged: () => loadClip("./repository/fixtures/towers/vit/config.json"),
         device: async () =>
@@ -160,9 +159,8 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
       return met;
     });
     expect(messages["missing"]).toMatch(/^CLIP_FILE: http.*nowhere\/ has no weights/);
-    expect(messages["box"]).toMatch(/^CLIP_FILE: .*pictogram-clip\/ has no weights/);
-    expect(messages["archive"]).toMatch(/^CLIP_DOWNLOAD: .*load "openai\/clip-vit-base-patch32"/);
-    expect(messages["resnet"]).toMatch(/^CLIP_DOWNLOAD: .*clip-ts convert RN50 FOLDER --to hf/);
+    expect(messages["unnamed"]).toMatch(/^CLIP_USAGE: a page names its model: .*"pictograms", which knows drawings/);
+    expect(messages["pictograms"]).toMatch(/^CLIP_FILE: .*pictogram-clip\/ has no weights/);
     expect(messages["bare"]).toMatch(/^CLIP_CONFIG: .*--activation/);
     expect(messages["damaged"]).toMatch(/^CLIP_/);
     expect(messages["device"]).toMatch(/^CLIP_RUNTIME: /);
