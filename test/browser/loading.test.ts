@@ -119,7 +119,7 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
     await expectSame(ranked);
   });
 
-  it.each(["repository/assets/pictogram-clip", "repository/fixtures/towers/vit", "made/hf"])(
+  it.each(["repository/assets/pictogram-clip", "made/own", "made/hf"])(
     "asks for nothing that is not in the folder: %s",
     async (folder) => {
       await using opened = await openPage({ made });
