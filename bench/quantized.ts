@@ -2,7 +2,7 @@
  * Memory, speed and cosines of weights as they are, in 8 and in 4 bits: `npx tsx bench/quantized.ts [--rounds 3] [--json]`.
  *
  * Memory and speed with ViT-B/32 (random weights), each measurement in a process of its own, in turn. Speed is the processor's time on one
- * thread, which other work on the machine changes least. Cosines with those of the weights as they are: the model in the box, on its
+ * thread, which other work on the machine changes least. Cosines with those of the weights as they are: pictograms, on its
  * sample pictures and their names.
  */
 import { execFile } from "node:child_process";
@@ -127,7 +127,7 @@ async function compare(): Promise<void> {
   }
 }
 
-/** Mean and least cosine of the model in the box in few bits with itself as it is. */
+/** Mean and least cosine of pictograms in few bits with itself as it is. */
 async function cosines(): Promise<Record<string, string>> {
   const samples = fileURLToPath(new URL("../assets/samples", import.meta.url));
   const pictures = readdirSync(samples).filter((file) => /\.(png|jpe?g|webp)$/.test(file));
@@ -172,7 +172,7 @@ function print(results: ReadonlyMap<Name, readonly Measured[]>, shown: Readonly<
         `${rates.textCpuMs.toFixed(1)} ms for a text (${rates.texts.toFixed(2)})`,
     );
   }
-  for (const [what, cosine] of Object.entries(shown)) console.log(`the model in the box, ${what}: cosine ${cosine}`);
+  for (const [what, cosine] of Object.entries(shown)) console.log(`pictograms, ${what}: cosine ${cosine}`);
 }
 
 function median(numbers: readonly number[]): number {

@@ -1,8 +1,8 @@
 import { readFile, mkdir, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 import { tarBytes } from "../src/data/tar.ts";
+import { testServer } from "./hub-server.ts";
 
 /** A shard: the files in it. */
 export type ShardFiles = Readonly<Record<string, Uint8Array | string>>;
@@ -47,20 +47,20 @@ export async function writeBenchmarkSet(
 }
 
 /** A server of the files of a folder that notes what it is asked for. */
-export async function serveFiles(folder: string) {
+export async function serveFiles(folder: string, { tls = false } = {}) {
   const requests: { path: string; token: string | undefined }[] = [];
-  const server = createServer((request, response) => {
+  const server = testServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url!, "http://files").pathname);
     requests.push({ path: request.url!, token: request.headers.authorization });
     readFile(join(folder, path)).then(
       (bytes) => response.writeHead(200, { "content-length": bytes.length }).end(bytes),
       () => response.writeHead(404).end(),
     );
-  });
+  }, tls);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const close = () => {
     server.closeAllConnections();
     return new Promise<void>((resolve) => server.close(() => resolve()));
   };
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests, close };
+  return { url: `${tls ? "https" : "http"}://127.0.0.1:${(server.address() as AddressInfo).port}`, requests, close };
 }

@@ -76,8 +76,7 @@ export async function serveHub(
     if (!file) return void response.writeHead(404).end();
     send(request, response, file, mischief[served++] ?? {});
   };
-  const read = (name: string) => readFileSync(new URL(`../fixtures/tls/${name}.pem`, import.meta.url));
-  const server = tls ? createSecureServer({ key: read("key"), cert: read("cert") }, answer) : createServer(answer);
+  const server = testServer(answer, tls);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   const close = () => {
@@ -85,6 +84,13 @@ export async function serveHub(
     return new Promise<void>((resolve) => server.close(() => resolve()));
   };
   return { url: `${tls ? "https" : "http"}://127.0.0.1:${port}`, requests, close };
+}
+
+/** A server, or one that speaks TLS with a certificate that nobody has signed. */
+export function testServer(answer: (request: IncomingMessage, response: ServerResponse) => void, tls: boolean) {
+  if (!tls) return createServer(answer);
+  const read = (name: string) => readFileSync(new URL(`../fixtures/tls/${name}.pem`, import.meta.url));
+  return createSecureServer({ key: read("key"), cert: read("cert") }, answer);
 }
 
 /** The list of files as the hub gives it. */

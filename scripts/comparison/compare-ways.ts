@@ -1,5 +1,5 @@
 /**
- * The ways to a classifier of one's own, side by side (docs/comparison.md): zero-shot, few-shot and linear probes on the model in the box,
+ * The ways to a classifier of one's own, side by side (docs/comparison.md): zero-shot, few-shot and linear probes on pictograms,
  * fine-tuning it, and a residual network that begins with nothing.
  *
  *   npx tsx scripts/comparison/compare-ways.ts --train clothing/train --validation clothing/validation --test clothing/test --out runs/clothing
@@ -84,7 +84,7 @@ await using encoder = new ClipEncoder(await readModel(pictogramModel));
 const encode = (pictures: readonly LabelledPicture[], kind: FeatureKind, of = encoder) =>
   encodeLabelled(of, pictures, kind, { onPicture: (done) => show(`encoding: ${done} of ${pictures.length} pictures`) });
 const encodedTest = new Map<FeatureKind, Promise<LabelledFeatures>>();
-/** The test pictures as the model in the box sees them; many ways ask for them. */
+/** The test pictures as pictograms sees them; many ways ask for them. */
 function testFeatures(kind: FeatureKind): Promise<LabelledFeatures> {
   const known = encodedTest.get(kind) ?? encode(test, kind);
   encodedTest.set(kind, known);
@@ -141,7 +141,7 @@ async function linearProbe(): Promise<Result> {
   return single(accuracy, times, pictures.labels.length + (heldOut?.labels.length ?? 0));
 }
 
-/** The model in the box goes on with the class names in the template for captions, and then names the test pictures zero-shot. */
+/** pictograms goes on with the class names in the template for captions, and then names the test pictures zero-shot. */
 async function fineTune(): Promise<Result> {
   const run = join(out!, "fine-tune");
   await rm(run, { recursive: true, force: true });

@@ -1,5 +1,5 @@
 /**
- * Renders the sample pictures of the package from Twemoji, whose artist the model in the box has never seen:
+ * Renders the sample pictures of the package from Twemoji, whose artist pictograms has never seen:
  *
  *   npx tsx scripts/pictograms/make-samples.ts
  */

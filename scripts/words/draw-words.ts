@@ -32,7 +32,7 @@ const { out, words, size, seed } = new Command("draw-words")
   .parse()
   .opts<{ out: string; words: number; size: number; seed: number }>();
 
-/** Words that the model in the box knows, of a length that can be read at its size. */
+/** Words that pictograms knows, of a length that can be read at its size. */
 const known = (await readFile(join(pictogramModel, "words.txt"), "utf8")).split("\n");
 const short = known.filter((word) => /^[a-z]{3,7}$/.test(word));
 const shuffled = Array.from(new Random(seed).permutation(short.length), (i) => short[i]!);

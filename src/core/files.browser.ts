@@ -1,4 +1,4 @@
-import { parts } from "./addresses.ts";
+import { basename, dirname, parts } from "./addresses.ts";
 import { ClipError } from "./errors.ts";
 import { forget, forgetAll, keep, kept } from "./page-cache.ts";
 import { decodeText } from "./text-file.ts";
@@ -38,9 +38,21 @@ export async function sizeOf(url: string): Promise<number | undefined> {
   return (await headOf(url))?.size;
 }
 
+/** What is known of the files of a folder by its address. */
+const declared = new Map<string, (name: string) => boolean | undefined>();
+
+/**
+ * Declares what a folder holds: browsers write each file that is asked for and not there into the console of the page.
+ *
+ * @param has - whether a file of that name is there; undefined where only the server knows.
+ */
+export function declareFolder(folder: string, has: (name: string) => boolean | undefined): void {
+  declared.set(parts(folder).join(""), has);
+}
+
 /** Whether there is such a file. */
 export async function exists(url: string): Promise<boolean> {
-  return (await headOf(url)) !== undefined;
+  return declared.get(dirname(url))?.(basename(url)) ?? (await headOf(url)) !== undefined;
 }
 
 /** Whether it is the address of a folder: one that names no file of weights. */
@@ -288,20 +300,27 @@ async function askHead(url: string): Promise<Head | undefined> {
   // Stores that may not list what they have say "forbidden" of what they do not have.
   if ([403, 404, 410].includes(first.status) || (first.ok && isPage(first))) return undefined;
   if (!first.ok && first.status !== 416) throw refused(url, first.status);
-  const total =
-    first.headers.get("content-range")?.split("/")[1] ??
-    (first.status === 200 ? first.headers.get("content-length") : null);
-  if (total === null || !/^\d+$/.test(total))
-    throw new ClipError(
-      "CLIP_FILE",
-      `${url}: its server does not say how large it is (Content-Length, or Content-Range where pages of other sites may see it)`,
-    );
-  return { size: Number(total), version: versionOf(first.headers) };
+  const said = first.headers.has("content-encoding") ? null : first.headers.get("content-length");
+  const total = first.headers.get("content-range")?.split("/")[1] ?? (first.status === 200 ? said : null);
+  if (total !== null && /^\d+$/.test(total)) return { size: Number(total), version: versionOf(first.headers) };
+  // The server does not say how large the file is, or not to pages of other sites: only the whole of it shows that.
+  const response = await fetchPatiently(url, { cache: "no-store" });
+  if (!response.ok) throw refused(url, response.status);
+  const bytes = await readAll(response);
+  whole.set(url, Promise.resolve(bytes));
+  return { size: bytes.length, version: versionOf(response.headers) };
+}
+
+async function readAll(response: Response): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  for await (const chunk of chunksOf(response)) chunks.push(chunk);
+  return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
 
 /** Removes the weights and other files that were kept for the next visit. */
 export async function clearCache(): Promise<void> {
   heads.clear();
+  declared.clear();
   whole.clear();
   await forgetAll();
 }

@@ -81,6 +81,8 @@ const ownConfigSchema = clipConfigSchema.extend({
   preprocess: preprocessSchema,
   /** The published vocabulary, or the file of that name in the folder. */
   tokenizer: z.enum(["clip", files.merges, files.tokenizer]).default("clip"),
+  /** The file with the words of the training captions, named so that a page asks for none that may be missing. */
+  words: z.literal(files.words).optional(),
   /** What is done to texts before a `tokenizer.json` is asked. */
   textCleaning: z.enum(["canonicalize", "lower", "none"]).default("none"),
 });
@@ -137,14 +139,14 @@ async function configured(weights: string, configFile: string): Promise<ModelFil
     const vocabulary = await foreignVocabulary(folder, config, familyCleaning(config));
     return { weights, config, preprocess, vocabulary };
   }
-  const { preprocess, tokenizer, textCleaning, ...config } = parseStrict(ownConfigSchema, json, configFile);
+  const { preprocess, tokenizer, textCleaning, words, ...config } = parseStrict(ownConfigSchema, json, configFile);
   const wordsFile = join(folder, files.words);
   return {
     weights,
     config,
     preprocess: { ...preprocess, imageSize: config.vision.imageSize },
     vocabulary: ownVocabulary(folder, tokenizer, textCleaning),
-    ...((await exists(wordsFile)) && { wordsFile }),
+    ...((words !== undefined || (await exists(wordsFile))) && { wordsFile }),
   };
 }
 

@@ -44,6 +44,7 @@ export async function saveModel(folder: string, model: ModelToSave): Promise<voi
     preprocess: { mean, std, resample, resizeMode },
     tokenizer: published ? "clip" : source.kind === "merges" ? files.merges : files.tokenizer,
     ...(source.kind === "json" && { textCleaning: source.cleaning }),
+    ...(words && { words: files.words }),
   };
   await makeFolder(folder);
   await replaceText(join(folder, files.config), `${JSON.stringify(json, null, 2)}\n`);

@@ -149,13 +149,21 @@ describe("a set of the paper", () => {
     expect(server.requests).toEqual([]);
   });
 
-  it("has the token of the hub sent to the hub, and to no other place", async () => {
+  it("has the token of the hub sent to the hub over https, and to no other place", async () => {
     vi.stubEnv("HF_TOKEN", "hf_secret");
+    vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
+    await (await BenchmarkSet.find("imagenet")).templates();
+    const [hub, other] = [
+      await serveFiles(join(root, "served"), { tls: true }),
+      await serveFiles(folder, { tls: true }),
+    ];
+    vi.stubEnv("HF_ENDPOINT", hub.url);
     await (await BenchmarkSet.find("imagenet")).classLines();
-    const other = await serveFiles(folder);
     await (await BenchmarkSet.find(other.url)).classLines();
+    await hub.close();
     await other.close();
-    expect(server.requests.map(({ token }) => token)).toEqual(["Bearer hf_secret"]);
+    expect(server.requests.map(({ token }) => token)).toEqual([undefined]);
+    expect(hub.requests.map(({ token }) => token)).toEqual(["Bearer hf_secret"]);
     expect(other.requests).toEqual([{ path: "/classnames.txt", token: undefined }]);
   });
 

@@ -99,7 +99,7 @@ describe("clipConfigs", () => {
     }
   });
 
-  it("has the model in the box", () => {
+  it("has that of pictograms", () => {
     const config = JSON.parse(readFileSync("assets/pictogram-clip/config.json", "utf8")) as ClipConfig;
     const { embedDim, activation, vision, text } = config;
     expect({ embedDim, activation, vision, text }).toEqual(clipConfigs.pictogram);

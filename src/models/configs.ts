@@ -59,7 +59,7 @@ const vitH14 = { embedDim: 1024, vision: { ...vit(1280, 32, 14), heads: 16 }, te
 const vitH14At378 = { ...vitH14, vision: { ...vitH14.vision, imageSize: 378 } };
 
 /**
- * Architectures: the published ones by open_clip's names, and that of the model in the box. OpenAI's nine models are the rows `RN…-quickgelu`, `ViT-B-…-quickgelu`
+ * Architectures: the published ones by open_clip's names, and that of `pictograms`. OpenAI's nine models are the rows `RN…-quickgelu`, `ViT-B-…-quickgelu`
  * and `ViT-L-…-quickgelu`; the rows without the ending have the same shapes and the exact GELU.
  *
  * @see {@link https://github.com/mlfoundations/open_clip | open_clip} `model_configs/`.
@@ -143,7 +143,7 @@ export const clipConfigs = {
   "ViT-gopt-16-SigLIP2-256": siglip("giant", 16, 256, gemma),
   "ViT-gopt-16-SigLIP2-384": siglip("giant", 16, 384, gemma),
 
-  // The model in the box, for small drawings and a vocabulary made of their captions.
+  // pictograms, for small drawings and a vocabulary made of their captions.
   pictogram: {
     embedDim: 256,
     activation: "gelu",

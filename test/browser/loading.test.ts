@@ -1,8 +1,11 @@
 import { statSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
-import { loadClip } from "../../src/index.ts";
+import { convertModel, loadClip, readModel } from "../../src/index.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
+import { saveTinyModel } from "../tiny-model.ts";
 import { browserMissing, bundle, loadPage, openPage } from "./page.ts";
 
 const model = "./repository/assets/pictogram-clip/";
@@ -10,6 +13,10 @@ const picture = "repository/assets/samples/rocket.png";
 const labels = ["rocket", "pizza", "house"];
 const here = (path: string) => fileURLToPath(new URL(`../../${path.replace("repository/", "")}`, import.meta.url));
 const weights = "/repository/assets/pictogram-clip/model.safetensors";
+
+/** A folder as transformers writes it. */
+const made = await temporaryFolder();
+await convertModel(await readModel(await saveTinyModel(join(made, "own"))), join(made, "hf"), { to: "hf" });
 
 /** The labels of the picture, in the page. */
 function classifyInPage(page: Page) {
@@ -40,7 +47,7 @@ function embedInPage(page: Page, model: string) {
 }
 
 async function classifyHere() {
-  await using clip = await loadClip();
+  await using clip = await loadClip("pictograms");
   return await clip.classify(here(picture), labels);
 }
 
@@ -103,12 +110,46 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
   it.each([
     ["breaks off in the middle of answers", { breakAfter: 100_000 }],
     ["knows no ranges", { ignoreRange: true }],
+    ["does not say how long its files are", { noLength: true }],
     ["does not answer HEAD", { refuseHead: true }],
     ["answers with a page for what it does not have", { pageForAll: true }],
   ])("copes with a server that %s", async (_, options) => {
     await using opened = await openPage(options);
     const { ranked } = await classifyInPage(opened.page);
     await expectSame(ranked);
+  });
+
+  it.each(["repository/assets/pictogram-clip", "made/own", "made/hf"])(
+    "asks for nothing that is not in the folder: %s",
+    async (folder) => {
+      await using opened = await openPage({ made });
+      const { page } = opened;
+      const met: string[] = [];
+      page.on("console", (message) => met.push(`${message.type()}: ${message.text()} ${message.location().url}`));
+      page.on("response", (response) => response.status() >= 400 && met.push(`${response.status()} ${response.url()}`));
+      expect(await embedInPage(page, `./${folder}/`)).toBe(1);
+      expect(met).toEqual([]);
+    },
+  );
+
+  it("asks the hub what is in a repository, and for nothing else", async () => {
+    await using opened = await openPage();
+    const { page, server } = opened;
+    const asked: string[] = [];
+    const names = ["config.json", "merges.txt", "model.safetensors", "words.txt", "README.md"];
+    const headers = { "access-control-allow-origin": "*", "access-control-expose-headers": "*" };
+    await page.route("https://huggingface.co/**", async (route) => {
+      const { pathname } = new URL(route.request().url());
+      asked.push(pathname);
+      if (pathname === "/api/models/some/model/tree/main")
+        return route.fulfill({ json: names.map((path) => ({ type: "file", path })), headers });
+      const file = pathname.replace("/some/model/resolve/main/", "");
+      const answer = await route.fetch({ url: `${server.url}repository/assets/pictogram-clip/${file}` });
+      return route.fulfill({ response: answer, headers: { ...answer.headers(), ...headers } });
+    });
+    expect(await embedInPage(page, "some/model")).toBe(1);
+    const inFolder = asked.flatMap((path) => /^\/some\/model\/resolve\/main\/(.*)$/.exec(path)?.[1] ?? []);
+    expect([...new Set(inFolder)].sort()).toEqual(["config.json", "merges.txt", "model.safetensors"]);
   });
 
   it("refuses parts of two versions of a file, and is well again when asked anew", async () => {
@@ -139,9 +180,8 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
       const { loadClip } = globalThis.clip;
       const attempts = {
         missing: () => loadClip("./nowhere/"),
-        box: () => loadClip(),
-        archive: () => loadClip("ViT-B/32"),
-        resnet: () => loadClip("RN50"),
+        unnamed: () => loadClip(),
+        pictograms: () => loadClip("pictograms"),
         bare: () => loadClip("./repository/fixtures/towers/vit/model.safetensors"),
         damaged: () => loadClip("./repository/fixtures/towers/vit/config.json"),
         device: async () =>
@@ -160,9 +200,8 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
       return met;
     });
     expect(messages["missing"]).toMatch(/^CLIP_FILE: http.*nowhere\/ has no weights/);
-    expect(messages["box"]).toMatch(/^CLIP_FILE: .*pictogram-clip\/ has no weights/);
-    expect(messages["archive"]).toMatch(/^CLIP_DOWNLOAD: .*load "openai\/clip-vit-base-patch32"/);
-    expect(messages["resnet"]).toMatch(/^CLIP_DOWNLOAD: .*clip-ts convert RN50 FOLDER --to hf/);
+    expect(messages["unnamed"]).toMatch(/^CLIP_USAGE: a page names its model: .*"pictograms", which knows drawings/);
+    expect(messages["pictograms"]).toMatch(/^CLIP_FILE: .*pictogram-clip\/ has no weights/);
     expect(messages["bare"]).toMatch(/^CLIP_CONFIG: .*--activation/);
     expect(messages["damaged"]).toMatch(/^CLIP_/);
     expect(messages["device"]).toMatch(/^CLIP_RUNTIME: /);

@@ -11,6 +11,8 @@ export interface ServerOptions {
   readonly ignoreRange?: boolean;
   /** Answers with a page where there is nothing, as servers of single-page applications do. */
   readonly pageForAll?: boolean;
+  /** Never says how long an answer is, and sends everything. */
+  readonly noLength?: boolean;
   /** Does not answer HEAD. */
   readonly refuseHead?: boolean;
   /** Says of every answer what version it is; read anew for each. */
@@ -59,14 +61,18 @@ export async function serveFolders(
     }
     response.setHeader("content-type", types[extname(file)] ?? "application/octet-stream");
     response.setHeader("etag", `"${options.version?.() ?? found.mtimeMs}"`);
-    if (request.method === "HEAD") return void response.setHeader("content-length", found.size).end();
+    if (request.method === "HEAD") {
+      if (!options.noLength) response.setHeader("content-length", found.size);
+      return void response.end();
+    }
     const content = await readFile(file);
     const asked = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
-    const range = asked && !options.ignoreRange ? ([Number(asked[1]), Number(asked[2])] as const) : undefined;
+    const range =
+      asked && !options.ignoreRange && !options.noLength ? ([Number(asked[1]), Number(asked[2])] as const) : undefined;
     const body = range ? content.subarray(range[0], range[1] + 1) : content;
     sent.push({ path, range, bytes: body.length });
     if (range) response.setHeader("content-range", `bytes ${range.join("-")}/${content.length}`);
-    response.writeHead(range ? 206 : 200, { "content-length": body.length });
+    response.writeHead(range ? 206 : 200, options.noLength ? {} : { "content-length": body.length });
     const breaks = options.breakAfter !== undefined && range && parts++ % 2 === 0 && body.length > options.breakAfter;
     if (!breaks) return void response.end(body);
     response.write(body.subarray(0, options.breakAfter), () => setTimeout(() => response.destroy(), 20));

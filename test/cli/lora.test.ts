@@ -60,7 +60,16 @@ it("--lora changes what a command embeds, and the vectors are another model's", 
 });
 
 it("--lora of another model is refused, with what does not fit", async () => {
-  const { code, err } = await call(["classify", picture, "--labels", "red apple", "--lora", lora]);
+  const { code, err } = await call([
+    "classify",
+    picture,
+    "--labels",
+    "red apple",
+    "--lora",
+    lora,
+    "--model",
+    "pictograms",
+  ]);
   expect(code).toBe(1);
   expect(err).toContain("is no change of");
   expect(err).toContain("text.blocks.0.attn.out.lora.down: the model and the rank want [2, 128], the file has [2, 32]");

@@ -222,7 +222,7 @@ describe("a shard with an address", () => {
     asked++;
     if (request.url!.startsWith("/none")) return void response.writeHead(404).end();
     const start = resumes ? Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0) : 0;
-    const headers = { "content-length": content.length - start };
+    const headers = { "content-length": content.length - start, etag: `"${content.length}"` };
     const range = { "content-range": `bytes ${start}-${content.length - 1}/${content.length}` };
     response.writeHead(start > 0 ? 206 : 200, start > 0 ? { ...headers, ...range } : headers);
     if (content.length - start <= breakAfter) return void response.end(content.subarray(start));
