@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { packageFile } from "../core/package-files.ts";
 
 /** The model in the box: its folder in this package. */
-export const pictogramModel = fileURLToPath(new URL("../../assets/pictogram-clip", import.meta.url));
+export const pictogramModel = fileURLToPath(packageFile("assets/pictogram-clip"));

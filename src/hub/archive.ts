@@ -7,7 +7,7 @@ import { ClipError, problemOf } from "../core/errors.ts";
 import { archiveFolder } from "./cache.ts";
 import { offlineByDefault } from "./environment.ts";
 import { withLock } from "../core/lock.ts";
-import type { FetchOptions } from "./repository.ts";
+import type { FetchOptions } from "./fetch-options.ts";
 
 /**
  * One of OpenAI's archives, where Python's own package keeps it, after it was fetched unless it is there as it should be.

@@ -8,12 +8,7 @@ import { hubFolder } from "./cache.ts";
 import { nearestName } from "./known-models.ts";
 import { type Checksum, download, type DownloadOptions, proxiedFetch } from "./download.ts";
 import { hubToken, hubUrl, offlineByDefault } from "./environment.ts";
-
-/** How a model is fetched. */
-export interface FetchOptions extends Pick<DownloadOptions, "signal" | "onProgress"> {
-  /** Take what is in the cache, and ask nobody. Default: HF_HUB_OFFLINE. */
-  readonly offline?: boolean | undefined;
-}
+import type { FetchOptions } from "./fetch-options.ts";
 
 const branch = "main";
 

@@ -2,7 +2,7 @@ import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
 import { fetchArchive } from "./archive.ts";
 import { isRepositoryName, type KnownModel, knownModels, nearestName } from "./known-models.ts";
-import type { FetchOptions } from "./repository.ts";
+import type { FetchOptions } from "./fetch-options.ts";
 
 /** How {@link resolveModel} finds a model. */
 export interface ResolveOptions extends FetchOptions {

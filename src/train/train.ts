@@ -35,7 +35,7 @@ import { Validator } from "./validate.ts";
  *   `CLIP_FILE` if the disk is full; `CLIP_GROUP` if processes that were started together cannot work together.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
-  const engine = new Remote<EngineMethods>(new URL("./engine-worker", import.meta.url));
+  const engine = new Remote<EngineMethods>("train/engine-worker");
   try {
     const place = await engine.call("join", []);
     const peers: Peers = { ...place, exchange: (text) => engine.call("exchange", [text]) };

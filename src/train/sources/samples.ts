@@ -1,6 +1,6 @@
 import type { Picture } from "../../data/picture.ts";
 import { imageExtensions } from "../../image/extensions.ts";
-import type { DownloadOptions } from "../../hub/download.ts";
+import type { FetchOptions } from "../../hub/fetch-options.ts";
 
 /** A picture and what may be said of it. */
 export interface Sample extends Picture {
@@ -25,7 +25,7 @@ export interface Pairs {
 }
 
 /** How a source is read. */
-export interface SourceOptions extends Pick<DownloadOptions, "signal" | "onProgress"> {
+export interface SourceOptions extends Pick<FetchOptions, "signal" | "onProgress"> {
   /** Default: the first of `image`, `path`, `filepath` that exists. */
   readonly imageColumn?: string | undefined;
   /** Default: the first of `caption`, `title` that exists. */
