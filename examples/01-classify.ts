@@ -1,6 +1,5 @@
 // Names what is in a picture: npx tsx examples/01-classify.ts PICTURE
-// With the package installed, the import is from "clip-ts".
-import { loadClip } from "../src/index.ts";
+import { loadClip } from "clip-ts";
 
 const [picture] = process.argv.slice(2);
 if (picture === undefined) throw new Error("name a picture");

@@ -1,6 +1,5 @@
 // Sorts pictures by labels of one's own, each answered for itself: npx tsx examples/03-classifier.ts PICTURE…
-// With the package installed, the import is from "clip-ts".
-import { loadClip, ZeroShotClassifier } from "../src/index.ts";
+import { loadClip, ZeroShotClassifier } from "clip-ts";
 
 const pictures = process.argv.slice(2);
 
