@@ -1,6 +1,5 @@
 // Names what a drawing shows: npx tsx examples/01-classify.ts assets/samples/house.png
-// With the package installed, the import is from "clip-ts".
-import { loadClip } from "../src/index.ts";
+import { loadClip } from "clip-ts";
 
 const [picture] = process.argv.slice(2);
 if (picture === undefined) throw new Error("name a picture");

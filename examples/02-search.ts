@@ -1,8 +1,7 @@
 // Finds the drawings of a folder that fit a sentence: npx tsx examples/02-search.ts assets/samples "a snail"
-// With the package installed, the import is from "clip-ts".
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { collect, dot, loadClip } from "../src/index.ts";
+import { collect, dot, loadClip } from "clip-ts";
 
 const [folder = "assets/samples", sentence = "a snail"] = process.argv.slice(2);
 const pictures = (await readdir(folder)).filter((name) => /\.(png|jpe?g|webp)$/i.test(name)).sort();

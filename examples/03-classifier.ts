@@ -1,6 +1,5 @@
 // Sorts drawings by labels of one's own, each answered for itself: npx tsx examples/03-classifier.ts assets/samples/*.png
-// With the package installed, the import is from "clip-ts".
-import { loadClip, ZeroShotClassifier } from "../src/index.ts";
+import { loadClip, ZeroShotClassifier } from "clip-ts";
 
 const pictures = process.argv.slice(2);
 

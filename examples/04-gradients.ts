@@ -1,6 +1,5 @@
 // A program as a value, its gradient, and a few steps down: npx tsx examples/04-gradients.ts
-// With the package installed, the import is from "clip-ts/graph".
-import { float32, gradients, input, Session } from "../src/graph.ts";
+import { float32, gradients, input, Session } from "clip-ts/graph";
 
 // The loss of a line y = slope · x through the points, and its derivative: another program.
 const [x, y] = [input("x", ["points"]), input("y", ["points"])];

@@ -1,8 +1,8 @@
 // Pre-trains a small CLIP on a folder, a.png beside a.txt with its caption, and names one of the pictures with it:
-// npx tsx examples/05-train.ts FOLDER OUT. With the package installed, the imports are from "clip-ts" and "clip-ts/train".
+// npx tsx examples/05-train.ts FOLDER OUT
 import { join } from "node:path";
-import { loadClip } from "../src/index.ts";
-import { readPairs, runFiles, train, trainConfigSchema } from "../src/train/index.ts";
+import { loadClip } from "clip-ts";
+import { readPairs, runFiles, train, trainConfigSchema } from "clip-ts/train";
 
 const [folder, out] = process.argv.slice(2);
 if (folder === undefined || out === undefined) throw new Error("name a folder of pairs, and one to write to");

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { ClipError } from "../src/core/errors.ts";
 import { writeFileAtomic } from "../src/core/atomic-write.ts";
+import { packageFile } from "../src/core/package-files.ts";
 import { formatMerges } from "../src/text/merges-file.ts";
 import { publishedMerges } from "../src/text/published-merges.ts";
 
@@ -29,7 +30,7 @@ if (met !== sha256) {
 }
 
 const compressed = gzipSync(file, { level: 9 });
-await writeFileAtomic(fileURLToPath(asset), [compressed]);
+await writeFileAtomic(fileURLToPath(packageFile(asset)), [compressed]);
 console.log(
-  `${asset.pathname}: ${merges.length} merges, ${Buffer.byteLength(file)} bytes, ${compressed.length} compressed, SHA-256 ${met}`,
+  `${asset}: ${merges.length} merges, ${Buffer.byteLength(file)} bytes, ${compressed.length} compressed, SHA-256 ${met}`,
 );

@@ -1,5 +1,7 @@
 // Everything that can be imported from "clip-ts" in a page: what a page can do of index.ts, by what it is for.
 
+import "./core/globals.ts";
+
 /** A model, ready to use: its address, or its name on Hugging Face's hub, to answers. */
 export { type ClassifyOptions, ClipModel, loadClip, type LoadOptions } from "./zero-shot/clip.ts";
 export { bestDevice, type Device } from "./runtime/devices.browser.ts";

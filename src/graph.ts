@@ -1,6 +1,8 @@
 // Everything that can be imported from "clip-ts/graph": a tensor program as a value, its gradients, and ONNX Runtime to
 // run it. Usable without CLIP.
 
+import "./core/globals.ts";
+
 /** Programs: leaves, and functions of several tensors; the rest are methods of Tensor. */
 export { averagePool, concat, constant, conv2d, input, scalar, stored, Tensor, where } from "./graph/tensor.ts";
 export { printProgram } from "./graph/print.ts";

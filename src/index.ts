@@ -1,5 +1,7 @@
 // Everything a user can import from "clip-ts", by what it is for.
 
+import "./core/globals.ts";
+
 /** A model, ready to use: a folder or weight file to answers. */
 export { type ClassifyOptions, ClipModel, loadClip, type LoadOptions } from "./zero-shot/index.ts";
 export {

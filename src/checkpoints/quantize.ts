@@ -1,3 +1,4 @@
+import type { OwnBytes } from "../core/dtype.ts";
 import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import { apply, constant, type Tensor } from "../graph/tensor.ts";
@@ -44,7 +45,7 @@ function codesOf([rows, columns]: readonly number[], dtype: QuantizedDtype): num
 export function quantizeMatrix(
   { data, shape }: TensorData<"float32">,
   dtype: QuantizedDtype,
-  codes = new Uint8Array(codesOf(shape, dtype)),
+  codes: OwnBytes = new Uint8Array(codesOf(shape, dtype)),
 ): QuantizedMatrix {
   const bits = bitsOf[dtype];
   const [rows, columns] = shape as readonly [number, number];

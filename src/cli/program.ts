@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, type CommandUnknownOpts } from "@commander-js/extra-typings";
 import { ClipError } from "../core/errors.ts";
+import { packageFile } from "../core/package-files.ts";
 import type { CliIo } from "./io.ts";
 
 /** Every command, in the order of the help. Only what runs is loaded: the rest would be a third of the start. */
@@ -30,7 +31,7 @@ export const exitCodes = { done: 0, failed: 1, misused: 2, stopped: 130 } as con
  * @param name - the command that will run; without it, or if it is none, all commands are there.
  */
 export async function buildProgram(io: CliIo, name?: string): Promise<CommandUnknownOpts> {
-  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  const { version } = JSON.parse(readFileSync(packageFile("package.json"), "utf8")) as {
     version: string;
   };
   const program = new Command("clip-ts")

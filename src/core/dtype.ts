@@ -15,6 +15,9 @@ export interface DtypeArrays {
 /** Any array that holds tensor elements. */
 export type TypedArray = DtypeArrays[Dtype];
 
+/** Bytes in an `ArrayBuffer` of their own: `Uint8Array<ArrayBuffer>`, which TypeScript before 5.7 has no name for. */
+export type OwnBytes = ReturnType<Uint8Array["slice"]>;
+
 const constructors = {
   float32: Float32Array,
   int64: BigInt64Array,

@@ -1,4 +1,5 @@
 import { basename, dirname, parts } from "./addresses.ts";
+import type { OwnBytes } from "./dtype.ts";
 import { ClipError } from "./errors.ts";
 import { forget, forgetAll, keep, kept } from "./page-cache.ts";
 import { decodeText } from "./text-file.ts";
@@ -103,7 +104,7 @@ export async function readRange(
   offset: number,
   length: number,
   options: RangeOptions = {},
-): Promise<Uint8Array<ArrayBuffer>> {
+): Promise<OwnBytes> {
   const head = await headOf(url);
   if (!head) throw new ClipError("CLIP_FILE", `cannot read ${url}: there is no such file`);
   if (offset + length > head.size)

@@ -17,7 +17,7 @@ const launchers = [
 ] as const;
 
 /** The place of this process among those that `mpirun` or `srun` started; without them it is the only one. */
-export function launched(environment: NodeJS.ProcessEnv = process.env): Launch {
+export function launched(environment: Readonly<Record<string, string | undefined>> = process.env): Launch {
   for (const { launcher, ...names } of launchers) {
     const [rank, size] = [Number(environment[names.rank]), Number(environment[names.size])];
     if (Number.isSafeInteger(rank) && Number.isSafeInteger(size) && 0 <= rank && rank < size)

@@ -2,12 +2,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
+import { packageFile } from "../core/package-files.ts";
 import { fixtureCases } from "./fixture-cases.ts";
 import { knownCases, type KnownCasesOptions } from "./known-cases.ts";
 import type { Comparison, ParityCase } from "./parity-case.ts";
 
 /** The recordings that come with this package. */
-export const packageFixtures = fileURLToPath(new URL("../../fixtures", import.meta.url));
+export const packageFixtures = fileURLToPath(packageFile("fixtures"));
 
 /** What is compared. */
 export interface ParityOptions extends KnownCasesOptions {

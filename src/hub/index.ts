@@ -1,6 +1,6 @@
 /** A model's place on this machine, fetched if need be. */
 export { resolveModel, type ResolveOptions } from "./resolve.ts";
-export type { FetchOptions, FetchPlan } from "./repository.ts";
+export type { FetchOptions, FetchPlan } from "./fetch-options.ts";
 export type { DownloadProgress } from "../core/progress.ts";
 
 /** What was fetched. */

@@ -24,27 +24,8 @@ import {
   proxiedFetch,
 } from "./download.ts";
 import { hubToken, hubUrl, offlineByDefault } from "./environment.ts";
+import type { FetchOptions } from "./fetch-options.ts";
 import { companions, weightsAmong } from "./model-file-names.ts";
-
-/** What is about to be fetched. */
-export interface FetchPlan {
-  /** The repository's. */
-  readonly name: string;
-  /** How many are still to come. */
-  readonly bytes: number;
-  /** Where they will lie. */
-  readonly folder: string;
-}
-
-/** How a model is fetched. */
-export interface FetchOptions extends Pick<DownloadOptions, "signal" | "onProgress"> {
-  /** Take what is in the cache, and ask nobody. Default: HF_HUB_OFFLINE. */
-  readonly offline?: boolean | undefined;
-  /** Is told before the first byte comes; not called where nothing is missing. */
-  readonly onFetch?: ((plan: FetchPlan) => void) | undefined;
-  /** Is told that the hub cannot be asked for the newest state, and the model is taken as it was fetched before. */
-  readonly onStale?: ((reason: string) => void) | undefined;
-}
 
 const branch = "main";
 

@@ -11,7 +11,7 @@ import {
   pictograms,
 } from "./known-models.ts";
 import { pictogramModel } from "./pictograms.ts";
-import type { FetchOptions } from "./repository.ts";
+import type { FetchOptions } from "./fetch-options.ts";
 import { resolveKinds } from "./resolve-kinds.ts";
 
 /** How {@link resolveModel} finds a model. */

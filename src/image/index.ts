@@ -1,5 +1,7 @@
 // Everything a user can import from "clip-ts/image", by what it is for.
 
+import "../core/globals.ts";
+
 /** Reading pictures. */
 export { decodeImage } from "./decode.ts";
 export { type DecodeOptions, defaultMaxImagePixels, type ImageSource, type PageImage } from "./image-source.ts";

@@ -1,3 +1,4 @@
+import type { OwnBytes } from "../core/dtype.ts";
 import { ClipError } from "../core/errors.ts";
 import { reachable, type Tensor } from "../graph/tensor.ts";
 import { simplify } from "../graph/simplify.ts";
@@ -14,7 +15,7 @@ export interface OnnxModel {
   /** The folder with the weight files that the model points into, if it does. */
   readonly folder?: string;
   /** Where there are no files: the bytes that it points into by the name {@link packedWeights}. */
-  readonly weights?: Uint8Array<ArrayBuffer>;
+  readonly weights?: OwnBytes;
 }
 
 /** What a model calls weights that come beside it as one block of bytes. */

@@ -121,7 +121,7 @@ function share(parameters: readonly OptimizedParameter[], threads: number): Opti
 /** A share on its own thread: parameters and gradients travel there and back without being copied. */
 class AdamwThread {
   readonly #paths: readonly string[];
-  readonly #thread = new Remote<AdamwMethods>(new URL("./adamw-worker", import.meta.url));
+  readonly #thread = new Remote<AdamwMethods>("optimize/adamw-worker");
 
   private constructor(parameters: readonly OptimizedParameter[]) {
     this.#paths = parameters.map(({ path }) => path);

@@ -6,9 +6,9 @@ export type { Device };
  * Each has a build of ONNX Runtime of its own, of which only the one that is needed is fetched. Where they really are stands in
  * thread.browser.ts, since bundlers want it there.
  */
-export const sessionWorkers: Readonly<Record<Device, URL>> = {
-  cpu: new URL("worker:session-worker-wasm"),
-  webgpu: new URL("worker:session-worker-webgpu"),
+export const sessionWorkers: Readonly<Record<Device, string>> = {
+  cpu: "session-worker-wasm",
+  webgpu: "session-worker-webgpu",
 };
 
 /** What of WebGPU is asked here; not in TypeScript's own types. */

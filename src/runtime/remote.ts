@@ -16,8 +16,8 @@ export class Remote<Served extends Methods> {
   #calls = 0;
   #failure: ClipError | undefined;
 
-  /** @param module - the address of a module that serves, without its ending. */
-  constructor(module: URL) {
+  /** @param module - a module that serves, as {@link Thread} takes it. */
+  constructor(module: string) {
     this.#thread = new Thread(module, {
       onMessage: (message) => {
         const { id, result, error } = message as Answer;

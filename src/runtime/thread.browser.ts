@@ -7,11 +7,12 @@ export class Thread {
   readonly #worker: Worker;
 
   /** @param module - of a device's sessions, the only threads that pages have. */
-  constructor(module: URL, { onMessage, onEnd }: ThreadEvents) {
+  constructor(module: string, { onMessage, onEnd }: ThreadEvents) {
     // Bundlers look for this very expression, with the address written out.
-    this.#worker = module.pathname.endsWith("webgpu")
-      ? new Worker(new URL("./session-worker-webgpu.js", import.meta.url), { type: "module" })
-      : new Worker(new URL("./session-worker-wasm.js", import.meta.url), { type: "module" });
+    this.#worker =
+      module === "session-worker-webgpu"
+        ? new Worker(new URL("./session-worker-webgpu.js", import.meta.url), { type: "module" })
+        : new Worker(new URL("./session-worker-wasm.js", import.meta.url), { type: "module" });
     this.#worker.addEventListener("message", ({ data }) => onMessage(data));
     this.#worker.addEventListener("error", ({ message }) => {
       this.#worker.terminate();

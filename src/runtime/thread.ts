@@ -16,7 +16,7 @@ export class Thread {
   readonly #atExit = () => this.#gate.close();
 
   /** @param module - as {@link spawnWorker} takes it. */
-  constructor(module: URL, { onMessage, onEnd }: ThreadEvents) {
+  constructor(module: string, { onMessage, onEnd }: ThreadEvents) {
     this.#worker = spawnWorker(module, { workerData: this.#gate.state.buffer });
     this.#worker.unref();
     const end = (reason: string) => {

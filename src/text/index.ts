@@ -1,3 +1,5 @@
+import "../core/globals.ts";
+
 /** Texts to ids and back. */
 export { ClipTokenizer } from "./tokenizer.ts";
 export type {

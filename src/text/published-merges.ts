@@ -1,6 +1,6 @@
-/** Where `scripts/make-vocabulary.ts` writes the merges, compressed, and what their text is. */
+/** Where in the package `scripts/make-vocabulary.ts` writes the merges, compressed, and what their text is. */
 export const publishedMerges = {
-  asset: new URL("../../assets/clip-merges.txt.gz", import.meta.url),
+  asset: "assets/clip-merges.txt.gz",
   sha256: "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a",
   bytes: 524_619,
 };

@@ -2,9 +2,12 @@ import { ClipError } from "../core/errors.ts";
 import { parseMerges } from "./merges-file.ts";
 import { publishedMerges } from "./published-merges.ts";
 
+// Bundlers look for this very expression.
+const asset = new URL("../../assets/clip-merges.txt.gz", import.meta.url);
+
 /** {@link import("./published.ts").readPublishedMerges} in a page, which fetches the file that its bundler has put beside it. */
 export async function readPublishedMerges(): Promise<string[]> {
-  const { asset, sha256, bytes } = publishedMerges;
+  const { sha256, bytes } = publishedMerges;
   try {
     const response = await fetch(asset);
     if (!response.ok) throw new Error(`the server answers ${response.status}`);

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { ClipError } from "../core/errors.ts";
+import { packageFile } from "../core/package-files.ts";
 import { parseMerges } from "./merges-file.ts";
 import { publishedMerges } from "./published-merges.ts";
 
@@ -12,7 +13,8 @@ import { publishedMerges } from "./published-merges.ts";
  * @throws {ClipError} `CLIP_FILE` if the asset of this package is missing or not what was published.
  */
 export async function readPublishedMerges(): Promise<string[]> {
-  const { asset, sha256, bytes } = publishedMerges;
+  const { sha256, bytes } = publishedMerges;
+  const asset = packageFile(publishedMerges.asset);
   let merges: Buffer;
   try {
     merges = await promisify(gunzip)(await readFile(asset), { maxOutputLength: bytes });

@@ -1,5 +1,7 @@
 // Everything a user can import from "clip-ts/train", by what it is for.
 
+import "../core/globals.ts";
+
 /** Pre-training: a configuration in, a run's folder with the model out. */
 export { train } from "./train.ts";
 export type { TrainOptions, TrainProgress, TrainResult, TrainValidation } from "./run.ts";

@@ -128,7 +128,7 @@ export class DataLoader implements AsyncDisposable {
       cacheBytes: cacheBytes / workers,
       maxImagePixels: options.maxImagePixels,
     };
-    this.#workers = Array.from({ length: workers }, () => new Remote(new URL("./data-worker", import.meta.url)));
+    this.#workers = Array.from({ length: workers }, () => new Remote("train/data-worker"));
     this.#started = Promise.all(this.#workers.map((worker) => worker.call("create", [setup])));
     this.#started.catch(() => undefined); // whoever asks for a batch gets the error
   }

@@ -183,7 +183,7 @@ async function attemptAt(
     ...{ ...config, config: architecture, batchSize, chunkSize: batchSize % chunkSize === 0 ? chunkSize : batchSize },
     ...{ gradClipNorm: config.gradClipNorm, averageDecay: undefined, objective: undefined },
   };
-  const engine = new Remote<EngineMethods>(new URL("./engine-worker", import.meta.url));
+  const engine = new Remote<EngineMethods>("train/engine-worker");
   try {
     const initial = new Map(Array.from(parameters, ([path, { data }]) => [path, data.slice()]));
     await engine.call("create", [options, initial, preprocess], initial.values());

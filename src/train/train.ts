@@ -39,7 +39,7 @@ import { Validator } from "./validate.ts";
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
   config = parseStrict(trainConfigSchema, config, "the configuration of the run");
   checkOptions("train", options, trainKinds, ["out"]);
-  const engine = new Remote<EngineMethods>(new URL("./engine-worker", import.meta.url));
+  const engine = new Remote<EngineMethods>("train/engine-worker");
   try {
     const place = await engine.call("join", []);
     const peers: Peers = { ...place, exchange: (text) => engine.call("exchange", [text]) };

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "@commander-js/extra-typings";
+import { packageFile } from "../../core/package-files.ts";
 import { readModel, type StoredModel } from "../../embedding/index.ts";
 import { pictograms } from "../../hub/index.ts";
 import { decodeImage } from "../../image/index.ts";
@@ -15,7 +16,7 @@ import { drawBars, printable } from "../terminal.ts";
 /** Labels of each picture; the page has more of them. */
 const shownInTerminal = 3;
 
-const samples = fileURLToPath(new URL("../../../assets/samples", import.meta.url));
+const samples = fileURLToPath(packageFile("assets/samples"));
 
 /** Shows the model that comes with the package at work. */
 export const demoCommand = (io: CliIo) =>

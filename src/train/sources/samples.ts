@@ -1,7 +1,7 @@
 import type { Picture } from "../../data/picture.ts";
 import type { SkippedImage } from "../../data/image-files.ts";
 import { abortSignal, callback, flag, listOf, type OptionKinds, text } from "../../core/options.ts";
-import type { DownloadOptions } from "../../hub/download.ts";
+import type { FetchOptions } from "../../hub/fetch-options.ts";
 
 /** A picture and what may be said of it. */
 export interface Sample extends Picture {
@@ -21,7 +21,7 @@ export interface Pairs {
 }
 
 /** How a source is read. */
-export interface SourceOptions extends Pick<DownloadOptions, "signal" | "onProgress"> {
+export interface SourceOptions extends Pick<FetchOptions, "signal" | "onProgress"> {
   /** Default: the first of `image`, `path`, `filepath` that exists. */
   readonly imageColumn?: string | undefined;
   /** Default: the first of `caption`, `title` that exists. */
