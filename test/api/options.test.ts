@@ -82,6 +82,9 @@ const calls: Readonly<Record<string, (options: never) => unknown>> = {
   "scheduledLearningRate options": (options) => training.scheduledLearningRate(0, options),
 };
 
+/** Records of data, and JavaScript's own options of errors. */
+const records = new Set(["constant (destructured)", "packShards (destructured)", "ClipError.constructor options"]);
+
 /** The keys of every options object of the public API, as the compiler sees them. */
 const declared = declaredOptions();
 
@@ -165,7 +168,7 @@ async function settle(call: () => unknown): Promise<unknown> {
   try {
     const result: unknown = await call();
     if (typeof result === "object" && result !== null && Symbol.asyncIterator in result)
-      for await (const _ of result as AsyncIterable<unknown>);
+      await clip.collect(result as AsyncIterable<unknown>);
     return undefined;
   } catch (error) {
     return error;
@@ -187,13 +190,17 @@ function declaredOptions(): ReadonlyMap<string, readonly string[]> {
   const found = new Map<string, readonly string[]>();
   const look = (name: string, signatures: readonly ts.Signature[]) => {
     for (const signature of signatures) {
+      const { declaration } = signature;
+      if (declaration && ts.getCombinedModifierFlags(declaration as ts.Declaration) & ts.ModifierFlags.Private)
+        continue;
       for (const parameter of signature.parameters) {
         const isPattern = parameter.name.startsWith("__");
         if (!isPattern && !/^(options|config|common|inputs|request)$/.test(parameter.name)) continue;
         const type = checker.getNonNullableType(checker.getTypeOfSymbol(parameter));
         const keys = type.getProperties().map((property) => property.name);
         if (checker.isArrayLikeType(type) || type.isUnion() || keys.length === 0) continue;
-        found.set(`${name} ${isPattern ? "(destructured)" : parameter.name}`, keys);
+        const place = `${name} ${isPattern ? "(destructured)" : parameter.name}`;
+        if (!records.has(place)) found.set(place, keys);
       }
     }
   };
@@ -207,7 +214,10 @@ function declaredOptions(): ReadonlyMap<string, readonly string[]> {
       if (!(symbol.flags & ts.SymbolFlags.Class)) continue;
       look(`${exported.name}.constructor`, type.getConstructSignatures());
       for (const member of [...type.getProperties(), ...checker.getDeclaredTypeOfSymbol(symbol).getProperties()]) {
-        if (member.name.startsWith("__")) continue;
+        const isPrivate = member.declarations?.some(
+          (declaration) => ts.isMethodDeclaration(declaration) && ts.isPrivateIdentifier(declaration.name),
+        );
+        if (isPrivate || member.name.startsWith("__")) continue;
         look(`${exported.name}.${member.name}`, checker.getTypeOfSymbol(member).getCallSignatures());
       }
     }
