@@ -182,7 +182,7 @@ describe("an encoder", () => {
     await expect(collect(own.encodeImages(pictures, { onSkip }))).rejects.toMatchObject(at);
     await expect(own.logits(pictures, texts)).rejects.toMatchObject({ code: "CLIP_RUNTIME" });
     await expect(collect(own.encodeTexts(["the sea"]))).rejects.toThrow(/^the vector of text 0 \("the sea"\)/);
-    const inputIds = { dtype: "int32" as const, shape: [1, 2], data: Int32Array.of(558, 559) };
+    const inputIds = { dtype: "int32" as const, shape: [1, 2], data: Int32Array.of(1, 2) };
     await expect(forward(spoiled, { inputIds })).rejects.toMatchObject({ code: "CLIP_RUNTIME" });
   });
 
@@ -191,10 +191,13 @@ describe("an encoder", () => {
     const released = /^this model was released; load it again$/;
     const stream = own.encodeImages(pictures, { batchSize: 1 });
     expect((await stream.next()).done).toBe(false);
-    const starting = own.encodeTexts(texts).next();
+    const starting = own
+      .encodeTexts(texts)
+      .next()
+      .catch((error: unknown) => expect(String(error)).toMatch(/this model was released/));
     await Promise.all([own.release(), own.release()]);
     await expect(collect(stream)).rejects.toThrow(released);
-    await starting.catch((error: unknown) => expect(String(error)).toMatch(/this model was released/));
+    await starting;
     await expect(collect(own.encodeTexts(texts))).rejects.toThrow(released);
     await expect(collect(own.poolImages(pictures))).rejects.toThrow(released);
     await expect(own.logits(pictures, texts)).rejects.toThrow(released);
