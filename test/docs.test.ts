@@ -118,6 +118,9 @@ describe("the programs of the README", async () => {
   const ofHead = join(folder, "head.ts");
   await writeFile(ofHead, codeBlocks("docs/linear-probe.md", "ts")[0]!);
 
+  const ofVectors = join(folder, "vectors.ts");
+  await writeFile(ofVectors, codeBlocks("docs/vectors.md", "ts")[0]!);
+
   // The package's name stands for its sources.
   const sources = Object.entries(packageJson.exports).map(([entry, conditions]) => {
     const built = typeof conditions === "string" ? conditions : conditions.default;
@@ -136,10 +139,10 @@ describe("the programs of the README", async () => {
     expect(programs.map((program) => program.trimEnd().split("\n").length)).toEqual([12]);
   });
 
-  it("have no type errors, nor has that of docs/linear-probe.md", () => {
+  it("have no type errors, nor have those of docs/linear-probe.md and docs/vectors.md", () => {
     const { config } = ts.readConfigFile(project, (path) => ts.sys.readFile(path)) as { config: unknown };
     const { options } = ts.parseJsonConfigFileContent(config, ts.sys, folder);
-    const found = ts.getPreEmitDiagnostics(ts.createProgram([...files, ofHead], options));
+    const found = ts.getPreEmitDiagnostics(ts.createProgram([...files, ofHead, ofVectors], options));
     expect(found.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"))).toEqual([]);
   });
 

@@ -8,7 +8,7 @@ import { readParameter } from "../checkpoints/index.ts";
 import { Random } from "../core/random.ts";
 import { relativeError } from "../evaluate/compare.ts";
 import { decodeImage, preprocessImage } from "../image/index.ts";
-import type { ClipConfig } from "../models/index.ts";
+import { type ClipConfig, initializeParameters } from "../models/index.ts";
 import { batches, mapInOrder } from "./batches.ts";
 import { ClipEncoder, collect, dot } from "./encoder.ts";
 import { forward } from "./forward.ts";
@@ -137,6 +137,71 @@ describe("an encoder", () => {
     });
     expect(relativeError(data, outputs.get("logitsPerImage")!.data as Float32Array)).toBeLessThan(1e-5);
     expect(encoder.logitScale).toBeCloseTo(Math.log(1 / 0.07), 6);
+  });
+
+  it("tells of images that cannot be read, and leaves their places open", async () => {
+    const broken = new Uint8Array([1, 2, 3]);
+    const lazy = { name: "from elsewhere", load: () => Promise.reject(new Error("no such key")) };
+    const images = [pictures[0]!, broken, pictures[1]!, lazy, { name: "late", load: () => pictures[2]! }];
+    const wanted = await collect(encoder.encodeImages([0, 1, 2].map((i) => pictures[i]!)));
+    for (const batchSize of [1, 2, 16]) {
+      const skipped: [string, unknown, number][] = [];
+      const options = {
+        batchSize,
+        onSkip: ({ message }: Error, image: unknown, index: number) => void skipped.push([message, image, index]),
+      };
+      const embeds = await collect(encoder.encodeImages(images, options));
+      expect(embeds.map((embed) => embed !== undefined)).toEqual([true, false, true, false, true]);
+      for (const [i, place] of [0, 2, 4].entries())
+        expect(relativeError(embeds[place]!, wanted[i]!)).toBeLessThan(1e-6);
+      expect(skipped.map(([, image, index]) => [image, index])).toEqual([
+        [broken, 1],
+        [lazy, 3],
+      ]);
+      expect(skipped[1]![0]).toBe("from elsewhere cannot be loaded: no such key");
+    }
+    const pooled = await collect(encoder.poolImages(images, { onSkip: () => {} }));
+    expect(pooled.map((vector) => vector !== undefined)).toEqual([true, false, true, false, true]);
+    const { data } = await encoder.logits([broken, pictures[0]!], ["the sea"], { onSkip: () => {} });
+    expect(data[0]).toBeNaN();
+    expect(data[1]).toBeGreaterThan(-100);
+    await expect(collect(encoder.encodeImages(images))).rejects.toMatchObject({ code: "CLIP_IMAGE" });
+    // What is no image at all is a mistake of the program, and not skipped.
+    const usage = collect(encoder.encodeImages([null as never], { onSkip: () => {} }));
+    await expect(usage).rejects.toMatchObject({ code: "CLIP_USAGE" });
+  });
+
+  it.each([NaN, Infinity, 0])("gives no vector that a weight of %d has spoiled", async (value) => {
+    const parameters = initializeParameters(tinyConfig, 1);
+    for (const name of ["vision.projection", "text.projection"]) parameters.get(name)!.data.fill(value);
+    const folder = await saveTinyModel(join(root, `spoiled-${value}`), { parameters });
+    const spoiled = await readModel(folder);
+    await using own = new ClipEncoder(spoiled);
+    const onSkip = () => {};
+    const at = { code: "CLIP_RUNTIME", message: expect.stringMatching(/^the vector of image 0 .*weights are damaged/) };
+    await expect(collect(own.encodeImages(pictures, { onSkip }))).rejects.toMatchObject(at);
+    await expect(own.logits(pictures, texts)).rejects.toMatchObject({ code: "CLIP_RUNTIME" });
+    await expect(collect(own.encodeTexts(["the sea"]))).rejects.toThrow(/^the vector of text 0 \("the sea"\)/);
+    const inputIds = { dtype: "int32" as const, shape: [1, 2], data: Int32Array.of(1, 2) };
+    await expect(forward(spoiled, { inputIds })).rejects.toMatchObject({ code: "CLIP_RUNTIME" });
+  });
+
+  it("says that it was released, whenever that was", async () => {
+    const own = new ClipEncoder(model);
+    const released = /^this model was released; load it again$/;
+    const stream = own.encodeImages(pictures, { batchSize: 1 });
+    expect((await stream.next()).done).toBe(false);
+    const starting = own
+      .encodeTexts(texts)
+      .next()
+      .catch((error: unknown) => expect(String(error)).toMatch(/this model was released/));
+    await Promise.all([own.release(), own.release()]);
+    await expect(collect(stream)).rejects.toThrow(released);
+    await starting;
+    await expect(collect(own.encodeTexts(texts))).rejects.toThrow(released);
+    await expect(collect(own.poolImages(pictures))).rejects.toThrow(released);
+    await expect(own.logits(pictures, texts)).rejects.toThrow(released);
+    await own.release();
   });
 
   it("refuses a string where a list belongs, and a batch of nothing", async () => {

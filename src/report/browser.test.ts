@@ -43,7 +43,7 @@ it.skipIf(!hasBrowser)("draws every curve in a real browser, and runs nothing th
         ],
         ...["--virtual-time-budget=2000", "--dump-dom", pathToFileURL(join(folder, "page.html")).href],
       ],
-      { timeout: 50_000, maxBuffer: 2 ** 24 },
+      { maxBuffer: 2 ** 24 },
     );
     expect(dom.match(/<canvas/g)).toHaveLength(5);
     expect(dom).toContain(`aria-label="Curve: Gradient norm"`);

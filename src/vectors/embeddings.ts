@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { dirname, extname, relative, resolve } from "node:path";
 import { readParameter } from "../checkpoints/load.ts";
-import { ClipError } from "../core/errors.ts";
 import type { ClipEncoder, LazyImage, OnSkip, StoredModel } from "../embedding/index.ts";
 import type { DecodeOptions } from "../image/index.ts";
 import { lazyPicture, type Picture } from "../data/picture.ts";

@@ -8,14 +8,14 @@ it.skipIf(browserMissing)(`the example names a sample, a file, and by new labels
   await using opened = await openPage({ root });
   const { page } = opened;
   const best = page.locator("#answers .best bdi");
-  await expect.poll(() => best.textContent(), { timeout: 30_000 }).toBe("rocket");
+  await expect.poll(() => best.textContent()).toBe("rocket");
   await page.getByRole("button", { name: "snail" }).click();
-  await expect.poll(() => best.textContent(), { timeout: 10_000 }).toBe("snail");
+  await expect.poll(() => best.textContent()).toBe("snail");
   const guitar = fileURLToPath(new URL("../../assets/samples/guitar.png", import.meta.url));
   await page.locator("#file").setInputFiles(guitar);
-  await expect.poll(() => best.textContent(), { timeout: 10_000 }).toBe("guitar");
+  await expect.poll(() => best.textContent()).toBe("guitar");
   await page.locator("#labels").fill("a musical instrument\na vehicle");
-  await expect.poll(() => best.textContent(), { timeout: 10_000 }).toBe("a musical instrument");
+  await expect.poll(() => best.textContent()).toBe("a musical instrument");
   await page.locator("#model").fill("./nowhere/");
   await page.getByRole("button", { name: "Load" }).click();
   await expect.poll(() => page.locator("#status").textContent()).toContain("nowhere/ has no weights");

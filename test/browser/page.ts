@@ -67,8 +67,9 @@ export async function openPage({ root, made, flags = [], ...options }: PageOptio
   };
   const server = await serveFolders(roots, options);
   const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"];
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", ...quiet, ...flags] });
+  const browser = await chromium.launch({ executablePath, timeout: 0, args: ["--no-sandbox", ...quiet, ...flags] });
   const page = await browser.newPage();
+  page.setDefaultTimeout(0);
   await (root === undefined ? loadPage(page, server) : page.goto(server.url));
   return {
     ...{ page, server, browser },

@@ -56,7 +56,7 @@ describe.skipIf(browserMissing)(`pictures in a browser${browserMissing}`, () => 
   let opened: OpenPage;
   beforeAll(async () => {
     opened = await openPage();
-  }, 60_000);
+  });
   afterAll(() => opened[Symbol.asyncDispose]());
 
   it("have the very pixels that Node reads if they are PNG", async () => {

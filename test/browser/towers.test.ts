@@ -103,17 +103,13 @@ describe.skipIf(browserMissing)(`the towers in a browser${browserMissing}`, () =
     expect(threads() > 1).toBe(cores > 1);
   });
 
-  it.skipIf(sharedMissing)(
-    `read the reference models in every container and layout${sharedMissing}`,
-    { timeout: 180_000 },
-    async () => {
-      await using opened = await openPage();
-      await expectWithin(1e-5, opened, sharedTowers, { device: "cpu" });
-    },
-  );
+  it.skipIf(sharedMissing)(`read the reference models in every container and layout${sharedMissing}`, async () => {
+    await using opened = await openPage();
+    await expectWithin(1e-5, opened, sharedTowers, { device: "cpu" });
+  });
 
   // An adapter in software counts. Nothing may be left to the processor.
-  it("compute the same with WebGPU, all of it", { timeout: 300_000 }, async (context) => {
+  it("compute the same with WebGPU, all of it", async (context) => {
     const made = await temporaryFolder();
     const flags = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
     await using opened = await openPage({ made, flags });

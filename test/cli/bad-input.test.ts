@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { writeRandomPicture } from "../pictures.ts";
@@ -42,8 +42,9 @@ describe("a picture", () => {
     expectError(await classify(path), 1, `clip-ts classify: ${path} does not exist; check the path`);
   });
 
-  it("that is a folder, empty, or none at all is refused", async () => {
-    expectError(await classify(root), 1, `${root} is not a file; name a picture`);
+  it("that is a folder without images, empty, or none at all is refused", async () => {
+    const folder = await mkdtemp(join(root, "no-images-"));
+    expectError(await classify(folder), 1, `the folder ${folder} holds no images`);
     expectError(await classify(await file("empty.png", "")), 1, /empty\.png is empty \(0 bytes\)/);
     const text = await file("notes.txt", "this is no picture");
     expectError(await classify(text), 1, /notes\.txt is not a picture this can read; convert it to JPEG, PNG/);

@@ -1,9 +1,10 @@
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
 import { captionWords, collect, readModel } from "../../src/embedding/index.ts";
 import { loadClip, ZeroShotClassifier } from "../../src/zero-shot/index.ts";
 import { demonstrate } from "../../src/cli/commands/demo.ts";
+import { drawBars, drawHeatMap } from "../../src/cli/terminal.ts";
 import { writeRandomPicture } from "../pictures.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel, tinyCaptions } from "../tiny-model.ts";
@@ -83,7 +84,7 @@ describe("clip-ts classify --json", () => {
     expect((JSON.parse(out) as Document).results.map(({ image }) => image)).toEqual([first, second]);
     expect(err.split("\n")).toEqual([
       `${join(root, "nowhere.png")} does not exist; check the path`,
-      "clip-ts classify: 1 of 3 pictures could not be read",
+      "clip-ts classify: 1 of 3 images could not be read",
     ]);
   });
 });
@@ -121,7 +122,7 @@ describe("clip-ts classify in a terminal", () => {
       expect(line).toContain(label);
       expect(line.endsWith(`${(100 * probability).toFixed(1)} %`)).toBe(true);
       const full = line.match(/█/g)?.length ?? 0;
-      expect(Math.abs(full - probability * 59)).toBeLessThan(1.1);
+      expect(Math.abs(full - probability * 58)).toBeLessThan(1.1);
       expect(line.length).toBe(lines[1]!.length);
     });
   });
@@ -133,12 +134,31 @@ describe("clip-ts classify in a terminal", () => {
       const ranked = await clip.classify(picture, labels);
       const line = out
         .split("\n")
-        .find((text) => text.includes(picture))!
-        .replace(picture, "");
+        .find((text) => text.includes(basename(picture)))!
+        .replace(basename(picture), "");
       const similarities = line.trim().split(/ +/).slice(-3);
       expect(similarities.sort()).toEqual(ranked.map(({ similarity }) => similarity.toFixed(2)).sort());
       expect(out).toMatch(new RegExp(`${ranked[0]!.label}  ${(100 * ranked[0]!.probability).toFixed(1)} %`));
     }
+  });
+
+  it("has its columns in the order of the labels, names without their common folder, and bars apart from figures", async () => {
+    const { out } = await classify(first, second);
+    const named = out.split("\n").flatMap((line) => /^ {5}\d {2}(.*)$/.exec(line)?.[1] ?? []);
+    expect(named).toEqual(labels);
+    expect(out).not.toContain(root);
+    const bars = drawBars([{ label: "certain", probability: 1, similarity: 1 }], { columns: 80, colour: false });
+    expect(bars[0]).toMatch(/█ 100\.0 %$/);
+  });
+
+  it("tells apart long names that differ at their ends", () => {
+    const long = "a screenshot of the whole desktop in the afternoon";
+    const rows = ["1.png", "2.png"].map((end) => {
+      return { name: `${long} ${end}`, similarities: [0.1], best: { label: "a", probability: 1, similarity: 0.1 } };
+    });
+    const lines = drawHeatMap(rows, ["a"], { columns: 80, colour: false });
+    expect(lines[1]).toContain("1.png");
+    expect(lines[2]).toContain("2.png");
   });
 
   it("has colours only where they are shown", async () => {
@@ -159,6 +179,53 @@ describe("clip-ts classify in a terminal", () => {
   it("lets no file name steer the terminal", async () => {
     const path = await writeRandomPicture(join(root, "a\u001b[31m.png"), 3);
     expect((await classify(path)).out).not.toContain("\u001b");
+  });
+});
+
+describe("what clip-ts classify takes for images", () => {
+  const classified = async (args: readonly string[], input?: Uint8Array) => {
+    const options = ["--model", model, "--labels", labels.join(","), "--json"];
+    const { code, out, err } = await call(["classify", ...args, ...options], input ? { input } : {});
+    return { code, err, results: code === 2 ? [] : (JSON.parse(out) as Document).results };
+  };
+  let folder: string;
+  beforeAll(async () => {
+    folder = await temporaryFolder();
+    await mkdir(join(folder, "more"));
+    await writeRandomPicture(join(folder, "b.png"), 1);
+    await writeRandomPicture(join(folder, "more/a.png"), 2);
+    await writeFile(join(folder, "notes.txt"), "no image");
+  });
+
+  it("is a folder with all images in it and its folders", async () => {
+    const { code, results } = await classified([folder]);
+    expect(code).toBe(0);
+    expect(results.map(({ image }) => image)).toEqual([join(folder, "b.png"), join(folder, "more/a.png")]);
+  });
+
+  it("is a pattern that no shell has expanded", async () => {
+    const { results } = await classified([join(folder, "*.png")]);
+    expect(results.map(({ image }) => image)).toEqual([join(folder, "b.png")]);
+    const missing = await call(["classify", join(folder, "*.tif"), "--model", model, "--labels", "a"]);
+    expect(missing).toMatchObject({ code: 1, err: `clip-ts classify: no file matches ${join(folder, "*.tif")}` });
+  });
+
+  it("is the standard input, once", async () => {
+    const bytes = await readFile(join(folder, "b.png"));
+    const { results } = await classified(["-"], bytes);
+    const [wanted] = (await classified([join(folder, "b.png")])).results;
+    expect(results).toEqual([{ ...wanted, image: "-" }]);
+    const twice = await call(["classify", "-", "--model", model, "--labels-file", "-"], { input: "a\nb\n" });
+    expect(twice).toMatchObject({ code: 2 });
+    expect(twice.err).toContain("only one argument can be -");
+    const damaged = await call(["classify", "-", "--model", model, "--labels", "a"], { input: "no image" });
+    expect(damaged.err).toContain("clip-ts classify: the standard input is not");
+  });
+
+  it("is no folder without images", async () => {
+    const empty = await temporaryFolder();
+    const { code, err } = await call(["classify", empty, "--model", model, "--labels", "a"]);
+    expect([code, err]).toEqual([1, `clip-ts classify: the folder ${empty} holds no images`]);
   });
 });
 

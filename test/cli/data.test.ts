@@ -160,7 +160,7 @@ describe("clip-ts data pack", () => {
     await writeFile(table, "image,caption\npictures/0.png,one\nnowhere.png,two\n");
     const { code, out, err } = await call(["data", "pack", table, join(root, "some")]);
     expect(code).toBe(0);
-    expect(out).toMatch(/000000\.tar {2}1 pairs/);
+    expect(out).toMatch(/000000\.tar {2}1 pair,/);
     expect(err).toBe(`left out: cannot read ${join(root, "nowhere.png")}: it does not exist`);
   });
 

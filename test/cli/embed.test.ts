@@ -1,13 +1,15 @@
 import { execFileSync } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { beforeAll, describe, expect, it } from "vitest";
-import { ClipEncoder, collect, readModel } from "../../src/embedding/index.ts";
+import { ClipEncoder, collect, dot, readModel } from "../../src/embedding/index.ts";
 import { readNpy } from "../../src/evaluate/npy.ts";
+import { initializeParameters } from "../../src/models/index.ts";
 import { writeRandomPicture } from "../pictures.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
-import { saveTinyModel } from "../tiny-model.ts";
+import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
 import { call } from "./call.ts";
 
 let root: string;
@@ -31,6 +33,28 @@ const rowsOf = async (path: string) =>
   (await parquetReadObjects({ file: await asyncBufferFromFile(path) })) as unknown as Row[];
 
 describe("clip-ts embed", () => {
+  it("writes the vector of the image in the standard input, named by the checksum of its bytes", async () => {
+    const out = join(root, "of-input");
+    const input = await readFile(join(pictures, "a.png"));
+    expect(await call(["embed", "-", "--out", out, "--model", model], { input })).toMatchObject({ code: 0 });
+    const rows = await rowsOf(join(out, "00000.parquet"));
+    expect(rows.map(({ id }) => id)).toEqual([`sha256:${createHash("sha256").update(input).digest("hex")}`]);
+    await using encoder = new ClipEncoder(await readModel(model));
+    const [wanted] = await collect(encoder.encodeImages([join(pictures, "a.png")]));
+    expect(dot(Float32Array.from(rows[0]!.embedding), wanted!)).toBeCloseTo(1, 5);
+  });
+
+  it("writes no vector of a damaged model", async () => {
+    const parameters = initializeParameters(tinyConfig, 1);
+    parameters.get("vision.projection")!.data[0] = NaN;
+    const damaged = await saveTinyModel(join(root, "damaged"), { parameters });
+    const out = join(root, "of-damaged");
+    const { code, err } = await call(["embed", pictures, "--out", out, "--model", damaged]);
+    expect(code).toBe(1);
+    expect(err).toMatch(/the vector of image \d+ \(.*\.png\) holds numbers that are not finite: .*weights are damaged/);
+    expect(await readdir(out)).toEqual(["embed.json"]);
+  });
+
   it("writes the encoder's vectors of a folder, named by their paths in it", async () => {
     const out = join(root, "of-folder");
     const {

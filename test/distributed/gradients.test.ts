@@ -34,7 +34,7 @@ describe.skipIf(!hasMpirun)(`a batch of 8 in several processes${unlessThere}`, (
     unbroken = new Map(
       await Promise.all(Object.keys(cases).map(async (name) => [name, await makeSteps(name, steps)] as const)),
     );
-  }, 300_000);
+  });
 
   it.each(Object.keys(cases))("has each parameter's gradient of one process to 1e-5: %s", (name) => {
     const wanted = unbroken.get(name)!;
