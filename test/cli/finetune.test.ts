@@ -118,7 +118,7 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
     [[], 2, "name what to learn by --data, or the folder of a finished run with --alpha"],
     [["runs/pets"], 2, "name what to learn by --data, or the folder of a finished run with --alpha"],
     [["--data", "x", "--alpha", "2"], 2, "It must be a number from 0 to 1."],
-    [["--data", "/nowhere"], 1, "/nowhere cannot be opened"],
+    [["--data", "/nowhere", "--model", "pictograms"], 1, "/nowhere cannot be opened"],
     [["/nowhere", "--alpha", "0.5"], 1, "/nowhere holds no finished fine-tuning: there is no finetune.json"],
   ])("refuses %j", async (args, code, message) => {
     const called = await call(["finetune", ...args]);
