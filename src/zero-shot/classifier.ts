@@ -1,6 +1,7 @@
 import { ClipError } from "../core/errors.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import { type ClipEncoder, dot, type EncodeTextOptions } from "../embedding/encoder.ts";
+import { firstAlike, firstOfName } from "./equal-labels.ts";
 import { type ClassLabel, meanOverPrompts, namesOf, prompts } from "./prompts.ts";
 import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
 
@@ -23,6 +24,11 @@ export interface ClassifierOptions {
   readonly signal?: AbortSignal | undefined;
   /** See {@link EncodeTextOptions}. */
   readonly onTruncate?: EncodeTextOptions["onTruncate"];
+  /**
+   * Told of two labels that say the same, such as "Rocket" and "rocket" or "ice_cream" and "ice cream", and share the
+   * probability. Without it they are an error.
+   */
+  readonly onEqualLabels?: ((first: string, second: string) => void) | undefined;
 }
 
 /** One answer. */
@@ -66,13 +72,19 @@ export class ZeroShotClassifier {
    * Encodes the labels.
    *
    * @param labels - what each class is called; the vector of one with several names is the mean over all of them in all templates.
-   * @throws {ClipError} `CLIP_USAGE` if there is no label, one is empty or stands there twice, or a template has no `{}`;
+   * @throws {ClipError} `CLIP_USAGE` if there is no label, one is empty, two say the same and nobody is told, or a template has no `{}`;
    *   `CLIP_TEXT` if a sentence is too long for the model and not to be cut.
    */
   static async create(
     encoder: ClipEncoder,
     labels: readonly ClassLabel[],
-    { templates = defaultTemplates, none = false, independent = false, ...encoding }: ClassifierOptions = {},
+    {
+      templates = defaultTemplates,
+      none = false,
+      independent = false,
+      onEqualLabels,
+      ...encoding
+    }: ClassifierOptions = {},
   ): Promise<ZeroShotClassifier> {
     const classes = checkLabels(labels, none);
     checkTemplates(templates);
@@ -84,12 +96,19 @@ export class ZeroShotClassifier {
         `none and independent exclude each other: ${why}, so none fits if all are below ½`,
       );
     }
+    const names = classes.map(([name]) => name!);
+    const alike = await firstAlike(encoder, classes, templates);
+    firstOfName(names).forEach((ofName, label) => {
+      const first = Math.min(ofName, alike[label]!);
+      if (first < label) (onEqualLabels ?? refuseEqualLabels)(names[first]!, names[label]!);
+    });
     const nulls = !sigmoid && (none || independent) ? nullLabels : [];
     const encoded = [...classes, ...nulls];
     const textEmbeds = encoder.encodeTexts(prompts(encoded, templates), encoding);
     const vectors = await meanOverPrompts(textEmbeds, encoded, templates);
-    const [own, others] = [vectors.slice(0, classes.length), vectors.slice(classes.length)];
-    const names = classes.map(([name]) => name!);
+    // Rounding differs between batches; what is alike must tie.
+    const own = alike.map((first) => vectors[first]!);
+    const others = vectors.slice(classes.length);
     return new ZeroShotClassifier(names, own, others, encoder, independent || sigmoid);
   }
 
@@ -168,12 +187,18 @@ function checkLabels(labels: readonly ClassLabel[], none: boolean): string[][] {
   if (empty >= 0)
     throw new ClipError("CLIP_USAGE", `label ${empty + 1} of ${classes.length} is empty; remove or fill it`);
   const names = classes.map(([name]) => name!);
-  const repeated = names.find((name, i) => names.indexOf(name) !== i);
-  if (repeated !== undefined)
-    throw new ClipError("CLIP_USAGE", `the label ${JSON.stringify(repeated)} stands there twice; remove one`);
   if (none && names.includes(noneOfThese))
     throw new ClipError("CLIP_USAGE", `the label "${noneOfThese}" is added by itself; remove yours`);
   return classes;
+}
+
+function refuseEqualLabels(first: string, second: string): never {
+  const [one, other] = [first, second].map((label) => JSON.stringify(label));
+  const what =
+    first === second
+      ? `the label ${one} stands there twice`
+      : `the labels ${one} and ${other} say the same and would share the probability`;
+  throw new ClipError("CLIP_USAGE", `${what}; remove one`);
 }
 
 function checkTemplates(templates: readonly string[]): void {

@@ -10,7 +10,7 @@ import type { ClassLabel } from "./prompts.ts";
 const maxClassifiers = 8;
 
 /** What `classify` takes beside picture and labels. */
-export interface ClassifyOptions extends Omit<ClassifierOptions, "signal">, DecodeOptions {
+export interface ClassifyOptions extends Omit<ClassifierOptions, "signal" | "onEqualLabels">, DecodeOptions {
   /** How many labels to give back; default all. */
   readonly topK?: number | undefined;
 }

@@ -1,6 +1,7 @@
 import type { Picture } from "../../data/picture.ts";
 import { imageExtensions } from "../../image/extensions.ts";
 import type { DownloadOptions } from "../../hub/download.ts";
+import { fillTemplate } from "../../zero-shot/prompts.ts";
 
 /** A picture and what may be said of it. */
 export interface Sample extends Picture {
@@ -100,7 +101,7 @@ export function asCaptions(value: unknown): string[] | undefined {
 
 /** The sentences about a class. */
 export function fillTemplates(templates: readonly string[], label: string): string[] {
-  return templates.map((template) => template.replaceAll("{}", () => label));
+  return templates.map((template) => fillTemplate(template, label));
 }
 
 /** The captions of a picture by its place: of the class whose folder it is in, or why there are none. */
