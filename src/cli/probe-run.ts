@@ -92,7 +92,12 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
   const validation = validationPictures && (await encode(validationPictures, "validation"));
   const test = testPictures && (await encode(testPictures, "test"));
   const templates = request.template;
-  const around = zeroShot ? await zeroShotHead(encoder, classes, { templates, signal }) : undefined;
+  const names = classes.map((name) => name.replaceAll("_", " "));
+  const onEqualLabels = (first: string, second: string) =>
+    io.err(
+      `the classes ${JSON.stringify(first)} and ${JSON.stringify(second)} say the same: zero-shot they cannot be told apart`,
+    );
+  const around = zeroShot ? await zeroShotHead(encoder, names, { templates, signal, onEqualLabels }) : undefined;
 
   const onPoint = ({ lambda, accuracy }: SweepPoint) =>
     io.progress(`λ ${lambda.toExponential(2)}: ${percent(accuracy)} of what is held out`);

@@ -28,7 +28,7 @@ import { type Clip, type ClipConfig, encodeImage, encodeText, poolImage } from "
 import { l2Normalize } from "../nn/index.ts";
 import type { NamedTensors } from "../runtime/ort-session.ts";
 import { type CompileOptions, type RunOptions, Session } from "../runtime/session.ts";
-import type { TextTokenizer } from "../text/index.ts";
+import type { TextTokenizer, TokenizedTexts } from "../text/index.ts";
 import { imageBatchSize } from "./batch-size.ts";
 import { batches, mapInOrder, oneAhead } from "./batches.ts";
 import { storedModel } from "./model-files.ts";
@@ -265,6 +265,16 @@ export class ClipEncoder implements AsyncDisposable {
       before += group.length;
       yield* embeds;
     }
+  }
+
+  /**
+   * The tokens of texts as the text tower reads them, padded to the context length. A text that is too long is cut; `truncated` says so.
+   *
+   * @throws {ClipError} `CLIP_CONFIG` if the model has no vocabulary of its size.
+   */
+  async tokenize(texts: readonly string[]): Promise<TokenizedTexts> {
+    const tokenizer = await this.#readTokenizer();
+    return tokenizer.tokenize(texts, { contextLength: this.config.text.contextLength, truncate: true });
   }
 
   /** Numbers of texts in batches, those of about the same length together. */

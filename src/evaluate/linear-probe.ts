@@ -160,7 +160,7 @@ function scoresOf(logits: TensorData, labels: Int32Array): HeadScores {
 export async function zeroShotHead(
   encoder: ClipEncoder,
   classNames: readonly string[],
-  options: Pick<ClassifierOptions, "templates" | "signal"> = {},
+  options: Pick<ClassifierOptions, "templates" | "signal" | "onEqualLabels"> = {},
 ): Promise<LinearHead> {
   const { zeroShotWeights } = await ZeroShotClassifier.create(encoder, classNames, options);
   const [width, classes] = zeroShotWeights.shape as [number, number];

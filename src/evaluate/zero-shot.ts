@@ -17,7 +17,7 @@ import { type BrokenImage, encodeReadable, type ReadOptions } from "./readable.t
 
 /** How labelled pictures are named. */
 export interface ZeroShotOptions
-  extends Pick<ClassifierOptions, "templates" | "onTruncate">, Omit<ReadOptions, "onBroken"> {
+  extends Pick<ClassifierOptions, "templates" | "onTruncate" | "onEqualLabels">, Omit<ReadOptions, "onBroken"> {
   /** The pictures of one folder are frames of one clip: the probabilities of its classes are the means over them. Default false. */
   readonly clips?: boolean | undefined;
   /** Called after each picture with how many are done. */
@@ -80,20 +80,27 @@ const keptAnswers = 5;
  * Holds a number for each picture and class: 200 MB for the 50,000 of ImageNet in 1,000 classes.
  *
  * @param pictures - the names of their classes are put into the templates as they are; several names of a class are averaged, and its first
- *   is its label. Classes of the same name cannot be told apart, and count against the model.
+ *   is its label. Classes whose names are the same to the model cannot be told apart, share their probability, and count against the
+ *   model; `onEqualLabels` is told of them.
  * @throws {ClipError} `CLIP_DATA` if not one picture can be read; `CLIP_USAGE` and `CLIP_TEXT` as {@link ZeroShotClassifier.create}.
  */
 export async function evaluateZeroShot(
   encoder: ClipEncoder,
   pictures: Omit<NamedPictures, "own">,
-  { templates, onTruncate, clips = false, onProgress, signal, ...reading }: ZeroShotOptions = {},
+  {
+    templates,
+    onTruncate,
+    onEqualLabels = () => {},
+    clips = false,
+    onProgress,
+    signal,
+    ...reading
+  }: ZeroShotOptions = {},
 ): Promise<ZeroShotScores> {
-  const keys = pictures.classes.map((label) => JSON.stringify(label));
-  const labelOf = new Map(keys.map((key, i) => [key, pictures.classes[i]!]));
-  const classifier = await ZeroShotClassifier.create(encoder, [...labelOf.values()], { templates, onTruncate, signal });
-  const distinct = [...labelOf.keys()];
-  const nameOf = keys.map((key) => distinct.indexOf(key));
-  const inClasses = (values: ArrayLike<number>) => Float32Array.from(nameOf, (name) => values[name]!);
+  const classifier = await ZeroShotClassifier.create(encoder, pictures.classes, {
+    ...{ templates, onTruncate, signal },
+    onEqualLabels,
+  });
   const examples = examplesOf(pictures.samples, clips);
   const total = examples.reduce((sum, example) => sum + example.pictures.length, 0);
   const broken: BrokenImage[] = [];
@@ -105,9 +112,9 @@ export async function evaluateZeroShot(
     onProgress?.(++done, total);
   };
   for await (const { example, image, frames } of encodeExamples(encoder, examples, { ...reading, signal, onBroken })) {
-    const probabilities = inClasses(meanOf(frames.map((frame) => classifier.probabilities(frame))));
+    const probabilities = Float32Array.from(meanOf(frames.map((frame) => classifier.probabilities(frame))));
     // Of a single picture the cosines rank as the probabilities do, and stay apart where those come close to 0 or 1.
-    const row = clips ? probabilities : inClasses(classifier.similarities(frames[0]!));
+    const row = clips ? probabilities : classifier.similarities(frames[0]!);
     rows.push(row);
     answers.push(answerOf(example, image, row, probabilities));
     onProgress?.((done += frames.length), total);

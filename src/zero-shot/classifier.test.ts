@@ -112,6 +112,26 @@ describe("a zero-shot classifier", () => {
     [["cat", ["dog", ""]], {}, "label 2 of 2 is empty"],
     [[["cat", "tom"], "cat"], {}, 'the label "cat" stands there twice'],
     [["cat", "dog", "cat "], {}, 'the label "cat" stands there twice'],
+    [
+      ["Rocket", "sun", "rocket"],
+      {},
+      'the labels "Rocket" and "rocket" say the same and would share the probability; remove one',
+    ],
+    [["ice_cream", "Ice  cream"], {}, 'the labels "ice_cream" and "Ice  cream" say the same'],
+    [["caf\u00e9", "cafe\u0301"], {}, "say the same"],
+    [["cat's eye", "cat\u2019s eye"], {}, "say the same"],
+    [["salt & pepper", "salt &amp; pepper"], {}, "say the same"],
+    [["cafÃ©", "café"], {}, 'the labels "cafÃ©" and "café" say the same'],
+    [["ｃａｔ", "cat"], {}, "say the same"],
+    [["a sea", "sea"], { templates: ["a photo of a {}"] }, 'the labels "a sea" and "sea" say the same'],
+    [
+      [
+        ["sea", "sun"],
+        ["Sun", "SEA"],
+      ],
+      { templates: ["{}", "a {}"] },
+      'the labels "sea" and "Sun" say the same',
+    ],
     [["cat"], { templates: ["a photo"] }, 'the template "a photo" has no {} to put the label in'],
     [["cat"], { templates: [] }, "there are no templates"],
     [["none of these"], { none: true }, 'the label "none of these" is added by itself'],
@@ -121,6 +141,30 @@ describe("a zero-shot classifier", () => {
       code: "CLIP_USAGE",
       message: expect.stringContaining(message) as string,
     });
+  });
+});
+
+describe("labels that say the same", () => {
+  it("share the probability, if somebody is told of them", async () => {
+    const told: string[][] = [];
+    const onEqualLabels = (...pair: string[]) => told.push(pair);
+    const names = ["red apple", "sun", "Red  apple", "RED APPLE", "blue_sea", "Blue sea", "sea", "a sea", "the sea"];
+    const classifier = await ZeroShotClassifier.create(clip, names, { onEqualLabels, templates });
+    expect(told).toEqual([
+      ["red apple", "Red  apple"],
+      ["red apple", "RED APPLE"],
+      ["blue_sea", "Blue sea"],
+    ]);
+    const [embed] = await collect(clip.encodeImages([picture]));
+    const [first, , second, third] = classifier.probabilities(embed!);
+    expect([second, third]).toEqual([first, first]);
+  });
+
+  it("are also those that a tokenizer makes no difference between, whatever their names' order", async () => {
+    const pairs: string[][] = [];
+    const names = [["sun", "sea"], "tree", ["SEA", "Sun"]];
+    await ZeroShotClassifier.create(clip, names, { onEqualLabels: (...pair) => pairs.push(pair) });
+    expect(pairs).toEqual([["sun", "SEA"]]);
   });
 });
 

@@ -13,6 +13,7 @@ import {
 } from "../core/options.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import { type ClipEncoder, dot, encoderKind, type EncodeTextOptions } from "../embedding/encoder.ts";
+import { firstAlike, firstOfName } from "./equal-labels.ts";
 import { type ClassLabel, labelKind, meanOverPrompts, namesOf, prompts } from "./prompts.ts";
 import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
 
@@ -35,6 +36,11 @@ export interface ClassifierOptions {
   readonly signal?: AbortSignal | undefined;
   /** See {@link EncodeTextOptions}. */
   readonly onTruncate?: EncodeTextOptions["onTruncate"];
+  /**
+   * Told of two labels that say the same, such as "Rocket" and "rocket" or "ice_cream" and "ice cream", and share the
+   * probability. Without it they are an error.
+   */
+  readonly onEqualLabels?: ((first: string, second: string) => void) | undefined;
 }
 
 export const classifierKinds: OptionKinds<ClassifierOptions> = {
@@ -43,6 +49,7 @@ export const classifierKinds: OptionKinds<ClassifierOptions> = {
   independent: flag,
   signal: abortSignal,
   onTruncate: callback,
+  onEqualLabels: callback,
 };
 
 /** How many answers are wanted. */
@@ -103,7 +110,7 @@ export class ZeroShotClassifier {
    * Encodes the labels.
    *
    * @param labels - what each class is called; the vector of one with several names is the mean over all of them in all templates.
-   * @throws {ClipError} `CLIP_USAGE` if there is no label, one is empty or stands there twice, or a template has no `{}`;
+   * @throws {ClipError} `CLIP_USAGE` if there is no label, one is empty, two say the same and nobody is told, or a template has no `{}`;
    *   `CLIP_TEXT` if a sentence is too long for the model and not to be cut.
    */
   static async create(
@@ -115,7 +122,7 @@ export class ZeroShotClassifier {
     checkKind(`${of}: the encoder`, encoder, encoderKind);
     checkKind(`${of}: labels`, labels, listOf(labelKind));
     checkOptions(of, options, classifierKinds);
-    const { templates = defaultTemplates, none = false, independent = false, ...encoding } = options;
+    const { templates = defaultTemplates, none = false, independent = false, onEqualLabels, ...encoding } = options;
     const classes = checkLabels(labels, none);
     checkTemplates(templates);
     const sigmoid = encoder.config.score === "sigmoid";
@@ -126,12 +133,19 @@ export class ZeroShotClassifier {
         `none and independent exclude each other: ${why}, so none fits if all are below ½`,
       );
     }
+    const names = classes.map(([name]) => name!);
+    const alike = await firstAlike(encoder, classes, templates);
+    firstOfName(names).forEach((ofName, label) => {
+      const first = Math.min(ofName, alike[label]!);
+      if (first < label) (onEqualLabels ?? refuseEqualLabels)(names[first]!, names[label]!);
+    });
     const nulls = !sigmoid && (none || independent) ? nullLabels : [];
     const encoded = [...classes, ...nulls];
     const textEmbeds = encoder.encodeTexts(prompts(encoded, templates), encoding);
     const vectors = await meanOverPrompts(textEmbeds, encoded, templates);
-    const [own, others] = [vectors.slice(0, classes.length), vectors.slice(classes.length)];
-    const names = classes.map(([name]) => name!);
+    // Rounding differs between batches; what is alike must tie.
+    const own = alike.map((first) => vectors[first]!);
+    const others = vectors.slice(classes.length);
     return new ZeroShotClassifier(names, own, others, encoder, independent || sigmoid);
   }
 
@@ -215,12 +229,18 @@ function checkLabels(labels: readonly ClassLabel[], none: boolean): string[][] {
   if (empty >= 0)
     throw new ClipError("CLIP_USAGE", `label ${empty + 1} of ${classes.length} is empty; remove or fill it`);
   const names = classes.map(([name]) => name!);
-  const repeated = names.find((name, i) => names.indexOf(name) !== i);
-  if (repeated !== undefined)
-    throw new ClipError("CLIP_USAGE", `the label ${JSON.stringify(repeated)} stands there twice; remove one`);
   if (none && names.includes(noneOfThese))
     throw new ClipError("CLIP_USAGE", `the label "${noneOfThese}" is added by itself; remove yours`);
   return classes;
+}
+
+function refuseEqualLabels(first: string, second: string): never {
+  const [one, other] = [first, second].map((label) => JSON.stringify(label));
+  const what =
+    first === second
+      ? `the label ${one} stands there twice`
+      : `the labels ${one} and ${other} say the same and would share the probability`;
+  throw new ClipError("CLIP_USAGE", `${what}; remove one`);
 }
 
 function checkTemplates(templates: readonly string[]): void {

@@ -19,13 +19,13 @@ import type { ClassLabel } from "./prompts.ts";
 const maxClassifiers = 8;
 
 /** What `classify` takes beside picture and labels. */
-export interface ClassifyOptions extends Omit<ClassifierOptions, "signal">, DecodeOptions {
+export interface ClassifyOptions extends Omit<ClassifierOptions, "signal" | "onEqualLabels">, DecodeOptions {
   /** How many labels to give back; default all. */
   readonly topK?: number | undefined;
 }
 
 const classifyKinds: OptionKinds<ClassifyOptions> = {
-  ...withoutKinds(classifierKinds, "signal"),
+  ...withoutKinds(classifierKinds, "signal", "onEqualLabels"),
   ...decodeKinds,
   ...rankKinds,
 };

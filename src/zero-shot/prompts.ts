@@ -17,9 +17,20 @@ export const namesOf = (label: ClassLabel): readonly string[] => (typeof label =
 /** Each name of each label in each template, those of a label one after the other. */
 export function* prompts(labels: readonly ClassLabel[], templates: readonly string[]): Generator<string> {
   for (const name of labels.flatMap(namesOf)) {
-    // A function as replacement, since "$&" in a label is no pattern.
-    for (const template of templates) yield template.replaceAll("{}", () => name);
+    for (const template of templates) yield fillTemplate(template, name);
   }
+}
+
+const beginsWithArticle = /^(?:an?|the)\s+\S/i;
+
+/**
+ * A label in a template. Where both have an article the label's stays: "an apple" in "a photo of a {}" is "a photo of an apple".
+ * A label without one is put in as it is, as with CLIP's published templates: "a photo of a apple".
+ */
+export function fillTemplate(template: string, label: string): string {
+  const place = beginsWithArticle.test(label) ? /(?:\b(?:an?|the)\s+)?\{\}/gi : /\{\}/g;
+  // A function as replacement, since "$&" in a label is no pattern.
+  return template.replace(place, () => label);
 }
 
 /**

@@ -70,6 +70,33 @@ describe("clip-ts eval zeroshot", () => {
     expect(document.models[0]!.top1).toBe(await top1Of(names, document.templates));
   });
 
+  it("says which class folders are called the same, and goes on", async () => {
+    const folder = join(root, "alike");
+    for (const [i, name] of ["ice_cream", "Ice  cream", "sun"].entries()) {
+      await mkdir(join(folder, name), { recursive: true });
+      await writeRandomPicture(join(folder, name, "0.png"), i);
+    }
+    const args = ["eval", "zeroshot", "--data", folder, "--model", model, "--model", model, "--json"];
+    const { code, out, err } = await call(args);
+    expect([code, err.match(/.*called the same.*/g)]).toEqual([
+      0,
+      [
+        expect.stringMatching(
+          /^the classes "(Ice {2}cream|ice cream)" and "(Ice {2}cream|ice cream)" are called the same/,
+        ),
+      ],
+    ]);
+    expect((JSON.parse(out) as Document).models[0]).toMatchObject({ count: 3, top1: expect.any(Number) as number });
+  });
+
+  it("goes on with classes whose first of several names are the same, as ImageNet has them", async () => {
+    const file = await fileOf("cranes.txt", "blue_sea\tcrane|bird", "red_apple\tcrane|machine", "sun\tcrane|machine");
+    const { code, out, err } = await zeroShot("--classes", file, "--json");
+    expect([code, err]).toEqual([0, expect.stringContaining('two classes are called "crane"') as string]);
+    const [scores] = (JSON.parse(out) as Document).models;
+    expect(scores!.classes.map(({ name, count }) => [name, count])).toEqual(Array(3).fill(["crane", 3]));
+  });
+
   it("asks only for some classes, of pictures and of names", async () => {
     const { models } = await documentOf("--only", await fileOf("only.txt", "sun", "blue_sea"));
     expect(models[0]).toMatchObject({ count: 6, classes: [{ name: "blue sea" }, { name: "sun" }] });

@@ -90,6 +90,25 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     expect(scores!.accuracy).toBeLessThan(1);
   });
 
+  it("with --init zero-shot says which classes are called the same, and reads _ as a blank", async () => {
+    const [underscore, blank] = [join(root, "underscore"), join(root, "blank")];
+    for (const [i, [name, colour]] of Object.entries(colours).entries()) {
+      await paint("underscore", name.replaceAll(" ", "_"), colour, 2 + i);
+      await paint("blank", name, colour, 2 + i);
+    }
+    const head = async (folder: string) => {
+      const args = ["--train", folder, "--init", "zero-shot", "--lambda", "1e9", "--out", join(folder, "head.st")];
+      const { code, err } = await probe(...args);
+      expect(code).toBe(0);
+      return { err, weight: await readFloats((await openSafetensors(join(folder, "head.st"))).tensors.get("weight")!) };
+    };
+    const [one, other] = [await head(underscore), await head(blank)];
+    one.weight.data.forEach((value, i) => expect(value).toBeCloseTo(other.weight.data[i]!, 4));
+    expect(other.err).not.toMatch("say the same");
+    await paint("underscore", "Red apple", colours["red apple"], 2);
+    expect((await head(underscore)).err).toMatch(/the classes "Red apple" and "red apple" say the same: zero-shot/);
+  });
+
   it("is among the evaluations too", async () => {
     const args = ["--train", train, "--test", test, "--lambda", "0.5", "--model", model, "--json"];
     expect(await call(["eval", "probe", ...args])).toEqual(await call(["probe", ...args]));

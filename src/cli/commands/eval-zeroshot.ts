@@ -111,8 +111,8 @@ export const evalZeroShotCommand = (io: CliIo) =>
       const { maxImagePixels } = options;
       const onTruncate = (text: string, dropped: string) =>
         io.err(`cut ${JSON.stringify(dropped)} off ${JSON.stringify(text)}`);
-      const evaluation = { templates, clips, maxImagePixels, signal, ...(truncate && { onTruncate }) };
-      warnOfEqualNames(pictures, io);
+      const onEqualLabels = sayEqualNames(io);
+      const evaluation = { templates, clips, maxImagePixels, signal, onEqualLabels, ...(truncate && { onTruncate }) };
       const measured = await measureModels(options, io, async (clip, model) => {
         warnOfUnknownWords(clip, pictures, io);
         const onProgress = progressOf(model, "pictures", io);
@@ -162,11 +162,17 @@ export const evalZeroShotCommand = (io: CliIo) =>
       await writeReport(report, page, { ...said, models: full }, io);
     });
 
-function warnOfEqualNames({ classes }: NamedPictures, io: CliIo): void {
-  const labels = classes.map((label) => namesOf(label)[0]!);
-  const repeated = [...new Set(labels.filter((name, i) => labels.indexOf(name) !== i))];
-  if (repeated.length > 0)
-    io.err(`several classes are called ${repeated.join(", ")}: they cannot be told apart, and count against the model`);
+/** Says of each pair of classes, once for all models, that their names are the same. */
+function sayEqualNames(io: CliIo): (first: string, second: string) => void {
+  const said = new Set<string>();
+  return (first, second) => {
+    const [one, other] = [first, second].map((name) => JSON.stringify(name));
+    const what =
+      first === second ? `two classes are called ${one}` : `the classes ${one} and ${other} are called the same`;
+    const line = `${what}: as far as their names agree they cannot be told apart, and count against the model`;
+    if (!said.has(line)) io.err(line);
+    said.add(line);
+  };
 }
 
 function warnOfUnknownWords(clip: ClipModel, { classes }: NamedPictures, io: CliIo): void {

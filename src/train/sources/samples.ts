@@ -2,6 +2,7 @@ import type { Picture } from "../../data/picture.ts";
 import type { SkippedImage } from "../../data/image-files.ts";
 import { abortSignal, callback, flag, listOf, type OptionKinds, text } from "../../core/options.ts";
 import type { FetchOptions } from "../../hub/fetch-options.ts";
+import { fillTemplate } from "../../zero-shot/prompts.ts";
 
 /** A picture and what may be said of it. */
 export interface Sample extends Picture {
@@ -105,7 +106,7 @@ export function asCaptions(value: unknown): string[] | undefined {
 
 /** The sentences about a class. */
 export function fillTemplates(templates: readonly string[], label: string): string[] {
-  return templates.map((template) => template.replaceAll("{}", () => label));
+  return templates.map((template) => fillTemplate(template, label));
 }
 
 /** The captions of a picture by its place: of the class whose folder it is in, or why there are none. */
