@@ -51,7 +51,11 @@ describe("class folders with whatever people have in them", () => {
 
     const probed = await call(["probe", "--train", path, "--test", path, "--lambda", "1", "--json"]);
     expect(probed.err).toContain(heic);
-    expect(JSON.parse(probed.out)).toMatchObject({ classes: ["cat", "dog"], pictures: { train: 4 }, skipped: [...skipped, ...skipped] });
+    expect(JSON.parse(probed.out)).toMatchObject({
+      classes: ["cat", "dog"],
+      pictures: { train: 4 },
+      skipped: [...skipped, ...skipped],
+    });
 
     const checked = await call(["data", "check", path, "--class-template", "a {}", "--json"]);
     expect(JSON.parse(checked.out)).toMatchObject({ pairs: 4, skipped: [{ image: join(path, "emu/raw.heic") }] });
