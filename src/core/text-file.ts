@@ -75,6 +75,5 @@ function otherEncoding(head: Uint8Array): string | undefined {
 /** Whether bytes are text in UTF-16: without the control characters that binary files are full of. */
 function isUtf16(encoding: string, head: Uint8Array): boolean {
   const text = new TextDecoder(encoding).decode(head.subarray(0, head.length & ~1));
-  // eslint-disable-next-line no-control-regex -- they are what is looked for
   return !/[\0-\x08\x0e-\x1f\ufffd]/.test(text.slice(0, -1));
 }

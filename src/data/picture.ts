@@ -24,6 +24,11 @@ export interface FilePart {
   readonly length: number;
 }
 
+/** Where a picture is, without what else is known of it. */
+export function pictureOf({ image, bytes, within }: Picture): Picture {
+  return { image, ...(bytes && { bytes }), ...(within !== undefined && { within }) };
+}
+
 /**
  * The bytes of a picture's file, wherever it lies.
  *

@@ -219,9 +219,9 @@ const tooManyValues = (count: number, columns: number, delimiter: string) =>
 async function readHead(text: AsyncGenerator<string>): Promise<{ head: string; rest: AsyncGenerator<string> }> {
   let head = "";
   while (head.length <= maxLineLength && !/[^\r\n][\r\n]/.test(head)) {
-    const { done, value } = await text.next();
-    if (done) break;
-    head += value;
+    const next = await text.next();
+    if (next.done) break;
+    head += next.value;
   }
   return { head, rest: text };
 }
@@ -232,7 +232,7 @@ const firstLine = (text: string) => splitLines(text.replace(/^[\r\n]+/, ""))[0]!
 function findDelimiter(names: string, usual: string, choose: ChooseColumns<string>): string {
   const split = [usual, ...knownDelimiters.filter((other) => other !== usual)].map((delimiter) => {
     try {
-      const [record = []] = parseAtOnce(names, { delimiter, relax_quotes: true, to: 1 }) as string[][];
+      const [record = []]: string[][] = parseAtOnce(names, { delimiter, relax_quotes: true, to: 1 });
       return { delimiter, record: record.map((name) => name.trim()) };
     } catch {
       // A name that goes on in the next line.

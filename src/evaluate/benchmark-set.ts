@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { extname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { homedir } from "node:os";
 import { closest, distance } from "fastest-levenshtein";
 import { join as joinAddress } from "../core/addresses.ts";

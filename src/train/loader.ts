@@ -3,6 +3,7 @@ import { ClipError } from "../core/errors.ts";
 import type { AugmentConfig } from "../image/augment.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import { noPeers, type Peers } from "../distributed/index.ts";
+import { pictureOf } from "../data/picture.ts";
 import { Remote } from "../runtime/remote.ts";
 import type { TextTokenizer } from "../text/tokenizer.ts";
 import { captionGroups } from "./caption-groups.ts";
@@ -282,9 +283,8 @@ export class DataLoader implements AsyncDisposable {
   }
 
   #requestRow(step: number, sample: number): RowRequest {
-    const { image, bytes, within } = this.#samples[sample]!;
     return {
-      picture: { image, ...(bytes && { bytes }), ...(within !== undefined && { within }) },
+      picture: pictureOf(this.#samples[sample]!),
       caption: this.#sampler.drawCaption(step, sample),
       synthetic: this.#options.objective && this.#sampler.drawSynthetic(step, sample),
       augmentationKey: this.#sampler.augmentationKey(step, sample),

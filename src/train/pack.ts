@@ -1,11 +1,13 @@
 import { readdir } from "node:fs/promises";
-import { extname, join } from "node:path";
+import { join } from "node:path";
 import { makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { abortSignal, callback, checkOptions, type OptionKinds, wholeNumber } from "../core/options.ts";
 import { Random } from "../core/random.ts";
 import { mapInOrder } from "../embedding/index.ts";
+import { endingOf, kindByContent, kindByName } from "../data/image-files.ts";
 import { readPictureBytes } from "../data/picture.ts";
+import { sniffImage } from "../image/sniff.ts";
 import type { Pairs, Sample, SkippedImage } from "./sources/samples.ts";
 import { captionBytes, isShardName } from "./sources/shards.ts";
 import { tarBytes, type TarContent } from "../data/tar.ts";
@@ -32,7 +34,7 @@ export interface PackedShard {
  * Writes pairs as webdataset shards, `000000.tar` and so on: each picture's file as it is, and its captions as the lines of a `.txt`, a
  * synthetic one as a `.synthetic.txt`. The pairs are shuffled, always alike, so that each shard is a fair sample of all.
  *
- * @param skipped - gets the pictures whose file cannot be read.
+ * @param skipped - gets the pictures whose file cannot be read or holds no image that can be decoded.
  * @throws {ClipError} `CLIP_USAGE` if the folder has shards already; `CLIP_FILE` if it cannot be written: the shard at hand is then
  *   not there, those before it are whole.
  */
@@ -60,7 +62,7 @@ export async function* packShards(
           continue;
         }
         const key = String(written++).padStart(9, "0");
-        yield { name: `${key}${extname(sample.image).toLowerCase()}`, bytes: content };
+        yield { name: `${key}${endingFor(sample.image, content)}`, bytes: content };
         yield { name: `${key}.txt`, bytes: captionBytes(sample.captions) };
         if (sample.synthetic !== undefined)
           yield { name: `${key}.synthetic.txt`, bytes: captionBytes([sample.synthetic]) };
@@ -76,9 +78,19 @@ export async function* packShards(
 
 async function readSample(sample: Sample): Promise<{ sample: Sample; content: Uint8Array | ClipError }> {
   try {
-    return { sample, content: await readPictureBytes(sample) };
+    const content = await readPictureBytes(sample);
+    const kind = kindByContent(sample.image, content);
+    if (kind === "image") return { sample, content };
+    const reason = kind === "other" ? "its content is that of no image" : kind.reason;
+    return { sample, content: new ClipError("CLIP_IMAGE", reason) };
   } catch (error) {
     if (error instanceof ClipError) return { sample, content: error };
     throw error;
   }
+}
+
+/** The ending of an image in a shard: its own, or where that is none that readers know, that of its format. */
+function endingFor(image: string, content: Uint8Array): string {
+  if (kindByName(image) === "image") return endingOf(image);
+  return `.${sniffImage(content)!.format.toLowerCase().replace("jpeg", "jpg")}`;
 }

@@ -16,7 +16,7 @@ import { expandBraces } from "./sources/braces.ts";
 import { readFolder } from "./sources/folder.ts";
 import { readParquet } from "./sources/parquet.ts";
 import { isAddress, withoutQuery } from "../data/plain-shard.ts";
-import type { Picture } from "../data/picture.ts";
+import { type Picture, pictureOf } from "../data/picture.ts";
 import { isTableName } from "../data/table.ts";
 import { type Pairs, type Sample, type SkippedImage, sourceKinds, type SourceOptions } from "./sources/samples.ts";
 import { isShardName, readShards } from "./sources/shards.ts";
@@ -97,7 +97,7 @@ export async function readPictures(
 ): Promise<{ readonly pictures: readonly Picture[]; readonly skipped: readonly SkippedImage[] }> {
   checkOptions("readPictures", options, pictureKinds);
   const { samples, skipped } = await readPairs(source, { ...options, picturesOnly: true });
-  const pictures = new Map(samples.map(({ captions: _, ...picture }) => [picture.image, picture]));
+  const pictures = new Map(samples.map((sample) => [sample.image, pictureOf(sample)]));
   return { pictures: [...pictures.values()], skipped };
 }
 

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
+import { ClipError } from "../../core/errors.ts";
+import { Random } from "../../core/random.ts";
 import { readPairs } from "../pairs.ts";
 
 let root: string;
@@ -114,5 +116,38 @@ describe("a Parquet table", () => {
         message: expect.stringContaining(`${damaged} cannot be read as a Parquet table`) as string,
       });
     }
+  });
+
+  it("is read or refused, naming the file, with any damage in its metadata", async () => {
+    const texts = Array.from({ length: 8 }, (_, i) => `a picture of ${i}`);
+    const path = await write("good.parquet", [
+      { name: "id", data: texts.map((_, i) => i) },
+      { name: "image", data: texts.map((_, i) => `${i}.jpg`), type: "STRING" },
+      { name: "caption", data: texts, type: "STRING" },
+    ]);
+    await writeFile(join(root, "0.jpg"), "");
+    const good = await readFile(path);
+    const footer = good.readUInt32LE(good.length - 8) + 8;
+    const seed = Date.now() % 1_000_000;
+    console.log(`seed ${seed}`);
+    const damagedFile = join(root, "damaged.parquet");
+    let refused = 0;
+    for (let round = 0; round < 300; round++) {
+      const random = new Random(seed, round);
+      let bytes = Buffer.from(good);
+      for (let i = 1 + random.integer(4); i > 0; i--)
+        bytes[bytes.length - 1 - random.integer(footer)] = random.integer(256);
+      if (round % 5 === 0) bytes = bytes.subarray(0, random.integer(bytes.length));
+      await writeFile(damagedFile, bytes);
+      const error = await readPairs(damagedFile).then(
+        () => undefined,
+        (error: unknown) => error as Error,
+      );
+      if (error === undefined) continue;
+      refused++;
+      expect(error, `round ${round}: ${error.stack}`).toBeInstanceOf(ClipError);
+      expect(error.message).toContain(damagedFile);
+    }
+    expect(refused).toBeGreaterThan(100);
   });
 });

@@ -7,9 +7,13 @@ import { PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
 import { captionBytes, collectShard } from "./shards.ts";
 import { captionsOf, chooseColumns, type Columns, pairsOfRows, type Row, textsOf } from "./table.ts";
 import { tarBytes, type TarContent } from "../../data/tar.ts";
+import { assertFile } from "../../data/text.ts";
 
 /** A row group is read as a whole, so much of it at the most. */
 const maxGroupBytes = 2 ** 30;
+
+/** No writer puts more into a group, and each takes memory before its values are read. */
+const maxGroupRows = 2 ** 25;
 
 /**
  * Pairs of a Parquet table, whose pictures are paths, bytes, or bytes with a path as Hugging Face's data sets have them. A
@@ -36,12 +40,14 @@ interface Table {
 }
 
 async function openTable(path: string): Promise<Table> {
+  await assertFile(path);
   try {
     const file = await asyncBufferFromFile(path);
     const metadata = await parquetMetadataAsync(file);
     const [root, ...elements] = metadata.schema;
     const names: string[] = [];
     for (let at = 0; names.length < root!.num_children!; at = endOf(elements, at)) names.push(elements[at]!.name);
+    if (!names.every((name) => typeof name === "string")) throw new Error("a column has no name");
     return { path, file, metadata, names };
   } catch (cause) {
     throw damaged(path, cause);
@@ -65,12 +71,10 @@ async function hasPictures(table: Table, columns: Columns): Promise<boolean> {
 async function* readRows({ path, file, metadata }: Table, { image, caption, synthetic }: Columns): AsyncGenerator<Row> {
   const columns = [image, caption, synthetic].filter((name) => name !== undefined);
   let rowStart = 0;
-  for (const group of metadata.row_groups) {
-    const rowEnd = rowStart + Number(group.num_rows);
-    const wanted = group.columns.filter(({ meta_data }) => columns.includes(meta_data!.path_in_schema[0]!));
-    const bytes = wanted.reduce((sum, { meta_data }) => sum + Number(meta_data!.total_uncompressed_size), 0);
-    if (bytes > maxGroupBytes)
-      throw new ClipError("CLIP_DATA", `${path} has ${bytes} bytes in a row group; write it with smaller ones`);
+  for (const group of groupsOf(path, metadata, columns)) {
+    if (group.bytes > maxGroupBytes)
+      throw new ClipError("CLIP_DATA", `${path} has ${group.bytes} bytes in a row group; write it with smaller ones`);
+    const rowEnd = rowStart + group.rows;
     const options = { file, metadata, columns, rowStart, rowEnd, compressors, utf8: false };
     const rows = await parquetReadObjects(options).catch((cause: unknown) => {
       throw damaged(path, cause);
@@ -81,6 +85,25 @@ async function* readRows({ path, file, metadata }: Table, { image, caption, synt
       yield { place: `row ${rowStart + i + 1}`, image: asText(row[image]), ...texts };
     }
     rowStart = rowEnd;
+  }
+}
+
+/** How many rows each group has, and how many bytes in the wanted columns: checked, as the file says so itself. */
+function groupsOf(
+  path: string,
+  { row_groups: groups }: FileMetaData,
+  columns: readonly string[],
+): { rows: number; bytes: number }[] {
+  try {
+    return groups.map((group) => {
+      const wanted = group.columns.filter(({ meta_data }) => columns.includes(meta_data!.path_in_schema[0]!));
+      const bytes = wanted.reduce((sum, { meta_data }) => sum + Number(meta_data!.total_uncompressed_size), 0);
+      const rows = Number(group.num_rows);
+      if (!(rows >= 0 && rows <= maxGroupRows && bytes >= 0)) throw new Error("a row group has an impossible size");
+      return { rows, bytes };
+    });
+  } catch (cause) {
+    throw damaged(path, cause);
   }
 }
 
