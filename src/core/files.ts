@@ -1,4 +1,4 @@
-import { open, realpath, stat } from "node:fs/promises";
+import { type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { ClipError, problemOf } from "./errors.ts";
 
 /** Of the machine's own kind; in a page, of addresses. */
@@ -37,15 +37,16 @@ export async function realFile(path: string): Promise<string> {
 /**
  * The text of a file that is read as a whole, without the mark that some editors begin UTF-8 with.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read, or has more than `maxBytes`: that much is never in memory.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read, is no file but a pipe or a device, or has more than `maxBytes`: that
+ *   much is never in memory.
  */
 export async function readText(path: string, maxBytes: number): Promise<string> {
   try {
-    const file = await open(path, "r");
+    const file = await openFile(path);
     try {
       const { size } = await file.stat();
       const chunks: Buffer[] = [];
-      // A device or a pipe has no size, so what comes is counted.
+      // A file may grow, and some of the system's have no size, so what comes is counted.
       for (let length = size > maxBytes ? size : 0; ;) {
         if (length > maxBytes) throw tooLarge(path, maxBytes);
         const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(chunkBytes), 0, chunkBytes, null);
@@ -65,10 +66,11 @@ export async function readText(path: string, maxBytes: number): Promise<string> 
 /**
  * Exactly these bytes of a file, in a buffer of their own.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read, `CLIP_CHECKPOINT` if it ends before.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read or is no file but a pipe or a device, `CLIP_CHECKPOINT` if it ends
+ *   before.
  */
 export async function readRange(path: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-  const handle = await open(path, "r").catch((cause: Error) => cannotRead(path, cause));
+  const handle = await openFile(path);
   try {
     const bytes = new Uint8Array(length);
     for (let done = 0; done < length;) {
@@ -82,6 +84,23 @@ export async function readRange(path: string, offset: number, length: number): P
     throw cause instanceof ClipError ? cause : cannotRead(path, cause as Error);
   } finally {
     await handle.close();
+  }
+}
+
+/**
+ * A file, open to be read. Opening a pipe waits for somebody to write into it, and no signal ends that, so anything but a
+ * file is refused before.
+ */
+async function openFile(path: string): Promise<FileHandle> {
+  try {
+    const found = await stat(path);
+    if (!found.isFile() && !found.isDirectory()) {
+      const kind = found.isFIFO() ? "a named pipe" : found.isSocket() ? "a socket" : "a device";
+      throw new ClipError("CLIP_FILE", `${path} is ${kind}, not a file`);
+    }
+    return await open(path, "r");
+  } catch (cause) {
+    throw cause instanceof ClipError ? cause : cannotRead(path, cause as Error);
   }
 }
 

@@ -3,6 +3,8 @@ import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import type * as filesInPage from "../../src/core/files.browser.ts";
 import type * as filesInNode from "../../src/core/files.ts";
+import type * as limitInPage from "../../src/core/time-limit.browser.ts";
+import type * as limitInNode from "../../src/core/time-limit.ts";
 import type * as boxInPage from "../../src/embedding/model-in-the-box.browser.ts";
 import type * as boxInNode from "../../src/embedding/model-in-the-box.ts";
 import type * as resolveInPage from "../../src/hub/resolve.browser.ts";
@@ -35,6 +37,7 @@ type Fits<Page extends Node, Node> = Page;
 type Public<Class> = { [Name in keyof Class]: Class[Name] };
 export type AllFit = [
   Fits<typeof filesInPage, typeof filesInNode>,
+  Fits<typeof limitInPage, typeof limitInNode>,
   Fits<typeof boxInPage, { readonly [Name in keyof typeof boxInNode]: string }>,
   Fits<typeof resolveInPage, typeof resolveInNode>,
   Fits<typeof decodeInPage, typeof decodeInNode>,
