@@ -30,6 +30,8 @@ const weightFiles = [
   "open_clip_model.safetensors",
   "pytorch_model.bin",
   "open_clip_pytorch_model.bin",
+  "onnx/model.onnx",
+  "onnx/model_fp16.onnx",
 ];
 
 /** Where a model's vocabulary is. */
@@ -88,8 +90,7 @@ const ownConfigSchema = clipConfigSchema.extend({
 export async function findModelFiles(path: string, options: ReadModelOptions): Promise<ModelFiles> {
   const folder = await isFolder(path).catch((cause: Error) => cannotOpen(path, cause));
   const weights = folder ? await findWeights(path) : path;
-  const inFolder = folder ? await firstOf(path, ["open_clip_config.json", files.config]) : undefined;
-  const configFile = options.config ?? inFolder;
+  const configFile = options.config ?? (await configBeside(path, folder));
   const found = configFile === undefined ? await bareFile(weights, options) : await configured(weights, configFile);
   checkConfig(found.config, configFile ?? weights);
   if (configFile !== undefined && options.activation && options.activation !== found.config.activation) {
@@ -97,6 +98,13 @@ export async function findModelFiles(path: string, options: ReadModelOptions): P
     throw new ClipError("CLIP_USAGE", `two activations: ${both}; correct the one or leave out the other`);
   }
   return found;
+}
+
+/** The config of a folder, or of the folder that an ONNX file lies in: `onnx/model.onnx` is beside its config's folder. */
+async function configBeside(path: string, isFolder: boolean): Promise<string | undefined> {
+  const names = ["open_clip_config.json", files.config];
+  if (isFolder) return firstOf(path, names);
+  return path.endsWith(".onnx") ? firstOf(dirname(dirname(path)), names) : undefined;
 }
 
 async function bareFile(weights: string, options: ReadModelOptions): Promise<ModelFiles> {
