@@ -1,6 +1,7 @@
 import { ClipError } from "../core/errors.ts";
 import { wholeAddress } from "../core/addresses.ts";
 import { knownModels } from "./known-models.ts";
+import { fromOpenClipName } from "./open-clip-names.ts";
 import type { resolveModel as inNode } from "./resolve.ts";
 
 export type { ResolveOptions } from "./resolve.ts";
@@ -13,8 +14,9 @@ const hubUrl = "https://huggingface.co";
  *
  * @throws {ClipError} `CLIP_DOWNLOAD` if it is one of OpenAI's archives, which their server gives to no page.
  */
-export const resolveModel: typeof inNode = (model, { onLicence } = {}) => {
-  const known = knownModels.find(({ name }) => name === model);
+export const resolveModel: typeof inNode = (name, { onLicence } = {}) => {
+  const model = fromOpenClipName(name);
+  const known = knownModels.find((other) => other.name === model);
   if (known && "url" in known.source) {
     const { architecture } = known;
     const same = knownModels.find(

@@ -2,6 +2,7 @@ import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
 import { fetchArchive } from "./archive.ts";
 import { isRepositoryName, type KnownModel, knownModels, nearestName } from "./known-models.ts";
+import { fromOpenClipName } from "./open-clip-names.ts";
 import type { FetchOptions } from "./repository.ts";
 
 /** How {@link resolveModel} finds a model. */
@@ -16,9 +17,11 @@ export interface ResolveOptions extends FetchOptions {
  *
  * @throws {ClipError} `CLIP_DOWNLOAD` if it is no name that is known and cannot be fetched.
  */
-export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<string> {
-  if (await exists(model)) return model;
-  const known = knownModels.find(({ name }) => name === model);
+export async function resolveModel(name: string, options: ResolveOptions = {}): Promise<string> {
+  if (await exists(name)) return name;
+  const model = fromOpenClipName(name);
+  if (model !== name && (await exists(model))) return model;
+  const known = knownModels.find((other) => other.name === model);
   if (known?.nonFree) options.onLicence?.(known);
   if (known && "url" in known.source) return fetchArchive(known.source, options);
   if (isRepositoryName(model)) {
