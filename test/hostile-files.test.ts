@@ -1,10 +1,15 @@
+import { execFileSync } from "node:child_process";
+import { createServer } from "node:net";
 import { mkdir, open, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { openWeightFile, writeSafetensors } from "../src/checkpoints/index.ts";
+import { float32 } from "../src/core/tensor-data.ts";
 import { readModel } from "../src/embedding/index.ts";
 import { findModelFiles } from "../src/embedding/model-files.ts";
 import { hostileFiles, readDamaged } from "./hostile-files.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
+import { saveTinyModel, tinyModel } from "./tiny-model.ts";
 
 const root = await temporaryFolder();
 const files = await hostileFiles(join(root, "files"));
@@ -61,7 +66,7 @@ describe("sizes out of all proportion", () => {
     await expect(findModelFiles(deep, {})).rejects.toThrow(/config\.json nests values more than 100 deep/);
   });
 
-  it("of a file that is read whole: 5 GB are not read, a device without an end is not read to it", async () => {
+  it("of a file that is read whole: 5 GB are not read, a device without an end is not read", async () => {
     const folder = await write("large", "");
     await truncate(join(folder, "config.json"), 5e9);
     const before = process.memoryUsage().rss;
@@ -71,9 +76,115 @@ describe("sizes out of all proportion", () => {
     });
     const endless = join(root, "zero.json");
     await symlink("/dev/zero", endless);
-    await expect(readModel(folder, { config: endless })).rejects.toThrow(/zero\.json has more than 16 MiB/);
+    await expect(readModel(folder, { config: endless })).rejects.toThrow(/zero\.json is a device, not a file$/);
     expect(process.memoryUsage().rss - before).toBeLessThan(200e6);
     const file = await open(join(folder, "config.json"), "w");
     await file.close();
   });
+});
+
+describe("what is no file is refused at once", () => {
+  const ways = async (path: string) => {
+    const folder = join(root, `beside ${path.split("/").at(-1)}`);
+    await mkdir(folder);
+    await writeFile(join(folder, "model.safetensors"), "");
+    return [
+      () => readModel(path),
+      () => readModel(path, { activation: "gelu" }),
+      () => readModel(folder, { config: path }),
+      () => openWeightFile(path),
+    ];
+  };
+
+  it.skipIf(process.platform === "win32")("a named pipe", async () => {
+    const pipe = join(root, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    for (const read of await ways(pipe))
+      await expect(read()).rejects.toMatchObject({ code: "CLIP_FILE", message: `${pipe} is a named pipe, not a file` });
+  });
+
+  it.skipIf(process.platform === "win32")("a socket, and a device", async () => {
+    const socket = join(root, "socket");
+    const server = createServer().listen(socket);
+    for (const read of await ways(socket)) await expect(read()).rejects.toThrow(`${socket} is a socket, not a file`);
+    server.close();
+    for (const read of await ways("/dev/zero"))
+      await expect(read()).rejects.toThrow("/dev/zero is a device, not a file");
+  });
+});
+
+describe("headers of safetensors", () => {
+  const withHeader = async (name: string, header: string): Promise<string> => {
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    const path = join(root, `${name}.safetensors`);
+    await writeFile(path, Buffer.concat([length, Buffer.from(header)]));
+    return path;
+  };
+  const tensor = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}';
+
+  it.each([
+    ["80 MB of brackets", () => "[".repeat(80_000_000), "nests values deeper than a list of tensors does"],
+    ["millions of numbers", () => `{"a":[${"0,".repeat(20_000_000)}0]}`, "has more than 2000000 values"],
+    ["the same name twice", () => `{"a":${tensor},"a":${tensor}}`, "has the same name twice"],
+    ["a name written in two ways", () => `{"a":${tensor},"\\u0061":${tensor}}`, "has the same name twice"],
+    ["a long name", () => `{"${"n".repeat(1e6)}":1}`, /the entry of "n{200}… \(1000000 characters\)" is wrong/],
+  ])("of %s are refused in little memory", async (name, header, problem) => {
+    const path = await withHeader(name, header());
+    const before = process.memoryUsage().rss;
+    await expect(openWeightFile(path)).rejects.toThrow(problem);
+    expect(process.memoryUsage().rss - before).toBeLessThan(500e6);
+  });
+
+  it("may have a tensor by the name of every object's prototype", async () => {
+    const path = await withHeader("prototype", `{"__proto__":${tensor},"constructor":${tensor}}`);
+    expect([...(await openWeightFile(path)).tensors.keys()]).toEqual(["__proto__", "constructor"]);
+    expect({}).not.toHaveProperty("dtype");
+  });
+
+  it("with 130,000 tensors that no model has give a message that can be read", async () => {
+    const own = await saveTinyModel(join(root, "many"));
+    const weights = join(own, "model.safetensors");
+    const { tensors } = await openWeightFile(weights);
+    const many = new Map(tinyModel().parameters);
+    for (let i = 0; i < 130_000; i++) many.set(`extra.${i}`, float32(new Float32Array(0), [0]));
+    await writeSafetensors(weights, many);
+    const error = await readModel(own).catch((cause: unknown) => cause as Error);
+    expect(error).toMatchObject({ code: "CLIP_CHECKPOINT" });
+    expect((error as Error).message).toMatch(/unknown to the model: extra\.0\n.*\n  and 129000 more$/s);
+    expect((error as Error).message.length).toBeLessThan(100_000);
+    expect(tensors.size).toBeGreaterThan(10);
+  });
+});
+
+it("an archive of 600,000 entries is refused in little memory", { timeout: 60_000 }, async () => {
+  const count = 600_000;
+  const entries = Buffer.alloc(count * 54);
+  for (let i = 0; i < count; i++) {
+    const at = i * 54;
+    entries.writeUInt32LE(0x02014b50, at);
+    entries.writeUInt16LE(8, at + 28);
+    entries.write(`a/data/${i % 10}`, at + 46);
+  }
+  const end = Buffer.alloc(22 + 56 + 20);
+  // The record of large archives, where it lies, and the record of small ones.
+  end.writeUInt32LE(0x06064b50, 0);
+  end.writeBigUInt64LE(44n, 4);
+  for (const [value, at] of [
+    [count, 24],
+    [count, 32],
+    [entries.length, 40],
+    [4, 48],
+  ] as const)
+    end.writeBigUInt64LE(BigInt(value), at);
+  end.writeUInt32LE(0x07064b50, 56);
+  end.writeBigUInt64LE(BigInt(4 + entries.length), 64);
+  end.writeUInt32LE(1, 72);
+  end.writeUInt32LE(0x06054b50, 76);
+  end.fill(0xff, 84, 96);
+  const path = join(root, "entries.pt");
+  await writeFile(path, Buffer.concat([Buffer.from("PK\x03\x04"), entries, end]));
+  const before = process.memoryUsage().rss;
+  await expect(openWeightFile(path)).rejects.toThrow(/it has more than 100000 entries/);
+  expect(process.memoryUsage().rss - before).toBeLessThan(700e6);
 });

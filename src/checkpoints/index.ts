@@ -2,7 +2,7 @@
 export { openSafetensors } from "./safetensors.ts";
 export { bytesOf, type DeferredTensor, writeDeferred, writeSafetensors } from "./write-safetensors.ts";
 export { readFloats, readIntegers, type StoredTensor } from "./stored-tensor.ts";
-export { openWeightFile } from "./weight-file.ts";
+export { openWeightFile, type WeightFile } from "./weight-file.ts";
 
 /** Models: parameters by our paths, from files of every layout. */
 export {

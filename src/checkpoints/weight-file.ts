@@ -9,14 +9,14 @@ import type { StoredTensor } from "./stored-tensor.ts";
 
 /** What a file of weights holds, whatever wrote it. */
 export interface WeightFile {
-  readonly container: "safetensors" | "shards" | "torchScript" | "stateDict";
+  readonly container: "safetensors" | "shards" | "torchScript" | "stateDict" | "onnx";
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** What stands among them and is no tensor, with the class or function that would make it. */
   readonly opaque?: ReadonlyMap<string, string>;
 }
 
 /**
- * Finds the tensors of the model in a file: safetensors, or what PyTorch writes; the first bytes tell which, not the name. The index of
+ * Finds the tensors of the model in a file: safetensors, or what PyTorch writes; the first bytes tell which, not the name. An ONNX file (`.onnx`) has weights if this library wrote it. The index of
  * weights that are spread over several files (`*.index.json`) stands for all of them.
  *
  * @throws {ClipError} `CLIP_FILE` if it cannot be read, `CLIP_CHECKPOINT` if it is damaged or of no kind that we know.
@@ -29,6 +29,10 @@ type Choose = <Value>(groups: TensorGroups<Value>) => ReadonlyMap<string, Value>
 
 async function openWeights(path: string, choose: Choose): Promise<WeightFile> {
   if (path.endsWith(".index.json")) return openShards(path, choose);
+  if (path.endsWith(".onnx")) {
+    const { openOnnxFile } = await import("./onnx-file.ts");
+    return { container: "onnx", tensors: await openOnnxFile(path) };
+  }
   const head = new Uint8Array(8);
   head.set(await readRange(path, 0, Math.min(8, (await sizeOf(path)) ?? 8)));
   // A zip archive begins with "PK", a pickle with 0x80. So may the length that safetensors begins with, but it has 64 bits,

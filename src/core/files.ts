@@ -102,10 +102,11 @@ async function readChunk(file: FileHandle): Promise<Buffer | undefined> {
 /**
  * Exactly these bytes of a file, in a buffer of their own.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read, `CLIP_CHECKPOINT` if it ends before.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read or is no file but a pipe or a device, `CLIP_CHECKPOINT` if it ends
+ *   before.
  */
 export async function readRange(path: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-  const handle = await open(path, "r").catch((cause: Error) => cannotRead(path, cause));
+  const handle = await openFile(path);
   try {
     const bytes = new Uint8Array(length);
     for (let done = 0; done < length;) {
@@ -119,6 +120,23 @@ export async function readRange(path: string, offset: number, length: number): P
     throw cause instanceof ClipError ? cause : cannotRead(path, cause as Error);
   } finally {
     await handle.close();
+  }
+}
+
+/**
+ * A file, open to be read. Opening a pipe waits for somebody to write into it, and no signal ends that, so anything but a
+ * file is refused before.
+ */
+async function openFile(path: string): Promise<FileHandle> {
+  try {
+    const found = await stat(path);
+    if (!found.isFile() && !found.isDirectory()) {
+      const kind = found.isFIFO() ? "a named pipe" : found.isSocket() ? "a socket" : "a device";
+      throw new ClipError("CLIP_FILE", `${path} is ${kind}, not a file`);
+    }
+    return await open(path, "r");
+  } catch (cause) {
+    throw cause instanceof ClipError ? cause : cannotRead(path, cause as Error);
   }
 }
 

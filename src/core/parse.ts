@@ -2,6 +2,7 @@ import { z } from "zod";
 import { ClipError } from "./errors.ts";
 import { readText } from "./files.ts";
 import { maxConfigBytes } from "./limits.ts";
+import { cut, listed } from "./listing.ts";
 import { suggestion } from "./nearest.ts";
 
 /**
@@ -15,9 +16,15 @@ import { suggestion } from "./nearest.ts";
 export function parseStrict<Schema extends z.ZodType>(schema: Schema, value: unknown, where: string): z.output<Schema> {
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
-  const problems = result.error.issues.flatMap((issue) => explain(schema, issue));
-  throw new ClipError("CLIP_CONFIG", `${where} does not say what is needed\n  ${problems.join("\n  ")}`);
+  const problems = result.error.issues.slice(0, maxProblems).flatMap((issue) => explain(schema, issue));
+  throw new ClipError(
+    "CLIP_CONFIG",
+    `${where} does not say what is needed\n  ${listed(problems, maxProblems).join("\n  ")}`,
+  );
 }
+
+/** So many are told at most. */
+const maxProblems = 50;
 
 /**
  * Reads a JSON file and parses it with {@link parseStrict}.
@@ -65,17 +72,21 @@ const [quote, backslash] = [0x22, 0x5c];
 const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
 
 function explain(schema: z.ZodType, issue: z.core.$ZodIssue): string[] {
-  const at = formatPath(issue.path);
+  const at = cut(formatPath(issue.path));
   if (issue.code === "unrecognized_keys") {
     const known = keysAt(schema, issue.path);
-    return issue.keys.map((key) => `${formatPath([...issue.path, key])} is unknown${suggestion(key, known)}`);
+    return issue.keys
+      .slice(0, maxProblems + 1)
+      .map((key) => `${cut(formatPath([...issue.path, key]))} is unknown${suggestion(key.slice(0, 100), known)}`);
   }
   if (issue.input === undefined) {
     if (issue.code === "invalid_type" || issue.code === "invalid_union") return [`${at} is missing`];
     if (issue.code === "invalid_value") return [`${at} is missing; it is one of ${issue.values.join(", ")}`];
   }
   if (issue.code === "invalid_value" && typeof issue.input === "string") {
-    return [`${at}: "${issue.input}" is unknown${suggestion(issue.input, issue.values.map(String))}`];
+    return [
+      `${at}: "${cut(issue.input)}" is unknown${suggestion(issue.input.slice(0, 100), issue.values.map(String))}`,
+    ];
   }
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
     return meantAlternative(issue).flatMap((inner) =>

@@ -5,16 +5,20 @@ import { describe, expect, it } from "vitest";
 import { sharedFolder, sharedMissing } from "../../test/read-fixture.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../../test/tiny-model.ts";
+import { wordTokenizer } from "../../test/word-tokenizer.ts";
 import { readParameters, saveParameters } from "../checkpoints/index.ts";
 import type { WriteProgress } from "../core/atomic-write.ts";
 import { float32 } from "../core/tensor-data.ts";
 import { relativeError } from "../evaluate/compare.ts";
-import { type ClipConfig, clipConfigs, initializeParameters } from "../models/index.ts";
+import { type ClipConfig, clipConfigs, initializeParameters, type VitConfig } from "../models/index.ts";
+import { JsonTokenizer } from "../text/index.ts";
 import { type Conversion, convertModel } from "./convert.ts";
 import { forward } from "./forward.ts";
 import { inspectModel } from "./inspect.ts";
-import type { Vocabulary } from "./model-files.ts";
+import type { ReadModelOptions, Vocabulary } from "./model-files.ts";
 import { readModel, readTokenizer } from "./model-folder.ts";
+import { pictogramModel } from "../hub/pictograms.ts";
+import { saveLora } from "./save-lora.ts";
 
 const root = await temporaryFolder();
 let folders = 0;
@@ -135,6 +139,119 @@ describe("convertModel", () => {
     close(met["logits_per_text"], "logitsPerText");
     close((await texts!.run({ input_ids }))["text_embeds"], "textFeatures");
     close((await images!.run({ pixel_values }))["image_embeds"], "imageFeatures");
+  });
+
+  const resNet: ClipConfig = {
+    ...tinyConfig,
+    vision: { kind: "resnet", imageSize: 64, width: 8, layers: [1, 1, 1], heads: 4, norm: "batch" },
+  };
+  const drawings: ClipConfig = {
+    ...tinyConfig,
+    vision: { ...tinyConfig.vision, pool: "places", stem: "convolutions", descriptors: true } as VitConfig,
+  };
+  const words = {
+    ...wordTokenizer,
+    model: { ...wordTokenizer.model, vocab: { "<unk>": 0, two: 1, cats: 2, "</s>": 4 } },
+  };
+  words.added_tokens = words.added_tokens.map((token) => ({ ...token, id: 4 }));
+  words.post_processor = {
+    ...words.post_processor,
+    special_tokens: { "</s>": { id: "</s>", ids: [4], tokens: ["</s>"] } },
+  };
+  /** A model whose texts end with a mark that is not the last of its table. */
+  const withWords = (folder: string) =>
+    saveTinyModel(folder, { tokenizer: new JsonTokenizer(words, { pad_token: "<unk>" }, "lower") });
+  const withLora = async (folder: string) => {
+    const own = await saveTinyModel(folder);
+    const [out, inner] = [tinyConfig.text.width, 4 * tinyConfig.text.width];
+    const change = (shape: readonly [number, number]) =>
+      float32(
+        Float32Array.from({ length: shape[0] * shape[1] }, (_, i) => Math.sin(i)),
+        shape,
+      );
+    const lora = new Map([
+      ["text.blocks.0.mlp.proj.lora.down", change([2, inner])],
+      ["text.blocks.0.mlp.proj.lora.up", change([out, 2])],
+    ]);
+    await saveLora(join(own, "lora"), { rank: 2, alpha: 2 }, lora);
+    return own;
+  };
+
+  it.each<
+    [string, () => Promise<string>, ReadModelOptions & { readonly dtype?: "F16"; readonly maxInlineBytes?: number }]
+  >([
+    ["a ViT", () => saveTinyModel(newFolder()), {}],
+    ["a ViT, halved", () => saveTinyModel(newFolder()), { dtype: "F16" }],
+    ["a ViT with its weights beside", () => saveTinyModel(newFolder()), { maxInlineBytes: 1000 }],
+    ["a ResNet", () => saveTinyModel(newFolder(), { config: resNet }), {}],
+    [
+      "a ResNet with its weights beside",
+      () => saveTinyModel(newFolder(), { config: resNet }),
+      { maxInlineBytes: 1000 },
+    ],
+    ["a model of drawings", () => saveTinyModel(newFolder(), { config: drawings }), {}],
+    ["the model in the box", () => Promise.resolve(pictogramModel), {}],
+    ["a SigLIP", siglipFolder, {}],
+    ["a model with a change of low rank", () => withLora(newFolder()), { lora: "lora" }],
+    ["a model at another size", () => saveTinyModel(newFolder()), { imageSize: 64 }],
+    ["a model with a tokenizer.json", () => withWords(newFolder()), {}],
+  ])("to onnx and back: %s", async (_, make, { dtype, maxInlineBytes, lora, imageSize }) => {
+    const made = await make();
+    const model = await readModel(made, { imageSize, lora: lora && join(made, lora) });
+    const folder = newFolder();
+    const written = await convertModel(model, folder, { to: "onnx", maxInlineBytes, ...(dtype && { dtype }) });
+    const both = written.find((file) => /\/model(_fp16)?\.onnx$/.test(file))!;
+    for (const path of [folder, both]) {
+      const report = await inspectModel(path);
+      expect(report).toMatchObject({ container: "onnx", weights: both, layout: "our names", config: model.config });
+      expect({ resizeMode: "shortest", ...report.preprocess }).toEqual({ resizeMode: "shortest", ...model.preprocess });
+      expect(report.logitScale).toBe(model.logitScale);
+    }
+    const back = await readModel(folder);
+    const [values, found] = [await readParameters(model.parameters), await readParameters(back.parameters)];
+    expect([...found.keys()].sort()).toEqual([...values.keys()].sort());
+    for (const [path, { data, shape }] of values) {
+      expect(found.get(path)!.shape).toEqual(shape);
+      const most = found.get(path)!.data.reduce((most, value, i) => Math.max(most, Math.abs(value - data[i]!)), 0);
+      expect(most, path).toBeLessThanOrEqual(dtype ? 1e-3 : 0);
+    }
+    const size = model.config.vision.imageSize;
+    const pixels = Float32Array.from({ length: 3 * size * size }, (_, i) => Math.sin(i * i));
+    const { contextLength, vocabSize } = model.config.text;
+    const end = model.vocabulary.kind === "json" && model.config.text.pool !== "last" ? 4 : vocabSize - 1;
+    const ids = Int32Array.from({ length: contextLength }, (_, i) => (i < 4 ? (i % 3) + 1 : end));
+    const session = await ort.InferenceSession.create(both);
+    const met = await session.run({
+      pixel_values: new ort.Tensor("float32", pixels, [1, 3, size, size]),
+      input_ids: new ort.Tensor("int64", BigInt64Array.from(ids, BigInt), [1, contextLength]),
+    });
+    const wanted = await forward(model, {
+      pixelValues: { dtype: "float32", shape: [1, 3, size, size], data: pixels },
+      inputIds: { dtype: "int32", shape: [1, contextLength], data: ids },
+    });
+    for (const [theirs, ours] of [
+      ["image_embeds", "imageEmbeds"],
+      ["text_embeds", "textEmbeds"],
+    ] as const)
+      expect(relativeError(met[theirs]!.data as Float32Array, wanted.get(ours)!.data as Float32Array)).toBeLessThan(
+        dtype ? 5e-3 : 1e-5,
+      );
+  });
+
+  it("a model cannot be read from others' ONNX files, or from one with its weights elsewhere", async () => {
+    const folder = newFolder();
+    await convertModel(await readModel(await saveTinyModel(newFolder())), folder, { to: "onnx", maxInlineBytes: 1000 });
+    const path = join(folder, "onnx", "model.onnx");
+    const whole = await readFile(path);
+    const changed = (from: string, to: string) => Buffer.from(whole.toString("latin1").replaceAll(from, to), "latin1");
+    await writeFile(path, changed("model.onnx_data", "/etc/passwd/../"));
+    await expect(readModel(folder)).rejects.toThrow(
+      /its weights are said to be in "\/etc\/passwd\/\.\.\/", which is not beside/,
+    );
+    await writeFile(path, changed("vision.", "others.").subarray(0, 200));
+    await expect(readModel(folder)).rejects.toMatchObject({ code: "CLIP_CHECKPOINT" });
+    await writeFile(path, changed("vision.", "onnx::1").toString("latin1").replaceAll("text.", "onnx:"), "latin1");
+    await expect(readModel(path)).rejects.toMatchObject({ code: "CLIP_CHECKPOINT" });
   });
 
   it("to onnx keeps weights beside that are too large for ONNX, and tells transformers.js of all of them", async () => {

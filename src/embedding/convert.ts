@@ -21,8 +21,8 @@ import {
 } from "../core/options.ts";
 import { readText } from "../core/files.ts";
 import { maxVocabularyBytes } from "../core/limits.ts";
-import { ClipTokenizer, formatMerges } from "../text/index.ts";
-import { hasVocabulary, storedModel } from "./model-files.ts";
+import { ClipTokenizer, formatMerges, JsonTokenizer } from "../text/index.ts";
+import { files as names, hasVocabulary, storedModel } from "./model-files.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
 import { exportOnnx, type OnnxOptions } from "./onnx-export.ts";
 
@@ -69,7 +69,8 @@ export async function convertModel(model: StoredModel, out: string, options: Con
     await saveParameters(out, model.parameters, { names: to, dtype, ...watch });
     return [out];
   }
-  const onnx = to === "onnx" ? exportOnnx(model, { dtype, maxInlineBytes }) : undefined;
+  const endOfTextId = to === "onnx" ? await endMark(model) : undefined;
+  const onnx = to === "onnx" ? exportOnnx(model, { dtype, maxInlineBytes, endOfTextId }) : undefined;
   const files = { ...configFiles(model, options), ...(await vocabularyFiles(model, to)) };
   const copied = await copiedFiles(model);
   await makeFolder(out);
@@ -92,6 +93,18 @@ export async function convertModel(model: StoredModel, out: string, options: Con
   return [...written, weights];
 }
 
+/** The mark that ends a text by a vocabulary of another kind than CLIP's, if the model reads texts there. */
+async function endMark(model: StoredModel): Promise<number | undefined> {
+  if (model.vocabulary.kind !== "json" || model.config.text.pool === "last") return undefined;
+  const tokenizer = await readTokenizer(model);
+  const end = tokenizer instanceof JsonTokenizer ? tokenizer.encodeWithMarks("").at(-1) : undefined;
+  if (end !== undefined) return end;
+  throw new ClipError(
+    "CLIP_CONFIG",
+    `${model.path}: its vocabulary has no mark that ends a text; such are not exported`,
+  );
+}
+
 /** What the target reads beside weights and vocabulary. */
 function configFiles(model: StoredModel, { to, maxInlineBytes }: ConvertOptions): Record<string, string> {
   const { config, preprocess, vocabulary } = model;
@@ -106,10 +119,25 @@ function configFiles(model: StoredModel, { to, maxInlineBytes }: ConvertOptions)
     .filter((file) => file.external);
   const use_external_data_format = Object.fromEntries(external.map(({ name }) => [name, 1]));
   const forTransformersJs = { "transformers.js_config": { use_external_data_format } };
+  const described = to === "onnx" ? onnxConfig(model) : toHuggingFaceConfig(config);
+  const readsThis = external.length > 0 && "model_type" in described;
   return {
-    "config.json": json({ ...toHuggingFaceConfig(config), ...(external.length > 0 && forTransformersJs) }),
+    "config.json": json({ ...described, ...(readsThis && forTransformersJs) }),
     "preprocessor_config.json": json(toHuggingFacePreprocess(preprocess)),
   };
+}
+
+/** Hugging Face's config, so that transformers.js reads the model; ours for what their classes cannot be, such as a ResNet. */
+function onnxConfig({ config, preprocess, vocabulary }: StoredModel): object {
+  try {
+    return toHuggingFaceConfig(config);
+  } catch (error) {
+    if (!(error instanceof ClipError) || error.code !== "CLIP_CONFIG") throw error;
+    const { mean, std, resample, resizeMode } = preprocess;
+    const tokenizer = { clip: "clip", merges: names.merges, json: names.tokenizer }[vocabulary.kind];
+    const cleaning = vocabulary.kind === "json" ? { textCleaning: vocabulary.cleaning } : {};
+    return { ...config, preprocess: { mean, std, resample, resizeMode }, tokenizer, ...cleaning };
+  }
 }
 
 /** Where open_clip can fetch the vocabulary, if that is known: its config names no file. */

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { checkKind, checkOptions, text } from "../core/options.ts";
-import { openWeightFile, translateNames } from "../checkpoints/index.ts";
+import { openWeightFile, translateNames, type WeightFile } from "../checkpoints/index.ts";
 import { type ClipConfig, clipConfigs } from "../models/index.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import { findModelFiles, hasVocabulary, readModelKinds, type ReadModelOptions } from "./model-files.ts";
@@ -10,7 +10,7 @@ import { readModel } from "./model-folder.ts";
 export interface ModelReport {
   readonly path: string;
   readonly weights: string;
-  readonly container: "safetensors" | "shards" | "torchScript" | "stateDict";
+  readonly container: WeightFile["container"];
   /** Whose tensor names it has. */
   readonly layout: string;
   /** Names in `clipConfigs` of this very architecture. */

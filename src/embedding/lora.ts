@@ -5,6 +5,7 @@ import { openSafetensors } from "../checkpoints/safetensors.ts";
 import { readFloats } from "../checkpoints/stored-tensor.ts";
 import { ClipError } from "../core/errors.ts";
 import { join } from "../core/files.ts";
+import { listed } from "../core/listing.ts";
 import { readJson } from "../core/parse.ts";
 import { sameShape } from "../core/shape.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
@@ -64,7 +65,7 @@ export async function withLora(parameters: StoredParameters, folder: string, mod
     else changed.set(name, await readFloats(tensor));
   }
   if (problems.length > 0 || tensors.size === 0) {
-    const lines = [`${file} is no change of ${model}; was it trained on another model?`, ...problems];
+    const lines = [`${file} is no change of ${model}; was it trained on another model?`, ...listed(problems)];
     throw new ClipError("CLIP_CHECKPOINT", lines.join("\n  "));
   }
   for (const name of [...changed.keys()].filter((name) => name.endsWith(".down"))) {

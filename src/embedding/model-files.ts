@@ -25,6 +25,9 @@ export const files = {
   weights: "model.safetensors",
 } as const;
 
+/** Weights that `convert --to onnx` wrote, which are read where a folder has no others. */
+const onnxNames = ["onnx/model.onnx", "onnx/model_fp16.onnx"];
+
 /** Where a model's vocabulary is. */
 export type Vocabulary =
   | { readonly kind: "clip" }
@@ -95,7 +98,7 @@ const ownConfigSchema = clipConfigSchema.extend({
  */
 export async function findModelFiles(path: string, options: ReadModelOptions): Promise<ModelFiles> {
   const folder = await isFolder(path).catch((cause: Error) => cannotOpen(path, cause));
-  const inFolder = folder ? await firstOf(path, [openClipConfigName, files.config]) : undefined;
+  const inFolder = await configBeside(path, folder);
   const weights = folder ? await findWeights(path, inFolder === join(path, openClipConfigName)) : path;
   const configFile = options.config ?? inFolder;
   const found = configFile === undefined ? await bareFile(weights, options) : await configured(weights, configFile);
@@ -105,6 +108,13 @@ export async function findModelFiles(path: string, options: ReadModelOptions): P
     throw new ClipError("CLIP_USAGE", `two activations: ${both}; correct the one or leave out the other`);
   }
   return found;
+}
+
+/** The config of a folder, or of the folder that an ONNX file lies in: `onnx/model.onnx` is beside its config's folder. */
+async function configBeside(path: string, isFolder: boolean): Promise<string | undefined> {
+  const names = [openClipConfigName, files.config];
+  if (isFolder) return firstOf(path, names);
+  return path.endsWith(".onnx") ? firstOf(dirname(dirname(path)), names) : undefined;
 }
 
 async function bareFile(weights: string, options: ReadModelOptions): Promise<ModelFiles> {
@@ -197,7 +207,7 @@ export async function hasVocabulary(vocabulary: Vocabulary, { text }: ClipConfig
 }
 
 async function findWeights(folder: string, hasOpenClipConfig: boolean): Promise<string> {
-  const names = weightNames(hasOpenClipConfig);
+  const names = [...weightNames(hasOpenClipConfig), ...onnxNames];
   const found = await firstOf(folder, names);
   if (found) return found;
   throw new ClipError("CLIP_FILE", `${folder} has no weights: none of ${names.join(", ")}`);

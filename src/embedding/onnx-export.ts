@@ -22,6 +22,8 @@ export interface OnnxOptions {
   readonly dtype: "F32" | "F16";
   /** Weights of at most so many bytes go into the ONNX file itself, larger ones into one beside it. Default: what ONNX can hold. */
   readonly maxInlineBytes?: number | undefined;
+  /** The mark that ends a text, for a model that reads texts there. Default: the last of the vocabulary, as in CLIP's. */
+  readonly endOfTextId?: number | undefined;
 }
 
 /** A file of an export, made piece by piece: no more than one parameter is in memory at a time. */
@@ -38,18 +40,11 @@ export interface OnnxFile {
  * `text_model.onnx` and `vision_model.onnx` for one each, with as many pictures and texts, and as long ones, as one gives
  * them. Plain ONNX Runtime and transformers.js read them. Weights that are too large for ONNX are in a file of the same name with
  * `_data` behind it, which comes first.
- *
- * @throws {ClipError} `CLIP_CONFIG` if nothing says which mark ends a text.
  */
 export function exportOnnx(
-  { config, parameters, vocabulary }: StoredModel,
-  { dtype, maxInlineBytes = protobufLimit }: OnnxOptions,
+  { config, parameters }: StoredModel,
+  { dtype, maxInlineBytes = protobufLimit, endOfTextId = config.text.vocabSize - 1 }: OnnxOptions,
 ): OnnxFile[] {
-  if (vocabulary.kind === "json" && config.text.pool !== "last")
-    throw new ClipError(
-      "CLIP_CONFIG",
-      "this model's texts end with a mark that is not the last of its vocabulary; such are not exported",
-    );
   const suffix = dtype === "F16" ? "_fp16" : "";
   const isHalved = (shape: readonly number[]) => dtype === "F16" && shape.length > 1;
   const p = mapParameters(config, (path) => {
@@ -65,7 +60,7 @@ export function exportOnnx(
     const values = isHalved(shape) ? halve(path, data) : data;
     return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   };
-  return Object.entries(programs(p, config)).flatMap(([name, outputs]) =>
+  return Object.entries(programs(p, config, endOfTextId)).flatMap(([name, outputs]) =>
     filesOf(`${name}${suffix}.onnx`, outputs(), read, maxInlineBytes),
   );
 }
@@ -111,13 +106,13 @@ function filesOf(
 }
 
 /** Names and meanings are those of Hugging Face's classes: the single towers give what is not yet of unit length. */
-function programs(p: Clip, config: ClipConfig): Record<string, () => Record<string, Tensor>> {
+function programs(p: Clip, config: ClipConfig, endOfTextId: number): Record<string, () => Record<string, Tensor>> {
   const { imageSize } = config.vision;
   const siglip = config.score === "sigmoid";
   const images = () => encodeImage(p, config, input("pixel_values", ["image_batch", 3, imageSize, imageSize]));
   const texts = () => {
     const inputIds = input("input_ids", ["text_batch", "sequence"], "int64").cast("int32");
-    return encodeText(p, config, { inputIds, endOfText: pooledPlaces(inputIds, config) });
+    return encodeText(p, config, { inputIds, endOfText: pooledPlaces(inputIds, config, endOfTextId) });
   };
   return {
     model: () => {
@@ -132,8 +127,8 @@ function programs(p: Clip, config: ClipConfig): Record<string, () => Record<stri
   };
 }
 
-/** Where each text is read from, [T]: the first end mark, which has the last id; or the last place. */
-function pooledPlaces(inputIds: Tensor, { text: { contextLength, vocabSize, pool } }: ClipConfig): Tensor {
+/** Where each text is read from, [T]: the first end mark, or the last place. */
+function pooledPlaces(inputIds: Tensor, { text: { contextLength, pool } }: ClipConfig, endOfTextId: number): Tensor {
   const length = inputIds.shape[1]!;
   const places = constant(
     float32(
@@ -149,7 +144,7 @@ function pooledPlaces(inputIds: Tensor, { text: { contextLength, vocabSize, pool
   const counting = constant(float32(upTo, [contextLength, contextLength]))
     .slice(0, 0, length)
     .slice(1, 0, length);
-  const isEnd = inputIds.equal(vocabSize - 1).cast("float32");
+  const isEnd = inputIds.equal(endOfTextId).cast("float32");
   const isFirst = isEnd.matmul(counting).equal(1).cast("float32").mul(isEnd);
   return isFirst.mul(place).sum(1).cast("int32");
 }

@@ -5,6 +5,7 @@ import { declareFolder, readText } from "../core/files.browser.ts";
 import { maxConfigBytes } from "../core/limits.ts";
 import { knownModels, pictograms } from "./known-models.ts";
 import { companions, openClipConfigName, weightsAmong } from "./model-file-names.ts";
+import { fromOpenClipName } from "./open-clip-names.ts";
 import type { resolveModel as inNode } from "./resolve.ts";
 
 export type { ResolveOptions } from "./resolve.ts";
@@ -18,14 +19,15 @@ const hubUrl = "https://huggingface.co";
  *
  * @throws {ClipError} `CLIP_USAGE` if no model is named: what a visitor fetches is for the page to say.
  */
-export const resolveModel: typeof inNode = async (model, { onLicence } = {}) => {
-  if (model === undefined)
+export const resolveModel: typeof inNode = async (name, { onLicence } = {}) => {
+  if (name === undefined)
     throw new ClipError(
       "CLIP_USAGE",
       'a page names its model: the address of a folder, a repository of Hugging Face\'s hub, or "pictograms", which knows ' +
         "drawings, not photos, and whose folder lies beside the page",
     );
-  const known = knownModels.find(({ name }) => name === model);
+  const model = fromOpenClipName(name);
+  const known = knownModels.find((other) => other.name === model);
   if (known?.nonFree) onLicence?.(known);
   const repository = known?.repository ?? model;
   const isFile = /\.(safetensors|json|pt|pth|bin)$/.test(model);

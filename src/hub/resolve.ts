@@ -13,6 +13,7 @@ import {
 import { pictogramModel } from "./pictograms.ts";
 import type { FetchOptions } from "./fetch-options.ts";
 import { resolveKinds } from "./resolve-kinds.ts";
+import { fromOpenClipName } from "./open-clip-names.ts";
 
 /** How {@link resolveModel} finds a model. */
 export interface ResolveOptions extends FetchOptions {
@@ -24,15 +25,17 @@ export interface ResolveOptions extends FetchOptions {
  * The place of a model on this machine: a path as it is; "pictograms", which comes with this package; a name such as "ViT-B/32", or
  * a repository of Hugging Face's hub, after it was fetched unless it is in the caches.
  *
- * @param model - default: `defaultModel`, 605 MB.
+ * @param name - default: `defaultModel`, 605 MB.
  * @throws {ClipError} `CLIP_DOWNLOAD` if it is in no cache and cannot be fetched, `CLIP_FILE` if there is no such path or name.
  */
-export async function resolveModel(model = defaultModel, options: ResolveOptions = {}): Promise<string> {
-  checkKind("resolveModel: the model", model, text);
+export async function resolveModel(name = defaultModel, options: ResolveOptions = {}): Promise<string> {
+  checkKind("resolveModel: the model", name, text);
   checkOptions("resolveModel", options, resolveKinds);
-  if (model === pictograms) return pictogramModel;
-  if (await exists(model)) return model;
-  const known = knownModels.find(({ name }) => name === model);
+  if (name === pictograms) return pictogramModel;
+  if (await exists(name)) return name;
+  const model = fromOpenClipName(name);
+  if (model !== name && (await exists(model))) return model;
+  const known = knownModels.find((other) => other.name === model);
   if (known?.nonFree) options.onLicence?.(known);
   const archive = known?.archive && (await cachedArchive(known.archive));
   if (archive !== undefined) return archive;

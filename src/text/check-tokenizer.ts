@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ClipError } from "../core/errors.ts";
+import { repeatsWhatVaries } from "./pattern.ts";
 
 /** The largest vocabulary that is published has less than half of them. */
 const maxVocabulary = 2_000_000;
@@ -13,6 +14,11 @@ const id = z
   .max(maxVocabulary - 1);
 const mark = z.tuple([z.string(), id]).optional();
 const template = z.array(z.record(z.string(), z.looseObject({ id: z.string() }))).nullish();
+
+const regularExpression = z
+  .string()
+  .max(10_000)
+  .refine((pattern) => !repeatsWhatVaries(pattern), "is a regular expression that may take for ever");
 
 /** A step of a tokenizer, of whatever kind: the fields that the library uses without looking. */
 const step = z
@@ -29,7 +35,7 @@ const step = z
     ...{ start: count, stop: count, length: z.int().min(1).max(1_000_000).optional() },
     ...{ cls: mark, sep: mark, single: template, pair: template },
     special_tokens: z.record(z.string(), z.looseObject({ ids: z.array(id), tokens: z.array(z.string()) })).optional(),
-    pattern: z.union([z.looseObject({ Regex: z.string() }), z.looseObject({ String: z.string() })]).optional(),
+    pattern: z.union([z.looseObject({ Regex: regularExpression }), z.looseObject({ String: z.string() })]).optional(),
     get normalizers() {
       return steps;
     },

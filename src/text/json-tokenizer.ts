@@ -1,6 +1,7 @@
 import * as library from "@huggingface/tokenizers";
 import { ClipError } from "../core/errors.ts";
 import { checkKind, checkOptions, listOf, oneOf, record, text as textKind } from "../core/options.ts";
+import { withTimeLimit } from "../core/time-limit.ts";
 import { checkTokenizer } from "./check-tokenizer.ts";
 import {
   type TextCleaning,
@@ -25,11 +26,20 @@ const { Tokenizer } = library as unknown as { Tokenizer: new (json: object, conf
 /** Far beyond any text. */
 const maxTokens = 10_000_000;
 
+/** So many texts take milliseconds; the regular expressions of a damaged file may take for ever. */
+const textsAtOnce = 64;
+const limitMs = 10_000;
+
 /** The library trusts its files, and what is wrong in them shows as whatever error of JavaScript it then runs into. */
 function contained<Result>(problem: string, work: () => Result): Result {
   try {
-    return work();
+    return withTimeLimit(limitMs, work);
   } catch (cause) {
+    if (cause instanceof ClipError) throw cause;
+    if ((cause as { code?: unknown }).code === "ERR_SCRIPT_EXECUTION_TIMEOUT") {
+      const why = `its regular expressions took more than ${limitMs / 1000} s`;
+      throw new ClipError("CLIP_TEXT", `the tokenizer ${problem}: ${why}; is it the right file?`, { cause });
+    }
     throw new ClipError("CLIP_TEXT", `the tokenizer ${problem}: ${(cause as Error).message}`, { cause });
   }
 }
@@ -63,8 +73,8 @@ export class JsonTokenizer implements TextTokenizer {
   readonly #clean: (text: string) => string;
 
   /**
-   * The regular expressions of the file are run as they are, by the library and on this thread: one that takes for ever cannot
-   * be told from one that does not.
+   * The regular expressions of the file are run as they are, by the library and on this thread. Those that repeat what varies
+   * are refused; in Node work that takes more than 10 seconds for 64 texts is ended, which in a page nothing can do.
    *
    * @param json - what `tokenizer.json` holds.
    * @param config - what `tokenizer_config.json` holds.
@@ -95,7 +105,11 @@ export class JsonTokenizer implements TextTokenizer {
   /** @throws {ClipError} `CLIP_TEXT` if the tokenizer is damaged in a way that shows only now. */
   encodeWithMarks(text: string): number[] {
     checkKind("encodeWithMarks: the text", text, textKind);
-    const ids = contained("cannot encode", () => [...this.#tokenizer.encode(this.#clean(text)).ids]);
+    return contained("cannot encode", () => this.#encode(text));
+  }
+
+  #encode(text: string): number[] {
+    const ids = [...this.#tokenizer.encode(this.#clean(text)).ids];
     const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= this.vocabSize);
     if (wrong === undefined && ids.length <= maxTokens) return ids;
     const what = wrong === undefined ? `${ids.length} ids` : `the id ${String(wrong)}`;
@@ -106,7 +120,11 @@ export class JsonTokenizer implements TextTokenizer {
   }
 
   decode(ids: readonly number[]): string {
-    return contained("cannot decode", () => this.#tokenizer.decode([...ids], { skip_special_tokens: true }));
+    return contained("cannot decode", () => this.#decode(ids));
+  }
+
+  #decode(ids: readonly number[]): string {
+    return this.#tokenizer.decode([...ids], { skip_special_tokens: true });
   }
 
   /**
@@ -121,22 +139,26 @@ export class JsonTokenizer implements TextTokenizer {
     const inputIds = new Int32Array(texts.length * contextLength).fill(this.padId);
     const endOfText = new Int32Array(texts.length);
     const truncated: Truncation[] = [];
-    texts.forEach((text, index) => {
-      let ids = this.encodeWithMarks(text);
+    const encode = (text: string, index: number) => {
+      let ids = this.#encode(text);
       const dropped = ids.length - contextLength;
       if (dropped > 0) {
         if (!truncate) throw tooLong(text, index, ids.length, contextLength);
         // What ends every text ends this one too; what begins it counts among the first.
-        const marks = this.encodeWithMarks("");
+        const marks = this.#encode("");
         const head = marks.findIndex((mark, i) => mark !== ids[i]);
         const tail = marks.length - Math.max(0, head);
         const lost = ids.slice(contextLength - tail, ids.length - tail);
-        truncated.push({ index, dropped, droppedText: this.decode(lost) });
+        truncated.push({ index, dropped, droppedText: this.#decode(lost) });
         ids = [...ids.slice(0, contextLength - tail), ...ids.slice(ids.length - tail)];
       }
       inputIds.set(ids, index * contextLength);
       endOfText[index] = Math.max(0, ids.length - 1);
-    });
+    };
+    for (let from = 0; from < texts.length; from += textsAtOnce)
+      contained("cannot encode", () => {
+        texts.slice(from, from + textsAtOnce).forEach((text, i) => encode(text, from + i));
+      });
     return { inputIds, endOfText, contextLength, truncated };
   }
 }

@@ -3,6 +3,8 @@ import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import type * as filesInPage from "../../src/core/files.browser.ts";
 import type * as filesInNode from "../../src/core/files.ts";
+import type * as limitInPage from "../../src/core/time-limit.browser.ts";
+import type * as limitInNode from "../../src/core/time-limit.ts";
 import type * as resolveInPage from "../../src/hub/resolve.browser.ts";
 import type * as resolveInNode from "../../src/hub/resolve.ts";
 import type * as decodeInPage from "../../src/image/decode.browser.ts";
@@ -33,6 +35,7 @@ type Fits<Page extends Node, Node> = Page;
 type Public<Class> = { [Name in keyof Class]: Class[Name] };
 export type AllFit = [
   Fits<typeof filesInPage, typeof filesInNode>,
+  Fits<typeof limitInPage, typeof limitInNode>,
   Fits<typeof resolveInPage, typeof resolveInNode>,
   Fits<typeof decodeInPage, typeof decodeInNode>,
   Fits<typeof devicesInPage, typeof devicesInNode>,

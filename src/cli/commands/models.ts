@@ -157,6 +157,7 @@ const containers = {
   shards: "safetensors in several files",
   torchScript: "TorchScript archive",
   stateDict: "PyTorch file",
+  onnx: "ONNX",
 } as const;
 
 const count = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`;

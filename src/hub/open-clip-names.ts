@@ -1,0 +1,32 @@
+/** What open_clip puts before a name to say where the model is. */
+const schemes = /^(hf-hub|local-dir):/;
+
+/** Models by open_clip's own names for an architecture and a training: where each is on Hugging Face's hub. */
+const repositories: Readonly<Record<string, string>> = {
+  "ViT-B-32/laion2b_s34b_b79k": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+  "ViT-B-32/datacomp_xl_s13b_b90k": "laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K",
+  "ViT-B-32-256/datacomp_s34b_b86k": "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K",
+  "ViT-B-16/laion2b_s34b_b88k": "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
+  "ViT-B-16/datacomp_xl_s13b_b90k": "laion/CLIP-ViT-B-16-DataComp.XL-s13B-b90K",
+  "ViT-L-14/laion2b_s32b_b82k": "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
+  "ViT-L-14/datacomp_xl_s13b_b90k": "laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
+  "ViT-H-14/laion2b_s32b_b79k": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+  "ViT-g-14/laion2b_s34b_b88k": "laion/CLIP-ViT-g-14-laion2B-s34B-b88K",
+  "ViT-bigG-14/laion2b_s39b_b160k": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
+};
+
+/** OpenAI's own, whose names open_clip writes with a dash. */
+const openAi = /^(RN50|RN101|RN50x4|RN50x16|RN50x64|ViT-(?:B-32|B-16|L-14|L-14-336))(?:-quickgelu)?\/openai$/;
+
+/**
+ * A model's name or path as the rest of the library knows it, from the way in which open_clip writes it: `hf-hub:owner/name`,
+ * `local-dir:folder`, an architecture and a training such as `ViT-B-32/laion2b_s34b_b79k`. Any other is given back as it is.
+ */
+export function fromOpenClipName(name: string): string {
+  const bare = name.replace(schemes, "");
+  if (bare !== name) return bare;
+  if (Object.hasOwn(repositories, name)) return repositories[name]!;
+  const [, architecture] = openAi.exec(name) ?? [];
+  if (architecture === undefined) return name;
+  return architecture === "ViT-L-14-336" ? "ViT-L/14@336px" : architecture.replace(/-(\d+)$/, "/$1");
+}
