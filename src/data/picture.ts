@@ -1,7 +1,8 @@
-import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { ClipError, problemOf } from "../core/errors.ts";
+import { closeSync, openSync, readSync } from "node:fs";
+import { ClipError } from "../core/errors.ts";
 import { exists, readRange } from "../core/files.ts";
+import { maxImageBytes, tooManyBytes } from "../image/fetch-image.ts";
+import { readImageFile, readImageFileAtOnce } from "../image/image-file.ts";
 import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
 
 /** Where a picture is. */
@@ -23,13 +24,12 @@ export interface FilePart {
 /**
  * The bytes of a picture's file, wherever it lies.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read.
+ * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE` if it cannot be read, is no regular file, or is too large.
  */
 export async function readPictureBytes({ image, bytes }: Picture): Promise<Uint8Array> {
-  if (bytes) return readRange(bytes.file, bytes.offset, bytes.length);
-  return readFile(image).catch((cause: unknown) => {
-    throw new ClipError("CLIP_FILE", `cannot read ${image}: ${problemOf(cause)}`, { cause });
-  });
+  if (!bytes) return readImageFile(image);
+  if (bytes.length > maxImageBytes) throw tooManyBytes(image);
+  return readRange(bytes.file, bytes.offset, bytes.length);
 }
 
 /**
@@ -38,48 +38,28 @@ export async function readPictureBytes({ image, bytes }: Picture): Promise<Uint8
  * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE`, naming the picture, if it cannot be read.
  */
 export async function readPicture(picture: Picture, options?: DecodeOptions): Promise<RasterImage> {
-  if (!picture.bytes) return decodeImage(picture.image, options);
-  return decodePicture(picture, await readPictureBytes(picture), options);
+  return decodeImage(await readPictureBytes(picture), { ...options, name: picture.image });
 }
 
 /** {@link readPicture} for threads on which nobody else waits: the way of a small file to Node's own threads and back takes half as long as its decoding. */
 export async function readPictureAtOnce(picture: Picture, options?: DecodeOptions): Promise<RasterImage> {
-  const content = readAtOnce(picture);
+  const content = picture.bytes ? readPartAtOnce(picture.bytes) : readImageFileAtOnce(picture.image);
   // What cannot be read so is read in the other way, which says why.
-  return content ? decodePicture(picture, content, options) : readPicture(picture, options);
+  return content ? decodeImage(content, { ...options, name: picture.image }) : readPicture(picture, options);
 }
 
-function readAtOnce({ image, bytes }: Picture): Uint8Array | undefined {
+function readPartAtOnce({ file, offset, length }: FilePart): Uint8Array | undefined {
+  if (length > maxImageBytes) return undefined;
   try {
-    // Opening a pipe would wait for whoever writes into it.
-    if (!bytes) return statSync(image).isFile() ? readFileSync(image) : undefined;
-    const file = openSync(bytes.file, "r");
+    const opened = openSync(file, "r");
     try {
-      const content = new Uint8Array(bytes.length);
-      return readSync(file, content, 0, bytes.length, bytes.offset) === bytes.length ? content : undefined;
+      const content = new Uint8Array(length);
+      return readSync(opened, content, 0, length, offset) === length ? content : undefined;
     } finally {
-      closeSync(file);
+      closeSync(opened);
     }
   } catch {
     return undefined;
-  }
-}
-
-/** Decodes what a picture's file holds; errors name the picture. */
-async function decodePicture(
-  { image }: Picture,
-  content: Uint8Array,
-  options: DecodeOptions | undefined,
-): Promise<RasterImage> {
-  try {
-    return await decodeImage(content, options);
-  } catch (error) {
-    if (!(error instanceof ClipError)) throw error;
-    throw new ClipError(
-      error.code,
-      error.message.replace(/^the picture/, () => image),
-      { cause: error },
-    );
   }
 }
 

@@ -43,10 +43,10 @@ describe("a picture", () => {
   });
 
   it("that is a folder, empty, or none at all is refused", async () => {
-    expectError(await classify(root), 1, `${root} is not a file; name a picture`);
+    expectError(await classify(root), 1, `${root} is a folder, not an image file`);
     expectError(await classify(await file("empty.png", "")), 1, /empty\.png is empty \(0 bytes\)/);
     const text = await file("notes.txt", "this is no picture");
-    expectError(await classify(text), 1, /notes\.txt is not a picture this can read; convert it to JPEG, PNG/);
+    expectError(await classify(text), 1, /notes\.txt is text, not an image/);
   });
 
   it("that was cut short is refused", async () => {
