@@ -15,6 +15,7 @@ import {
 import type { decodeImage as inNode } from "./decode.ts";
 import { fetchImage } from "./fetch-image.ts";
 import { isIndexedGif } from "./gif.ts";
+import { type JpegFrame, readJpeg } from "./jpeg.ts";
 import { readPnm } from "./pnm.ts";
 import { checkRaster, type RasterImage, type Size } from "./raster-image.ts";
 import { cannotDecode } from "./refusal.ts";
@@ -70,10 +71,8 @@ async function decodeBytes(
   const format = sniffImage(bytes)?.format;
   if (format === "PNG") return decodePng(name, bytes, maxImagePixels);
   if (format === "JPEG") {
-    const frame = jpegFrame(name, bytes);
+    const frame = orDamaged(name, () => readJpeg(bytes));
     checkSize(name, frame, maxImagePixels);
-    // A decoder would fill what is missing with grey.
-    if (!frame.isWhole) throw damaged(name, "its end is missing");
     // Browsers turn what says how it wants to be turned, whatever they are asked.
     if (options.jpegDecoder === "library" || options.orientation === "ignore")
       return decodeJpeg(name, bytes, frame, options);
@@ -167,37 +166,6 @@ async function decodeJpeg(
     },
   );
   return { width, height, pixels: new Uint8Array(data.buffer), hasAlpha: false, nearest: false };
-}
-
-/** What a JPEG says of itself before its pixels. */
-interface JpegFrame extends Size {
-  readonly components: number;
-  /** Whether the mark of its end follows the pixels. */
-  readonly isWhole: boolean;
-}
-
-/**
- * Walks from marker to marker as libjpeg does: bytes between two segments are skipped, and what follows the end is not looked at.
- *
- * @throws {ClipError} `CLIP_IMAGE` if no frame is described (markers FFC0 to FFCF but for tables).
- */
-function jpegFrame(name: string, bytes: Uint8Array<ArrayBuffer>): JpegFrame {
-  const view = new DataView(bytes.buffer);
-  let frame: Omit<JpegFrame, "isWhole"> | undefined;
-  let isWhole = false;
-  for (let at = bytes.indexOf(0xff, 2); at >= 0 && at + 1 < bytes.length; at = bytes.indexOf(0xff, at)) {
-    const marker = bytes[++at]!;
-    // Any number of FF may stand before a marker. FF00 is a value of the pixels, FFD0 to FFD7 are between them.
-    if (marker === 0xff || marker <= 1 || (marker >= 0xd0 && marker <= 0xd8)) continue;
-    isWhole = marker === 0xd9;
-    if (isWhole || marker < 0xc0 || at + 3 > bytes.length) break;
-    const isFrame = marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-    if (isFrame && at + 9 <= bytes.length)
-      frame ??= { width: view.getUint16(at + 6), height: view.getUint16(at + 4), components: bytes[at + 8]! };
-    at += 1 + view.getUint16(at + 1);
-  }
-  if (!frame) throw damaged(name, "it does not say how large it is");
-  return { ...frame, isWhole };
 }
 
 async function decodeByBrowser(

@@ -18,6 +18,7 @@ import {
   nameOf,
   noImageSource,
 } from "./image-source.ts";
+import { readJpeg } from "./jpeg.ts";
 import { MemoryBudget } from "./memory-budget.ts";
 import { readPnm } from "./pnm.ts";
 import { checkRaster, type RasterImage } from "./raster-image.ts";
@@ -117,6 +118,7 @@ async function readHeader(format: string, bytes: Uint8Array, options: DecodeOpti
     const decode = async () => ({ ...(await drawSvg(bytes)), hasAlpha: true, nearest: false });
     return { ...(await svgSize(bytes)), decode };
   }
+  if (format === "JPEG") readJpeg(bytes);
   const sharp = await loadSharp();
   const header = await sharp(bytes, { limitInputPixels: false, failOn: "error" }).metadata();
   return { width: header.width, height: header.height, decode: () => decodeBySharp(bytes, header, options) };
@@ -130,8 +132,8 @@ async function decodeBySharp(bytes: Uint8Array, header: Metadata, options: Decod
     // Where there is nothing to turn it would cost a copy.
     autoOrient: orientation === "apply" && (header.orientation ?? 1) > 1,
     limitInputPixels: maxImagePixels,
-    // For JPEG this tells exactly an end that comes too early from all that libjpeg warns of. Other decoders need "error" to notice one.
-    failOn: header.format === "jpeg" ? "truncated" : "error",
+    // For JPEG "error" and "truncated" let pass what libjpeg warns of; other decoders need "error" to notice that a file is cut.
+    failOn: "error",
   });
   const hasAlpha = header.hasAlpha && !isColourKeyed(header, bytes);
   if (header.hasAlpha && !hasAlpha) image = image.removeAlpha();

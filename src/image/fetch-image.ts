@@ -42,6 +42,10 @@ export async function fetchImage(
       const status = `${response.status} ${response.statusText}`.trim();
       throw new ClipError("CLIP_IMAGE", `${name} cannot be fetched: the server answers ${status}; check the address`);
     }
+    if (Number(response.headers.get("content-length")) > maxImageBytes) {
+      await response.body?.cancel();
+      throw tooManyBytes(name);
+    }
     const contentType = response.headers.get("content-type")?.split(";")[0]!.trim().slice(0, 100) || undefined;
     return { bytes: await bodyOf(name, response), contentType };
   } catch (cause) {
