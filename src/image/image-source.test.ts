@@ -151,7 +151,7 @@ describe("a decoded image whose fields do not fit is refused", () => {
     ["no word on indices", { nearest: undefined }, /needs hasAlpha .* and nearest/],
   ];
   it.each(bad)("%s", async (_, change, message) => {
-    const image = { ...good, ...change } as RasterImage;
+    const image = { ...good, ...change };
     await expect(decodeImage(image)).rejects.toThrow(message);
     expect(() => preprocessImage(image, clipPreprocess)).toThrow(message);
     expect(() => augmentImage(image, 8, photoAugment, new Random(1))).toThrow(message);
