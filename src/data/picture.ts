@@ -1,8 +1,10 @@
-import { closeSync, openSync, readFileSync, readSync, realpathSync, statSync } from "node:fs";
-import { readFile, realpath, stat } from "node:fs/promises";
+import { closeSync, openSync, readSync, realpathSync } from "node:fs";
+import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { ClipError, problemOf } from "../core/errors.ts";
+import { ClipError } from "../core/errors.ts";
 import { exists, readRange } from "../core/files.ts";
+import { maxImageBytes, tooManyBytes } from "../image/fetch-image.ts";
+import { readImageFile, readImageFileAtOnce } from "../image/image-file.ts";
 import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
 import { isWithin } from "./folders.ts";
 
@@ -32,18 +34,16 @@ export function pictureOf({ image, bytes, within }: Picture): Picture {
 /**
  * The bytes of a picture's file, wherever it lies.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read.
+ * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE` if it cannot be read, is no regular file, or is too large.
  */
 export async function readPictureBytes(picture: Picture): Promise<Uint8Array> {
   const { image, bytes } = picture;
-  if (bytes) return readRange(bytes.file, bytes.offset, bytes.length);
-  await assertInside(picture);
-  const found = await stat(image).catch(() => undefined);
-  // A pipe would wait for whoever writes into it, and a device may have no end.
-  if (found && !found.isFile()) throw new ClipError("CLIP_FILE", `cannot read ${image}: it is not a file`);
-  return readFile(image).catch((cause: unknown) => {
-    throw new ClipError("CLIP_FILE", `cannot read ${image}: ${problemOf(cause)}`, { cause });
-  });
+  if (!bytes) {
+    await assertInside(picture);
+    return readImageFile(image);
+  }
+  if (bytes.length > maxImageBytes) throw tooManyBytes(image);
+  return readRange(bytes.file, bytes.offset, bytes.length);
 }
 
 /**
@@ -52,11 +52,7 @@ export async function readPictureBytes(picture: Picture): Promise<Uint8Array> {
  * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE`, naming the picture, if it cannot be read.
  */
 export async function readPicture(picture: Picture, options?: DecodeOptions): Promise<RasterImage> {
-  if (!picture.bytes) {
-    await assertInside(picture);
-    return decodeImage(picture.image, options);
-  }
-  return decodePicture(picture, await readPictureBytes(picture), options);
+  return decodeImage(await readPictureBytes(picture), { ...options, name: picture.image });
 }
 
 /** A picture to be read when its turn comes, as a stream of images takes it. */
@@ -66,43 +62,32 @@ export function lazyPicture(picture: Picture, options?: DecodeOptions) {
 
 /** {@link readPicture} for threads on which nobody else waits: the way of a small file to Node's own threads and back takes half as long as its decoding. */
 export async function readPictureAtOnce(picture: Picture, options?: DecodeOptions): Promise<RasterImage> {
-  const content = readAtOnce(picture);
+  const content = picture.bytes ? readPartAtOnce(picture.bytes) : readWholeAtOnce(picture);
   // What cannot be read so is read in the other way, which says why.
-  return content ? decodePicture(picture, content, options) : readPicture(picture, options);
+  return content ? decodeImage(content, { ...options, name: picture.image }) : readPicture(picture, options);
 }
 
-function readAtOnce({ image, bytes, within }: Picture): Uint8Array | undefined {
+function readWholeAtOnce({ image, within }: Picture): Uint8Array | undefined {
   try {
     if (within !== undefined && !isWithin(realpathSync.native(image), realpathSync.native(within))) return undefined;
-    // Opening a pipe would wait for whoever writes into it.
-    if (!bytes) return statSync(image).isFile() ? readFileSync(image) : undefined;
-    const file = openSync(bytes.file, "r");
-    try {
-      const content = new Uint8Array(bytes.length);
-      return readSync(file, content, 0, bytes.length, bytes.offset) === bytes.length ? content : undefined;
-    } finally {
-      closeSync(file);
-    }
   } catch {
     return undefined;
   }
+  return readImageFileAtOnce(image);
 }
 
-/** Decodes what a picture's file holds; errors name the picture. */
-async function decodePicture(
-  { image }: Picture,
-  content: Uint8Array,
-  options: DecodeOptions | undefined,
-): Promise<RasterImage> {
+function readPartAtOnce({ file, offset, length }: FilePart): Uint8Array | undefined {
+  if (length > maxImageBytes) return undefined;
   try {
-    return await decodeImage(content, options);
-  } catch (error) {
-    if (!(error instanceof ClipError)) throw error;
-    throw new ClipError(
-      error.code,
-      error.message.replace(/^the picture/, () => image),
-      { cause: error },
-    );
+    const opened = openSync(file, "r");
+    try {
+      const content = new Uint8Array(length);
+      return readSync(opened, content, 0, length, offset) === length ? content : undefined;
+    } finally {
+      closeSync(opened);
+    }
+  } catch {
+    return undefined;
   }
 }
 

@@ -13,7 +13,7 @@ import type { Random } from "../core/random.ts";
 import { randomBackground } from "./background.ts";
 import { cropImage } from "./crop.ts";
 import { placeOver } from "./placement.ts";
-import { packedPixels, unpackedPixels, type Box, type RasterImage, type Size } from "./raster-image.ts";
+import { checkRaster, packedPixels, unpackedPixels, type Box, type RasterImage, type Size } from "./raster-image.ts";
 import { applyTaps, resample, tapsOf } from "./resample.ts";
 
 /** For photos: a random part of the picture, resized to the square by Pillow's bicubic. */
@@ -100,9 +100,11 @@ function checkAugment(config: AugmentConfig): void {
  *
  * @param imageSize - Side of the square, in pixels: S.
  * @returns 8-bit RGB [S, S, 3].
+ * @throws {ClipError} `CLIP_IMAGE` if the picture's fields do not fit each other.
  */
 export function augmentImage(image: RasterImage, imageSize: number, config: AugmentConfig, random: Random): Uint8Array {
   checkKind("augmentImage: imageSize", imageSize, wholeNumber(1));
+  checkRaster(image);
   checkAugment(config);
   const { geometry } = config;
   const square =

@@ -44,7 +44,8 @@ export function cropImage(image: RasterImage, { left, top, width, height }: Box)
   return { ...image, width, height, pixels: unpackedPixels(cropped) };
 }
 
-function roundHalfToEven(value: number): number {
+/** As Python's `round` does. */
+export function roundHalfToEven(value: number): number {
   const rounded = Math.round(value);
   return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }

@@ -1,64 +1,109 @@
 import { ClipError } from "../core/errors.ts";
 import { checkKind, checkOptions } from "../core/options.ts";
+import { readBmp, type ReadHeader, readIcon } from "./bmp.ts";
 import {
+  addressOf,
+  bytesOf,
   decodeKinds,
   type DecodeOptions,
   defaultMaxImagePixels,
   imageKind,
   type ImageSource,
+  isImageBytes,
   isRasterImage,
+  nameOf,
+  noImageSource,
   type PageImage,
 } from "./image-source.ts";
 import type { decodeImage as inNode } from "./decode.ts";
+import { fetchImage } from "./fetch-image.ts";
 import { isIndexedGif } from "./gif.ts";
-import type { RasterImage, Size } from "./raster-image.ts";
+import { type JpegFrame, readJpeg } from "./jpeg.ts";
+import { readPnm } from "./pnm.ts";
+import { checkRaster, type RasterImage, type Size } from "./raster-image.ts";
+import { cannotDecode } from "./refusal.ts";
+import { sniffImage } from "./sniff.ts";
 
 /**
- * Decodes a picture in a page. PNG goes through a library, since a canvas multiplies colours with alpha and may convert them:
- * pixels equal those that Node reads. JPEG does so on demand (`jpegDecoder`), and where its orientation is to be ignored. WebP, GIF,
- * AVIF and what else the browser knows is decoded by it, without colour management, and turned as it says.
+ * Decodes an image in a page. PNG goes through a library, since a canvas multiplies colours with alpha and may convert them:
+ * pixels equal those that Node reads; so do those of BMP, ICO, CUR and PNM. JPEG does so on demand (`jpegDecoder`), and where its
+ * orientation is to be ignored. WebP, GIF, AVIF and what else the browser knows is decoded by it, without colour management, and turned
+ * as it says.
  *
  * @param source - an address; a `File`, `Blob` or bytes; an image, canvas, video frame or `ImageData` of the page; what is
- *   decoded already is given back.
- * @throws {ClipError} `CLIP_IMAGE` if it cannot be fetched, is damaged, no picture, of another site that does not let it be read,
+ *   decoded already is checked and given back.
+ * @throws {ClipError} `CLIP_IMAGE` if it cannot be fetched, is damaged, not an image, of another site that does not let it be read,
  *   or larger than `maxImagePixels`.
  */
 export const decodeImage: typeof inNode = async (source, options = {}) => {
   checkKind("decodeImage", source, imageKind);
   checkOptions("decodeImage", options, decodeKinds);
-  if (isRasterImage(source)) return source;
-  const { maxImagePixels = defaultMaxImagePixels } = options;
-  const name = nameOf(source);
-  if (typeof source === "object" && !(source instanceof Uint8Array) && !(source instanceof Blob)) {
-    return draw(name, await readyToDraw(name, source), maxImagePixels);
+  if (isRasterImage(source)) {
+    checkRaster(source);
+    return source;
   }
-  const bytes = await bytesOf(name, source);
+  const name = nameOf(source, options);
+  if (isPageImage(source))
+    return draw(name, await readyToDraw(name, source), options.maxImagePixels ?? defaultMaxImagePixels);
+  const { bytes, contentType } = await read(name, source, options);
   if (bytes.length === 0) throw new ClipError("CLIP_IMAGE", `${name} is empty (0 bytes)`);
-  if (isPng(bytes)) return decodePng(name, bytes, maxImagePixels);
-  if (isJpeg(bytes)) {
-    const frame = jpegFrame(name, bytes);
+  return decodeBytes(name, bytes, options, contentType);
+};
+
+function isPageImage(source: unknown): source is PageImage {
+  return typeof source === "object" && source !== null && !isImageBytes(source) && !addressOf(source);
+}
+
+interface Content {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly contentType?: string | undefined;
+}
+
+async function read(name: string, source: ImageSource, options: DecodeOptions): Promise<Content> {
+  const address = addressOf(source)?.href ?? (typeof source === "string" ? source : undefined);
+  if (address !== undefined) return fetchImage(name, address, options);
+  if (isImageBytes(source)) return { bytes: (await bytesOf(source)).slice() };
+  throw noImageSource(source);
+}
+
+async function decodeBytes(
+  name: string,
+  bytes: Uint8Array<ArrayBuffer>,
+  options: DecodeOptions,
+  contentType?: string,
+): Promise<RasterImage> {
+  const { maxImagePixels = defaultMaxImagePixels } = options;
+  const format = sniffImage(bytes)?.format;
+  if (format === "PNG") return decodePng(name, bytes, maxImagePixels);
+  if (format === "JPEG") {
+    const frame = orDamaged(name, () => readJpeg(bytes));
     checkSize(name, frame, maxImagePixels);
     // Browsers turn what says how it wants to be turned, whatever they are asked.
     if (options.jpegDecoder === "library" || options.orientation === "ignore")
       return decodeJpeg(name, bytes, frame, options);
   }
-  return decodeByBrowser(name, bytes, options);
-};
-
-function nameOf(source: ImageSource): string {
-  if (typeof source === "string") return source;
-  return source instanceof File && source.name ? source.name : "the picture";
+  const own = format !== undefined && readOwn(name, format, bytes);
+  if (own instanceof Uint8Array) return decodeBytes(name, own.slice(), options);
+  if (own) {
+    checkSize(name, own, maxImagePixels);
+    return orDamaged(name, () => own.decode());
+  }
+  return decodeByBrowser(name, bytes, options, contentType);
 }
 
-async function bytesOf(name: string, source: string | Uint8Array | Blob): Promise<Uint8Array<ArrayBuffer>> {
-  if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
-  if (source instanceof Uint8Array) return source.slice();
-  const response = await fetch(source).catch((cause: Error) => {
-    throw new ClipError("CLIP_IMAGE", `${name} cannot be fetched: ${cause.message}`, { cause });
-  });
-  if (!response.ok)
-    throw new ClipError("CLIP_IMAGE", `${name} cannot be fetched: the server answers ${response.status}`);
-  return new Uint8Array(await response.arrayBuffer());
+/** The header of an image that code of this package decodes, or the bytes of a PNG in an icon. */
+function readOwn(name: string, format: string, bytes: Uint8Array): ReadHeader | Uint8Array | undefined {
+  if (format === "BMP") return orDamaged(name, () => readBmp(bytes));
+  if (format === "PNM") return orDamaged(name, () => readPnm(bytes));
+  return format === "ICO" || format === "CUR" ? orDamaged(name, () => readIcon(bytes)) : undefined;
+}
+
+function orDamaged<Result>(name: string, work: () => Result): Result {
+  try {
+    return work();
+  } catch (cause) {
+    throw damaged(name, (cause as Error).message);
+  }
 }
 
 function checkSize(name: string, { width, height }: Size, maxImagePixels: number): void {
@@ -75,9 +120,6 @@ function damaged(name: string, cause: unknown): ClipError {
     cause,
   });
 }
-
-const isPng = (bytes: Uint8Array): boolean => [0x89, 0x50, 0x4e, 0x47].every((byte, i) => bytes[i] === byte);
-const isJpeg = (bytes: Uint8Array): boolean => bytes[0] === 0xff && bytes[1] === 0xd8;
 
 /** Kinds of PNG, in byte 25: bit 1 is a palette, bit 2 colour, bit 4 alpha. */
 const [paletteBit, alphaBit] = [1, 4];
@@ -117,13 +159,11 @@ function hasTransparency(pixels: Uint8Array): boolean {
 async function decodeJpeg(
   name: string,
   bytes: Uint8Array<ArrayBuffer>,
-  { components, isWhole }: JpegFrame,
+  { components }: JpegFrame,
   { orientation = "apply" }: DecodeOptions,
 ): Promise<RasterImage> {
   if (components === 4)
     throw new ClipError("CLIP_IMAGE", `${name} is CMYK, which the library does not read; convert it to RGB`);
-  // The library fills up with grey what is missing.
-  if (!isWhole) throw damaged(name, "its end is missing");
   const { default: decode } = await import("@jsquash/jpeg/decode.js");
   const { width, height, data } = await decode(bytes.buffer, { preserveOrientation: orientation === "apply" }).catch(
     (cause: unknown) => {
@@ -133,51 +173,20 @@ async function decodeJpeg(
   return { width, height, pixels: new Uint8Array(data.buffer), hasAlpha: false, nearest: false };
 }
 
-/** What a JPEG says of itself before its pixels. */
-interface JpegFrame extends Size {
-  readonly components: number;
-  /** Whether an end mark follows the pixels. */
-  readonly isWhole: boolean;
-}
-
-/** @throws {ClipError} `CLIP_IMAGE` if no frame is described (markers FFC0 to FFCF but for tables). */
-function jpegFrame(name: string, bytes: Uint8Array<ArrayBuffer>): JpegFrame {
-  const view = new DataView(bytes.buffer);
-  for (let at = 2; at + 10 <= bytes.length && bytes[at] === 0xff;) {
-    const marker = bytes[at + 1]!;
-    // Any number of these may fill up what is before a marker.
-    if (marker === 0xff) {
-      at++;
-      continue;
-    }
-    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
-      const isWhole = endsWhole(bytes, at);
-      return { width: view.getUint16(at + 7), height: view.getUint16(at + 5), components: bytes[at + 9]!, isWhole };
-    }
-    at += 2 + view.getUint16(at + 2);
-  }
-  throw damaged(name, "it does not say how large it is");
-}
-
-/** Whether FFD9 stands somewhere behind a place. */
-function endsWhole(bytes: Uint8Array, after: number): boolean {
-  for (let at = bytes.lastIndexOf(0xd9); at > after; at = bytes.lastIndexOf(0xd9, at - 1))
-    if (bytes[at - 1] === 0xff) return true;
-  return false;
-}
-
 async function decodeByBrowser(
   name: string,
   bytes: Uint8Array<ArrayBuffer>,
   { maxImagePixels = defaultMaxImagePixels }: DecodeOptions,
+  contentType: string | undefined,
 ): Promise<RasterImage> {
   const bitmap = await createImageBitmap(new Blob([bytes]), {
     colorSpaceConversion: "none",
     premultiplyAlpha: "none",
   }).catch((cause: unknown) => {
+    if (!sniffImage(bytes)?.decodable) throw cannotDecode(name, bytes, contentType);
     throw new ClipError(
       "CLIP_IMAGE",
-      `${name} is damaged, or not a picture that this browser can read; convert it to JPEG or PNG`,
+      `${name} is damaged, or of a format that this browser cannot decode; convert it to JPEG or PNG`,
       { cause },
     );
   });

@@ -54,11 +54,11 @@ describe("decodeImage, given what is no good picture, names the file and the way
   });
 
   it("when it is a folder", async () => {
-    expect(await refused(folder)).toMatch(/is not a file; name a picture$/);
+    expect(await refused(folder)).toMatch(/is a folder, not an image file$/);
   });
 
   it.skipIf(process.platform === "win32")("when it is a device that never ends", async () => {
-    expect(await refused("/dev/zero")).toMatch(/is not a file/);
+    expect(await refused("/dev/zero")).toMatch(/is a device, not an image file/);
   });
 
   it("when it is empty", async () => {
@@ -67,7 +67,7 @@ describe("decodeImage, given what is no good picture, names the file and the way
 
   it("when it is text by the name of a photo", async () => {
     const message = await refused(await place("text.jpg", "To whom it may concern: this is a letter.\n".repeat(9)));
-    expect(message).toMatch(/is not a picture this can read; convert it to JPEG, PNG/);
+    expect(message).toMatch(/is text, not an image$/);
   });
 
   it.each(["upright.jpg", "rgb.png", "palette.gif"])("when %s is cut short, at any place", async (name) => {
@@ -75,7 +75,7 @@ describe("decodeImage, given what is no good picture, names the file and the way
     for (const share of [0.05, 0.3, 0.6, 0.9]) {
       const path = await place(`cut-${name}`, bytes.subarray(0, Math.floor(share * bytes.length)));
       expect(await refused(path), `${share} of ${name}`).toMatch(
-        /is damaged or cut short \(.+\); copy|is not a picture/,
+        /is damaged or cut short \(.+\); copy|is not an image/,
       );
     }
   });

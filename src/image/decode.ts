@@ -1,65 +1,149 @@
-import { readFile, stat } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { isMainThread } from "node:worker_threads";
 import type sharp from "sharp";
 import type { Metadata } from "sharp";
 import { ClipError } from "../core/errors.ts";
 import { checkKind, checkOptions } from "../core/options.ts";
+import { readBmp, type ReadHeader, readIcon } from "./bmp.ts";
+import { fetchImage } from "./fetch-image.ts";
 import { isIndexedGif } from "./gif.ts";
+import { readImageFile } from "./image-file.ts";
 import {
+  addressOf,
+  bytesOf,
   decodeKinds,
   type DecodeOptions,
   defaultMaxImagePixels,
   imageKind,
   type ImageSource,
+  isImageBytes,
   isRasterImage,
+  nameOf,
+  noImageSource,
 } from "./image-source.ts";
-import type { RasterImage } from "./raster-image.ts";
+import { readJpeg } from "./jpeg.ts";
+import { MemoryBudget } from "./memory-budget.ts";
+import { readPnm } from "./pnm.ts";
+import { checkRaster, type RasterImage } from "./raster-image.ts";
+import { cannotDecode } from "./refusal.ts";
+import { sniffImage } from "./sniff.ts";
+import { DrawingError, drawSvg, svgSize } from "./svg.ts";
 
 /**
- * Decodes a picture: JPEG, PNG, WebP, GIF (first frame), TIFF, AVIF or SVG.
+ * Decodes an image: JPEG, PNG, WebP, GIF, TIFF, AVIF, SVG, BMP, ICO, CUR or PNM, whatever its name ends in. Of several frames or pages
+ * it is the first, of an icon the largest image.
  *
  * Pixels are as the file stores them: no colour profile is applied, since the reference implementations apply none, and
  * 16-bit channels keep their high byte. CMYK becomes RGB by libvips' own conversion, which differs from Pillow's, and
- * transparent pixels of a GIF are black where Pillow shows the palette's colour.
+ * transparent pixels of a GIF are black where Pillow shows the palette's colour. Faults of a JPEG of which libjpeg only warns are none
+ * here either; a file that is cut short is refused.
  *
- * @param source - A path, or the file or its bytes; what is decoded already is given back.
- * @throws {ClipError} `CLIP_IMAGE`, naming the path, if the file is missing, unreadable, empty, damaged, not a picture,
- *   or larger than `maxImagePixels`.
+ * All decoding of a process shares 1 GiB of memory, that of a worker thread 256 MiB: an image that needs more than is left waits, and one
+ * that needs more than all is decoded alone.
+ *
+ * @param source - A path or an address, or the file or its bytes; what is decoded already is checked and given back.
+ * @throws {ClipError} `CLIP_IMAGE`, naming the image, if it is missing, unreadable, no regular file, empty, damaged, not an image, of a
+ *   format that cannot be decoded, or larger than `maxImagePixels`.
  */
 export async function decodeImage(source: ImageSource, options: DecodeOptions = {}): Promise<RasterImage> {
   checkKind("decodeImage", source, imageKind);
   checkOptions("decodeImage", options, decodeKinds);
-  const { orientation = "apply", maxImagePixels = defaultMaxImagePixels } = options;
-  if (isRasterImage(source)) return source;
-  const name = typeof source === "string" ? source : "the picture";
-  const bytes = await bytesOf(source);
-  if (bytes.length === 0) throw new ClipError("CLIP_IMAGE", `${name} is empty (0 bytes); copy or download it again`);
-
-  const sharp = await loadSharp();
-  const header = await readHeader(name, bytes);
-  const { width, height } = header;
-  if (width * height > maxImagePixels) {
-    const wanted = `at most ${maxImagePixels} pixels are accepted`;
-    throw new ClipError(
-      "CLIP_IMAGE",
-      `${name} has ${width} × ${height} pixels; ${wanted}: raise --max-image-pixels (maxImagePixels) or shrink it`,
-    );
+  if (isRasterImage(source)) {
+    checkRaster(source);
+    return source;
   }
+  const name = nameOf(source, options);
+  const { bytes, contentType } = await read(name, source, options);
+  if (bytes.length === 0) throw new ClipError("CLIP_IMAGE", `${name} is empty (0 bytes); copy or download it again`);
+  return decodeBytes(name, bytes, options, contentType);
+}
+
+/** What decoding holds at a time: the pixels, and the file. */
+const budget = new MemoryBudget(isMainThread ? 2 ** 30 : 2 ** 28);
+
+async function read(
+  name: string,
+  source: Exclude<ImageSource, RasterImage>,
+  options: DecodeOptions,
+): Promise<{ readonly bytes: Uint8Array; readonly contentType?: string | undefined }> {
+  const address = addressOf(source);
+  if (address?.protocol === "file:") return { bytes: await readImageFile(pathOf(name, address)) };
+  if (address) return fetchImage(name, address.href, options);
+  if (typeof source === "string") return { bytes: await readImageFile(source) };
+  if (isImageBytes(source)) return { bytes: await bytesOf(source) };
+  throw noImageSource(source);
+}
+
+function pathOf(name: string, address: URL): string {
+  try {
+    return fileURLToPath(address);
+  } catch (cause) {
+    throw new ClipError("CLIP_IMAGE", `${name} is no file of this machine; give its path`, { cause });
+  }
+}
+
+/** A header that has been read, and the decoder for what follows it. */
+interface Undecoded extends Omit<ReadHeader, "decode"> {
+  decode(): RasterImage | Promise<RasterImage>;
+}
+
+async function decodeBytes(
+  name: string,
+  bytes: Uint8Array,
+  options: DecodeOptions,
+  contentType?: string,
+): Promise<RasterImage> {
+  const sniffed = sniffImage(bytes);
+  if (!sniffed?.decodable) throw cannotDecode(name, bytes, contentType);
+  const { maxImagePixels = defaultMaxImagePixels, signal } = options;
+  try {
+    const image = await readHeader(sniffed.format, bytes, options);
+    if (image instanceof Uint8Array) return await decodeBytes(name, image, options);
+    const { width, height } = image;
+    if (width * height > maxImagePixels) {
+      const wanted = `at most ${maxImagePixels} pixels are accepted`;
+      throw new ClipError(
+        "CLIP_IMAGE",
+        `${name} has ${width} × ${height} pixels; ${wanted}: raise --max-image-pixels (maxImagePixels) or shrink it`,
+      );
+    }
+    return await budget.use(4 * width * height + bytes.length, async () => image.decode(), signal);
+  } catch (cause) {
+    if (cause instanceof ClipError || signal?.aborted) throw cause;
+    throw undecoded(name, cause as Error);
+  }
+}
+
+/** The size of an image and its decoder; of an icon that holds a PNG, the bytes of that. */
+async function readHeader(format: string, bytes: Uint8Array, options: DecodeOptions): Promise<Undecoded | Uint8Array> {
+  if (format === "BMP") return readBmp(bytes);
+  if (format === "PNM") return readPnm(bytes);
+  if (format === "ICO" || format === "CUR") return readIcon(bytes);
+  if (format === "SVG") {
+    const decode = async () => ({ ...(await drawSvg(bytes)), hasAlpha: true, nearest: false });
+    return { ...(await svgSize(bytes)), decode };
+  }
+  if (format === "JPEG") readJpeg(bytes);
+  const sharp = await loadSharp();
+  const header = await sharp(bytes, { limitInputPixels: false, failOn: "error" }).metadata();
+  return { width: header.width, height: header.height, decode: () => decodeBySharp(bytes, header, options) };
+}
+
+async function decodeBySharp(bytes: Uint8Array, header: Metadata, options: DecodeOptions): Promise<RasterImage> {
+  const { orientation = "apply", maxImagePixels = defaultMaxImagePixels } = options;
+  const sharp = await loadSharp();
   let image = sharp(bytes, {
     ignoreIcc: true,
     // Where there is nothing to turn it would cost a copy.
     autoOrient: orientation === "apply" && (header.orientation ?? 1) > 1,
     limitInputPixels: maxImagePixels,
-    // libpng warns of harmless oddities in colour profiles; libjpeg's warnings mean lost pixels.
-    failOn: header.format === "png" ? "error" : "warning",
+    // For JPEG "error" and "truncated" let pass what libjpeg warns of; other decoders need "error" to notice that a file is cut.
+    failOn: "error",
   });
   const hasAlpha = header.hasAlpha && !isColourKeyed(header, bytes);
   if (header.hasAlpha && !hasAlpha) image = image.removeAlpha();
-  try {
-    const { data, info } = await image.ensureAlpha().raw().toBuffer({ resolveWithObject: true });
-    return { width: info.width, height: info.height, pixels: data, hasAlpha, nearest: isIndexed(header, bytes) };
-  } catch (cause) {
-    throw damaged(name, cause);
-  }
+  const { data, info } = await image.ensureAlpha().raw().toBuffer({ resolveWithObject: true });
+  return { width: info.width, height: info.height, pixels: data, hasAlpha, nearest: isIndexed(header, bytes) };
 }
 
 let loading: Promise<typeof sharp> | undefined;
@@ -72,44 +156,16 @@ function loadSharp(): Promise<typeof sharp> {
   return (loading ??= import("sharp").then((module) => module.default));
 }
 
-async function bytesOf(source: Exclude<ImageSource, RasterImage>): Promise<Uint8Array> {
-  if (typeof source === "string") return readImageFile(source);
-  if (source instanceof Uint8Array) return source;
-  if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
-  throw new ClipError(
-    "CLIP_IMAGE",
-    "a picture is a path, the bytes of a file, or already decoded; this is none of them",
-  );
-}
+/** Encodings inside of a known format for which there is no decoder, in the words of sharp. */
+const noDecoder = /not been built in|not configured|not supported|unsupported (?!image format)/i;
 
-async function readImageFile(path: string): Promise<Uint8Array> {
-  try {
-    if (!(await stat(path)).isFile()) throw new ClipError("CLIP_IMAGE", `${path} is not a file; name a picture`);
-    return await readFile(path);
-  } catch (cause) {
-    if (cause instanceof ClipError) throw cause;
-    const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
-    const problem = missing ? "does not exist; check the path" : `cannot be read: ${(cause as Error).message}`;
-    throw new ClipError("CLIP_IMAGE", `${path} ${problem}`, { cause });
-  }
-}
-
-async function readHeader(name: string, bytes: Uint8Array): Promise<Metadata> {
-  try {
-    const sharp = await loadSharp();
-    return await sharp(bytes, { limitInputPixels: false, failOn: "error" }).metadata();
-  } catch (cause) {
-    if (!/unsupported image format/.test((cause as Error).message)) throw damaged(name, cause);
-    const known = "JPEG, PNG, WebP, GIF, TIFF, AVIF or SVG";
-    throw new ClipError("CLIP_IMAGE", `${name} is not a picture this can read; convert it to ${known}`, { cause });
-  }
-}
-
-function damaged(name: string, cause: unknown): ClipError {
-  const [detail] = (cause as Error).message.split("\n");
-  return new ClipError("CLIP_IMAGE", `${name} is damaged or cut short (${detail}); copy or download it again`, {
-    cause,
-  });
+function undecoded(name: string, cause: Error): ClipError {
+  if (cause instanceof DrawingError) return new ClipError("CLIP_IMAGE", `${name} ${cause.message}`, { cause });
+  const [detail] = cause.message.trim().split("\n").slice(-1);
+  const problem = noDecoder.test(cause.message)
+    ? `is encoded in a way that cannot be decoded here (${detail}); convert it to JPEG or PNG`
+    : `is damaged or cut short (${detail}); copy or download it again`;
+  return new ClipError("CLIP_IMAGE", `${name} ${problem}`, { cause });
 }
 
 /** True for pictures whose stored values are indices or bits. */

@@ -4,7 +4,14 @@ import "../core/globals.ts";
 
 /** Reading pictures. */
 export { decodeImage } from "./decode.ts";
-export { type DecodeOptions, defaultMaxImagePixels, type ImageSource, type PageImage } from "./image-source.ts";
+export {
+  type DecodeOptions,
+  defaultMaxImagePixels,
+  type ImageBytes,
+  type ImageSource,
+  type PageImage,
+} from "./image-source.ts";
+export { sniffedBytes, type SniffedImage, sniffImage } from "./sniff.ts";
 export type { RasterImage } from "./raster-image.ts";
 
 /** From a picture to what the image tower reads. */

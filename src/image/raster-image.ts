@@ -1,3 +1,5 @@
+import { ClipError } from "../core/errors.ts";
+
 /** A decoded picture: what the file holds, not yet resized. */
 export interface RasterImage {
   /** Pixels per row. */
@@ -48,4 +50,26 @@ export function dropAlpha(pixels: Uint8Array): Uint8Array {
     colours[to + 2] = pixels[from + 2]!;
   }
   return colours;
+}
+
+/**
+ * Refuses a decoded image whose fields do not fit each other, which a caller may have put together.
+ *
+ * @throws {ClipError} `CLIP_IMAGE`
+ */
+export function checkRaster(image: RasterImage): void {
+  const { width, height, pixels, hasAlpha, nearest } = image;
+  const refuse = (problem: string) => {
+    throw new ClipError("CLIP_IMAGE", `a decoded image ${problem}`);
+  };
+  if (!(Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0))
+    refuse(`has width ${String(width)} and height ${String(height)}; both must be whole numbers of at least 1`);
+  if (Object.prototype.toString.call(pixels) !== "[object Uint8Array]")
+    refuse("has pixels that are no Uint8Array; give R, G, B and alpha of each pixel, from 0 to 255");
+  if (pixels.length !== 4 * width * height) {
+    const wanted = `${width} × ${height} pixels need 4 bytes each (R, G, B, alpha), ${4 * width * height} in all`;
+    refuse(`has ${pixels.length} bytes; ${wanted}`);
+  }
+  if (typeof hasAlpha !== "boolean" || typeof nearest !== "boolean")
+    refuse("needs hasAlpha (whether alpha counts) and nearest (whether values are indices), each true or false");
 }

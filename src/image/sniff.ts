@@ -98,22 +98,21 @@ const brands: readonly (readonly [format: string, ...brands: readonly string[]])
   ["HEIF", "mif1", "msf1", "mif2"],
 ];
 
+/** A kind and two numbers, or the first field of a PAM; comments may stand between them. */
+const pnmStart =
+  /^P(?:[1-6](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d|7\n(?:#[^\n]*\n)*(?:WIDTH|HEIGHT|DEPTH|MAXVAL|TUPLTYPE) )/;
+
 function decodableFormat(head: Uint8Array): string | undefined {
   const format = bySignature(decodableSignatures, head) ?? (brandOf(head) === "AVIF" ? "AVIF" : undefined);
   if (format) return isAt(head, 3, "\xf7") && format === "JPEG" ? undefined : format;
   if (isTiff(head)) return rawFormat(head) ? undefined : "TIFF";
   if (isBmp(head)) return "BMP";
-  if (/^P[1-6](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d/.test(text(head, 0, 512))) return "PNM";
+  if (pnmStart.test(text(head, 0, 1024))) return "PNM";
   return iconFormat(head) ?? (isSvg(head) ? "SVG" : undefined);
 }
 
 function foreignFormat(head: Uint8Array): string | undefined {
-  return (
-    bySignature(foreignSignatures, head) ??
-    brandOf(head) ??
-    rawFormat(head) ??
-    (/^P7\n/.test(text(head, 0, 3)) ? "PAM" : undefined)
-  );
+  return bySignature(foreignSignatures, head) ?? brandOf(head) ?? rawFormat(head);
 }
 
 function bySignature(signatures: readonly Signature[], head: Uint8Array): string | undefined {
@@ -178,7 +177,7 @@ function rawFormat(head: Uint8Array): string | undefined {
 /** "BM", and a known size of the header that describes the pixels: two letters alone begin many a text. */
 function isBmp(head: Uint8Array): boolean {
   if (!isAt(head, 0, "BM") || head.length < 18) return false;
-  return [12, 16, 40, 52, 56, 64, 108, 124].includes(viewOf(head).getUint32(14, true));
+  return [12, 40, 52, 56, 64, 108, 124].includes(viewOf(head).getUint32(14, true));
 }
 
 /** An icon or cursor of Windows: a directory of at least one image whose bytes lie behind the directory. */

@@ -208,7 +208,7 @@ describe("DataLoader", () => {
       new Map([
         [broken[0], expect.stringMatching(/damaged\.jpg is damaged or cut short/)],
         [broken[1], expect.stringMatching(/empty\.png is empty/)],
-        [broken[2], expect.stringMatching(/text\.png is not a picture/)],
+        [broken[2], expect.stringMatching(/text\.png is text, not an image/)],
         [broken[3], expect.stringMatching(/missing\.png does not exist/)],
       ]),
     );

@@ -8,6 +8,7 @@ import { sharedFolder, sharedMissing } from "../read-fixture.ts";
 import { browserMissing, type OpenPage, openPage } from "./page.ts";
 
 const own = fileURLToPath(new URL("../../fixtures/preprocess/", import.meta.url));
+const formats = fileURLToPath(new URL("../../fixtures/formats/", import.meta.url));
 const shared = join(sharedFolder, "fixtures/preprocess/images/");
 const photos = join(sharedFolder, "data/coco/images/");
 
@@ -80,6 +81,43 @@ describe.skipIf(browserMissing)(`pictures in a browser${browserMissing}`, () => 
         expect(difference(met.pixels, wanted.pixels).largest, `${address} ${orientation}`).toBe(0);
       }
     }
+  });
+
+  it("have them if they are BMP, ICO or PNM", async () => {
+    const names = readdirSync(formats).filter((name) => !name.endsWith(".json"));
+    expect(names.length).toBeGreaterThan(30);
+    for (const name of names) {
+      const met = await decodedInPage(opened.page, `repository/fixtures/formats/${name}`);
+      const wanted = await decodeImage(join(formats, name));
+      expect({ ...met, pixels: 0 }, name).toEqual({ ...wanted, pixels: 0 });
+      expect(difference(met.pixels, wanted.pixels).largest, name).toBe(0);
+    }
+  });
+
+  it("are refused with their format or their damage, and may be data: addresses, URLs and buffers", async () => {
+    const jpeg = readFileSync(join(own, "upright.jpg"));
+    const addressOf = (bytes: Uint8Array) => `data:;base64,${Buffer.from(bytes).toString("base64")}`;
+    const met = await opened.page.evaluate(
+      async ({ whole, cut, heic, page }) => {
+        const { decodeImage } = globalThis.clip;
+        const buffer = await (await fetch(whole)).arrayBuffer();
+        const sources = [whole, new URL(whole), buffer, new DataView(buffer), cut, heic, page];
+        const said = (error: Error) => error.message;
+        return Promise.all(sources.map((source) => decodeImage(source).then(({ width }) => width, said)));
+      },
+      {
+        whole: addressOf(Buffer.concat([jpeg, jpeg.subarray(0, 300)])),
+        cut: addressOf(Buffer.concat([jpeg.subarray(0, -9), Buffer.alloc(9)])),
+        heic: addressOf(Buffer.from("\0\0\0\x18ftypheic\0\0\0\0mif1heic", "latin1")),
+        page: addressOf(Buffer.from("<!doctype html><p>no image")),
+      },
+    );
+    expect(met).toEqual([
+      ...[43, 43, 43, 43],
+      expect.stringMatching(/is damaged or cut short \(the end of its pixels is missing\)/),
+      expect.stringMatching(/is HEIC, which cannot be decoded here; convert it to JPEG/),
+      expect.stringMatching(/is an HTML page, not an image/),
+    ]);
   });
 
   it("are close if the browser decodes JPEG", async () => {

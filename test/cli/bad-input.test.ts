@@ -47,7 +47,7 @@ describe("a picture", () => {
     expectError(await classify(folder), 1, `the folder ${folder} holds no images`);
     expectError(await classify(await file("empty.png", "")), 1, /empty\.png is empty \(0 bytes\)/);
     const text = await file("notes.txt", "this is no picture");
-    expectError(await classify(text), 1, /notes\.txt is not a picture this can read; convert it to JPEG, PNG/);
+    expectError(await classify(text), 1, /notes\.txt is text, not an image/);
   });
 
   it("that was cut short is refused", async () => {

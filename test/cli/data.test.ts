@@ -43,7 +43,7 @@ describe("clip-ts data check", () => {
       { reason: "captions that are not UTF-8", count: 1 },
       { reason: "its caption is empty", count: 1 },
       { reason: "it is damaged or cut short", count: 1 },
-      { reason: "it is not a picture this can read", count: 1 },
+      { reason: "it is text, not an image", count: 1 },
     ]);
     expect(report.captions.tokens.bins.reduce((sum, n) => sum + n)).toBe(9);
     expect(report.notes).toEqual([
@@ -161,7 +161,7 @@ describe("clip-ts data pack", () => {
     const { code, out, err } = await call(["data", "pack", table, join(root, "some")]);
     expect(code).toBe(0);
     expect(out).toMatch(/000000\.tar {2}1 pair,/);
-    expect(err).toBe(`left out: cannot read ${join(root, "nowhere.png")}: it does not exist`);
+    expect(err).toBe(`left out: ${join(root, "nowhere.png")} does not exist; check the path`);
   });
 
   it("packs synthetic captions where their column is named, so that they are found without", async () => {

@@ -64,7 +64,7 @@ describe("clip-ts embed", () => {
     } = await call(["embed", pictures, "--out", out, "--model", model, "--shard-size", "3"]);
     expect(code).toBe(0);
     expect(said).toBe(`${out}/00000.parquet  2 vectors, 1 left out\n${out}/00001.parquet  2 vectors`);
-    expect(err).toMatch(/^left out: .*more\/broken\.png is not a picture/);
+    expect(err).toMatch(/^left out: .*more\/broken\.png is text, not an image/);
     const rows = [...(await rowsOf(join(out, "00000.parquet"))), ...(await rowsOf(join(out, "00001.parquet")))];
     expect(rows.map(({ id }) => id)).toEqual(["a.png", "b.png", "more/c.png", "more/d.png"]);
     await using encoder = new ClipEncoder(await readModel(model));

@@ -120,7 +120,7 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     const { code, out, err } = await probe("--train", train, "--test", test, "--lambda", "1", "--json");
     await rm(broken);
     expect(code).toBe(0);
-    expect(err).toMatch(/^left out: .*broken\.png is not a picture/);
+    expect(err).toMatch(/^left out: .*broken\.png is text, not an image/);
     expect((JSON.parse(out) as Document).pictures.train).toBe(18);
   });
 

@@ -147,7 +147,7 @@ describe("a training run on shards, a class folder and captions, mixed", () => {
         expect.stringMatching(
           /^0\.tar the shard is cut or damaged; 10 pairs could be read, what came after is lost: it ends/,
         ),
-        expect.stringMatching(/^4\.png .*not a picture/),
+        expect.stringMatching(/^4\.png .*not an image/),
         expect.stringMatching(/^no-caption\.png there is no \.txt/),
       ]),
     );

@@ -1,0 +1,62 @@
+import { describe, expect, it } from "vitest";
+import { MemoryBudget } from "./memory-budget.ts";
+
+/** Work that ends when it is told to. */
+function work() {
+  let end!: () => void;
+  const ended = new Promise<void>((resolve) => (end = resolve));
+  const state = {
+    began: false,
+    end,
+    run: () => {
+      state.began = true;
+      return ended;
+    },
+  };
+  return state;
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+describe("MemoryBudget", () => {
+  it("lets work begin while there is memory for it, in the order of asking, and the too large alone", async () => {
+    const budget = new MemoryBudget(10);
+    const states = [6, 4, 1, 50, 1].map((bytes) => {
+      const piece = work();
+      return { piece, done: budget.use(bytes, piece.run) };
+    });
+    const began = () => states.map(({ piece }) => piece.began);
+    await turn();
+    expect(began()).toEqual([true, true, false, false, false]);
+    states[0]!.piece.end();
+    await turn();
+    expect(began()).toEqual([true, true, true, false, false]);
+    states[1]!.piece.end();
+    states[2]!.piece.end();
+    await turn();
+    expect(began()).toEqual([true, true, true, true, false]);
+    states[3]!.piece.end();
+    await turn();
+    expect(began()).toEqual([true, true, true, true, true]);
+    states[4]!.piece.end();
+    await Promise.all(states.map(({ done }) => done));
+  });
+
+  it("takes what has failed or was stopped out again", async () => {
+    const budget = new MemoryBudget(10);
+    await expect(budget.use(10, () => Promise.reject(new Error("broken")))).rejects.toThrow("broken");
+    const [first, second] = [work(), work()];
+    const done = budget.use(10, first.run);
+    const controller = new AbortController();
+    const stopped = budget.use(10, work().run, controller.signal);
+    const next = budget.use(10, second.run);
+    controller.abort(new Error("enough"));
+    await expect(stopped).rejects.toThrow("enough");
+    first.end();
+    await done;
+    await turn();
+    expect(second.began).toBe(true);
+    second.end();
+    await next;
+  });
+});

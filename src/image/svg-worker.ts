@@ -1,0 +1,32 @@
+// The process that draws SVG for `svg.ts`, which kills it when a drawing takes too long: native code on a thread cannot be stopped.
+import sharp from "sharp";
+import type { SvgAnswer, SvgRequest } from "./svg.ts";
+
+/** Memory of this process beyond which it ends: a small file can ask for any number of layers. */
+const maxBytes = 2 ** 31;
+
+const end = (): void => void process.kill(process.pid, "SIGKILL"); // an orderly end would wait for the drawing
+
+const send = (answer: SvgAnswer): void => void process.send!(answer);
+
+process.on("disconnect", end);
+// Ctrl-C reaches every process of a terminal; this one ends with its parent.
+process.on("SIGINT", () => undefined);
+setInterval(() => {
+  if (process.memoryUsage.rss() > maxBytes) end();
+}, 20).unref();
+
+process.on("message", (request: SvgRequest) => {
+  answer(request).then(send, (error: Error) => send({ error: error.message }));
+});
+send({ ready: true });
+
+async function answer({ bytes, render }: SvgRequest): Promise<SvgAnswer> {
+  const image = sharp(bytes, { limitInputPixels: false });
+  if (!render) {
+    const { width, height } = await image.metadata();
+    return { width, height };
+  }
+  const { data, info } = await image.ensureAlpha().raw().toBuffer({ resolveWithObject: true });
+  return { width: info.width, height: info.height, pixels: data };
+}
