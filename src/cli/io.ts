@@ -33,9 +33,18 @@ export interface CliIo {
 /** Where nobody watches a terminal: seconds until the first line of progress, and from one to the next. */
 const [firstLineSeconds, lineEverySeconds] = [10, 30];
 
+/** Control characters but line ends and tabs, marks that turn the direction of text, and separators of lines; colours pass. */
+const steering = /\x1b\[[\d;]*m|(?![\n\t])[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+
+/** Nothing that came from files may steer a terminal; only colours pass, where there are any. */
+export function clean(text: string, colour: boolean): string {
+  return text.replace(steering, (met) => (colour && met.length > 1 ? met : "\ufffd"));
+}
+
 /** The process as a command sees it. */
 export function processIo(signal: AbortSignal): CliIo {
   const { stdout, stderr, env } = process;
+  const colour = stdout.isTTY && !env["NO_COLOR"];
   let showing = false;
   let nextLine = performance.now() + 1000 * firstLineSeconds;
   const clear = () => {
@@ -45,13 +54,16 @@ export function processIo(signal: AbortSignal): CliIo {
   return {
     out(text) {
       clear();
-      stdout.write(`${text}\n`);
+      // As ls does: a program that reads the results gets names as they are.
+      stdout.write(`${stdout.isTTY ? clean(text, colour) : text}\n`);
     },
     err(text) {
       clear();
-      stderr.write(`${text}\n`);
+      // Also where it is no terminal: logs are read in one.
+      stderr.write(`${clean(text, colour)}\n`);
     },
-    progress(text) {
+    progress(shown) {
+      const text = clean(shown, false).replaceAll("\n", " ");
       if (!stderr.isTTY) {
         if (performance.now() < nextLine) return;
         nextLine = performance.now() + 1000 * lineEverySeconds;
@@ -63,7 +75,7 @@ export function processIo(signal: AbortSignal): CliIo {
     },
     ...inputOnce((maxBytes) => readBytes(addAbortSignal(signal, process.stdin), maxBytes)),
     columns: stdout.isTTY ? stdout.columns : undefined,
-    colour: stdout.isTTY && !env["NO_COLOR"],
+    colour,
     debug: Boolean(env["DEBUG"]),
     signal,
   };

@@ -22,7 +22,7 @@ const commands: Readonly<Record<string, () => Promise<(io: CliIo) => CommandUnkn
   demo: async () => (await import("./commands/demo.ts")).demoCommand,
 };
 
-/** How a run may end; stopped by the user is 128 + SIGINT, as shells have it. */
+/** How a run may end; stopped is 128 + SIGINT, as shells have it, and the process makes 143 of it where SIGTERM came. */
 export const exitCodes = { done: 0, failed: 1, misused: 2, stopped: 130 } as const;
 
 /**

@@ -1,9 +1,12 @@
+import { rmSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ClipError, problemOf } from "./errors.ts";
 
 /** So that two writes of one process to one file do not meet. */
 let written = 0;
+/** Temporary files of writes that have not ended. */
+const openTemporaries = new Set<string>();
 
 /** How far a file is written. */
 export interface WriteProgress {
@@ -33,6 +36,7 @@ export async function writeFileAtomic(
   { onProgress, signal, total = 0 }: WatchOptions & { readonly total?: number } = {},
 ): Promise<void> {
   const temporary = `${path}.${process.pid}-${written++}.tmp`;
+  openTemporaries.add(temporary);
   let outcome = "what stood there before is unchanged";
   try {
     const file = await open(temporary, "w");
@@ -56,7 +60,14 @@ export async function writeFileAtomic(
     // What could not be made is no fault of the disk.
     if (cause instanceof ClipError || signal?.aborted) throw cause;
     throw cannotWrite(path, cause, outcome);
+  } finally {
+    openTemporaries.delete(temporary);
   }
+}
+
+/** Removes what unfinished writes have written, for a process that ends in the middle of them. */
+export function removeOpenTemporaries(): void {
+  for (const path of openTemporaries) rmSync(path, { force: true });
 }
 
 /**

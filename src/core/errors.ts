@@ -62,6 +62,18 @@ const systemProblems: Readonly<Record<string, string>> = {
   EPERM: "permission denied",
   EROFS: "its disk is read-only",
   ENOSPC: "the disk is full: free some space and try again",
+  EMFILE: "too many files are open: raise the limit (ulimit -n)",
+  ENFILE: "the system has too many open files",
+  ENAMETOOLONG: "its name is too long",
+  ELOOP: "its links lead in a circle",
+  ESTALE: "the network disk has lost it: mount it again",
+  EIO: "the disk fails to read or write",
+  ENXIO: "it is a device or pipe with nothing behind it",
+  ENODEV: "it is a device that is not there",
+  EBUSY: "it is in use",
+  ETIMEDOUT: "the disk does not answer",
+  ENOTEMPTY: "the folder is not empty",
+  EFBIG: "the file would be larger than the disk allows",
   EDQUOT: "the quota of disk space is used up: free some space and try again",
 };
 

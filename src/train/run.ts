@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
+import type { Lock } from "../core/lock.ts";
 import { abortSignal, callback, flag, type OptionKinds, text } from "../core/options.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import type { ClipConfig } from "../models/index.ts";
@@ -99,6 +100,8 @@ interface RunParts {
   readonly peers: Peers;
   /** Of the first process; the others write nothing. */
   readonly folder: RunFolder | undefined;
+  /** Of the folder. */
+  readonly lock: Lock | undefined;
   readonly loader: DataLoader;
   readonly validator: Validator | undefined;
   readonly engine: Remote<EngineMethods>;
@@ -196,6 +199,7 @@ export class Run {
     const epoch = Math.floor(batch.step / loader.stepsPerEpoch);
     this.#done++;
     if (!folder) return;
+    await this.#parts.lock?.assertHeld();
     await folder.writeMetrics({ step, epoch, loss, ...parts, learningRate, gradientNorm, logitScale });
     await events?.write(step, { loss, ...parts, learningRate, gradientNorm, logitScale });
     // What is written says nothing of whether pairs are told apart.
@@ -249,6 +253,7 @@ export class Run {
     const { engine, folder, peers, skipped } = this.#parts;
     if (peers.size > 1) await expectSame(peers, await engine.call("checksum", []), "other parameters");
     if (folder) {
+      await this.#parts.lock?.assertHeld();
       await folder.writeSkipped(skipped());
       await folder.saveCheckpoint(await stateOf(engine));
     }

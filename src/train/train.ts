@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeFolder } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import { tryLock } from "../core/lock.ts";
+import { type Lock, tryLock } from "../core/lock.ts";
 import { checkOptions } from "../core/options.ts";
 import { parseStrict } from "../core/parse.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
@@ -85,7 +85,6 @@ async function trainTogether(
   const identity = { config, model, samples: [...pairs.samples, ...(validation?.samples ?? [])] };
   await expectSame(peers, fingerprintOf(identity), "another configuration or other data");
   await using lock = isFirst ? await lockFolder(options.out) : undefined;
-  void lock;
   const { state, ...opened } = isFirst
     ? await RunFolder.open(options.out, identity, { resume: options.resume ?? false })
     : { folder: undefined };
@@ -100,7 +99,7 @@ async function trainTogether(
   await startEngine(engine, config, start, state, peers);
   if (peers.size > 1) await engine.call("startAsFirst", [first]);
   const { samples } = pairs;
-  const parts = { config, options, peers, folder, loader, validator, engine, events };
+  const parts = { config, options, peers, folder, loader, validator, engine, events, lock };
   const run = new Run({ ...parts, architecture, samples, skipped });
   const result = await run.loop(first);
   if (!folder) return { ...result, skipped: skipped() };
@@ -129,7 +128,7 @@ const lockPatienceMs = 3_000;
  *
  * @throws {ClipError} `CLIP_TRAIN` if one does.
  */
-async function lockFolder(folder: string): Promise<AsyncDisposable> {
+async function lockFolder(folder: string): Promise<Lock> {
   await makeFolder(folder);
   const path = join(folder, runFiles.lock);
   // A process that was killed a moment ago, or one of a group that ends, is not gone at once.

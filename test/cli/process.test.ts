@@ -67,12 +67,15 @@ describe("the process", () => {
     closeSync(full);
   });
 
-  it.each(["SIGINT", "SIGTERM"] as const)("stops with exit code 130 on %s", async (signal) => {
+  it.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)("stops on %s with exit code %i", async (signal, wanted) => {
     const child = start(["tokenize"]);
     // More than a pipe holds: once it is gone, the command reads, and waits for the rest that does not come.
     await new Promise((resolve) => child.stdin!.write("a cat\n".repeat(500_000), resolve));
     child.kill(signal);
     const [code] = (await once(child, "close")) as [number];
-    expect(code).toBe(130);
+    expect(code).toBe(wanted);
   });
 });
