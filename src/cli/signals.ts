@@ -31,7 +31,7 @@ export class StopSignals {
   /** Starts to listen; a signal before that ends the process at once. */
   constructor() {
     const request: StopRequest = { signals: stopSignals, deadlineMs };
-    const worker = spawnWorker(new URL("./signal-worker", import.meta.url), { workerData: request });
+    const worker = spawnWorker("cli/signal-worker", { workerData: request });
     worker.on("message", (message: StopMessage) => {
       if (message !== "deaf") return this.#receive(message);
       for (const signal of stopSignals) process.once(signal, () => this.#receive(signal));
