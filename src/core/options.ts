@@ -115,7 +115,7 @@ function describeValue(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);
   if ("then" in value && typeof value.then === "function") return "a Promise: await it first";
   if (Array.isArray(value)) {
-    const wrong = value.find((item) => typeof item !== "string");
+    const wrong: unknown = value.find((item) => typeof item !== "string");
     return wrong === undefined || Array.isArray(wrong) ? "a list" : `a list with ${describeValue(wrong)} in it`;
   }
   const name: unknown = value.constructor?.name;

@@ -193,7 +193,8 @@ export class ClipEncoder implements AsyncDisposable {
     const { batchSize = imageBatchSize(this.config), signal, onSkip, ...decoding } = options;
     const { imageSize } = this.preprocess;
     let count = 0;
-    const prepared = mapInOrder(images, (image) => this.#prepare(image, count++, decoding, onSkip !== undefined));
+    const reading = { ...decoding, signal };
+    const prepared = mapInOrder(images, (image) => this.#prepare(image, count++, reading, onSkip !== undefined));
     for await (const batch of oneAhead(batches(prepared, batchSize, signal))) {
       for (const { image, index, error } of batch) if (error) onSkip?.(error, image, index);
       const pixels = batch.flatMap(({ pixelValues }) => pixelValues ?? []);

@@ -1,6 +1,5 @@
 import { halve } from "../core/half.ts";
 import { readParameter } from "../checkpoints/index.ts";
-import { ClipError } from "../core/errors.ts";
 import { float32 } from "../core/tensor-data.ts";
 import type { TensorPlace } from "../graph/ops.ts";
 import { constant, input, stored, type Tensor } from "../graph/tensor.ts";

@@ -14,7 +14,6 @@ import {
   BusyServer,
   type Checksum,
   download,
-  type DownloadOptions,
   isBusy,
   isWebPage,
   maxBytes,

@@ -191,7 +191,7 @@ function declaredOptions(): ReadonlyMap<string, readonly string[]> {
   const look = (name: string, signatures: readonly ts.Signature[]) => {
     for (const signature of signatures) {
       const { declaration } = signature;
-      if (declaration && ts.getCombinedModifierFlags(declaration as ts.Declaration) & ts.ModifierFlags.Private)
+      if (declaration && ts.getCombinedModifierFlags(declaration) & ts.ModifierFlags.Private)
         continue;
       for (const parameter of signature.parameters) {
         const isPattern = parameter.name.startsWith("__");
