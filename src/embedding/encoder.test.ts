@@ -178,7 +178,10 @@ describe("an encoder", () => {
     const spoiled = await readModel(folder);
     await using own = new ClipEncoder(spoiled);
     const onSkip = () => {};
-    const at = { code: "CLIP_RUNTIME", message: expect.stringMatching(/^the vector of image 0 .*weights are damaged/) as string };
+    const at = {
+      code: "CLIP_RUNTIME",
+      message: expect.stringMatching(/^the vector of image 0 .*weights are damaged/) as string,
+    };
     await expect(collect(own.encodeImages(pictures, { onSkip }))).rejects.toMatchObject(at);
     await expect(own.logits(pictures, texts)).rejects.toMatchObject({ code: "CLIP_RUNTIME" });
     await expect(collect(own.encodeTexts(["the sea"]))).rejects.toThrow(/^the vector of text 0 \("the sea"\)/);

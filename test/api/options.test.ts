@@ -191,8 +191,7 @@ function declaredOptions(): ReadonlyMap<string, readonly string[]> {
   const look = (name: string, signatures: readonly ts.Signature[]) => {
     for (const signature of signatures) {
       const { declaration } = signature;
-      if (declaration && ts.getCombinedModifierFlags(declaration) & ts.ModifierFlags.Private)
-        continue;
+      if (declaration && ts.getCombinedModifierFlags(declaration) & ts.ModifierFlags.Private) continue;
       for (const parameter of signature.parameters) {
         const isPattern = parameter.name.startsWith("__");
         if (!isPattern && !/^(options|config|common|inputs|request)$/.test(parameter.name)) continue;
