@@ -2,6 +2,7 @@ import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
+import { printable } from "../core/printable.ts";
 import { bindingAdvice, launched } from "../distributed/index.ts";
 import { counted, trainPage, type TrainReport } from "../report/index.ts";
 import {
@@ -22,7 +23,7 @@ import type { CliIo } from "./io.ts";
 import { locateModel, showDownload } from "./options.ts";
 import { RunMetrics } from "./run-metrics.ts";
 import { ShownPredictions } from "./shown-predictions.ts";
-import { describeSkip, percent, printable } from "./terminal.ts";
+import { describeSkip, percent } from "./terminal.ts";
 import { TrainWatch } from "./train-watch.ts";
 
 /** Lines about damaged shards. */
