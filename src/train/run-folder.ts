@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { bytesOf, type DeferredTensor, openSafetensors, readFloats, writeDeferred } from "../checkpoints/index.ts";
 import { cannotWrite, makeFolder, removeTemporaries, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import { sizeOf } from "../core/files.ts";
+import { ifThere, sizeOf } from "../core/files.ts";
 import type { Lock } from "../core/lock.ts";
 import { product } from "../core/shape.ts";
 import type { EngineState } from "./engine-state.ts";
@@ -212,7 +212,7 @@ async function readCheckpoint(path: string): Promise<SavedRun> {
 }
 
 async function readSkipped(path: string): Promise<SkippedImage[] | undefined> {
-  const text = await readFile(path, "utf8").catch(() => undefined);
+  const text = await ifThere(path, readFile(path, "utf8"));
   const lines = text?.split("\n").filter((line) => line !== "");
   try {
     return lines?.map((line) => JSON.parse(line) as SkippedImage);
