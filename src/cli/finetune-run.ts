@@ -17,7 +17,7 @@ import {
 import type { CliIo } from "./io.ts";
 import { locateModel, showDownload } from "./options.ts";
 import { percent, table } from "./terminal.ts";
-import { noteNewStart, reportSkipped, showStep, writeTrainReport } from "./train-run.ts";
+import { announceStop, noteNewStart, reportSkipped, showStep, writeTrainReport } from "./train-run.ts";
 
 /** What `clip-ts finetune` was asked for. */
 interface FinetuneRequest {
@@ -63,6 +63,7 @@ export async function runFinetuning(request: FinetuneRequest, io: CliIo): Promis
   const model = await locateModel(request.model ?? defaultModel, io, request);
   const tuned = join(out, finetuneFiles.tuned);
   if (resume) await noteNewStart(tuned, io);
+  announceStop(io);
   const { training, record, skipped } = await finetune(
     {
       ...{

@@ -53,6 +53,7 @@ export async function runTraining(request: TrainRequest, io: CliIo): Promise<voi
   const port = launched().rank === 0 ? request.watch : undefined;
   await using watch = port === undefined ? undefined : await openWatch(config, out, port, io);
   if (resume && launched().rank === 0) await noteNewStart(out, io);
+  announceStop(io);
   const showProgress = showStep(io);
   const listeners = {
     signal: io.signal,
@@ -110,6 +111,13 @@ export async function runOverfit(file: string, { json }: { readonly json: boolea
 async function readRun(file: string, io: CliIo): Promise<TrainConfig> {
   const config = await readTrainConfig(file);
   return config.init === undefined ? config : { ...config, init: await locateModel(config.init, io, {}) };
+}
+
+/** Says what becomes of a run that is told to stop: its end does not wait for a step that takes long. */
+export function announceStop(io: CliIo): void {
+  const text =
+    "stopping after this step, with a checkpoint; if that takes longer than a second, the last checkpoint stays";
+  io.signal.addEventListener("abort", () => io.err(text), { once: true });
 }
 
 /** Says so if there is nothing to resume: a job that is always started with `--resume` starts so, but a name may be mistyped too. */
