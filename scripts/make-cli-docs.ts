@@ -30,7 +30,8 @@ const introduction = `# The command line
 Made from the commands by \`npx tsx scripts/make-cli-docs.ts\`.
 
 Results go to the standard output, everything else to the standard error. Exit codes: 0 done, 1 failed, 2 misused,
-130 stopped by Ctrl-C. \`NO_COLOR\` switches colours off; \`DEBUG=1\` shows where an error came from.
+130 stopped by Ctrl-C
+(SIGINT), 143 stopped by SIGTERM. \`NO_COLOR\` switches colours off; \`DEBUG=1\` shows where an error came from.
 `;
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href)

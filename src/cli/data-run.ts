@@ -1,4 +1,5 @@
 import { writeFileAtomic } from "../core/atomic-write.ts";
+import { printable } from "../core/printable.ts";
 import { counted, dataPage } from "../report/index.ts";
 import {
   checkData,
@@ -12,7 +13,7 @@ import {
 } from "../train/index.ts";
 import type { CliIo } from "./io.ts";
 import { megabytes, showDownload } from "./options.ts";
-import { describeSkip, printable } from "./terminal.ts";
+import { describeSkip } from "./terminal.ts";
 import { thumbnail } from "./thumbnail.ts";
 
 /** Pictures on the contact sheet, and the longer side of each in pixels. */
@@ -111,7 +112,7 @@ export async function packData({ source, out, shardSize, json, ...options }: Pac
   const onProgress = (written: number) => io.progress(`${written} of ${pairs.samples.length} pairs`);
   for await (const shard of packShards(pairs, out, skipped, { shardSize, signal: io.signal, onProgress })) {
     shards.push(shard);
-    if (!json) io.out(`${shard.path}  ${counted(shard.pairs, "pair")}, ${megabytes(shard.bytes)}`);
+    if (!json) io.out(`${printable(shard.path)}  ${counted(shard.pairs, "pair")}, ${megabytes(shard.bytes)}`);
   }
   for (const skip of skipped.slice(0, shownLines)) io.err(`left out: ${describeSkip(skip)}`);
   if (skipped.length > shownLines) io.err(`left out: ${skipped.length - shownLines} more; data check lists them`);

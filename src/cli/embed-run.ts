@@ -1,5 +1,6 @@
 import { extname } from "node:path";
 import { ClipError } from "../core/errors.ts";
+import { printable } from "../core/printable.ts";
 import { bindingAdvice, launched } from "../distributed/index.ts";
 import { ClipEncoder } from "../embedding/index.ts";
 import { counted, duration } from "../report/index.ts";
@@ -71,7 +72,7 @@ export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<vo
   for await (const shard of all) {
     shards.push(shard);
     const left = shard.skipped.length === 0 ? "" : `, ${shard.skipped.length} left out`;
-    if (!json) io.out(`${shard.path}  ${counted(shard.vectors, "vector")}${left}`);
+    if (!json) io.out(`${printable(shard.path)}  ${counted(shard.vectors, "vector")}${left}`);
   }
   const skipped = shards.flatMap((shard) => shard.skipped);
   for (const { id, reason } of skipped.slice(0, shownLines)) io.err(`left out: ${describeSkip({ image: id, reason })}`);

@@ -17,7 +17,7 @@ import {
 import type { CliIo } from "./io.ts";
 import { locateModel, showDownload } from "./options.ts";
 import { percent, table } from "./terminal.ts";
-import { noteNewStart, reportSkipped, showStep, writeTrainReport } from "./train-run.ts";
+import { announceStop, noteNewStart, reportSkipped, showStep, writeTrainReport } from "./train-run.ts";
 
 /** What `clip-ts finetune` was asked for. */
 interface FinetuneRequest {
@@ -63,6 +63,7 @@ export async function runFinetuning(request: FinetuneRequest, io: CliIo): Promis
   const model = await locateModel(request.model ?? defaultModel, io, request);
   const tuned = join(out, finetuneFiles.tuned);
   if (resume) await noteNewStart(tuned, io);
+  announceStop(io);
   const { training, record, skipped } = await finetune(
     {
       ...{
@@ -78,7 +79,7 @@ export async function runFinetuning(request: FinetuneRequest, io: CliIo): Promis
     },
     {
       ...{ out, resume, signal: io.signal, onDownload: showDownload(io), onProgress: showStep(io) },
-      onPlan: (plan, pairs) => io.err(describePlan(plan, pairs, request)),
+      onPlan: (plan, pairs) => describePlan(plan, pairs, request).forEach((line) => io.err(line)),
       onFinding: ({ step, text }) => io.err(`doctor, step ${step}: ${text}`),
       onScoring: (alpha, pictures, of) => io.progress(`blend ${alpha}: ${pictures} of ${of} pictures`),
     },
@@ -116,13 +117,14 @@ function describePlan(
   { recipe, settings }: FinetunePlan,
   pairs: FinetuneRecord["pairs"],
   { validation, general }: FinetuneRequest,
-): string {
+): string[] {
   const held = validation === undefined ? "held out to validate on" : "to validate on";
   const others =
     general === undefined ? "no general set: only your pictures are measured" : `${pairs.general} of a general set`;
   const rows = settings.map(({ name, value, why }) => [name, shortValue(value), why]);
   const data = `${counted(pairs.train, "pair")} to train on, ${pairs.validation} ${held}, ${others}`;
-  return `${data}\nrecipe "${recipe}" (--recipe takes another)\n\n${table(["setting", "value", "because"], rows)}\n`;
+  const plan = table(["setting", "value", "because"], rows).split("\n");
+  return [data, `recipe "${recipe}" (--recipe takes another)`, "", ...plan, ""];
 }
 
 /** A setting's value in a table; of a long one only that it is set. */

@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ClipError } from "../core/errors.ts";
+import { ifThere } from "../core/files.ts";
 import { listFolder } from "../data/folders.ts";
 import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
 import { showSkipped } from "./eval-options.ts";
@@ -67,7 +68,7 @@ async function matching(pattern: string): Promise<string[]> {
     .replaceAll(/\*+/g, ".*")
     .replaceAll("?", ".");
   const whole = new RegExp(`^${parts}$`, process.platform === "win32" ? "i" : "");
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const entries = (await ifThere(folder, readdir(folder, { withFileTypes: true }))) ?? [];
   const names = entries.filter(
     (entry) => !entry.isDirectory() && !entry.name.startsWith(".") && whole.test(entry.name),
   );

@@ -1,13 +1,18 @@
 import { addAbortSignal, type Readable } from "node:stream";
 import { ClipError } from "../core/errors.ts";
 import { maxVocabularyBytes } from "../core/limits.ts";
+import { printable } from "../core/printable.ts";
 import { decodeText } from "../core/text-file.ts";
 
 /** What a command may touch of the process: given as an argument, so that a test is a call. */
 export interface CliIo {
-  /** Prints results: text, to which a line's end is added. */
-  out(text: string): void;
-  /** Prints what is not a result. */
+  /**
+   * Prints results: text, to which a line's end is added. Nothing in it steers a terminal.
+   *
+   * @param isPainted - colours pass: all in it that came from outside went through {@link printable}.
+   */
+  out(text: string, isPainted?: boolean): void;
+  /** Prints one message that is not a result. Its further lines, if any, are indented, so that no name in it looks like a message. */
   err(text: string): void;
   /** Shows where a long command stands: in a terminal in place of what was shown before, elsewhere as a line now and then. */
   progress(text: string): void;
@@ -22,7 +27,7 @@ export interface CliIo {
   readInputBytes(): Promise<Uint8Array>;
   /** Characters in a line of the terminal; undefined if the output is none. */
   readonly columns: number | undefined;
-  /** Whether the output may have colours. */
+  /** Whether results may have colours; messages have none. */
   readonly colour: boolean;
   /** Whether to show where errors came from. */
   readonly debug: boolean;
@@ -33,12 +38,15 @@ export interface CliIo {
 /** Where nobody watches a terminal: seconds until the first line of progress, and from one to the next. */
 const [firstLineSeconds, lineEverySeconds] = [10, 30];
 
-/** Control characters but line ends and tabs, marks that turn the direction of text, and separators of lines; colours pass. */
-const steering = /\x1b\[[\d;]*m|(?![\n\t])[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+/** What passes as it is: line ends and tabs of text; of a message, line ends before an indented line; and colours of our own. */
+const [ofText, ofMessage, ofPainted] = [/([\n\t])/, /(\n(?= {2}))/, /([\n\t]|\x1b\[[\d;]*m)/];
 
-/** Nothing that came from files may steer a terminal; only colours pass, where there are any. */
-export function clean(text: string, colour: boolean): string {
-  return text.replace(steering, (met) => (colour && met.length > 1 ? met : "\ufffd"));
+/** Nothing that came from outside may steer a terminal. */
+function clean(text: string, passing: RegExp): string {
+  return text
+    .split(passing)
+    .map((part, i) => (i % 2 === 1 ? part : printable(part)))
+    .join("");
 }
 
 /** The process as a command sees it. */
@@ -52,18 +60,17 @@ export function processIo(signal: AbortSignal): CliIo {
     showing = false;
   };
   return {
-    out(text) {
+    out(text, isPainted = false) {
       clear();
-      // As ls does: a program that reads the results gets names as they are.
-      stdout.write(`${stdout.isTTY ? clean(text, colour) : text}\n`);
+      // Also where it is no terminal: what is kept is read in one. In JSON what is cleaned stays what it is.
+      stdout.write(`${clean(text, colour && isPainted ? ofPainted : ofText)}\n`);
     },
     err(text) {
       clear();
-      // Also where it is no terminal: logs are read in one.
-      stderr.write(`${clean(text, colour)}\n`);
+      stderr.write(`${clean(text, ofMessage)}\n`);
     },
     progress(shown) {
-      const text = clean(shown, false).replaceAll("\n", " ");
+      const text = printable(shown);
       if (!stderr.isTTY) {
         if (performance.now() < nextLine) return;
         nextLine = performance.now() + 1000 * lineEverySeconds;

@@ -1,5 +1,6 @@
 import { writeSafetensors } from "../checkpoints/index.ts";
 import { ClipError } from "../core/errors.ts";
+import { printable } from "../core/printable.ts";
 import { ClipEncoder, type ReadModelOptions } from "../embedding/index.ts";
 import {
   drawPerClass,
@@ -20,7 +21,7 @@ import type { CliIo } from "./io.ts";
 import { showSkipped } from "./eval-options.ts";
 import { readChosenModel } from "./options.ts";
 import { counted } from "../report/numbers.ts";
-import { percent, printable, table } from "./terminal.ts";
+import { percent, table } from "./terminal.ts";
 
 /** What `clip-ts probe` was asked for. */
 interface ProbeRequest extends ReadModelOptions {

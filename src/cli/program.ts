@@ -42,12 +42,19 @@ export async function buildProgram(io: CliIo, name?: string): Promise<CommandUnk
   for (const command of allCommands(program)) {
     command.exitOverride().configureOutput({
       writeOut: (text) => io.out(text.trimEnd()),
-      writeErr: (text) => io.err(text.trimEnd()),
-      outputError: (text, write) => write(text.replace(/^error:/, `${fullName(command)}:`)),
+      writeErr: (text) => tell(text, io),
+      // An argument that it quotes may have line ends; the nearest option is named on a line of its own.
+      outputError: (text) =>
+        io.err(
+          text
+            .trimEnd()
+            .replace(/^error:/, `${fullName(command)}:`)
+            .replace(/\n(?=\(Did you mean [^\n]*\)$)/, " "),
+        ),
       getOutHelpWidth: () => io.columns ?? 100,
       getErrHelpWidth: () => io.columns ?? 100,
       getOutHasColors: () => io.colour,
-      getErrHasColors: () => io.colour,
+      getErrHasColors: () => false,
     });
   }
   return program;
@@ -74,16 +81,21 @@ export async function run(args: readonly string[], io: CliIo): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.misused;
     if (io.signal.aborted) return exitCodes.stopped;
-    io.err(`${fullName(running)}: ${describeError(error)}`);
-    if (io.debug && error instanceof Error) io.err(error.stack ?? "");
+    reportError(fullName(running), error, io);
     return error instanceof ClipError && error.code === "CLIP_USAGE" ? exitCodes.misused : exitCodes.failed;
   }
 }
 
-function describeError(error: unknown): string {
-  if (error instanceof ClipError) return error.message;
-  const message = error instanceof Error ? error.message : String(error);
-  return `${message}\nThis was not foreseen; please report it, with what DEBUG=1 prints.`;
+/** Says what went wrong, in `DEBUG` also where. */
+export function reportError(where: string, error: unknown, io: CliIo): void {
+  io.err(`${where}: ${error instanceof Error ? error.message : String(error)}`);
+  if (!(error instanceof ClipError)) io.err("This was not foreseen; please report it, with what DEBUG=1 prints.");
+  if (io.debug && error instanceof Error) tell(error.stack ?? "", io);
+}
+
+/** Prints a text of several lines that is no result. */
+function tell(text: string, io: CliIo): void {
+  for (const line of text.trimEnd().split("\n")) io.err(line);
 }
 
 /** As one types it: "clip-ts models inspect". */

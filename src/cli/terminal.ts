@@ -1,4 +1,5 @@
 import { styleText } from "node:util";
+import { printable } from "../core/printable.ts";
 import { shortNames } from "../report/short-names.ts";
 import { noneOfThese, type RankedLabel } from "../zero-shot/index.ts";
 
@@ -89,13 +90,14 @@ function paintHeat(cell: string, share: number): string {
 }
 
 /** Columns as wide as what is in them; those of numbers to the right. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(head: readonly string[], cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map(printable));
   const ofNumbers = head.map((_, column) => rows.every((row) => isNumberCell(row[column]!)));
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)));
   const line = (row: readonly string[], toRight: readonly boolean[]) =>
     row.map((cell, column) => (toRight[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)));
   const lines = [line(head, []), ...rows.map((row) => line(row, ofNumbers))];
-  return lines.map((cells) => cells.join("  ").trimEnd()).join("\n");
+  return lines.map((line) => line.join("  ").trimEnd()).join("\n");
 }
 
 /** A number, perhaps with a short unit (63.3 %, 151 M, 1.0e-5), or that there is none. */
@@ -106,11 +108,6 @@ function isNumberCell(cell: string): boolean {
 /** What was left out and why, as a line that names it once: most reasons do so themselves. */
 export function describeSkip({ image, reason }: { readonly image: string; readonly reason: string }): string {
   return printable(reason.includes(image) ? reason : `${image}: ${reason}`);
-}
-
-/** Names come from files: nothing in them may steer the terminal. */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "�");
 }
 
 /** Exactly this wide: cut in the middle, since names differ most at their ends, or filled up with blanks. */

@@ -2,6 +2,7 @@ import { basename, join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
 import { exists } from "../core/files.ts";
+import { printable } from "../core/printable.ts";
 import { bindingAdvice, launched } from "../distributed/index.ts";
 import { counted, trainPage, type TrainReport } from "../report/index.ts";
 import {
@@ -22,7 +23,7 @@ import type { CliIo } from "./io.ts";
 import { locateModel, showDownload } from "./options.ts";
 import { RunMetrics } from "./run-metrics.ts";
 import { ShownPredictions } from "./shown-predictions.ts";
-import { describeSkip, percent, printable } from "./terminal.ts";
+import { describeSkip, percent } from "./terminal.ts";
 import { TrainWatch } from "./train-watch.ts";
 
 /** Lines about damaged shards. */
@@ -52,6 +53,7 @@ export async function runTraining(request: TrainRequest, io: CliIo): Promise<voi
   const port = launched().rank === 0 ? request.watch : undefined;
   await using watch = port === undefined ? undefined : await openWatch(config, out, port, io);
   if (resume && launched().rank === 0) await noteNewStart(out, io);
+  announceStop(io);
   const showProgress = showStep(io);
   const listeners = {
     signal: io.signal,
@@ -109,6 +111,13 @@ export async function runOverfit(file: string, { json }: { readonly json: boolea
 async function readRun(file: string, io: CliIo): Promise<TrainConfig> {
   const config = await readTrainConfig(file);
   return config.init === undefined ? config : { ...config, init: await locateModel(config.init, io, {}) };
+}
+
+/** Says what becomes of a run that is told to stop: its end does not wait for a step that takes long. */
+export function announceStop(io: CliIo): void {
+  const text =
+    "stopping after this step, with a checkpoint; if that takes longer than a second, the last checkpoint stays";
+  io.signal.addEventListener("abort", () => io.err(text), { once: true });
 }
 
 /** Says so if there is nothing to resume: a job that is always started with `--resume` starts so, but a name may be mistyped too. */

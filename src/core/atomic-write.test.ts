@@ -85,7 +85,7 @@ describe("an atomic write on a disk that fails", () => {
     const outcome = isNewAfter(n) ? "the new content is there, but a power cut may undo it" : "what stood there before";
     await expect(write(path)).rejects.toMatchObject({
       code: "CLIP_FILE",
-      message: expect.stringContaining(`cannot write ${path}: EIO: simulated; ${outcome}`) as string,
+      message: expect.stringContaining(`cannot write ${path}: the disk fails to read or write; ${outcome}`) as string,
       cause: { code: "EIO" },
     });
     expect(readFileSync(path, "utf8")).toBe(isNewAfter(n) ? "brand new" : "old");

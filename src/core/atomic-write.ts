@@ -1,5 +1,5 @@
 import { rmSync } from "node:fs";
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ClipError, problemOf } from "./errors.ts";
 
@@ -77,11 +77,26 @@ export function removeOpenTemporaries(): void {
  * @throws {ClipError} `CLIP_FILE` if it cannot be.
  */
 export async function makeFolder(path: string, wayOut = "name another place"): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((cause: unknown) => {
+  await makeWithParents(path).catch((cause: unknown) => {
     throw new ClipError("CLIP_FILE", `cannot make the folder ${path}: ${problemOf(cause)}; ${wayOut}`, {
       cause,
     });
   });
+}
+
+/** As `mkdir` with `recursive` does it, which says of a read-only disk that the folder does not exist. */
+async function makeWithParents(path: string): Promise<void> {
+  const parent = dirname(path);
+  try {
+    await mkdir(path);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT" && parent !== path) {
+      await makeWithParents(parent);
+      return makeWithParents(path);
+    }
+    const found = await stat(path).catch(() => undefined);
+    if (!found?.isDirectory()) throw cause;
+  }
 }
 
 /** Removes what a process that was killed in {@link writeFileAtomic} left in a folder. */

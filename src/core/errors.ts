@@ -1,3 +1,5 @@
+import { printable } from "./printable.ts";
+
 /**
  * Every error this library throws on purpose.
  *
@@ -45,7 +47,10 @@ export type ClipErrorCode =
 /** Says what was asked, what was met, where each side came from, and the likely way out. */
 export class ShapeError extends ClipError {
   constructor(op: string, problem: string, operands: Readonly<Record<string, string>> = {}, hint?: string) {
-    const lines = [`${op}: ${problem}`, ...Object.entries(operands).map(([role, text]) => `  ${role}: ${text}`)];
+    const lines = [
+      `${op}: ${problem}`,
+      ...Object.entries(operands).map(([role, text]) => `  ${role}: ${printable(text)}`),
+    ];
     if (hint) lines.push(`  hint: ${hint}`);
     super("CLIP_SHAPE", lines.join("\n"));
   }

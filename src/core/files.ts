@@ -10,15 +10,31 @@ export { basename, dirname, join } from "node:path";
 /** Texts are read in pieces of so many bytes. */
 const chunkBytes = 2 ** 20;
 
-/** Bytes of a file; undefined if there is none. */
-export async function sizeOf(path: string): Promise<number | undefined> {
-  return stat(path).then(
-    ({ size }) => size,
-    () => undefined,
+/**
+ * What was read of a file or folder; undefined if there is none.
+ *
+ * @throws {ClipError} `CLIP_FILE` if there may be one and the system does not say: no permission, a loop of links, a failing disk.
+ */
+export async function ifThere<Result>(path: string, reading: Promise<Result>): Promise<Result | undefined> {
+  return reading.catch((cause: NodeJS.ErrnoException) =>
+    cause.code === "ENOENT" || cause.code === "ENOTDIR" ? undefined : cannotRead(path, cause),
   );
 }
 
-/** Whether there is such a file or folder. */
+/**
+ * Bytes of a file; undefined if there is none.
+ *
+ * @throws {ClipError} `CLIP_FILE` as {@link ifThere}.
+ */
+export async function sizeOf(path: string): Promise<number | undefined> {
+  return (await ifThere(path, stat(path)))?.size;
+}
+
+/**
+ * Whether there is such a file or folder.
+ *
+ * @throws {ClipError} `CLIP_FILE` as {@link ifThere}.
+ */
 export async function exists(path: string): Promise<boolean> {
   return (await sizeOf(path)) !== undefined;
 }

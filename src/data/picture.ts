@@ -136,7 +136,7 @@ export async function assertSomeExist(
   base = "its own folder",
 ): Promise<void> {
   const probed = pictures.slice(0, probedImages);
-  for (const { image } of probed) if (await exists(image)) return;
+  for (const { image } of probed) if (await exists(image).catch(() => true)) return; // one that cannot be read is listed where it is read
   if (probed.length === 0) return;
   throw new ClipError(
     "CLIP_DATA",

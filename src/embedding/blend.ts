@@ -1,4 +1,5 @@
 import { ClipError } from "../core/errors.ts";
+import { listed } from "../core/listing.ts";
 import { sameShape } from "../core/shape.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import type { Parameters } from "./lora.ts";
@@ -18,7 +19,7 @@ export function blend(original: Parameters, tuned: Parameters, alpha: number): M
     return [`${path}: ${show(a)} and ${show(b)}`];
   });
   if (problems.length > 0) {
-    const lines = ["these are not two states of one model, and cannot be blended", ...problems];
+    const lines = ["these are not two states of one model, and cannot be blended", ...listed(problems)];
     throw new ClipError("CLIP_CHECKPOINT", lines.join("\n  "));
   }
   return new Map(

@@ -4,7 +4,7 @@ import { huggingFaceConfig, huggingFacePreprocess, isHuggingFaceConfig } from ".
 import { isOpenClipConfig, openClipConfig, openClipTokenizer } from "../checkpoints/configs/open-clip.ts";
 import { inferConfig } from "../checkpoints/infer-config.ts";
 import { openWeightFile } from "../checkpoints/weight-file.ts";
-import { ClipError } from "../core/errors.ts";
+import { ClipError, problemOf } from "../core/errors.ts";
 import { dirname, exists, isFolder, join } from "../core/files.ts";
 import { type Kind, oneOf, type OptionKinds, text, wholeNumber } from "../core/options.ts";
 import { parseStrict, readJson } from "../core/parse.ts";
@@ -220,6 +220,7 @@ async function firstOf(folder: string, names: readonly string[]): Promise<string
 
 function cannotOpen(path: string, cause: Error): never {
   const wanted = `a folder with ${files.weights} and ${files.config}, or a weight file (.safetensors, .pt)`;
-  const problem = (cause as { code?: string }).code === "ENOENT" ? "does not exist" : "cannot be read";
+  const problem =
+    (cause as { code?: string }).code === "ENOENT" ? "does not exist" : `cannot be read: ${problemOf(cause)}`;
   throw new ClipError("CLIP_FILE", `the model ${path} ${problem}; name ${wanted}`, { cause });
 }

@@ -4,7 +4,7 @@ import { getRepoFolderName, listFiles, type ListFileEntry, modelInfo } from "@hu
 import { z } from "zod";
 import { cannotWrite, makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import { exists, sizeOf } from "../core/files.ts";
+import { exists, ifThere, sizeOf } from "../core/files.ts";
 import { maxConfigBytes, maxVocabularyBytes } from "../core/limits.ts";
 import { hubFolder } from "./cache.ts";
 import { nearestName } from "./known-models.ts";
@@ -223,10 +223,11 @@ function sumOf({ lfs, oid = "" }: ListFileEntry): string {
 
 /** What the cache has of a repository, if it has weights of it: Python may have fetched a config alone. */
 async function snapshotIn(cached: string): Promise<string | undefined> {
-  const commit = (await readFile(join(cached, "refs", branch), "utf8").catch(() => "")).trim();
+  const ref = join(cached, "refs", branch);
+  const commit = ((await ifThere(ref, readFile(ref, "utf8"))) ?? "").trim();
   if (!/^[\w.-]+$/.test(commit)) return undefined;
   const snapshot = join(cached, "snapshots", commit);
-  return weightsAmong(await readdir(snapshot).catch(() => [])).length > 0 ? snapshot : undefined;
+  return weightsAmong((await ifThere(snapshot, readdir(snapshot))) ?? []).length > 0 ? snapshot : undefined;
 }
 
 async function cachedSnapshot(name: string, cached: string): Promise<string> {

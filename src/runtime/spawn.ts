@@ -10,7 +10,23 @@ import { silenceTelemetry } from "./telemetry.ts";
 export function spawnWorker(module: string, options: WorkerOptions = {}): Worker {
   silenceTelemetry();
   const address = packageModule(module);
+  const all = { ...options, ...withoutInputType() };
   return runsFromSource
-    ? new Worker(packageFile("src/runtime/source-worker.js"), { ...options, argv: [address.href] })
-    : new Worker(address, options);
+    ? new Worker(packageFile("src/runtime/source-worker.js"), { ...all, argv: [address.href] })
+    : new Worker(address, all);
+}
+
+/** The kind of a program that comes by `node -e` or the standard input. Threads inherit it, and node refuses it of a file. */
+const inputType = /(^|\s)--input-type[=\s]\S+/g;
+/** What a thread may be given as well as inherit, and should have of the user's: modules to load first, and conditions. */
+const preloading = /^(-r|--require|--import|--loader|--experimental-loader|-C|--conditions)(=|$)/;
+
+/** Options of a thread that does not inherit the kind of the main program; empty where there is none. */
+function withoutInputType(): WorkerOptions {
+  const { NODE_OPTIONS = "" } = process.env;
+  if (`${process.execArgv.join(" ")} ${NODE_OPTIONS}`.search(inputType) === -1) return {};
+  const execArgv = process.execArgv.filter(
+    (arg, i, all) => preloading.test(arg) || (preloading.test(all[i - 1] ?? "") && !all[i - 1]!.includes("=")),
+  );
+  return { execArgv, env: { ...process.env, NODE_OPTIONS: NODE_OPTIONS.replace(inputType, "") } };
 }

@@ -1,6 +1,6 @@
-import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
-import { cannotWrite } from "../core/atomic-write.ts";
+import { cannotWrite, makeFolder } from "../core/atomic-write.ts";
 import { ProtobufWriter } from "../onnx/protobuf.ts";
 
 /** Fields of TensorBoard's messages by their numbers. */
@@ -31,9 +31,7 @@ export class EventFile implements AsyncDisposable {
   static async create(folder: string, nextStep: number): Promise<EventFile> {
     const path = join(folder, `events.out.tfevents.${Date.now()}.clip-ts`);
     const why = "the run was not started";
-    await mkdir(folder, { recursive: true }).catch((cause: Error) => {
-      throw cannotWrite(folder, cause, why);
-    });
+    await makeFolder(folder, why);
     const file = await open(path, "wx").catch((cause: Error) => {
       throw cannotWrite(path, cause, why);
     });

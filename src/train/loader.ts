@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from "node:os";
 import { ClipError } from "../core/errors.ts";
+import { cut } from "../core/listing.ts";
 import type { AugmentConfig } from "../image/augment.ts";
 import type { PreprocessConfig } from "../image/preprocess-config.ts";
 import { noPeers, type Peers } from "../distributed/index.ts";
@@ -303,7 +304,7 @@ export class DataLoader implements AsyncDisposable {
   }
 
   #tooManyBroken(problem: string): ClipError {
-    const examples = this.broken.slice(0, 3).map(({ reason }) => `\n  ${reason}`);
+    const examples = this.broken.slice(0, 3).map(({ reason }) => `\n  ${cut(reason)}`);
     const met = `${this.#broken.size} of ${this.#samples.length} pictures cannot be used, ${problem}`;
     return new ClipError("CLIP_DATA", `${met}; repair or remove them, such as:${examples.join("")}`);
   }

@@ -7,7 +7,8 @@ import { expectSameToyRun } from "../../test/train/compare.ts";
 import { type DiskCall, systemError, watchDisk } from "../../test/train/faulty-disk.ts";
 import { snapshotOf, stateWith } from "../../test/train/snapshot.ts";
 import { identity, toyRun, toySteps } from "../../test/train/toy-run.ts";
-import { RunFolder, runFiles } from "./run-folder.ts";
+import { ClipError } from "../core/errors.ts";
+import { type MetricsLine, RunFolder, runFiles } from "./run-folder.ts";
 
 let root: string;
 /** An unbroken toy run's folder. */
@@ -65,6 +66,28 @@ describe("RunFolder", () => {
     await again[Symbol.asyncDispose]();
     const { steps, arrays: read } = await snapshotOf(met!);
     expect([steps, Object.fromEntries(read)]).toEqual([7, arrays]);
+  });
+
+  it("writes nothing once its lock is lost", async () => {
+    const path = newFolder();
+    let isLost = false;
+    const lost = new ClipError("CLIP_FILE", "the lock was taken");
+    const lock = {
+      assertHeld: () => (isLost ? Promise.reject(lost) : Promise.resolve()),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+    const { folder } = await RunFolder.open(path, identity, { resume: false, lock });
+    await using run = folder;
+    const state = stateWith(7, new Map([["parameter.a.b", Float32Array.of(1)]]));
+    await run.saveCheckpoint(state);
+    const files = await readdir(path);
+    const before = files.map((file) => read(path, file));
+    isLost = true;
+    await expect(run.writeMetrics({ step: 8, validation: { top1: 0, top5: 0 } } as MetricsLine)).rejects.toBe(lost);
+    await expect(run.saveCheckpoint(state)).rejects.toBe(lost);
+    await expect(run.writeSkipped([{ image: "a.jpg", reason: "broken" }])).rejects.toBe(lost);
+    expect(await readdir(path)).toEqual(files);
+    expect(files.map((file) => read(path, file))).toEqual(before);
   });
 
   it("goes on to the unbroken run's files, wherever the process ends between two calls to the disk", async () => {

@@ -4,7 +4,8 @@ import { dirname, join } from "node:path";
 import { bytesOf, type DeferredTensor, openSafetensors, readFloats, writeDeferred } from "../checkpoints/index.ts";
 import { cannotWrite, makeFolder, removeTemporaries, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import { sizeOf } from "../core/files.ts";
+import { ifThere, sizeOf } from "../core/files.ts";
+import type { Lock } from "../core/lock.ts";
 import { product } from "../core/shape.ts";
 import type { EngineState } from "./engine-state.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
@@ -67,17 +68,25 @@ export class RunFolder implements AsyncDisposable {
   readonly #metrics: FileHandle;
   #metricsBytes: number;
   readonly #record: RunRecord;
+  readonly #lock: Lock | undefined;
   /** As they are listed; undefined before the first list. */
   #skipped: readonly SkippedImage[] | undefined;
 
-  private constructor(path: string, metrics: FileHandle, record: RunRecord, saved: SavedRun | undefined) {
-    [this.path, this.#metrics, this.#record] = [path, metrics, record];
+  private constructor(
+    path: string,
+    metrics: FileHandle,
+    record: RunRecord,
+    saved: SavedRun | undefined,
+    lock: Lock | undefined,
+  ) {
+    [this.path, this.#metrics, this.#record, this.#lock] = [path, metrics, record, lock];
     [this.#metricsBytes, this.#skipped] = [saved?.metricsBytes ?? 0, saved?.skipped];
   }
 
   /**
    * Opens a folder for a run, and gives the state to go on from, if there is one.
    *
+   * @param options.lock - of the folder: once it is lost, nothing more is written.
    * @throws {ClipError} `CLIP_TRAIN` if the folder holds a run that is not to be resumed, or another one;
    *   `CLIP_CHECKPOINT` if the checkpoint is damaged, or metrics that it counts on are gone; `CLIP_FILE` if the folder
    *   cannot be written.
@@ -85,7 +94,7 @@ export class RunFolder implements AsyncDisposable {
   static async open(
     path: string,
     identity: RunIdentity,
-    { resume }: { resume: boolean },
+    { resume, lock }: { resume: boolean; lock?: Lock | undefined },
   ): Promise<{ folder: RunFolder; state?: EngineState }> {
     await makeFolder(path);
     const checkpoint = join(path, runFiles.checkpoint);
@@ -110,8 +119,13 @@ export class RunFolder implements AsyncDisposable {
     for (const folder of [path, join(path, runFiles.model), join(path, runFiles.lora)]) await removeTemporaries(folder);
     if (!saved) await writeFileAtomic(join(path, runFiles.config), [`${JSON.stringify(identity.config, null, 2)}\n`]);
     const metrics = await openMetrics(join(path, runFiles.metrics), saved?.metricsBytes ?? 0);
-    const folder = new RunFolder(path, metrics, own, saved);
+    const folder = new RunFolder(path, metrics, own, saved, lock);
     return { folder, ...(saved && { state: saved.state }) };
+  }
+
+  /** @throws {ClipError} `CLIP_FILE` if another process may be writing here. */
+  async assertHeld(): Promise<void> {
+    await this.#lock?.assertHeld();
   }
 
   /**
@@ -120,6 +134,7 @@ export class RunFolder implements AsyncDisposable {
    * @throws {ClipError} `CLIP_FILE` if the disk is full; the checkpoint is not touched.
    */
   async writeMetrics(line: MetricsLine): Promise<void> {
+    await this.assertHeld();
     const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
     await this.#metrics.appendFile(bytes).catch((cause: Error) => {
       throw cannotWrite(join(this.path, runFiles.metrics), cause, "the run can go on from its last checkpoint");
@@ -133,6 +148,7 @@ export class RunFolder implements AsyncDisposable {
    * @throws {ClipError} `CLIP_FILE` if the disk is full; the one before is still good then.
    */
   async saveCheckpoint(state: EngineState): Promise<void> {
+    await this.assertHeld();
     // First what the checkpoint counts on, then the checkpoint.
     await this.#metrics.sync().catch((cause: Error) => {
       throw cannotWrite(join(this.path, runFiles.metrics), cause, "the checkpoint before is unchanged");
@@ -158,6 +174,7 @@ export class RunFolder implements AsyncDisposable {
   async writeSkipped(skipped: readonly SkippedImage[]): Promise<readonly SkippedImage[]> {
     const byPath = new Map([...skipped, ...(this.#skipped ?? [])].map((skip) => [skip.image, skip]));
     if (byPath.size === this.#skipped?.length) return this.#skipped;
+    await this.assertHeld();
     const all = [...byPath.values()].sort((a, b) => (a.image < b.image ? -1 : 1));
     const lines = all.map((skip) => `${JSON.stringify(skip)}\n`);
     await writeFileAtomic(join(this.path, runFiles.skipped), lines);
@@ -195,7 +212,7 @@ async function readCheckpoint(path: string): Promise<SavedRun> {
 }
 
 async function readSkipped(path: string): Promise<SkippedImage[] | undefined> {
-  const text = await readFile(path, "utf8").catch(() => undefined);
+  const text = await ifThere(path, readFile(path, "utf8"));
   const lines = text?.split("\n").filter((line) => line !== "");
   try {
     return lines?.map((line) => JSON.parse(line) as SkippedImage);

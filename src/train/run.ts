@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import { writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import type { Lock } from "../core/lock.ts";
 import { abortSignal, callback, flag, type OptionKinds, text } from "../core/options.ts";
 import type { DownloadProgress } from "../core/progress.ts";
 import type { ClipConfig } from "../models/index.ts";
@@ -100,8 +99,6 @@ interface RunParts {
   readonly peers: Peers;
   /** Of the first process; the others write nothing. */
   readonly folder: RunFolder | undefined;
-  /** Of the folder. */
-  readonly lock: Lock | undefined;
   readonly loader: DataLoader;
   readonly validator: Validator | undefined;
   readonly engine: Remote<EngineMethods>;
@@ -199,7 +196,6 @@ export class Run {
     const epoch = Math.floor(batch.step / loader.stepsPerEpoch);
     this.#done++;
     if (!folder) return;
-    await this.#parts.lock?.assertHeld();
     await folder.writeMetrics({ step, epoch, loss, ...parts, learningRate, gradientNorm, logitScale });
     await events?.write(step, { loss, ...parts, learningRate, gradientNorm, logitScale });
     // What is written says nothing of whether pairs are told apart.
@@ -253,7 +249,6 @@ export class Run {
     const { engine, folder, peers, skipped } = this.#parts;
     if (peers.size > 1) await expectSame(peers, await engine.call("checksum", []), "other parameters");
     if (folder) {
-      await this.#parts.lock?.assertHeld();
       await folder.writeSkipped(skipped());
       await folder.saveCheckpoint(await stateOf(engine));
     }
@@ -270,6 +265,7 @@ export class Run {
     const inputs = (await peers.exchange(JSON.stringify(own))).flatMap((text) => JSON.parse(text) as typeof own);
     // All processes come here: the others wait for the first, which ends them when it has said what there is to say.
     while (!folder) await peers.exchange("");
+    await folder.assertHeld();
     const path = join(folder.path, runFiles.failure);
     // As words: JSON has no NaN.
     const failure = { step: batch.step + 1, loss: String(loss), gradientNorm: String(gradientNorm), inputs };

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -30,6 +30,27 @@ async function metricsOf(out: string): Promise<MetricsLine[]> {
 }
 
 describe("train", () => {
+  it.each([
+    ["a step", { steps: 6, saveEvery: 100 }, 3, 3],
+    ["a validation", { steps: 6, saveEvery: 100, validateEvery: 3 }, "validation", 3],
+    ["its end", { steps: 6, saveEvery: 100, validateEvery: 6 }, 6, 6],
+  ] as const)("stops writing once another process has its folder: %s", async (what, change, at, steps) => {
+    const out = join(root, `lost at ${what}`);
+    const takeLock = () => writeFileSync(join(out, runFiles.lock), "another-machine 1 some-id 1");
+    const taken = train(tinyRun(pictures, { validation: pictures, ...change }), {
+      out,
+      onProgress: ({ step }) => void (step === at && takeLock()),
+      onValidation: () => void (at === "validation" && takeLock()),
+    });
+    await expect(taken).rejects.toMatchObject({ code: "CLIP_FILE", message: expect.stringContaining("the lock ") });
+    const files = await readdir(out);
+    for (const file of [runFiles.model, runFiles.checkpoint, runFiles.report]) expect(files).not.toContain(file);
+    const lines = await metricsOf(out);
+    expect(lines.at(-1)!.step).toBe(steps);
+    expect(lines.some((line) => "validation" in line)).toBe(at === "validation");
+    expect(await readFile(join(out, runFiles.lock), "utf8")).toBe("another-machine 1 some-id 1");
+  });
+
   it("says what seems to be wrong: a learning rate under which nothing is learned; and draws curves for TensorBoard", async () => {
     const config = tinyRun(pictures, { steps: 250, learningRate: 1e-12, saveEvery: 250 });
     const out = join(root, "learns-nothing");

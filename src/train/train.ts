@@ -86,7 +86,7 @@ async function trainTogether(
   await expectSame(peers, fingerprintOf(identity), "another configuration or other data");
   await using lock = isFirst ? await lockFolder(options.out) : undefined;
   const { state, ...opened } = isFirst
-    ? await RunFolder.open(options.out, identity, { resume: options.resume ?? false })
+    ? await RunFolder.open(options.out, identity, { resume: options.resume ?? false, lock })
     : { folder: undefined };
   await using folder = opened.folder;
   const skipped = () =>
@@ -99,11 +99,12 @@ async function trainTogether(
   await startEngine(engine, config, start, state, peers);
   if (peers.size > 1) await engine.call("startAsFirst", [first]);
   const { samples } = pairs;
-  const parts = { config, options, peers, folder, loader, validator, engine, events, lock };
+  const parts = { config, options, peers, folder, loader, validator, engine, events };
   const run = new Run({ ...parts, architecture, samples, skipped });
   const result = await run.loop(first);
   if (!folder) return { ...result, skipped: skipped() };
   if (result.finished) {
+    await folder.assertHeld();
     const trained = await trainedModel(engine, architecture);
     const weights = config.lora ? mergeLora(trained, config.lora) : trained;
     if (config.lora) await saveLora(join(options.out, runFiles.lora), config.lora, trained);
@@ -116,9 +117,12 @@ async function trainTogether(
       ...words,
       dtype: config.dtype,
     };
+    await folder.assertHeld();
     await saveModel(join(options.out, runFiles.model), model);
   }
-  return { ...result, skipped: await folder.writeSkipped(skipped()) };
+  const all = await folder.writeSkipped(skipped());
+  await folder.assertHeld();
+  return { ...result, skipped: all };
 }
 
 const lockPatienceMs = 3_000;

@@ -19,6 +19,6 @@ describe("what was left out", () => {
   it.each([
     ["a.jpg", "a.jpg is damaged", "a.jpg is damaged"],
     ["a.jpg", "its caption is empty", "a.jpg: its caption is empty"],
-    ["a\n.jpg", "it has no caption", "a�.jpg: it has no caption"],
+    ["a\n.jpg", "it has no caption", "a\\u000a.jpg: it has no caption"],
   ])("is named once: %j, %j", (image, reason, line) => expect(describeSkip({ image, reason })).toBe(line));
 });

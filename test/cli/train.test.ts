@@ -24,6 +24,7 @@ describe("clip-ts train", () => {
       out: "",
       err:
         `no checkpoint in ${out}: starting from step 0\n` +
+        "stopping after this step, with a checkpoint; if that takes longer than a second, the last checkpoint stays\n" +
         `stopped after step 1 of 3; go on with: clip-ts train --config '${file}' --out ${out} --resume`,
     });
     expect(await call([...args, "--resume"])).toMatchObject({ code: 0, err: "" });

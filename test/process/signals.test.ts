@@ -1,31 +1,21 @@
-import { type ChildProcess, execFileSync } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { cp, readdir, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { readdir, writeFile } from "node:fs/promises";
 import { platform } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { start } from "../cli/spawn.ts";
-import { writeRandomPicture } from "../pictures.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
-import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
-import { drawShapes, tinyRun } from "../train/tiny-run.ts";
+import { endlessCommands } from "./endless-commands.ts";
 
 const root = await temporaryFolder();
-const picture = await writeRandomPicture(join(root, "picture.png"), 1);
-const model = await saveTinyModel(join(root, "model"));
-/** An inference with it takes minutes: 16,384 patches see each other in each of 12 blocks. */
-const vision = { kind: "vit", imageSize: 512, patchSize: 4, width: 64, layers: 12, heads: 4 } as const;
-const slow = await saveTinyModel(join(root, "slow"), { config: { ...tinyConfig, vision } });
-const pictures = await drawShapes(join(root, "pictures"), 8);
+/** Windows has no signals, and no named pipes. */
+const isPosix = platform() !== "win32";
+const { commands, env, input } = isPosix ? await endlessCommands(root) : { commands: {}, env: {}, input: "" };
 
-const pipe = join(root, "pipe");
-if (platform() !== "win32") execFileSync("mkfifo", [pipe]);
-
-/** A blur that is drawn many times over. */
+/** A drawing that is blurred many times over: its own limit of time may end it before the signal. */
 const layers = Array.from(
   { length: 400 },
   (_, i) => `<g filter="url(#b)"><rect x="${i % 7}" width="3900" height="3900"/></g>`,
@@ -33,44 +23,10 @@ const layers = Array.from(
 const drawing = `<svg xmlns="http://www.w3.org/2000/svg" width="4000" height="4000"><filter id="b"><feGaussianBlur stdDeviation="90"/></filter>${layers.join("")}</svg>`;
 await writeFile(join(root, "slow.svg"), drawing);
 
-/** The vocabulary of a model whose regular expression backtracks for ever, on the main thread. */
-const endless = join(root, "endless");
-await cp(model, endless, { recursive: true });
-await writeFile(
-  join(endless, "tokenizer.json"),
-  JSON.stringify({
-    version: "1.0",
-    normalizer: { type: "Replace", pattern: { Regex: "^(a+)+$" }, content: "x" },
-    model: { type: "BPE", vocab: { a: 0, b: 1, "<pad>": 2, "<unk>": 3 }, merges: [], unk_token: "<unk>" },
-  }),
-);
-
-const trainFile = join(root, "train.json");
-await writeFile(trainFile, JSON.stringify(tinyRun(pictures, { steps: 1_000_000, batchSize: 4, saveEvery: 1_000_000 })));
-
-const server = createServer(() => {}).listen(0, "127.0.0.1");
-server.unref();
-await once(server, "listening");
-const hub = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-
-/** A command that would go on for minutes or for ever. */
-const endlessCommands: Readonly<Record<string, readonly string[]>> = {
-  "an inference": ["classify", picture, "--labels", "a,b", "--model", slow],
-  "vectors of many pictures": ["embed", pictures, "--out", join(root, "vectors"), "--model", slow],
-  "the decoding of a picture": ["classify", join(root, "slow.svg"), "--labels", "a,b", "--model", model],
-  "a model that is a pipe": ["classify", picture, "--labels", "a,b", "--model", pipe],
-  "labels that are a pipe": ["classify", picture, "--labels-file", pipe, "--model", model],
-  "a configuration that is a pipe": ["train", "--config", pipe, "--out", join(root, "piped")],
-  "a regular expression without end": ["tokenize", "--model", endless],
-  "a download that stalls": ["classify", picture, "--labels", "a,b", "--model", "some/model"],
-};
-
 /** Much more than the two seconds that a person waits, and much less than the commands would take: machines may be busy. */
 const patienceMs = 20_000;
 
 async function stopped(child: ChildProcess, signal: NodeJS.Signals): Promise<number> {
-  // It may have ended already: before it listens, a signal ends it at once.
-  if (child.exitCode !== null || child.signalCode !== null) return 0;
   const begin = performance.now();
   child.kill(signal);
   await Promise.race([once(child, "close"), sleep(patienceMs)]);
@@ -79,49 +35,80 @@ async function stopped(child: ChildProcess, signal: NodeJS.Signals): Promise<num
   return ms;
 }
 
-describe.skipIf(platform() === "win32")("a signal", () => {
-  it.each(Object.keys(endlessCommands))("ends %s", async (what) => {
-    for (const [signal, code] of [
-      ["SIGINT", 130],
-      ["SIGTERM", 143],
-    ] as const) {
-      const env = { ...process.env, HF_HOME: join(root, "home"), HF_ENDPOINT: hub };
-      const child = start(endlessCommands[what]!, { env, stdio: ["pipe", "ignore", "pipe"] });
+const signals = [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const;
+
+describe.skipIf(!isPosix)("a signal", () => {
+  it.each(Object.keys(commands))("ends %s", async (what) => {
+    for (const [signal, code] of signals) {
+      const child = start(commands[what]!, { env, stdio: ["pipe", "ignore", "pipe"] });
       child.stdin!.on("error", () => {});
-      child.stdin!.end(`${"a".repeat(50)}b\n`);
+      child.stdin!.write(input);
+      if (!what.startsWith("an input")) child.stdin!.end();
       let err = "";
       child.stderr!.on("data", (chunk: Buffer) => (err += chunk.toString()));
       await sleep(2500);
-      // A guard may refuse the input by then: that ends it too.
-      if (child.exitCode !== null) continue;
+      expect(child.exitCode, `it ended before the signal: ${err}`).toBeNull();
       expect(await stopped(child, signal), err).toBeLessThan(patienceMs);
+      // Before it listens, a signal ends it at once; so it does where the work cannot be interrupted.
       expect([code, signal], err).toContain(child.exitCode ?? child.signalCode);
     }
   });
 
-  it("leaves the checkpoint of a training run, and nothing that is unfinished", async () => {
-    const out = join(root, "run");
-    const child = start(["train", "--config", trainFile, "--out", out], { stdio: "ignore" });
-    while (!existsSync(join(out, "metrics.jsonl"))) await sleep(50);
-    await sleep(1000);
-    expect(await stopped(child, "SIGINT")).toBeLessThan(patienceMs);
-    expect([130, "SIGINT"]).toContain(child.exitCode ?? child.signalCode);
-    const files = await readdir(out);
-    if (child.exitCode === 130) expect(files).toContain("checkpoint.safetensors");
-    expect(files.filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  it("ends the decoding of a picture, or its limit has done so", async () => {
+    const child = start(["classify", join(root, "slow.svg"), "--labels", "a,b", "--model", join(root, "model")], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let err = "";
+    child.stderr!.on("data", (chunk: Buffer) => (err += chunk.toString()));
+    await sleep(2500);
+    if (child.exitCode === null) {
+      expect(await stopped(child, "SIGTERM"), err).toBeLessThan(patienceMs);
+      expect([143, "SIGTERM"], err).toContain(child.exitCode ?? child.signalCode);
+    } else {
+      expect([child.exitCode, err]).toEqual([1, expect.stringContaining("slow.svg")]);
+    }
   });
+
+  it.each(signals)(
+    "%s leaves the checkpoint of a training run, or says that the last one stays",
+    async (signal, code) => {
+      const out = join(root, `run ${signal}`);
+      const child = start(["train", "--config", join(root, "train.json"), "--out", out], {
+        stdio: ["ignore", "ignore", "pipe"],
+      });
+      let err = "";
+      child.stderr!.on("data", (chunk: Buffer) => (err += chunk.toString()));
+      while (!existsSync(join(out, "metrics.jsonl"))) {
+        expect(child.exitCode, err).toBeNull();
+        await sleep(50);
+      }
+      await sleep(1000);
+      expect(child.exitCode, err).toBeNull();
+      expect(await stopped(child, signal)).toBeLessThan(patienceMs);
+      expect([code, signal]).toContain(child.exitCode ?? child.signalCode);
+      expect(err).toContain("if that takes longer than a second, the last checkpoint stays");
+      const files = await readdir(out);
+      if (child.exitCode === code) expect(files).toContain("checkpoint.safetensors");
+      expect(files.filter((name) => name.endsWith(".tmp"))).toEqual([]);
+    },
+  );
 
   it("ends a command whose results nobody reads", async () => {
     const child = start(["tokenize"], { stdio: ["pipe", "pipe", "ignore"] });
     child.stdin!.on("error", () => {});
     child.stdin!.end("a photo of a cat and a dog\n".repeat(200_000));
     await sleep(6000);
+    expect(child.exitCode).toBeNull();
     expect(await stopped(child, "SIGTERM")).toBeLessThan(patienceMs);
   });
 
   it("that comes again ends the process at once", async () => {
-    const child = start(["classify", picture, "--labels", "a,b", "--model", pipe], { stdio: "ignore" });
+    const child = start(commands["an inference"]!, { stdio: "ignore" });
     await sleep(2500);
+    expect(child.exitCode).toBeNull();
     child.kill("SIGTERM");
     await sleep(200);
     expect(await stopped(child, "SIGINT")).toBeLessThan(patienceMs);

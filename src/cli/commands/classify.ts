@@ -1,5 +1,6 @@
 import { Command, Option } from "@commander-js/extra-typings";
 import { ClipError } from "../../core/errors.ts";
+import { printable } from "../../core/printable.ts";
 import { type Agreement, measureQuantization } from "../../embedding/index.ts";
 import { ClipModel } from "../../zero-shot/index.ts";
 import { type ClassifiedPictures, classifyPictures } from "../classify-pictures.ts";
@@ -20,7 +21,7 @@ import {
   wholeNumber,
 } from "../options.ts";
 import { counted } from "../../report/numbers.ts";
-import { drawBars, drawHeatMap, printable } from "../terminal.ts";
+import { drawBars, drawHeatMap } from "../terminal.ts";
 import { readLines } from "../text-files.ts";
 
 /** What a person takes in at a glance. */
@@ -116,7 +117,7 @@ function show({ results, labels: given }: ClassifiedPictures, topK: number, io: 
   const [first, ...others] = results;
   if (!first) return;
   if (others.length === 0) {
-    io.out([printable(first.image), ...drawBars(first.labels.slice(0, topK), paper)].join("\n"));
+    io.out([printable(first.image), ...drawBars(first.labels.slice(0, topK), paper)].join("\n"), true);
     return;
   }
   const best = new Set(results.flatMap(({ labels }) => labels.slice(0, topK).map(({ label }) => label)));
@@ -125,5 +126,5 @@ function show({ results, labels: given }: ClassifiedPictures, topK: number, io: 
     const similarities = new Map(labels.map(({ label, similarity }) => [label, similarity]));
     return { name: image, similarities: columns.map((label) => similarities.get(label)!), best: labels[0]! };
   });
-  io.out(drawHeatMap(rows, columns, paper).join("\n"));
+  io.out(drawHeatMap(rows, columns, paper).join("\n"), true);
 }

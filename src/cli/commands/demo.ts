@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "@commander-js/extra-typings";
 import { packageFile } from "../../core/package-files.ts";
+import { printable } from "../../core/printable.ts";
 import { readModel, type StoredModel } from "../../embedding/index.ts";
 import { pictograms } from "../../hub/index.ts";
 import { decodeImage } from "../../image/index.ts";
@@ -11,7 +12,7 @@ import { ClipModel } from "../../zero-shot/index.ts";
 import { classifyPictures } from "../classify-pictures.ts";
 import type { CliIo } from "../io.ts";
 import { locateModel } from "../options.ts";
-import { drawBars, printable } from "../terminal.ts";
+import { drawBars } from "../terminal.ts";
 
 /** Labels of each picture; the page has more of them. */
 const shownInTerminal = 3;
@@ -41,7 +42,7 @@ export async function demonstrate(model: StoredModel, folder: string, html: stri
   const { results } = await classifyPictures(clip, { images, labels, html }, io);
   const paper = { columns: io.columns ?? 80, colour: io.colour };
   for (const { image, labels } of results)
-    io.out(["", printable(basename(image)), ...drawBars(labels.slice(0, shownInTerminal), paper)].join("\n"));
+    io.out(["", printable(basename(image)), ...drawBars(labels.slice(0, shownInTerminal), paper)].join("\n"), true);
   io.out(`\nThe same with pictures: ${html}`);
   io.out('Now yours: clip-ts classify PHOTO --labels "a cat,a dog,a house"');
 }

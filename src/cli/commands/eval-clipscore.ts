@@ -1,4 +1,5 @@
 import { Command } from "@commander-js/extra-typings";
+import { printable } from "../../core/printable.ts";
 import { evaluateCaptions, readCandidates } from "../../evaluate/index.ts";
 import { describeCut, measureModels, modelsOption, showSkipped } from "../eval-options.ts";
 import type { CliIo } from "../io.ts";
@@ -12,7 +13,7 @@ import {
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
-import { printable, table } from "../terminal.ts";
+import { table } from "../terminal.ts";
 
 /** Judges captions of pictures. */
 export const evalClipScoreCommand = (io: CliIo) =>

@@ -1,4 +1,5 @@
 import { Command } from "@commander-js/extra-typings";
+import { printable } from "../../core/printable.ts";
 import { evaluateGeolocation, readPlacedPictures } from "../../evaluate/index.ts";
 import { measureModels, modelsOption, showSkipped } from "../eval-options.ts";
 import type { CliIo } from "../io.ts";
@@ -12,7 +13,7 @@ import {
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
-import { percent, printable, table } from "../terminal.ts";
+import { percent, table } from "../terminal.ts";
 
 /** Guesses where pictures were taken. */
 export const evalGeolocationCommand = (io: CliIo) =>

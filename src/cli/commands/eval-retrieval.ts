@@ -1,4 +1,5 @@
 import { Command } from "@commander-js/extra-typings";
+import { printable } from "../../core/printable.ts";
 import {
   type CaptionedPicture,
   evaluateRetrieval,
@@ -32,7 +33,7 @@ import {
   maxImagePixelsOption,
   offlineOption,
 } from "../options.ts";
-import { percent, printable, table } from "../terminal.ts";
+import { percent, table } from "../terminal.ts";
 
 /** The longer side of each picture on the page, in pixels. */
 const shownSize = 160;

@@ -1,4 +1,5 @@
 import { Command, Option } from "@commander-js/extra-typings";
+import { printable } from "../../core/printable.ts";
 import {
   type Answer,
   evaluateZeroShot,
@@ -33,7 +34,7 @@ import {
   offlineOption,
   repeatedTemplate,
 } from "../options.ts";
-import { percent, printable, table } from "../terminal.ts";
+import { percent, table } from "../terminal.ts";
 import { readZeroShotData } from "../zeroshot-data.ts";
 
 /** Mistakes on the page, and the longer side of each picture in pixels. */

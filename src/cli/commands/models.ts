@@ -1,6 +1,7 @@
 import { Command } from "@commander-js/extra-typings";
 import { inspectModel, type ModelReport } from "../../embedding/index.ts";
 import { ClipError } from "../../core/errors.ts";
+import { printable } from "../../core/printable.ts";
 import {
   defaultModel,
   type KnownModel,
@@ -149,7 +150,7 @@ const inspectCommand = (io: CliIo) =>
     .action(async (path, { json, offline, ...options }) => {
       const report = await inspectModel(await locateModel(path, io, { offline }), options);
       if (json) io.out(JSON.stringify(report, null, 2));
-      else for (const [label, text] of describe(report)) io.out(`${label.padEnd(12)}  ${text}`);
+      else for (const [label, text] of describe(report)) io.out(`${label.padEnd(12)}  ${printable(text)}`);
     });
 
 const containers = {

@@ -1,9 +1,10 @@
 import { Command } from "@commander-js/extra-typings";
 import { ClipError } from "../../core/errors.ts";
+import { printable } from "../../core/printable.ts";
 import { type Machine, packageFixtures, parity, type ParityRow, thisMachine } from "../../evaluate/index.ts";
 import type { CliIo } from "../io.ts";
 import { activationOption, configOption, examples, modelOption } from "../options.ts";
-import { printable, table } from "../terminal.ts";
+import { table } from "../terminal.ts";
 
 /** Compares this machine's numbers with recorded ones. */
 export const parityCommand = (io: CliIo) =>

@@ -1,0 +1,72 @@
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { cp, mkdir, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { writeRandomPicture } from "../pictures.ts";
+import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
+import { drawShapes, tinyRun } from "../train/tiny-run.ts";
+
+/** Commands that would go on for minutes or for ever, to be stopped by a signal. */
+export interface EndlessCommands {
+  readonly commands: Readonly<Record<string, readonly string[]>>;
+  /** They run in. */
+  readonly env: NodeJS.ProcessEnv;
+  /** What they read. */
+  readonly input: string;
+}
+
+/** Makes what they read in a folder; its disk and the machine must know named pipes. */
+export async function endlessCommands(root: string): Promise<EndlessCommands> {
+  const picture = await writeRandomPicture(join(root, "picture.png"), 1);
+  const model = await saveTinyModel(join(root, "model"));
+  // An inference with it takes minutes: 16,384 patches see each other in each of 12 blocks.
+  const vision = { kind: "vit", imageSize: 512, patchSize: 4, width: 64, layers: 12, heads: 4 } as const;
+  const slow = await saveTinyModel(join(root, "slow"), { config: { ...tinyConfig, vision } });
+  const pictures = await drawShapes(join(root, "pictures"), 8);
+  for (const name of ["a cat", "a dog"]) {
+    await mkdir(join(root, "classes", name), { recursive: true });
+    for (let i = 0; i < 8; i++) await writeRandomPicture(join(root, "classes", name, `${i}.png`), i);
+  }
+  const pipe = join(root, "pipe");
+  execFileSync("mkfifo", [pipe]);
+
+  // No repetition of a repetition, and still the 10th power of the length: the check lets it pass, and a limit of time ends it.
+  const endless = join(root, "endless");
+  await cp(model, endless, { recursive: true });
+  await writeFile(
+    join(endless, "tokenizer.json"),
+    JSON.stringify({
+      version: "1.0",
+      normalizer: { type: "Replace", pattern: { Regex: `${"a*".repeat(10)}b` }, content: "x" },
+      model: { type: "BPE", vocab: { a: 0, b: 1, "<pad>": 2, "<unk>": 3 }, merges: [], unk_token: "<unk>" },
+    }),
+  );
+  await writeFile(join(endless, "tokenizer_config.json"), JSON.stringify({ pad_token: "<pad>" }));
+
+  const run = { steps: 1_000_000, batchSize: 4, saveEvery: 1_000_000 };
+  await writeFile(join(root, "train.json"), JSON.stringify(tinyRun(pictures, run)));
+
+  const server = createServer(() => {}).listen(0, "127.0.0.1");
+  server.unref();
+  await once(server, "listening");
+  const hub = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const asked = ["--labels", "a,b", "--model"];
+  return {
+    commands: {
+      "an inference": ["classify", picture, ...asked, slow],
+      "vectors of many pictures": ["embed", pictures, "--out", join(root, "vectors"), "--model", slow],
+      "an evaluation": ["eval", "zeroshot", join(root, "classes"), "--model", slow],
+      training: ["train", "--config", join(root, "train.json"), "--out", join(root, "trained")],
+      "fine-tuning": ["finetune", "--data", join(root, "classes"), "--model", slow, "--out", join(root, "tuned")],
+      "a model that is a pipe": ["classify", picture, ...asked, pipe, "--activation", "gelu"],
+      "labels that are a pipe": ["classify", picture, "--labels-file", pipe, "--model", model],
+      "a regular expression that takes long": ["tokenize", "--model", endless],
+      "a download that stalls": ["classify", picture, ...asked, "some/model"],
+      "an input that does not end": ["tokenize"],
+    },
+    env: { ...process.env, HF_HOME: join(root, "home"), HF_ENDPOINT: hub },
+    input: `${"a".repeat(300)}\n`,
+  };
+}
