@@ -11,7 +11,7 @@ import { parseStrict } from "../src/core/parse.ts";
 import { pictogramModel } from "../src/index.ts";
 import { trainConfigSchema } from "../src/train/index.ts";
 import { folderOrder } from "./architecture.ts";
-import { temporaryFolder } from "./temporary-folder.ts";
+import { emptyProject } from "./package/installed.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const tsx = fileURLToPath(import.meta.resolve("tsx/cli"));
@@ -23,7 +23,6 @@ const pages = [...readdirSync(root), ...readdirSync(join(root, "docs")).map((nam
 
 interface PackageJson {
   readonly scripts: Readonly<Record<string, string>>;
-  readonly exports: Readonly<Record<string, string | { readonly default: string }>>;
   readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
   readonly optionalDependencies: Readonly<Record<string, string>>;
@@ -111,7 +110,7 @@ describe("docs/training.md", () => {
 
 describe("the programs of the README", async () => {
   const programs = codeBlocks("README.md", "ts");
-  const folder = await temporaryFolder();
+  const folder = await emptyProject();
   const files = programs.map((_, i) => join(folder, `${i}.ts`));
   await Promise.all(files.map((file, i) => writeFile(file, programs[i]!)));
   // Needs a head of one's own, and is not run.
@@ -121,13 +120,7 @@ describe("the programs of the README", async () => {
   const ofVectors = join(folder, "vectors.ts");
   await writeFile(ofVectors, codeBlocks("docs/vectors.md", "ts")[0]!);
 
-  // The package's name stands for its sources.
-  const sources = Object.entries(packageJson.exports).map(([entry, conditions]) => {
-    const built = typeof conditions === "string" ? conditions : conditions.default;
-    const source = built.replace("./dist/", "src/").replace(/\.js$/, ".ts");
-    return [entry.replace(".", "clip-ts"), [join(root, source)]] as const;
-  });
-  const compilerOptions = { paths: Object.fromEntries(sources), typeRoots: [join(root, "node_modules/@types")] };
+  const compilerOptions = { typeRoots: [join(root, "node_modules/@types")] };
   const project = join(folder, "tsconfig.json");
   await writeFile(
     project,
@@ -135,8 +128,8 @@ describe("the programs of the README", async () => {
   );
   await writeFile(join(folder, "package.json"), '{ "type": "module" }');
 
-  it("are twelve lines long", () => {
-    expect(programs.map((program) => program.trimEnd().split("\n").length)).toEqual([12]);
+  it("are thirteen lines long", () => {
+    expect(programs.map((program) => program.trimEnd().split("\n").length)).toEqual([13]);
   });
 
   it("have no type errors, nor have those of docs/linear-probe.md and docs/vectors.md", () => {
@@ -149,7 +142,7 @@ describe("the programs of the README", async () => {
   const isThere = existsSync(pictogramModel);
   it.skipIf(!isThere)(`run${isThere ? "" : " (skipped: the model in the box is not there)"}`, async () => {
     for (const file of files) {
-      const run = promisify(execFile)(process.execPath, [tsx, "--tsconfig", project, file], { cwd: root });
+      const run = promisify(execFile)(process.execPath, [tsx, file], { cwd: folder });
       expect((await run).stdout.split("\n")[0]).toMatch(/^rocket [01]\.\d{3}$/);
     }
   });
