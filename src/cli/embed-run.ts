@@ -4,11 +4,10 @@ import { printable } from "../core/printable.ts";
 import { bindingAdvice, launched } from "../distributed/index.ts";
 import { ClipEncoder } from "../embedding/index.ts";
 import { counted, duration } from "../report/index.ts";
-import { type Picture, readPictures } from "../train/index.ts";
+import { readPictures } from "../train/index.ts";
 import {
   checksumOf,
   type EmbeddedShard,
-  type Embedding,
   embedShards,
   imageEmbedding,
   pictureEmbedding,
@@ -53,6 +52,8 @@ export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<vo
   const advice = bindingAdvice();
   if (advice !== undefined) io.err(advice);
   const { signal } = io;
+  // Before a model is fetched: whether there is anything to embed.
+  const embed = await readEmbedded(request, io);
   const model = await readChosenModel(request, io);
   await using encoder = new ClipEncoder(model, { dtype });
   const rateOf = rateAfterStart();
@@ -64,12 +65,7 @@ export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<vo
   const shards: EmbeddedShard[] = [];
   const options = { out, format, shardSize, rank, size, signal, onProgress };
   const checksum = await checksumOf(model, dtype);
-  const all = request.texts
-    ? embedShards(await ofTexts(request, encoder, checksum, io), options)
-    : standardInput.has(request.source)
-      ? embedShards(await ofStandardInput(request, encoder, checksum, io), options)
-      : embedShards(await ofPictures(request, encoder, checksum, io), options);
-  for await (const shard of all) {
+  for await (const shard of embed(encoder, checksum, options)) {
     shards.push(shard);
     const left = shard.skipped.length === 0 ? "" : `, ${shard.skipped.length} left out`;
     if (!json) io.out(`${printable(shard.path)}  ${counted(shard.vectors, "vector")}${left}`);
@@ -81,36 +77,30 @@ export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<vo
   else if (shards.length === 0) io.out(`${out} has all vectors already`);
 }
 
-async function ofPictures(
-  { source, imageColumn, images, maxImagePixels }: EmbedRequest,
+/** Embeds what has been read. */
+type Embed = (
   encoder: ClipEncoder,
   model: string,
-  io: CliIo,
-): Promise<Embedding<Picture>> {
+  options: Parameters<typeof embedShards>[1],
+) => AsyncGenerator<EmbeddedShard>;
+
+async function readEmbedded(request: EmbedRequest, io: CliIo): Promise<Embed> {
+  const { source, imageColumn, images, maxImagePixels } = request;
   const { signal } = io;
+  if (request.texts) {
+    const texts = await readLines(source, io, maxTextsBytes);
+    let cut = 0;
+    const onTruncate = () => {
+      if (cut++ === 0) io.err("some texts have more tokens than the model reads, and are cut");
+    };
+    return (encoder, model, options) =>
+      embedShards(textEmbedding(encoder, texts, { model, signal, onTruncate }), options);
+  }
+  if (standardInput.has(source)) {
+    const image = await standardInputImage({ maxImagePixels }, io);
+    return (encoder, model, options) => embedShards(imageEmbedding(encoder, image, { model, signal }), options);
+  }
   const read = await readPictures(source, { imageColumn, images, signal, onProgress: showDownload(io) });
-  return pictureEmbedding(encoder, read, source, { model, maxImagePixels, signal });
-}
-
-async function ofStandardInput(
-  { maxImagePixels }: EmbedRequest,
-  encoder: ClipEncoder,
-  model: string,
-  io: CliIo,
-): Promise<Embedding<string>> {
-  const image = await standardInputImage({ maxImagePixels }, io);
-  return imageEmbedding(encoder, image, { model, signal: io.signal });
-}
-
-async function ofTexts(
-  { source }: EmbedRequest,
-  encoder: ClipEncoder,
-  model: string,
-  io: CliIo,
-): Promise<Embedding<string>> {
-  let cut = 0;
-  const onTruncate = () => {
-    if (cut++ === 0) io.err("some texts have more tokens than the model reads, and are cut");
-  };
-  return textEmbedding(encoder, await readLines(source, io, maxTextsBytes), { model, signal: io.signal, onTruncate });
+  return (encoder, model, options) =>
+    embedShards(pictureEmbedding(encoder, read, source, { model, maxImagePixels, signal }), options);
 }

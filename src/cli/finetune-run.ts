@@ -60,14 +60,13 @@ export async function runFinetuning(request: FinetuneRequest, io: CliIo): Promis
     },
     ...(classTemplates && { classTemplates }),
   });
-  const model = await locateModel(request.model ?? defaultModel, io, request);
   const tuned = join(out, finetuneFiles.tuned);
   if (resume) await noteNewStart(tuned, io);
   announceStop(io);
   const { training, record, skipped } = await finetune(
     {
       ...{
-        model,
+        model: () => locateModel(request.model ?? defaultModel, io, request),
         general,
         recipe,
         epochs,

@@ -34,6 +34,40 @@ export async function imageArguments(
   return images;
 }
 
+/**
+ * The same images; those up to the first that can be read have been read.
+ *
+ * @throws {ClipError} `CLIP_IMAGE` if none can be read; of several each is reported.
+ */
+export async function withFirstRead(images: readonly ImageArgument[], io: CliIo): Promise<ImageArgument[]> {
+  const read: ImageArgument[] = [];
+  const errors: ClipError[] = [];
+  for (const { name, load } of images) {
+    io.signal.throwIfAborted();
+    const loading = load();
+    // Given once: who held it on would hold its pixels.
+    let kept: Promise<RasterImage> | undefined = loading;
+    const error = await loading.then(
+      () => undefined,
+      (error: Error) => error,
+    );
+    read.push({
+      name,
+      load: () => {
+        const given = kept ?? load();
+        kept = undefined;
+        return given;
+      },
+    });
+    if (error === undefined) return [...read, ...images.slice(read.length)];
+    if (!(error instanceof ClipError)) throw error;
+    errors.push(error);
+  }
+  if (errors.length === 1) throw errors[0]!;
+  for (const { message } of errors) io.err(message);
+  throw new ClipError("CLIP_IMAGE", `none of ${images.length} images can be read`);
+}
+
 /** The image in the standard input, under the name `-`. */
 export async function standardInputImage(
   decoding: DecodeOptions,

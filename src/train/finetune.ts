@@ -44,8 +44,8 @@ export type FinetuneSource = string | Omit<Source, "weight">;
 
 /** What is fine-tuned, and on what. */
 export interface FinetuneConfig {
-  /** A model folder or weight file, as `init` of a training run. */
-  readonly model: string;
+  /** A model folder or weight file, as `init` of a training run; or a function that fetches it, called when the data are read. */
+  readonly model: string | (() => Promise<string>);
   /** What to learn. The folders of a folder without captions are taken for classes, read in the sentences of zero-shot classification. */
   readonly data: FinetuneSource;
   /** What blends are chosen by. Default: a fifth of the pictures of `data`, of each class the same, which are then not trained on. */
@@ -87,7 +87,7 @@ const alphaKind: Kind = {
 };
 const sourceKind = either(text, { ...recordKind, wanted: "{ source } with how it is read" });
 const configKinds: OptionKinds<FinetuneConfig> = {
-  ...{ model: text, data: sourceKind, validation: sourceKind, general: sourceKind },
+  ...{ model: either(text, callback), data: sourceKind, validation: sourceKind, general: sourceKind },
   ...{ maxLoss: numberFrom(0, 1), alpha: alphaKind, epochs: numberFrom(0), settings: recordKind },
   recipe: oneOf(...Object.keys(finetuneRecipes)),
 };
@@ -172,20 +172,20 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
     [config.data, config.validation, config.general].map(asSource),
   );
   const split = validationSource ? { validation: validationSource } : { validationShare: heldOutShare };
-  const model = resolve(config.model);
-  const asRun = (given: object) =>
-    parseStrict(trainConfigSchema, { init: model, train: [data], ...split, ...given }, "the fine-tuning");
+  const asRun = (init: string, given: object) =>
+    parseStrict(trainConfigSchema, { init, train: [data], ...split, ...given }, "the fine-tuning");
   // How data is read does not depend on what follows from how much there is.
   const given = Object.fromEntries(readingKeys.map((key) => [key, settings[key]]));
-  const reading = asRun({ batchSize: 1, steps: 1, learningRate: 1, ...given });
+  const reading = asRun("model", { batchSize: 1, steps: 1, learningRate: 1, ...given });
   const { imageSize, maxImagePixels } = reading;
   const watching = { signal: options.signal, onProgress: options.onDownload };
-  const original = await readModel(model, { imageSize });
   const { pairs, validation } = await readRunData(reading, watching);
   const common = { ...pickOptions<SourceOptions>(reading, sourceKinds), ...watching };
   const generalPairs =
     general && (await readPairs(general.source, { ...common, ...pickOptions<SourceOptions>(general, sourceKinds) }));
 
+  const model = resolve(typeof config.model === "function" ? await config.model() : config.model);
+  const original = await readModel(model, { imageSize });
   const counts = {
     train: pairs.samples.length,
     validation: validation!.samples.length,
@@ -196,7 +196,7 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
     ...{ recipe: config.recipe, epochs: config.epochs, settings },
   });
   const planned = Object.fromEntries(plan.settings.map(({ name, value }) => [name, value]));
-  const run = asRun(planned);
+  const run = asRun(model, planned);
   const { onPlan, onScoring, ...listeners } = options;
   onPlan?.(plan, counts);
   const training = await train(run, { ...listeners, out: join(options.out, finetuneFiles.tuned) });

@@ -35,7 +35,7 @@ export interface PackedShard {
  * synthetic one as a `.synthetic.txt`. The pairs are shuffled, always alike, so that each shard is a fair sample of all.
  *
  * @param skipped - gets the pictures whose file cannot be read or holds no image that can be decoded.
- * @throws {ClipError} `CLIP_USAGE` if the folder has shards already; `CLIP_FILE` if it cannot be written: the shard at hand is then
+ * @throws {ClipError} `CLIP_USAGE` if the folder has shards already; `CLIP_DATA` if no picture is left; `CLIP_FILE` if it cannot be written: the shard at hand is then
  *   not there, those before it are whole.
  */
 export async function* packShards(
@@ -46,33 +46,51 @@ export async function* packShards(
 ): AsyncGenerator<PackedShard> {
   checkOptions("packShards", options, packKinds, ["shardSize"]);
   const { shardSize, signal, onProgress } = options;
-  await makeFolder(folder);
-  if ((await readdir(folder)).some(isShardName))
+  const present = await readdir(folder).catch(() => []); // where it cannot be read it cannot be written either
+  if (present.some(isShardName))
     throw new ClipError("CLIP_USAGE", `${folder} has shards already; name an empty folder`);
-  const order = new Random(0).permutation(samples.length);
+  const before = skipped.length;
+  const readable = readableSamples(samples, skipped);
+  let next = await readable.next();
+  if (next.done) {
+    const [first] = skipped.slice(before);
+    const met = first
+      ? ` (${first.reason.includes(first.image) ? first.reason : `${first.image}: ${first.reason}`})`
+      : "";
+    throw new ClipError("CLIP_DATA", `none of ${samples.length} pictures can be packed${met}`);
+  }
+  await makeFolder(folder);
   let written = 0;
-  for (let shard = 0; shard * shardSize < samples.length; shard++) {
-    const chosen = order.subarray(shard * shardSize, (shard + 1) * shardSize);
-    const before = written;
-    let bytes = 0;
+  for (let shard = 0; !next.done; shard++) {
+    let [pairs, bytes] = [0, 0];
     async function* files(): AsyncGenerator<TarContent> {
-      for await (const { sample, content } of mapInOrder(chosen, (i) => readSample(samples[i]!))) {
-        if (content instanceof ClipError) {
-          skipped.push({ image: sample.image, reason: content.message });
-          continue;
-        }
-        const key = String(written++).padStart(9, "0");
+      for (; !next.done && pairs < shardSize; next = await readable.next()) {
+        const { sample, content } = next.value;
+        const key = String(written).padStart(9, "0");
         yield { name: `${key}${endingFor(sample.image, content)}`, bytes: content };
         yield { name: `${key}.txt`, bytes: captionBytes(sample.captions) };
         if (sample.synthetic !== undefined)
           yield { name: `${key}.synthetic.txt`, bytes: captionBytes([sample.synthetic]) };
+        pairs++;
         bytes += content.length;
-        onProgress?.(written);
+        onProgress?.(++written);
       }
     }
     const path = join(folder, `${String(shard).padStart(6, "0")}.tar`);
     await writeFileAtomic(path, tarBytes(files()), { signal });
-    yield { path, pairs: written - before, bytes };
+    yield { path, pairs, bytes };
+  }
+}
+
+/** The samples whose files hold images that can be decoded, with these files, shuffled. */
+async function* readableSamples(
+  samples: readonly Sample[],
+  skipped: SkippedImage[],
+): AsyncGenerator<{ readonly sample: Sample; readonly content: Uint8Array }> {
+  const order = new Random(0).permutation(samples.length);
+  for await (const { sample, content } of mapInOrder(order, (i) => readSample(samples[i]!))) {
+    if (content instanceof ClipError) skipped.push({ image: sample.image, reason: content.message });
+    else yield { sample, content };
   }
 }
 

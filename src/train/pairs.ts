@@ -1,4 +1,4 @@
-import { readdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { extname, join, resolve } from "node:path";
 import { ClipError, problemOf } from "../core/errors.ts";
 import {
@@ -12,6 +12,7 @@ import {
   text,
   withoutKinds,
 } from "../core/options.ts";
+import { listFolder } from "../data/folders.ts";
 import { expandBraces } from "./sources/braces.ts";
 import { readFolder } from "./sources/folder.ts";
 import { readParquet } from "./sources/parquet.ts";
@@ -154,15 +155,29 @@ async function readSource(path: string, options: SourceOptions): Promise<{ wante
 }
 
 async function readFolderOrShards(folder: string, options: SourceOptions): Promise<{ wanted: string; pairs: Pairs }> {
-  const shards = (await readdir(folder)).filter(isShardName).sort();
+  const listing = await listFolder(folder, options);
+  const isOwn = (name: string) => !name.includes("/");
+  const allShards = listing.others.filter(isShardName);
+  const shards = allShards.filter(isOwn);
+  const skip = (names: readonly string[], reason: string) =>
+    names.map((name) => ({ image: join(folder, name), reason }));
+  const nested = skip(
+    allShards.filter((name) => !isOwn(name)),
+    "it is a shard in a folder of the folder; name that folder",
+  );
   if (shards.length > 0) {
     const paths = shards.map((name) => join(folder, name));
-    return { wanted: "pictures with captions in the shards", pairs: await readShards(paths, options) };
+    const { samples, skipped } = await readShards(paths, options);
+    const loose = skip(listing.images, "it lies beside shards, and only these are read; name a folder without shards");
+    return {
+      wanted: "pictures with captions in the shards",
+      pairs: { samples, skipped: [...skipped, ...listing.skipped, ...loose, ...nested] },
+    };
   }
-  const pairs = await readFolder(folder, options);
+  const { samples, skipped } = await readFolder(folder, listing, options);
   const wanted = options.classTemplates
     ? "folders of pictures, each with the name of what they show"
     : "pictures with captions beside them (a.jpg and a.txt; or, if its folders are classes, set classTemplates: in clip-ts data " +
       '--class-template "a photo of a {}")';
-  return { wanted, pairs };
+  return { wanted, pairs: { samples, skipped: [...skipped, ...nested] } };
 }

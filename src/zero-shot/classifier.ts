@@ -222,7 +222,8 @@ function logSumExp(values: readonly number[]): number {
     : largest + Math.log(values.reduce((sum, x) => sum + Math.exp(x - largest), 0));
 }
 
-function checkLabels(labels: readonly ClassLabel[], none: boolean): string[][] {
+/** The names of each class. @throws {ClipError} `CLIP_USAGE` as `ZeroShotClassifier.create`. */
+export function checkLabels(labels: readonly ClassLabel[], none: boolean): string[][] {
   const classes = labels.map((label) => namesOf(label).map((name) => name.trim()));
   if (classes.length === 0) throw new ClipError("CLIP_USAGE", "there are no labels; name at least one");
   const empty = classes.findIndex((names) => names.length === 0 || names.includes(""));

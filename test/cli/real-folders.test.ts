@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -140,5 +140,99 @@ describe.skipIf(sharedMissing)(`inputs that people had trouble with${sharedMissi
     const path = join(cases, "hidden-folders/hid");
     const { samples } = await readPairs(path, { classTemplates: ["a {}"] });
     expect(samples.map(({ captions }) => captions[0])).toEqual(["a pizza", "a rocket"]);
+  });
+});
+
+describe("before a model is fetched", () => {
+  const model = join(root, "no-such-model");
+  it.each([
+    ["classify", /nowhere\.png does not exist/, ["classify", join(root, "nowhere.png"), "--labels", "a,b"]],
+    ["classify, of several", /none of 2 images can be read/, ["classify", "no.png", "no2.png", "--labels", "a,b"]],
+    ["classify, of labels", /label 2 of 2 is empty/, ["classify", "no.png", "--labels", "a,"]],
+    [
+      "embed",
+      /nowhere cannot be opened: it does not exist/,
+      ["embed", join(root, "nowhere"), "--out", join(root, "v")],
+    ],
+    ["embed, of texts", /nowhere\.txt/, ["embed", join(root, "nowhere.txt"), "--texts", "--out", join(root, "v")]],
+    ["eval", /nowhere: it does not exist/, ["eval", "zeroshot", "--data", join(root, "nowhere")]],
+    ["probe", /nowhere: it does not exist/, ["probe", "--train", join(root, "nowhere"), "--out", join(root, "p")]],
+    [
+      "finetune",
+      /nowhere cannot be opened/,
+      ["finetune", "--data", join(root, "nowhere"), "--out", join(root, "tuned")],
+    ],
+  ])("%s says that its input is missing", { timeout }, async (_, message, args) => {
+    const { code, err } = await call([...args, "--model", model, "--offline"]);
+    expect(err).toMatch(message);
+    expect(err).not.toContain(model);
+    expect(code).toBeGreaterThan(0);
+  });
+
+  it("classify reads each image once, and reports those that cannot be read in their order", { timeout }, async () => {
+    const path = await folder("order", { "a.png": "no image", "b.png": png, "c.png": "" });
+    const args = ["a.png", "b.png", "c.png"].map((name) => join(path, name));
+    const { code, out, err } = await call(["classify", ...args, "--labels", "a,b", "--model", "pictograms", "--json"]);
+    expect((JSON.parse(out) as { results: unknown[] }).results).toMatchObject([{ image: args[1] }]);
+    const told = err.split("\n").filter((line) => line.startsWith(path));
+    expect(told.map((line) => line.slice(path.length + 1, path.length + 6))).toEqual(["a.png", "c.png"]);
+    expect([code, err]).toEqual([1, expect.stringContaining("2 of 3 images could not be read") as string]);
+  });
+});
+
+describe("every kind of source of pictures and captions", () => {
+  it("is read by eval retrieval", { timeout }, async () => {
+    const path = await folder("captioned", {
+      ...{ "a.png": png, "a.txt": "a cat", "b.jfif": jpeg, "b.txt": "a dog", "c.heic": "no", "c.txt": "a cow" },
+      "t.jsonl": '{"image": "a.png", "caption": "a cat"}\n{"image": "b.jfif", "caption": "a dog"}\n',
+      "t.csv": "image,caption\na.png,a cat\nb.jfif,a dog\n",
+    });
+    execFileSync("tar", ["cf", join(path, "..", "captioned.tar"), "a.png", "a.txt", "b.jfif", "b.txt"], { cwd: path });
+    for (const source of [path, join(path, "t.jsonl"), join(path, "t.csv"), `${path}.tar`]) {
+      const { out, err } = await call(["eval", "retrieval", "--data", source, "--model", "pictograms", "--json"]);
+      expect([source, JSON.parse(out || `${JSON.stringify(err)}`)]).toMatchObject([
+        source,
+        { models: [{ images: 2 }] },
+      ]);
+    }
+  });
+});
+
+describe("data pack", () => {
+  it("fails, and writes nothing, when no picture is left", { timeout }, async () => {
+    const path = await folder("unpackable", { "a.png": "no image", "a.txt": "a cat", "b.jpg": "", "b.txt": "a dog" });
+    const shards = join(root, "unpackable-shards");
+    const { code, out, err } = await call(["data", "pack", path, shards]);
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toMatch(/none of 2 pictures can be packed \(.*(a\.png|b\.jpg): /);
+    await expect(readdir(shards)).rejects.toThrow("ENOENT");
+  });
+
+  it("fills its shards whatever is left out", { timeout }, async () => {
+    const names = [0, 1, 2, 3, 4, 5, 6, 7];
+    const files = names.flatMap((i) => [
+      [`${i}.png`, i % 2 === 0 ? png : "no image"],
+      [`${i}.txt`, "a cat"],
+    ]);
+    const path = await folder("half", Object.fromEntries(files) as Record<string, string>);
+    const { out, err } = await call(["data", "pack", path, join(root, "half-shards"), "--shard-size", "3", "--json"]);
+    const { shards, skipped } = JSON.parse(out) as { shards: { pairs: number }[]; skipped: unknown[] };
+    expect([shards.map(({ pairs }) => pairs), skipped.length]).toEqual([[3, 1], 4]);
+    expect(err.match(/left out/g)).toHaveLength(4);
+  });
+
+  it("says which images lie beside shards, which alone are read", { timeout }, async () => {
+    const path = await folder("beside-shards", { "a.png": png, "a.txt": "a cat", "b/c.png": png });
+    execFileSync("tar", ["cf", join(path, "0.tar"), "a.png", "a.txt"], { cwd: path });
+    await writeFile(join(path, "._0.tar"), "litter");
+    await writeFile(join(path, "b/1.tar"), "");
+    const { samples, skipped } = await readPairs(path);
+    expect(samples.map(({ image }) => image)).toEqual([join(path, "0.tar/a.png")]);
+    const beside = expect.stringContaining("it lies beside shards") as string;
+    expect(skipped).toEqual([
+      { image: join(path, "a.png"), reason: beside },
+      { image: join(path, "b/c.png"), reason: beside },
+      { image: join(path, "b/1.tar"), reason: expect.stringContaining("it is a shard in a folder") as string },
+    ]);
   });
 });

@@ -2,9 +2,10 @@ import { Command, Option } from "@commander-js/extra-typings";
 import { ClipError } from "../../core/errors.ts";
 import { printable } from "../../core/printable.ts";
 import { type Agreement, measureQuantization } from "../../embedding/index.ts";
+import { checkLabels } from "../../zero-shot/classifier.ts";
 import { ClipModel } from "../../zero-shot/index.ts";
 import { type ClassifiedPictures, classifyPictures } from "../classify-pictures.ts";
-import { imageArguments } from "../image-arguments.ts";
+import { imageArguments, withFirstRead } from "../image-arguments.ts";
 import type { CliIo } from "../io.ts";
 import {
   activationOption,
@@ -71,7 +72,9 @@ export const classifyCommand = (io: CliIo) =>
     .action(async (args, options) => {
       const { template: templates, topK, json, dtype, none, independent, truncate, html, maxImagePixels } = options;
       const labels = await readLabels(options.labels, options.labelsFile, io);
-      const images = await imageArguments(args, { maxImagePixels }, io);
+      // Before a model is fetched: whether there are labels, and an image that can be read.
+      checkLabels(labels, none === true);
+      const images = await withFirstRead(await imageArguments(args, { maxImagePixels }, io), io);
       const request = { images, labels, templates, none, independent, truncate, html };
       // For so little, arranging the weights would take longer than it saves.
       const prepack = images.length + labels.length > fewInputs;

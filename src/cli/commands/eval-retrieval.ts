@@ -71,10 +71,10 @@ export const evalRetrievalCommand = (io: CliIo) =>
       ),
     )
     .action(async ({ data, prefix = "", imageColumn, captionColumn, separator, images, report, json, ...options }) => {
-      const columns = { imageColumn, captionColumn, separator, images };
+      const columns = { imageColumn, captionColumn, images };
       const read: { readonly samples: readonly CaptionedPicture[]; readonly skipped: readonly SkippedImage[] } =
         isSeparated(data)
-          ? await readCaptionTable(data, columns)
+          ? await readCaptionTable(data, { ...columns, separator })
           : await readPairs(data, { ...columns, signal: io.signal });
       const { samples: pictures, skipped } = read;
       showSkipped(skipped, io);

@@ -1,7 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { problemOf } from "../../core/errors.ts";
-import { listFolder } from "../../data/folders.ts";
+import { type FolderListing, listFolder } from "../../data/folders.ts";
 import { Sidecars } from "../../data/sidecars.ts";
 import { decodeLines } from "../../data/text.ts";
 import { maxTextBytes } from "../../data/webdataset.ts";
@@ -11,9 +11,12 @@ import { classCaptions, PairCollector, type Pairs, type SourceOptions, synthetic
 const openFiles = 64;
 
 /** Pictures of a folder and the folders in it, by path: with the captions beside them, or those of their class folders. */
-export async function readFolder(folder: string, options: SourceOptions): Promise<Pairs> {
+export async function readFolder(
+  folder: string,
+  { images, others, skipped }: FolderListing,
+  options: SourceOptions,
+): Promise<Pairs> {
   const { classTemplates, picturesOnly, signal } = options;
-  const { images, others, skipped } = await listFolder(folder, { signal });
   const collected = new PairCollector();
   for (const { image, reason } of skipped) collected.skip(image, reason);
   if (picturesOnly) {
