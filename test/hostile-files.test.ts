@@ -10,6 +10,7 @@ import { findModelFiles } from "../src/embedding/model-files.ts";
 import { hostileFiles, readDamaged } from "./hostile-files.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 import { saveTinyModel, tinyModel } from "./tiny-model.ts";
+import { legacyPickle } from "./torch-file.ts";
 
 const root = await temporaryFolder();
 const files = await hostileFiles(join(root, "files"));
@@ -187,4 +188,78 @@ it("an archive of 600,000 entries is refused in little memory", { timeout: 60_00
   const before = process.memoryUsage().rss;
   await expect(openWeightFile(path)).rejects.toThrow(/it has more than 100000 entries/);
   expect(process.memoryUsage().rss - before).toBeLessThan(700e6);
+});
+
+describe("small pickles that would fill the memory or take for ever", () => {
+  const opcodes = (...parts: (string | number)[]) =>
+    Buffer.concat(parts.map((part) => (typeof part === "string" ? Buffer.from(part) : Buffer.of(part))));
+  const times = (count: number, ...parts: (string | number)[]) => {
+    const bytes = opcodes(...parts);
+    return Buffer.alloc(bytes.length * count, bytes);
+  };
+  const int = (value: number) => {
+    const bytes = Buffer.alloc(5, "J");
+    bytes.writeInt32LE(value, 1);
+    return bytes;
+  };
+  const key = (text: string) => Buffer.concat([Buffer.from("X"), int(text.length).subarray(1), Buffer.from(text)]);
+  /** A dictionary of so many dictionaries, all with the same tensor. */
+  const dictionaries = (count: number, tensor: Uint8Array) => [
+    Buffer.from("}("),
+    ...Array.from({ length: count }, (_, i) => [
+      ...[int(i), Buffer.from("}"), key("a")],
+      i === 0 ? Buffer.concat([tensor, opcodes("q", 9)]) : opcodes("h", 9),
+      Buffer.from("s"),
+    ]).flat(),
+    Buffer.from("u"),
+  ];
+  const storage = [opcodes("(("), key("storage"), opcodes("ctorch\nFloatStorage\n"), key("0"), key("cpu"), int(1)];
+  const view = opcodes("tQ", "K", 0, "K", 1, 0x85, "K", 1, 0x85, 0x89, "}tR");
+  const tensor = Buffer.concat([Buffer.from("ctorch._utils\n_rebuild_tensor_v2\n"), ...storage, view]);
+
+  it.each<[string, () => readonly Uint8Array[], RegExp]>([
+    [
+      "a long list made a dictionary again and again",
+      () => [
+        opcodes("ccollections\nOrderedDict\nq", 0, "]("),
+        times(100_000, "K", 1, "K", 2, 0x86),
+        opcodes("e", 0x85, "q", 1),
+        times(300_000, "h", 0, "h", 1, "R0"),
+      ],
+      /it makes more than 500000 objects/,
+    ],
+    [
+      "a class with a long name called again and again",
+      () => [opcodes(`c${"m".repeat(4e6)}\nx\nq`, 0), times(300_000, "h", 0, ")R0")],
+      /a name has more than 1000 characters/,
+    ],
+    [
+      "a long key above many dictionaries",
+      () => [Buffer.from("}"), key("k".repeat(4e6)), ...dictionaries(30_000, tensor), Buffer.from("s")],
+      /the names of its tensors are too long/,
+    ],
+    [
+      "many keys above many dictionaries",
+      () => [
+        ...Array.from({ length: 50 }, () => [Buffer.from("}"), key("k".repeat(1000))]).flat(),
+        ...dictionaries(30_000, tensor),
+        times(50, "s"),
+      ],
+      /the names of its tensors are too long/,
+    ],
+    ["a mark in a mark", () => [times(3_900_000, "(")], /it makes more than 500000 objects/],
+    ["texts of more bytes than there are", () => [opcodes(0x8d, ...times(8, 0x7f))], /it ends too early/],
+    ["a number of 2 GB", () => [opcodes(0x8b, 0xff, 0xff, 0xff, 0x7f)], /opcode 0x8b is none that weight files need/],
+    ["an object whose state is itself", () => [opcodes("cx\ny\n)Rq", 0, "h", 0, "b")], /holds no tensors by name/],
+    ["memory far apart", () => [opcodes("Nr", 0xff, 0xff, 0xff, 0x7f)], /holds no tensors by name/],
+  ])("%s", async (name, parts, problem) => {
+    const before = process.memoryUsage().rss;
+    const path = join(root, `${name}.pt`);
+    await writeFile(path, legacyPickle(Buffer.concat(parts())));
+    await expect(openWeightFile(path)).rejects.toMatchObject({
+      code: "CLIP_CHECKPOINT",
+      message: expect.stringMatching(problem) as string,
+    });
+    expect(process.memoryUsage().rss - before).toBeLessThan(700e6);
+  });
 });

@@ -4,6 +4,9 @@ import { TextReader, Uint8ArrayReader, Uint8ArrayWriter, ZipWriter } from "@zip.
 export interface SavedTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
+  /** Another kind of elements, and how many of them the data are. */
+  readonly storage?: string;
+  readonly elements?: number;
 }
 
 /** An object of a class, with its attributes. */
@@ -17,19 +20,24 @@ export class SavedObject {
   }
 }
 
+interface SavedStorage {
+  readonly data: Float32Array;
+  readonly elements: number;
+}
+
 /** What a pickle holds: dictionaries are plain objects, tuples arrays, and bytes any opcodes that leave one value. */
 export type Saved =
   SavedTensor | SavedObject | Uint8Array | string | number | readonly Saved[] | { readonly [key: string]: Saved };
 
 /** What `torch.save` writes of a value: its zip archive, or its older format. */
 export async function torchFile(value: Saved, format: "zip" | "legacy" = "zip"): Promise<Uint8Array> {
-  const storages: Float32Array[] = [];
+  const storages: SavedStorage[] = [];
   const pickle = Buffer.concat([proto, pickled(value, storages), stop]);
   if (format === "legacy") return legacyFile(pickle, storages);
   const zip = new ZipWriter(new Uint8ArrayWriter(), { level: 0, useWebWorkers: false });
   await zip.add("archive/data.pkl", new Uint8ArrayReader(pickle));
   await zip.add("archive/byteorder", new TextReader("little"));
-  for (const [key, data] of storages.entries())
+  for (const [key, { data }] of storages.entries())
     await zip.add(`archive/data/${key}`, new Uint8ArrayReader(bytesOf(data)));
   return zip.close();
 }
@@ -44,7 +52,7 @@ const bytesOf = (data: Float32Array) => new Uint8Array(data.buffer, data.byteOff
 const named = (module: string, name: string) => Buffer.from(`c${module}\n${name}\n`);
 const isTensor = (value: object): value is SavedTensor => "data" in value && value.data instanceof Float32Array;
 
-function pickled(value: Saved, storages: Float32Array[]): Uint8Array {
+function pickled(value: Saved, storages: SavedStorage[]): Uint8Array {
   const join = (...parts: (string | Uint8Array)[]) => Buffer.concat(parts.map((part) => Buffer.from(part)));
   const tuple = (items: readonly Saved[]): Uint8Array =>
     join("(", ...items.map((item) => pickled(item, storages)), "t");
@@ -67,16 +75,21 @@ function pickled(value: Saved, storages: Float32Array[]): Uint8Array {
     const items = Object.entries(value).flatMap(([key, item]) => [pickled(key, storages), pickled(item, storages)]);
     return join("}(", ...items, "u");
   }
-  const { shape, data } = value;
-  const key = String(storages.push(data) - 1);
+  const { shape, data, storage: kind = "FloatStorage", elements = data.length } = value;
+  const key = String(storages.push({ data, elements }) - 1);
   const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
-  const storage = join(tuple(["storage", named("torch", "FloatStorage"), key, "cpu", data.length]), "Q");
+  const storage = join(tuple(["storage", named("torch", kind), key, "cpu", elements]), "Q");
   const dictionary = reduced("collections", "OrderedDict", []);
   const args = tuple([storage, 0, shape, strides, Buffer.from([0x89]), dictionary]);
   return join(named("torch._utils", "_rebuild_tensor_v2"), args, "R");
 }
 
-function legacyFile(pickle: Uint8Array, storages: readonly Float32Array[]): Uint8Array {
+/** A file of PyTorch's older format around opcodes that leave one value, without storages. */
+export function legacyPickle(opcodes: Uint8Array): Uint8Array {
+  return legacyFile(Buffer.concat([proto, opcodes, stop]), []);
+}
+
+function legacyFile(pickle: Uint8Array, storages: readonly SavedStorage[]): Uint8Array {
   const magic = Buffer.from("8a0a6cfc9c46f9206aa85019", "hex");
   const machine = pickled({ little_endian: Buffer.from([0x88]) }, []);
   const keys = Buffer.concat([
@@ -85,9 +98,9 @@ function legacyFile(pickle: Uint8Array, storages: readonly Float32Array[]): Uint
     Buffer.from("e"),
   ]);
   const pickles = [magic, pickled(1001, []), machine].flatMap((part) => [proto, part, stop]);
-  const elements = storages.flatMap((data) => {
+  const elements = storages.flatMap(({ data, elements }) => {
     const length = Buffer.alloc(8);
-    length.writeBigInt64LE(BigInt(data.length));
+    length.writeBigInt64LE(BigInt(elements));
     return [length, bytesOf(data)];
   });
   return Buffer.concat([...pickles, pickle, proto, keys, stop, ...elements]);

@@ -24,6 +24,8 @@ export type PickleValue =
 const maxOpcodes = 4_000_000;
 /** So many lists, dictionaries, tuples and objects are made at most: a tensor takes about 7, and one some 200 bytes. */
 const maxObjects = 500_000;
+/** No module, class or function has a longer name. */
+const maxNameLength = 1_000;
 
 /** A list; tuples are arrays. */
 export class PickleList {
@@ -38,15 +40,11 @@ export abstract class PickleObject {
 /** A name in a module. Nothing is imported. */
 export class PickleGlobal {
   readonly module: string;
-  readonly name: string;
+  /** `module.name` */
+  readonly path: string;
 
   constructor(module: string, name: string) {
-    [this.module, this.name] = [module, name];
-  }
-
-  /** `module.name` */
-  get path(): string {
-    return `${this.module}.${this.name}`;
+    [this.module, this.path] = [module, `${module}.${name}`];
   }
 }
 
@@ -119,8 +117,8 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
   let objects = 0;
   const push = (value: PickleValue) => void stack.push(value);
   /** Counts what is about to be made. */
-  const make = <Made>(made: () => Made): Made => {
-    if (++objects > maxObjects) throw new PickleError(`it makes more than ${maxObjects} objects`);
+  const make = <Made>(made: () => Made, count = 1): Made => {
+    if ((objects += count) > maxObjects) throw new PickleError(`it makes more than ${maxObjects} objects`);
     return made();
   };
   const pushNew = (made: () => PickleValue) => push(make(made));
@@ -163,6 +161,8 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
 
   const name = (module: PickleValue, attribute: PickleValue) => {
     if (typeof module !== "string" || typeof attribute !== "string") throw new PickleError("a name is no text");
+    if (module.length + attribute.length > maxNameLength)
+      throw new PickleError(`a name has more than ${maxNameLength} characters`);
     pushNew(() => new PickleGlobal(module, attribute));
   };
   /** The one place where anything is called: a function of the dialect, or nothing. */
@@ -172,7 +172,11 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
     if (!(target instanceof PickleGlobal) || !Array.isArray(args))
       throw new PickleError("what is called is neither a function nor a class");
     const known = target === callee && Object.hasOwn(dialect.functions, target.path);
-    pushNew(() => (known ? dialect.functions[target.path]!(args as PickleValue[]) : new PickleInstance(target)));
+    if (!known) return pushNew(() => new PickleInstance(target));
+    // A function may copy the lists that it is given, and be given the same one again.
+    const items = (args as PickleValue[]).map((value) => (value instanceof PickleList ? value.items.length : 0));
+    const count = items.reduce((sum, length) => sum + length, 1);
+    push(make(() => dialect.functions[target.path]!(args as PickleValue[]), count));
   };
   const skip = (length: number) => {
     take(length);

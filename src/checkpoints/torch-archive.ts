@@ -27,6 +27,9 @@ const maxEntries = 100_000;
 /** So many headers are asked for at once. */
 const entriesAtOnce = 64;
 
+/** Characters in the names of all tensors with where they lie, which are made by putting keys behind each other. */
+const maxNameCharacters = 2 ** 25;
+
 /** Modules, or dictionaries, inside each other: what lies deeper is not looked at. A Transformer's weights lie 6 deep. */
 const maxDepth = 64;
 
@@ -43,16 +46,39 @@ const storageDtypes: Readonly<Record<string, StoredDtype>> = {
   "torch.BoolStorage": "BOOL",
 };
 
+/** Bytes of an element of what is read by nobody here, but may stand before the weights in the older format. */
+const otherElementBytes: Readonly<Record<string, number>> = {
+  "torch.ComplexFloatStorage": 8,
+  "torch.ComplexDoubleStorage": 16,
+  "torch.QInt8Storage": 1,
+  "torch.QUInt8Storage": 1,
+  "torch.QInt32Storage": 4,
+  "torch.UntypedStorage": 1,
+  "torch.storage.UntypedStorage": 1,
+};
+
 /** A run of elements that tensors look at. */
 class Storage extends PickleObject {
   readonly kind = "storage";
   readonly key: string;
-  readonly dtype: StoredDtype;
+  readonly type: PickleGlobal;
   readonly length: number;
 
-  constructor(key: string, dtype: StoredDtype, length: number) {
+  constructor(key: string, type: PickleGlobal, length: number) {
     super();
-    [this.key, this.dtype, this.length] = [key, dtype, length];
+    [this.key, this.type, this.length] = [key, type, length];
+  }
+
+  /** Undefined for elements that are not known here. */
+  get dtype(): StoredDtype | undefined {
+    return Object.hasOwn(storageDtypes, this.type.path) ? storageDtypes[this.type.path] : undefined;
+  }
+
+  /** Bytes of an element. */
+  get elementBytes(): number | undefined {
+    const { dtype } = this;
+    if (dtype) return elementBytes[dtype];
+    return Object.hasOwn(otherElementBytes, this.type.path) ? otherElementBytes[this.type.path] : undefined;
   }
 }
 
@@ -60,13 +86,20 @@ class Storage extends PickleObject {
 class TensorView extends PickleObject {
   readonly kind = "tensor";
   readonly storage: Storage;
+  readonly dtype: StoredDtype;
   readonly offset: number;
   readonly shape: readonly number[];
   readonly strides: readonly number[];
 
-  constructor(storage: Storage, offset: number, shape: readonly number[], strides: readonly number[]) {
+  constructor(
+    storage: Storage,
+    dtype: StoredDtype,
+    offset: number,
+    shape: readonly number[],
+    strides: readonly number[],
+  ) {
     super();
-    [this.storage, this.offset, this.shape, this.strides] = [storage, offset, shape, strides];
+    [this.storage, this.dtype, this.offset, this.shape, this.strides] = [storage, dtype, offset, shape, strides];
   }
 }
 
@@ -116,7 +149,7 @@ export async function openTorchArchive(
 /** The bytes that a view looks at; they must lie one behind the other. */
 function place(
   fullName: string,
-  { storage, offset, shape, strides }: TensorView,
+  { storage, dtype, offset, shape, strides }: TensorView,
   spans: Archive["spans"],
   path: string,
   damaged: Damaged,
@@ -131,14 +164,14 @@ function place(
     const view = `"${name}" is a view with steps [${strides.join(", ")}]`;
     throw new ClipError("CLIP_CHECKPOINT", `${path}: ${view}; save it with .contiguous()`);
   }
-  const elements = span.byteLength / elementBytes[storage.dtype];
+  const elements = span.byteLength / elementBytes[dtype];
   if (offset + count > Math.min(storage.length, elements))
     throw damaged(`"${name}" needs elements up to ${offset + count}, its storage has ${Math.floor(elements)}`);
   return {
-    dtype: storage.dtype,
+    dtype,
     shape,
-    byteOffset: span.byteOffset + offset * elementBytes[storage.dtype],
-    byteLength: count * elementBytes[storage.dtype],
+    byteOffset: span.byteOffset + offset * elementBytes[dtype],
+    byteLength: count * elementBytes[dtype],
   };
 }
 
@@ -249,7 +282,9 @@ async function readLegacy({ file, size, damaged }: Source): Promise<Archive> {
     if (end + 8 > size) throw damaged("the rest is missing");
     const length = Number(new DataView((await readRange(file, end, 8)).buffer).getBigInt64(0, true));
     if (length !== storage.length) throw damaged(`a storage has ${length} elements, ${storage.length} are described`);
-    const byteLength = length * elementBytes[storage.dtype];
+    if (storage.elementBytes === undefined)
+      throw damaged(`the size of the elements of ${cut(storage.type.path)} is not known here`);
+    const byteLength = length * storage.elementBytes;
     if (end + 8 + byteLength > size) throw damaged("the rest is missing");
     spans.set(storage.key, { byteOffset: end + 8, byteLength });
     end += 8 + byteLength;
@@ -263,21 +298,21 @@ const legacyMagic = 0x1950a86a20f9469cfc6cn;
 /** What a pickle of weights calls; all storages are noted by key. */
 const dialect = (storages: Map<string, Storage>): PickleDialect => {
   const tensor = ([storage = null, offset = null, shape = null, strides = null]: readonly PickleValue[]) => {
-    // Of elements that are not known here.
-    if (storage instanceof PickleInstance) return storage;
+    if (storage instanceof Storage && !storage.dtype) return new PickleInstance(storage.type);
     const whole = (sizes: PickleValue): sizes is number[] =>
       Array.isArray(sizes) &&
       sizes.length <= 16 &&
       sizes.every((size) => typeof size === "number" && Number.isSafeInteger(size) && size >= 0);
     if (
       !(storage instanceof Storage) ||
+      !storage.dtype ||
       !whole([offset]) ||
       !whole(shape) ||
       !whole(strides) ||
       shape.length !== strides.length
     )
       throw new PickleError("a tensor is not described as tensors are");
-    return new TensorView(storage, offset as number, shape, strides);
+    return new TensorView(storage, storage.dtype, offset as number, shape, strides);
   };
   const parameter = ([of = null]: readonly PickleValue[]) => {
     if (of instanceof TensorView || of instanceof PickleInstance) return of;
@@ -323,10 +358,9 @@ function storageOf(id: PickleValue, storages: Map<string, Storage>): PickleValue
     length >= 0 &&
     view === null;
   if (!described) throw new PickleError("a storage is not described as storages are");
-  const dtype = Object.hasOwn(storageDtypes, type.path) ? storageDtypes[type.path] : undefined;
-  if (!dtype) return new PickleInstance(type);
-  const storage = storages.get(key) ?? new Storage(key, dtype, length);
-  if (storage.dtype !== dtype || storage.length !== length) throw new PickleError(`two storages have the key ${key}`);
+  const storage = storages.get(key) ?? new Storage(key, type, length);
+  if (storage.type.path !== type.path || storage.length !== length)
+    throw new PickleError(`two storages have the key ${key}`);
   storages.set(key, storage);
   return storage;
 }
@@ -337,7 +371,10 @@ function tensorGroups(value: PickleValue): Map<string, Map<string, TensorView | 
   // What stands in two places has its name from the first.
   const visited = new Set<PickleValue>();
   const isNew = (node: PickleValue) => !visited.has(node) && visited.add(node);
+  let characters = 0;
   const add = (group: string, name: string, found: TensorView | PickleInstance) => {
+    if ((characters += group.length + name.length) > maxNameCharacters)
+      throw new PickleError("the names of its tensors are too long");
     const names = groups.get(group) ?? new Map<string, TensorView | PickleInstance>();
     groups.set(group, names.set(name, found));
   };
@@ -362,7 +399,8 @@ function tensorGroups(value: PickleValue): Map<string, Map<string, TensorView | 
       visit(node.items, group, depth);
       return;
     }
-    const children = node instanceof Map ? node : node instanceof PickleList ? node.items.entries() : [];
+    const items = node instanceof PickleList ? node.items : Array.isArray(node) ? (node as readonly PickleValue[]) : [];
+    const children = node instanceof Map ? node : items.entries();
     if (depth > maxDepth || !isNew(node)) return;
     for (const [key, child] of children) {
       if (typeof key !== "string" && typeof key !== "number") continue;

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -8,6 +8,7 @@ import { tinyConfig, tinyModel } from "../../test/tiny-model.ts";
 import { reduced, type Saved, SavedObject, type SavedTensor, torchFile } from "../../test/torch-file.ts";
 import { float32 } from "../core/tensor-data.ts";
 import { readModel } from "../embedding/index.ts";
+import { weightsAmong } from "../hub/model-file-names.ts";
 import { loadParameters, readParameter, transpose } from "./load.ts";
 import { layouts } from "./names/layouts.ts";
 import { openWeightFile } from "./weight-file.ts";
@@ -65,6 +66,11 @@ describe.each(["zip", "legacy"] as const)("weights in PyTorch's files (%s)", (fo
     await expectTheModel(await save(await torchFile({ [wrapper]: prefixed("module."), ...noise }, format)));
   });
 
+  it("load from a tuple with other things", async () => {
+    await expectTheModel(await save(await torchFile([weights, noise, 3], format)));
+    await expectTheModel(await save(await torchFile({ checkpoint: [noise, [prefixed("module.")]] }, format)));
+  });
+
   it.each(prefixes)("load with %s in front of their names", async (prefix) => {
     await expectTheModel(await save(await torchFile(prefixed(prefix), format)));
     await expectTheModel(await save(await torchFile({ ...noise, state_dict: prefixed(prefix) }, format)));
@@ -72,7 +78,7 @@ describe.each(["zip", "legacy"] as const)("weights in PyTorch's files (%s)", (fo
   });
 
   it("are the model's own, not the copies that training keeps beside it", async () => {
-    for (const copy of ["ema", "model_ema", "teacher", "swa_state_dict", "ema_model_state_dict"]) {
+    for (const copy of ["ema", "model_ema", "teacher", "ref_model", "swa_state_dict", "ema_model_state_dict"]) {
       await expectTheModel(await save(await torchFile({ [copy]: other(2), state_dict: weights }, format)));
       const under = (prefix: string, of: Record<string, SavedTensor>) =>
         Object.fromEntries(Object.entries(of).map(([name, value]) => [`${prefix}.${name}`, value]));
@@ -120,6 +126,11 @@ describe.each(["zip", "legacy"] as const)("weights in PyTorch's files (%s)", (fo
     await expect(stat("executed")).rejects.toThrow("ENOENT");
   });
 
+  it("load beside tensors of numbers that no weights have", async () => {
+    const complex = { shape: [1], data: Float32Array.of(1, 2), storage: "ComplexFloatStorage", elements: 1 };
+    await expectTheModel(await save(await torchFile({ phases: complex, state_dict: weights, last: complex }, format)));
+  });
+
   it("are refused where a tensor itself is such a value, with its name and whose it is", async () => {
     const sparse = reduced("torch._utils", "_rebuild_sparse_tensor", ["layout", ["indices", "values"]]);
     const path = await save(await torchFile({ state_dict: { ...weights, text_projection: sparse } }, format));
@@ -156,6 +167,39 @@ it.each(["zip", "legacy"] as const)(
     expect(container).toBe("stateDict");
   },
 );
+
+describe("weights of PyTorch's in several files", () => {
+  const names = Object.keys(weights);
+  const half = (from: number, to?: number) => Object.fromEntries(Object.entries(weights).slice(from, to));
+  const shards = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"] as const;
+  const spread = async (second = true) => {
+    const place = join(folder, `shards-${files++}`);
+    await mkdir(place);
+    await writeFile(join(place, shards[0]), await torchFile(half(0, 10)));
+    if (second) await writeFile(join(place, shards[1]), await torchFile(half(10), "legacy"));
+    const weight_map = Object.fromEntries(names.map((name, i) => [name, shards[i < 10 ? 0 : 1]]));
+    const index = join(place, "pytorch_model.bin.index.json");
+    await writeFile(index, JSON.stringify({ metadata: {}, weight_map }));
+    return { place, index };
+  };
+
+  it("load by their index, also as a folder", async () => {
+    const { place, index } = await spread();
+    await expectTheModel(index);
+    await writeFile(join(place, "config.json"), JSON.stringify(tinyConfig));
+    const model = await readModel(place);
+    expect([...model.parameters.keys()].sort()).toEqual([...parameters.keys()].sort());
+    expect(weightsAmong(await readdir(place))).toEqual(["pytorch_model.bin.index.json", ...shards]);
+  });
+
+  it("are refused where one is missing, with its name", async () => {
+    const { place, index } = await spread(false);
+    await expect(openWeightFile(index)).rejects.toMatchObject({
+      code: "CLIP_FILE",
+      message: expect.stringContaining(join(place, shards[1])) as string,
+    });
+  });
+});
 
 describe("weights in safetensors", () => {
   it.each(prefixes)("load with %s in front of their names", async (prefix) => {

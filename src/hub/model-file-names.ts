@@ -9,10 +9,12 @@ const openClipWeights = [
   "open_clip_pytorch_model.safetensors",
   "open_clip_pytorch_model.bin",
 ];
-/** The index of weights in several files. */
-const indexName = "model.safetensors.index.json";
-const shardName = /^model-\d+-of-\d+\.safetensors$/;
-const transformersWeights = ["model.safetensors", indexName, "pytorch_model.bin"];
+/** Indices of weights in several files, and the names of these. */
+const shards: Readonly<Record<string, RegExp>> = {
+  "model.safetensors.index.json": /^model-\d+-of-\d+\.safetensors$/,
+  "pytorch_model.bin.index.json": /^pytorch_model-\d+-of-\d+\.bin$/,
+};
+const transformersWeights = ["model.safetensors", "pytorch_model.bin"].flatMap((name) => [name, `${name}.index.json`]);
 
 /**
  * Names under which a folder's weights may be, in the order of preference. In repositories with open_clip's config,
@@ -28,5 +30,6 @@ export function weightNames(hasOpenClipConfig: boolean): string[] {
 export function weightsAmong(names: readonly string[]): string[] {
   const first = weightNames(names.includes(openClipConfigName)).find((name) => names.includes(name));
   if (first === undefined) return [];
-  return first === indexName ? [first, ...names.filter((name) => shardName.test(name))] : [first];
+  const shard = shards[first];
+  return shard ? [first, ...names.filter((name) => shard.test(name))] : [first];
 }

@@ -23,7 +23,7 @@ const wrappers = new Set([
 
 /** Copies of a model that training keeps beside it, and what is none. */
 const secondary =
-  /(^|[._])(ema|swa|avg|averaged?|shadow|teacher|momentum|target|old|frozen|reference|optim\w*)(?=[._]|$)/i;
+  /(^|[._])(ema|swa|avg|averaged?|shadow|teacher|momentum|target|old|frozen|ref|reference|optim\w*)(?=[._]|$)/i;
 
 /** A model in a file. */
 interface Candidate {
