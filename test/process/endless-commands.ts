@@ -57,7 +57,7 @@ export async function endlessCommands(root: string): Promise<EndlessCommands> {
     commands: {
       "an inference": ["classify", picture, ...asked, slow],
       "vectors of many pictures": ["embed", pictures, "--out", join(root, "vectors"), "--model", slow],
-      "an evaluation": ["eval", "zeroshot", join(root, "classes"), "--model", slow],
+      "an evaluation": ["eval", "zeroshot", "--data", join(root, "classes"), "--model", slow],
       training: ["train", "--config", join(root, "train.json"), "--out", join(root, "trained")],
       "fine-tuning": ["finetune", "--data", join(root, "classes"), "--model", slow, "--out", join(root, "tuned")],
       "a model that is a pipe": ["classify", picture, ...asked, pipe, "--activation", "gelu"],
