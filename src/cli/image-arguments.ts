@@ -1,7 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ClipError } from "../core/errors.ts";
-import { ifThere } from "../core/files.ts";
+import { ifThere } from "../core/if-there.ts";
 import { listFolder } from "../data/folders.ts";
 import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
 import { showSkipped } from "./eval-options.ts";

@@ -1,7 +1,8 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
-import { ClipError, problemOf } from "./errors.ts";
+import { ClipError } from "./errors.ts";
+import { cannotRead, ifThere } from "./if-there.ts";
 import { decodeText } from "./text-file.ts";
 
 /** Of the machine's own kind; in a page, of addresses. */
@@ -9,17 +10,6 @@ export { basename, dirname, join } from "node:path";
 
 /** Texts are read in pieces of so many bytes. */
 const chunkBytes = 2 ** 20;
-
-/**
- * What was read of a file or folder; undefined if there is none.
- *
- * @throws {ClipError} `CLIP_FILE` if there may be one and the system does not say: no permission, a loop of links, a failing disk.
- */
-export async function ifThere<Result>(path: string, reading: Promise<Result>): Promise<Result | undefined> {
-  return reading.catch((cause: NodeJS.ErrnoException) =>
-    cause.code === "ENOENT" || cause.code === "ENOTDIR" ? undefined : cannotRead(path, cause),
-  );
-}
 
 /**
  * Bytes of a file; undefined if there is none.
@@ -154,11 +144,6 @@ async function openFile(path: string): Promise<FileHandle> {
   } catch (cause) {
     throw cause instanceof ClipError ? cause : cannotRead(path, cause as Error);
   }
-}
-
-/** Throws the `CLIP_FILE` of a file that cannot be opened or read. */
-function cannotRead(path: string, cause: Error): never {
-  throw new ClipError("CLIP_FILE", `cannot read ${path}: ${problemOf(cause)}`, { cause });
 }
 
 /** The `CLIP_FILE` of a text that is longer than it may be. */

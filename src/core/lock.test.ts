@@ -22,7 +22,7 @@ async function holder(path: string): Promise<ChildProcess> {
   const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", code], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  expect(String((await once(child.stdout!, "data"))[0])).toBe("held\n");
+  expect(String((await once(child.stdout, "data"))[0])).toBe("held\n");
   return child;
 }
 

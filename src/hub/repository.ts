@@ -4,7 +4,8 @@ import { getRepoFolderName, listFiles, type ListFileEntry, modelInfo } from "@hu
 import { z } from "zod";
 import { cannotWrite, makeFolder, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import { exists, ifThere, sizeOf } from "../core/files.ts";
+import { exists, sizeOf } from "../core/files.ts";
+import { ifThere } from "../core/if-there.ts";
 import { maxConfigBytes, maxVocabularyBytes } from "../core/limits.ts";
 import { hubFolder } from "./cache.ts";
 import { nearestName } from "./known-models.ts";

@@ -42,7 +42,10 @@ describe("train", () => {
       onProgress: ({ step }) => void (step === at && takeLock()),
       onValidation: () => void (at === "validation" && takeLock()),
     });
-    await expect(taken).rejects.toMatchObject({ code: "CLIP_FILE", message: expect.stringContaining("the lock ") });
+    await expect(taken).rejects.toMatchObject({
+      code: "CLIP_FILE",
+      message: expect.stringContaining("the lock ") as string,
+    });
     const files = await readdir(out);
     for (const file of [runFiles.model, runFiles.checkpoint, runFiles.report]) expect(files).not.toContain(file);
     const lines = await metricsOf(out);

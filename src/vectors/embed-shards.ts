@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { z } from "zod";
 import { makeFolder, removeTemporaries, writeFileAtomic } from "../core/atomic-write.ts";
 import { ClipError } from "../core/errors.ts";
-import { exists, ifThere } from "../core/files.ts";
+import { exists } from "../core/files.ts";
+import { ifThere } from "../core/if-there.ts";
 import { parseStrict } from "../core/parse.ts";
 import { type NamedVectors, type VectorFormat, vectorFormats } from "./vector-files.ts";
 

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { cp, mkdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -17,7 +16,7 @@ export interface EndlessCommands {
   readonly input: string;
 }
 
-/** Makes what they read in a folder; its disk and the machine must know named pipes. */
+/** Makes what they read, in a folder. */
 export async function endlessCommands(root: string): Promise<EndlessCommands> {
   const picture = await writeRandomPicture(join(root, "picture.png"), 1);
   const model = await saveTinyModel(join(root, "model"));
@@ -29,9 +28,6 @@ export async function endlessCommands(root: string): Promise<EndlessCommands> {
     await mkdir(join(root, "classes", name), { recursive: true });
     for (let i = 0; i < 8; i++) await writeRandomPicture(join(root, "classes", name, `${i}.png`), i);
   }
-  const pipe = join(root, "pipe");
-  execFileSync("mkfifo", [pipe]);
-
   // No repetition of a repetition, and still the 10th power of the length: the check lets it pass, and a limit of time ends it.
   const endless = join(root, "endless");
   await cp(model, endless, { recursive: true });
@@ -57,11 +53,9 @@ export async function endlessCommands(root: string): Promise<EndlessCommands> {
     commands: {
       "an inference": ["classify", picture, ...asked, slow],
       "vectors of many pictures": ["embed", pictures, "--out", join(root, "vectors"), "--model", slow],
-      "an evaluation": ["eval", "zeroshot", join(root, "classes"), "--model", slow],
+      "an evaluation": ["eval", "zeroshot", "--data", join(root, "classes"), "--model", slow],
       training: ["train", "--config", join(root, "train.json"), "--out", join(root, "trained")],
       "fine-tuning": ["finetune", "--data", join(root, "classes"), "--model", slow, "--out", join(root, "tuned")],
-      "a model that is a pipe": ["classify", picture, ...asked, pipe, "--activation", "gelu"],
-      "labels that are a pipe": ["classify", picture, "--labels-file", pipe, "--model", model],
       "a regular expression that takes long": ["tokenize", "--model", endless],
       "a download that stalls": ["classify", picture, ...asked, "some/model"],
       "an input that does not end": ["tokenize"],

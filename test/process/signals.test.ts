@@ -1,6 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { platform } from "node:os";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { temporaryFolder } from "../temporary-folder.ts";
 import { endlessCommands } from "./endless-commands.ts";
 
 const root = await temporaryFolder();
-/** Windows has no signals, and no named pipes. */
+/** Windows has no signals. */
 const isPosix = platform() !== "win32";
 const { commands, env, input } = isPosix ? await endlessCommands(root) : { commands: {}, env: {}, input: "" };
 
@@ -81,7 +81,9 @@ describe.skipIf(!isPosix)("a signal", () => {
       });
       let err = "";
       child.stderr!.on("data", (chunk: Buffer) => (err += chunk.toString()));
-      while (!existsSync(join(out, "metrics.jsonl"))) {
+      const metrics = join(out, "metrics.jsonl");
+      // Until the first step has ended.
+      while (!existsSync(metrics) || statSync(metrics).size === 0) {
         expect(child.exitCode, err).toBeNull();
         await sleep(50);
       }
