@@ -29,7 +29,7 @@ export function checkPages(bytes: Uint8Array, values: number): void {
     const header = reader.struct();
     const [type, size, packed] = [1, 2, 3].map((field) => wholeNumber(header.get(field)));
     const about = header.get(describedBy.get(type!) ?? -1);
-    if (!(about instanceof Map)) throw new Error("a page is of no known type");
+    if (about === undefined || typeof about === "number") throw new Error("a page is of no known type");
     const count = wholeNumber(about.get(1));
     unpacked += size!;
     reader.at += packed!;
