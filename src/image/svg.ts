@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { packageModule, runsFromSource } from "../core/package-files.ts";
 import type { Size } from "./raster-image.ts";
 
 /** What the process that draws is asked for: the size of a drawing, or its pixels as well. */
@@ -72,11 +72,9 @@ async function askNow(request: SvgRequest): Promise<Size & { readonly pixels?: U
 }
 
 async function start(): Promise<ChildProcess> {
-  const isSource = import.meta.url.endsWith(".ts");
-  const module = fileURLToPath(new URL(`./svg-worker.${isSource ? "ts" : "js"}`, import.meta.url));
-  const child = fork(module, {
+  const child = fork(packageModule("image/svg-worker"), {
     serialization: "advanced",
-    execArgv: isSource ? ["--import", import.meta.resolve("tsx")] : [],
+    execArgv: runsFromSource ? ["--import", import.meta.resolve("tsx")] : [],
     stdio: ["ignore", "ignore", "ignore", "ipc"],
   });
   // Between drawings nobody else listens.

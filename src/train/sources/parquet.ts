@@ -4,6 +4,7 @@ import { compressors } from "hyparquet-compressors";
 import { ClipError } from "../../core/errors.ts";
 import { keptShard } from "../../data/plain-shard.ts";
 import { PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
+import { checkPages } from "./parquet-pages.ts";
 import { captionBytes, collectShard } from "./shards.ts";
 import { captionsOf, chooseColumns, type Columns, pairsOfRows, type Row, textsOf } from "./table.ts";
 import { tarBytes, type TarContent } from "../../data/tar.ts";
@@ -74,6 +75,14 @@ async function* readRows({ path, file, metadata }: Table, { image, caption, synt
   for (const group of groupsOf(path, metadata, columns)) {
     if (group.bytes > maxGroupBytes)
       throw new ClipError("CLIP_DATA", `${path} has ${group.bytes} bytes in a row group; write it with smaller ones`);
+    for (const { start, end, values } of group.chunks) {
+      try {
+        if (!(end <= file.byteLength)) throw new Error("a column lies outside the file");
+        checkPages(new Uint8Array(await file.slice(start, end)), values);
+      } catch (cause) {
+        throw damaged(path, cause);
+      }
+    }
     const rowEnd = rowStart + group.rows;
     const options = { file, metadata, columns, rowStart, rowEnd, compressors, utf8: false };
     const rows = await parquetReadObjects(options).catch((cause: unknown) => {
@@ -88,19 +97,32 @@ async function* readRows({ path, file, metadata }: Table, { image, caption, synt
   }
 }
 
+/** A group of rows, and where its wanted columns lie in the file. */
+interface Group {
+  readonly rows: number;
+  readonly bytes: number;
+  readonly chunks: readonly { readonly start: number; readonly end: number; readonly values: number }[];
+}
+
 /** How many rows each group has, and how many bytes in the wanted columns: checked, as the file says so itself. */
-function groupsOf(
-  path: string,
-  { row_groups: groups }: FileMetaData,
-  columns: readonly string[],
-): { rows: number; bytes: number }[] {
+function groupsOf(path: string, { row_groups: groups }: FileMetaData, columns: readonly string[]): Group[] {
   try {
     return groups.map((group) => {
       const wanted = group.columns.filter(({ meta_data }) => columns.includes(meta_data!.path_in_schema[0]!));
       const bytes = wanted.reduce((sum, { meta_data }) => sum + Number(meta_data!.total_uncompressed_size), 0);
       const rows = Number(group.num_rows);
       if (!(rows >= 0 && rows <= maxGroupRows && bytes >= 0)) throw new Error("a row group has an impossible size");
-      return { rows, bytes };
+      const chunks = wanted.map(({ meta_data: column }) => {
+        const starts = [column!.dictionary_page_offset, column!.data_page_offset].filter(
+          (start) => start !== undefined,
+        );
+        const start = Math.min(...starts.map(Number).filter((start) => start > 0));
+        const [length, values] = [Number(column!.total_compressed_size), Number(column!.num_values)];
+        if (!(start > 0 && length >= 0 && values >= 0 && values <= maxGroupRows && start + length < Infinity))
+          throw new Error("a column has an impossible size");
+        return { start, end: start + length, values };
+      });
+      return { rows, bytes, chunks };
     });
   } catch (cause) {
     throw damaged(path, cause);
