@@ -27,6 +27,8 @@ export interface DownloadOptions {
 
 /** Attempts that bring nothing before it gives up. */
 const maxIdleAttempts = 4;
+/** A server that is there answers sooner; behind some firewalls none ever does. */
+const maxConnectSeconds = 10;
 /** No model is larger; a server that does not say how long its answer is ends here. */
 export const maxBytes = 200e9;
 /** A server that asks for a longer pause is not waited for. */
@@ -38,7 +40,8 @@ let dispatcher: EnvHttpProxyAgent | undefined;
 /** `fetch` through the proxy of the environment; a connection on which nothing arrives for a while is an error. */
 export function proxiedFetch(...[url, init]: Parameters<typeof fetch>): ReturnType<typeof fetch> {
   const timeout = 1000 * stallSeconds();
-  dispatcher ??= new EnvHttpProxyAgent({ headersTimeout: timeout, bodyTimeout: timeout, connect: { timeout } });
+  const connect = { timeout: Math.min(timeout, 1000 * maxConnectSeconds) };
+  dispatcher ??= new EnvHttpProxyAgent({ headersTimeout: timeout, bodyTimeout: timeout, connect });
   return fetch(url, { ...init, dispatcher });
 }
 
@@ -67,12 +70,14 @@ export const isBusy = (status: number): boolean => status >= 500 || status === 4
  * Tries again what fails in passing, with longer pauses each time.
  *
  * @param attempt - throws, or gives undefined where it has brought something and is to be called again.
+ * @param isFinal - whether to give up after one more attempt. Default: never.
  * @throws what the last attempt threw; a {@link ClipError} at once.
  */
 export async function patiently<Result>(
   attempt: () => Promise<Result | undefined>,
   isProgress: () => Promise<boolean>,
   signal: AbortSignal | undefined,
+  isFinal: (error: unknown) => boolean = () => false,
 ): Promise<Result> {
   let problem: unknown = new Error("the connection ended early");
   for (let idle = 0; idle < maxIdleAttempts; idle++) {
@@ -84,7 +89,7 @@ export async function patiently<Result>(
       problem = new Error("the connection ended early");
     } catch (error) {
       signal?.throwIfAborted();
-      if (error instanceof ClipError) throw error;
+      if (error instanceof ClipError || (idle > 0 && isFinal(error))) throw error;
       problem = error;
     }
     if (await isProgress()) idle = 0;
@@ -92,12 +97,24 @@ export async function patiently<Result>(
   throw problem;
 }
 
+const innermost = (error: unknown) => {
+  const { cause } = error as { readonly cause?: unknown };
+  return (cause instanceof Error ? cause : error) as Error & { readonly code?: string };
+};
+
+/** Whether there was no connection at all: without a network, or behind a firewall. */
+export function isUnreachable(error: unknown): boolean {
+  const { code = "", message } = innermost(error);
+  const codes = /^(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|UND_ERR_CONNECT_TIMEOUT)$/;
+  return codes.test(code) || message === "bad port";
+}
+
 /** What went wrong with a request, in words. */
 export function networkProblem(error: unknown): string {
-  const { cause } = error as { readonly cause?: unknown };
-  const inner = (cause instanceof Error ? cause : error) as Error & { readonly code?: string };
-  if (/^UND_ERR_(BODY|HEADERS|CONNECT)_TIMEOUT$/.test(inner.code ?? ""))
-    return `nothing arrived for ${stallSeconds()} seconds`;
+  const inner = innermost(error);
+  if (inner.code === "UND_ERR_CONNECT_TIMEOUT")
+    return `no connection within ${Math.min(stallSeconds(), maxConnectSeconds)} seconds`;
+  if (/^UND_ERR_(BODY|HEADERS)_TIMEOUT$/.test(inner.code ?? "")) return `nothing arrived for ${stallSeconds()} seconds`;
   return inner.message || String(inner.code);
 }
 

@@ -7,7 +7,7 @@ import { commit, type HubOptions, type Mischief, serveHub, sha256, type TestHub 
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { listCache, removeCached } from "./cache.ts";
 import type { DownloadProgress } from "../core/progress.ts";
-import { download } from "./download.ts";
+import { download, isUnreachable, networkProblem, patiently } from "./download.ts";
 import { tryLock, withLock } from "../core/lock.ts";
 import { resolveModel } from "./resolve.ts";
 
@@ -43,6 +43,33 @@ async function serve(mischief?: readonly (Mischief | undefined)[], options?: Hub
   vi.stubEnv("HF_ENDPOINT", hub.url);
   return hub;
 }
+
+describe("without a network", () => {
+  const unreachable = (code: string) =>
+    new TypeError("fetch failed", { cause: Object.assign(new Error(`connect ${code}`), { code }) });
+  const attempts = async (error: unknown) => {
+    let count = 0;
+    const attempt = () => {
+      count++;
+      return Promise.reject(error as Error);
+    };
+    await expect(patiently(attempt, () => Promise.resolve(false), undefined, isUnreachable)).rejects.toBe(error);
+    return count;
+  };
+
+  it.each(["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ENETUNREACH", "UND_ERR_CONNECT_TIMEOUT"])(
+    "nobody waits for more than a second attempt: %s",
+    async (code) => {
+      expect(await attempts(unreachable(code))).toBe(2);
+    },
+  );
+
+  it("a connection that breaks is tried again, and the message says which of both it was", async () => {
+    expect(await attempts(unreachable("ECONNRESET"))).toBe(4);
+    expect(networkProblem(unreachable("UND_ERR_CONNECT_TIMEOUT"))).toBe("no connection within 10 seconds");
+    expect(networkProblem(unreachable("UND_ERR_HEADERS_TIMEOUT"))).toBe("nothing arrived for 60 seconds");
+  });
+});
 
 describe("a repository of the hub", () => {
   it("is fetched into the layout of Python's cache: the configs and one kind of weights", async () => {

@@ -16,6 +16,7 @@ import {
   type Checksum,
   download,
   isBusy,
+  isUnreachable,
   isWebPage,
   maxBytes,
   networkProblem,
@@ -149,7 +150,7 @@ function boundedFetch(base: string, token: string | undefined, signal: AbortSign
         headers: { "content-type": response.headers.get("content-type") ?? "", ...(link !== null && { link }) },
       });
     };
-    return patiently(attempt, () => Promise.resolve(false), either);
+    return patiently(attempt, () => Promise.resolve(false), either, isUnreachable);
   };
   return ((url: string) => ask(url)) as typeof fetch;
 }
