@@ -9,7 +9,9 @@ export interface Paper {
   readonly colour: boolean;
 }
 
-const maxNameWidth = 32;
+/** Names take two fifths of a line at most, so that bars and figures have their place on a narrow one. */
+const nameWidth = (names: readonly string[], columns: number): number =>
+  Math.min(32, Math.max(8, Math.floor(0.4 * columns)), Math.max(...names.map((name) => displayWidth(printable(name)))));
 
 /** A share of 0.123 as "12.3 %"; "–" where there is none. */
 export function percent(share: number | undefined): string {
@@ -18,12 +20,15 @@ export function percent(share: number | undefined): string {
 
 /** Labels as bars, one a line: name, bar, probability. */
 export function drawBars(labels: readonly RankedLabel[], { columns, colour }: Paper): string[] {
-  const nameWidth = Math.min(maxNameWidth, Math.max(...labels.map(({ label }) => displayWidth(printable(label)))));
-  const barWidth = Math.max(8, Math.min(60, columns - nameWidth - "     100.0 %".length));
+  const width = nameWidth(
+    labels.map(({ label }) => label),
+    columns,
+  );
+  const barWidth = Math.max(8, Math.min(60, columns - width - "     100.0 %".length));
   return labels.map(({ label, probability }, i) => {
     const bar = drawBar(probability, barWidth);
     const painted = colour ? styleText(i === 0 && label !== noneOfThese ? "green" : "gray", bar) : bar;
-    return `  ${fit(label, nameWidth)}  ${painted}${percent(probability).padStart(8)}`;
+    return `  ${fit(label, width)}  ${painted}${percent(probability).padStart(8)}`;
   });
 }
 
@@ -62,25 +67,25 @@ export function drawHeatMap(
   const rows = heatRows.map((row, i) => ({ ...row, name: names[i]! }));
   const all = rows.flatMap(({ similarities }) => similarities);
   const [low, high] = [Math.min(...all), Math.max(...all)];
-  const nameWidth = Math.min(maxNameWidth, Math.max(...rows.map(({ name }) => displayWidth(printable(name)))));
-  const perTable = Math.max(1, Math.floor((columns - nameWidth - 2) / cellWidth));
+  const width = nameWidth(names, columns);
+  const perTable = Math.max(1, Math.floor((columns - width - 2) / cellWidth));
   const lines: string[] = [];
   for (let from = 0; from < labels.length; from += perTable) {
     const numbers = labels.slice(from, from + perTable).map((_, i) => String(from + i + 1).padStart(cellWidth - 1));
-    lines.push(`  ${" ".repeat(nameWidth)}${numbers.map((number) => `${number} `).join("")}`.trimEnd());
+    lines.push(`  ${" ".repeat(width)}${numbers.map((number) => `${number} `).join("")}`.trimEnd());
     for (const { name, similarities } of rows) {
       const cells = similarities.slice(from, from + perTable).map((similarity) => {
         const cell = `${similarity.toFixed(2)} `.padStart(cellWidth);
         return colour ? paintHeat(cell, high > low ? (similarity - low) / (high - low) : 1) : cell;
       });
-      lines.push(`  ${fit(name, nameWidth)}${cells.join("")}`.trimEnd());
+      lines.push(`  ${fit(name, width)}${cells.join("")}`.trimEnd());
     }
     lines.push("");
   }
   labels.forEach((label, i) => lines.push(`${String(i + 1).padStart(6)}  ${printable(label)}`));
   lines.push("");
   for (const { name, best } of rows)
-    lines.push(`  ${fit(name, nameWidth)}  ${printable(best.label)}  ${(100 * best.probability).toFixed(1)} %`);
+    lines.push(`  ${fit(name, width)}  ${printable(best.label)}  ${(100 * best.probability).toFixed(1)} %`);
   return lines;
 }
 

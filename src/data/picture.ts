@@ -3,9 +3,11 @@ import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { ClipError } from "../core/errors.ts";
 import { exists, readRange } from "../core/files.ts";
+import { checkOptions } from "../core/options.ts";
 import { maxImageBytes, tooManyBytes } from "../image/fetch-image.ts";
 import { readImageFile, readImageFileAtOnce } from "../image/image-file.ts";
 import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
+import { decodeKinds } from "../image/image-source.ts";
 import { isWithin } from "./folders.ts";
 
 /** Where a picture is. */
@@ -51,7 +53,8 @@ export async function readPictureBytes(picture: Picture): Promise<Uint8Array> {
  *
  * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE`, naming the picture, if it cannot be read.
  */
-export async function readPicture(picture: Picture, options?: DecodeOptions): Promise<RasterImage> {
+export async function readPicture(picture: Picture, options: DecodeOptions = {}): Promise<RasterImage> {
+  checkOptions("readPicture", options, decodeKinds);
   return decodeImage(await readPictureBytes(picture), { ...options, name: picture.image });
 }
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { join, wholeAddress } from "../core/addresses.ts";
 import { ClipError } from "../core/errors.ts";
-import { declareFolder, readText } from "../core/files.browser.ts";
+import { declareFolder, exists, readText } from "../core/files.browser.ts";
 import { maxConfigBytes } from "../core/limits.ts";
 import { knownModels, pictograms } from "./known-models.ts";
 import { companions, openClipConfigName, weightsAmong } from "./model-file-names.ts";
@@ -19,7 +19,7 @@ const hubUrl = "https://huggingface.co";
  *
  * @throws {ClipError} `CLIP_USAGE` if no model is named: what a visitor fetches is for the page to say.
  */
-export const resolveModel: typeof inNode = async (name, { onLicence } = {}) => {
+export const resolveModel: typeof inNode = async (name, { onLicence, files } = {}) => {
   if (name === undefined)
     throw new ClipError(
       "CLIP_USAGE",
@@ -33,11 +33,13 @@ export const resolveModel: typeof inNode = async (name, { onLicence } = {}) => {
   const isFile = /\.(safetensors|json|pt|pth|bin)$/.test(model);
   if (known || (/^[\w-][\w.-]*\/[\w.-]+$/.test(repository) && !isFile)) {
     const folder = `${hubUrl}/${repository}/resolve/main`;
-    await declareRepository(repository, folder);
+    if (files) declareFolder(folder, (name) => files.includes(name));
+    else await declareRepository(repository, folder);
     return folder;
   }
   const address = wholeAddress(model === pictograms ? "./pictogram-clip/" : model);
-  if (!isFile) await declareByConfig(address);
+  if (files) declareFolder(address, (name) => files.includes(name));
+  else if (!isFile) await declareByConfig(address);
   return address;
 };
 
@@ -55,7 +57,10 @@ async function declareRepository(repository: string, folder: string): Promise<vo
   declareFolder(folder, (name) => needed.has(name));
 }
 
-/** By the config: ours says what else there is; with that of transformers, open_clip's is not needed. */
+/**
+ * By the config: ours says what else there is; with that of transformers, open_clip's is not needed, and the version that wrote it
+ * says which of two files of the image processor is likely there: the older one, unless transformers 5 wrote it.
+ */
 async function declareByConfig(folder: string): Promise<void> {
   const text = await readText(join(folder, "config.json"), maxConfigBytes).catch((error: unknown) => error as Error);
   if (typeof text !== "string") {
@@ -73,6 +78,9 @@ async function declareByConfig(folder: string): Promise<void> {
       ["config.json", true],
       [openClipConfigName, false],
     ]);
+    const isVersion5 = /^([5-9]|\d\d)/.test(String(config["transformers_version"]));
+    if (!isVersion5 && (await exists(join(folder, "preprocessor_config.json"))))
+      sure.set("preprocessor_config.json", true).set("processor_config.json", false);
     declareFolder(folder, (name) => sure.get(name));
   }
 }

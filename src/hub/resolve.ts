@@ -19,6 +19,11 @@ import { fromOpenClipName } from "./open-clip-names.ts";
 export interface ResolveOptions extends FetchOptions {
   /** Is told of a licence that asks for more than naming the authors, before anything is fetched. */
   readonly onLicence?: ((model: KnownModel) => void) | undefined;
+  /**
+   * In a page, the names of the files in the model's folder: no other is asked for, so that the console shows none as missing.
+   * In Node the folder is read, and this has no effect.
+   */
+  readonly files?: readonly string[] | undefined;
 }
 
 /**

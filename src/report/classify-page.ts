@@ -101,13 +101,22 @@ function heatMap(
           ${rows.map(({ image, cells }, i) => {
             const best = Math.max(...cells.filter((cell) => cell !== undefined));
             return html`<tr>
-              <th scope="row" title="${image}">${show(image)}<bdi>${names[i]!}</bdi></th>
+              <th scope="row" title="${image}">${show(image)}${middleCut(names[i]!)}</th>
               ${cells.map((cell) => heatCell(cell, low, high, cell === best))}
             </tr>`;
           })}
         </tbody>
       </table>
     </div>`;
+}
+
+/** A name that, where it is too long, is cut before its last characters: names differ most at their ends. */
+function middleCut(name: string): Html {
+  const characters = [...name];
+  const end = Math.max(0, characters.length - 12);
+  return html`<bdi
+    ><span>${characters.slice(0, end).join("")}</span><span>${characters.slice(end).join("")}</span></bdi
+  >`;
 }
 
 /** Every picture's best label, then every picture's second, and so on, up to what a screen shows. */
@@ -152,10 +161,12 @@ const styles = `
 .heat.upright thead th { min-width: 2.9rem; text-align: left; }
 .heat.upright thead bdi { writing-mode: vertical-rl; rotate: 180deg; max-height: 11rem; }
 .heat tbody th { position: sticky; left: 0; background: var(--surface); padding: .25rem .5rem; font-weight: 400; text-align: left; }
-.heat tbody th > * { width: clamp(4rem, 12vw, 6rem); }
+.heat tbody th > * { width: clamp(6rem, 16vw, 9rem); }
 .heat tbody th .missing { height: 3.5rem; }
-.heat tbody th img { height: 3.5rem; object-fit: cover; border-radius: .3rem; }
-.heat tbody th bdi { display: block; font-size: .7rem; color: var(--ink-2); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.heat tbody th img { height: 3.5rem; object-fit: contain; object-position: left; }
+.heat tbody th bdi { display: flex; font-size: .7rem; color: var(--ink-2); white-space: pre; }
+.heat tbody th span:first-child { overflow: hidden; text-overflow: ellipsis; }
+.heat tbody th span:last-child { flex: none; }
 .heat tbody td { text-align: center; padding: .4rem; font-variant-numeric: tabular-nums; border-radius: .3rem; forced-color-adjust: none;
   color: var(--on-low); background: color-mix(in oklab, var(--heat-high) var(--share), var(--heat-low)); }
 .heat tbody td.high { color: var(--on-high); }

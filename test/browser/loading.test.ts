@@ -1,4 +1,5 @@
-import { statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
@@ -16,7 +17,17 @@ const weights = "/repository/assets/pictogram-clip/model.safetensors";
 
 /** A folder as transformers writes it. */
 const made = await temporaryFolder();
-await convertModel(await readModel(await saveTinyModel(join(made, "own"))), join(made, "hf"), { to: "hf" });
+const tiny = await readModel(await saveTinyModel(join(made, "own")));
+await convertModel(tiny, join(made, "hf"), { to: "hf" });
+// As others leave them: without the image processor's settings, by transformers 5, and with open_clip's config alone.
+for (const name of ["bare", "hf5"]) await cp(join(made, "hf"), join(made, name), { recursive: true });
+await rm(join(made, "bare/preprocessor_config.json"));
+const settings = JSON.parse(await readFile(join(made, "hf5/preprocessor_config.json"), "utf8")) as object;
+await writeFile(join(made, "hf5/processor_config.json"), JSON.stringify({ image_processor: settings }));
+await rm(join(made, "hf5/preprocessor_config.json"));
+const config = JSON.parse(await readFile(join(made, "hf5/config.json"), "utf8")) as object;
+await writeFile(join(made, "hf5/config.json"), JSON.stringify({ ...config, transformers_version: "5.2.0" }));
+await convertModel(tiny, join(made, "openClip"), { to: "open_clip" });
 
 /** The labels of the picture, in the page. */
 function classifyInPage(page: Page) {
@@ -37,13 +48,16 @@ function classifyInPage(page: Page) {
 }
 
 /** How many embeddings the page gets of one text. */
-function embedInPage(page: Page, model: string) {
-  return page.evaluate(async (model) => {
-    const clip = await globalThis.clip.loadClip(model, { device: "cpu" });
-    const embeds = await globalThis.clip.collect(clip.encodeTexts(["a rocket"]));
-    await clip.release();
-    return embeds.length;
-  }, model);
+function embedInPage(page: Page, model: string, files?: readonly string[]) {
+  return page.evaluate(
+    async ({ model, files }) => {
+      const clip = await globalThis.clip.loadClip(model, { device: "cpu", files });
+      const embeds = await globalThis.clip.collect(clip.encodeTexts(["a rocket"]));
+      await clip.release();
+      return embeds.length;
+    },
+    { model, files },
+  );
 }
 
 async function classifyHere() {
@@ -119,18 +133,22 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
     await expectSame(ranked);
   });
 
-  it.each(["repository/assets/pictogram-clip", "made/own", "made/hf"])(
-    "asks for nothing that is not in the folder: %s",
-    async (folder) => {
-      await using opened = await openPage({ made });
-      const { page } = opened;
-      const met: string[] = [];
-      page.on("console", (message) => met.push(`${message.type()}: ${message.text()} ${message.location().url}`));
-      page.on("response", (response) => response.status() >= 400 && met.push(`${response.status()} ${response.url()}`));
-      expect(await embedInPage(page, `./${folder}/`)).toBe(1);
-      expect(met).toEqual([]);
-    },
-  );
+  it.each([
+    ["repository/assets/pictogram-clip", undefined],
+    ["made/own", undefined],
+    ["made/hf", undefined],
+    ["made/hf5", undefined],
+    ["made/bare", readdirSync(join(made, "bare"))],
+    ["made/openClip", readdirSync(join(made, "openClip"))],
+  ])("asks for nothing that is not in the folder: %s", async (folder, files) => {
+    await using opened = await openPage({ made });
+    const { page } = opened;
+    const met: string[] = [];
+    page.on("console", (message) => met.push(`${message.type()}: ${message.text()} ${message.location().url}`));
+    page.on("response", (response) => response.status() >= 400 && met.push(`${response.status()} ${response.url()}`));
+    expect(await embedInPage(page, `./${folder}/`, files)).toBe(1);
+    expect(met).toEqual([]);
+  });
 
   it("asks the hub what is in a repository, and for nothing else", async () => {
     await using opened = await openPage();
@@ -149,7 +167,7 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
     });
     expect(await embedInPage(page, "some/model")).toBe(1);
     const inFolder = asked.flatMap((path) => /^\/some\/model\/resolve\/main\/(.*)$/.exec(path)?.[1] ?? []);
-    expect([...new Set(inFolder)].sort()).toEqual(["config.json", "merges.txt", "model.safetensors"]);
+    expect([...new Set(inFolder)].sort()).toEqual(["config.json", "merges.txt", "model.safetensors", "words.txt"]);
   });
 
   it("refuses parts of two versions of a file, and is well again when asked anew", async () => {

@@ -170,6 +170,17 @@ describe("clip-ts classify in a terminal", () => {
     expect(lines[2]).toContain("2.png");
   });
 
+  it.each([40, 60, 80, 120])("keeps long names, bars and figures within %i columns", (columns) => {
+    const label = "the roof of a house in a small town by the sea";
+    const best = { label, probability: 1, similarity: 0.1 };
+    const rows = ["1.png", "2.png"].map((end) => ({ name: `${label} ${end}`, similarities: [-0.1, 0.2, 0.3], best }));
+    const table = drawHeatMap(rows, ["a", "b", "c"], { columns, colour: false });
+    const lines = [...drawBars([best], { columns, colour: false }), ...table.slice(0, 3)];
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
+    expect(lines[0]).toMatch(/█ 100\.0 %$/);
+    expect(table[1]).toMatch(/1\.png +-0\.10 +0\.20 +0\.30$/);
+  });
+
   it("has colours only where they are shown", async () => {
     const args = ["classify", first, second, "--model", model, "--labels", "red apple,blue sea"];
     expect((await call(args, { colour: true })).out).toContain("\u001b[48;5;");
@@ -228,7 +239,7 @@ describe("what clip-ts classify takes for images", () => {
     expect(twice).toMatchObject({ code: 2 });
     expect(twice.err).toContain("only one argument can be -");
     const damaged = await call(["classify", "-", "--model", model, "--labels", "a"], { input: "no image" });
-    expect(damaged.err).toContain("clip-ts classify: the standard input is not");
+    expect(damaged.err).toContain("clip-ts classify: the standard input is text, not an image");
   });
 
   it("is no folder without images", async () => {
