@@ -51,7 +51,7 @@ describe("without a network", () => {
     let count = 0;
     const attempt = () => {
       count++;
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     };
     await expect(patiently(attempt, () => Promise.resolve(false), undefined, isUnreachable)).rejects.toBe(error);
     return count;

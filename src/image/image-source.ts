@@ -1,4 +1,5 @@
 import { abortSignal, type Kind, oneOf, type OptionKinds, text, wholeNumber } from "../core/options.ts";
+import type { OwnBytes } from "../core/dtype.ts";
 import { ClipError } from "../core/errors.ts";
 import type { RasterImage } from "./raster-image.ts";
 
@@ -66,13 +67,13 @@ function isBuffer(source: unknown): source is ArrayBufferLike {
 }
 
 /** The bytes; a copy where another thread could change them. */
-export async function bytesOf(source: ImageBytes): Promise<Uint8Array<ArrayBuffer>> {
+export async function bytesOf(source: ImageBytes): Promise<OwnBytes> {
   if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
   const view = ArrayBuffer.isView(source)
     ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
     : new Uint8Array(source);
   const isShared = Object.prototype.toString.call(view.buffer) === "[object SharedArrayBuffer]";
-  return (isShared ? view.slice() : view) as Uint8Array<ArrayBuffer>;
+  return (isShared ? view.slice() : view) as OwnBytes;
 }
 
 /** The address that a source is, if it is one. */
