@@ -47,7 +47,7 @@ async function serve(mischief?: readonly (Mischief | undefined)[], options?: Hub
 describe("without a network", () => {
   const unreachable = (code: string) =>
     new TypeError("fetch failed", { cause: Object.assign(new Error(`connect ${code}`), { code }) });
-  const attempts = async (error: unknown) => {
+  const attempts = async (error: Error) => {
     let count = 0;
     const attempt = () => {
       count++;

@@ -149,7 +149,7 @@ describe(`finetune (seed ${seed})`, () => {
 
     await expect(keepAlpha(out, 1.5)).rejects.toMatchObject({
       code: "CLIP_USAGE",
-      message: "alpha is 1.5; it is a number from 0, the model as it was, to 1, the tuned one",
+      message: "keepAlpha: alpha must be a number from 0, the model as it was, to 1, the tuned one, got 1.5",
     });
     await saveTinyModel(mine, { parameters: tuned });
     await expect(keepAlpha(out, 0.5)).rejects.toMatchObject({
@@ -165,7 +165,7 @@ describe(`finetune (seed ${seed})`, () => {
       "train follows from model, data and validation; leave it out",
     ],
     [{ settings: { stepz: 5 } }, "CLIP_CONFIG", 'stepz is unknown; did you mean "steps"?'],
-    [{ alpha: -1 }, "CLIP_USAGE", "alpha is -1"],
+    [{ alpha: -1 }, "CLIP_USAGE", "alpha must be a number from 0, the model as it was, to 1, the tuned one, got -1"],
     [{ data: "/nowhere" }, "CLIP_DATA", "/nowhere cannot be opened"],
     [{ model: "/nowhere" }, "CLIP_FILE", "/nowhere"],
   ])("refuses %j before it trains", async (change, code, message) => {
