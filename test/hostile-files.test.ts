@@ -100,8 +100,11 @@ describe("what is no file is refused at once", () => {
   it.skipIf(process.platform === "win32")("a named pipe", async () => {
     const pipe = join(root, "pipe");
     execFileSync("mkfifo", [pipe]);
-    for (const read of await ways(pipe))
+    const [model, bare, config, weights] = await ways(pipe);
+    for (const read of [model!, bare!, weights!])
       await expect(read()).rejects.toMatchObject({ code: "CLIP_FILE", message: `${pipe} is a named pipe, not a file` });
+    // A shell's <(command) is a pipe too.
+    await expect(config!()).rejects.toThrow(`cannot read ${pipe}: it is a pipe into which nobody writes`);
   });
 
   it.skipIf(process.platform === "win32")("a socket, and a device", async () => {

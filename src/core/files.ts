@@ -1,4 +1,4 @@
-import { constants } from "node:fs";
+import { constants, type Stats } from "node:fs";
 import { type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import { ClipError } from "./errors.ts";
@@ -59,10 +59,11 @@ export async function readText(
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<string> {
   try {
+    const found = await stat(path);
+    if (!found.isFIFO()) refuseOthers(path, found);
     // Else opening a pipe waits for its other end, and reading for what it brings. Files are read as ever; Windows has no such flag.
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const found = await file.stat();
       const chunks: Buffer[] = [];
       let isWaiting = found.isFIFO();
       const patience = performance.now() + writerPatienceMs;
@@ -135,15 +136,18 @@ export async function readRange(path: string, offset: number, length: number): P
  */
 async function openFile(path: string): Promise<FileHandle> {
   try {
-    const found = await stat(path);
-    if (!found.isFile() && !found.isDirectory()) {
-      const kind = found.isFIFO() ? "a named pipe" : found.isSocket() ? "a socket" : "a device";
-      throw new ClipError("CLIP_FILE", `${path} is ${kind}, not a file`);
-    }
+    refuseOthers(path, await stat(path));
     return await open(path, "r");
   } catch (cause) {
     throw cause instanceof ClipError ? cause : cannotRead(path, cause as Error);
   }
+}
+
+/** Refuses what has no end, or would wait for another process. */
+function refuseOthers(path: string, found: Stats): void {
+  if (found.isFile() || found.isDirectory()) return;
+  const kind = found.isFIFO() ? "a named pipe" : found.isSocket() ? "a socket" : "a device";
+  throw new ClipError("CLIP_FILE", `${path} is ${kind}, not a file`);
 }
 
 /** The `CLIP_FILE` of a text that is longer than it may be. */

@@ -116,9 +116,7 @@ describe("an address is refused", () => {
 
 describe("what is no image source is refused", () => {
   it.each([[null], [undefined], [7], [{}], [[]]])("%j", async (source) => {
-    await expect(decodeImage(source as unknown as string)).rejects.toThrow(
-      /^an image is a path, an address, the bytes/,
-    );
+    await expect(decodeImage(source as unknown as string)).rejects.toThrow(/an image: |^an image is /);
   });
 
   it.skipIf(process.platform === "win32")("a pipe, a socket or a device, at once", async () => {

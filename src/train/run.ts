@@ -53,7 +53,7 @@ export interface TrainOptions {
   readonly out: string;
   /** Go on from the folder's checkpoint, if it has one. */
   readonly resume?: boolean;
-  /** Stops the run after the step at hand, with a checkpoint. */
+  /** Stops the run after the step at hand, with a checkpoint; before its first step it is rejected with the signal's reason. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: TrainProgress) => void;
   /** Is told the scores and answers of each validation. */

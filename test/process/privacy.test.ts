@@ -22,7 +22,9 @@ const longLine = Array.from({ length: 1000 }, (_, i) => `${i}`.padStart(100, "a"
 
 type Exports = Record<string, string | Record<string, string>>;
 const { exports } = JSON.parse(readFileSync(here("../../package.json"), "utf8")) as { exports: Exports };
-const forNode = Object.keys(exports).filter((entry) => entry !== "./browser" && !entry.startsWith("./assets/"));
+const forNode = Object.keys(exports).filter(
+  (entry) => entry !== "./browser" && !entry.startsWith("./assets/") && entry !== "./package.json",
+);
 /** The address of a public entry's module. */
 const address = (entry: string) => {
   const target = exports[entry]!;
