@@ -120,9 +120,7 @@ describe("what is known of published models", () => {
       if (model === undefined)
         expect(reason).toMatch(/nowhere.* is not there; --data names the folder of the pictures$/);
       else
-        expect(reason).toBe(
-          `the weights of ${model} are not in the cache; clip-ts models fetch ${model} fetches them`,
-        );
+        expect(reason).toBe(`the weights of ${model} are not in the cache; clip-ts models fetch ${model} fetches them`);
     }
     expect(rows.filter(({ model }) => model !== undefined)).toHaveLength(15);
 
