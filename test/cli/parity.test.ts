@@ -36,7 +36,7 @@ describe("parity", () => {
       /^small towers, vit +activations and outputs \(14\), relative L2 +\d\.\de-\d+ +1\.0e-5 {2}ok$/m,
     );
     expect(out).toMatch(
-      /^skipped, since the weights of RN50 are not in the cache; clip-ts models inspect RN50 fetches them:\n {2}RN50: /m,
+      /^skipped, since the weights of RN50 are not in the cache; clip-ts models fetch RN50 fetches them:\n {2}RN50: /m,
     );
     expect(out).toMatch(/^9 ok, 0 failed, 18 skipped$/m);
   });

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { cp, mkdir, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -31,10 +31,20 @@ export async function endlessCommands(root: string): Promise<EndlessCommands> {
   // No repetition of a repetition, and still the 10th power of the length: the check lets it pass, and a limit of time ends it.
   const endless = join(root, "endless");
   await cp(model, endless, { recursive: true });
+  const config = JSON.parse(await readFile(join(endless, "config.json"), "utf8")) as object;
+  await writeFile(join(endless, "config.json"), JSON.stringify({ ...config, tokenizer: "tokenizer.json" }));
   await writeFile(
     join(endless, "tokenizer.json"),
     JSON.stringify({
       version: "1.0",
+      ...{
+        truncation: null,
+        padding: null,
+        added_tokens: [],
+        pre_tokenizer: null,
+        post_processor: null,
+        decoder: null,
+      },
       normalizer: { type: "Replace", pattern: { Regex: `${"a*".repeat(10)}b` }, content: "x" },
       model: { type: "BPE", vocab: { a: 0, b: 1, "<pad>": 2, "<unk>": 3 }, merges: [], unk_token: "<unk>" },
     }),

@@ -44,5 +44,7 @@ export async function demonstrate(model: StoredModel, folder: string, html: stri
   for (const { image, labels } of results)
     io.out(["", printable(basename(image)), ...drawBars(labels.slice(0, shownInTerminal), paper)].join("\n"), true);
   io.out(`\nThe same with pictures: ${html}`);
-  io.out('Now yours: clip-ts classify PHOTO --labels "a cat,a dog,a house"');
+  io.out(
+    'Now your photos: clip-ts classify PHOTO --labels "a cat,a dog,a house" (fetches a model for photos once, 605 MB)',
+  );
 }
