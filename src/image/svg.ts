@@ -1,5 +1,5 @@
-import { type ChildProcess, fork } from "node:child_process";
-import { packageModule, runsFromSource } from "../core/package-files.ts";
+import { type ChildProcess, fork, type ForkOptions } from "node:child_process";
+import { packageFile, packageModule, runsFromSource } from "../core/package-files.ts";
 import type { Size } from "./raster-image.ts";
 
 /** What the process that draws is asked for: the size of a drawing, or its pixels as well. */
@@ -72,11 +72,15 @@ async function askNow(request: SvgRequest): Promise<Size & { readonly pixels?: U
 }
 
 async function start(): Promise<ChildProcess> {
-  const child = fork(packageModule("image/svg-worker"), {
+  const address = packageModule("image/svg-worker");
+  const options: ForkOptions = {
     serialization: "advanced",
-    execArgv: runsFromSource ? ["--import", import.meta.resolve("tsx")] : [],
+    execArgv: [],
     stdio: ["ignore", "ignore", "ignore", "ipc"],
-  });
+  };
+  const child = runsFromSource
+    ? fork(packageFile("src/runtime/source-worker.js"), [address.href], options)
+    : fork(address, options);
   // Between drawings nobody else listens.
   child.on("error", () => undefined);
   child.on("exit", () => (painter = undefined));
