@@ -74,12 +74,7 @@ export async function standardInputImage(
   io: CliIo,
 ): Promise<ImageArgument & { readonly bytes: Uint8Array }> {
   const bytes = await io.readInputBytes();
-  const load = () =>
-    decodeImage(bytes, decoding).catch((error: unknown) => {
-      if (!(error instanceof ClipError)) throw error;
-      const message = error.message.replace(/^the (picture|image)/, "the standard input");
-      throw new ClipError(error.code, message, { cause: error });
-    });
+  const load = () => decodeImage(bytes, { ...decoding, name: "the standard input" });
   return { name: "-", load, bytes };
 }
 

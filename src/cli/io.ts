@@ -3,6 +3,7 @@ import { ClipError } from "../core/errors.ts";
 import { maxVocabularyBytes } from "../core/limits.ts";
 import { printable } from "../core/printable.ts";
 import { decodeText } from "../core/text-file.ts";
+import { maxImageBytes } from "../image/fetch-image.ts";
 
 /** What a command may touch of the process: given as an argument, so that a test is a call. */
 export interface CliIo {
@@ -87,9 +88,6 @@ export function processIo(signal: AbortSignal): CliIo {
     signal,
   };
 }
-
-/** The largest image file that is read from the standard input. */
-const maxImageBytes = 2 ** 29;
 
 /** The standard input as text or bytes, to be read by one argument alone. */
 export function inputOnce(
