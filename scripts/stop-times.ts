@@ -21,10 +21,13 @@ async function main(): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), "clip-ts-"));
   try {
     const { commands, env, input } = await endlessCommands(root);
-    for (const [what, args] of Object.entries(commands)) {
+    for (const what of Object.keys(commands(""))) {
       const seconds: string[] = [];
       for (const signal of ["SIGINT", "SIGTERM"] as const) {
-        const child = spawn(process.execPath, [bin, ...args], { env, stdio: ["pipe", "ignore", "ignore"] });
+        const child = spawn(process.execPath, [bin, ...commands(signal)[what]!], {
+          env,
+          stdio: ["pipe", "ignore", "ignore"],
+        });
         const closed = once(child, "close");
         child.stdin.on("error", () => {});
         child.stdin.write(input);

@@ -9,7 +9,8 @@ import { drawShapes, tinyRun } from "../train/tiny-run.ts";
 
 /** Commands that would go on for minutes or for ever, to be stopped by a signal. */
 export interface EndlessCommands {
-  readonly commands: Readonly<Record<string, readonly string[]>>;
+  /** By name; each writes into folders of the given name, so that one that was stopped is in no other's way. */
+  readonly commands: (out: string) => Readonly<Record<string, readonly string[]>>;
   /** They run in. */
   readonly env: NodeJS.ProcessEnv;
   /** What they read. */
@@ -60,16 +61,16 @@ export async function endlessCommands(root: string): Promise<EndlessCommands> {
   const hub = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const asked = ["--labels", "a,b", "--model"];
   return {
-    commands: {
+    commands: (out) => ({
       "an inference": ["classify", picture, ...asked, slow],
-      "vectors of many pictures": ["embed", pictures, "--out", join(root, "vectors"), "--model", slow],
+      "vectors of many pictures": ["embed", pictures, "--out", join(root, out, "vectors"), "--model", slow],
       "an evaluation": ["eval", "zeroshot", "--data", join(root, "classes"), "--model", slow],
-      training: ["train", "--config", join(root, "train.json"), "--out", join(root, "trained")],
-      "fine-tuning": ["finetune", "--data", join(root, "classes"), "--model", slow, "--out", join(root, "tuned")],
+      training: ["train", "--config", join(root, "train.json"), "--out", join(root, out, "trained")],
+      "fine-tuning": ["finetune", "--data", join(root, "classes"), "--model", slow, "--out", join(root, out, "tuned")],
       "a regular expression that takes long": ["tokenize", "--model", endless],
       "a download that stalls": ["classify", picture, ...asked, "some/model"],
       "an input that does not end": ["tokenize"],
-    },
+    }),
     env: { ...process.env, HF_HOME: join(root, "home"), HF_ENDPOINT: hub },
     input: `${"a".repeat(300)}\n`,
   };

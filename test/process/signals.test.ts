@@ -13,7 +13,9 @@ import { endlessCommands } from "./endless-commands.ts";
 const root = await temporaryFolder();
 /** Windows has no signals. */
 const isPosix = platform() !== "win32";
-const { commands, env, input } = isPosix ? await endlessCommands(root) : { commands: {}, env: {}, input: "" };
+const { commands, env, input } = isPosix
+  ? await endlessCommands(root)
+  : { commands: () => ({}) as Record<string, string[]>, env: {}, input: "" };
 
 /** A drawing that is blurred many times over: its own limit of time may end it before the signal. */
 const layers = Array.from(
@@ -41,9 +43,9 @@ const signals = [
 ] as const;
 
 describe.skipIf(!isPosix)("a signal", () => {
-  it.each(Object.keys(commands))("ends %s", async (what) => {
+  it.each(Object.keys(commands("")))("ends %s", async (what) => {
     for (const [signal, code] of signals) {
-      const child = start(commands[what]!, { env, stdio: ["pipe", "ignore", "pipe"] });
+      const child = start(commands(signal)[what]!, { env, stdio: ["pipe", "ignore", "pipe"] });
       child.stdin!.on("error", () => {});
       child.stdin!.write(input);
       if (!what.startsWith("an input")) child.stdin!.end();
@@ -108,7 +110,7 @@ describe.skipIf(!isPosix)("a signal", () => {
   });
 
   it("that comes again ends the process at once", async () => {
-    const child = start(commands["an inference"]!, { stdio: "ignore" });
+    const child = start(commands("twice")["an inference"]!, { stdio: "ignore" });
     await sleep(2500);
     expect(child.exitCode).toBeNull();
     child.kill("SIGTERM");
