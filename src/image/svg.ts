@@ -52,6 +52,8 @@ function ask(request: SvgRequest): Promise<Size & { readonly pixels?: Uint8Array
 }
 
 let painter: Promise<ChildProcess> | undefined;
+/** The process of {@link painter}, from its start. */
+let current: ChildProcess | undefined;
 let idle: NodeJS.Timeout | undefined;
 
 async function askNow(request: SvgRequest): Promise<Size & { readonly pixels?: Uint8Array }> {
@@ -83,14 +85,20 @@ async function start(): Promise<ChildProcess> {
     : fork(address, options);
   // Between drawings nobody else listens.
   child.on("error", () => undefined);
-  child.on("exit", () => (painter = undefined));
+  child.on("exit", () => forget(child));
+  current = child;
   await answerOf(child, maxStartMs);
   return child;
 }
 
 function stop(child: ChildProcess): void {
   child.kill("SIGKILL");
-  painter = undefined;
+  forget(child);
+}
+
+/** A process that was killed ends a moment later: the next may have started by then, and stays. */
+function forget(child: ChildProcess): void {
+  if (current === child) painter = undefined;
 }
 
 /** Whether this process must not end before that one has answered. */
