@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { type DiskCall, systemError, watchDisk } from "../../test/train/faulty-disk.ts";
 import { removeTemporaries, writeFileAtomic } from "./atomic-write.ts";
 
@@ -59,7 +59,10 @@ describe("an atomic write on a disk that fails", () => {
   const isNewAfter = (n: number) => n > calls.indexOf("rename");
 
   let stopWatching: () => void;
-  afterEach(() => stopWatching());
+  afterEach(() => {
+    stopWatching();
+    vi.restoreAllMocks();
+  });
 
   function oldFile(): string {
     const path = join(folder(), "file");
@@ -74,6 +77,14 @@ describe("an atomic write on a disk that fails", () => {
     stopWatching = watchDisk((call) => void met.push(call));
     await write(oldFile());
     expect(met).toEqual(calls);
+  });
+
+  it("syncs no folder on Windows, which refuses that", async () => {
+    vi.spyOn(process, "platform", "get").mockReturnValue("win32");
+    const met: string[] = [];
+    stopWatching = watchDisk((call, file) => void met.push(`${call} ${file.replace(/\.\d.*/, "")}`));
+    await write(oldFile());
+    expect(met).toEqual(["open", "append", "append", "sync", "close", "rename"].map((call) => `${call} file`));
   });
 
   it.each(everyCall)("leaves the old content or the new, says which, and cleans up: %s (%i)", async (_, n) => {

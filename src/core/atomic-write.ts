@@ -53,8 +53,7 @@ export async function writeFileAtomic(
     }
     await rename(temporary, path);
     outcome = "the new content is there, but a power cut may undo it";
-    const folder = await open(dirname(path), "r");
-    await folder.sync().finally(() => folder.close());
+    await syncFolder(dirname(path));
   } catch (cause) {
     await rm(temporary, { force: true });
     // What could not be made is no fault of the disk.
@@ -63,6 +62,13 @@ export async function writeFileAtomic(
   } finally {
     openTemporaries.delete(temporary);
   }
+}
+
+/** Windows refuses to sync a folder, and needs no such thing: its file systems log a rename. */
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const folder = await open(path, "r");
+  await folder.sync().finally(() => folder.close());
 }
 
 /** Removes what unfinished writes have written, for a process that ends in the middle of them. */

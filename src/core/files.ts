@@ -61,29 +61,16 @@ export async function readText(
   try {
     const found = await stat(path);
     if (!found.isFIFO()) refuseOthers(path, found);
+    if (found.size > maxBytes) throw tooLarge(path, maxBytes);
     // Else opening a pipe waits for its other end, and reading for what it brings. Files are read as ever; Windows has no such flag.
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const chunks: Buffer[] = [];
-      let isWaiting = found.isFIFO();
-      const patience = performance.now() + writerPatienceMs;
-      // A device or a pipe has no size, so what comes is counted.
-      for (let length = found.size > maxBytes ? found.size : 0; ;) {
-        signal?.throwIfAborted();
-        if (length > maxBytes) throw tooLarge(path, maxBytes);
-        const chunk = await readChunk(file);
-        if (chunk === undefined || (chunk.length === 0 && isWaiting)) {
-          // Its other end is open, or may be in a moment.
-          if (chunk && performance.now() > patience)
-            throw new ClipError("CLIP_FILE", `cannot read ${path}: it is a pipe into which nobody writes`);
-          isWaiting = chunk !== undefined;
-          await setTimeout(pipePauseMs);
-          continue;
-        }
-        if (chunk.length === 0) break;
-        isWaiting = false;
+      let length = 0;
+      for await (const chunk of chunksOf(file, path, found.isFIFO(), signal)) {
         chunks.push(chunk);
-        length += chunk.length;
+        // A device or a pipe has no size, so what comes is counted.
+        if ((length += chunk.length) > maxBytes) throw tooLarge(path, maxBytes);
       }
       return decodeText(Buffer.concat(chunks), path);
     } finally {
@@ -92,6 +79,27 @@ export async function readText(
   } catch (cause) {
     if (cause instanceof ClipError || signal?.aborted) throw cause;
     return cannotRead(path, cause as Error);
+  }
+}
+
+/** All of a file, or what comes through a pipe until its writers have closed it. */
+async function* chunksOf(
+  file: FileHandle,
+  path: string,
+  isPipe: boolean,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer> {
+  let hasWriter = !isPipe;
+  const patience = performance.now() + writerPatienceMs;
+  for (;;) {
+    signal?.throwIfAborted();
+    const chunk = await readChunk(file);
+    if (chunk?.length === 0 && hasWriter) return;
+    if (chunk?.length !== 0) hasWriter = true;
+    else if (performance.now() > patience)
+      throw new ClipError("CLIP_FILE", `cannot read ${path}: it is a pipe into which nobody writes`);
+    if (chunk?.length) yield chunk;
+    else await setTimeout(pipePauseMs);
   }
 }
 
