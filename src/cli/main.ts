@@ -1,3 +1,4 @@
+import { removeOpenTemporaries } from "../core/atomic-write.ts";
 import { processIo } from "./io.ts";
 import { exitCodes, reportError, run } from "./program.ts";
 import { StopSignals } from "./signals.ts";
@@ -20,5 +21,7 @@ export async function main(): Promise<void> {
   // None where the user wants no warnings.
   if (process.listenerCount("warning") > 0)
     process.removeAllListeners("warning").on("warning", ({ name, message }) => io.err(`clip-ts: ${name}: ${message}`));
+  // Whichever way the process ends.
+  process.on("exit", removeOpenTemporaries);
   stop.finish(await run(process.argv.slice(2), io));
 }

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { platform } from "node:os";
 import { join } from "node:path";
@@ -122,5 +122,29 @@ describe("what no command has foreseen", () => {
     expect(err).toContain(String.raw`x\u001b[31m`);
     expect(err).not.toMatch(steering);
     expect(err).not.toMatch(forged);
+  });
+
+  it("leaves no unfinished file", async () => {
+    const target = join(root, "unfinished");
+    const writer = new URL("../../dist/core/atomic-write.js", import.meta.url).href;
+    const code = `
+      import { main } from ${JSON.stringify(main)};
+      import { writeFileAtomic } from ${JSON.stringify(writer)};
+      import { readdirSync } from "node:fs";
+      process.argv = [process.argv[0], "clip-ts", "tokenize"];
+      main();
+      async function* chunks() {
+        yield "half";
+        console.log(readdirSync(${JSON.stringify(root)}).filter((name) => name.startsWith("unfinished")).length);
+        setTimeout(() => { throw new Error("unforeseen"); });
+        await new Promise(() => {});
+      }
+      writeFileAtomic(${JSON.stringify(target)}, chunks());
+    `;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", code], { stdio: ["pipe", "pipe", "ignore"] });
+    const closed = new Promise((resolve) => child.on("close", resolve));
+    expect(await text(child.stdout)).toBe("1\n");
+    expect(await closed).toBe(1);
+    expect(readdirSync(root).filter((name) => name.startsWith("unfinished"))).toEqual([]);
   });
 });
