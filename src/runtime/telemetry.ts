@@ -3,7 +3,7 @@ import { runInThisContext } from "node:vm";
 import { getEnvironmentData, isMainThread, setEnvironmentData } from "node:worker_threads";
 import type * as koffi from "koffi";
 
-/** ONNX Runtime's own switch. It is read from the process's environment when the first session is created. */
+/** ONNX Runtime's own switch on Linux and macOS. It is read from the process's environment when the first session is created. */
 const variable = "ORT_DISABLE_TELEMETRY";
 /** Worker threads inherit this mark from the thread that starts them: the process's environment has the variable. */
 const mark = "clip-ts: telemetry is off";
@@ -17,12 +17,12 @@ if (isMainThread && process.versions["bun"] === undefined) {
 }
 
 /**
- * Keeps ONNX Runtime from sending and writing: since 1.29 it reads the machine's id, writes into the user's cache and the
+ * Keeps ONNX Runtime on Linux and macOS from sending and writing: since 1.29 it reads the machine's id, writes into the user's cache and the
  * temporary folder, may upload, and overflows the stack on a command line of more than about 14 kB. A value that the user
  * set stays. On the main thread importing this module has done it. Must be called before the first session is created.
  */
 export function silenceTelemetry(): void {
-  // ONNX Runtime has none on Windows, nor is there a setenv.
+  // On Windows ONNX Runtime hands events to the system (ETW) and does not read the variable.
   if (getEnvironmentData(mark) !== undefined || process.platform === "win32") return;
   try {
     const { load } = createRequire(import.meta.url)("koffi") as typeof koffi;
