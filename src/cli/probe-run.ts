@@ -44,24 +44,8 @@ interface ProbeRequest extends ReadModelOptions {
 
 /** Encodes the pictures, trains a head, and says how good it is. */
 export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> {
-  const { init, seed, shots, lambda } = request;
-  if (request.test === undefined && request.out === undefined)
-    throw new ClipError(
-      "CLIP_USAGE",
-      "the head would be neither measured nor kept; name pictures to measure it on by --test, or a file for it by --out",
-    );
-  const zeroShot = init === "zero-shot";
-  const kind = request.features ?? (zeroShot ? "after" : "before");
-  if (zeroShot && kind === "before")
-    throw new ClipError(
-      "CLIP_USAGE",
-      "--init zero-shot needs --features after: texts have no vector before the projection",
-    );
-  if (request.template && !zeroShot)
-    throw new ClipError(
-      "CLIP_USAGE",
-      "--template is what names are put into for --init zero-shot; give both or neither",
-    );
+  const kind = featuresOf(request);
+  const { seed, shots, lambda } = request;
   const left: SkippedImage[] = [];
   const read = async (source: string) => {
     const pictures = await readLabelledPictures(source, { images: request.images, signal: io.signal });
@@ -92,13 +76,7 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
   const train = await encode(chosen, "train");
   const validation = validationPictures && (await encode(validationPictures, "validation"));
   const test = testPictures && (await encode(testPictures, "test"));
-  const templates = request.template;
-  const names = classes.map((name) => name.replaceAll("_", " "));
-  const onEqualLabels = (first: string, second: string) =>
-    io.err(
-      `the classes ${JSON.stringify(first)} and ${JSON.stringify(second)} say the same: zero-shot they cannot be told apart`,
-    );
-  const around = zeroShot ? await zeroShotHead(encoder, names, { templates, signal, onEqualLabels }) : undefined;
+  const around = request.init === "zero-shot" ? await headOfNames(encoder, classes, request.template, io) : undefined;
 
   const onPoint = ({ lambda, accuracy }: SweepPoint) =>
     io.progress(`λ ${lambda.toExponential(2)}: ${percent(accuracy)} of what is held out`);
@@ -116,27 +94,53 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
   const { iterations, reason, objective, sweep } = probe;
   if (request.json) {
     const fit = { lambda: probe.lambda, iterations, reason, objective };
-    io.out(
-      JSON.stringify({
-        ...about,
-        pictures: counts,
-        skipped: left,
-        ...fit,
-        test: scores,
-        zeroShot: zeroShotScores,
-        sweep,
-      }),
-    );
+    const measured = { test: scores, zeroShot: zeroShotScores };
+    io.out(JSON.stringify({ ...about, pictures: counts, skipped: left, ...fit, ...measured, sweep }));
   } else {
     const rows = sweep.length > 0 ? [sweepTable(probe), ""] : [];
     const fitted = `λ ${probe.lambda.toExponential(2)}, ${counted(counts.train, "picture")} of ${classes.length} classes, ${about.width} numbers each`;
-    io.out(
-      [...rows, `${fitted}; ${counted(iterations, "step")}`, ...describeScores(classes, scores, zeroShotScores)].join(
-        "\n",
-      ),
-    );
+    const lines = [`${fitted}; ${counted(iterations, "step")}`, ...describeScores(classes, scores, zeroShotScores)];
+    io.out([...rows, ...lines].join("\n"));
   }
   if (request.out !== undefined) io.err(`wrote ${request.out}`);
+}
+
+/**
+ * The features that the head reads.
+ *
+ * @throws {ClipError} `CLIP_USAGE` if options contradict each other.
+ */
+function featuresOf(request: ProbeRequest): FeatureKind {
+  if (request.test === undefined && request.out === undefined)
+    throw new ClipError(
+      "CLIP_USAGE",
+      "the head would be neither measured nor kept; name pictures to measure it on by --test, or a file for it by --out",
+    );
+  const zeroShot = request.init === "zero-shot";
+  const kind = request.features ?? (zeroShot ? "after" : "before");
+  if (zeroShot && kind === "before")
+    throw new ClipError(
+      "CLIP_USAGE",
+      "--init zero-shot needs --features after: texts have no vector before the projection",
+    );
+  if (request.template && !zeroShot)
+    throw new ClipError("CLIP_USAGE", "--template is for --init zero-shot alone; give both or neither");
+  return kind;
+}
+
+/** The head that texts of the classes' names make. */
+function headOfNames(
+  encoder: ClipEncoder,
+  classes: readonly string[],
+  templates: readonly string[] | undefined,
+  io: CliIo,
+): ReturnType<typeof zeroShotHead> {
+  const names = classes.map((name) => name.replaceAll("_", " "));
+  const onEqualLabels = (first: string, second: string) =>
+    io.err(
+      `the classes ${JSON.stringify(first)} and ${JSON.stringify(second)} say the same: zero-shot they cannot be told apart`,
+    );
+  return zeroShotHead(encoder, names, { templates, signal: io.signal, onEqualLabels });
 }
 
 /** So many of each class; a class that has fewer cannot be learnt from as many as the others. */

@@ -89,7 +89,8 @@ export async function run(args: readonly string[], io: CliIo): Promise<number> {
 /** Says what went wrong, in `DEBUG` also where. */
 export function reportError(where: string, error: unknown, io: CliIo): void {
   io.err(`${where}: ${error instanceof Error ? error.message : String(error)}`);
-  if (!(error instanceof ClipError)) io.err("This was not foreseen; please report it, with what DEBUG=1 prints.");
+  if (!(error instanceof ClipError))
+    io.err("This error is not expected; please report it, with the output of DEBUG=1.");
   if (io.debug && error instanceof Error) tell(error.stack ?? "", io);
 }
 

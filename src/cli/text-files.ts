@@ -23,6 +23,6 @@ export async function readNamedText(file: string, io: CliIo, maxBytes = maxConfi
  */
 export async function readLines(file: string, io: CliIo, maxBytes?: number): Promise<string[]> {
   const lines = splitLines(await readNamedText(file, io, maxBytes)).filter((line) => line.trim() !== "");
-  if (lines.length === 0) throw new ClipError("CLIP_USAGE", `${file} is empty; it must have a line for each`);
+  if (lines.length === 0) throw new ClipError("CLIP_USAGE", `${file} is empty; write one entry per line`);
   return lines;
 }

@@ -58,7 +58,7 @@ export async function readZeroShotData(asked: ZeroShotSource, io: CliIo): Promis
   if (dataset === undefined && copy !== undefined)
     throw new ClipError(
       "CLIP_USAGE",
-      `name pictures of your own by --data ${copy}, or the set that they are of by --dataset`,
+      `name pictures of your own by --data ${copy}, or the published set that they belong to by --dataset`,
     );
   if (dataset !== undefined) return readSet({ ...asked, dataset }, io);
   if (data === undefined)
@@ -134,5 +134,5 @@ async function keepOnly(pictures: NamedPictures, only: string | undefined, io: C
 
 const licenceOf = (known: KnownSet | undefined): string =>
   known?.licence === undefined
-    ? "what its pictures may be used for is said where they come from"
+    ? "see its source for the licence of its pictures"
     : `its pictures may be used under ${known.licence}`;

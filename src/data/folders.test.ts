@@ -58,7 +58,7 @@ describe("listFolder", () => {
     expect(await skippedIn(path)).toEqual({
       "a.heic": "its content is HEIC, which cannot be decoded here; convert it to JPEG or PNG",
       "b.jp2": "its content is JPEG 2000, which cannot be decoded here; convert it to JPEG or PNG",
-      "c.bmp": "its content is that of no known image format",
+      "c.bmp": "its content has no known image format",
       "d.jfif": "it is empty (0 bytes)",
     });
   });

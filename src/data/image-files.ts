@@ -71,7 +71,7 @@ export function kindByContent(name: string, head: Uint8Array): "image" | "other"
   const found = sniffImage(head);
   if (found) return found.decodable ? "image" : { reason: undecodable(found.format) };
   if (!moreImageEndings.has(endingOf(name)) && !imageExtensions.has(endingOf(name))) return "other";
-  return { reason: head.length === 0 ? "it is empty (0 bytes)" : "its content is that of no known image format" };
+  return { reason: head.length === 0 ? "it is empty (0 bytes)" : "its content has no known image format" };
 }
 
 /** The reason why an image of some format is left out. */

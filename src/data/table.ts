@@ -213,7 +213,7 @@ async function* readSeparated<Key extends string>(
 }
 
 const tooManyValues = (count: number, columns: number, delimiter: string) =>
-  `it has ${count} values for ${columns} columns; a value with ${JSON.stringify(delimiter)} in it stands in quotation marks`;
+  `it has ${count} values for ${columns} columns; put a value that contains ${JSON.stringify(delimiter)} into quotation marks`;
 
 /** A text up to the end of its first line that is not empty, and what follows. */
 async function readHead(text: AsyncGenerator<string>): Promise<{ head: string; rest: AsyncGenerator<string> }> {

@@ -89,7 +89,7 @@ describe("readLabelledPictures", () => {
       { image: `${file}, line 6`, reason: '"label" is empty' },
       {
         image: `${file}, line 7`,
-        reason: 'it has 3 values for 2 columns; a value with "," in it stands in quotation marks',
+        reason: 'it has 3 values for 2 columns; put a value that contains "," into quotation marks',
       },
     ]);
   });

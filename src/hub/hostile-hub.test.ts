@@ -143,7 +143,7 @@ describe("a list of files", () => {
     ["entries that are none", [null]],
   ])("with %s is none", async (_, entries) => {
     expect(await listing((_, response) => json(response, entries))).toMatch(
-      /gives a list of the files of some\/model that is none; is it a hub\?$/,
+      /gives a malformed list of the files of some\/model; is it a hub\?$/,
     );
     expect(existsSync(join(home, "hub"))).toBe(false);
   });

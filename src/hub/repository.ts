@@ -65,9 +65,7 @@ export async function fetchRepository(name: string, options: FetchOptions = {}):
     if (cause instanceof ClipError) throw cause;
     const before = isRefusal(cause) ? undefined : await snapshotIn(cached);
     if (before === undefined) throw cannotAsk(name, cause, token);
-    options.onStale?.(
-      `${hubUrl()} cannot be asked (${networkProblem(cause)}): ${name} is taken as it was fetched before`,
-    );
+    options.onStale?.(`${hubUrl()} cannot be asked (${networkProblem(cause)}): the cached ${name} is used`);
     return before;
   }
   const { commit, files } = listed;
@@ -107,7 +105,7 @@ async function listRepository(name: string, token: string | undefined, signal: A
   for await (const file of listFiles({ repo: { name, type: "model" }, revision: commit, ...at })) files.push(file);
   const { success } = listingSchema.safeParse(files);
   if (success) return { commit, files };
-  throw new ClipError("CLIP_DOWNLOAD", `${base} gives a list of the files of ${name} that is none; is it a hub?`);
+  throw new ClipError("CLIP_DOWNLOAD", `${base} gives a malformed list of the files of ${name}; is it a hub?`);
 }
 
 /**
@@ -215,7 +213,7 @@ async function fetchFile({ name, cached, commit, file, token }: RepositoryFile, 
 /** They become names of files: what a mirror says is no more trusted than any other input. */
 function assertSums(name: string, sums: readonly string[]): void {
   if (sums.every((sum) => /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(sum))) return;
-  throw new ClipError("CLIP_DOWNLOAD", `${hubUrl()} gives checksums of ${name} that are none; is it a hub?`);
+  throw new ClipError("CLIP_DOWNLOAD", `${hubUrl()} gives malformed checksums of ${name}; is it a hub?`);
 }
 
 /** Of large files that of the content, of others git's. */

@@ -99,7 +99,7 @@ async function readSample(sample: Sample): Promise<{ sample: Sample; content: Ui
     const content = await readPictureBytes(sample);
     const kind = kindByContent(sample.image, content);
     if (kind === "image") return { sample, content };
-    const reason = kind === "other" ? "its content is that of no image" : kind.reason;
+    const reason = kind === "other" ? "its content is not an image" : kind.reason;
     return { sample, content: new ClipError("CLIP_IMAGE", reason) };
   } catch (error) {
     if (error instanceof ClipError) return { sample, content: error };

@@ -110,8 +110,8 @@ describe("a zero-shot classifier", () => {
     [["cat", " "], {}, "label 2 of 2 is empty"],
     [["cat", []], {}, "label 2 of 2 is empty"],
     [["cat", ["dog", ""]], {}, "label 2 of 2 is empty"],
-    [[["cat", "tom"], "cat"], {}, 'the label "cat" stands there twice'],
-    [["cat", "dog", "cat "], {}, 'the label "cat" stands there twice'],
+    [[["cat", "tom"], "cat"], {}, 'the label "cat" is given twice'],
+    [["cat", "dog", "cat "], {}, 'the label "cat" is given twice'],
     [
       ["Rocket", "sun", "rocket"],
       {},

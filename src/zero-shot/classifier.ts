@@ -239,7 +239,7 @@ function refuseEqualLabels(first: string, second: string): never {
   const [one, other] = [first, second].map((label) => JSON.stringify(label));
   const what =
     first === second
-      ? `the label ${one} stands there twice`
+      ? `the label ${one} is given twice`
       : `the labels ${one} and ${other} say the same and would share the probability`;
   throw new ClipError("CLIP_USAGE", `${what}; remove one`);
 }

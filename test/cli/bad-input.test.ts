@@ -73,11 +73,11 @@ describe("labels", () => {
     expectError(await named(), 2, 'there are no labels; name them: --labels "a cat,a dog" or --labels-file FILE');
     expectError(await named("--labels", ""), 2, "label 1 of 1 is empty; remove or fill it");
     expectError(await named("--labels", "a cat,,a dog"), 2, "label 2 of 3 is empty");
-    expectError(await named("--labels", "a cat,a cat"), 2, 'the label "a cat" stands there twice; remove one');
+    expectError(await named("--labels", "a cat,a cat"), 2, 'the label "a cat" is given twice; remove one');
     expectError(
       await named("--labels-file", await file("no-labels.txt", "\n\n")),
       2,
-      /no-labels\.txt is empty; it must have a line for each/,
+      /no-labels\.txt is empty; write one entry per line/,
     );
     expectError(
       await named("--labels-file", join(root, "nowhere.txt")),
@@ -199,7 +199,7 @@ describe("an unforeseen error", () => {
   it("is reported as such, with its stack only where that is asked for", async () => {
     const broken = { readInput: () => Promise.reject(new Error("the moon fell down")) };
     const quiet = await call(["tokenize"], broken);
-    expectError(quiet, 1, /^clip-ts tokenize: the moon fell down\nThis was not foreseen; please report it/);
+    expectError(quiet, 1, /^clip-ts tokenize: the moon fell down\nThis error is not expected; please report it/);
     expect((await call(["tokenize"], { ...broken, debug: true })).err).toMatch(/\n +at /);
   });
 });

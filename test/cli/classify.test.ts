@@ -57,7 +57,7 @@ describe("clip-ts classify --json", () => {
   it.each([
     ["Rocket,rocket", 'the labels "Rocket" and "rocket" say the same and would share the probability; remove one'],
     ["ice_cream,Ice cream ", 'the labels "ice_cream" and "Ice cream" say the same'],
-    ["sun,sun", 'the label "sun" stands there twice; remove one'],
+    ["sun,sun", 'the label "sun" is given twice; remove one'],
   ])("refuses the labels %j, which would share the probability silently", async (alike, message) => {
     const { code, out, err } = await call(["classify", first, "--model", model, "--labels", alike]);
     expect([code, out, err]).toEqual([2, "", expect.stringContaining(message) as string]);

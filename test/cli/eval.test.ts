@@ -257,7 +257,7 @@ describe("clip-ts eval zeroshot --dataset", async () => {
   it.each([
     [[], /name pictures of your own by --data, or a published set by --dataset/],
     [["--data", "a", "--dataset", "b"], /--data are pictures of your own, --dataset a published set: give one of them/],
-    [["a"], /name pictures of your own by --data a, or the set that they are of by --dataset/],
+    [["a"], /name pictures of your own by --data a, or the published set that they belong to by --dataset/],
     [["--dataset", "imagnet"], /did you mean "imagenet"\?/],
   ])("says what to give in place of %j", async (args, message) => {
     const { code, err } = await call(["eval", "zeroshot", "--model", model, ...args]);

@@ -128,7 +128,7 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     [["--features", "before", "--init", "zero-shot"], 2, "--init zero-shot needs --features after"],
     [["--shots", "7"], 1, 'the class "blue sea" has fewer than 7 pictures; lower --shots'],
     [["--shots", "1"], 1, 'the class "blue sea" has fewer than two pictures, so none can be held out'],
-    [["--template", "a {}"], 2, "--template is what names are put into for --init zero-shot; give both or neither"],
+    [["--template", "a {}"], 2, "--template is for --init zero-shot alone; give both or neither"],
     [["--lambda", "0"], 2, "It must be a number above 0."],
     [["--test", root], 1, "those of training are blue sea, green tree, red apple"],
     [["--train", join(root, "single")], 1, 'has pictures of one class alone, "red apple"; a probe needs two'],

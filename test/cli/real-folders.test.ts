@@ -46,7 +46,7 @@ describe("class folders with whatever people have in them", () => {
   beforeAll(async () => {
     path = await classes("alike");
     skipped = [
-      { image: join(path, "emu/raw.heic"), reason: "its content is that of no known image format" },
+      { image: join(path, "emu/raw.heic"), reason: "its content has no known image format" },
       { image: join(path, "emu"), reason: "it is no class here: none of its pictures can be used" },
     ];
     said = skipped.map(({ image, reason }) => `left out: ${image}: ${reason}`);
@@ -111,7 +111,7 @@ describe("clip-ts data pack", () => {
     });
     const { code, err } = await call(["data", "pack", set, join(root, "mixed-shards")]);
     expect(code).toBe(0);
-    expect(err).toBe(`left out: ${join(set, "a.jpg")}: its content is that of no known image format`);
+    expect(err).toBe(`left out: ${join(set, "a.jpg")}: its content has no known image format`);
     const listed = execFileSync("tar", ["-tf", join(root, "mixed-shards/000000.tar")], { encoding: "utf8" });
     expect(listed.match(/\.\w+$/gm)!.sort()).toEqual([".jpg", ".png", ".txt", ".txt"]);
   });

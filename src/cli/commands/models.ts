@@ -79,7 +79,7 @@ const fetchCommand = (io: CliIo) =>
   new Command("fetch")
     .summary("fetch models, for machines that will be offline")
     .description(
-      "Fetches models into the cache unless they are there, and prints where they lie. The cache is that of Hugging Face's " +
+      "Fetches models into the cache unless they are there, and prints their places. The cache is that of Hugging Face's " +
         "libraries: HF_HUB_CACHE or HF_HOME name another folder, and it can be copied to another machine.",
     )
     .argument("[name...]", `published names, or repositories of Hugging Face's hub (default: ${defaultModel})`)
