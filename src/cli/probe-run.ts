@@ -47,10 +47,13 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
   const kind = featuresOf(request);
   const { seed, shots, lambda } = request;
   const left: SkippedImage[] = [];
+  const leaveOut = (skipped: readonly SkippedImage[]) => {
+    left.push(...skipped);
+    showSkipped(skipped, io);
+  };
   const read = async (source: string) => {
     const pictures = await readLabelledPictures(source, { images: request.images, signal: io.signal });
-    left.push(...pictures.skipped);
-    showSkipped(pictures.skipped, io);
+    leaveOut(pictures.skipped);
     return pictures;
   };
   const { classes, samples } = await read(request.train);
@@ -71,7 +74,7 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
       maxImagePixels: request.maxImagePixels,
       signal,
       onPicture: (done) => io.progress(`${what}: ${done} of ${pictures.length} pictures`),
-      onSkip: ({ message }) => io.err(`left out: ${message}`),
+      onSkip: (skipped) => leaveOut([skipped]),
     });
   const train = await encode(chosen, "train");
   const validation = validationPictures && (await encode(validationPictures, "validation"));

@@ -1,7 +1,8 @@
 import { ClipError } from "../core/errors.ts";
 import { float32 } from "../core/tensor-data.ts";
+import type { SkippedImage } from "../data/image-files.ts";
 import { lazyPicture } from "../data/picture.ts";
-import type { ClipEncoder } from "../embedding/index.ts";
+import type { ClipEncoder, OnSkip } from "../embedding/index.ts";
 import type { DecodeOptions } from "../image/index.ts";
 import type { LabelledPicture } from "./labelled-pictures.ts";
 import type { LabelledFeatures } from "./logistic-regression.ts";
@@ -14,7 +15,7 @@ export interface FeatureOptions extends DecodeOptions {
   /** Told after each picture. */
   readonly onPicture?: ((done: number) => void) | undefined;
   /** Told of a picture that cannot be read, which is left out. */
-  readonly onSkip?: ((error: ClipError) => void) | undefined;
+  readonly onSkip?: ((skipped: SkippedImage) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -35,7 +36,8 @@ export async function encodeLabelled(
   let data = new Float32Array(0);
   let width = 0;
   let seen = 0;
-  for await (const vector of encode(images, { signal, onSkip: (error) => onSkip?.(error) })) {
+  const skip: OnSkip = ({ message }, _, index) => onSkip?.({ image: samples[index]!.image, reason: message });
+  for await (const vector of encode(images, { signal, onSkip: skip })) {
     const { label } = samples[seen++]!;
     if (vector) {
       if (labels.length === 0) [width, data] = [vector.length, new Float32Array(samples.length * vector.length)];

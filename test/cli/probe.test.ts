@@ -40,6 +40,7 @@ interface Document {
   readonly features: string;
   readonly width: number;
   readonly pictures: { readonly train: number; readonly test?: number };
+  readonly skipped: readonly { readonly image: string; readonly reason: string }[];
   readonly lambda: number;
   readonly sweep: readonly { readonly lambda: number }[];
   readonly test?: { readonly accuracy: number; readonly perClass: readonly number[] };
@@ -121,7 +122,9 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     await rm(broken);
     expect(code).toBe(0);
     expect(err).toMatch(/^left out: .*broken\.png is text, not an image/);
-    expect((JSON.parse(out) as Document).pictures.train).toBe(18);
+    const { pictures, skipped } = JSON.parse(out) as Document;
+    expect(pictures.train).toBe(18);
+    expect(skipped).toEqual([{ image: broken, reason: expect.stringMatching(/is text, not an image/) as string }]);
   });
 
   it.each([
