@@ -62,11 +62,16 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
       "CLIP_USAGE",
       "--template is what names are put into for --init zero-shot; give both or neither",
     );
-  const left: SkippedImage[] = [];
+  // By image: one source may be named for several purposes.
+  const left = new Map<string, SkippedImage>();
+  const leave = (skipped: readonly SkippedImage[]) => {
+    const fresh = skipped.filter(({ image }) => !left.has(image));
+    for (const skip of fresh) left.set(skip.image, skip);
+    showSkipped(fresh, io);
+  };
   const read = async (source: string) => {
     const pictures = await readLabelledPictures(source, { images: request.images, signal: io.signal });
-    left.push(...pictures.skipped);
-    showSkipped(pictures.skipped, io);
+    leave(pictures.skipped);
     return pictures;
   };
   const { classes, samples } = await read(request.train);
@@ -87,7 +92,7 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
       maxImagePixels: request.maxImagePixels,
       signal,
       onPicture: (done) => io.progress(`${what}: ${done} of ${pictures.length} pictures`),
-      onSkip: ({ message }) => io.err(`left out: ${message}`),
+      onSkip: ({ message }, index) => leave([{ image: pictures[index]!.image, reason: message }]),
     });
   const train = await encode(chosen, "train");
   const validation = validationPictures && (await encode(validationPictures, "validation"));
@@ -120,7 +125,7 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
       JSON.stringify({
         ...about,
         pictures: counts,
-        skipped: left,
+        skipped: [...left.values()],
         ...fit,
         test: scores,
         zeroShot: zeroShotScores,

@@ -13,8 +13,8 @@ export type FeatureKind = "before" | "after";
 export interface FeatureOptions extends DecodeOptions {
   /** Told after each picture. */
   readonly onPicture?: ((done: number) => void) | undefined;
-  /** Told of a picture that cannot be read, which is left out. */
-  readonly onSkip?: ((error: ClipError) => void) | undefined;
+  /** Told of a picture that cannot be read, which is left out, and its place among the samples. */
+  readonly onSkip?: ((error: ClipError, index: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -35,7 +35,7 @@ export async function encodeLabelled(
   let data = new Float32Array(0);
   let width = 0;
   let seen = 0;
-  for await (const vector of encode(images, { signal, onSkip: (error) => onSkip?.(error) })) {
+  for await (const vector of encode(images, { signal, onSkip: (error, _, index) => onSkip?.(error, index) })) {
     const { label } = samples[seen++]!;
     if (vector) {
       if (labels.length === 0) [width, data] = [vector.length, new Float32Array(samples.length * vector.length)];
