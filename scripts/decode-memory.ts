@@ -1,7 +1,8 @@
 // Peak memory of decoding many images at once, each just under the pixel limit: npx tsx scripts/decode-memory.ts [count] [side]
 import sharp from "sharp";
 import { mapInOrder } from "../src/embedding/batches.ts";
-import { clipPreprocess, decodeImage, preprocessImage } from "../src/image/index.ts";
+import { useImage } from "../src/image/decode.ts";
+import { clipPreprocess, preprocessImage } from "../src/image/index.ts";
 
 const [count = 8, side = 13_000] = process.argv.slice(2).map(Number);
 const png = await sharp({ create: { width: side, height: side, channels: 3, background: "#3366cc" } })
@@ -12,8 +13,8 @@ console.log(`${count} PNGs of ${side} × ${side} pixels, ${mebibytes(png.length)
 console.log(`before: peak RSS ${mebibytes(process.resourceUsage().maxRSS * 1024)}`);
 const start = performance.now();
 const images = Array.from({ length: count }, () => png);
-for await (const { pixels } of mapInOrder(images, async (image) =>
-  preprocessImage(await decodeImage(image), clipPreprocess),
+for await (const { pixels } of mapInOrder(images, (image) =>
+  useImage(image, {}, (raster) => preprocessImage(raster, clipPreprocess)),
 ))
   if (pixels.length === 0) throw new Error("no pixels");
 console.log(

@@ -9,6 +9,7 @@ import {
   type RankedLabel,
   ZeroShotClassifier,
 } from "../zero-shot/index.ts";
+import { decodeImage } from "../image/index.ts";
 import type { ImageArgument } from "./image-arguments.ts";
 import type { CliIo } from "./io.ts";
 import { thumbnail } from "./thumbnail.ts";
@@ -38,7 +39,7 @@ export interface ClassifiedPictures {
   readonly results: readonly PictureLabels[];
   /** All labels, in the order in which they were given. */
   readonly labels: readonly string[];
-  /** How many images could not be read; each was reported. */
+  /** How many images that were named one by one could not be read; each was reported, as those of folders were. */
   readonly failures: number;
 }
 
@@ -61,18 +62,21 @@ export async function classifyPictures(
   classifier.catch(() => {});
 
   const pictures = new Map<string, string>();
-  const shown = images.map(({ name, load }): LazyImage => ({
+  const shown = images.map(({ name, load, decoding }): LazyImage => ({
     name,
+    decoding,
     async load() {
-      const raster = await load();
-      if (html !== undefined) pictures.set(name, await thumbnail(raster));
+      if (html === undefined) return load();
+      const raster = await decodeImage(await load(), decoding);
+      pictures.set(name, await thumbnail(raster));
       return raster;
     },
   }));
   let failures = 0;
-  const onSkip: OnSkip = ({ message }) => {
-    failures++;
-    io.err(message);
+  const onSkip: OnSkip = ({ message }, _, index) => {
+    const isNamed = images[index]!.folder === undefined;
+    if (isNamed) failures++;
+    io.err(isNamed ? message : `left out: ${message}`);
   };
   const results: PictureLabels[] = [];
   let done = 0;

@@ -45,12 +45,11 @@ export async function reportData(
     onProgress: (pictures) => io.progress(`${pictures} of ${pairs.samples.length} pictures`),
     async onPicture({ image, captions }, index, raster) {
       if (html === undefined || Math.floor(index / every) === Math.floor((index - 1) / every)) return;
-      if (sheet.length < shownPictures)
-        sheet.push({ picture: await thumbnail(raster, shownSize), name: image, captions });
+      sheet[index] = { picture: await thumbnail(raster, shownSize), name: image, captions };
     },
   });
   if (html !== undefined) {
-    await writeFileAtomic(html, [dataPage({ source, report, sheet })]);
+    await writeFileAtomic(html, [dataPage({ source, report, sheet: Object.values(sheet) })]);
     io.err(`wrote ${html}`);
   }
   if (json) io.out(JSON.stringify({ source, ...report }, null, 2));

@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { ClipError } from "../core/errors.ts";
 import { ifThere } from "../core/if-there.ts";
 import { listFolder } from "../data/folders.ts";
-import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
+import { decodeImage, type DecodeOptions, type ImageSource, type RasterImage } from "../image/index.ts";
 import { showSkipped } from "./eval-options.ts";
 import type { CliIo } from "./io.ts";
 import { standardInput } from "./text-files.ts";
@@ -12,7 +12,10 @@ import { standardInput } from "./text-files.ts";
 export interface ImageArgument {
   /** Its path or address, or `-`. */
   readonly name: string;
-  readonly load: () => Promise<RasterImage>;
+  readonly load: () => ImageSource | Promise<ImageSource>;
+  readonly decoding: DecodeOptions;
+  /** The folder that it was found in, where the command line names that and not the image. */
+  readonly folder?: string | undefined;
 }
 
 /**
@@ -29,7 +32,7 @@ export async function imageArguments(
   const images: ImageArgument[] = [];
   for (const arg of args) {
     if (standardInput.has(arg)) images.push(await standardInputImage(decoding, io));
-    else for (const path of await paths(arg, io)) images.push({ name: path, load: () => decodeImage(path, decoding) });
+    else images.push(...(await namedImages(arg, decoding, io)));
   }
   return images;
 }
@@ -42,9 +45,11 @@ export async function imageArguments(
 export async function withFirstRead(images: readonly ImageArgument[], io: CliIo): Promise<ImageArgument[]> {
   const read: ImageArgument[] = [];
   const errors: ClipError[] = [];
-  for (const { name, load } of images) {
+  for (const image of images) {
+    const { load, decoding } = image;
     io.signal.throwIfAborted();
-    const loading = load();
+    const decode = async () => decodeImage(await load(), decoding);
+    const loading = decode();
     // Given once: who held it on would hold its pixels.
     let kept: Promise<RasterImage> | undefined = loading;
     const error = await loading.then(
@@ -52,7 +57,7 @@ export async function withFirstRead(images: readonly ImageArgument[], io: CliIo)
       (error: Error) => error,
     );
     read.push({
-      name,
+      ...image,
       load: () => {
         const given = kept ?? load();
         kept = undefined;
@@ -74,19 +79,20 @@ export async function standardInputImage(
   io: CliIo,
 ): Promise<ImageArgument & { readonly bytes: Uint8Array }> {
   const bytes = await io.readInputBytes();
-  const load = () => decodeImage(bytes, { ...decoding, name: "the standard input" });
-  return { name: "-", load, bytes };
+  return { name: "-", load: () => bytes, decoding: { ...decoding, name: "the standard input" }, bytes };
 }
 
-async function paths(arg: string, io: CliIo): Promise<string[]> {
+async function namedImages(arg: string, decoding: DecodeOptions, io: CliIo): Promise<ImageArgument[]> {
+  const imageAt = (path: string, folder?: string) => ({ name: path, load: () => path, decoding, folder });
   const entry = await stat(arg).catch(() => undefined);
   if (entry?.isDirectory()) {
     const { images, skipped } = await listFolder(arg, { signal: io.signal });
     showSkipped(skipped, io);
     if (images.length === 0) throw new ClipError("CLIP_IMAGE", `the folder ${arg} holds no images`);
-    return images.map((name) => join(arg, name));
+    return images.map((name) => imageAt(join(arg, name), arg));
   }
-  return entry || !/[*?]/.test(basename(arg)) || /^[a-z]+:/i.test(arg) ? [arg] : matching(arg);
+  const isOne = entry || !/[*?]/.test(basename(arg)) || /^[a-z]+:/i.test(arg);
+  return (isOne ? [arg] : await matching(arg)).map((path) => imageAt(path));
 }
 
 /** The files of one folder that match a pattern. */

@@ -46,10 +46,12 @@ interface ProbeRequest extends ReadModelOptions {
 export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> {
   const kind = featuresOf(request);
   const { seed, shots, lambda } = request;
-  const left: SkippedImage[] = [];
+  // By image: one source may be named for several purposes.
+  const left = new Map<string, SkippedImage>();
   const leaveOut = (skipped: readonly SkippedImage[]) => {
-    left.push(...skipped);
-    showSkipped(skipped, io);
+    const fresh = skipped.filter(({ image }) => !left.has(image));
+    for (const skip of fresh) left.set(skip.image, skip);
+    showSkipped(fresh, io);
   };
   const read = async (source: string) => {
     const pictures = await readLabelledPictures(source, { images: request.images, signal: io.signal });
@@ -98,7 +100,7 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
   if (request.json) {
     const fit = { lambda: probe.lambda, iterations, reason, objective };
     const measured = { test: scores, zeroShot: zeroShotScores };
-    io.out(JSON.stringify({ ...about, pictures: counts, skipped: left, ...fit, ...measured, sweep }));
+    io.out(JSON.stringify({ ...about, pictures: counts, skipped: [...left.values()], ...fit, ...measured, sweep }));
   } else {
     const rows = sweep.length > 0 ? [sweepTable(probe), ""] : [];
     const fitted = `λ ${probe.lambda.toExponential(2)}, ${counted(counts.train, "picture")} of ${classes.length} classes, ${about.width} numbers each`;

@@ -6,6 +6,7 @@ import { exists, readRange } from "../core/files.ts";
 import { checkOptions } from "../core/options.ts";
 import { maxImageBytes, tooManyBytes } from "../image/fetch-image.ts";
 import { readImageFile, readImageFileAtOnce } from "../image/image-file.ts";
+import { useImage } from "../image/decode.ts";
 import { decodeImage, type DecodeOptions, type RasterImage } from "../image/index.ts";
 import { decodeKinds } from "../image/image-source.ts";
 import { isWithin } from "./folders.ts";
@@ -54,13 +55,22 @@ export async function readPictureBytes(picture: Picture): Promise<Uint8Array> {
  * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE`, naming the picture, if it cannot be read.
  */
 export async function readPicture(picture: Picture, options: DecodeOptions = {}): Promise<RasterImage> {
+  return usePicture(picture, options, (raster) => raster);
+}
+
+/** What `use` makes of a picture, wherever it lies; many at once share memory as {@link useImage} says. */
+export async function usePicture<Result>(
+  picture: Picture,
+  options: DecodeOptions,
+  use: (raster: RasterImage) => Result | Promise<Result>,
+): Promise<Result> {
   checkOptions("readPicture", options, decodeKinds);
-  return decodeImage(await readPictureBytes(picture), { ...options, name: picture.image });
+  return useImage(await readPictureBytes(picture), { ...options, name: picture.image }, use);
 }
 
 /** A picture to be read when its turn comes, as a stream of images takes it. */
-export function lazyPicture(picture: Picture, options?: DecodeOptions) {
-  return { name: picture.image, load: () => readPicture(picture, options) };
+export function lazyPicture(picture: Picture, decoding?: DecodeOptions) {
+  return { name: picture.image, decoding, load: () => readPictureBytes(picture) };
 }
 
 /** {@link readPicture} for threads on which nobody else waits: the way of a small file to Node's own threads and back takes half as long as its decoding. */

@@ -17,12 +17,13 @@ import {
 import { concatenate, float32, int32, type TensorData } from "../core/tensor-data.ts";
 import { input, type Tensor } from "../graph/tensor.ts";
 import { decodeKinds, imageKind } from "../image/image-source.ts";
+import { useImage } from "../image/decode.ts";
 import {
-  decodeImage,
   type DecodeOptions,
   type ImageSource,
   preprocessImage,
   type PreprocessConfig,
+  type RasterImage,
 } from "../image/index.ts";
 import { type Clip, type ClipConfig, encodeImage, encodeText, poolImage } from "../models/index.ts";
 import { l2Normalize } from "../nn/index.ts";
@@ -54,7 +55,10 @@ export interface EncodeOptions {
 export interface LazyImage {
   /** What errors call it. */
   readonly name: string;
+  /** Its path, its bytes or the like: pixels that are decoded already are outside of the limit of memory for images. */
   readonly load: () => ImageSource | Promise<ImageSource>;
+  /** How it is decoded, where that differs from the rest of the stream. */
+  readonly decoding?: DecodeOptions | undefined;
 }
 
 /** How images are read and encoded. */
@@ -211,9 +215,11 @@ export class ClipEncoder implements AsyncDisposable {
   async #prepare(image: ImageSource | LazyImage, index: number, decoding: DecodeOptions, maySkip: boolean) {
     checkKind(`image ${index}`, image, imageKind);
     try {
-      const source = isLazy(image) ? await load(image) : image;
-      const { pixelValues } = preprocessImage(await decodeImage(source, decoding), this.preprocess);
-      return { image, index, pixelValues };
+      const [source, options] = isLazy(image)
+        ? [await load(image), { ...decoding, name: image.name, ...image.decoding }]
+        : [image, decoding];
+      const preprocess = (raster: RasterImage) => preprocessImage(raster, this.preprocess).pixelValues;
+      return { image, index, pixelValues: await useImage(source, options, preprocess) };
     } catch (error) {
       if (!maySkip || !(error instanceof ClipError) || error.code === "CLIP_USAGE") throw error;
       return { image, index, error };

@@ -15,7 +15,7 @@ import {
   noImageSource,
   type PageImage,
 } from "./image-source.ts";
-import type { decodeImage as inNode } from "./decode.ts";
+import type { decodeImage as inNode, useImage as useInNode } from "./decode.ts";
 import { fetchImage } from "./fetch-image.ts";
 import { isIndexedGif } from "./gif.ts";
 import { type JpegFrame, readJpeg } from "./jpeg.ts";
@@ -49,6 +49,9 @@ export const decodeImage: typeof inNode = async (source, options = {}) => {
   if (bytes.length === 0) throw new ClipError("CLIP_IMAGE", `${name} is empty (0 bytes)`);
   return decodeBytes(name, bytes, options, contentType);
 };
+
+/** What `use` makes of an image. */
+export const useImage: typeof useInNode = async (source, options, use) => use(await decodeImage(source, options));
 
 function isPageImage(source: unknown): source is PageImage {
   return typeof source === "object" && source !== null && !isImageBytes(source) && !addressOf(source);

@@ -39,26 +39,42 @@ import { DrawingError, drawSvg, svgSize } from "./svg.ts";
  * here either; a file that is cut short is refused.
  *
  * All decoding of a process shares 1 GiB of memory, that of a worker thread 256 MiB: an image that needs more than is left waits, and one
- * that needs more than all is decoded alone.
+ * that needs more than all is decoded alone. Pixels that this function has returned no longer count.
  *
  * @param source - A path or an address, or the file or its bytes; what is decoded already is checked and given back.
  * @throws {ClipError} `CLIP_IMAGE`, naming the image, if it is missing, unreadable, no regular file, empty, damaged, not an image, of a
  *   format that cannot be decoded, or larger than `maxImagePixels`.
  */
 export async function decodeImage(source: ImageSource, options: DecodeOptions = {}): Promise<RasterImage> {
+  return useImage(source, options, (image) => image);
+}
+
+/**
+ * What `use` makes of an image. The image's share of the memory for decoding is held until `use` has ended: many at once stay within it
+ * if their pixels are given up by then. `use` must decode no other image, which could wait for this one forever.
+ *
+ * @throws {ClipError} as {@link decodeImage} does.
+ */
+export async function useImage<Result>(
+  source: ImageSource,
+  options: DecodeOptions,
+  use: (image: RasterImage) => Result | Promise<Result>,
+): Promise<Result> {
   checkKind("decodeImage", source, imageKind);
   checkOptions("decodeImage", options, decodeKinds);
   if (isRasterImage(source)) {
     checkRaster(source);
-    return source;
+    return use(source);
   }
   const name = nameOf(source, options);
   const { bytes, contentType } = await read(name, source, options);
   if (bytes.length === 0) throw new ClipError("CLIP_IMAGE", `${name} is empty (0 bytes); copy or download it again`);
-  return decodeBytes(name, bytes, options, contentType);
+  const image = await readSize(name, bytes, options, contentType);
+  const work = async () => use(await orUndecoded(name, options, () => image.decode()));
+  return budget.use(4 * image.width * image.height + bytes.length, work, options.signal);
 }
 
-/** What decoding holds at a time: the pixels, and the file. */
+/** What images hold at a time while they are decoded and used: the pixels, and the file. */
 const budget = new MemoryBudget(isMainThread ? 2 ** 30 : 2 ** 28);
 
 async function read(
@@ -87,27 +103,37 @@ interface Undecoded extends Omit<ReadHeader, "decode"> {
   decode(): RasterImage | Promise<RasterImage>;
 }
 
-async function decodeBytes(
+/** The size of an image that may be decoded, and its decoder. */
+async function readSize(
   name: string,
   bytes: Uint8Array,
   options: DecodeOptions,
   contentType?: string,
-): Promise<RasterImage> {
+): Promise<Undecoded> {
   const sniffed = sniffImage(bytes);
   if (!sniffed?.decodable) throw cannotDecode(name, bytes, contentType);
-  const { maxImagePixels = defaultMaxImagePixels, signal } = options;
+  const image = await orUndecoded(name, options, () => readHeader(sniffed.format, bytes, options));
+  if (image instanceof Uint8Array) return readSize(name, image, options);
+  const { width, height } = image;
+  const { maxImagePixels = defaultMaxImagePixels } = options;
+  if (width * height > maxImagePixels) {
+    const wanted = `at most ${maxImagePixels} pixels are accepted`;
+    throw new ClipError(
+      "CLIP_IMAGE",
+      `${name} has ${width} × ${height} pixels; ${wanted}: raise --max-image-pixels (maxImagePixels) or shrink it`,
+    );
+  }
+  return image;
+}
+
+/** What a decoder gives; its errors name the image. */
+async function orUndecoded<Result>(
+  name: string,
+  { signal }: DecodeOptions,
+  decode: () => Result | Promise<Result>,
+): Promise<Result> {
   try {
-    const image = await readHeader(sniffed.format, bytes, options);
-    if (image instanceof Uint8Array) return await decodeBytes(name, image, options);
-    const { width, height } = image;
-    if (width * height > maxImagePixels) {
-      const wanted = `at most ${maxImagePixels} pixels are accepted`;
-      throw new ClipError(
-        "CLIP_IMAGE",
-        `${name} has ${width} × ${height} pixels; ${wanted}: raise --max-image-pixels (maxImagePixels) or shrink it`,
-      );
-    }
-    return await budget.use(4 * width * height + bytes.length, async () => image.decode(), signal);
+    return await decode();
   } catch (cause) {
     if (cause instanceof ClipError || signal?.aborted) throw cause;
     throw undecoded(name, cause as Error);

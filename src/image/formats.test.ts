@@ -70,6 +70,31 @@ describe("BMP, ICO and PNM", () => {
   });
 });
 
+describe("CUR and PAM", () => {
+  it.each(["png.ico", "32.ico", "4.ico"])(
+    "a cursor has the pixels of the icon %s, wherever it points",
+    async (name) => {
+      const icon = await readFile(join(fixtures, name));
+      const cursor = Uint8Array.from(icon);
+      cursor[2] = 2;
+      cursor.set([3, 0, 5, 0], 10); // of a cursor the point that clicks, of an icon planes and bits
+      expect(await decodeImage(cursor)).toEqual(await decodeImage(icon));
+    },
+  );
+
+  it.each([
+    [1, "GRAYSCALE", [9], [9, 9, 9, 255]],
+    [2, "GRAYSCALE_ALPHA", [9, 8], [9, 9, 9, 8]],
+    [3, "RGB", [9, 8, 7], [9, 8, 7, 255]],
+    [4, "RGB_ALPHA", [9, 8, 7, 6], [9, 8, 7, 6]],
+  ])("a PAM of depth %i is %s", async (depth, type, stored, wanted) => {
+    const head = `P7\n# ours\nWIDTH 1\nHEIGHT 1\nDEPTH ${depth}\nMAXVAL 255\nTUPLTYPE ${type}\nENDHDR\n`;
+    const image = await decodeImage(Buffer.concat([Buffer.from(head), Buffer.from(stored)]));
+    expect([...image.pixels]).toEqual(wanted);
+    expect(image.hasAlpha).toBe(depth % 2 === 0);
+  });
+});
+
 describe("a header that promises too much", () => {
   const bitmap = (width: number, height: number, bits = 24, compression = 0) => {
     const bytes = new Uint8Array(200);

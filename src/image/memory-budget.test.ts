@@ -1,4 +1,6 @@
-import { describe, expect, it } from "vitest";
+import sharp from "sharp";
+import { describe, expect, it, vi } from "vitest";
+import { useImage } from "./decode.ts";
 import { MemoryBudget } from "./memory-budget.ts";
 
 /** Work that ends when it is told to. */
@@ -58,5 +60,32 @@ describe("MemoryBudget", () => {
     expect(second.began).toBe(true);
     second.end();
     await next;
+  });
+});
+
+describe("useImage", () => {
+  it("gives the memory of an image back when it is not used any longer, or its use fails", async () => {
+    const create = { width: 3, height: 2, channels: 3, background: "red" } as const;
+    const png = await sharp({ create }).png().toBuffer();
+    const given: Promise<unknown>[] = [];
+    const spy = vi.spyOn(MemoryBudget.prototype, "use").mockImplementation((bytes, use) => {
+      expect(bytes).toBe(4 * 3 * 2 + png.length);
+      const result = use();
+      given.push(result);
+      return result;
+    });
+    try {
+      const used = await useImage(png, {}, async ({ width }) => {
+        await turn();
+        return width;
+      });
+      expect(used).toBe(3);
+      await expect(given[0]).resolves.toBe(3); // what the budget waits for is the use
+      const failure = new Error("broken use");
+      await expect(useImage(png, {}, () => Promise.reject(failure))).rejects.toBe(failure);
+      await expect(given[1]).rejects.toBe(failure);
+    } finally {
+      spy.mockRestore();
+    }
   });
 });

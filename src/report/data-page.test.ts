@@ -43,6 +43,13 @@ describe("dataPage", () => {
     ]);
   });
 
+  it("lists what was left out without the folder that all of it lies in", () => {
+    const skipped = ["/long/way/a/1.jpg", "/long/way/b/2.jpg"].map((image) => ({ image, reason: `${image} is empty` }));
+    const page = pageOf({ skipped });
+    expect(page).toContain("a/1.jpg is empty");
+    expect(page).not.toContain("/long/way");
+  });
+
   it("cuts a long list of what was left out, and says so", () => {
     const skipped = Array.from({ length: 1201 }, (_, i) => ({ image: `${i}.jpg`, reason: "its caption is empty" }));
     const page = pageOf({ skipped, reasons: [{ reason: "its caption is empty", count: 1201 }] });

@@ -1,6 +1,7 @@
 import { html, type Html } from "./html.ts";
 import { count, counted, percent } from "./numbers.ts";
 import { page, picture } from "./page.ts";
+import { shortNames } from "./short-names.ts";
 
 /** How a number is distributed: `bins` counts equal parts of the way from `min` to `max`. */
 interface Distribution {
@@ -129,7 +130,9 @@ function histogram(title: string, unit: string, values: Distribution, limit?: nu
 }
 
 function skippedList({ skipped, reasons }: DataPageParts["report"]): Html {
-  const hidden = skipped.length - maxListed;
+  const listed = skipped.slice(0, maxListed);
+  const names = shortNames(listed.map(({ image }) => image));
+  const hidden = skipped.length - listed.length;
   return html`<h2>Left out</h2>
     <div class="card">
       <table>
@@ -146,10 +149,10 @@ function skippedList({ skipped, reasons }: DataPageParts["report"]): Html {
       <details>
         <summary>Each of them</summary>
         <ul class="list">
-          ${skipped.slice(0, maxListed).map(
-            ({ image, reason }) =>
+          ${listed.map(
+            ({ image, reason }, i) =>
               html`<li>
-                <bdi>${image}</bdi> <span class="quiet"><bdi>${reason}</bdi></span>
+                <bdi>${names[i]!}</bdi> <span class="quiet"><bdi>${reason.replaceAll(image, names[i]!)}</bdi></span>
               </li>`,
           )}
         </ul>

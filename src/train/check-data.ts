@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { ClipError } from "../core/errors.ts";
 import { abortSignal, callback, checkOptions, type OptionKinds, wholeNumber } from "../core/options.ts";
 import { mapInOrder } from "../embedding/index.ts";
-import type { RasterImage } from "../image/index.ts";
+import type { DecodeOptions, RasterImage } from "../image/index.ts";
 import { ClipTokenizer } from "../text/index.ts";
-import { readPicture } from "../data/picture.ts";
+import { usePicture } from "../data/picture.ts";
 import { countReasons, type Pairs, type Sample, type SkippedImage } from "./sources/samples.ts";
 
 /** How {@link checkData} goes about it. */
@@ -15,7 +15,7 @@ export interface CheckOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told how many pictures were looked at. */
   readonly onProgress?: ((pictures: number) => void) | undefined;
-  /** Sees every picture that can be read. */
+  /** Sees every picture that can be read, by its place among the samples; four at once, in no order, and not beyond its end. */
   readonly onPicture?: ((sample: Sample, index: number, raster: RasterImage) => Promise<void>) | undefined;
 }
 
@@ -75,17 +75,19 @@ export async function checkData(pairs: Pairs, options: CheckOptions = {}): Promi
   const pixelSums = new Set<string>();
   const good: Sample[] = [];
   let looked = 0;
-  for await (const { sample, raster } of mapInOrder(pairs.samples, (sample) => look(sample, maxImagePixels))) {
+  const look = (index: number) =>
+    seen(pairs.samples[index]!, { maxImagePixels, signal }, (sample, raster) => onPicture?.(sample, index, raster));
+  for await (const { sample, picture } of mapInOrder(pairs.samples.keys(), look)) {
     signal?.throwIfAborted();
     onProgress?.(++looked);
-    if (raster instanceof ClipError) {
-      skipped.push({ image: sample.image, reason: raster.message });
+    if (picture instanceof ClipError) {
+      skipped.push({ image: sample.image, reason: picture.message });
       continue;
     }
-    await onPicture?.(sample, good.push(sample) - 1, raster);
-    sizes.width.push(raster.width);
-    sizes.height.push(raster.height);
-    pixelSums.add(createHash("sha1").update(`${raster.width} `).update(raster.pixels).digest("base64"));
+    good.push(sample);
+    sizes.width.push(picture.width);
+    sizes.height.push(picture.height);
+    pixelSums.add(picture.pixelSum);
   }
   const repeatedPictures = good.length - pixelSums.size;
   const report = {
@@ -101,14 +103,21 @@ export async function checkData(pairs: Pairs, options: CheckOptions = {}): Promi
   return { ...report, notes: notesOn(report) };
 }
 
-async function look(
+/** What is kept of a picture, or why it cannot be read. Its pixels are not: many at once would fill the memory. */
+async function seen(
   sample: Sample,
-  maxImagePixels: number | undefined,
-): Promise<{ sample: Sample; raster: RasterImage | ClipError }> {
+  decoding: DecodeOptions,
+  see: (sample: Sample, raster: RasterImage) => Promise<void> | undefined,
+) {
+  const measure = async (raster: RasterImage) => {
+    await see(sample, raster);
+    const { width, height, pixels } = raster;
+    return { width, height, pixelSum: createHash("sha1").update(`${width} `).update(pixels).digest("base64") };
+  };
   try {
-    return { sample, raster: await readPicture(sample, { maxImagePixels }) };
+    return { sample, picture: await usePicture(sample, decoding, measure) };
   } catch (error) {
-    if (error instanceof ClipError) return { sample, raster: error };
+    if (error instanceof ClipError) return { sample, picture: error };
     throw error;
   }
 }

@@ -1,9 +1,9 @@
 import { ClipError } from "../core/errors.ts";
 import { dot } from "../embedding/encoder.ts";
 import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
-import { type DecodeOptions, preprocessImage, type PreprocessConfig } from "../image/index.ts";
+import { type DecodeOptions, preprocessImage, type PreprocessConfig, type RasterImage } from "../image/index.ts";
 import type { TextTokenizer } from "../text/index.ts";
-import { type Picture, readPicture } from "../data/picture.ts";
+import { type Picture, usePicture } from "../data/picture.ts";
 import { asCaption } from "./caption-tokens.ts";
 import { type Names, namesOf, nameVectors, type NamingOptions, normalized } from "./names.ts";
 import type { Sample, SkippedImage } from "./sources/samples.ts";
@@ -121,7 +121,8 @@ export class Validator {
 
   async #readPixelValues(picture: Picture): Promise<Float32Array | undefined> {
     try {
-      return preprocessImage(await readPicture(picture, this.#decoding), this.#preprocess).pixelValues;
+      const preprocess = (raster: RasterImage) => preprocessImage(raster, this.#preprocess).pixelValues;
+      return await usePicture(picture, this.#decoding, preprocess);
     } catch (error) {
       if (!(error instanceof ClipError)) throw error;
       this.#broken.set(picture.image, { image: picture.image, reason: error.message });

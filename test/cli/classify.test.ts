@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { captionWords, collect, readModel } from "../../src/embedding/index.ts";
@@ -93,8 +93,41 @@ describe("clip-ts classify --json", () => {
     expect((JSON.parse(out) as Document).results.map(({ image }) => image)).toEqual([first, second]);
     expect(err.split("\n")).toEqual([
       `${join(root, "nowhere.png")} does not exist; check the path`,
-      "clip-ts classify: 1 of 3 images could not be read",
+      "clip-ts classify: 1 of 3 named images could not be read",
     ]);
+  });
+});
+
+describe("clip-ts classify of a folder", () => {
+  const folder = join(root, "some-broken");
+  beforeAll(async () => {
+    await mkdir(folder);
+    await copyFile(first, join(folder, "a.png"));
+    await writeFile(join(folder, "b.png"), "no image");
+    await writeFile(join(folder, "c.txt"), "notes");
+  });
+
+  it("reports what it leaves out, and succeeds", async () => {
+    const { code, out, err } = await classify(folder, "--json");
+    expect((JSON.parse(out) as Document).results.map(({ image }) => image)).toEqual([join(folder, "a.png")]);
+    expect(err).toMatch(/^left out: .*b\.png is text, not an image$/m);
+    expect(err).not.toContain("could not be read");
+    expect(code).toBe(0);
+  });
+
+  it("fails if an image that is named beside it cannot be read", async () => {
+    const { code, err } = await classify(folder, join(root, "nowhere.png"), "--json");
+    expect(err).toMatch(/clip-ts classify: 1 of 1 named image could not be read$/);
+    expect(code).toBe(1);
+  });
+
+  it("fails if none in it can be read", async () => {
+    const bad = join(root, "all-broken");
+    await mkdir(bad);
+    for (const name of ["a.png", "b.png"]) await writeFile(join(bad, name), "no image");
+    const { code, err } = await classify(bad, "--json");
+    expect(err).toMatch(/none of 2 images can be read$/);
+    expect(code).toBe(1);
   });
 });
 

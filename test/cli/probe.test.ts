@@ -119,7 +119,11 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     const broken = join(train, "red apple", "broken.png");
     await writeFile(broken, "no picture");
     const { code, out, err } = await probe("--train", train, "--test", test, "--lambda", "1", "--json");
+    const twice = await probe("--train", train, "--test", train, "--lambda", "1", "--json");
     await rm(broken);
+    // Named for both purposes, it is left out of both and reported once.
+    expect(twice.err.match(/left out/g)).toHaveLength(1);
+    expect(JSON.parse(twice.out)).toMatchObject({ skipped: [{ image: broken }] });
     expect(code).toBe(0);
     expect(err).toMatch(/^left out: .*broken\.png is text, not an image/);
     const { pictures, skipped } = JSON.parse(out) as Document;

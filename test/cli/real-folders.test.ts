@@ -198,7 +198,7 @@ describe("before a model is fetched", () => {
     expect((JSON.parse(out) as { results: unknown[] }).results).toMatchObject([{ image: args[1] }]);
     const told = err.split("\n").filter((line) => line.startsWith(path));
     expect(told.map((line) => line.slice(path.length + 1, path.length + 6))).toEqual(["a.png", "c.png"]);
-    expect([code, err]).toEqual([1, expect.stringContaining("2 of 3 images could not be read") as string]);
+    expect([code, err]).toEqual([1, expect.stringContaining("2 of 3 named images could not be read") as string]);
   });
 });
 

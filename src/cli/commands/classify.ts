@@ -33,7 +33,9 @@ export const classifyCommand = (io: CliIo) =>
   new Command("classify")
     .summary("name what is in pictures, by any labels")
     .description(
-      "Ranks labels by how well they fit each picture: as bars, or, for several pictures, as a heat map of similarities.",
+      "Ranks labels by how well they fit each picture: as bars, or, for several pictures, as a heat map of similarities. " +
+        "An image named here that cannot be read makes the exit code 1; one found in a folder is left out and reported, as by embed and " +
+        "eval, unless none of them can be read.",
     )
     .argument("<image...>", "images: paths or addresses; a folder for all images in it; - for the standard input")
     .addOption(new Option("--labels <a,b,c>", "the labels, with commas between").conflicts("labelsFile"))
@@ -94,8 +96,9 @@ export const classifyCommand = (io: CliIo) =>
         });
         for (const [what, agreement] of Object.entries(agreements)) io.err(describeAgreement(dtype, what, agreement));
       }
+      const named = images.filter(({ folder }) => folder === undefined).length;
       if (failures > 0)
-        throw new ClipError("CLIP_IMAGE", `${failures} of ${counted(images.length, "image")} could not be read`);
+        throw new ClipError("CLIP_IMAGE", `${failures} of ${counted(named, "named image")} could not be read`);
     });
 
 const fewInputs = 32;

@@ -7,7 +7,6 @@ import { packageFile } from "../../core/package-files.ts";
 import { printable } from "../../core/printable.ts";
 import { readModel, type StoredModel } from "../../embedding/index.ts";
 import { pictograms } from "../../hub/index.ts";
-import { decodeImage } from "../../image/index.ts";
 import { ClipModel } from "../../zero-shot/index.ts";
 import { classifyPictures } from "../classify-pictures.ts";
 import type { CliIo } from "../io.ts";
@@ -36,7 +35,7 @@ export async function demonstrate(model: StoredModel, folder: string, html: stri
   await using clip = new ClipModel(model);
   const images = names.map((name) => {
     const path = join(folder, name);
-    return { name: path, load: () => decodeImage(path) };
+    return { name: path, load: () => path, decoding: {} };
   });
   io.out(`Which of ${labels.length} labels fits each picture? The model was never told what these pictures show.`);
   const { results } = await classifyPictures(clip, { images, labels, html }, io);
