@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { writeRandomPicture } from "../../test/pictures.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
-import { type Picture, pictureOfTable, readPicture, readPictureAtOnce, readPictureBytes } from "./picture.ts";
+import {
+  assertSomeExist,
+  type Picture,
+  pictureOfTable,
+  readPicture,
+  readPictureAtOnce,
+  readPictureBytes,
+} from "./picture.ts";
 
 const root = await temporaryFolder();
 const folder = join(root, "set");
@@ -67,4 +74,17 @@ describe("pictures of a table", () => {
     await writeFile(join(folder, "empty.png"), "");
     await expect(readPicture({ image: join(folder, "empty.png") })).rejects.toThrow(/is empty/);
   });
+});
+
+it.skipIf(process.platform === "win32").each([
+  ["file:///photos/a.png", "name files by their paths, without file://"],
+  [
+    "https://example.org/a.png",
+    "pictures at addresses are not fetched; fetch them first, for example with img2dataset",
+  ],
+  ["photos\\a.png", "paths are written with / here; replace each \\ in them"],
+  ["photos/b.png", "paths in it are relative to its own folder"],
+])("a table is refused with what is wrong with its paths: %s", async (path, reason) => {
+  const picture = pictureOfTable(table, "line 2", path, undefined);
+  await expect(assertSomeExist(table, [picture])).rejects.toThrow(new RegExp(`; ${reason.replace("\\", "\\\\")}$`));
 });

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync, realpathSync } from "node:fs";
 import { realpath } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { dirname, resolve, sep } from "node:path";
 import { ClipError } from "../core/errors.ts";
 import { exists, readRange } from "../core/files.ts";
 import { checkOptions } from "../core/options.ts";
@@ -154,8 +154,17 @@ export async function assertSomeExist(
   throw new ClipError(
     "CLIP_DATA",
     `none of the first ${probed.length} pictures that ${table} names exists, such as ${probed[0]!.image}; ` +
-      `paths in it are relative to ${base}`,
+      (wrongPath(probed[0]!.image) ?? `paths in it are relative to ${base}`),
   );
+}
+
+/** What is wrong with a path that is none of this system's. */
+function wrongPath(path: string): string | undefined {
+  if (/(^|[\\/])file:[\\/]/i.test(path)) return "name files by their paths, without file://";
+  if (/(^|[\\/])(https?|s3|gs|hf):[\\/]/i.test(path))
+    return "pictures at addresses are not fetched; fetch them first, for example with img2dataset";
+  if (sep === "/" && path.includes("\\")) return "paths are written with / here; replace each \\ in them";
+  return undefined;
 }
 
 /** The same in words where `images`, the option --images, may name another folder. */

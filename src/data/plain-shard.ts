@@ -50,7 +50,10 @@ export async function plainShard(shard: string, options: FetchOptions = {}): Pro
     throw new ClipError("CLIP_DATA", `cannot open the shard ${shard}: ${problemOf(cause)}`, { cause });
   });
   if (!found.isFile()) throw new ClipError("CLIP_DATA", `${shard} is no file; name a shard or a folder of shards`);
-  if (!(await isGzip(fetched.file))) return fetched;
+  const head = await headOf(fetched.file);
+  const other = unreadable.find(([, ...bytes]) => bytes.every((byte, i) => head[i] === byte));
+  if (other) return { file: fetched.file, damage: `it is ${other[0]}` };
+  if (head[0] !== 0x1f || head[1] !== 0x8b) return fetched;
   const { file, damage } = await keptShard(fetched.file, "", (path) => unpack(path));
   return { file, ...((fetched.damage ?? damage) !== undefined && { damage: (fetched.damage ?? damage)! }) };
 }
@@ -98,11 +101,26 @@ function keyOf(...parts: readonly string[]): string {
   return createHash("sha256").update(parts.join("\0")).digest("hex").slice(0, 32);
 }
 
-async function isGzip(path: string): Promise<boolean> {
+const [zstd, bzip2, xz] = ["zstd", "bzip2", "xz"].map(
+  (name) => `compressed by ${name}, and of compressed shards only those of gzip are read; unpack it with ${name} -d`,
+) as [string, string, string];
+
+/** First bytes of files that are no shards as they are. */
+const unreadable: readonly (readonly [what: string, ...bytes: readonly number[]])[] = [
+  [zstd, 0x28, 0xb5, 0x2f, 0xfd],
+  [bzip2, ...Buffer.from("BZh")],
+  [xz, 0xfd, ...Buffer.from("7zXZ")],
+  [
+    "a pointer of Git LFS, and not the file itself; fetch that with git lfs pull",
+    ...Buffer.from("version https://git-lfs"),
+  ],
+];
+
+async function headOf(path: string): Promise<Uint8Array> {
   const file = await open(path, "r");
   try {
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(2), 0, 2, 0);
-    return bytesRead === 2 && buffer[0] === 0x1f && buffer[1] === 0x8b;
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(32), 0, 32, 0);
+    return buffer.subarray(0, bytesRead);
   } finally {
     await file.close();
   }

@@ -100,6 +100,32 @@ describe("tables as people have them", () => {
     expect(await read(name, content)).toEqual({ rows: lines, skipped: [] });
   });
 
+  it("are read with LF and CRLF in one", async () => {
+    const { rows } = await read("ends.csv", "image,caption\r\na.jpg,one\nb.jpg,two\r\nc.jpg,th\rree\n");
+    expect(rows.map((row) => row.replace(/^line \d: /, ""))).toEqual(["a.jpg=one", "b.jpg=two", "c.jpg=th\rree"]);
+  });
+
+  it.each([
+    [
+      "two marks that stay open",
+      'image,caption\nx.jpg,0\ny.jpg,0\na.jpg,"one\nb.jpg,two\nc.jpg,"three\nz.jpg,"4\n4, 5"\n',
+    ],
+    ["the end of another", 'image\tcaption\nx.jpg\t0\ny.jpg\t0\na.jpg\t"one\nb.jpg\ttwo"\nz.jpg\t"4\n4, 5"\n'],
+    ["the name last", 'caption;image\n0;x.jpg\n0;y.jpg\n"one;a.jpg\ntwo";b.jpg\n"4\n4, 5";z.jpg\n'],
+  ])("give no row the text of others that a quotation mark joins to it: %s", async (_, content) => {
+    const { rows, skipped } = await read("marks.csv", content);
+    expect(rows.map((row) => row.replace(/^.*: /, ""))).toEqual(["x.jpg=0", "y.jpg=0", "z.jpg=4\n4, 5"]);
+    expect(skipped.map(({ reason }) => reason)).toEqual([
+      expect.stringMatching(/^a quotation mark that is never closed joins several rows to one/) as string,
+    ]);
+  });
+
+  it("are refused where a column that is read stands there twice", async () => {
+    await expect(read("twice.csv", "image,caption,caption\na.jpg,one,uno\n")).rejects.toThrow(
+      /twice\.csv has the column "caption" twice; rename one of them$/,
+    );
+  });
+
   it("are read as JSONL with Python's numbers, CRLF, and CR alone", async () => {
     const lines = [
       '{"image": "a.jpg", "caption": "one, two", "score": NaN, "NaN": [-Infinity, "NaN, \\" Infinity"]}',

@@ -151,7 +151,9 @@ function problemOfTexts<Key extends string>(
  */
 export function findColumn(path: string, wanted: readonly string[], names: readonly string[], wayOut = ""): string {
   const found = wanted.find((name) => names.includes(name));
-  if (found !== undefined) return found;
+  if (found !== undefined && names.indexOf(found) === names.lastIndexOf(found)) return found;
+  if (found !== undefined)
+    throw new ClipError("CLIP_DATA", `${path} has the column "${found}" twice; rename one of them`);
   const known = names.slice(0, 50).map((name) => JSON.stringify(name.slice(0, 50)));
   const isOne = isSeparated(path) && names.length === 1;
   throw new ClipError(
@@ -177,6 +179,8 @@ async function* readSeparated<Key extends string>(
   // Relaxed: a value that merely begins with a quotation mark ("Stop" sign) is text; a row may lack its last values.
   const parser = parse({
     delimiter,
+    // Files that were put together have both LF and CRLF; a CR in a row of theirs is no end.
+    record_delimiter: /^[\r\n]*[^\r\n]+\r[^\n]/.test(head) ? "\r" : ["\r\n", "\n"],
     info: true,
     skip_empty_lines: true,
     relax_quotes: true,
@@ -200,6 +204,7 @@ async function* readSeparated<Key extends string>(
         header = { count: record.length, places };
       } else if (record.slice(header.count).some((value) => value.trim() !== ""))
         yield { place, problem: tooManyValues(record.length, header.count, delimiter) };
+      else if (swallowsRow(record, header.places, delimiter)) yield { place, problem: openQuote };
       else {
         const values = Object.fromEntries(header.places.map(([key, at]) => [key, record[at]]));
         yield { place, values: values as Record<Key, unknown> };
@@ -214,6 +219,26 @@ async function* readSeparated<Key extends string>(
 
 const tooManyValues = (count: number, columns: number, delimiter: string) =>
   `it has ${count} values for ${columns} columns; put a value that contains ${JSON.stringify(delimiter)} into quotation marks`;
+
+const openQuote =
+  "a quotation mark that is never closed joins several rows to one; a value that begins with one stands in quotation marks, its own doubled";
+
+/** Whether a value goes on over lines of which one has, where the row has the name of a file, another with the same ending: it is a row. */
+function swallowsRow(
+  record: readonly string[],
+  places: readonly (readonly [key: string, place: number])[],
+  delimiter: string,
+): boolean {
+  const files = places.map(([, at]) => [at, extname(record[at] ?? "").trim()] as const).filter(([, ending]) => ending);
+  return record.some(
+    (value) =>
+      /[\r\n]/.test(value) &&
+      splitLines(value).some((line) => {
+        const values = line.split(delimiter);
+        return values.length > 1 && files.some(([at, ending]) => extname(values[at] ?? "").trim() === ending);
+      }),
+  );
+}
 
 /** A text up to the end of its first line that is not empty, and what follows. */
 async function readHead(text: AsyncGenerator<string>): Promise<{ head: string; rest: AsyncGenerator<string> }> {
@@ -279,7 +304,7 @@ function parseJsonObject(text: string): ReadonlyMap<string, unknown> | string {
   try {
     value = parseJson(text);
   } catch (cause) {
-    return `it is not JSON: ${(cause as Error).message}`;
+    return `it is not JSON: ${(cause as Error).message}; each line is an object of its own, as jq -c '.[]' makes them of a list`;
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     return 'expected an object such as {"image": …, "caption": …}';

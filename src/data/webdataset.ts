@@ -35,11 +35,15 @@ export async function listShard(file: string, shard: string, wanted: (name: stri
   const skipped: SkippedImage[] = [];
   const skip = (name: string, reason: string) => void skipped.push({ image: `${shard}/${name}`, reason });
   for (const { name, reason } of unusable) if (kindByName(name) !== "other") skip(name, reason);
+  const last = new Map(entries.map((entry) => [entry.name, entry]));
   for (const entry of entries) {
     const { name, offset, length, content = new Uint8Array(0) } = entry;
     const byName = wanted(name) ? "other" : kindByName(name);
     const kind = byName === "unknown" ? kindByContent(name, content) : byName;
-    if (kind === "other") others.push(wanted(name) ? entry : { name, offset, length });
+    // As unpacking does it. With both, one picture would get the captions of the other.
+    if (last.get(name) !== entry) {
+      if (kind !== "other") skip(name, "a file of the same name comes after it in the shard, and takes its place");
+    } else if (kind === "other") others.push(wanted(name) ? entry : { name, offset, length });
     else if (kind !== "image") skip(name, kind.reason);
     else if (length > maxImageBytes) skip(name, `it has ${length} bytes, and at most ${maxImageBytes} are read`);
     else images.push({ name, offset, length });

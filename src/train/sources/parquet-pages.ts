@@ -71,12 +71,17 @@ class ThriftReader {
 
   #value(type: number, depth: number): number | Struct | undefined {
     if (type === 1 || type === 2) return undefined; // true and false
-    if (type === 3) return void this.#byte();
+    if (type === 3) return this.#skip(1);
     if (type >= 4 && type <= 6) return this.#signed();
-    if (type === 7) return void (this.at += 8);
-    if (type === 8) return void (this.at += this.#unsigned());
+    if (type === 7) return this.#skip(8);
+    if (type === 8) return this.#skip(this.#unsigned());
     if (type === 12) return this.struct(depth + 1);
     throw new Error("a page's header has a field of an unknown type");
+  }
+
+  #skip(bytes: number): undefined {
+    this.at += bytes;
+    return undefined;
   }
 
   #signed(): number {

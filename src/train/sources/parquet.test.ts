@@ -7,6 +7,17 @@ import { ClipError } from "../../core/errors.ts";
 import { Random } from "../../core/random.ts";
 import { readPairs } from "../pairs.ts";
 
+/**
+ * pq.write_table(pa.table({"image": ["a.jpg", "b.jpg"], "caption": ["one", "two"]}), path,
+ *                compression="zstd", store_schema=False, use_dictionary=False)
+ */
+const ofPyarrow =
+  "UEFSMRUAFTAVQiwVBBUAFQYVBhw2ACgFYi5qcGcYBWEuanBnEREAAAAotS/9IBjBAAACAAAABAEFAAAAYS5qcGcFAAAAYi5qcGcVABUoFTosFQ" +
+  "QVABUGFQYcNgAoA3R3bxgDb25lEREAAAAotS/9IBShAAACAAAABAEDAAAAb25lAwAAAHR3bxUEGTw1ABgGc2NoZW1hFQQAFQwlAhgFaW1hZ2Ul" +
+  "AEwcAAAAFQwlAhgHY2FwdGlvbiUATBwAAAAWBBkcGSwmABwVDBklBgAZGAVpbWFnZRUMFgQWehaMASYIPDYAKAViLmpwZxgFYS5qcGcREQAZHB" +
+  "UAFQAVAgA8FhQZBhkmAAQAAAAmABwVDBklBgAZGAdjYXB0aW9uFQwWBBZqFnwmlAE8NgAoA3R3bxgDb25lEREAGRwVABUAFQIAPBYMGQYZJgAE" +
+  "AAAAFuQBFgQmCBaIAgAoIHBhcnF1ZXQtY3BwLWFycm93IHZlcnNpb24gMjUuMC4xGSwcAAAcAAAA+wAAAFBBUjE=";
+
 let root: string;
 beforeAll(async () => {
   root = await temporaryFolder();
@@ -88,6 +99,41 @@ describe("a Parquet table", () => {
         /no column "x"; it has "image", "caption", "synthetic"; set syntheticColumn/,
       );
     }
+  });
+
+  it("is read with the least and the largest value that pyarrow puts before each page", async () => {
+    const path = join(root, "pyarrow.parquet");
+    await writeFile(path, Buffer.from(ofPyarrow, "base64"));
+    const { samples, skipped } = await readPairs(path);
+    expect(samples.map(({ image, captions }) => [image, captions])).toEqual([
+      [join(root, "a.jpg"), ["one"]],
+      [join(root, "b.jpg"), ["two"]],
+    ]);
+    expect(skipped).toEqual([]);
+    await writeFile(path, Buffer.concat([Buffer.from(ofPyarrow, "base64").subarray(0, -4), Buffer.from("PARE")]));
+    await expect(readPairs(path)).rejects.toThrow(/it is encrypted; write it without$/);
+  });
+
+  it("has paths in Hugging Face's structures, where no bytes stand in them", async () => {
+    const image = ["a.jpg", "b.jpg"].map((path) => ({ bytes: null, path }));
+    const path = join(root, "structures.parquet");
+    const schema: Parameters<typeof parquetWriteBuffer>[0]["schema"] = [
+      { name: "root", num_children: 2 },
+      { name: "image", num_children: 2, repetition_type: "OPTIONAL" },
+      { name: "bytes", type: "BYTE_ARRAY", repetition_type: "OPTIONAL" },
+      { name: "path", type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "OPTIONAL" },
+      { name: "caption", type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "OPTIONAL" },
+    ];
+    const columnData = [
+      { name: "image", data: image },
+      { name: "caption", data: ["one", "two"] },
+    ];
+    await writeFile(path, new Uint8Array(parquetWriteBuffer({ columnData, schema })));
+    const { samples } = await readPairs(path);
+    expect(samples.map(({ image, captions }) => [image, captions])).toEqual([
+      [join(root, "a.jpg"), ["one"]],
+      [join(root, "b.jpg"), ["two"]],
+    ]);
   });
 
   it("is refused for a column that is missing, naming those there are", async () => {

@@ -24,7 +24,7 @@ export async function readParquet(path: string, options: SourceOptions): Promise
   const table = await openTable(path);
   const columns = chooseColumns(path, table.names, options);
   if (!(await hasPictures(table, columns)))
-    return pairsOfRows(path, (_, choose) => readRows(table, choose(table.names)), options);
+    return pairsOfRows(path, (_, choose) => readPaths(table, choose(table.names)), options);
   const how = JSON.stringify([columns, options.classTemplates]);
   const { file } = await keptShard(resolve(path), how, () => tarBytes(rowsAsFiles(table, columns, options)));
   const collected = new PairCollector();
@@ -32,6 +32,16 @@ export async function readParquet(path: string, options: SourceOptions): Promise
   await collectShard({ file, name: path }, { synthetic, picturesOnly }, collected);
   return collected;
 }
+
+/** The rows of a table without bytes, in which Hugging Face's structures have a path alone. */
+async function* readPaths(table: Table, columns: Columns): AsyncGenerator<Row> {
+  for await (const row of readRows(table, columns)) {
+    const { image } = row;
+    yield typeof image === "object" && image !== null && "path" in image ? { ...row, image: asText(image.path) } : row;
+  }
+}
+
+const encrypted = "it is encrypted; write it without";
 
 interface Table {
   readonly path: string;
@@ -44,7 +54,11 @@ async function openTable(path: string): Promise<Table> {
   await assertFile(path);
   try {
     const file = await asyncBufferFromFile(path);
+    if (Buffer.from(await file.slice(Math.max(0, file.byteLength - 4))).toString("latin1") === "PARE")
+      throw new Error(encrypted);
     const metadata = await parquetMetadataAsync(file);
+    if (metadata.row_groups.some(({ columns }) => columns.some(({ crypto_metadata }) => crypto_metadata)))
+      throw new Error(encrypted);
     const [root, ...elements] = metadata.schema;
     const names: string[] = [];
     for (let at = 0; names.length < root!.num_children!; at = endOf(elements, at)) names.push(elements[at]!.name);

@@ -130,6 +130,40 @@ describe("a shard", () => {
     );
   });
 
+  it("gives no picture the captions of another of the same name: the last of a name counts", async () => {
+    const first = await readFile(await tar({ "1.jpg": "first", "1.txt": "one" }));
+    const second = await readFile(await tar({ "1.jpg": "second", "1.txt": "two" }));
+    const both = join(root, "both.tar");
+    // Each of these files is a block behind its header.
+    await writeFile(both, Buffer.concat([first.subarray(0, 2048), second]));
+    const { samples, skipped } = await readPairs(both);
+    expect(samples.map(({ captions }) => captions)).toEqual([["two"]]);
+    expect(await contentOf(samples[0]!)).toBe("second");
+    expect(skipped).toEqual([
+      { image: `${both}/1.jpg`, reason: "a file of the same name comes after it in the shard, and takes its place" },
+    ]);
+  });
+
+  it("is listed with what it is, beside others, where it is none that is read", async () => {
+    const folder = join(root, "others");
+    await tar(three, join(folder, "0.tar"));
+    const heads = {
+      "1.tar.zst": ["zstd", Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0)],
+      "2.tar": ["bzip2", Buffer.from("BZh91AY")],
+      "3.tar.xz": ["xz", Buffer.from("\xfd7zXZ\0", "latin1")],
+      "4.tar": ["Git LFS", Buffer.from("version https://git-lfs.github.com/spec/v1\n")],
+    } as const;
+    for (const [name, [, head]] of Object.entries(heads)) await writeFile(join(folder, name), head);
+    const { samples, skipped } = await readPairs(folder);
+    expect(samples).toHaveLength(3);
+    expect(skipped).toEqual(
+      Object.entries(heads).map(([name, [what]]) => ({
+        image: join(folder, name),
+        reason: expect.stringContaining(what) as string,
+      })),
+    );
+  });
+
   it("lists what has no captions, and why", async () => {
     const shard = await tar({
       ...{ "0.jpg": "", "0.txt": "kept", "1.jpg": "", "2.jpg": "", "2.txt": " \n", "3.jpg": "" },

@@ -13,9 +13,9 @@ import {
 import { plainShard, withoutQuery } from "../../data/plain-shard.ts";
 import { decodeLines } from "../../data/text.ts";
 
-/** Whether a name is that of a shard. */
+/** Whether a name is that of a shard; also of one in a compression that is not read, which is then said. */
 export function isShardName(name: string): boolean {
-  return /\.(tar|tar\.gz|tgz)$/i.test(withoutQuery(name));
+  return /\.(tar(\.(gz|zst|bz2|xz))?|tgz)$/i.test(withoutQuery(name));
 }
 
 /**
