@@ -64,6 +64,13 @@ describe("without a network", () => {
     },
   );
 
+  it("a server that takes the question and never answers is asked twice", async () => {
+    vi.stubEnv("HF_HUB_DOWNLOAD_TIMEOUT", "1");
+    const { requests } = await serve([], { list: () => undefined });
+    await expect(resolveModel("some/model")).rejects.toThrow(/no answer within 1 seconds.*"pictograms"/);
+    expect(requests.filter(({ path }) => path.includes("/tree/"))).toHaveLength(2);
+  });
+
   it("a connection that breaks is tried again, and the message says which of both it was", async () => {
     expect(await attempts(unreachable("ECONNRESET"))).toBe(4);
     expect(networkProblem(unreachable("UND_ERR_CONNECT_TIMEOUT"))).toBe("no connection within 10 seconds");
@@ -174,6 +181,8 @@ describe("a repository of the hub", () => {
   it("that does not exist is told from a path", async () => {
     await serve();
     await expect(resolveModel("no/model")).rejects.toThrow(/no no\/model here, and cannot find it on http/);
+    await expect(resolveModel("google/siglip-base-patch16-224")).rejects.toThrow(/set HF_TOKEN.*"pictograms"/);
+    await expect(resolveModel("google/siglip-base-patch16-225")).rejects.toThrow(/did you mean "google.*-224"/);
     await expect(resolveModel("ViT-B/33", { offline: true })).rejects.toThrow(/is not in the cache/);
     await expect(resolveModel("ViT-B-32")).rejects.toThrow(/does not exist; did you mean "ViT-B\/32"/);
     await expect(resolveModel("./nowhere")).rejects.toThrow(/\.\/nowhere does not exist; name a folder, a weight file/);

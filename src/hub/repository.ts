@@ -24,7 +24,7 @@ import {
   patiently,
   proxiedFetch,
 } from "./download.ts";
-import { hubToken, hubUrl, offlineByDefault } from "./environment.ts";
+import { hubToken, hubUrl, offlineByDefault, stallSeconds } from "./environment.ts";
 import type { FetchOptions } from "./fetch-options.ts";
 import { companions, weightsAmong } from "./model-file-names.ts";
 
@@ -34,6 +34,8 @@ const branch = "main";
 const maxPages = 20;
 /** For all of them. */
 const maxListingSeconds = 120;
+/** For one request until its answer begins; who waits has seen nothing yet. */
+const answerSeconds = () => Math.min(stallSeconds(), 15);
 
 /** An entry of the list, as far as it is used here. */
 const listingSchema = z.array(
@@ -113,8 +115,8 @@ async function listRepository(name: string, token: string | undefined, signal: A
  * size, number and time.
  */
 function boundedFetch(base: string, token: string | undefined, signal: AbortSignal | undefined): typeof fetch {
-  const limit = AbortSignal.timeout(1000 * maxListingSeconds);
-  const either = signal ? AbortSignal.any([signal, limit]) : limit;
+  const whole = timeLimit(maxListingSeconds, "no whole list");
+  const either = AbortSignal.any([whole.signal, ...(signal ? [signal] : [])]);
   let requests = 0;
   const ask = async (url: string) => {
     if (new URL(url).origin !== new URL(base).origin)
@@ -126,7 +128,10 @@ function boundedFetch(base: string, token: string | undefined, signal: AbortSign
       throw new ClipError("CLIP_DOWNLOAD", `${base} gives a list of more than ${maxPages} pages; is it a hub?`);
     const attempt = async () => {
       const headers = { accept: "application/json", ...authorization(url, token) };
-      const response = await proxiedFetch(url, { headers, signal: either });
+      const answer = timeLimit(answerSeconds(), "no answer");
+      const response = await proxiedFetch(url, { headers, signal: AbortSignal.any([either, answer.signal]) }).finally(
+        answer.clear,
+      );
       if (isBusy(response.status)) {
         await response.body?.cancel();
         throw new BusyServer(response);
@@ -151,6 +156,14 @@ function boundedFetch(base: string, token: string | undefined, signal: AbortSign
     return patiently(attempt, () => Promise.resolve(false), either, isUnreachable);
   };
   return ((url: string) => ask(url)) as typeof fetch;
+}
+
+/** `AbortSignal.timeout` would not do: Node collects one that nothing but `AbortSignal.any` knows, and it never fires. */
+function timeLimit(seconds: number, problem: string): { readonly signal: AbortSignal; readonly clear: () => void } {
+  const stop = new AbortController();
+  const late = Object.assign(new Error(`${problem} within ${seconds} seconds`), { code: "ETIMEDOUT" });
+  const timer = setTimeout(() => stop.abort(late), 1000 * seconds).unref();
+  return { signal: stop.signal, clear: () => clearTimeout(timer) };
 }
 
 /** Whether the hub has answered, and the answer is no. */
@@ -248,9 +261,11 @@ function waysOut(name: string): string {
 function cannotAsk(name: string, cause: unknown, token: string | undefined): ClipError {
   if (isRefusal(cause)) {
     const nearest = nearestName(name);
+    const isKnown = nearest === name;
     const unsent = token !== undefined && !hubUrl().startsWith("https://") ? "; no token is sent over plain http" : "";
-    const hint = nearest ? `; did you mean "${nearest}"?` : `: set HF_TOKEN to one that may read it${unsent}`;
-    const why = `it does not exist there, or asks for a token${hint}`;
+    const hint =
+      nearest && !isKnown ? `; did you mean "${nearest}"?` : `: set HF_TOKEN to one that may read it${unsent}`;
+    const why = `it does not exist there, or asks for a token${hint}${isKnown ? `; ${waysOut(name)}` : ""}`;
     return new ClipError("CLIP_DOWNLOAD", `no ${name} here, and cannot find it on ${hubUrl()}: ${why}`);
   }
   const problem = networkProblem(cause);

@@ -16,8 +16,12 @@ interface Gpu {
   requestAdapter(): Promise<{ readonly info?: { readonly isFallbackAdapter?: boolean } } | null>;
 }
 
-/** The graphics processor, if the browser offers a real one to pages. */
-export async function bestDevice(): Promise<Device> {
+let best: Promise<Device> | undefined;
+
+/** The graphics processor, if the browser offers a real one to pages; asked once, since Chromium writes each refusal to the console. */
+export const bestDevice = (): Promise<Device> => (best ??= askForAdapter());
+
+async function askForAdapter(): Promise<Device> {
   const { gpu } = navigator as Navigator & { readonly gpu?: Gpu };
   const adapter = await gpu?.requestAdapter().catch(() => null);
   return adapter && !adapter.info?.isFallbackAdapter ? "webgpu" : "cpu";
