@@ -64,7 +64,22 @@ def main():
     # Views of one storage: rows behind an offset, and the same on its side.
     storage = torch.arange(12.0).reshape(4, 3)
     torch.save(OrderedDict([("rows", storage[1:3]), ("all", storage)]), FOLDER / "views.pt")
-    torch.save(OrderedDict([("turned", storage.t())]), FOLDER / "transposed.pt")
+    # Views of which each element lies once, one behind the other, with the axes in another order.
+    kernel = torch.arange(24.0).reshape(2, 3, 2, 2)
+    permuted = OrderedDict(
+        [
+            ("turned", storage.t()),
+            ("channels_last", kernel.half().to(memory_format=torch.channels_last)),
+            ("permuted", torch.arange(24).reshape(4, 2, 3).permute(1, 2, 0)),
+            ("one", torch.arange(3.0).reshape(1, 3, 1).permute(2, 1, 0)),
+        ]
+    )
+    torch.save(permuted, FOLDER / "permuted.pt")
+    torch.save(permuted, FOLDER / "permuted-legacy.pt", _use_new_zipfile_serialization=False)
+    # Views that repeat elements, or leave some out.
+    torch.save(OrderedDict([("expanded", torch.arange(3.0).expand(4, 3))]), FOLDER / "expanded.pt")
+    torch.save(OrderedDict([("windows", torch.arange(6.0).unfold(0, 3, 1))]), FOLDER / "overlapping.pt")
+    torch.save(OrderedDict([("columns", storage[:, ::2])]), FOLDER / "skipping.pt")
     # As open_clip saves a training run on several devices, with its optimiser beside.
     names = OrderedDict((f"module.{name}", tensor) for name, tensor in tensors.items())
     optimizer = {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 1e-3, "betas": (0.9, 0.98)}]}

@@ -4,6 +4,8 @@ import { TextReader, Uint8ArrayReader, Uint8ArrayWriter, ZipWriter } from "@zip.
 export interface SavedTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
+  /** Steps in elements along each axis, where the data are not in its order. */
+  readonly strides?: readonly number[];
   /** Another kind of elements, and how many of them the data are. */
   readonly storage?: string;
   readonly elements?: number;
@@ -77,7 +79,8 @@ function pickled(value: Saved, storages: SavedStorage[]): Uint8Array {
   }
   const { shape, data, storage: kind = "FloatStorage", elements = data.length } = value;
   const key = String(storages.push({ data, elements }) - 1);
-  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
+  const inOrder = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
+  const { strides = inOrder } = value;
   const storage = join(tuple(["storage", named("torch", kind), key, "cpu", elements]), "Q");
   const dictionary = reduced("collections", "OrderedDict", []);
   const args = tuple([storage, 0, shape, strides, Buffer.from([0x89]), dictionary]);

@@ -174,7 +174,9 @@ const dtypes: Partial<Record<StoredDtype, Dtype>> = { F32: "float32", F16: "floa
 
 function storedTensor(name: string, part: StoredTensor): Tensor {
   const dtype = dtypes[part.dtype]!;
-  const tensor = stored(name, part.shape, dtype, part);
+  const { shape, order = shape.map((_, axis) => axis) } = part;
+  const lying = order.map((axis) => shape[axis]!);
+  const tensor = stored(name, lying, dtype, part).transpose(shape.map((_, axis) => order.indexOf(axis)));
   return dtype === "float32" ? tensor : tensor.cast("float32");
 }
 

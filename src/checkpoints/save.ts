@@ -6,7 +6,7 @@ import type { StoredParameter } from "./load.ts";
 import { type Layout, layouts } from "./names/layouts.ts";
 import type { Naming } from "./names/patterns.ts";
 import { bytesOf, type DeferredTensor, writeDeferred } from "./write-safetensors.ts";
-import { elementBytes, readFloats, readTensorBytes } from "./stored-tensor.ts";
+import { elementBytes, inOrder, readFloats, readTensorBytes } from "./stored-tensor.ts";
 
 /** Whose tensor names a file gets. */
 export type LayoutName = "ours" | "openai" | "hf" | "open_clip";
@@ -111,15 +111,7 @@ function sourceOf(parameter: SavableParameter): Pick<DeferredTensor, "dtype" | "
   };
 }
 
-/** The elements of [rows, columns] in the order of [columns, rows]. */
-function transposeBytes(bytes: Uint8Array, [rows = 1, columns = 1]: readonly number[], size: number): Uint8Array {
-  const turned = new Uint8Array(bytes.length);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      const from = (row * columns + column) * size;
-      const to = (column * rows + row) * size;
-      for (let i = 0; i < size; i++) turned[to + i] = bytes[from + i]!;
-    }
-  }
-  return turned;
+/** The elements of [rows, columns] as those of [columns, rows]. */
+function transposeBytes(bytes: Uint8Array, shape: readonly number[], size: number): Uint8Array {
+  return inOrder(bytes, shape.toReversed(), [1, 0], size);
 }

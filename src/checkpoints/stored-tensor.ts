@@ -30,6 +30,8 @@ export type StoredDtype = keyof typeof elementBytes;
 export interface StoredTensor extends TensorPlace {
   readonly dtype: StoredDtype;
   readonly shape: readonly number[];
+  /** The axes as they lie in the file, outermost first; left out where that is 0, 1, 2 …. */
+  readonly order?: readonly number[];
 }
 
 /**
@@ -76,7 +78,40 @@ function wrongDtype({ file, dtype }: StoredTensor, known: readonly string[]): Cl
   return new ClipError("CLIP_CHECKPOINT", `${file}: a tensor of dtype ${dtype} where ${known.join(", ")} can be read`);
 }
 
-/** The bytes of a tensor as they lie. */
-export async function readTensorBytes({ file, byteOffset, byteLength }: StoredTensor): Promise<ArrayBuffer> {
-  return (await readRange(file, byteOffset, byteLength)).buffer;
+/** The bytes of a tensor, its axes in order. */
+export async function readTensorBytes(tensor: StoredTensor): Promise<ArrayBuffer> {
+  const { file, byteOffset, byteLength, shape, order, dtype } = tensor;
+  const bytes = await readRange(file, byteOffset, byteLength);
+  return order ? inOrder(bytes, shape, order, elementBytes[dtype]).buffer : bytes.buffer;
+}
+
+/**
+ * The elements of a tensor with its axes in order.
+ *
+ * @param bytes - in which `order` tells the axes, outermost first.
+ * @param size - of an element, in bytes.
+ */
+export function inOrder(
+  bytes: Uint8Array,
+  shape: readonly number[],
+  order: readonly number[],
+  size: number,
+): Uint8Array<ArrayBuffer> {
+  const strides = Array<number>(shape.length).fill(0);
+  let stride = size;
+  for (const axis of order.toReversed()) {
+    strides[axis] = stride;
+    stride *= shape[axis]!;
+  }
+  const ordered = new Uint8Array(bytes.length);
+  let to = 0;
+  const copy = (axis: number, from: number) => {
+    if (axis === shape.length) {
+      for (let i = 0; i < size; i++) ordered[to++] = bytes[from + i]!;
+      return;
+    }
+    for (let i = 0; i < shape[axis]!; i++) copy(axis + 1, from + i * strides[axis]!);
+  };
+  copy(0, 0);
+  return ordered;
 }

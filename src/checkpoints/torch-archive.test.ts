@@ -63,8 +63,23 @@ describe("PyTorch's files", () => {
     });
   });
 
+  it.each(["permuted.pt", "permuted-legacy.pt"])("gives the axes of %s in their order", async (name) => {
+    const range = (length: number) => Array.from({ length }, (_, i) => i);
+    expect(await contents(fixture(name))).toEqual({
+      turned: ["F32", [3, 4], range(12).map((i) => (i % 4) * 3 + Math.floor(i / 4))],
+      channels_last: ["F16", [2, 3, 2, 2], range(24)],
+      permuted: ["I64", [2, 3, 4], range(24).map((i) => (i % 4) * 6 + Math.floor(i / 4))],
+      one: ["F32", [1, 3, 1], range(3)],
+    });
+    const { tensors } = await openWeightFile(fixture(name));
+    expect(tensors.get("channels_last")).toMatchObject({ order: [0, 2, 3, 1] });
+    expect(tensors.get("one")).not.toHaveProperty("order");
+  });
+
   it.each([
-    ["transposed.pt", '"turned" is a view with steps [1, 3]; save it with .contiguous()'],
+    ["expanded.pt", '"expanded", [4, 3] in steps of [0, 1], repeats or skips elements; save it with .contiguous()'],
+    ["overlapping.pt", '"windows", [4, 3] in steps of [1, 1], repeats or skips elements'],
+    ["skipping.pt", '"columns", [4, 2] in steps of [3, 2], repeats or skips elements'],
     ["command-bare.pt", "it begins like none"],
   ])("refuses %s", async (name, message) => {
     await expect(openWeightFile(fixture(name))).rejects.toMatchObject({
@@ -90,7 +105,7 @@ describe("PyTorch's files", () => {
   });
 
   // 20,000 of each kind: `npx tsx scripts/fuzz-weights.ts`.
-  it.each(["state_dict.pt", "legacy.pt", "torch-script.pt", "views.pt"])(
+  it.each(["state_dict.pt", "legacy.pt", "torch-script.pt", "permuted.pt"])(
     "reads or refuses each of 150 damaged copies of %s, and keeps inside it",
     async (name) => {
       const whole = await readFile(fixture(name));

@@ -146,7 +146,7 @@ export async function openTorchArchive(
   }
 }
 
-/** The bytes that a view looks at; they must lie one behind the other. */
+/** The bytes that a view looks at: each element once, one behind the other, whatever the order of the axes. */
 function place(
   fullName: string,
   { storage, dtype, offset, shape, strides }: TensorView,
@@ -158,21 +158,37 @@ function place(
   const span = spans.get(storage.key);
   if (!span) throw damaged(`the elements of "${name}" are missing`);
   const count = shape.reduce((product, size) => product * size, 1);
-  const wanted = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
-  const contiguous = count === 0 || shape.every((size, axis) => size === 1 || strides[axis] === wanted[axis]);
-  if (!contiguous) {
-    const view = `"${name}" is a view with steps [${strides.join(", ")}]`;
+  const order = orderOf(shape, strides);
+  if (!order) {
+    const view = `"${name}", [${shape.join(", ")}] in steps of [${strides.join(", ")}], repeats or skips elements`;
     throw new ClipError("CLIP_CHECKPOINT", `${path}: ${view}; save it with .contiguous()`);
   }
   const elements = span.byteLength / elementBytes[dtype];
   if (offset + count > Math.min(storage.length, elements))
     throw damaged(`"${name}" needs elements up to ${offset + count}, its storage has ${Math.floor(elements)}`);
+  const isInOrder = order.every((axis, i) => axis === i);
   return {
     dtype,
     shape,
+    ...(!isInOrder && { order }),
     byteOffset: span.byteOffset + offset * elementBytes[dtype],
     byteLength: count * elementBytes[dtype],
   };
+}
+
+/** The axes of a view as they lie, outermost first; undefined if its elements do not lie one behind the other. */
+function orderOf(shape: readonly number[], strides: readonly number[]): number[] | undefined {
+  const axes = shape.map((_, axis) => axis);
+  if (shape.includes(0)) return axes;
+  const long = axes.filter((axis) => shape[axis] !== 1).sort((a, b) => strides[b]! - strides[a]!);
+  let step = 1;
+  for (const axis of long.toReversed()) {
+    if (strides[axis] !== step) return undefined;
+    step *= shape[axis]!;
+  }
+  // Where an axis of one element stands makes no difference.
+  const isInOrder = long.every((axis, i) => i === 0 || axis > long[i - 1]!);
+  return isInOrder ? axes : [...axes.filter((axis) => shape[axis] === 1), ...long];
 }
 
 type Damaged = (problem: string) => ClipError;

@@ -3,14 +3,16 @@ import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { randomPicture } from "../../test/pictures.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
-import { tinyConfig, tinyModel } from "../../test/tiny-model.ts";
+import { saveTinyModel, tinyConfig, tinyModel } from "../../test/tiny-model.ts";
 import { reduced, type Saved, SavedObject, type SavedTensor, torchFile } from "../../test/torch-file.ts";
 import { float32 } from "../core/tensor-data.ts";
-import { readModel } from "../embedding/index.ts";
+import { ClipEncoder, collect, readModel } from "../embedding/index.ts";
 import { weightsAmong } from "../hub/model-file-names.ts";
 import { loadParameters, readParameter, transpose } from "./load.ts";
 import { layouts } from "./names/layouts.ts";
+import { saveParameters } from "./save.ts";
 import { openWeightFile } from "./weight-file.ts";
 import { writeSafetensors } from "./write-safetensors.ts";
 
@@ -209,6 +211,45 @@ describe("weights in safetensors", () => {
     );
     await writeSafetensors(path, new Map(rows));
     await expectTheModel(path);
+  });
+});
+
+describe("weights whose axes lie in another order", () => {
+  // Channels last, as of a model in that memory format; of matrices rows and columns exchanged.
+  const lying = (value: SavedTensor): SavedTensor => {
+    const { shape } = value;
+    const order = shape.length === 4 ? [0, 2, 3, 1] : shape.map((_, axis) => axis).reverse();
+    const strides = shape.map((_, axis) =>
+      order.slice(order.indexOf(axis) + 1).reduce((product, inner) => product * shape[inner]!, 1),
+    );
+    const data = new Float32Array(value.data.length);
+    value.data.forEach((element, i) => {
+      let [place, rest] = [0, i];
+      for (let axis = shape.length - 1; axis >= 0; axis--) {
+        place += (rest % shape[axis]!) * strides[axis]!;
+        rest = Math.floor(rest / shape[axis]!);
+      }
+      data[place] = element;
+    });
+    return { shape, data, strides };
+  };
+  const turned = Object.fromEntries(Object.entries(weights).map(([name, value]) => [name, lying(value)]));
+
+  it("load, are computed with and saved as those in order", async () => {
+    const path = await save(await torchFile(turned));
+    await expectTheModel(path);
+    const config = join(await saveTinyModel(join(folder, `model-${files++}`)), "config.json");
+    const embeds = async (model: string) => {
+      await using encoder = new ClipEncoder(await readModel(model, { config }));
+      const pictures = await collect(encoder.encodeImages([randomPicture(1)]));
+      return [...pictures, ...(await collect(encoder.encodeTexts(["a red apple"])))];
+    };
+    expect(await embeds(path)).toEqual(await embeds(await save(await torchFile(weights))));
+    const saved = await save(Buffer.alloc(0), "safetensors");
+    for (const names of ["ours", "openai", "hf"] as const) {
+      await saveParameters(saved, await loadParameters(path, tinyConfig), { names });
+      await expectTheModel(saved);
+    }
   });
 });
 

@@ -1,7 +1,10 @@
 /** What open_clip puts before a name to say where the model is. */
 const schemes = /^(hf-hub|local-dir):/;
 
-/** Models by open_clip's own names for an architecture and a training: where each is on Hugging Face's hub. */
+/**
+ * Models by open_clip's own names for an architecture and a training: where each is on Hugging Face's hub. Equal to `hf_hub` in
+ * `_PRETRAINED` of open_clip_torch 3.3.0's `pretrained.py`, without the slash at its end.
+ */
 const repositories: Readonly<Record<string, string>> = {
   "ViT-B-32/laion2b_s34b_b79k": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
   "ViT-B-32/datacomp_xl_s13b_b90k": "laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K",

@@ -215,6 +215,15 @@ describe("open_clip_config.json", () => {
     expect(read({ quick_gelu: true }).config).toEqual(clipConfigs["ViT-B-32-quickgelu"]);
   });
 
+  it("takes null for a key that is left out", () => {
+    const text_cfg = { hf_tokenizer_name: null, tokenizer_kwargs: { clean: "lower" } };
+    const model_cfg = { embed_dim: 512, vision_cfg: {}, text_cfg };
+    const whole = openClipConfig({ model_cfg }, "x.json");
+    expect(openClipConfig({ model_cfg, preprocess_cfg: null, name: null }, "x.json")).toEqual(whole);
+    expect(openClipConfig({ model_cfg, preprocess_cfg: { mean: null, resize_mode: null } }, "x.json")).toEqual(whole);
+    expect(openClipTokenizer({ model_cfg })).toEqual({ cleaning: "lower", repository: undefined });
+  });
+
   it("has heads of their own width, stages, and texts that are not causal", () => {
     const wide = read({
       vision_cfg: { ...vision_cfg, width: 1280, layers: 32, head_width: 80, patch_size: 14 },

@@ -99,21 +99,25 @@ const modelSchema = accountedObject(
   { harmless: /^(_.*|custom_text|init_logit_scale|nonscalar_logit_scale|cast_dtype|output_dict)$/, others: "refused" },
 );
 
-const configSchema = z.object({
-  model_cfg: modelSchema,
-  preprocess_cfg: accountedObject(
-    {
-      size: side.optional(),
-      mode: z.literal("RGB").optional(),
-      mean: z.tuple([z.number(), z.number(), z.number()]).optional(),
-      std: z.tuple([z.number().positive(), z.number().positive(), z.number().positive()]).optional(),
-      interpolation: z.enum(["bicubic", "bilinear"]).default("bicubic"),
-      resize_mode: z.enum(["shortest", "squash"]).default("shortest"),
-    },
-    // Neither way to resize leaves a margin to be filled.
-    { harmless: /^(_.*|fill_color)$/, others: "refused" },
-  ).prefault({}),
-});
+const configSchema = accountedObject(
+  {
+    model_cfg: modelSchema,
+    preprocess_cfg: accountedObject(
+      {
+        size: side.optional(),
+        mode: z.literal("RGB").optional(),
+        mean: z.tuple([z.number(), z.number(), z.number()]).optional(),
+        std: z.tuple([z.number().positive(), z.number().positive(), z.number().positive()]).optional(),
+        interpolation: z.enum(["bicubic", "bilinear"]).default("bicubic"),
+        resize_mode: z.enum(["shortest", "squash"]).default("shortest"),
+      },
+      // Neither way to resize leaves a margin to be filled.
+      { harmless: /^(_.*|fill_color)$/, others: "refused" },
+    ).prefault({}),
+  },
+  // A file may say more of its model, such as its name.
+  { harmless: /^_/, others: "ignored" },
+);
 
 /**
  * Whether a JSON file is a configuration of open_clip's: one that came with a model, or one of its own `model_configs`, which
@@ -213,8 +217,8 @@ export function openClipConfig(json: object, path: string): { config: ClipConfig
 const tokenizerSchema = z.object({
   model_cfg: z.object({
     text_cfg: z.object({
-      hf_tokenizer_name: z.string().optional(),
-      tokenizer_kwargs: z.object({ clean: z.string().optional() }).optional(),
+      hf_tokenizer_name: z.string().nullish(),
+      tokenizer_kwargs: z.object({ clean: z.string().nullish() }).nullish(),
     }),
   }),
 });
