@@ -94,6 +94,17 @@ describe("decodeImage, given what is no good picture, names the file and the way
     expect(message).toMatch(/is text, not an image$/);
   });
 
+  it.each([
+    ["text", "Grüße aus Köln 🖼, 東京. ".repeat(40), "is text, not an image"],
+    ["a page", "<!doctype html><p>nicht gefunden", "is an HTML page, not an image: check the address"],
+    ["JSON", '{"Fehler": "nicht gefunden"}', "is text, perhaps JSON, not an image"],
+  ])("when it is %s in any Unicode encoding", async (_, text, message) => {
+    const wide = Buffer.from(`\ufeff${text}`, "utf16le");
+    for (const bytes of [Buffer.from(text), Buffer.from(`\ufeff${text}`), wide, Buffer.from(wide).swap16()])
+      await expect(decodeImage(bytes)).rejects.toThrow(message);
+    await expect(decodeImage(Uint8Array.of(0xff))).rejects.toThrow(/is not an image of a known format/);
+  });
+
   it.each(["upright.jpg", "rgb.png", "palette.gif"])("when %s is cut short, at any place", async (name) => {
     const bytes = await readFile(join(fixtures, name));
     for (const share of [0.05, 0.3, 0.6, 0.9]) {
