@@ -213,7 +213,9 @@ const noDecoder =
 
 function undecoded(name: string, cause: Error): ClipError {
   if (cause instanceof DrawingError) return new ClipError("CLIP_IMAGE", `${name} ${cause.message}`, { cause });
-  const [detail] = cause.message.trim().split("\n").slice(-1);
+  // What reads beyond the end of a view says nothing of the file.
+  const message = cause instanceof RangeError ? "it ends too early" : cause.message;
+  const detail = message.trim().split("\n").at(-1)!.replace(/:$/, "");
   const problem = noDecoder.test(cause.message)
     ? `is encoded in a way that cannot be decoded here (${detail}); convert it to JPEG or PNG`
     : `is damaged or cut short (${detail}); copy or download it again`;
