@@ -46,7 +46,7 @@ const moreImageEndings = new Set(
       ".exr",
       ".hdr",
     ],
-    [".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".svgz", ".qoi", ".dds"],
+    [".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".qoi", ".dds"],
   ),
 );
 

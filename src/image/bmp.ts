@@ -132,7 +132,7 @@ function readLayout(view: DataView, at: number, pixelsAt: number): Layout {
     topDown: signedHeight < 0,
     stride: strideOf(width, bits),
   };
-  const masks = hasMasks ? readMasks(view, at, size, compression) : defaultMasks(bits);
+  const masks = hasMasks ? readMasks(view, at, { size, bits, compression }) : defaultMasks(bits);
   return { ...layout, masks, pixelsAt: pixelsAt >= at + size ? pixelsAt : end };
 }
 
@@ -147,13 +147,19 @@ function isKnown(bits: number, compression: number, headerSize: number): boolean
 }
 
 /** Behind a header of 40 bytes, and at the same place inside of longer ones. */
-function readMasks(view: DataView, at: number, size: number, compression: number): Layout["masks"] {
+function readMasks(
+  view: DataView,
+  at: number,
+  { size, bits, compression }: Record<"size" | "bits" | "compression", number>,
+): Layout["masks"] {
   const hasAlpha = size >= 56 || compression === alphaBitFields;
   const [red, green, blue] = [40, 44, 48].map((offset) => view.getUint32(at + offset, true)) as [
     number,
     number,
     number,
   ];
+  // Masks of nothing stand for the usual order, with alpha.
+  if (red === 0 && green === 0 && blue === 0 && bits === 32) return [0xff0000, 0xff00, 0xff, 0xff000000];
   return [red, green, blue, hasAlpha ? view.getUint32(at + 52, true) : 0];
 }
 
@@ -216,7 +222,10 @@ function channelReader(mask: number): Channel {
   return (value) => Math.trunc((255 * ((value & mask) >>> shift)) / most);
 }
 
-/** Run-length encoding. What is skipped has the first colour; runs beyond the end of a row or of the image are cut. */
+/**
+ * Run-length encoding. What is skipped has the first colour; runs beyond the end of a row or of the image are cut. The mark of the end may
+ * be missing.
+ */
 function decodeRuns(view: DataView, { width, height, bits, palette, pixelsAt, topDown }: Layout): Int32Array {
   const pixels = new Int32Array(width * height).fill(palette[0] ?? opaque);
   const isHalf = bits === 4;
@@ -225,7 +234,8 @@ function decodeRuns(view: DataView, { width, height, bits, palette, pixelsAt, to
     if (x < width) pixels[width * (topDown ? y : height - 1 - y) + x++] = palette[index] ?? opaque;
   };
   const nibble = (byte: number, i: number) => (i % 2 === 0 ? byte >> 4 : byte & 15);
-  while (y < height) {
+  const isWhole = () => y === height - 1 && x >= width && at >= view.byteLength;
+  while (y < height && !isWhole()) {
     const [count, value] = [view.getUint8(at), view.getUint8(at + 1)];
     at += 2;
     if (count > 0) {

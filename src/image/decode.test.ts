@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { crc32 } from "node:zlib";
+import { crc32, gzipSync } from "node:zlib";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decodeImage } from "./decode.ts";
@@ -42,6 +42,30 @@ function pngHeader(width: number, height: number): Uint8Array {
   ]);
 }
 
+/** A TIFF of 2 × 1 pixels in one strip: its tags of 16 bits, and the strip. */
+function tiff(tags: Readonly<Record<number, readonly number[]>>, strip: readonly number[]): Uint8Array {
+  const place = { 256: [2], 257: [1], 259: [1], 273: [8], 278: [1], 279: [strip.length] };
+  const entries = Object.entries({ ...place, ...tags }).sort(([a], [b]) => Number(a) - Number(b));
+  const start = 8 + strip.length + (strip.length % 2);
+  const bytes = Buffer.alloc(start + 6 + 12 * entries.length + 2000);
+  bytes.write("II*\0", "latin1");
+  bytes.writeUInt32LE(start, 4);
+  bytes.set(strip, 8);
+  bytes.writeUInt16LE(entries.length, start);
+  let end = start + 6 + 12 * entries.length;
+  for (const [i, [tag, values]] of entries.entries()) {
+    const entry = start + 2 + 12 * i;
+    bytes.writeUInt16LE(Number(tag), entry);
+    bytes.writeUInt16LE(3, entry + 2);
+    bytes.writeUInt32LE(values.length, entry + 4);
+    const isInline = values.length <= 2;
+    if (!isInline) bytes.writeUInt32LE(end, entry + 8);
+    values.forEach((value, k) => bytes.writeUInt16LE(value, (isInline ? entry + 8 : end) + 2 * k));
+    if (!isInline) end += 2 * values.length;
+  }
+  return bytes;
+}
+
 describe("decodeImage, given what is no good picture, names the file and the way out", () => {
   const refused = async (path: string, options = {}) => {
     const error: unknown = await decodeImage(path, options).catch((error: unknown) => error);
@@ -68,6 +92,17 @@ describe("decodeImage, given what is no good picture, names the file and the way
   it("when it is text by the name of a photo", async () => {
     const message = await refused(await place("text.jpg", "To whom it may concern: this is a letter.\n".repeat(9)));
     expect(message).toMatch(/is text, not an image$/);
+  });
+
+  it.each([
+    ["text", "Grüße aus Köln 🖼, 東京. ".repeat(40), "is text, not an image"],
+    ["a page", "<!doctype html><p>nicht gefunden", "is an HTML page, not an image: check the address"],
+    ["JSON", '{"Fehler": "nicht gefunden"}', "is text, perhaps JSON, not an image"],
+  ])("when it is %s in any Unicode encoding", async (_, text, message) => {
+    const wide = Buffer.from(`\ufeff${text}`, "utf16le");
+    for (const bytes of [Buffer.from(text), Buffer.from(`\ufeff${text}`), wide, Buffer.from(wide).swap16()])
+      await expect(decodeImage(bytes)).rejects.toThrow(message);
+    await expect(decodeImage(Uint8Array.of(0xff))).rejects.toThrow(/is not an image of a known format/);
   });
 
   it.each(["upright.jpg", "rgb.png", "palette.gif"])("when %s is cut short, at any place", async (name) => {
@@ -164,5 +199,55 @@ describe("decodeImage", () => {
     const decoded = await decodeImage(Buffer.from(svg));
     expect(decoded).toMatchObject({ width: 3, height: 2 });
     expect([...decoded.pixels]).toEqual(Array(6).fill([255, 0, 0, 255]).flat());
+  });
+
+  it("draws an SVG that is packed by gzip, or in UTF-16; unpacks nothing else, and no more than 64 MiB", async () => {
+    const svg =
+      '<svg xmlns="http://www.w3.org/2000/svg" width="3" height="2"><rect width="3" height="2" fill="#f00"/></svg>';
+    const wanted = await decodeImage(Buffer.from(svg));
+    expect(await decodeImage(gzipSync(svg))).toEqual(wanted);
+    const wide = Buffer.from(`\ufeff<?xml version="1.0" encoding="UTF-16"?>${svg}`, "utf16le");
+    expect(await decodeImage(wide)).toEqual(wanted);
+    expect(await decodeImage(Buffer.from(wide).swap16())).toEqual(wanted);
+    const others = [
+      gzipSync(gzipSync(svg)),
+      gzipSync(svg).subarray(0, 60),
+      gzipSync(await readFile(join(fixtures, "rgb.png"))),
+    ];
+    for (const bytes of [...others, gzipSync(svg + " ".repeat(2 ** 26))])
+      await expect(decodeImage(bytes)).rejects.toThrow(/is compressed by gzip: unpack it first$/);
+  });
+
+  it("gives the still image of an AVIF that holds a sequence", async () => {
+    const avif = await sharp(join(fixtures, "rgb.png")).avif().toBuffer();
+    const wanted = await decodeImage(avif);
+    const sequence = Buffer.from(avif);
+    sequence.write("avis", 8);
+    expect(await decodeImage(sequence)).toEqual(wanted);
+    expect(sequence.toString("latin1", 8, 12)).toBe("avis");
+  });
+
+  it("takes the colours of a TIFF's palette for what they are", async () => {
+    const map = Array.from({ length: 768 }, (_, i) => 257 * (i % 256 === 7 ? 200 : 0));
+    const bytes = tiff({ 258: [8], 262: [3], 277: [1], 320: map }, [7, 0]);
+    const image = await decodeImage(bytes);
+    expect([...image.pixels]).toEqual([200, 200, 200, 255, 0, 0, 0, 255]);
+    expect(image).toMatchObject({ hasAlpha: false, nearest: true });
+    expect(await decodeImage(tiff({ 258: [8], 262: [1], 277: [1] }, [7, 0]))).toMatchObject({ nearest: false });
+  });
+
+  it("refuses a TIFF of more channels than colours and alpha", async () => {
+    const bits = (count: number) => Array<number>(count).fill(8);
+    const rgba = tiff({ 258: bits(4), 262: [2], 277: [4], 338: [2] }, [1, 2, 3, 4, 5, 6, 7, 8]);
+    expect([...(await decodeImage(rgba)).pixels]).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    for (const count of [5, 10]) {
+      const more = tiff(
+        { 258: bits(count), 262: [2], 277: [count], 338: Array(count - 3).fill(0) },
+        Array(2 * count).fill(9),
+      );
+      await expect(decodeImage(more), String(count)).rejects.toThrow(
+        /is encoded in a way that cannot be decoded here \(.*channel.*\); convert it/,
+      );
+    }
   });
 });

@@ -1,5 +1,7 @@
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { isMainThread } from "node:worker_threads";
+import { gunzip } from "node:zlib";
 import type sharp from "sharp";
 import type { Metadata } from "sharp";
 import { ClipError } from "../core/errors.ts";
@@ -26,16 +28,16 @@ import { MemoryBudget } from "./memory-budget.ts";
 import { readPnm } from "./pnm.ts";
 import { checkRaster, type RasterImage } from "./raster-image.ts";
 import { cannotDecode } from "./refusal.ts";
-import { sniffImage } from "./sniff.ts";
-import { DrawingError, drawSvg, svgSize } from "./svg.ts";
+import { sniffImage, tiffTags } from "./sniff.ts";
+import { DrawingError, drawSvg, inUtf8, svgSize } from "./svg.ts";
 
 /**
- * Decodes an image: JPEG, PNG, WebP, GIF, TIFF, AVIF, SVG, BMP, ICO, CUR or PNM, whatever its name ends in. Of several frames or pages
+ * Decodes an image: JPEG, PNG, WebP, GIF, TIFF, AVIF, SVG (also packed by gzip, as SVGZ), BMP, ICO, CUR or PNM, whatever its name ends in. Of several frames or pages
  * it is the first, of an icon the largest image.
  *
  * Pixels are as the file stores them: no colour profile is applied, since the reference implementations apply none, and
  * 16-bit channels keep their high byte. CMYK becomes RGB by libvips' own conversion, which differs from Pillow's, and
- * transparent pixels of a GIF are black where Pillow shows the palette's colour. Faults of a JPEG of which libjpeg only warns are none
+ * transparent pixels of a GIF are black where Pillow shows the palette's colour, and so are those that its first frame leaves out. Faults of a JPEG of which libjpeg only warns are none
  * here either; a file that is cut short is refused.
  *
  * All decoding of a process shares 1 GiB of memory, that of a worker thread 256 MiB: an image that needs more than is left waits, and one
@@ -111,6 +113,8 @@ async function readSize(
   contentType?: string,
 ): Promise<Undecoded> {
   const sniffed = sniffImage(bytes);
+  const unpacked = sniffed ? undefined : await unpackSvg(bytes);
+  if (unpacked) return readSize(name, unpacked, options);
   if (!sniffed?.decodable) throw cannotDecode(name, bytes, contentType);
   const image = await orUndecoded(name, options, () => readHeader(sniffed.format, bytes, options));
   if (image instanceof Uint8Array) return readSize(name, image, options);
@@ -124,6 +128,17 @@ async function readSize(
     );
   }
   return image;
+}
+
+/** Bytes of the text of an SVGZ beyond which it is refused: librsvg cannot draw so much in its time. */
+const maxSvgBytes = 2 ** 26;
+const unpack = promisify(gunzip);
+
+/** The SVG that is packed by gzip in these bytes; of anything else nothing. */
+async function unpackSvg(bytes: Uint8Array): Promise<Uint8Array | undefined> {
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return undefined;
+  const unpacked = await unpack(bytes, { maxOutputLength: maxSvgBytes }).catch(() => undefined);
+  return unpacked && sniffImage(unpacked)?.format === "SVG" ? unpacked : undefined;
 }
 
 /** What a decoder gives; its errors name the image. */
@@ -146,13 +161,22 @@ async function readHeader(format: string, bytes: Uint8Array, options: DecodeOpti
   if (format === "PNM") return readPnm(bytes);
   if (format === "ICO" || format === "CUR") return readIcon(bytes);
   if (format === "SVG") {
-    const decode = async () => ({ ...(await drawSvg(bytes)), hasAlpha: true, nearest: false });
-    return { ...(await svgSize(bytes)), decode };
+    const text = inUtf8(bytes);
+    const decode = async () => ({ ...(await drawSvg(text)), hasAlpha: true, nearest: false });
+    return { ...(await svgSize(text)), decode };
   }
   if (format === "JPEG") readJpeg(bytes);
+  const known = format === "AVIF" ? asStill(bytes) : bytes;
   const sharp = await loadSharp();
-  const header = await sharp(bytes, { limitInputPixels: false, failOn: "error" }).metadata();
-  return { width: header.width, height: header.height, decode: () => decodeBySharp(bytes, header, options) };
+  const header = await sharp(known, { limitInputPixels: false, failOn: "error" }).metadata();
+  return { width: header.width, height: header.height, decode: () => decodeBySharp(known, header, options) };
+}
+
+/** An AVIF by the brand of a still image: libvips does not know that of sequences, which hold a still image too. */
+function asStill(bytes: Uint8Array): Uint8Array {
+  const still = Buffer.from(bytes);
+  still.write("avif", 8);
+  return still;
 }
 
 async function decodeBySharp(bytes: Uint8Array, header: Metadata, options: DecodeOptions): Promise<RasterImage> {
@@ -169,6 +193,7 @@ async function decodeBySharp(bytes: Uint8Array, header: Metadata, options: Decod
   const hasAlpha = header.hasAlpha && !isColourKeyed(header, bytes);
   if (header.hasAlpha && !hasAlpha) image = image.removeAlpha();
   const { data, info } = await image.ensureAlpha().raw().toBuffer({ resolveWithObject: true });
+  if (info.channels !== 4) throw new Error(`${info.channels} channels are not supported`);
   return { width: info.width, height: info.height, pixels: data, hasAlpha, nearest: isIndexed(header, bytes) };
 }
 
@@ -183,11 +208,14 @@ function loadSharp(): Promise<typeof sharp> {
 }
 
 /** Encodings inside of a known format for which there is no decoder, in the words of sharp. */
-const noDecoder = /not been built in|not configured|not supported|unsupported (?!image format)/i;
+const noDecoder =
+  /not been built in|not configured|not supported|not implemented|exceeds channel limit|samples out of range|no known route|labq format|unsupported (?!image format)/i;
 
 function undecoded(name: string, cause: Error): ClipError {
   if (cause instanceof DrawingError) return new ClipError("CLIP_IMAGE", `${name} ${cause.message}`, { cause });
-  const [detail] = cause.message.trim().split("\n").slice(-1);
+  // What reads beyond the end of a view says nothing of the file.
+  const message = cause instanceof RangeError ? "it ends too early" : cause.message;
+  const detail = message.trim().split("\n").at(-1)!.replace(/:$/, "");
   const problem = noDecoder.test(cause.message)
     ? `is encoded in a way that cannot be decoded here (${detail}); convert it to JPEG or PNG`
     : `is damaged or cut short (${detail}); copy or download it again`;
@@ -197,6 +225,7 @@ function undecoded(name: string, cause: Error): ClipError {
 /** True for pictures whose stored values are indices or bits. */
 function isIndexed({ format, isPalette, bitsPerSample }: Metadata, bytes: Uint8Array): boolean {
   if (bitsPerSample === 1) return true;
+  if (format === "tiff") return tiffTags(bytes)?.get(262) === 3;
   return format === "gif" && (bytes[10]! & 0x80) !== 0 ? isIndexedGif(bytes) : isPalette;
 }
 

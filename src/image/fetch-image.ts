@@ -28,19 +28,16 @@ export async function fetchImage(
   { signal, timeoutMs = defaultTimeoutMs }: Pick<DecodeOptions, "signal" | "timeoutMs">,
 ): Promise<FetchedImage> {
   if (/^https?:\/\/[^/]*@/i.test(address)) {
-    const wayOut = "fetch it yourself and give its bytes";
-    throw new ClipError(
-      "CLIP_IMAGE",
-      `${name} cannot be fetched, since its address has a user name or password; ${wayOut}`,
-    );
+    const problem = "cannot be fetched, since its address has a user name or password";
+    throw new ClipError("CLIP_IMAGE", `${name} ${problem}; fetch it yourself and give its bytes`);
   }
   const timeout = AbortSignal.timeout(timeoutMs);
   try {
     const response = await fetch(address, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
     if (!response.ok) {
       await response.body?.cancel();
-      const status = `${response.status} ${response.statusText}`.trim();
-      throw new ClipError("CLIP_IMAGE", `${name} cannot be fetched: the server answers ${status}; check the address`);
+      const status = `${response.status} ${response.statusText.slice(0, 100)}`.trim();
+      throw new ClipError("CLIP_IMAGE", `${name} cannot be fetched: the server answers ${status}; ${wayOut(response)}`);
     }
     if (Number(response.headers.get("content-length")) > maxImageBytes) {
       await response.body?.cancel();
@@ -63,6 +60,14 @@ export async function fetchImage(
       { cause },
     );
   }
+}
+
+/** What helps after an answer that is an error. */
+function wayOut({ status, headers }: Response): string {
+  if ([401, 403, 407].includes(status)) return "download it where you have access, and give the file";
+  if (status < 500 && ![408, 425, 429].includes(status)) return "check the address";
+  const [seconds] = /^\d{1,6}$/.exec(headers.get("retry-after") ?? "") ?? [];
+  return seconds === undefined ? "try again later" : `try again in ${seconds} seconds`;
 }
 
 /** All bytes of an answer; no more than {@link maxImageBytes} are ever held. */

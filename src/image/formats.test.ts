@@ -70,6 +70,38 @@ describe("BMP, ICO and PNM", () => {
   });
 });
 
+describe("a bitmap", () => {
+  const bitmap = ([width, height]: [number, number], bits: number, compression: number, ...rest: number[]) => {
+    const head = Buffer.alloc(54);
+    head.write("BM");
+    head.writeUInt32LE(54 + (compression === 3 ? 12 : 8), 10);
+    head.writeUInt32LE(40, 14);
+    head.writeInt32LE(width, 18);
+    head.writeInt32LE(height, 22);
+    head.writeUInt16LE(bits, 28);
+    head.writeUInt32LE(compression, 30);
+    head.writeUInt32LE(bits === 8 ? 2 : 0, 46);
+    return Buffer.concat([head, Buffer.from(rest)]);
+  };
+
+  it("whose masks are zero has blue, green, red and alpha, as in Pillow", async () => {
+    const image = await decodeImage(bitmap([2, 1], 32, 3, ...Array<number>(12).fill(0), 1, 2, 3, 4, 5, 6, 7, 8));
+    expect([...image.pixels]).toEqual([3, 2, 1, 4, 7, 6, 5, 8]);
+    expect(image.hasAlpha).toBe(true);
+  });
+
+  it("of runs may lack the mark of its end, and no pixels", async () => {
+    const palette = [0, 0, 0, 0, 9, 8, 7, 0];
+    const runs = [3, 1, 0, 0, 2, 0, 1, 1];
+    const whole = await decodeImage(bitmap([3, 2], 8, 1, ...palette, ...runs, 0, 1));
+    expect([...whole.pixels.filter((_, i) => i % 4 === 0)]).toEqual([0, 0, 7, 7, 7, 7]);
+    expect(await decodeImage(bitmap([3, 2], 8, 1, ...palette, ...runs))).toEqual(whole);
+    await expect(decodeImage(bitmap([3, 2], 8, 1, ...palette, ...runs.slice(0, 6)))).rejects.toThrow(
+      /damaged or cut short \(it ends too early\)/,
+    );
+  });
+});
+
 describe("CUR and PAM", () => {
   it.each(["png.ico", "32.ico", "4.ico"])(
     "a cursor has the pixels of the icon %s, wherever it points",

@@ -20,6 +20,8 @@ export async function readImageFile(path: string): Promise<Uint8Array<ArrayBuffe
   } catch (cause) {
     if (cause instanceof ClipError) throw cause;
     const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
+    if (missing && /^https?:\/\//i.test(path))
+      throw new ClipError("CLIP_IMAGE", `${path} cannot be fetched; it is not a valid address`);
     const isAddress = /^[a-z][a-z\d+.-]+:\/\//i.test(path);
     if (missing && isAddress)
       throw new ClipError("CLIP_IMAGE", `${path} cannot be fetched; only https:, http:, data: and file: addresses can`);

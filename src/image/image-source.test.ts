@@ -24,7 +24,11 @@ const answers: Record<string, RequestListener> = {
   "/round": (_, response) => response.writeHead(302, { location: "/round" }).end(),
   "/to-file": (_, response) => response.writeHead(302, { location: pathToFileURL(path).href }).end(),
   "/page": (_, response) => response.setHeader("content-type", "text/html; charset=utf-8").end("<!doctype html><p>no"),
-  "/odd": (_, response) => response.setHeader("content-type", "application/x-odd").end("\u00ff\u00fe\u00fd"),
+  "/odd": (_, response) => response.setHeader("content-type", "application/x-odd").end(Buffer.from([0xfd, 0xfe, 0xff])),
+  "/busy": (_, response) => response.writeHead(429, { "retry-after": "7" }).end(),
+  "/broken": (_, response) => response.writeHead(503, "x".repeat(500)).end(),
+  "/closed": (_, response) => response.writeHead(403).end(),
+  "/late": (_, response) => response.writeHead(503, { "retry-after": "Fri, 01 Jan 2100 00:00:00 GMT" }).end(),
   "/slow": (_, response) => void response.write("GIF89a"),
   "/huge": (_, response) => void response.writeHead(200, { "content-length": 2 ** 30 }).write("GIF89a"),
 };
@@ -76,6 +80,10 @@ describe("an image may be", () => {
 describe("an address is refused", () => {
   it.each([
     ["/none", /^http:\S+\/none cannot be fetched: the server answers 404 Not Found; check the address$/],
+    ["/busy", /: the server answers 429 Too Many Requests; try again in 7 seconds$/],
+    ["/broken", /: the server answers 503 x{100}; try again later$/],
+    ["/late", /: the server answers 503 Service Unavailable; try again later$/],
+    ["/closed", /: the server answers 403 Forbidden; download it where you have access, and give the file$/],
     ["/page", /is an HTML page, not an image: check the address .*\(declared as text\/html\)$/],
     ["/odd", /is not an image of a known format \(declared as application\/x-odd\); convert/],
     ["/round", /cannot be fetched: /],
@@ -108,6 +116,7 @@ describe("an address is refused", () => {
     expect((withPassword as Error).message).toMatch(
       /^https:\/\/localhost\/a.png cannot be fetched, since its address has/,
     );
+    await expect(decodeImage("http://[::1/a.png")).rejects.toThrow(/cannot be fetched; it is not a valid address$/);
     await expect(decodeImage("s3://bucket/a.png")).rejects.toThrow(/only https:, http:, data: and file: addresses can/);
     const long: unknown = await decodeImage(`data:text/plain,${"x".repeat(9999)}`).catch((error: unknown) => error);
     expect((long as Error).message.length).toBeLessThan(400);

@@ -155,23 +155,30 @@ function isTiff(head: Uint8Array): boolean {
  * the maker's own (tag 259).
  */
 function rawFormat(head: Uint8Array): string | undefined {
-  if (!["II*\0", "MM\0*"].some((mark) => isAt(head, 0, mark)) || head.length < 8) return undefined;
+  const values = tiffTags(head);
+  if (!values) return undefined;
   if (isAt(head, 8, "CR")) return "camera raw (CR2)";
+  if (values.has(0xc612)) return "camera raw (DNG)";
+  const isReduced = ((values.get(254) ?? 0) & 1) === 1 && values.has(330);
+  const ofTheMaker = [32767, 34713, 65535].includes(values.get(259) ?? 0) || values.get(262) === 32803;
+  return isReduced || ofTheMaker ? "camera raw" : undefined;
+}
+
+/** The first value of each tag of the first directory of a TIFF, or where the value lies; of a BigTIFF, or anything else, nothing. */
+export function tiffTags(head: Uint8Array): ReadonlyMap<number, number> | undefined {
+  if (!["II*\0", "MM\0*"].some((mark) => isAt(head, 0, mark)) || head.length < 8) return undefined;
   const view = viewOf(head);
   const littleEndian = head[0] === 0x49;
   const directory = view.getUint32(4, littleEndian);
-  if (directory + 2 > head.length) return undefined;
   const values = new Map<number, number>();
+  if (directory + 2 > head.length) return values;
   const count = view.getUint16(directory, littleEndian);
   for (let i = 0, at = directory + 2; i < count && at + 12 <= head.length; i++, at += 12) {
     const isShort = view.getUint16(at + 2, littleEndian) === 3;
     const value = isShort ? view.getUint16(at + 8, littleEndian) : view.getUint32(at + 8, littleEndian);
     values.set(view.getUint16(at, littleEndian), value);
   }
-  if (values.has(0xc612)) return "camera raw (DNG)";
-  const isReduced = ((values.get(254) ?? 0) & 1) === 1 && values.has(330);
-  const ofTheMaker = [32767, 34713, 65535].includes(values.get(259) ?? 0) || values.get(262) === 32803;
-  return isReduced || ofTheMaker ? "camera raw" : undefined;
+  return values;
 }
 
 /** "BM", and a known size of the header that describes the pixels: two letters alone begin many a text. */
@@ -192,14 +199,7 @@ function iconFormat(head: Uint8Array): "ICO" | "CUR" | undefined {
 
 /** Whether the first element of an XML document is `svg`; where its prolog is longer than the head, whether its type says so. */
 function isSvg(head: Uint8Array): boolean {
-  const [first, second] = head;
-  const encoding =
-    (first === 0xff && second === 0xfe) || second === 0
-      ? "utf-16le"
-      : first === 0xfe || first === 0
-        ? "utf-16be"
-        : "utf-8";
-  let rest = new TextDecoder(encoding).decode(head.subarray(0, 2 ** 16)).trimStart();
+  let rest = new TextDecoder(xmlEncoding(head)).decode(head.subarray(0, 2 ** 16)).trimStart();
   for (;;) {
     if (/^<!DOCTYPE\s+svg\b/i.test(rest) || /^<(?:[\w.-]+:)?svg[\s/>]/.test(rest)) return true;
     const end = rest.startsWith("<!--") ? "-->" : rest.startsWith("<?") ? "?>" : undefined;
@@ -207,4 +207,10 @@ function isSvg(head: Uint8Array): boolean {
     if (at < 0) return false;
     rest = rest.slice(at + end!.length).trimStart();
   }
+}
+
+/** The encoding of an XML document by its first two bytes, a byte order mark or `<`. */
+export function xmlEncoding([first, second]: Uint8Array): "utf-16le" | "utf-16be" | "utf-8" {
+  if ((first === 0xff && second === 0xfe) || second === 0) return "utf-16le";
+  return first === 0xfe || first === 0 ? "utf-16be" : "utf-8";
 }

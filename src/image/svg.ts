@@ -1,6 +1,7 @@
 import { type ChildProcess, fork, type ForkOptions } from "node:child_process";
 import { packageFile, packageModule, runsFromSource } from "../core/package-files.ts";
 import type { Size } from "./raster-image.ts";
+import { xmlEncoding } from "./sniff.ts";
 
 /** What the process that draws is asked for: the size of a drawing, or its pixels as well. */
 export interface SvgRequest {
@@ -26,6 +27,14 @@ const maxDrawingMs = 10_000;
 const maxStartMs = 60_000;
 /** An unused process is kept for so long. */
 const idleMs = 10_000;
+
+/** An SVG in UTF-8, where it is in UTF-16: libvips takes that for no SVG. */
+export function inUtf8(bytes: Uint8Array): Uint8Array {
+  const encoding = xmlEncoding(bytes);
+  if (encoding === "utf-8") return bytes;
+  const text = new TextDecoder(encoding).decode(bytes);
+  return Buffer.from(text.replace(/^<\?xml[^>]*>/, "")); // which may name the other encoding
+}
 
 /** The width and height that an SVG asks for, in pixels. */
 export async function svgSize(bytes: Uint8Array): Promise<Size> {
