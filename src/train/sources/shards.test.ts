@@ -176,7 +176,7 @@ describe("a shard", () => {
     expect(skipped.map(({ reason }) => reason.replaceAll(`${shard}/`, ""))).toEqual([
       "there is no .txt or .json with its captions",
       "its caption is empty",
-      "3.txt, line 2 is not UTF-8; save it so, for example with iconv -f WINDOWS-1252 -t UTF-8",
+      "3.txt, line 2 is not UTF-8; save it as UTF-8",
       "4.json is not JSON",
       '5.json: "caption" must be a string or a list of strings',
       "6.txt has 1048577 bytes, and at most 1048576 are read",
