@@ -183,6 +183,13 @@ describe("a shard", () => {
     ]);
   });
 
+  it("lists a text whose place another takes that differs in case alone", async () => {
+    const shard = await tar({ "1.jpg": "", "1.txt": "first", "1.TXT": "second", "a.py": "", "a.PY": "" });
+    const { samples, skipped } = await readPairs(shard);
+    expect(samples.map(({ captions }) => captions)).toEqual([["second"]]);
+    expect(skipped).toEqual([{ image: `${shard}/1.txt`, reason: "1.TXT is read in its place; keep one of the two" }]);
+  });
+
   it("is read alike when it is compressed, and unpacked once", async () => {
     const plain = await tar(three);
     const packed = plain.replace(".tar", ".tar.gz");
