@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir, readdir, readFile, readlink, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { Headers } from "undici";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { commit, type HubOptions, type Mischief, serveHub, sha256, type TestHub } from "../../test/hub-server.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
@@ -72,7 +73,7 @@ describe("without a network", () => {
   });
 
   it("a server that brings something each time and never all is given up", async () => {
-    const busy = new BusyServer(new Response(null, { status: 503, headers: { "retry-after": "0" } }));
+    const busy = new BusyServer({ status: 503, headers: new Headers({ "retry-after": "0" }) });
     let count = 0;
     const attempt = () => {
       count++;
