@@ -4,7 +4,7 @@
  *   npm run size
  */
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -43,6 +43,10 @@ console.log(
   `package: ${megabytes(pack.size)} packed, ${megabytes(pack.unpackedSize)} unpacked, ${pack.entryCount} files`,
 );
 
+if (!existsSync(join(root, "dist"))) {
+  console.error("a page is measured of the build in dist, which is not there; run npm run build first");
+  process.exit(1);
+}
 // A page that imports everything; of what its bundler writes it fetches the first file, and the others when it needs them.
 const { output } = (await build({
   root: join(root, "test/browser/page"),

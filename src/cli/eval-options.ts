@@ -54,6 +54,21 @@ export function showSkipped(skipped: readonly SkippedImage[], io: CliIo): void {
   if (skipped.length > shownSkips) io.err(`left out: ${skipped.length - shownSkips} more`);
 }
 
+/**
+ * What was left out of an evaluation: what cannot be used, and the pictures that cannot be decoded, which are told of here.
+ *
+ * @param measured - one model or more; no picture can be decoded for one of them alone.
+ */
+export function withBroken(
+  skipped: readonly SkippedImage[],
+  measured: readonly Measured<{ readonly broken: readonly SkippedImage[] }>[],
+  io: CliIo,
+): SkippedImage[] {
+  const { broken } = measured[0]!.scores;
+  showSkipped(broken, io);
+  return [...skipped, ...broken];
+}
+
 /** Shows how far a model is, and how fast. */
 export function progressOf(model: string, noun: string, io: CliIo): (done: number, of: number) => void {
   const rateOf = rateAfterStart();

@@ -28,6 +28,15 @@ export function packageFile(path: string): URL {
   return new URL(path, root);
 }
 
+/** The kind of a program that comes by `node -e` or the standard input. Threads and processes inherit it, and node refuses it of a file. */
+export const inputType = /(^|\s)--input-type[=\s]\S+/g;
+
+/** The environment of a thread or process that runs a module of this package: without {@link inputType}. */
+export function moduleEnvironment(): NodeJS.ProcessEnv {
+  const { NODE_OPTIONS, ...others } = process.env;
+  return NODE_OPTIONS === undefined ? others : { ...others, NODE_OPTIONS: NODE_OPTIONS.replace(inputType, "") };
+}
+
 /**
  * The address of a module of this package, for a thread to start with.
  *

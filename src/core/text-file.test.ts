@@ -20,17 +20,17 @@ describe("decodeText", () => {
     expect(decodeText(new Uint8Array(0), "f")).toBe("");
   });
 
-  it.each<[string, Uint8Array, string]>([
+  it.each<[string, Uint8Array, string | RegExp]>([
     [
       "UTF-16 with a mark",
       Buffer.from(`\ufeff${text}`, "utf16le"),
-      "f is UTF-16 and not UTF-8; save it so, for example with iconv -f UTF-16 -t UTF-8",
+      "f is UTF-16 and not UTF-8; save it as UTF-8, for example with iconv -f UTF-16 -t UTF-8",
     ],
     ["big-endian UTF-16 with a mark", utf16be(`\ufeff${text}`), "f is UTF-16 and"],
     [
       "UTF-16 without a mark",
       Buffer.from(text, "utf16le"),
-      "f is UTF-16LE and not UTF-8; save it so, for example with iconv -f UTF-16LE -t UTF-8",
+      "f is UTF-16LE and not UTF-8; save it as UTF-8, for example with iconv -f UTF-16LE -t UTF-8",
     ],
     ["big-endian UTF-16 without a mark", utf16be(text), "f is UTF-16BE and"],
     ["UTF-16 of Chinese", Buffer.from("火箭\n披萨\n", "utf16le"), "f is UTF-16LE and"],
@@ -39,11 +39,21 @@ describe("decodeText", () => {
     ["big-endian UTF-32 with a mark", utf32(`\ufeff${text}`, true), "f is UTF-32 and"],
     ["UTF-32 without a mark", utf32("rocket\npizza\n", false), "f is UTF-32LE and"],
     ["big-endian UTF-32 without a mark", utf32("rocket\npizza\n", true), "f is UTF-32BE and"],
+    ["Latin-1", Buffer.from("rocket\ncafé\n", "latin1"), "f, line 2 is not UTF-8; save it as UTF-8"],
+    // "猫" and "犬"; bytes that are text in other encodings too, so that none is named.
     [
-      "Latin-1",
-      Buffer.from("rocket\ncafé\n", "latin1"),
-      "f, line 2 is not UTF-8; save it so, for example with iconv -f WINDOWS-1252 -t UTF-8",
+      "Shift-JIS",
+      Buffer.from("94 4c 0a 8c a2 0a".replaceAll(" ", ""), "hex"),
+      /^f, line 1 is not UTF-8; save it as UTF-8$/,
     ],
+    [
+      "GBK",
+      Buffer.from("63 61 74 0a c3 a8 0a b9 b7 0a".replaceAll(" ", ""), "hex"),
+      /^f, line 3 is not UTF-8; save it as UTF-8$/,
+    ],
+    ["a zero between words", Buffer.from("cat\0\ndog\n"), "f is a binary file"],
+    ["a zero at an even place", Buffer.from("cats\0\ndog\n"), "f is a binary file"],
+    ["a zero after words that are not ASCII", Buffer.from("caf\u00e9s\0\n\u706b\u7bad\n"), "f is a binary file"],
     [
       "a zero far inside",
       Buffer.concat([Buffer.from("a\n".repeat(9000)), Buffer.of(0)]),

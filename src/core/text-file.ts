@@ -34,23 +34,25 @@ export function splitLines(text: string): string[] {
  */
 export function encodingProblem(bytes: Uint8Array, firstLine: number): string | undefined {
   const other = firstLine === 1 ? otherEncoding(bytes.subarray(0, headBytes)) : undefined;
-  if (other !== undefined) return ` is ${other} and not UTF-8; ${wayOut(other)}`;
+  if (other !== undefined) return ` is ${other} and ${notUtf8}, for example with iconv -f ${other} -t UTF-8`;
   if (bytes.includes(0)) return " is a binary file and not text; name a text file in UTF-8";
   if (isUtf8(bytes)) return undefined;
   for (let [line, start] = [firstLine, 0]; start < bytes.length; line++) {
     const found = bytes.indexOf(0x0a, start);
     const end = found < 0 ? bytes.length : found + 1;
-    if (!isUtf8(bytes.subarray(start, end))) return `, line ${line} is not UTF-8; ${wayOut("WINDOWS-1252")}`;
+    if (!isUtf8(bytes.subarray(start, end))) return `, line ${line} is ${notUtf8}`;
     start = end;
   }
   return undefined;
 }
 
-const wayOut = (encoding: string) => `save it so, for example with iconv -f ${encoding} -t UTF-8`;
+/** What is wrong with a text in another encoding, and the way out. Which encoding it is, only those with zeros tell. */
+export const notUtf8 = "not UTF-8; save it as UTF-8";
 
-function isUtf8(bytes: Uint8Array): boolean {
+/** @param goesOn - the last character may be cut. */
+function isUtf8(bytes: Uint8Array, goesOn = false): boolean {
   try {
-    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: goesOn });
     return true;
   } catch {
     return false;
@@ -72,8 +74,13 @@ function otherEncoding(head: Uint8Array): string | undefined {
   return undefined;
 }
 
-/** Whether bytes are text in UTF-16: without the control characters that binary files are full of. */
+/**
+ * Whether bytes are text in UTF-16: without the control characters that binary files are full of, and no UTF-8 in which some zeros
+ * stand, of which text in the Latin alphabet has one for every letter.
+ */
 function isUtf16(encoding: string, head: Uint8Array): boolean {
+  const others = head.filter((byte) => byte !== 0);
+  if (4 * (head.length - others.length) < head.length && isUtf8(others, true)) return false;
   const text = new TextDecoder(encoding).decode(head.subarray(0, head.length & ~1));
   return !/[\0-\x08\x0e-\x1f\ufffd]/.test(text.slice(0, -1));
 }

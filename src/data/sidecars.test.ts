@@ -21,6 +21,14 @@ describe("Sidecars", () => {
     });
   });
 
+  it("names the file that another's name hides", () => {
+    const { hidden } = new Sidecars(
+      ["1.jpg"],
+      ["a/1.txt", "1.txt", "1.TXT"].map((name) => [name, name] as const),
+    );
+    expect(hidden).toEqual([{ image: "1.txt", reason: "1.TXT is read in its place; keep one of the two" }]);
+  });
+
   it("has nothing rather than another image's", () => {
     expect(match(["21.10.png", "21.11.png"], ["21.10.txt", "21.txt"])["21.11.png"]).toBeUndefined();
     expect(match(["a.jpg", "a.draft.jpg"], ["a.txt"])["a.draft.jpg"]).toBeUndefined();

@@ -1,4 +1,5 @@
 import { basename } from "node:path/posix";
+import type { SkippedImage } from "./image-files.ts";
 
 /**
  * Finds the files that belong to images: the caption of `2024.05.01.jpg` is `2024.05.01.txt`, that of the same stem. Where there is
@@ -11,10 +12,23 @@ export class Sidecars<File> {
   /** Stems of all images; made when one is asked for. */
   #stems: ReadonlySet<string> | undefined;
 
+  /** Files that are not found, since another's name differs from theirs in the case of its ending alone. */
+  readonly hidden: readonly SkippedImage[];
+
   /** @param files - by their names, with `/` between folders, as those of the images. */
   constructor(images: readonly string[], files: Iterable<readonly [name: string, file: File]>) {
     this.#images = images;
-    this.#files = new Map(Array.from(files, ([name, file]) => [withLowerEnding(name), file]));
+    const named = new Map<string, readonly [name: string, file: File]>();
+    const hidden: SkippedImage[] = [];
+    for (const [name, file] of files) {
+      const key = withLowerEnding(name);
+      const before = named.get(key)?.[0];
+      if (before !== undefined)
+        hidden.push({ image: before, reason: `${basename(name)} is read in its place; keep one of the two` });
+      named.set(key, [name, file]);
+    }
+    this.hidden = hidden;
+    this.#files = new Map(Array.from(named, ([key, [, file]]) => [key, file]));
   }
 
   /**

@@ -103,6 +103,22 @@ describe("listTar", () => {
     }
   });
 
+  it("reads on where cat has joined archives", async () => {
+    const path = join(root, "joined.tar");
+    const one = await ownTar({ "1.jpg": Buffer.alloc(700, 1) });
+    const other = await systemTar("--format=gnu");
+    const [first, second] = [await readFile(one), await readFile(other)];
+    await writeFile(path, Buffer.concat([first, second]));
+    expect(await contentsOf(path)).toEqual({ files: { "1.jpg": Buffer.alloc(700, 1), ...files }, damage: undefined });
+    await writeFile(path, Buffer.concat([second, first.subarray(0, 900)]));
+    expect(await contentsOf(path)).toMatchObject({
+      files,
+      damage: expect.stringContaining("it ends in the middle of 1.jpg") as string,
+    });
+    await writeFile(path, Buffer.concat([first, Buffer.alloc(600, 7)]));
+    expect((await listTar(path)).damage).toBe("what follows its end, at byte 2560, is no archive, after 1 file");
+  });
+
   it("stops at a damaged header", async () => {
     const path = await ownTar({ "1.jpg": Buffer.alloc(700), "2.jpg": Buffer.alloc(10), "3.jpg": Buffer.alloc(10) });
     const bytes = await readFile(path);

@@ -51,7 +51,7 @@ const unusableTypes: Readonly<Record<string, string>> = {
  *
  * @param wanted - how many of a file's first bytes are read, if any.
  *
- * A damaged archive gives what stands before the damage.
+ * Behind its end another archive may follow, as `cat` joins them. A damaged archive gives what stands before the damage.
  *
  * @throws {ClipError} `CLIP_FILE` if it cannot be read.
  */
@@ -79,11 +79,21 @@ async function walk(file: Window, wanted: (name: string, length: number) => numb
     damage: `${problem}, after ${entries.length} file${entries.length === 1 ? "" : "s"}`,
   });
   let override: PaxRecords = {};
+  let hasEnded = false;
   for (let at = 0; ;) {
     const header = await file.read(at, blockBytes);
-    if (header.length < blockBytes) return broken(`it ends at byte ${file.size} without the mark of an end`);
-    if (header.every((byte) => byte === 0)) return { entries, unusable };
-    if (!hasItsChecksum(header)) return broken(`the header at byte ${at} is damaged`);
+    if (header.length < blockBytes)
+      return hasEnded ? { entries, unusable } : broken(`it ends at byte ${file.size} without the mark of an end`);
+    if (header.every((byte) => byte === 0)) {
+      [hasEnded, override] = [true, {}];
+      at += blockBytes;
+      continue;
+    }
+    if (!hasItsChecksum(header))
+      return broken(
+        hasEnded ? `what follows its end, at byte ${at}, is no archive` : `the header at byte ${at} is damaged`,
+      );
+    hasEnded = false;
     const type = String.fromCharCode(header[156]!);
     const length = override.size ?? numberAt(header, 124, 12);
     const offset = at + blockBytes;

@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { ClipError, problemOf } from "../core/errors.ts";
-import { encodingProblem, splitLines } from "../core/text-file.ts";
+import { encodingProblem, notUtf8, splitLines } from "../core/text-file.ts";
 
 /** In characters; a file without line breaks is refused before it fills the memory. */
 export const maxLineLength = 1 << 20;
@@ -69,7 +69,7 @@ async function findOtherEncoding(path: string): Promise<string> {
     // A line that does not end is looked at as far as a good one may reach.
     open = Buffer.from(bytes.subarray(end, end + 4 * maxLineLength));
   }
-  return encodingProblem(open, line) ?? " is not UTF-8; save it so, for example with iconv -f WINDOWS-1252 -t UTF-8";
+  return encodingProblem(open, line) ?? ` is ${notUtf8}`;
 }
 
 const newline = 0x0a;

@@ -1,8 +1,7 @@
+import { maxImageBytes } from "../image/fetch-image.ts";
 import { kindByContent, kindByName, type SkippedImage } from "./image-files.ts";
 import { listTar, type TarEntry } from "./tar.ts";
 
-/** Beyond what any camera writes; an image is read as a whole. */
-export const maxImageBytes = 2 ** 28;
 /** Captions, labels, and what else stands beside an image. */
 export const maxTextBytes = 2 ** 20;
 /** Bytes of a file that tell whether it is an image: a block of the archive, which is read anyway. */

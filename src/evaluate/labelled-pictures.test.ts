@@ -124,7 +124,7 @@ describe("readLabelledPictures", () => {
   it("refuses what is no UTF-8, and a folder without classes", async () => {
     await writeFile(join(root, "latin.csv"), Buffer.from("image,label\na.jpg,caf\xe9\n", "latin1"));
     await expect(readLabelledPictures(join(root, "latin.csv"))).rejects.toThrow(
-      /latin\.csv, line 2 is not UTF-8; save it so/,
+      /latin\.csv, line 2 is not UTF-8; save it as UTF-8/,
     );
     await expect(readLabelledPictures(await folderOf("flat", "a.jpg"))).rejects.toThrow(
       /flat holds no labelled pictures: expected a folder for each class/,

@@ -27,6 +27,8 @@ export interface DownloadOptions {
 
 /** Attempts that bring nothing before it gives up. */
 const maxIdleAttempts = 4;
+/** Attempts in all: a server may bring something each time and never come to an end. */
+const maxAttempts = 100;
 /** A server that is there answers sooner; behind some firewalls none ever does. */
 const maxConnectSeconds = 10;
 /** No model is larger; a server that does not say how long its answer is ends here. */
@@ -80,7 +82,7 @@ export async function patiently<Result>(
   isFinal: (error: unknown) => boolean = () => false,
 ): Promise<Result> {
   let problem: unknown = new Error("the connection ended early");
-  for (let idle = 0; idle < maxIdleAttempts; idle++) {
+  for (let [idle, attempts] = [0, 0]; idle < maxIdleAttempts && attempts < maxAttempts; idle++, attempts++) {
     const asked = problem instanceof BusyServer ? problem.pauseMs : undefined;
     if (idle > 0) await sleep(asked ?? 100 * 3 ** idle, undefined, { signal });
     try {

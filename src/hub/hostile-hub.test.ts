@@ -100,6 +100,16 @@ describe("the token", () => {
     expect(store.requests.map(({ token }) => token)).toEqual([undefined]);
   });
 
+  it("goes with the list of files to no other host that it redirects to", async () => {
+    const other = await serveHub("some/model", files, [], { tls: true });
+    open.push(other);
+    const list: HubOptions["list"] = ({ url }, response) =>
+      void response.writeHead(302, { location: `${other.url}${url}` }).end();
+    await serve([], { tls: true, list });
+    await resolveModel("some/model");
+    expect(other.requests.map(({ token }) => token)).toEqual([undefined]);
+  });
+
   it("never goes over plain http, which the refusal says", async () => {
     const { requests } = await serve([{ status: 401 }]);
     await expect(resolveModel("some/model")).rejects.toThrow(/set HF_TOKEN .*; no token is sent over plain http$/);

@@ -2,12 +2,13 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir, readdir, readFile, readlink, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { Headers } from "undici";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { commit, type HubOptions, type Mischief, serveHub, sha256, type TestHub } from "../../test/hub-server.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { listCache, removeCached } from "./cache.ts";
 import type { DownloadProgress } from "../core/progress.ts";
-import { download, isUnreachable, networkProblem, patiently } from "./download.ts";
+import { BusyServer, download, isUnreachable, networkProblem, patiently } from "./download.ts";
 import { tryLock, withLock } from "../core/lock.ts";
 import { resolveModel } from "./resolve.ts";
 
@@ -69,6 +70,17 @@ describe("without a network", () => {
     const { requests } = await serve([], { list: () => undefined });
     await expect(resolveModel("some/model")).rejects.toThrow(/no answer within 1 seconds.*"pictograms"/);
     expect(requests.filter(({ path }) => path.includes("/tree/"))).toHaveLength(2);
+  });
+
+  it("a server that brings something each time and never all is given up", async () => {
+    const busy = new BusyServer({ status: 503, headers: new Headers({ "retry-after": "0" }) });
+    let count = 0;
+    const attempt = () => {
+      count++;
+      return Promise.reject(busy);
+    };
+    await expect(patiently(attempt, () => Promise.resolve(true), undefined)).rejects.toBe(busy);
+    expect(count).toBe(100);
   });
 
   it("a connection that breaks is tried again, and the message says which of both it was", async () => {

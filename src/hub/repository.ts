@@ -111,8 +111,8 @@ async function listRepository(name: string, token: string | undefined, signal: A
 }
 
 /**
- * Asks the hub's API. A mirror, or whoever is between, may answer anything: no other host is asked, and answers are bounded in
- * size, number and time.
+ * Asks the hub's API. A mirror, or whoever is between, may answer anything: no other host is asked for the rest of a list, a
+ * redirection to one is followed without the token, and answers are bounded in size, number and time.
  */
 function boundedFetch(base: string, token: string | undefined, signal: AbortSignal | undefined): typeof fetch {
   const whole = timeLimit(maxListingSeconds, "no whole list");

@@ -1,5 +1,5 @@
 import { type ChildProcess, fork, type ForkOptions } from "node:child_process";
-import { packageFile, packageModule, runsFromSource } from "../core/package-files.ts";
+import { moduleEnvironment, packageFile, packageModule, runsFromSource } from "../core/package-files.ts";
 import type { Size } from "./raster-image.ts";
 import { xmlEncoding } from "./sniff.ts";
 
@@ -87,6 +87,7 @@ async function start(): Promise<ChildProcess> {
   const options: ForkOptions = {
     serialization: "advanced",
     execArgv: [],
+    env: moduleEnvironment(),
     stdio: ["ignore", "ignore", "ignore", "ipc"],
   };
   const child = runsFromSource

@@ -1,5 +1,5 @@
 import { Worker, type WorkerOptions } from "node:worker_threads";
-import { packageFile, packageModule, runsFromSource } from "../core/package-files.ts";
+import { inputType, moduleEnvironment, packageFile, packageModule, runsFromSource } from "../core/package-files.ts";
 import { silenceTelemetry } from "./telemetry.ts";
 
 /**
@@ -16,8 +16,6 @@ export function spawnWorker(module: string, options: WorkerOptions = {}): Worker
     : new Worker(address, all);
 }
 
-/** The kind of a program that comes by `node -e` or the standard input. Threads inherit it, and node refuses it of a file. */
-const inputType = /(^|\s)--input-type[=\s]\S+/g;
 /** What a thread may be given as well as inherit, and should have of the user's: modules to load first, and conditions. */
 const preloading = /^(-r|--require|--import|--loader|--experimental-loader|-C|--conditions)(=|$)/;
 
@@ -28,5 +26,5 @@ function withoutInputType(): WorkerOptions {
   const execArgv = process.execArgv.filter(
     (arg, i, all) => preloading.test(arg) || (preloading.test(all[i - 1] ?? "") && !all[i - 1]!.includes("=")),
   );
-  return { execArgv, env: { ...process.env, NODE_OPTIONS: NODE_OPTIONS.replace(inputType, "") } };
+  return { execArgv, env: moduleEnvironment() };
 }

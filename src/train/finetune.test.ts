@@ -7,6 +7,7 @@ import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { saveTinyModel } from "../../test/tiny-model.ts";
 import { drawShapes } from "../../test/train/tiny-run.ts";
 import { readParameters } from "../checkpoints/index.ts";
+import { tryLock } from "../core/lock.ts";
 import { Random } from "../core/random.ts";
 import { readModel } from "../embedding/index.ts";
 import { loadClip } from "../zero-shot/index.ts";
@@ -172,6 +173,19 @@ describe(`finetune (seed ${seed})`, () => {
     const refused = finetune({ ...config(), ...change } as FinetuneConfig, { out: join(root, "refused") });
     await expect(refused).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
     expect(existsSync(join(root, "refused"))).toBe(false);
+  });
+
+  it("refuses a folder that another process writes, to train and to keep a blend", async () => {
+    const lock = await tryLock(join(unbroken(), runFiles.lock));
+    try {
+      for (const refused of [
+        () => finetune(config(), { out: unbroken(), resume: true }),
+        () => keepAlpha(unbroken(), 1),
+      ])
+        await expect(refused()).rejects.toThrow(/another process writes the run in .*unbroken;/);
+    } finally {
+      await lock![Symbol.asyncDispose]();
+    }
   });
 
   it("refuses a folder that holds a run already", async () => {

@@ -37,7 +37,7 @@ import { type ScoreOptions, scorePairs } from "./score-pairs.ts";
 import { isClassFolder } from "./sources/folder.ts";
 import { isAddress } from "../data/plain-shard.ts";
 import { type Sample, type SkippedImage, sourceKinds, type SourceOptions } from "./sources/samples.ts";
-import { train } from "./train.ts";
+import { lockFolder, train } from "./train.ts";
 
 /** Where the pairs of a fine-tuning are: a source as `readPairs` takes it, or with how it is read. */
 export type FinetuneSource = string | Omit<Source, "weight">;
@@ -198,6 +198,8 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   const planned = Object.fromEntries(plan.settings.map(({ name, value }) => [name, value]));
   const run = asRun(model, planned);
   const { onPlan, onScoring, ...listeners } = options;
+  await using lock = await lockFolder(options.out);
+  void lock;
   onPlan?.(plan, counts);
   const training = await train(run, { ...listeners, out: join(options.out, finetuneFiles.tuned) });
   const skipped = new Map([...training.skipped, ...(generalPairs?.skipped ?? [])].map((skip) => [skip.image, skip]));
@@ -280,6 +282,8 @@ export async function keepAlpha(out: string, alpha: number): Promise<FinetuneRec
   checkKind("keepAlpha: out", out, text);
   checkKind("keepAlpha: alpha", alpha, alphaKind);
   const record = await readFinetuning(out);
+  await using lock = await lockFolder(out);
+  void lock;
   const original = await readModel(record.model, { imageSize: record.imageSize });
   const blender = await Blender.open(original, out, record.dtype);
   if (blender.fingerprint !== record.weights)

@@ -177,7 +177,7 @@ async function readFolderOrShards(folder: string, options: SourceOptions): Promi
   const { samples, skipped } = await readFolder(folder, listing, options);
   const wanted = options.classTemplates
     ? "folders of pictures, each with the name of what they show"
-    : "pictures with captions beside them (a.jpg and a.txt; or, if its folders are classes, set classTemplates: in clip-ts data " +
-      '--class-template "a photo of a {}")';
+    : "pictures with captions beside them (a.jpg and a.txt; or, if its folders are classes, set classTemplates: clip-ts data " +
+      'check and clip-ts data pack take --class-template "a photo of a {}")';
   return { wanted, pairs: { samples, skipped: [...skipped, ...nested] } };
 }

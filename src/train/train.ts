@@ -132,7 +132,7 @@ const lockPatienceMs = 3_000;
  *
  * @throws {ClipError} `CLIP_TRAIN` if one does.
  */
-async function lockFolder(folder: string): Promise<Lock> {
+export async function lockFolder(folder: string): Promise<Lock> {
   await makeFolder(folder);
   const path = join(folder, runFiles.lock);
   // A process that was killed a moment ago, or one of a group that ends, is not gone at once.

@@ -142,7 +142,10 @@ export class ZeroShotClassifier {
     const nulls = !sigmoid && (none || independent) ? nullLabels : [];
     const encoded = [...classes, ...nulls];
     const textEmbeds = encoder.encodeTexts(prompts(encoded, templates), encoding);
-    const vectors = await meanOverPrompts(textEmbeds, encoded, templates);
+    const vectors = await meanOverPrompts(textEmbeds, encoded, templates).catch(async (error: unknown) => {
+      if (error instanceof ClipError && error.code === "CLIP_TEXT") await refuseLong(encoder, encoded, templates);
+      throw error;
+    });
     // Rounding differs between batches; what is alike must tie.
     const own = alike.map((first) => vectors[first]!);
     const others = vectors.slice(classes.length);
@@ -242,6 +245,26 @@ function refuseEqualLabels(first: string, second: string): never {
       ? `the label ${one} is given twice`
       : `the labels ${one} and ${other} say the same and would share the probability`;
   throw new ClipError("CLIP_USAGE", `${what}; remove one`);
+}
+
+/** Refuses what would have to be cut, by the name of the class: a prompt's own number says nothing to who gave labels. */
+async function refuseLong(
+  encoder: ClipEncoder,
+  classes: readonly ClassLabel[],
+  templates: readonly string[],
+): Promise<void> {
+  for (const name of classes.flatMap(namesOf)) {
+    const { truncated, contextLength } = await encoder.tokenize([...prompts([name], templates)]);
+    const [first] = truncated;
+    if (!first) continue;
+    const shown = JSON.stringify(name.length > 60 ? `${name.slice(0, 60)}…` : name);
+    const excess = `${first.dropped} token${first.dropped === 1 ? "" : "s"} too long`;
+    throw new ClipError(
+      "CLIP_TEXT",
+      `the label ${shown} in the template ${JSON.stringify(templates[first.index])} is ${excess}: the model reads ${contextLength}, ` +
+        "marks included; shorten it, or ask for it to be cut (onTruncate, --truncate)",
+    );
+  }
 }
 
 function checkTemplates(templates: readonly string[]): void {

@@ -139,7 +139,7 @@ describe("clip-ts classify with a label that is too long", () => {
   it("says by how many tokens, and how to have it cut", async () => {
     const { code, err } = await cut();
     expect(code).toBe(1);
-    expect(err).toMatch(/text 1 .* is \d+ tokens too long.*truncate/s);
+    expect(err).toMatch(/the label "[^"]*…" in the template ".*" is \d+ tokens too long.*--truncate/);
   });
 
   it("cuts it when asked to, and says what was cut", async () => {

@@ -84,7 +84,7 @@ describe("clip-ts data check", () => {
     ]);
     expect(report.notes).toContain("1 of 3 captions have one picture only, where the others have several.");
     expect((await call(["data", "check", classes])).err).toContain(
-      '; or, if its folders are classes, set classTemplates: in clip-ts data --class-template "a photo of a {}")',
+      '; or, if its folders are classes, set classTemplates: clip-ts data check and clip-ts data pack take --class-template "a photo of a {}")',
     );
     const alone = await call(["data", "check", join(classes, "circle"), "--class-template", "a {}"]);
     expect(alone).toMatchObject({ code: 1 });

@@ -362,3 +362,22 @@ it("clip-ts eval geolocation prints the shares within each distance", async () =
   expect(code).toBe(0);
   expect(out).toMatch(/^model +pictures +references +1 km +25 km.*\n.*model +9 +9 +100\.0 % +100\.0 %/);
 });
+
+it.each([
+  ["zeroshot", "image,label", ["sun", "sea", "sun"], []],
+  ["retrieval", "image,caption", ["a sun", "a sea", "a sun"], []],
+  ["clipscore", "image,caption", ["a sun", "a sea", "a sun"], []],
+  ["geolocation", "image,latitude,longitude", ["1,1", "2,2", "3,3"], ["--references", "placed.csv"]],
+])("clip-ts eval %s lists as skipped what cannot be decoded", async (what, header, values, others) => {
+  const broken = join(root, "broken.png");
+  await writeFile(broken, "no picture");
+  await fileOf("placed.csv", "image,latitude,longitude", `${images[0]!.image},1,1`);
+  const places = [images[0]!.image, images[4]!.image, broken];
+  const table = await fileOf(`${what}-broken.csv`, header, ...places.map((place, i) => `${place},${values[i]!}`));
+  const where = others.map((arg) => (arg.startsWith("--") ? arg : join(root, arg)));
+  const { code, out } = await call(["eval", what, "--data", table, ...where, "--model", model, "--json"]);
+  expect(code).toBe(0);
+  expect((JSON.parse(out) as { skipped: unknown }).skipped).toEqual([
+    { image: broken, reason: expect.stringMatching(/is text, not an image/) as string },
+  ]);
+});

@@ -32,6 +32,16 @@ describe("clip-ts tokenize", () => {
     expect(out).toBe("49406 320 2368 49407\n49406 49407\n49406 320 1929 49407");
   });
 
+  it("refuses what is no text by its length", async () => {
+    const long = "a".repeat(2 ** 20 + 1);
+    expect(await call(["tokenize"], { input: `a cat\n${long}\n` })).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("the standard input, line 2 is longer than 1048576 characters") as string,
+    });
+    const { err } = await call(["tokenize", "--json"], { input: JSON.stringify([long]) });
+    expect(err).toContain("the standard input, text 1 is longer");
+  });
+
   it("uses the vocabulary of the model named", async () => {
     const { tokenizer } = tinyModel();
     const { out } = await call(["tokenize", "--json", "--model", model], { input: '["a red apple"]' });

@@ -32,6 +32,7 @@ describe.each(commands)("%s", (_, argumentsFor) => {
     ["utf16.txt", Buffer.from("\ufeffrocket\npizza {}\n", "utf16le"), "is UTF-16 and not UTF-8"],
     ["unmarked.txt", Buffer.from("rocket\npizza {}\n", "utf16le"), "is UTF-16LE and not UTF-8"],
     ["latin.txt", Buffer.from("rocket\ncafé {}\n", "latin1"), ", line 2 is not UTF-8"],
+    ["long.txt", Buffer.from(`rocket\n${"a".repeat(2 ** 20 + 1)}\n`), ", line 2 is longer than 1048576 characters"],
     ["image.txt", Buffer.from("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "latin1"), "is a binary file and not text"],
   ])("refuses %s", async (name, content, message) => {
     const file = join(root, name);

@@ -54,7 +54,7 @@ describe("what was left out", () => {
   it("is told in words for one and for several", () => {
     expect(reported()).toEqual([]);
     expect(reported(damaged("1"))).toEqual(["1 picture was left out; see skipped.jsonl", "  1 × it is damaged"]);
-    const text = { image: "pets/3.jpg", reason: "pets/3.txt, line 2 is not UTF-8; save it so" };
+    const text = { image: "pets/3.jpg", reason: "pets/3.txt, line 2 is not UTF-8; save it as UTF-8" };
     expect(reported(damaged("1"), damaged("2"), text)).toEqual([
       "3 pictures were left out; see skipped.jsonl",
       "  2 × it is damaged",

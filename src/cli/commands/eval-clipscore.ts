@@ -1,7 +1,7 @@
 import { Command } from "@commander-js/extra-typings";
 import { printable } from "../../core/printable.ts";
 import { evaluateCaptions, readCandidates } from "../../evaluate/index.ts";
-import { describeCut, measureModels, modelsOption, showSkipped } from "../eval-options.ts";
+import { describeCut, measureModels, modelsOption, showSkipped, withBroken } from "../eval-options.ts";
 import type { CliIo } from "../io.ts";
 import {
   activationOption,
@@ -51,11 +51,11 @@ export const evalClipScoreCommand = (io: CliIo) =>
       const measured = await measureModels(options, io, (clip) =>
         evaluateCaptions(clip, candidates, { maxImagePixels, signal: io.signal }),
       );
-      showSkipped(measured[0]!.scores.broken, io);
+      const leftOut = withBroken(skipped, measured, io);
       for (const { model, scores } of measured) if (scores.cut > 0) io.err(describeCut(scores.cut, model));
       if (json) {
         const models = measured.map(({ model, scores }) => ({ model, ...scores }));
-        io.out(JSON.stringify({ data, skipped, models }, null, 2));
+        io.out(JSON.stringify({ data, skipped: leftOut, models }, null, 2));
         return;
       }
       const rows = measured.map(({ model, scores }) => [

@@ -1,7 +1,7 @@
 import { Command } from "@commander-js/extra-typings";
 import { printable } from "../../core/printable.ts";
 import { evaluateGeolocation, readPlacedPictures } from "../../evaluate/index.ts";
-import { measureModels, modelsOption, showSkipped } from "../eval-options.ts";
+import { measureModels, modelsOption, showSkipped, withBroken } from "../eval-options.ts";
 import type { CliIo } from "../io.ts";
 import {
   activationOption,
@@ -49,10 +49,10 @@ export const evalGeolocationCommand = (io: CliIo) =>
       const measured = await measureModels(options, io, (clip) =>
         evaluateGeolocation(clip, asked.pictures, known.pictures, { maxImagePixels, signal: io.signal }),
       );
-      showSkipped(measured[0]!.scores.broken, io);
+      const leftOut = withBroken(skipped, measured, io);
       if (json) {
         const models = measured.map(({ model, scores }) => ({ model, ...scores }));
-        io.out(JSON.stringify({ data, references, skipped, models }, null, 2));
+        io.out(JSON.stringify({ data, references, skipped: leftOut, models }, null, 2));
         return;
       }
       const distances = measured[0]!.scores.within.map(({ kilometres }) => `${kilometres} km`);

@@ -17,6 +17,7 @@ import {
   progressOf,
   reportOption,
   showSkipped,
+  withBroken,
   thumbnails,
   writeReport,
 } from "../eval-options.ts";
@@ -83,9 +84,14 @@ export const evalRetrievalCommand = (io: CliIo) =>
         const onProgress = progressOf(model, "pictures and captions", io);
         return evaluateRetrieval(clip, pictures, { prefix, maxImagePixels, signal: io.signal, onProgress });
       });
-      showSkipped(measured[0]!.scores.broken, io);
+      const leftOut = withBroken(skipped, measured, io);
       for (const { model, scores } of measured) if (scores.cut > 0) io.err(describeCut(scores.cut, model));
-      const document = { data, prefix, skipped, models: measured.map(({ model, scores }) => ({ model, ...scores })) };
+      const document = {
+        data,
+        prefix,
+        skipped: leftOut,
+        models: measured.map(({ model, scores }) => ({ model, ...scores })),
+      };
       if (json) io.out(JSON.stringify(document, null, 2));
       else print(measured, io);
       if (report === undefined) return;

@@ -18,7 +18,7 @@ import {
   modelsOption,
   progressOf,
   reportOption,
-  showSkipped,
+  withBroken,
   thumbnails,
   writeReport,
 } from "../eval-options.ts";
@@ -119,11 +119,11 @@ export const evalZeroShotCommand = (io: CliIo) =>
         const onProgress = progressOf(model, "pictures", io);
         return evaluateZeroShot(clip, pictures, { ...evaluation, onProgress });
       });
-      showSkipped(measured[0]!.scores.broken, io);
+      const skipped = withBroken(from.skipped ?? [], measured, io);
       const said = {
         ...{ data: source, metric: known?.metric ?? null, only: only ?? null },
         ...{ classes: from.namesFrom ?? null, templatesFile: from.templatesFrom ?? null, templates },
-        skipped: from.skipped ?? [],
+        skipped,
       };
       const full = measured.map(({ model, scores }) => ({
         ...{ model, published: known && publishedScore(known, model) },

@@ -7,6 +7,7 @@ import { readTokenizer } from "../../embedding/index.ts";
 import { ClipTokenizer } from "../../text/index.ts";
 import type { CliIo } from "../io.ts";
 import { activationOption, configOption, examples, offlineOption, modelOption, readNamedModel } from "../options.ts";
+import { assertShort } from "../text-files.ts";
 
 /** Turns texts into ids. */
 export const tokenizeCommand = (io: CliIo) =>
@@ -32,6 +33,7 @@ export const tokenizeCommand = (io: CliIo) =>
       const texts = json ? parseTexts(input) : splitLines(input);
       // The end of the last line begins no other.
       if (!json && texts.at(-1) === "") texts.pop();
+      assertShort(texts, "the standard input", json ? "text" : "line");
       const ids = texts.map((text) => tokenizer.encodeWithMarks(text));
       if (json) io.out(JSON.stringify(ids));
       else for (const row of ids) io.out(row.join(" "));

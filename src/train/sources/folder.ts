@@ -25,8 +25,9 @@ export async function readFolder(
   }
   const texts = new Sidecars(
     images,
-    others.map((name) => [name, name]),
+    others.filter((name) => /\.txt$/i.test(name)).map((name) => [name, name]),
   );
+  if (!classTemplates) for (const { image, reason } of texts.hidden) collected.skip(join(folder, image), reason);
   /** The lines of the file beside a picture with one of these endings, or why they cannot be read; undefined if there is none. */
   const linesBeside = async (image: string, endings: readonly string[]) => {
     const file = texts.find(image, endings);

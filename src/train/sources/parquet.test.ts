@@ -74,6 +74,30 @@ describe("a Parquet table", () => {
     expect(templated.samples.map(({ captions }) => captions)).toEqual([["a one"], ["a two lines"], ["a three"]]);
   });
 
+  it("lists rows that cannot be used beside pictures inside, whenever it is read", async () => {
+    const picture = Uint8Array.from({ length: 600 }, (_, at) => 128 + (at % 128));
+    const columns = (image: (Uint8Array | null)[], caption: unknown[]) => [
+      { name: "image", data: image, type: "BYTE_ARRAY" as const, nullable: true },
+      { name: "caption", data: caption, type: "JSON" as const },
+    ];
+    const five = [picture, picture, null, picture, picture];
+    const path = await write("bad-rows.parquet", columns(five, ["one", { not: "text" }, "three", "four", "five"]));
+    for (let times = 0; times < 2; times++) {
+      const { samples, skipped } = await readPairs(path);
+      expect(samples.map(({ image, captions }) => [image, captions])).toEqual([
+        [`${path}/row-1.jpg`, ["one"]],
+        [`${path}/row-4.jpg`, ["four"]],
+        [`${path}/row-5.jpg`, ["five"]],
+      ]);
+      expect(skipped).toEqual([
+        { image: `${path}, row 2`, reason: '"caption" must be a string or a list of strings' },
+        { image: `${path}, row 3`, reason: '"image" holds no picture' },
+      ]);
+    }
+    const half = await write("half.parquet", columns([picture, null], ["one", "two"]));
+    await expect(readPairs(half)).rejects.toThrow(/row 2: "image" holds no picture; 1 of 2 rows/);
+  });
+
   it("gives synthetic captions, beside paths and beside pictures inside", async () => {
     const texts = [
       { name: "caption", data: ["one", "two"], type: "STRING" as const },

@@ -7,7 +7,8 @@ import { PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
 import { checkPages } from "./parquet-pages.ts";
 import { captionBytes, collectShard } from "./shards.ts";
 import { captionsOf, chooseColumns, type Columns, pairsOfRows, type Row, textsOf } from "./table.ts";
-import { tarBytes, type TarContent } from "../../data/tar.ts";
+import { BadRows } from "../../data/table.ts";
+import { listTar, tarBytes, type TarContent } from "../../data/tar.ts";
 import { assertFile } from "../../data/text.ts";
 
 /** A row group is read as a whole, so much of it at the most. */
@@ -30,8 +31,17 @@ export async function readParquet(path: string, options: SourceOptions): Promise
   const collected = new PairCollector();
   const { synthetic, picturesOnly } = options;
   await collectShard({ file, name: path }, { synthetic, picturesOnly }, collected);
+  const isProblem = (name: string) => name.endsWith(problemEnding);
+  const { entries } = await listTar(file, (name, length) => (isProblem(name) ? length : undefined));
+  for (const { name, content } of entries.filter(({ name }) => isProblem(name))) {
+    const place = name.slice(0, -problemEnding.length).replace("-", " ");
+    collected.skip(`${path}, ${place}`, new TextDecoder().decode(content));
+  }
   return collected;
 }
+
+/** In a shard that a table is written to, what a file is called that says why a row cannot be used. */
+const problemEnding = ".problem";
 
 /** The rows of a table without bytes, in which Hugging Face's structures have a path alone. */
 async function* readPaths(table: Table, columns: Columns): AsyncGenerator<Row> {
@@ -158,19 +168,33 @@ function bytesOf(image: unknown): Uint8Array | undefined {
   return bytes instanceof Uint8Array ? bytes : undefined;
 }
 
-/** As they stand in a shard: picture and captions under the row's number. A row without a picture gets an empty one. */
+/**
+ * As they stand in a shard: picture and captions under the row's number, or why the row cannot be used.
+ *
+ * @throws {ClipError} `CLIP_DATA` if half of the rows or more cannot be used.
+ */
 async function* rowsAsFiles(table: Table, columns: Columns, options: SourceOptions): AsyncGenerator<TarContent> {
+  const bad = new BadRows(table.path);
   for await (const { place, image, caption, synthetic } of readRows(table, columns)) {
     const name = place.replace(" ", "-");
     const captions = options.picturesOnly ? undefined : captionsOf(caption, columns, options);
     const parts = textsOf(synthetic, columns.synthetic);
-    const problem = typeof captions === "string" ? captions : typeof parts === "string" ? parts : undefined;
-    if (problem !== undefined) throw new ClipError("CLIP_DATA", `${table.path}, ${place}: ${problem}`);
-    yield { name: `${name}.jpg`, bytes: bytesOf(image) ?? new Uint8Array(0) };
-    if (!captions || typeof captions === "string" || typeof parts === "string") continue;
+    const bytes = bytesOf(image);
+    if (!bytes || typeof captions === "string" || typeof parts === "string") {
+      const problem = bytes
+        ? [captions, parts].find((found) => typeof found === "string")!
+        : `"${columns.image}" holds no picture`;
+      bad.add({ place, problem });
+      yield { name: `${name}${problemEnding}`, bytes: new TextEncoder().encode(problem) };
+      continue;
+    }
+    bad.countGood();
+    yield { name: `${name}.jpg`, bytes };
+    if (!captions) continue;
     yield { name: `${name}.txt`, bytes: captionBytes(captions) };
     if (parts.length > 0) yield { name: `${name}.synthetic.txt`, bytes: captionBytes(parts) };
   }
+  bad.assertFew();
 }
 
 function damaged(path: string, cause: unknown): ClipError {

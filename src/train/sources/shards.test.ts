@@ -176,11 +176,18 @@ describe("a shard", () => {
     expect(skipped.map(({ reason }) => reason.replaceAll(`${shard}/`, ""))).toEqual([
       "there is no .txt or .json with its captions",
       "its caption is empty",
-      "3.txt, line 2 is not UTF-8; save it so, for example with iconv -f WINDOWS-1252 -t UTF-8",
+      "3.txt, line 2 is not UTF-8; save it as UTF-8",
       "4.json is not JSON",
       '5.json: "caption" must be a string or a list of strings',
       "6.txt has 1048577 bytes, and at most 1048576 are read",
     ]);
+  });
+
+  it("lists a text whose place another takes that differs in case alone", async () => {
+    const shard = await tar({ "1.jpg": "", "1.txt": "first", "1.TXT": "second", "a.py": "", "a.PY": "" });
+    const { samples, skipped } = await readPairs(shard);
+    expect(samples.map(({ captions }) => captions)).toEqual([["second"]]);
+    expect(skipped).toEqual([{ image: `${shard}/1.txt`, reason: "1.TXT is read in its place; keep one of the two" }]);
   });
 
   it("is read alike when it is compressed, and unpacked once", async () => {

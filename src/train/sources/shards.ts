@@ -51,8 +51,9 @@ export async function collectShard(
   for (const { image, reason } of listing.skipped) collected.skip(image, reason);
   const texts = new Sidecars(
     listing.images.map(({ name }) => name),
-    listing.others.map((entry) => [entry.name, entry]),
+    listing.others.filter(({ name }) => isText(name)).map((entry) => [entry.name, entry]),
   );
+  for (const { image, reason } of texts.hidden) collected.skip(`${shard}/${image}`, reason);
   for (const { name, offset, length } of listing.images) {
     const picture = { image: `${shard}/${name}`, bytes: { file, offset, length } };
     if (options.picturesOnly) collected.addPicture(picture);
