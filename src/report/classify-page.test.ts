@@ -62,6 +62,16 @@ describe("classifyPage", () => {
     expect(page).toMatch(/class="legend".*−0\.05.*0\.31/s);
   });
 
+  it("shows all rows of a heat map, and lets one of more than a screen scroll, except on paper", () => {
+    const frame = (rows: number) =>
+      /class="(card heat-frame[^"]*)"/.exec(
+        pageOf(...Array.from({ length: rows }, (_, i) => result(`${i}.jpg`, { cat: 0.3 }))),
+      )![1];
+    expect(frame(20)).toBe("card heat-frame");
+    expect(frame(21)).toBe("card heat-frame tall");
+    expect(pageOf(result("a.jpg", { cat: 0.3 }))).toContain("@media print { .heat-frame.tall { max-height: none; } }");
+  });
+
   it("leaves cells open for labels that were not kept for a picture", () => {
     const page = pageOf(result("a.jpg", { cat: 0.3 }), result("b.jpg", { dog: 0.2 }));
     expect(cells(page).map(([text]) => text)).toEqual(["0.30", "–", "–", "0.20"]);

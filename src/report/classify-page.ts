@@ -28,6 +28,8 @@ export interface ClassifyReport {
 const maxBars = 5;
 /** The heat map's columns: what a screen still shows. */
 const maxColumns = 30;
+/** A heat map of more rows scrolls in a frame, under a head that stays. */
+const maxRows = 20;
 
 /**
  * The page of `clip-ts classify --html`: every picture beside its labels and, for several pictures, their similarities
@@ -89,7 +91,12 @@ function heatMap(
     <div class="legend" aria-hidden="true">
       <span>${cosine(low)}</span><span class="scale"></span><span>${cosine(high)}</span>
     </div>
-    <div class="card heat-frame" tabindex="0" role="region" aria-labelledby="heat-title">
+    <div
+      class="card heat-frame${rows.length > maxRows ? " tall" : ""}"
+      tabindex="0"
+      role="region"
+      aria-labelledby="heat-title"
+    >
       <table class="${columns.length > 8 ? "heat upright" : "heat"}">
         <thead>
           <tr>
@@ -153,8 +160,11 @@ const styles = `
 @media (max-width: 32rem) { .pictures .card { grid-template-columns: 1fr; } .picture img { max-height: 18rem; width: auto; } }
 .legend { display: flex; align-items: center; gap: .5rem; margin: .75rem 0; font-size: .85rem; font-variant-numeric: tabular-nums; }
 .scale { width: 12rem; height: .7rem; border-radius: .2rem; background: linear-gradient(in oklab to right, var(--heat-low), var(--heat-high)); border: 1px solid var(--line); forced-color-adjust: none; }
-.heat-frame { overflow: auto; max-height: 90vh; padding: 0; width: fit-content; max-width: 100%; }
-.heat { border-collapse: separate; border-spacing: 2px; font-size: .85rem; }
+.heat-frame { overflow: auto; padding: 0; width: fit-content; max-width: 100%; }
+.heat-frame.tall { max-height: 90vh; }
+@media print { .heat-frame.tall { max-height: none; } }
+/* A border, not padding: rows would show in the padding above a head that stays. */
+.heat { border-collapse: separate; border-spacing: 2px; border: solid transparent; border-width: 0 .4rem .4rem 0; font-size: .85rem; }
 .heat thead > tr > * { position: sticky; top: 0; z-index: 1; background: var(--surface); vertical-align: bottom; padding: .4rem; font-weight: 500; }
 .heat thead th { min-width: 4.5rem; line-height: 1.2; }
 .heat thead bdi { display: block; max-width: 7rem; margin: auto; overflow-wrap: break-word; }

@@ -43,6 +43,14 @@ describe("dataPage", () => {
     ]);
   });
 
+  it("names a value that all have once, under its one column", () => {
+    const page = pageOf();
+    expect(page).toContain("All of them 64 pixels");
+    expect(page.match(/<span>64( pixels)?<\/span>/g)).toEqual(["<span>64 pixels</span>"]);
+    expect(page).toContain("Half of them up to 200 pixels");
+    expect(page).toContain(".columns span:only-child { max-width");
+  });
+
   it("lists what was left out without the folder that all of it lies in", () => {
     const skipped = ["/long/way/a/1.jpg", "/long/way/b/2.jpg"].map((image) => ({ image, reason: `${image} is empty` }));
     const page = pageOf({ skipped });

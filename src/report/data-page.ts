@@ -116,7 +116,7 @@ function histogram(title: string, unit: string, values: Distribution, limit?: nu
   return html`<figure class="card">
     <figcaption>
       <h3>${title}</h3>
-      <p class="quiet">Half of them up to ${count(median)} ${unit}${limited}</p>
+      <p class="quiet">${min === max ? "All of them" : "Half of them up to"} ${count(median)} ${unit}${limited}</p>
     </figcaption>
     <div
       class="columns"
@@ -125,7 +125,7 @@ function histogram(title: string, unit: string, values: Distribution, limit?: nu
     >
       ${bins.map(column)}
     </div>
-    <p class="axis"><span>${count(min)}</span><span>${count(max)} ${unit}</span></p>
+    <p class="axis">${min === max ? "" : html`<span>${count(min)}</span>`}<span>${count(max)} ${unit}</span></p>
   </figure>`;
 }
 
@@ -210,8 +210,10 @@ const styles = `
 .charts { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); }
 .columns { display: flex; align-items: flex-end; gap: 2px; height: 7rem; margin-top: .75rem; border-bottom: 1px solid var(--line); forced-color-adjust: none; }
 .columns span { flex: 1; border-radius: 2px 2px 0 0; background: var(--series-1); }
+.columns span:only-child { max-width: 2rem; margin: 0 auto; }
 .columns .beyond { background: var(--series-2); }
 .axis { display: flex; justify-content: space-between; font-size: .8rem; color: var(--ink-2); font-variant-numeric: tabular-nums; }
+.axis span:only-child { margin: 0 auto; }
 table { border-collapse: collapse; font-size: .95rem; }
 td { padding: .25rem 1rem .25rem 0; vertical-align: baseline; overflow-wrap: anywhere; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }

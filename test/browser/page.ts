@@ -43,6 +43,8 @@ export interface OpenPage extends AsyncDisposable {
   readonly page: Page;
   readonly server: TestServer;
   readonly browser: Browser;
+  /** What the page and its workers wrote into the console since it was opened, and answers of 400 and more. */
+  readonly complaints: readonly string[];
 }
 
 /** How a page is opened. */
@@ -70,9 +72,15 @@ export async function openPage({ root, made, flags = [], ...options }: PageOptio
   const browser = await chromium.launch({ executablePath, timeout: 0, args: ["--no-sandbox", ...quiet, ...flags] });
   const page = await browser.newPage();
   page.setDefaultTimeout(0);
+  const complaints: string[] = [];
+  page.on("console", (message) => complaints.push(`${message.type()}: ${message.text()} ${message.location().url}`));
+  page.on("pageerror", (error) => complaints.push(`uncaught: ${error.message}`));
+  page.on("response", (response) => {
+    if (response.status() >= 400) complaints.push(`${response.status()} ${response.url()}`);
+  });
   await (root === undefined ? loadPage(page, server) : page.goto(server.url));
   return {
-    ...{ page, server, browser },
+    ...{ page, server, browser, complaints },
     async [Symbol.asyncDispose]() {
       await browser.close();
       await server.close();

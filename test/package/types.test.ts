@@ -29,24 +29,34 @@ export async function name(image: ImageSource): Promise<string> {
 `,
 );
 
+// It uses `console` and `import.meta.resolve`, whose types are Node's and the DOM's.
+const readme = join(folder, "readme.mts");
+const [, program] = /^```ts\n(.*?)^```/ms.exec(readFileSync(new URL("../../README.md", import.meta.url), "utf8"))!;
+await writeFile(readme, program!);
+
 const { ModuleKind: Module, ModuleResolutionKind: Resolution } = ts;
 const alone = { lib: ["lib.es2022.d.ts"], types: [] };
-const withNodeAndDom = { lib: ["lib.es2022.d.ts", "lib.dom.d.ts"], types: ["node"] };
+const withDom = { lib: ["lib.es2022.d.ts", "lib.dom.d.ts"], types: [] };
+const withNode = { lib: ["lib.es2022.d.ts"], types: ["node"] };
+const withNodeAndDom = { lib: withDom.lib, types: withNode.types };
 
 describe("the types have no errors under strict settings", () => {
   it.each([
     ["nodenext", Module.NodeNext, Resolution.NodeNext, alone],
     ["node16", Module.Node16, Resolution.Node16, alone],
     ["bundler", Module.Preserve, Resolution.Bundler, alone],
+    ["nodenext, with the types of the DOM", Module.NodeNext, Resolution.NodeNext, withDom],
+    ["nodenext, with the types of Node", Module.NodeNext, Resolution.NodeNext, withNode],
     ["nodenext, with the types of Node and of the DOM", Module.NodeNext, Resolution.NodeNext, withNodeAndDom],
   ])(
     "with module resolution %s",
     (_, module, moduleResolution, environment) => {
-      const program = ts.createProgram([user], {
+      const program = ts.createProgram(environment === alone ? [user] : [user, readme], {
         ...{ module, moduleResolution, ...environment, target: ts.ScriptTarget.ES2022 },
         ...{ strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, noEmit: true },
         // Those of this repository; an empty project has none.
-        typeRoots: environment === alone ? [] : [fileURLToPath(new URL("../../node_modules/@types", import.meta.url))],
+        typeRoots:
+          environment.types.length === 0 ? [] : [fileURLToPath(new URL("../../node_modules/@types", import.meta.url))],
         skipLibCheck: false,
       });
       const found = ts.getPreEmitDiagnostics(program).map(({ file, messageText }) => {
