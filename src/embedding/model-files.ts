@@ -197,7 +197,7 @@ async function foreignVocabulary(
   const siglip = score === "sigmoid";
   if (!siglip && text.vocabSize === publishedVocabSize) return { kind: "clip" };
   const merges = await firstOf(folder, [files.merges]);
-  if (merges && !siglip) return { kind: "merges", file: merges };
+  if (merges) return { kind: "merges", file: merges };
   const file = join(folder, files.tokenizer);
   if (!siglip && !(await exists(file))) return { kind: "clip" };
   return { kind: "json", file, configFile: join(folder, files.tokenizerConfig), cleaning };
