@@ -6,29 +6,33 @@
  */
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { openWeightFile } from "../src/checkpoints/index.ts";
 import { ClipError } from "../src/core/errors.ts";
+import { convertModel, readModel } from "../src/embedding/index.ts";
 import { damage } from "../test/damage.ts";
 
 const { values } = parseArgs({
   options: { count: { type: "string", default: "20000" }, seed: { type: "string", default: "0" } },
 });
 const [count, seed] = [Number(values.count), Number(values.seed)];
+const fixtures = fileURLToPath(new URL("../fixtures", import.meta.url));
+const folder = await mkdtemp(join(tmpdir(), "clip-ts-fuzz-"));
+await convertModel(await readModel(join(fixtures, "towers/vit")), join(folder, "model"), { to: "onnx" });
 const files = [
   "archives/state_dict.pt",
   "archives/legacy.pt",
   "archives/torch-script.pt",
   "archives/training.pt",
   "towers/vit/model.safetensors",
-];
+].map((name) => join(fixtures, name));
+files.push(join(folder, "model/onnx/model.onnx"));
 
-const folder = await mkdtemp(join(tmpdir(), "clip-ts-fuzz-"));
-const path = join(folder, "damaged");
 for (const name of files) {
-  const whole = await readFile(fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url)));
+  const whole = await readFile(name);
+  const path = join(folder, `damaged${extname(name)}`);
   let [refused, slowest] = [0, 0];
   for (let i = seed; i < seed + count; i++) {
     await writeFile(path, damage(whole, i));

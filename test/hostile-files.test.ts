@@ -7,6 +7,7 @@ import { openWeightFile, writeSafetensors } from "../src/checkpoints/index.ts";
 import { float32 } from "../src/core/tensor-data.ts";
 import { readModel } from "../src/embedding/index.ts";
 import { findModelFiles } from "../src/embedding/model-files.ts";
+import { JsonTokenizer } from "../src/text/index.ts";
 import { hostileFiles, readDamaged } from "./hostile-files.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 import { saveTinyModel, tinyModel } from "./tiny-model.ts";
@@ -191,6 +192,72 @@ it("an archive of 600,000 entries is refused in little memory", { timeout: 60_00
   const before = process.memoryUsage().rss;
   await expect(openWeightFile(path)).rejects.toThrow(/it has more than 100000 entries/);
   expect(process.memoryUsage().rss - before).toBeLessThan(700e6);
+});
+
+it.each([
+  ["normalizer", { type: "Sequence", normalizers: Array(100_000).fill({ type: "Lowercase" }) }, "normalizers"],
+  ["pre_tokenizer", { type: "Sequence", pretokenizers: Array(100_000).fill({ type: "Whitespace" }) }, "pretokenizers"],
+  ["post_processor", { type: "TemplateProcessing", single: Array(100_000).fill({}) }, "single"],
+])("a tokenizer.json with 100,000 steps is refused: %s", (part, step, place) => {
+  const json = { [part]: step, added_tokens: [], model: { type: "BPE", vocab: { a: 0 }, merges: [] } };
+  expect(() => new JsonTokenizer(json, { pad_token: "a" }, "none")).toThrow(
+    new RegExp(`the tokenizer cannot be read: ${part}\\.${place}: Too big: .*<=256`),
+  );
+});
+
+describe("lists of contents of zip archives that lie", () => {
+  const name = "a/data.pkl";
+  /** An archive of one entry whose list says so of it, and whose end says so of the list. */
+  const archive = ({
+    size = 4,
+    offset = 0,
+    extra = Buffer.alloc(0),
+    nameLength = name.length,
+    list = 34 + name.length,
+  }) => {
+    const local = Buffer.alloc(30 + name.length + 4);
+    local.write("PK\x03\x04", "latin1");
+    local.writeUInt16LE(name.length, 26);
+    local.write(`${name}\x80\x02}.`, 30, "latin1");
+    const entry = Buffer.alloc(46 + name.length);
+    entry.write("PK\x01\x02", "latin1");
+    entry.writeUInt32LE(size, 20);
+    entry.writeUInt32LE(size, 24);
+    entry.writeUInt16LE(nameLength, 28);
+    entry.writeUInt16LE(extra.length, 30);
+    entry.writeUInt32LE(offset, 42);
+    entry.write(name, 46);
+    const end = Buffer.alloc(22);
+    end.write("PK\x05\x06", "latin1");
+    end.writeUInt16LE(1, 8);
+    end.writeUInt16LE(1, 10);
+    end.writeUInt32LE(entry.length + extra.length, 12);
+    end.writeUInt32LE(list, 16);
+    return Buffer.concat([local, entry, extra, end]);
+  };
+  const zip64 = (...values: bigint[]) => {
+    const extra = Buffer.alloc(4 + 8 * values.length);
+    extra.writeUInt16LE(1);
+    extra.writeUInt16LE(8 * values.length, 2);
+    values.forEach((value, i) => extra.writeBigUInt64LE(value, 4 + 8 * i));
+    return extra;
+  };
+
+  it.each<[string, Uint8Array]>([
+    ["4 GB where there are 4 bytes", archive({ size: 2 ** 32 - 16 })],
+    ["2^63 bytes", archive({ size: 2 ** 32 - 1, extra: zip64(2n ** 63n, 2n ** 63n) })],
+    ["an entry at 2^64 - 1", archive({ offset: 2 ** 32 - 1, extra: zip64(2n ** 64n - 1n) })],
+    ["an entry in the middle of another", archive({ offset: 5 })],
+    ["a name behind the end", archive({ nameLength: 65_535 })],
+    ["a list at 4 GB", archive({ list: 2 ** 32 - 16 })],
+    ["a list in an entry", archive({ list: 0 })],
+  ])("%s", async (problem, bytes) => {
+    const path = join(root, `${problem}.pt`);
+    await writeFile(path, bytes);
+    const before = process.memoryUsage().rss;
+    await expect(openWeightFile(path)).rejects.toMatchObject({ code: "CLIP_CHECKPOINT" });
+    expect(process.memoryUsage().rss - before).toBeLessThan(200e6);
+  });
 });
 
 describe("small pickles that would fill the memory or take for ever", () => {

@@ -50,13 +50,20 @@ const unigram = {
 
 const texts = [...tinyCaptions, "", "it's 12 o'clock", "naïve 日本語 🙂", "x".repeat(300)];
 
-/** Every text file that belongs to a model, each in a folder where it is whole. */
+/** Every text file that belongs to a model, and weights as ONNX, each in a folder where it is whole. */
 export async function hostileFiles(root: string): Promise<HostileFile[]> {
   const own = await saveTinyModel(join(root, "own"), { words: ["apple", "red"] });
   const model = await readModel(own);
   const [hf, openClip, shards, sentences] = ["hf", "open_clip", "shards", "sentences"].map((name) => join(root, name));
   await convertModel(model, hf!, { to: "hf" });
   await convertModel(model, openClip!, { to: "open_clip" });
+  const [processor, onnx] = [join(root, "processor"), join(root, "onnx-weights")];
+  await convertModel(model, processor, { to: "hf" });
+  const images = JSON.parse(await readFile(join(processor, "preprocessor_config.json"), "utf8")) as object;
+  const both = { image_processor: images, processor_class: "CLIPProcessor" };
+  await writeFile(join(processor, "processor_config.json"), JSON.stringify(both));
+  await convertModel(model, onnx, { to: "onnx" });
+  const onnxFile = join(onnx, "onnx", "model.onnx");
   await mkdir(shards!);
   await mkdir(sentences!);
   await writeFile(join(sentences!, "tokenizer.json"), JSON.stringify(unigram));
@@ -91,7 +98,9 @@ export async function hostileFiles(root: string): Promise<HostileFile[]> {
     files("config.json of our own", own, "config.json"),
     files("config.json of Hugging Face's", hf!, "config.json"),
     files("preprocessor_config.json", hf!, "preprocessor_config.json"),
+    files("processor_config.json", processor, "processor_config.json"),
     files("open_clip_config.json", openClip!, "open_clip_config.json"),
+    { name: "model.onnx", path: onnxFile, read: async () => void (await openWeightFile(onnxFile)) },
     { name: "index.json", path: index, read: async () => void (await openWeightFile(index)) },
     vocabulary("tokenizer.json, byte pairs", hf!, "tokenizer.json", json(hf!)),
     vocabulary("tokenizer.json, unigrams", sentences!, "tokenizer.json", json(sentences!)),

@@ -5,9 +5,11 @@ import { openWeightFile, saveParameters } from "../src/checkpoints/index.ts";
 import { readTensorBytes } from "../src/checkpoints/stored-tensor.ts";
 import { type Conversion, convertModel, readModel, type StoredModel } from "../src/embedding/index.ts";
 import { type ClipConfig, initializeParameters } from "../src/models/index.ts";
+import { loadClip } from "../src/zero-shot/index.ts";
+import { randomPicture } from "./pictures.ts";
 import { sharedFolder, sharedMissing } from "./read-fixture.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
-import { tinyConfig } from "./tiny-model.ts";
+import { saveTinyModel, tinyCaptions, tinyConfig } from "./tiny-model.ts";
 
 const root = await temporaryFolder();
 let folders = 0;
@@ -114,4 +116,34 @@ describe("recorded models", () => {
       for (const [tensor, content] of wanted) expect([tensor, met.get(tensor) === content]).toEqual([tensor, true]);
     },
   );
+});
+
+describe("a model as ONNX", () => {
+  it.each(Object.entries(models))("gives the same shares to labels: %s", async (name, { config }) => {
+    // With a vocabulary, so that texts can be read.
+    const text = { ...config.text, contextLength: tinyConfig.text.contextLength, vocabSize: tinyConfig.text.vocabSize };
+    const own = await saveTinyModel(join(root, `own-${folders++}`), { config: { ...config, text } });
+    const picture = randomPicture(1, 40, 30);
+    const sharesOf = async (folder: string) => {
+      await using clip = await loadClip(folder);
+      const ranked = await clip.classify(picture, tinyCaptions, { templates: ["{}"] });
+      return new Map(ranked.map(({ label, probability }) => [label, probability]));
+    };
+    const wanted = await sharesOf(own);
+    // The same numbers of the same program; of half precision as near as its 11 bits let them.
+    for (const [dtype, tolerance] of [
+      ["F32", 0],
+      ["F16", 5e-3],
+    ] as const) {
+      const folder = join(root, `converted-${folders++}`);
+      await convertModel(await readModel(own), folder, { to: "onnx", dtype });
+      const met = await sharesOf(folder);
+      for (const [label, share] of wanted)
+        expect(Math.abs(met.get(label)! - share), `${dtype}, ${label}`).toBeLessThanOrEqual(tolerance * share);
+      // Others pad as this library does where padding counts.
+      const vocab = JSON.parse(await readFile(join(folder, "vocab.json"), "utf8")) as Record<string, number>;
+      const said = JSON.parse(await readFile(join(folder, "tokenizer_config.json"), "utf8")) as { pad_token: string };
+      expect(vocab[said.pad_token]).toBe(name === "SigLIP" ? 0 : text.vocabSize - 1);
+    }
+  });
 });

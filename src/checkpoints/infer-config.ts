@@ -19,6 +19,7 @@ export function inferConfig(
   activation: ClipConfig["activation"] | undefined,
   path: string,
 ): ClipConfig {
+  const { parameters: ours } = translateNames(tensors, path);
   if (!activation) {
     throw new ClipError(
       "CLIP_CONFIG",
@@ -26,7 +27,6 @@ export function inferConfig(
         `name it by --activation: quickGelu (OpenAI's own models), gelu (most others) or geluTanh`,
     );
   }
-  const { parameters: ours } = translateNames(tensors, path);
   const size = (name: string, axis: number): number => {
     const value = ours.get(name)?.shape[axis];
     if (value === undefined || value === 0)

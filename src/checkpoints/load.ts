@@ -5,7 +5,7 @@ import { sameShape } from "../core/shape.ts";
 import { float32, type TensorData } from "../core/tensor-data.ts";
 import { concat, constant, stored, type Tensor } from "../graph/tensor.ts";
 import { type Clip, type ClipConfig, mapParameters, parameterSpecs } from "../models/index.ts";
-import { detectLayout, type Layout, layouts } from "./names/layouts.ts";
+import { detectLayout, type Layout, layouts, missingTower } from "./names/layouts.ts";
 import type { Placement } from "./names/patterns.ts";
 import { readFloats, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 import { openWeightFile } from "./weight-file.ts";
@@ -44,9 +44,15 @@ export async function loadParameters(path: string, config: ClipConfig): Promise<
 /**
  * Puts tensors under our paths. A parameter of several tensors of which one is missing is missing.
  *
- * @throws {ClipError} `CLIP_CHECKPOINT` if the names are of no layout that we know.
+ * @throws {ClipError} `CLIP_CHECKPOINT` if the names are of one tower alone, or of no layout that we know.
  */
 export function translateNames(tensors: ReadonlyMap<string, StoredTensor>, path: string): TranslatedTensors {
+  const missing = missingTower(tensors.keys());
+  if (missing)
+    throw new ClipError(
+      "CLIP_CHECKPOINT",
+      `${path} has no ${missing} tower; clip-ts needs both towers of a CLIP or SigLIP`,
+    );
   const layout = detectLayout(tensors.keys());
   if (!layout) {
     const known = [...new Set(Object.values(layouts).map(({ title }) => title))].join(", ");
@@ -130,7 +136,7 @@ function fitParameters(
       problems.push(
         `${show(name)}: the file has float64, of which half the digits would be lost; convert it to float32`,
       );
-    else if (other) problems.push(`${show(name)}: the model wants floating-point numbers, the file has ${other}`);
+    else if (other) problems.push(`${show(name)}: the file has ${other}; save the model as float16 or float32`);
     else fitting.set(name, { ...parameter, shape });
   }
   const leftOver = [...parameters.keys()].filter((name) => !specs.has(name)).map(show);

@@ -20,7 +20,7 @@ const maxValues = 2_000_000;
 
 const metadataSchema = z.record(z.string(), z.string());
 const tensorSchema = z.strictObject({
-  dtype: z.enum(Object.keys(elementBytes) as StoredDtype[]),
+  dtype: z.string(),
   shape: z.array(z.int().nonnegative()).max(16),
   data_offsets: z.tuple([z.int().nonnegative(), z.int().nonnegative()]),
 });
@@ -67,6 +67,10 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
       throw damaged(`the entry of "${cut(name)}" is wrong (${at.join(".")}: ${message})`);
     }
     const { dtype, shape, data_offsets: offsets } = parsed.data;
+    if (!isStoredDtype(dtype)) {
+      const met = `"${cut(name)}" is of dtype ${cut(dtype)}, which clip-ts does not read`;
+      throw new ClipError("CLIP_CHECKPOINT", `${path}: ${met}; save the model as float16 or float32`);
+    }
     const byteLength = offsets[1] - offsets[0];
     const wanted = shape.reduce((total, dim) => total * dim, elementBytes[dtype]);
     if (byteLength !== wanted)
@@ -81,6 +85,8 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   if (overlap) throw damaged(`"${cut(overlap[0])}" and "${cut(overlap[1])}" overlap`);
   return { tensors, metadata };
 }
+
+const isStoredDtype = (dtype: string): dtype is StoredDtype => Object.hasOwn(elementBytes, dtype);
 
 /**
  * How deep a JSON text nests, how many values it has (at least: it stops where either is too much), and how many entries

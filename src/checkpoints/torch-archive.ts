@@ -137,7 +137,11 @@ export async function openTorchArchive(
       if (view instanceof TensorView) tensors.set(name, { file, ...place(name, view, spans, path, damaged) });
       else opaque.set(name, view.type.path);
     }
-    if (tensors.size === 0) throw new ClipError("CLIP_CHECKPOINT", `${path} holds no tensors by name; is it a model?`);
+    if (tensors.size === 0)
+      throw new ClipError(
+        "CLIP_CHECKPOINT",
+        `${path} holds no tensors by name; name the file with the model's weights`,
+      );
     const isProgram = value instanceof PickleInstance && /^__torch__(\.|$)/.test(value.type.module);
     return { tensors, opaque, container: isProgram ? "torchScript" : "stateDict" };
   } catch (error) {

@@ -14,12 +14,26 @@ const marks: readonly (readonly [encoding: string, ...bytes: readonly number[]])
  * The text of a whole file, which must be UTF-8; without the byte order mark that some editors begin it with.
  *
  * @param name - of the file, for the message.
- * @throws {ClipError} `CLIP_FILE` if it is in another encoding or binary; says which, where, and the way out.
+ * @throws {ClipError} `CLIP_FILE` if it is in another encoding, binary or a pointer of Git LFS; says which, where, and the way out.
  */
 export function decodeText(bytes: Uint8Array, name: string): string {
   const problem = encodingProblem(bytes, 1);
   if (problem !== undefined) throw new ClipError("CLIP_FILE", `${name}${problem}`);
+  refuseLfsPointer(bytes, name);
   return new TextDecoder().decode(bytes);
+}
+
+const lfsMark = new TextEncoder().encode("version https://git-lfs.github.com/spec/");
+
+/**
+ * Refuses what Git leaves in the place of a large file that was not fetched.
+ *
+ * @param head - the first bytes of the file, 64 or more.
+ * @throws {ClipError} `CLIP_FILE` with the way out.
+ */
+export function refuseLfsPointer(head: Uint8Array, name: string): void {
+  if (lfsMark.every((byte, i) => head[i] === byte))
+    throw new ClipError("CLIP_FILE", `${name} is a pointer of Git LFS, not the file; run "git lfs pull" in its folder`);
 }
 
 /** The lines of a text, whichever system's ends they have. */

@@ -21,6 +21,7 @@ import {
 } from "../core/options.ts";
 import { readText } from "../core/files.ts";
 import { maxVocabularyBytes } from "../core/limits.ts";
+import type { ClipConfig } from "../models/index.ts";
 import { ClipTokenizer, formatMerges, JsonTokenizer } from "../text/index.ts";
 import { files as names, hasVocabulary, storedModel } from "./model-files.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
@@ -168,17 +169,20 @@ async function vocabularyFiles(model: StoredModel, names: Conversion): Promise<R
   const tokenizer = await readTokenizer(model);
   if (!(tokenizer instanceof ClipTokenizer)) return {};
   const merges = { "merges.txt": formatMerges(tokenizer.merges) };
-  return names === "open_clip"
-    ? merges
-    : { ...merges, ...huggingFaceTokenizer(tokenizer, model.config.text.contextLength) };
+  return names === "open_clip" ? merges : { ...merges, ...huggingFaceTokenizer(tokenizer, model.config.text) };
 }
 
 /** The files of Hugging Face's `CLIPTokenizer` and `CLIPTokenizerFast`. */
-function huggingFaceTokenizer(tokenizer: ClipTokenizer, contextLength: number): Record<string, string> {
+function huggingFaceTokenizer(
+  tokenizer: ClipTokenizer,
+  { contextLength, causal = true }: ClipConfig["text"],
+): Record<string, string> {
   const tokens = tokenizer.tokens();
   const [start, end] = tokens.slice(-2) as [string, string];
   const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
-  const marks = { bos_token: start, eos_token: end, pad_token: end, unk_token: end };
+  // What stands behind a text's end counts where its tokens see all others: then it is what this library pads with.
+  const pad = causal ? end : tokens[tokenizer.padId]!;
+  const marks = { bos_token: start, eos_token: end, pad_token: pad, unk_token: end };
   const added = ([token, normalized]: [string, boolean]) => ({
     ...{
       id: vocab[token],

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { clipConfigSchema } from "../checkpoints/config-schema.ts";
 import { huggingFaceConfig, huggingFacePreprocess, isHuggingFaceConfig } from "../checkpoints/configs/hugging-face.ts";
 import { isOpenClipConfig, openClipConfig, openClipTokenizer } from "../checkpoints/configs/open-clip.ts";
+import { refuseOtherModels } from "../checkpoints/configs/other-kinds.ts";
 import { inferConfig } from "../checkpoints/infer-config.ts";
 import { openWeightFile } from "../checkpoints/weight-file.ts";
 import { ClipError, problemOf } from "../core/errors.ts";
@@ -136,6 +137,7 @@ function familyCleaning({ score, text }: ClipConfig): TextCleaning {
 async function configured(weights: string, configFile: string): Promise<ModelFiles> {
   const folder = dirname(configFile);
   const json = await readJson(z.unknown(), configFile);
+  refuseOtherModels(json, configFile);
   if (isOpenClipConfig(json)) {
     const { config, preprocess } = openClipConfig(json, configFile);
     const { cleaning, repository } = openClipTokenizer(json);
@@ -195,7 +197,7 @@ async function foreignVocabulary(
   const siglip = score === "sigmoid";
   if (!siglip && text.vocabSize === publishedVocabSize) return { kind: "clip" };
   const merges = await firstOf(folder, [files.merges]);
-  if (merges && !siglip) return { kind: "merges", file: merges };
+  if (merges) return { kind: "merges", file: merges };
   const file = join(folder, files.tokenizer);
   if (!siglip && !(await exists(file))) return { kind: "clip" };
   return { kind: "json", file, configFile: join(folder, files.tokenizerConfig), cleaning };
@@ -206,10 +208,20 @@ export async function hasVocabulary(vocabulary: Vocabulary, { text }: ClipConfig
   return vocabulary.kind === "clip" ? text.vocabSize === publishedVocabSize : exists(vocabulary.file);
 }
 
+/** What a folder without weights of its own is, by a file in it, and the way out. */
+const otherFolders = {
+  "model_index.json": "a pipeline of diffusers; clip-ts needs both towers of a CLIP or SigLIP",
+  "diffusion_pytorch_model.safetensors": "a part of diffusers; clip-ts needs both towers of a CLIP or SigLIP",
+  "modules.json": "a model of sentence-transformers; name the folder in it that has the weights",
+  "adapter_config.json": "an adapter of PEFT's; merge it into its model and save that",
+} as const;
+
 async function findWeights(folder: string, hasOpenClipConfig: boolean): Promise<string> {
   const names = [...weightNames(hasOpenClipConfig), ...onnxNames];
   const found = await firstOf(folder, names);
   if (found) return found;
+  for (const [name, kind] of Object.entries(otherFolders))
+    if (await exists(join(folder, name))) throw new ClipError("CLIP_FILE", `${folder} is ${kind}`);
   throw new ClipError("CLIP_FILE", `${folder} has no weights: none of ${names.join(", ")}`);
 }
 

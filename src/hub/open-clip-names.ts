@@ -13,9 +13,19 @@ const repositories: Readonly<Record<string, string>> = {
   "ViT-B-16/datacomp_xl_s13b_b90k": "laion/CLIP-ViT-B-16-DataComp.XL-s13B-b90K",
   "ViT-L-14/laion2b_s32b_b82k": "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
   "ViT-L-14/datacomp_xl_s13b_b90k": "laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
+  "ViT-L-14/commonpool_xl_clip_s13b_b90k": "laion/CLIP-ViT-L-14-CommonPool.XL.clip-s13B-b90K",
   "ViT-H-14/laion2b_s32b_b79k": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+  "ViT-g-14/laion2b_s12b_b42k": "laion/CLIP-ViT-g-14-laion2B-s12B-b42K",
   "ViT-g-14/laion2b_s34b_b88k": "laion/CLIP-ViT-g-14-laion2B-s34B-b88K",
   "ViT-bigG-14/laion2b_s39b_b160k": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
+  "ViT-B-16/dfn2b": "apple/DFN2B-CLIP-ViT-B-16",
+  "ViT-B-16-quickgelu/dfn2b": "apple/DFN2B-CLIP-ViT-B-16",
+  "ViT-L-14/dfn2b": "apple/DFN2B-CLIP-ViT-L-14",
+  "ViT-L-14-quickgelu/dfn2b": "apple/DFN2B-CLIP-ViT-L-14",
+  "ViT-H-14/dfn5b": "apple/DFN5B-CLIP-ViT-H-14",
+  "ViT-H-14-quickgelu/dfn5b": "apple/DFN5B-CLIP-ViT-H-14",
+  "ViT-H-14-378/dfn5b": "apple/DFN5B-CLIP-ViT-H-14-378",
+  "ViT-H-14-378-quickgelu/dfn5b": "apple/DFN5B-CLIP-ViT-H-14-378",
 };
 
 /** OpenAI's own, whose names open_clip writes with a dash. */

@@ -5,6 +5,9 @@ import { repeatsWhatVaries } from "./pattern.ts";
 /** The largest vocabulary that is published has less than half of them. */
 const maxVocabulary = 2_000_000;
 
+/** Steps behind each other: published files have a few, and each goes through the whole text. */
+const maxSteps = 256;
+
 /** Such a text may stand in for every blank of what is encoded. */
 const text = z.string().max(1000).nullish();
 const count = z.int().min(0).max(1_000_000).nullish();
@@ -13,7 +16,10 @@ const id = z
   .min(0)
   .max(maxVocabulary - 1);
 const mark = z.tuple([z.string(), id]).optional();
-const template = z.array(z.record(z.string(), z.looseObject({ id: z.string() }))).nullish();
+const template = z
+  .array(z.record(z.string(), z.looseObject({ id: z.string() })))
+  .max(maxSteps)
+  .nullish();
 
 const regularExpression = z
   .string()
@@ -51,7 +57,10 @@ const step = z
   })
   // The library warns where there is none and leaves the step out, which gives other ids.
   .refine(({ type, pattern }) => pattern || !/^(Replace|Split)$/.test(type), "has no pattern");
-const steps: z.ZodOptional<z.ZodArray<z.ZodType>> = z.array(z.lazy(() => step)).optional();
+const steps: z.ZodOptional<z.ZodArray<z.ZodType>> = z
+  .array(z.lazy(() => step))
+  .max(maxSteps)
+  .optional();
 
 const tokenizerSchema = z.looseObject({
   normalizer: step.nullish(),

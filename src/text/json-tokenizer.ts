@@ -37,7 +37,7 @@ function contained<Result>(problem: string, work: () => Result): Result {
   } catch (cause) {
     if (cause instanceof ClipError) throw cause;
     if ((cause as { code?: unknown }).code === "ERR_SCRIPT_EXECUTION_TIMEOUT") {
-      const why = `its regular expressions took more than ${limitMs / 1000} s`;
+      const why = `its steps took more than ${limitMs / 1000} s`;
       throw new ClipError("CLIP_TEXT", `the tokenizer ${problem}: ${why}; is it the right file?`, { cause });
     }
     throw new ClipError("CLIP_TEXT", `the tokenizer ${problem}: ${(cause as Error).message}`, { cause });

@@ -50,7 +50,7 @@ describe("regular expressions of a tokenizer.json", () => {
     // No repetition of a repetition, and still the 10th power of the length.
     const tokenizer = new JsonTokenizer(withPattern(`${"a*".repeat(10)}b`), { pad_token: "</s>" }, "none");
     expect(() => tokenizer.encodeWithMarks("a".repeat(300))).toThrow(
-      "the tokenizer cannot encode: its regular expressions took more than 10 s; is it the right file?",
+      "the tokenizer cannot encode: its steps took more than 10 s; is it the right file?",
     );
     expect(tokenizer.encodeWithMarks("two cats")).toEqual([2, 3, 1]);
   });

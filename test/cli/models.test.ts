@@ -110,7 +110,7 @@ describe("models inspect", () => {
     expect(config.err).toMatch(/cannot read .*nowhere\.json: it does not exist$/);
     await writeFile(join(empty, "notes.txt"), "these are notes and no weights");
     const { err } = await call(["models", "inspect", join(empty, "notes.txt")]);
-    expect(err).toMatch(/notes\.txt is no file of weights, safetensors or PyTorch's: it claims/);
+    expect(err).toMatch(/notes\.txt is text, not weights: "these are notes and no weights"; download it again/);
   });
 
   it("is misused with the exit code of every command", async () => {

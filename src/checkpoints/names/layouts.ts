@@ -48,3 +48,14 @@ export function detectLayout(names: Iterable<string>): Layout | undefined {
   if (some("text.")) return isVit ? layouts.customTextVit : layouts.customTextResNet;
   return isVit ? layouts.openAiVit : layouts.openAiResNet;
 }
+
+const imageTower = /(^|\.)(vision|visual|vision_model|vision_tower|patch_embed(dings?)?)\./;
+const textTower = /(^|\.)(text|text_\w+|token_embedding|tokenEmbedding)\./;
+
+/** The tower that a file has no tensors of, where it has some of the other. */
+export function missingTower(names: Iterable<string>): "image" | "text" | undefined {
+  const all = [...names];
+  const [hasImages, hasTexts] = [imageTower, textTower].map((tower) => all.some((name) => tower.test(name)));
+  if (hasImages === hasTexts) return undefined;
+  return hasImages ? "text" : "image";
+}
