@@ -2,8 +2,9 @@
  * One AdamW step for the 151 million parameters of ViT-B/32, in milliseconds: `npx tsx bench/adamw.ts [--json]`.
  */
 import { cpus } from "node:os";
-import { clipConfigs, parameterSpecs } from "../src/models/index.ts";
-import { AdamW } from "../src/optimize/adamw.ts";
+import { clipConfigs } from "../src/model/towers/configs.ts";
+import { parameterSpecs } from "../src/model/towers/parameters.ts";
+import { AdamW } from "../src/engine/optimize/adamw.ts";
 
 const runs = 9;
 const specs = [...parameterSpecs(clipConfigs["ViT-B-32-quickgelu"])].filter(([, { trainable }]) => trainable);

@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { Random } from "../src/core/random.ts";
 import { float32 } from "../src/core/tensor-data.ts";
-import { type LabelledFeatures, LogisticRegression } from "../src/evaluate/logistic-regression.ts";
+import { type LabelledFeatures, LogisticRegression } from "../src/learning/evaluate/logistic-regression.ts";
 
 const [count, width, classes] = [10_000, 512, 10];
 /** 1/λ: that of OpenAI's example, and one that lets the head fit far closer. */

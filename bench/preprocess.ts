@@ -13,8 +13,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { Random } from "../src/core/random.ts";
-import { augmentImage, clipPreprocess, decodeImage, normalizePixels, preprocessImage } from "../src/image/index.ts";
-import type { AugmentConfig } from "../src/image/index.ts";
+import { augmentImage } from "../src/inputs/image/augment.ts";
+import { clipPreprocess } from "../src/inputs/image/preprocess-config.ts";
+import { decodeImage } from "../src/inputs/image/decode.ts";
+import { normalizePixels } from "../src/inputs/image/normalize.ts";
+import { preprocessImage } from "../src/inputs/image/preprocess.ts";
+import type { AugmentConfig } from "../src/inputs/image/augment.ts";
 
 const rounds = 20;
 const samples = 20_000;

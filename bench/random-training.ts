@@ -1,7 +1,8 @@
-import { type ClipConfig, initializeParameters } from "../src/models/index.ts";
-import { type EngineOptions, TrainEngine } from "../src/train/engine.ts";
-import type { PairTensors } from "../src/train/pair-tensors.ts";
-import { trainEverything } from "../src/train/trained-parameters.ts";
+import { type ClipConfig } from "../src/model/towers/config.ts";
+import { initializeParameters } from "../src/model/towers/parameters.ts";
+import { type EngineOptions, TrainEngine } from "../src/learning/train/engine/engine.ts";
+import type { PairTensors } from "../src/learning/train/batches/pair-tensors.ts";
+import { trainEverything } from "../src/learning/train/engine/trained-parameters.ts";
 
 /** A model of random weights that is trained by one batch of waves and numbers, whatever comes of it. */
 export class RandomTraining implements AsyncDisposable {

@@ -7,7 +7,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { Random } from "../src/core/random.ts";
-import { ClipTokenizer, trainBpe } from "../src/text/index.ts";
+import { ClipTokenizer } from "../src/inputs/text/tokenizer.ts";
+import { trainBpe } from "../src/inputs/text/train-bpe.ts";
 
 const runs = 15;
 const trainVocabSize = 8192;

@@ -11,7 +11,7 @@ import { realpath } from "node:fs/promises";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
-import { clipConfigs } from "../src/models/index.ts";
+import { clipConfigs } from "../src/model/towers/configs.ts";
 import { RandomTraining, secondsOf } from "./random-training.ts";
 
 interface Measured {

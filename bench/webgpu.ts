@@ -6,12 +6,14 @@
  */
 import { cpus } from "node:os";
 import { float32, int32, type TensorData } from "../src/core/tensor-data.ts";
-import { relativeError } from "../src/evaluate/compare.ts";
-import { constant, input, type Tensor } from "../src/graph/tensor.ts";
-import { clipConfigs, encodeImage, initializeParameters, mapParameters } from "../src/models/index.ts";
-import { buildModel } from "../src/onnx/build.ts";
-import { type NamedTensors, OrtSession, type SessionOptions } from "../src/runtime/ort-session.ts";
-import { prefixes, stepProgram } from "../src/train/programs.ts";
+import { relativeError } from "../src/learning/parity/compare.ts";
+import { constant, input, type Tensor } from "../src/engine/graph/tensor.ts";
+import { clipConfigs } from "../src/model/towers/configs.ts";
+import { encodeImage } from "../src/model/towers/clip.ts";
+import { initializeParameters, mapParameters } from "../src/model/towers/parameters.ts";
+import { buildModel } from "../src/engine/onnx/build.ts";
+import { type NamedTensors, OrtSession, type SessionOptions } from "../src/engine/runtime/ort-session.ts";
+import { prefixes, stepProgram } from "../src/learning/train/engine/programs.ts";
 
 const config = clipConfigs["ViT-B-32-quickgelu"];
 const parameters = initializeParameters(config, 1);

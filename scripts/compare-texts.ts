@@ -6,7 +6,7 @@
  * Draws are made by scripts/fixtures-texts.py; default is the one in fixtures/texts.
  */
 import { readFileSync } from "node:fs";
-import { cleanText } from "../src/text/index.ts";
+import { cleanText } from "../src/inputs/text/clean.ts";
 
 const shown = 10;
 const path = process.argv[2] ?? new URL("../fixtures/texts/ftfy.json", import.meta.url);

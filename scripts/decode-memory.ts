@@ -1,8 +1,9 @@
 // Peak memory of decoding many images at once, each just under the pixel limit: npx tsx scripts/decode-memory.ts [count] [side]
 import sharp from "sharp";
-import { mapInOrder } from "../src/embedding/batches.ts";
-import { useImage } from "../src/image/decode.ts";
-import { clipPreprocess, preprocessImage } from "../src/image/index.ts";
+import { mapInOrder } from "../src/core/streams.ts";
+import { useImage } from "../src/inputs/image/decode.ts";
+import { clipPreprocess } from "../src/inputs/image/preprocess-config.ts";
+import { preprocessImage } from "../src/inputs/image/preprocess.ts";
 
 const [count = 8, side = 13_000] = process.argv.slice(2).map(Number);
 const png = await sharp({ create: { width: side, height: side, channels: 3, background: "#3366cc" } })

@@ -5,7 +5,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { loadClip } from "../src/zero-shot/index.ts";
+import { loadClip } from "../src/model/zero-shot/clip.ts";
 
 const { values } = parseArgs({ options: { images: { type: "string", default: "10000" } } });
 const count = Number(values.images);

@@ -9,9 +9,10 @@ import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { openWeightFile } from "../src/checkpoints/index.ts";
+import { openWeightFile } from "../src/model/checkpoints/weight-file.ts";
 import { ClipError } from "../src/core/errors.ts";
-import { convertModel, readModel } from "../src/embedding/index.ts";
+import { convertModel } from "../src/model/pretrained/convert.ts";
+import { readModel } from "../src/model/pretrained/model-folder.ts";
 import { damage } from "../test/damage.ts";
 
 const { values } = parseArgs({

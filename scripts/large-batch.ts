@@ -12,7 +12,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import sharp from "sharp";
 import { Random } from "../src/core/random.ts";
-import { readTrainConfig, train } from "../src/train/index.ts";
+import { readTrainConfig } from "../src/learning/train/config.ts";
+import { train } from "../src/learning/train/train.ts";
 
 const allowed = 5e9;
 /** Fewer pictures than pairs: what a step costs does not depend on what is in them. */

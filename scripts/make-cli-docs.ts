@@ -1,7 +1,7 @@
 // Writes docs/cli.md from the commands themselves: npx tsx scripts/make-cli-docs.ts
 import { writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
-import { allCommands, buildProgram, fullName } from "../src/cli/program.ts";
+import { allCommands, buildProgram, fullName } from "../src/interfaces/cli/program.ts";
 
 /** The reference of the command line, as Markdown: what `--help` prints, command by command. */
 export async function cliReference(): Promise<string> {

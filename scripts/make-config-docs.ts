@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 import prettier from "prettier";
 import ts from "typescript";
 import { z } from "zod";
-import { trainConfigSchema } from "../src/train/index.ts";
+import { trainConfigSchema } from "../src/learning/train/config.ts";
 
 /** The part of JSON Schema that the schema of a run is made of. */
 interface Schema {
@@ -21,7 +21,7 @@ interface Schema {
 }
 
 const page = new URL("../docs/configuration.md", import.meta.url);
-const module = new URL("../src/train/config.ts", import.meta.url);
+const module = new URL("../src/learning/train/config.ts", import.meta.url);
 
 /** Every key of a run's configuration, as a page. */
 export async function configReference(): Promise<string> {
@@ -31,7 +31,7 @@ export async function configReference(): Promise<string> {
   );
   const rows = Object.entries(properties!).map(([key, schema]) => {
     const comment = comments.get(key);
-    if (comment === undefined) throw new Error(`${key} has no comment in src/train/config.ts`);
+    if (comment === undefined) throw new Error(`${key} has no comment in src/learning/train/config.ts`);
     const cells = [`\`${key}\``, defaultOf(schema), valuesOf(schema), comment];
     return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
   });
@@ -43,7 +43,7 @@ export async function configReference(): Promise<string> {
 
 const introduction = `# The configuration of a training run
 
-Made from the schema in \`src/train/config.ts\` by \`npx tsx scripts/make-config-docs.ts\`. What the keys are for, and which go together:
+Made from the schema in \`src/learning/train/config.ts\` by \`npx tsx scripts/make-config-docs.ts\`. What the keys are for, and which go together:
 [training.md](training.md); where pairs come from: [data.md](data.md).
 
 A JSON file, for \`clip-ts train --config\`; \`train()\` takes the same as an object. Paths are relative to the file. \`train\`, \`batchSize\`, \`steps\`,

@@ -10,8 +10,8 @@ import { gzipSync } from "node:zlib";
 import { ClipError } from "../src/core/errors.ts";
 import { writeFileAtomic } from "../src/core/atomic-write.ts";
 import { packageFile } from "../src/core/package-files.ts";
-import { formatMerges } from "../src/text/merges-file.ts";
-import { publishedMerges } from "../src/text/published-merges.ts";
+import { formatMerges } from "../src/inputs/text/merges-file.ts";
+import { publishedMerges } from "../src/inputs/text/published-merges.ts";
 
 const vocabSize = 49_408;
 const mergeCount = vocabSize - 512 - 2;

@@ -9,8 +9,9 @@
  * microseconds, are the network's.
  */
 import { parseArgs } from "node:util";
-import { smallLength } from "../src/distributed/index.ts";
-import { clipConfigs, parameterSpecs } from "../src/models/index.ts";
+import { smallLength } from "../src/engine/distributed/group.ts";
+import { clipConfigs } from "../src/model/towers/configs.ts";
+import { parameterSpecs } from "../src/model/towers/parameters.ts";
 
 const { values } = parseArgs({
   options: {

@@ -3,9 +3,9 @@
 import "./core/globals.ts";
 
 /** A model, ready to use: its address, or its name on Hugging Face's hub, to answers. */
-export { type ClassifyOptions, ClipModel, loadClip, type LoadOptions } from "./zero-shot/clip.ts";
-export { bestDevice, type Device } from "./runtime/devices.browser.ts";
-export { type KnownModel, knownModels } from "./hub/known-models.ts";
+export { type ClassifyOptions, ClipModel, loadClip, type LoadOptions } from "./model/zero-shot/clip.ts";
+export { bestDevice, type Device } from "./engine/runtime/devices.browser.ts";
+export { type KnownModel, knownModels } from "./model/hub/known-models.ts";
 export type { DownloadProgress } from "./core/progress.ts";
 export { clearCache } from "./core/files.browser.ts";
 
@@ -22,25 +22,22 @@ export {
   type LogitsOptions,
   type OnSkip,
   type Source,
-} from "./embedding/encoder.ts";
-export { readModel, readTokenizer, type StoredModel } from "./embedding/model-folder.ts";
+} from "./model/embedding/encoder.ts";
+export { readModel, readTokenizer, type StoredModel } from "./model/pretrained/model-folder.ts";
 
 /** Pictures of a page. */
-export { decodeImage } from "./image/decode.browser.ts";
-export type { DecodeOptions, ImageSource, PageImage, PreprocessConfig, RasterImage } from "./image/index.ts";
+export { decodeImage } from "./inputs/image/decode.browser.ts";
+export type { DecodeOptions, ImageSource, PageImage } from "./inputs/image/image-source.ts";
+export type { PreprocessConfig } from "./inputs/image/preprocess-config.ts";
+export type { RasterImage } from "./inputs/image/raster-image.ts";
 
 /** Labels as vectors, computed once for many pictures. */
-export {
-  type ClassifierOptions,
-  type ClassLabel,
-  defaultTemplates,
-  noneOfThese,
-  type RankedLabel,
-  ZeroShotClassifier,
-} from "./zero-shot/index.ts";
+export { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./model/zero-shot/classifier.ts";
+export { type ClassLabel } from "./model/zero-shot/prompts.ts";
+export { defaultTemplates, noneOfThese } from "./model/zero-shot/templates.ts";
 
 /** The bare towers, for comparisons. */
-export { forward, type ForwardInputs } from "./embedding/forward.ts";
+export { forward, type ForwardInputs } from "./model/embedding/forward.ts";
 export { float32, int32, type TensorData } from "./core/tensor-data.ts";
 
 /** What everything throws on purpose. */

@@ -3,21 +3,13 @@
 import "./core/globals.ts";
 
 /** A model, ready to use: a folder or weight file to answers. */
-export { type ClassifyOptions, ClipModel, loadClip, type LoadOptions } from "./zero-shot/index.ts";
-export {
-  type CachedModel,
-  defaultModel,
-  type DownloadProgress,
-  type FetchOptions,
-  type FetchPlan,
-  type KnownModel,
-  knownModels,
-  listCache,
-  pictogramModel,
-  removeCached,
-  resolveModel,
-  type ResolveOptions,
-} from "./hub/index.ts";
+export { type ClassifyOptions, ClipModel, loadClip, type LoadOptions } from "./model/zero-shot/clip.ts";
+export { type CachedModel, listCache, removeCached } from "./model/hub/cache.ts";
+export { defaultModel, type KnownModel, knownModels } from "./model/hub/known-models.ts";
+export { type DownloadProgress } from "./core/progress.ts";
+export { type FetchOptions, type FetchPlan } from "./core/fetch-options.ts";
+export { pictogramModel } from "./model/hub/pictograms.ts";
+export { resolveModel, type ResolveOptions } from "./model/hub/resolve.ts";
 
 /** Embeddings: pictures and texts to unit vectors in one space. */
 export {
@@ -32,60 +24,42 @@ export {
   type LogitsOptions,
   type OnSkip,
   type Source,
-} from "./embedding/index.ts";
-export type {
-  DecodeOptions,
-  ImageSource,
-  PageImage,
-  PreprocessConfig,
-  RasterImage,
-  ResampleFilter,
-} from "./image/index.ts";
+} from "./model/embedding/encoder.ts";
+export type { DecodeOptions, ImageSource, PageImage } from "./inputs/image/image-source.ts";
+export type { PreprocessConfig } from "./inputs/image/preprocess-config.ts";
+export type { RasterImage } from "./inputs/image/raster-image.ts";
+export type { ResampleFilter } from "./inputs/image/resample.ts";
 
 /** What weights of few bits (`dtype`) keep of a model. */
-export { type Agreement, measureQuantization, type ProbeInputs } from "./embedding/index.ts";
-export type { QuantizedDtype } from "./checkpoints/index.ts";
+export { type Agreement, measureQuantization, type ProbeInputs } from "./model/embedding/quantization.ts";
+export type { QuantizedDtype } from "./model/checkpoints/quantize.ts";
 
 /** Labels as vectors, computed once for many pictures. */
-export {
-  type ClassifierOptions,
-  type ClassLabel,
-  defaultTemplates,
-  noneOfThese,
-  type RankedLabel,
-  ZeroShotClassifier,
-} from "./zero-shot/index.ts";
+export { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./model/zero-shot/classifier.ts";
+export { type ClassLabel } from "./model/zero-shot/prompts.ts";
+export { defaultTemplates, noneOfThese } from "./model/zero-shot/templates.ts";
 
 /** What a model consists of, and its bare towers for comparisons. */
-export {
-  type Conversion,
-  convertModel,
-  type ConvertOptions,
-  forward,
-  type ForwardInputs,
-  inspectModel,
-  type ModelReport,
-  readModel,
-  type ReadModelOptions,
-  readTokenizer,
-  type StoredModel,
-  type Vocabulary,
-} from "./embedding/index.ts";
-export type { StoredParameters, StoredTensor } from "./checkpoints/index.ts";
+export { type Conversion, convertModel, type ConvertOptions } from "./model/pretrained/convert.ts";
+export { forward, type ForwardInputs } from "./model/embedding/forward.ts";
+export { inspectModel, type ModelReport } from "./model/pretrained/inspect.ts";
+export { readModel, readTokenizer, type StoredModel } from "./model/pretrained/model-folder.ts";
+export { type ReadModelOptions, type Vocabulary } from "./model/pretrained/model-files.ts";
+export type { StoredParameters } from "./model/checkpoints/load.ts";
+export type { StoredTensor } from "./model/checkpoints/stored-tensor.ts";
 export { float32, int32, type TensorData } from "./core/tensor-data.ts";
 
 /** Published architectures. */
 export {
   type ClipConfig,
-  clipConfigs,
-  type ClipModelName,
   type LoraConfig,
   type ResNetConfig,
   type TextConfig,
   type TransformerConfig,
   type VitConfig,
-} from "./models/index.ts";
-export type { Activation } from "./nn/index.ts";
+} from "./model/towers/config.ts";
+export { clipConfigs, type ClipModelName } from "./model/towers/configs.ts";
+export type { Activation } from "./model/nn/layers.ts";
 
 /** What everything throws on purpose. */
 export { ClipError, type ClipErrorCode } from "./core/errors.ts";

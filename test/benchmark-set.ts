@@ -1,7 +1,7 @@
 import { readFile, mkdir, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
-import { tarBytes } from "../src/data/tar.ts";
+import { tarBytes } from "../src/inputs/data/tar.ts";
 import { testServer } from "./hub-server.ts";
 
 /** A shard: the files in it. */

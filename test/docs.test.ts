@@ -9,7 +9,7 @@ import { describe, expect, it } from "vitest";
 import { configReference } from "../scripts/make-config-docs.ts";
 import { parseStrict } from "../src/core/parse.ts";
 import { pictogramModel } from "../src/index.ts";
-import { trainConfigSchema } from "../src/train/index.ts";
+import { trainConfigSchema } from "../src/learning/train/config.ts";
 import { folderOrder } from "./architecture.ts";
 import { emptyProject } from "./package/installed.ts";
 

@@ -1,9 +1,10 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { openWeightFile } from "../src/checkpoints/index.ts";
+import { openWeightFile } from "../src/model/checkpoints/weight-file.ts";
 import { ClipError } from "../src/core/errors.ts";
-import { convertModel, readModel, readTokenizer, type Vocabulary } from "../src/embedding/index.ts";
-import { findModelFiles } from "../src/embedding/model-files.ts";
+import { convertModel } from "../src/model/pretrained/convert.ts";
+import { readModel, readTokenizer } from "../src/model/pretrained/model-folder.ts";
+import { type Vocabulary, findModelFiles } from "../src/model/pretrained/model-files.ts";
 import { damage, damageJson } from "./damage.ts";
 import { saveTinyModel, tinyCaptions } from "./tiny-model.ts";
 

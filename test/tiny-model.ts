@@ -1,7 +1,9 @@
-import { saveModel, type ModelToSave } from "../src/embedding/index.ts";
-import { clipPreprocess } from "../src/image/index.ts";
-import { type ClipConfig, initializeParameters } from "../src/models/index.ts";
-import { ClipTokenizer, trainBpe } from "../src/text/index.ts";
+import { saveModel, type ModelToSave } from "../src/model/pretrained/save-model.ts";
+import { clipPreprocess } from "../src/inputs/image/preprocess-config.ts";
+import { type ClipConfig } from "../src/model/towers/config.ts";
+import { initializeParameters } from "../src/model/towers/parameters.ts";
+import { ClipTokenizer } from "../src/inputs/text/tokenizer.ts";
+import { trainBpe } from "../src/inputs/text/train-bpe.ts";
 
 /** What the tiny model's vocabulary is made of. */
 export const tinyCaptions = ["a picture of a red apple", "a picture of a green tree", "the blue sea and the sun"];

@@ -2,8 +2,9 @@ import { join } from "node:path";
 import { env, ModelRegistry, pipeline } from "@huggingface/transformers";
 import sharp from "sharp";
 import { expect, it } from "vitest";
-import { convertModel, readModel } from "../src/embedding/index.ts";
-import { loadClip } from "../src/zero-shot/index.ts";
+import { convertModel } from "../src/model/pretrained/convert.ts";
+import { readModel } from "../src/model/pretrained/model-folder.ts";
+import { loadClip } from "../src/model/zero-shot/clip.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "./tiny-model.ts";
 

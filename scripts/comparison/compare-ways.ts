@@ -12,23 +12,18 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ClipEncoder, readModel } from "../../src/embedding/index.ts";
-import { pictogramModel } from "../../src/hub/index.ts";
-import {
-  drawPerClass,
-  encodeLabelled,
-  type FeatureKind,
-  type LabelledPicture,
-  readLabelledPictures,
-  relabel,
-  scoreHead,
-  trainProbe,
-  zeroShotHead,
-} from "../../src/evaluate/index.ts";
-import type { LabelledFeatures } from "../../src/evaluate/logistic-regression.ts";
-import type { AugmentConfig } from "../../src/image/augment.ts";
-import { count, duration, percent } from "../../src/report/numbers.ts";
-import { runFiles, train, trainConfigSchema } from "../../src/train/index.ts";
+import { ClipEncoder } from "../../src/model/embedding/encoder.ts";
+import { readModel } from "../../src/model/pretrained/model-folder.ts";
+import { pictogramModel } from "../../src/model/hub/pictograms.ts";
+import { drawPerClass, scoreHead, trainProbe, zeroShotHead } from "../../src/learning/evaluate/linear-probe.ts";
+import { encodeLabelled, type FeatureKind } from "../../src/learning/evaluate/image-features.ts";
+import { type LabelledPicture, readLabelledPictures, relabel } from "../../src/inputs/data/labelled-images.ts";
+import type { LabelledFeatures } from "../../src/learning/evaluate/logistic-regression.ts";
+import type { AugmentConfig } from "../../src/inputs/image/augment.ts";
+import { count, duration, percent } from "../../src/interfaces/report/numbers.ts";
+import { runFiles } from "../../src/learning/train/run-folder.ts";
+import { train } from "../../src/learning/train/train.ts";
+import { trainConfigSchema } from "../../src/learning/train/config.ts";
 import { fewShotFigure } from "./few-shot-figure.ts";
 import { scoreResNet, trainResNet } from "./small-resnet.ts";
 

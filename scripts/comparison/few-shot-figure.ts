@@ -1,5 +1,5 @@
-import { html, type Html, trusted } from "../../src/report/html.ts";
-import { percent } from "../../src/report/numbers.ts";
+import { html, type Html, trusted } from "../../src/interfaces/report/html.ts";
+import { percent } from "../../src/interfaces/report/numbers.ts";
 
 /** Accuracies over the number of labelled pictures of each class. */
 export interface FewShotFigure {

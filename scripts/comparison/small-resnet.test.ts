@@ -2,7 +2,7 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
-import { photoAugment } from "../../src/image/augment.ts";
+import { photoAugment } from "../../src/inputs/image/augment.ts";
 import { scoreResNet, trainResNet } from "./small-resnet.ts";
 
 const folder = await temporaryFolder();

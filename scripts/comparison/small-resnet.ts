@@ -1,17 +1,20 @@
 import { Random } from "../../src/core/random.ts";
 import { float32, type TensorData } from "../../src/core/tensor-data.ts";
-import { gradients } from "../../src/autodiff/gradients.ts";
-import type { LabelledPicture } from "../../src/evaluate/index.ts";
-import { conv2d, input, type Tensor } from "../../src/graph/tensor.ts";
-import type { AugmentConfig } from "../../src/image/augment.ts";
-import { clipPreprocess } from "../../src/image/preprocess-config.ts";
-import { decodeImage, normalizePixels, preprocessImage } from "../../src/image/index.ts";
-import { batchNorm, linear, type StatisticUpdate } from "../../src/nn/index.ts";
-import { AdamW } from "../../src/optimize/adamw.ts";
-import { Session } from "../../src/runtime/session.ts";
-import { ClipTokenizer } from "../../src/text/index.ts";
-import { DataLoader } from "../../src/train/loader.ts";
-import { scheduledLearningRate } from "../../src/train/index.ts";
+import { gradients } from "../../src/engine/autodiff/gradients.ts";
+import type { LabelledPicture } from "../../src/inputs/data/labelled-images.ts";
+import { conv2d, input, type Tensor } from "../../src/engine/graph/tensor.ts";
+import type { AugmentConfig } from "../../src/inputs/image/augment.ts";
+import { clipPreprocess } from "../../src/inputs/image/preprocess-config.ts";
+import { decodeImage } from "../../src/inputs/image/decode.ts";
+import { normalizePixels } from "../../src/inputs/image/normalize.ts";
+import { preprocessImage } from "../../src/inputs/image/preprocess.ts";
+import { batchNorm, type StatisticUpdate } from "../../src/model/nn/norms.ts";
+import { linear } from "../../src/model/nn/layers.ts";
+import { AdamW } from "../../src/engine/optimize/adamw.ts";
+import { Session } from "../../src/engine/runtime/session.ts";
+import { ClipTokenizer } from "../../src/inputs/text/tokenizer.ts";
+import { DataLoader } from "../../src/learning/train/batches/loader.ts";
+import { scheduledLearningRate } from "../../src/learning/train/schedule.ts";
 
 /** A residual network for pictures of `imageSize` pixels. */
 export interface ResNetConfig {

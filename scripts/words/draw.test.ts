@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { decodeImage } from "../../src/image/index.ts";
+import { decodeImage } from "../../src/inputs/image/decode.ts";
 import { drawWord, readFace } from "./draw.ts";
 
 const size = 64;

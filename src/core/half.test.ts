@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "./random.ts";
 import { float32 } from "./tensor-data.ts";
-import { input } from "../graph/tensor.ts";
-import { buildModel } from "../onnx/build.ts";
-import { OrtSession } from "../runtime/ort-session.ts";
+import { input } from "../engine/graph/tensor.ts";
+import { buildModel } from "../engine/onnx/build.ts";
+import { OrtSession } from "../engine/runtime/ort-session.ts";
 import { decodeBfloat16, decodeFloat16, encodeFloat16 } from "./half.ts";
 
 const all = Uint16Array.from({ length: 2 ** 16 }, (_, code) => code);

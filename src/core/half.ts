@@ -1,4 +1,4 @@
-import { ClipError } from "../core/errors.ts";
+import { ClipError } from "./errors.ts";
 
 /** Half-precision numbers are stored as their bits. bfloat16 is the upper half of a float32. */
 

@@ -40,7 +40,7 @@ export function moduleEnvironment(): NodeJS.ProcessEnv {
 /**
  * The address of a module of this package, for a thread to start with.
  *
- * @param path - from the folder of the code, without its ending: `"runtime/session-worker"`.
+ * @param path - from the folder of the code, without its ending: `"engine/runtime/session-worker"`.
  * @throws {ClipError} as {@link packageFile}.
  */
 export const packageModule = (path: string): URL => packageFile(`${folder}/${path}${ending}`);

@@ -4,7 +4,7 @@ import { afterAll, beforeEach, expect, it, vi } from "vitest";
 import { type DownloadProgress, defaultModel, type FetchPlan, loadClip } from "../../src/index.ts";
 import { call } from "../cli/call.ts";
 import { serveHub } from "../hub-server.ts";
-import { writeRandomPicture } from "../pictures.ts";
+import { writeRandomPicture } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 

@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { pictogramModel } from "../../src/index.ts";
-import { writeRandomPicture } from "../pictures.ts";
+import { writeRandomPicture } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 
 const examples = fileURLToPath(new URL("../../examples/", import.meta.url));

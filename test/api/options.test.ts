@@ -5,11 +5,11 @@ import { afterAll, describe, expect, it } from "vitest";
 import * as page from "../../src/browser.ts";
 import { ClipError } from "../../src/core/errors.ts";
 import * as graph from "../../src/graph.ts";
-import * as image from "../../src/image/index.ts";
+import * as image from "../../src/image.ts";
 import * as clip from "../../src/index.ts";
-import * as text from "../../src/text/index.ts";
-import * as training from "../../src/train/index.ts";
-import { randomPicture } from "../pictures.ts";
+import * as text from "../../src/text.ts";
+import * as training from "../../src/train.ts";
+import { randomPicture } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 

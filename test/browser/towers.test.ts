@@ -1,12 +1,13 @@
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { writeSafetensors } from "../../src/checkpoints/index.ts";
+import { writeSafetensors } from "../../src/model/checkpoints/write-safetensors.ts";
 import { Random } from "../../src/core/random.ts";
 import { float32, int32 } from "../../src/core/tensor-data.ts";
-import { forward, readModel } from "../../src/embedding/index.ts";
-import { clipPreprocess } from "../../src/image/index.ts";
-import type { VitConfig } from "../../src/models/index.ts";
+import { forward } from "../../src/model/embedding/forward.ts";
+import { readModel } from "../../src/model/pretrained/model-folder.ts";
+import { clipPreprocess } from "../../src/inputs/image/preprocess-config.ts";
+import type { VitConfig } from "../../src/model/towers/config.ts";
 import { sharedFolder, sharedMissing } from "../read-fixture.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../tiny-model.ts";

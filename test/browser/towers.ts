@@ -1,7 +1,8 @@
 import type { Page } from "playwright-core";
-import { openSafetensors, readFloats, readIntegers } from "../../src/checkpoints/index.ts";
-import { relativeError } from "../../src/evaluate/compare.ts";
-import { recordedTensor } from "../../src/evaluate/recorded-towers.ts";
+import { openSafetensors } from "../../src/model/checkpoints/safetensors.ts";
+import { readFloats, readIntegers } from "../../src/model/checkpoints/stored-tensor.ts";
+import { relativeError } from "../../src/learning/parity/compare.ts";
+import { recordedTensor } from "../../src/learning/parity/recorded-towers.ts";
 import type { ReadModelOptions } from "../../src/index.ts";
 import type { CompileOptions } from "../../src/graph.ts";
 

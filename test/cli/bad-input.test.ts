@@ -1,7 +1,7 @@
 import { copyFile, mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { writeRandomPicture } from "../pictures.ts";
+import { writeRandomPicture } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
 import { call } from "./call.ts";

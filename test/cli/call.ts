@@ -1,5 +1,5 @@
-import { type CliIo, inputOnce } from "../../src/cli/io.ts";
-import { run } from "../../src/cli/program.ts";
+import { type CliIo, inputOnce } from "../../src/interfaces/cli/io.ts";
+import { run } from "../../src/interfaces/cli/program.ts";
 
 /** What a call of the command line left behind. */
 export interface Called {

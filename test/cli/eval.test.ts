@@ -1,10 +1,11 @@
 import { copyFile, cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { collect } from "../../src/embedding/index.ts";
-import { loadClip, ZeroShotClassifier } from "../../src/zero-shot/index.ts";
+import { collect } from "../../src/model/embedding/encoder.ts";
+import { loadClip } from "../../src/model/zero-shot/clip.ts";
+import { ZeroShotClassifier } from "../../src/model/zero-shot/classifier.ts";
 import { serveFiles, shardBytes, writeBenchmarkSet } from "../benchmark-set.ts";
-import { writeRandomPicture } from "../pictures.ts";
+import { writeRandomPicture } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 import { call } from "./call.ts";

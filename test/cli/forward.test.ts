@@ -1,17 +1,14 @@
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import {
-  inferConfig,
-  openSafetensors,
-  readFloats,
-  readIntegers,
-  readParameters,
-  saveParameters,
-  writeSafetensors,
-} from "../../src/checkpoints/index.ts";
+import { inferConfig } from "../../src/model/checkpoints/infer-config.ts";
+import { openSafetensors } from "../../src/model/checkpoints/safetensors.ts";
+import { readFloats, readIntegers } from "../../src/model/checkpoints/stored-tensor.ts";
+import { readParameters } from "../../src/model/checkpoints/load.ts";
+import { saveParameters } from "../../src/model/checkpoints/save.ts";
+import { writeSafetensors } from "../../src/model/checkpoints/write-safetensors.ts";
 import type { TensorData } from "../../src/core/tensor-data.ts";
-import { relativeError } from "../../src/evaluate/compare.ts";
+import { relativeError } from "../../src/learning/parity/compare.ts";
 import { openSharedTowers, sharedTowers } from "../parity/towers.ts";
 import { sharedMissing } from "../read-fixture.ts";
 import { temporaryFolder } from "../temporary-folder.ts";

@@ -1,10 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { openSafetensors, readFloats, readIntegers } from "../../src/checkpoints/index.ts";
-import { clipPreprocess, decodeImage, preprocessImage } from "../../src/image/index.ts";
-import { ClipTokenizer } from "../../src/text/index.ts";
-import { writeRandomPicture } from "../pictures.ts";
+import { openSafetensors } from "../../src/model/checkpoints/safetensors.ts";
+import { readFloats, readIntegers } from "../../src/model/checkpoints/stored-tensor.ts";
+import { clipPreprocess } from "../../src/inputs/image/preprocess-config.ts";
+import { decodeImage } from "../../src/inputs/image/decode.ts";
+import { preprocessImage } from "../../src/inputs/image/preprocess.ts";
+import { ClipTokenizer } from "../../src/inputs/text/tokenizer.ts";
+import { writeRandomPicture } from "../images.ts";
 import { sharedFolder, sharedMissing } from "../read-fixture.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel, tinyModel } from "../tiny-model.ts";

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { processIo } from "../../src/cli/io.ts";
+import { processIo } from "../../src/interfaces/cli/io.ts";
 
 afterEach(() => {
   vi.restoreAllMocks();

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, describe, expect, it } from "vitest";
-import { writeRandomPicture } from "../pictures.ts";
+import { writeRandomPicture } from "../images.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 import { runProcess, start } from "./spawn.ts";
 

@@ -3,8 +3,8 @@ import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promis
 import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
-import { readPairs } from "../../src/train/index.ts";
-import { writeRandomPicture } from "../pictures.ts";
+import { readPairs } from "../../src/inputs/data/pairs.ts";
+import { writeRandomPicture } from "../images.ts";
 import { sharedFolder, sharedMissing } from "../read-fixture.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { call } from "./call.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { describeSkip, table } from "../../src/cli/terminal.ts";
+import { describeSkip, table } from "../../src/interfaces/cli/terminal.ts";
 
 describe("a table", () => {
   it("has a column of numbers to the right, and no other", () => {

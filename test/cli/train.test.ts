@@ -1,8 +1,8 @@
 import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { reportSkipped } from "../../src/cli/train-run.ts";
-import type { SkippedImage } from "../../src/train/index.ts";
+import { reportSkipped } from "../../src/interfaces/cli/train-run.ts";
+import type { SkippedImage } from "../../src/inputs/data/image-files.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { drawShapes, tinyRun } from "../train/tiny-run.ts";
 import { call } from "./call.ts";

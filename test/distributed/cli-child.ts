@@ -1,4 +1,4 @@
 // The command line from its sources, as one of several processes.
-import { main } from "../../src/cli/main.ts";
+import { main } from "../../src/interfaces/cli/main.ts";
 
 await main();

@@ -1,9 +1,9 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { counted } from "../../src/report/numbers.ts";
+import { counted } from "../../src/interfaces/report/numbers.ts";
 import { describe, expect, it } from "vitest";
 import { call } from "../cli/call.ts";
-import { writeRandomPicture } from "../pictures.ts";
+import { writeRandomPicture } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 import { hasMpirun, mpirun, unlessThere } from "./mpirun.ts";

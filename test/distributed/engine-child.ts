@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { serialize } from "node:v8";
-import { joinGroup } from "../../src/distributed/index.ts";
+import { joinGroup } from "../../src/engine/distributed/open-mpi.ts";
 import { cases, makeSteps } from "./engine-steps.ts";
 
 const [folder, steps] = process.argv.slice(2) as [string, string];

@@ -1,9 +1,10 @@
 import { Random } from "../../src/core/random.ts";
-import { alone, type Group } from "../../src/distributed/index.ts";
-import { type ClipConfig, initializeParameters, type VitConfig } from "../../src/models/index.ts";
-import { type EngineOptions, TrainEngine } from "../../src/train/engine.ts";
-import type { PairTensors } from "../../src/train/pair-tensors.ts";
-import { trainEverything } from "../../src/train/trained-parameters.ts";
+import { alone, type Group } from "../../src/engine/distributed/group.ts";
+import { type ClipConfig, type VitConfig } from "../../src/model/towers/config.ts";
+import { initializeParameters } from "../../src/model/towers/parameters.ts";
+import { type EngineOptions, TrainEngine } from "../../src/learning/train/engine/engine.ts";
+import type { PairTensors } from "../../src/learning/train/batches/pair-tensors.ts";
+import { trainEverything } from "../../src/learning/train/engine/trained-parameters.ts";
 import { snapshotOf } from "../train/snapshot.ts";
 import { tinyResNet, tinyVit } from "../train/tiny-run.ts";
 

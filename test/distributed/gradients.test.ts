@@ -2,7 +2,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { deserialize } from "node:v8";
 import { beforeAll, describe, expect, it } from "vitest";
-import { relativeError } from "../../src/evaluate/compare.ts";
+import { relativeError } from "../../src/learning/parity/compare.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { cases, makeSteps, type Outcome } from "./engine-steps.ts";
 import { hasMpirun, mpirun, unlessThere } from "./mpirun.ts";

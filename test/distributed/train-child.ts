@@ -1,6 +1,7 @@
 // One of several processes that train together: `train-child.ts FOLDER CONFIGURATION-AS-JSON`. Goes on from the folder's checkpoint, says
 // who it is and each step, and stops when it is told to, as the command does.
-import { train, type TrainConfig } from "../../src/train/index.ts";
+import { train } from "../../src/learning/train/train.ts";
+import { type TrainConfig } from "../../src/learning/train/config.ts";
 
 const [out, config] = process.argv.slice(2) as [string, string];
 const stop = new AbortController();

@@ -1,6 +1,6 @@
 import { float32 } from "../../src/core/tensor-data.ts";
-import { input, type Tensor } from "../../src/graph/tensor.ts";
-import { Session } from "../../src/runtime/session.ts";
+import { input, type Tensor } from "../../src/engine/graph/tensor.ts";
+import { Session } from "../../src/engine/runtime/session.ts";
 
 const size = 512;
 

@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import type { Tensor } from "../../src/graph/tensor.ts";
+import type { Tensor } from "../../src/engine/graph/tensor.ts";
 import { floats, run } from "./gradient-error.ts";
 
 /** Expects that two programs give the same elements, in the same shape, but for rounding. */

@@ -1,9 +1,9 @@
 import { Random } from "../../src/core/random.ts";
 import type { TensorData } from "../../src/core/tensor-data.ts";
-import { gradients } from "../../src/autodiff/gradients.ts";
-import { constant, input, type Tensor } from "../../src/graph/tensor.ts";
-import { buildModel } from "../../src/onnx/build.ts";
-import { OrtSession } from "../../src/runtime/ort-session.ts";
+import { gradients } from "../../src/engine/autodiff/gradients.ts";
+import { constant, input, type Tensor } from "../../src/engine/graph/tensor.ts";
+import { buildModel } from "../../src/engine/onnx/build.ts";
+import { OrtSession } from "../../src/engine/runtime/ort-session.ts";
 
 /** A small program with the values it is tried on. */
 export interface Program {

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { parseDim, type Shape } from "../../src/core/shape.ts";
 import type { TensorData } from "../../src/core/tensor-data.ts";
-import type { OpName, OpSignatures } from "../../src/graph/ops.ts";
-import { reachable, type Tensor } from "../../src/graph/tensor.ts";
+import type { OpName, OpSignatures } from "../../src/engine/graph/ops.ts";
+import { reachable, type Tensor } from "../../src/engine/graph/tensor.ts";
 
 /** A concrete tensor of double-precision numbers; bool is 0 or 1. */
 export interface Values {

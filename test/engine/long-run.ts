@@ -1,5 +1,5 @@
 // A process with a run of a few seconds, for the tests that send it signals: how it ends is its argument.
-import { Session } from "../../src/runtime/session.ts";
+import { Session } from "../../src/engine/runtime/session.ts";
 import { chain, chainFeeds, chainFor } from "./chain.ts";
 
 const endings: Record<string, () => Promise<unknown>> = {

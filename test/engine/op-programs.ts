@@ -2,8 +2,17 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { float32, int32, type TensorData } from "../../src/core/tensor-data.ts";
-import type { OpName } from "../../src/graph/ops.ts";
-import { apply, averagePool, concat, constant, conv2d, stored, type Tensor, where } from "../../src/graph/tensor.ts";
+import type { OpName } from "../../src/engine/graph/ops.ts";
+import {
+  apply,
+  averagePool,
+  concat,
+  constant,
+  conv2d,
+  stored,
+  type Tensor,
+  where,
+} from "../../src/engine/graph/tensor.ts";
 import { type Program, randomInput } from "./gradient-error.ts";
 
 const program = (title: string, inputs: readonly TensorData[], build: (...inputs: Tensor[]) => Tensor): Program => ({

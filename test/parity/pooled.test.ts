@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { storedParameters } from "../../src/checkpoints/index.ts";
-import { openTowers, readFeeds, type RecordedTowers, towerErrors } from "../../src/evaluate/recorded-towers.ts";
-import { input } from "../../src/graph/tensor.ts";
-import { poolImage } from "../../src/models/index.ts";
+import { storedParameters } from "../../src/model/checkpoints/load.ts";
+import { openTowers, readFeeds, type RecordedTowers, towerErrors } from "../../src/learning/parity/recorded-towers.ts";
+import { input } from "../../src/engine/graph/tensor.ts";
+import { poolImage } from "../../src/model/towers/clip.ts";
 import { sharedMissing } from "../read-fixture.ts";
 import { openSharedTowers, ownTowers } from "./towers.ts";
 

@@ -1,16 +1,13 @@
 import { describe, expect, it } from "vitest";
-import {
-  openSafetensors,
-  readFloats,
-  readIntegers,
-  readParameters,
-  translateNames,
-} from "../../src/checkpoints/index.ts";
+import { openSafetensors } from "../../src/model/checkpoints/safetensors.ts";
+import { readFloats, readIntegers } from "../../src/model/checkpoints/stored-tensor.ts";
+import { readParameters, translateNames } from "../../src/model/checkpoints/load.ts";
 import { int32, type TensorData } from "../../src/core/tensor-data.ts";
-import { relativeError } from "../../src/evaluate/compare.ts";
-import { pooledPlaces, readModel } from "../../src/embedding/index.ts";
-import { Session } from "../../src/runtime/session.ts";
-import { prefixes, stepProgram } from "../../src/train/programs.ts";
+import { relativeError } from "../../src/learning/parity/compare.ts";
+import { pooledPlaces } from "../../src/model/embedding/forward.ts";
+import { readModel } from "../../src/model/pretrained/model-folder.ts";
+import { Session } from "../../src/engine/runtime/session.ts";
+import { prefixes, stepProgram } from "../../src/learning/train/engine/programs.ts";
 import { sharedFolder, sharedMissing } from "../read-fixture.ts";
 import { expectSameGradients } from "./training.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { openSafetensors } from "../../src/checkpoints/index.ts";
-import { readModel } from "../../src/embedding/index.ts";
-import { namedValues, readFeeds, type RecordedTowers, towerErrors } from "../../src/evaluate/recorded-towers.ts";
+import { openSafetensors } from "../../src/model/checkpoints/safetensors.ts";
+import { readModel } from "../../src/model/pretrained/model-folder.ts";
+import { namedValues, readFeeds, type RecordedTowers, towerErrors } from "../../src/learning/parity/recorded-towers.ts";
 import { sharedFolder, sharedMissing } from "../read-fixture.ts";
 import { openSharedTowers } from "./towers.ts";
 

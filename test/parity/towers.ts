@@ -1,12 +1,10 @@
 import { fileURLToPath } from "node:url";
-import {
-  inferConfig,
-  loadParameters,
-  openSafetensors,
-  openWeightFile,
-  readFloats,
-} from "../../src/checkpoints/index.ts";
-import { type RecordedTowers, recordedTensor } from "../../src/evaluate/recorded-towers.ts";
+import { inferConfig } from "../../src/model/checkpoints/infer-config.ts";
+import { loadParameters } from "../../src/model/checkpoints/load.ts";
+import { openSafetensors } from "../../src/model/checkpoints/safetensors.ts";
+import { openWeightFile } from "../../src/model/checkpoints/weight-file.ts";
+import { readFloats } from "../../src/model/checkpoints/stored-tensor.ts";
+import { type RecordedTowers, recordedTensor } from "../../src/learning/parity/recorded-towers.ts";
 import { sharedFolder } from "../read-fixture.ts";
 
 /** The folder of our own recording, made by scripts/fixtures-towers.py. */

@@ -1,16 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { gradients } from "../../src/autodiff/gradients.ts";
-import { readParameters } from "../../src/checkpoints/index.ts";
-import { layouts } from "../../src/checkpoints/names/layouts.ts";
+import { gradients } from "../../src/engine/autodiff/gradients.ts";
+import { readParameters } from "../../src/model/checkpoints/load.ts";
+import { layouts } from "../../src/model/checkpoints/names/layouts.ts";
 import { Random } from "../../src/core/random.ts";
 import { float32, type TensorData } from "../../src/core/tensor-data.ts";
-import { relativeError } from "../../src/evaluate/compare.ts";
-import { openTowers, readFeeds } from "../../src/evaluate/recorded-towers.ts";
-import { input } from "../../src/graph/tensor.ts";
-import { clipLogits, parameterSpecs } from "../../src/models/index.ts";
-import { AdamW } from "../../src/optimize/adamw.ts";
-import { Session } from "../../src/runtime/session.ts";
-import { clipLoss } from "../../src/train/losses.ts";
+import { relativeError } from "../../src/learning/parity/compare.ts";
+import { openTowers, readFeeds } from "../../src/learning/parity/recorded-towers.ts";
+import { input } from "../../src/engine/graph/tensor.ts";
+import { clipLogits } from "../../src/model/towers/clip.ts";
+import { parameterSpecs } from "../../src/model/towers/parameters.ts";
+import { AdamW } from "../../src/engine/optimize/adamw.ts";
+import { Session } from "../../src/engine/runtime/session.ts";
+import { clipLoss } from "../../src/learning/train/engine/losses.ts";
 import { sharedMissing } from "../read-fixture.ts";
 import { ownTowers, valuesOf } from "./towers.ts";
 import {

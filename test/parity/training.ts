@@ -1,29 +1,19 @@
 import { readFile } from "node:fs/promises";
 import { expect } from "vitest";
-import { gradients } from "../../src/autodiff/gradients.ts";
-import { detectLayout } from "../../src/checkpoints/names/layouts.ts";
-import {
-  openSafetensors,
-  readFloats,
-  readIntegers,
-  readParameters,
-  type StoredTensor,
-} from "../../src/checkpoints/index.ts";
+import { gradients } from "../../src/engine/autodiff/gradients.ts";
+import { detectLayout } from "../../src/model/checkpoints/names/layouts.ts";
+import { openSafetensors } from "../../src/model/checkpoints/safetensors.ts";
+import { readFloats, readIntegers, type StoredTensor } from "../../src/model/checkpoints/stored-tensor.ts";
+import { readParameters } from "../../src/model/checkpoints/load.ts";
 import { float32, type TensorData } from "../../src/core/tensor-data.ts";
-import { relativeError } from "../../src/evaluate/compare.ts";
-import { pooledPlaces } from "../../src/embedding/index.ts";
-import { input, type Tensor } from "../../src/graph/tensor.ts";
-import {
-  type Clip,
-  type ClipConfig,
-  clipLogits,
-  encodeImage,
-  encodeText,
-  mapParameters,
-  parameterSpecs,
-} from "../../src/models/index.ts";
-import type { StatisticUpdate } from "../../src/nn/index.ts";
-import { clipLoss } from "../../src/train/losses.ts";
+import { relativeError } from "../../src/learning/parity/compare.ts";
+import { pooledPlaces } from "../../src/model/embedding/forward.ts";
+import { input, type Tensor } from "../../src/engine/graph/tensor.ts";
+import { type Clip, clipLogits, encodeImage, encodeText } from "../../src/model/towers/clip.ts";
+import { type ClipConfig } from "../../src/model/towers/config.ts";
+import { mapParameters, parameterSpecs } from "../../src/model/towers/parameters.ts";
+import type { StatisticUpdate } from "../../src/model/nn/norms.ts";
+import { clipLoss } from "../../src/learning/train/engine/losses.ts";
 import { sharedFolder } from "../read-fixture.ts";
 import { openSharedTowers } from "./towers.ts";
 

@@ -3,7 +3,7 @@ import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { writeRandomPicture } from "../pictures.ts";
+import { writeRandomPicture } from "../images.ts";
 import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
 import { drawShapes, tinyRun } from "../train/tiny-run.ts";
 

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { spawn } from "node:child_process";
 import { runProcess } from "../cli/spawn.ts";
-import { writeRandomPicture } from "../pictures.ts";
+import { writeRandomPicture } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 
@@ -101,7 +101,7 @@ describe("names with escape sequences and line ends", () => {
 });
 
 describe("what no command has foreseen", () => {
-  const main = new URL("../../dist/cli/main.js", import.meta.url).href;
+  const main = new URL("../../dist/interfaces/cli/main.js", import.meta.url).href;
   const happening = {
     "an error that nobody catches": "setTimeout(() => { throw new Error(name); });",
     "a promise that nobody waits for": "Promise.reject(new Error(name));",

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { readSources } from "../architecture.ts";
-import { writeRandomPicture } from "../pictures.ts";
+import { writeRandomPicture } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 import { drawShapes, tinyRun } from "../train/tiny-run.ts";

@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { runFiles } from "../../src/train/index.ts";
+import { runFiles } from "../../src/learning/train/run-folder.ts";
 
 /** What the curve and the model of a run are, and all that it goes on from. */
 const outcome = [

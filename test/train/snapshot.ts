@@ -1,4 +1,4 @@
-import type { EngineState } from "../../src/train/engine-state.ts";
+import type { EngineState } from "../../src/learning/train/engine/engine-state.ts";
 
 /** A state read whole, as it is now. */
 export interface Snapshot extends EngineState {

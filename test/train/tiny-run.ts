@@ -2,8 +2,8 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { parseStrict } from "../../src/core/parse.ts";
-import { type ClipConfig } from "../../src/models/index.ts";
-import { type TrainConfig, trainConfigSchema } from "../../src/train/index.ts";
+import { type ClipConfig } from "../../src/model/towers/config.ts";
+import { type TrainConfig, trainConfigSchema } from "../../src/learning/train/config.ts";
 
 const colours = {
   red: "#e02020",

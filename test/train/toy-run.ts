@@ -1,5 +1,5 @@
-import type { SkippedImage } from "../../src/train/sources/samples.ts";
-import { RunFolder } from "../../src/train/run-folder.ts";
+import type { SkippedImage } from "../../src/inputs/data/sources/samples.ts";
+import { RunFolder } from "../../src/learning/train/run-folder.ts";
 import { stateWith } from "./snapshot.ts";
 
 /** What the toy run says that it is. */

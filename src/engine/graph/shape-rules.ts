@@ -1,0 +1,303 @@
+import { bytesPerElement, type Dtype } from "../../core/dtype.ts";
+import { ShapeError } from "../../core/errors.ts";
+import { broadcastShapes, type Dim, isSymbol, product, sameShape, type Shape } from "../../core/shape.ts";
+import { describe } from "./describe.ts";
+import type { OpName, OpSignatures } from "./ops.ts";
+import type { Tensor } from "./tensor.ts";
+
+interface Typed {
+  readonly shape: Shape;
+  readonly dtype: Dtype;
+}
+
+type ShapeRule<Name extends OpName> = (
+  inputs: OpSignatures[Name]["inputs"],
+  attrs: OpSignatures[Name]["attrs"],
+) => Typed;
+
+/** Table: op → shape and dtype of its output, or a ShapeError that shows the operands. */
+export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
+  input: (_, { name, shape, dtype }) => {
+    checkSizes(`input "${name}"`, shape);
+    return { shape, dtype };
+  },
+  constant: (_, { shape, dtype, data }) => {
+    if (product(shape) !== data.length)
+      throw new ShapeError("constant", `${data.length} elements cannot have shape [${shape.join(", ")}]`);
+    return { shape, dtype };
+  },
+  stored: (_, { name, shape, dtype, place }) => {
+    checkSizes(`stored "${name}"`, shape);
+    const wanted = (product(shape) as number) * bytesPerElement(dtype);
+    if (place.byteLength !== wanted)
+      throw new ShapeError(
+        `stored "${name}"`,
+        `${dtype} [${shape.join(", ")}] takes ${wanted} bytes, its place in ${place.file} has ${place.byteLength}`,
+      );
+    return { shape, dtype };
+  },
+
+  add: (inputs) => arithmetic("add", inputs),
+  sub: (inputs) => arithmetic("sub", inputs),
+  mul: (inputs) => arithmetic("mul", inputs),
+  div: (inputs) => arithmetic("div", inputs),
+  neg: ([x]) => floating("neg", x),
+  exp: ([x]) => floating("exp", x),
+  log: ([x]) => floating("log", x),
+  sqrt: ([x]) => floating("sqrt", x),
+  erf: ([x]) => floating("erf", x),
+  tanh: ([x]) => floating("tanh", x),
+  sigmoid: ([x]) => floating("sigmoid", x),
+  leakyRelu: ([x]) => floating("leakyRelu", x),
+  gelu: ([x]) => floating("gelu", x),
+  equal: (inputs) => ({ ...broadcast("equal", inputs), dtype: "bool" }),
+  greater: (inputs) => ({ ...broadcast("greater", inputs), dtype: "bool" }),
+  where: ([condition, a, b]) => {
+    if (condition.dtype !== "bool")
+      throw new ShapeError("where", "the condition must be bool", { condition: describe(condition) });
+    const { dtype } = broadcast("where", [a, b]);
+    return { shape: broadcast("where", [condition, a, b], false).shape, dtype };
+  },
+  cast: ([x], { dtype }) => ({ shape: x.shape, dtype }),
+  stopGradient: ([x]) => ({ shape: x.shape, dtype: x.dtype }),
+  recompute: ([x]) => ({ shape: x.shape, dtype: x.dtype }),
+
+  sum: ([x], { axes, keepDims }) => ({
+    shape: x.shape.flatMap((dim, axis) => (axes.includes(axis) ? (keepDims ? [1] : []) : [dim])),
+    dtype: x.dtype,
+  }),
+  softmax: ([x]) => floating("softmax", x),
+  logSoftmax: ([x]) => floating("logSoftmax", x),
+  standardize: ([x]) => {
+    fixed("standardize", x, x.rank - 1);
+    return floating("standardize", x);
+  },
+  inverseStd: ([x]) => {
+    fixed("inverseStd", x, x.rank - 1);
+    return { shape: [...x.shape.slice(0, -1), 1], dtype: floating("inverseStd", x).dtype };
+  },
+  layerNorm: ([x, weight, bias]) => {
+    for (const parameter of [weight, bias]) {
+      if (parameter.rank !== 1 || parameter.shape[0] !== x.shape.at(-1)) {
+        throw new ShapeError(
+          "layerNorm",
+          "weight and bias must have the size of the last axis",
+          operands({ x, weight, bias }),
+        );
+      }
+    }
+    return floating("layerNorm", x);
+  },
+
+  matmul: ([left, right]) => {
+    if (left.rank < 2 || right.rank < 2)
+      throw new ShapeError("matmul", "both sides need two axes", operands({ left, right }));
+    const [rows, inner] = left.shape.slice(-2) as [Dim, Dim];
+    const [innerRight, columns] = right.shape.slice(-2) as [Dim, Dim];
+    if (inner !== innerRight)
+      throw new ShapeError("matmul", `inner sizes differ, ${inner} and ${innerRight}`, operands({ left, right }));
+    const batch = broadcastShapes(left.shape.slice(0, -2), right.shape.slice(0, -2));
+    if (!batch) throw new ShapeError("matmul", "leading sizes do not broadcast", operands({ left, right }));
+    return { shape: [...batch, rows, columns], dtype: sameDtype("matmul", [left, right]) };
+  },
+  conv2d: ([x, kernel], { stride, padding }) => {
+    if (x.rank !== 4 || kernel.rank !== 4)
+      throw new ShapeError("conv2d", "needs [N, C, H, W] and [O, C, kH, kW]", operands({ x, kernel }));
+    if (x.shape[1] !== kernel.shape[1])
+      throw new ShapeError(
+        "conv2d",
+        `${x.shape[1]} channels meet kernels for ${kernel.shape[1]}`,
+        operands({ x, kernel }),
+      );
+    whole("conv2d", "stride", stride);
+    const spatial = [2, 3].map((axis) => {
+      if (!(Number.isInteger(padding) && padding >= 0 && padding < fixed("conv2d", kernel, axis)))
+        throw new ShapeError(
+          "conv2d",
+          `the padding must be less than the kernel's size, not ${padding}`,
+          operands({ x, kernel }),
+          "pad(…) adds any number of zeros",
+        );
+      const size = Math.floor((fixed("conv2d", x, axis) + 2 * padding - fixed("conv2d", kernel, axis)) / stride) + 1;
+      if (size < 1)
+        throw new ShapeError("conv2d", "the kernel is larger than the padded image", operands({ x, kernel }));
+      return size;
+    });
+    return { shape: [x.shape[0]!, kernel.shape[0]!, ...spatial], dtype: sameDtype("conv2d", [x, kernel]) };
+  },
+  averagePool: ([x], { size }) => {
+    if (x.rank !== 4) throw new ShapeError("averagePool", "needs [N, C, H, W]", operands({ x }));
+    whole("averagePool", "size", size);
+    const spatial = [2, 3].map((axis) => Math.floor(fixed("averagePool", x, axis) / size));
+    if (spatial.includes(0))
+      throw new ShapeError("averagePool", `a window of ${size} is larger than the image`, operands({ x }));
+    return { shape: [x.shape[0]!, x.shape[1]!, ...spatial], dtype: x.dtype };
+  },
+
+  reshape: ([x], { shape }) => {
+    if (product(x.shape) !== product(shape)) {
+      throw new ShapeError(
+        "reshape",
+        `${product(x.shape)} elements cannot have shape [${shape.join(", ")}], which holds ${product(shape)}`,
+        operands({ x }),
+      );
+    }
+    return { shape, dtype: x.dtype };
+  },
+  expand: ([x], { shape }) => {
+    const broadcasted = broadcastShapes(x.shape, shape);
+    if (!broadcasted || broadcasted.length !== shape.length || broadcasted.some((dim, axis) => dim !== shape[axis])) {
+      throw new ShapeError("expand", `cannot become [${shape.join(", ")}]: only sizes of 1 repeat`, operands({ x }));
+    }
+    return { shape, dtype: x.dtype };
+  },
+  transpose: ([x], { perm }) => {
+    if (perm.length !== x.rank || perm.some((axis, i) => axis < 0 || axis >= x.rank || perm.indexOf(axis) !== i)) {
+      throw new ShapeError("transpose", `[${perm.join(", ")}] is no order of ${x.rank} axes`, operands({ x }));
+    }
+    return { shape: perm.map((axis) => x.shape[axis]!), dtype: x.dtype };
+  },
+  concat: (tensors, { axis }) => {
+    const [first] = tensors as readonly [Tensor];
+    const fits = tensors.every(
+      (tensor) => tensor.rank === first.rank && tensor.shape.every((dim, i) => i === axis || dim === first.shape[i]),
+    );
+    if (!fits)
+      throw new ShapeError(
+        "concat",
+        `sizes differ beside axis ${axis}`,
+        operands(Object.fromEntries(tensors.entries())),
+      );
+    const total = tensors.reduce((sum, tensor) => sum + fixed("concat", tensor, axis), 0);
+    return { shape: first.shape.map((dim, i) => (i === axis ? total : dim)), dtype: sameDtype("concat", tensors) };
+  },
+  slice: ([x], { axis, start, size, step }) => {
+    const available = fixed("slice", x, axis);
+    const shape = x.shape.map((dim, i) => (i === axis ? size : dim));
+    if (typeof size !== "number") {
+      checkSizes("slice", [size]);
+      if (start !== 0 || step !== 1)
+        throw new ShapeError("slice", `a symbolic size, "${size}", counts from 0 in steps of 1`, operands({ x }));
+      return { shape, dtype: x.dtype };
+    }
+    whole("slice", "size", size);
+    whole("slice", "step", step);
+    whole("slice", "start", start, 0);
+    if (start + (size - 1) * step >= available) {
+      throw new ShapeError(
+        "slice",
+        `${size} elements from ${start} in steps of ${step} leave axis ${axis} of size ${available}`,
+        operands({ x }),
+      );
+    }
+    return { shape, dtype: x.dtype };
+  },
+  pad: ([x], { before, after }) => {
+    if (before.length !== x.rank || after.length !== x.rank)
+      throw new ShapeError("pad", "needs a count for each side of each axis", operands({ x }));
+    for (const count of [...before, ...after]) whole("pad", "count", count, 0);
+    return {
+      shape: x.shape.map((dim, i) =>
+        before[i]! + after[i]! === 0 ? dim : fixed("pad", x, i) + before[i]! + after[i]!,
+      ),
+      dtype: x.dtype,
+    };
+  },
+  dilate: ([x], { axis, factor }) => {
+    whole("dilate", "factor", factor);
+    return { shape: x.shape.with(axis, (fixed("dilate", x, axis) - 1) * factor + 1), dtype: x.dtype };
+  },
+  flip: ([x]) => ({ shape: x.shape, dtype: x.dtype }),
+
+  gather: ([table, indices]) => {
+    fixed("gather", table, 0);
+    return { shape: [...integers("gather", indices), ...table.shape.slice(1)], dtype: table.dtype };
+  },
+  scatterAdd: ([updates, indices], { rows }) => {
+    const places = integers("scatterAdd", indices);
+    if (places.some((dim, axis) => dim !== updates.shape[axis])) {
+      throw new ShapeError(
+        "scatterAdd",
+        "updates must begin with the shape of the indices",
+        operands({ updates, indices }),
+      );
+    }
+    return { shape: [rows, ...updates.shape.slice(places.length)], dtype: updates.dtype };
+  },
+
+  dequantize: ([codes, scales], { columns, bits }) => {
+    const shown = operands({ codes, scales });
+    if (codes.dtype !== "uint8" || codes.rank !== 3)
+      throw new ShapeError("dequantize", "the codes must be uint8 [N, blocks, bytes]", shown);
+    floating("dequantize", scales);
+    if (!sameShape(scales.shape, codes.shape.slice(0, 2)))
+      throw new ShapeError("dequantize", "each block of codes needs a scale", shown);
+    whole("dequantize", "number of columns", columns);
+    const blockSize = (fixed("dequantize", codes, 2) * 8) / bits;
+    if (blockSize < 16 || !Number.isInteger(Math.log2(blockSize)))
+      throw new ShapeError("dequantize", `a block holds 16, 32, 64 … numbers, not ${blockSize}`, shown);
+    if (Math.ceil(columns / blockSize) !== codes.shape[1])
+      throw new ShapeError("dequantize", `${columns} columns do not fill these blocks of ${blockSize}`, shown);
+    return { shape: [codes.shape[0]!, columns], dtype: "float32" };
+  },
+};
+
+function operands(tensors: Readonly<Record<string, Tensor>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(tensors).map(([role, tensor]) => [role, describe(tensor)]));
+}
+
+function broadcast(op: string, inputs: readonly Tensor[], oneDtype = true): Typed {
+  const roles = inputs.length === 2 ? ["left", "right"] : ["condition", "a", "b"];
+  const shown = operands(Object.fromEntries(inputs.map((tensor, i) => [roles[i]!, tensor])));
+  const shape = broadcastShapes(...inputs.map((tensor) => tensor.shape));
+  if (!shape)
+    throw new ShapeError(op, "shapes do not broadcast", shown, "sizes must be equal or 1, counted from the last axis");
+  return { shape, dtype: oneDtype ? sameDtype(op, inputs) : inputs[0]!.dtype };
+}
+
+function arithmetic(op: string, inputs: readonly Tensor[]): Typed {
+  const typed = broadcast(op, inputs);
+  if (["float16", "bfloat16", "uint8", "bool"].includes(typed.dtype)) floating(op, inputs[0]!);
+  return typed;
+}
+
+function sameDtype(op: string, inputs: readonly Tensor[]): Dtype {
+  const [first] = inputs as readonly [Tensor];
+  const other = inputs.find((tensor) => tensor.dtype !== first.dtype);
+  if (other)
+    throw new ShapeError(op, "dtypes differ", { one: describe(first), other: describe(other) }, "cast one of them");
+  return first.dtype;
+}
+
+function floating(op: string, x: Tensor): Typed {
+  if (x.dtype !== "float32") throw new ShapeError(op, "needs float32", { x: describe(x) }, 'use cast("float32")');
+  return { shape: x.shape, dtype: x.dtype };
+}
+
+function integers(op: string, indices: Tensor): Shape {
+  if (indices.dtype !== "int32" && indices.dtype !== "int64")
+    throw new ShapeError(op, "indices must be whole numbers", { indices: describe(indices) });
+  return indices.shape;
+}
+
+function whole(op: string, what: string, value: number, least = 1): void {
+  if (!Number.isInteger(value) || value < least)
+    throw new ShapeError(op, `the ${what} must be a whole number of at least ${least}, not ${value}`);
+}
+
+function checkSizes(op: string, shape: Shape): void {
+  const wrong = shape.find((dim) => !(typeof dim === "number" ? Number.isInteger(dim) && dim > 0 : isSymbol(dim)));
+  if (wrong !== undefined)
+    throw new ShapeError(
+      op,
+      `a size is a whole number of at least 1 or a name such as "batch", not ${JSON.stringify(wrong)}`,
+    );
+}
+
+function fixed(op: string, x: Tensor, axis: number): number {
+  const dim = x.shape[axis];
+  if (dim === undefined) throw new ShapeError(op, "needs at least one axis", { x: describe(x) });
+  if (typeof dim !== "number")
+    throw new ShapeError(op, `axis ${axis} must have a fixed size, not "${dim}"`, { x: describe(x) });
+  return dim;
+}

@@ -1,0 +1,150 @@
+import type { Dtype } from "../../core/dtype.ts";
+import { ClipError, ShapeError } from "../../core/errors.ts";
+import { type Dim, parseDim, type Shape } from "../../core/shape.ts";
+import type { TensorData } from "../../core/tensor-data.ts";
+import type { TensorPlace } from "../graph/ops.ts";
+import { attrsOf, type Tensor } from "../graph/tensor.ts";
+import { loweringRules } from "./lowering-rules.ts";
+import type { DeferredBytes } from "./protobuf.ts";
+
+/** An attribute of an ONNX node; a number is an integer unless wrapped as `{ float }`. */
+export type OnnxAttribute = number | { readonly float: number } | string | readonly number[];
+
+/** An ONNX node. */
+export interface OnnxNode {
+  readonly name: string;
+  readonly opType: string;
+  readonly domain: string;
+  readonly inputs: readonly string[];
+  readonly outputs: string[];
+  readonly attributes: Readonly<Record<string, OnnxAttribute>>;
+}
+
+/** An initializer: its elements, now or when they are written, or the place in a file where they lie. */
+export interface OnnxInitializer {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly content: Uint8Array | DeferredBytes | TensorPlace;
+}
+
+/**
+ * Says where ONNX Runtime finds a tensor that lies in a file, and as what: half precisions, which every program casts, may come as
+ * float32.
+ */
+export type Locate = (place: TensorPlace, dtype: Dtype) => { readonly place: TensorPlace; readonly dtype: Dtype };
+
+/** Collects the ONNX nodes of a graph. Lowering rules call `value` for their inputs and `emit` for their nodes. */
+export class Lowering {
+  readonly nodes: OnnxNode[] = [];
+  readonly initializers: OnnxInitializer[] = [];
+  readonly inputs: { readonly name: string; readonly dtype: Dtype; readonly shape: Shape }[] = [];
+  readonly #locate: Locate;
+
+  readonly #names = new Set<string>();
+  readonly #values = new Map<Tensor, string>();
+  readonly #emitted = new Map<string, OnnxNode>();
+  readonly #constants = new Map<string, string>();
+
+  constructor(locate: Locate) {
+    this.#locate = locate;
+  }
+
+  /** The name of the ONNX value of a tensor, lowered at its first use. */
+  value(tensor: Tensor): string {
+    let name = this.#values.get(tensor);
+    if (name === undefined) {
+      const rule = loweringRules[tensor.op] as (
+        lowering: Lowering,
+        y: Tensor,
+        inputs: unknown,
+        attrs: unknown,
+      ) => string;
+      name = rule(this, tensor, tensor.inputs, tensor.attrs);
+      this.#values.set(tensor, name);
+    }
+    return name;
+  }
+
+  /** A node's output (the first unless said); an equal node is not written twice. */
+  emit(
+    opType: string,
+    inputs: readonly string[],
+    attributes: OnnxNode["attributes"] = {},
+    { domain = "", output = 0 } = {},
+  ): string {
+    const key = JSON.stringify([domain, opType, inputs, attributes]);
+    let node = this.#emitted.get(key);
+    if (!node) {
+      node = { opType, domain, inputs, outputs: [], attributes, name: `${opType}_${this.nodes.length}` };
+      node.outputs.push(node.name);
+      this.#emitted.set(key, node);
+      this.nodes.push(node);
+    }
+    while (node.outputs.length <= output) node.outputs.push("");
+    return (node.outputs[output] ||= `${node.name}_${output}`);
+  }
+
+  /** The elements as an initializer; equal small ones are kept once. */
+  constant({ dtype, shape, data }: TensorData): string {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const key = bytes.length <= 256 ? `${dtype} ${shape.join()} ${bytes.join()}` : "";
+    let name = key && this.#constants.get(key);
+    if (!name) {
+      name = `constant_${this.initializers.length}`;
+      this.initializers.push({ name, dtype, shape, content: bytes });
+      if (key) this.#constants.set(key, name);
+    }
+    return name;
+  }
+
+  /** A list of whole numbers, as shapes and axes are passed in ONNX. */
+  int64s(values: readonly number[]): string {
+    return this.constant({ dtype: "int64", shape: [values.length], data: BigInt64Array.from(values, BigInt) });
+  }
+
+  /** A shape as an ONNX value; symbolic sizes are read from the inputs that have them. */
+  shape(shape: Shape): string {
+    if (shape.every((dim) => typeof dim === "number")) return this.int64s(shape);
+    return this.emit(
+      "Concat",
+      shape.map((dim) => this.#size(dim)),
+      { axis: 0 },
+    );
+  }
+
+  input(tensor: Tensor & { op: "input" }): string {
+    const { name, dtype, shape } = attrsOf<"input">(tensor);
+    this.#claim(name);
+    this.inputs.push({ name, dtype, shape });
+    return name;
+  }
+
+  stored(tensor: Tensor & { op: "stored" }): string {
+    const { name, shape, ...attrs } = attrsOf<"stored">(tensor);
+    this.#claim(name);
+    const { dtype, place } = this.#locate(attrs.place, attrs.dtype);
+    this.initializers.push({ name, dtype, shape, content: place });
+    return name;
+  }
+
+  #claim(name: string): void {
+    if (this.#names.has(name))
+      throw new ClipError("CLIP_USAGE", `two inputs of one program are called "${name}"; give each its own name`);
+    this.#names.add(name);
+  }
+
+  #size(dim: Dim): string {
+    const { factor, symbols } = parseDim(dim);
+    return symbols.reduce(
+      (size, symbol) => {
+        const source = this.inputs.find(({ shape }) => shape.includes(symbol));
+        if (!source) throw new ShapeError("buildModel", `no input of the program has the size "${symbol}"`);
+        const start = source.shape.indexOf(symbol);
+        const read = this.emit("Shape", [source.name], { start, end: start + 1 });
+        return size === "" ? read : this.emit("Mul", [size, read]);
+      },
+      factor === 1 && symbols.length > 0 ? "" : this.int64s([factor]),
+    );
+  }
+}

@@ -1,0 +1,165 @@
+import { availableParallelism } from "node:os";
+import { discard } from "../threads/discard.ts";
+import { Remote } from "../threads/remote.ts";
+import type { AdamwMethods } from "./adamw-worker.ts";
+import { AdamwShard, type AdamwStep, type Moment } from "./adamw-shard.ts";
+
+/** A parameter as the optimiser sees it. */
+export interface OptimizedParameter {
+  readonly path: string;
+  /** How many numbers it holds. */
+  readonly size: number;
+  /** False for gains, biases and logitScale, which weight decay leaves alone. */
+  readonly decay: boolean;
+  /** What its learning rate is multiplied with; default 1. */
+  readonly rateScale?: number;
+}
+
+/** Constants of AdamW; CLIP's are β₁ 0.9, β₂ 0.98, ε 1e-6, decay 0.2. */
+export interface AdamwOptions {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+}
+
+/** Numbers below which a second thread costs more than it gives. */
+const numbersPerThread = 4_000_000;
+/** A thread's moments lie in one memory of WebAssembly, which has 4 GiB; shares are not all of a size. */
+const maxNumbersPerThread = 400_000_000;
+
+/**
+ * AdamW (Loshchilov and Hutter 2019), decoupled weight decay as in PyTorch. The arithmetic is one pass over memory in
+ * WebAssembly; large models are shared out over threads, which gives the same numbers to the bit.
+ */
+export class AdamW implements AsyncDisposable {
+  readonly #options: AdamwOptions;
+  /** The share of the calling thread. */
+  readonly #own: AdamwShard;
+  readonly #others: readonly AdamwThread[];
+  /** Updates made; set to go on from moments that were kept. */
+  steps = 0;
+
+  private constructor(options: AdamwOptions, own: AdamwShard, others: readonly AdamwThread[]) {
+    [this.#options, this.#own, this.#others] = [options, own, others];
+  }
+
+  static async create(
+    options: AdamwOptions,
+    parameters: readonly OptimizedParameter[],
+    { threads = availableParallelism() }: { threads?: number } = {},
+  ): Promise<AdamW> {
+    const total = parameters.reduce((sum, { size }) => sum + size, 0);
+    const wanted = Math.min(threads, Math.floor(total / numbersPerThread));
+    const shares = share(parameters, Math.max(1, wanted, Math.ceil(total / maxNumbersPerThread)));
+    const [own, ...others] = shares as [OptimizedParameter[], ...OptimizedParameter[][]];
+    const threadsReady = Promise.all(others.map((part) => AdamwThread.create(part)));
+    return new AdamW(options, await AdamwShard.create(own), await threadsReady);
+  }
+
+  /**
+   * One update.
+   *
+   * @param parameters - by path; each fills its buffer. Arrays may be replaced by others with the new values.
+   * @param gradients - by path; they are used up, and empty afterwards.
+   * @param gradientScale - multiplies all gradients: clipping.
+   */
+  async step(
+    parameters: Map<string, Float32Array>,
+    gradients: ReadonlyMap<string, Float32Array>,
+    { learningRate, gradientScale = 1 }: { learningRate: number; gradientScale?: number },
+  ): Promise<void> {
+    const { beta1, beta2, epsilon, weightDecay } = this.#options;
+    const t = ++this.steps;
+    const step: AdamwStep = {
+      beta1,
+      beta2,
+      epsilon,
+      gradientScale,
+      stepSize: learningRate / (1 - beta1 ** t),
+      rootScale: 1 / Math.sqrt(1 - beta2 ** t),
+      decay: learningRate * weightDecay,
+    };
+    const others = this.#others.map((thread) => thread.step(step, parameters, gradients));
+    this.#own.step(step, parameters, gradients);
+    await Promise.all(others);
+    // Those of the other threads went there, and are empty here already.
+    discard([...gradients.values()].filter((gradient) => gradient.length > 0));
+  }
+
+  /** A copy of a moment of a parameter. */
+  async read(moment: Moment, path: string): Promise<Float32Array> {
+    return this.#holder(path).read(moment, path);
+  }
+
+  /** Goes on from a moment that was kept. */
+  async write(moment: Moment, path: string, values: Float32Array): Promise<void> {
+    await this.#holder(path).write(moment, path, values);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#others.map((thread) => thread.end()));
+  }
+
+  /** Whose share a parameter is. */
+  #holder(path: string): AdamwShard | AdamwThread {
+    return this.#others.find((thread) => thread.holds(path)) ?? this.#own;
+  }
+}
+
+/** Largest first, each to the thread that has least so far. */
+function share(parameters: readonly OptimizedParameter[], threads: number): OptimizedParameter[][] {
+  const shares = Array.from({ length: threads }, () => ({ size: 0, parameters: [] as OptimizedParameter[] }));
+  for (const parameter of parameters.toSorted((a, b) => b.size - a.size)) {
+    const smallest = shares.reduce((least, next) => (next.size < least.size ? next : least));
+    smallest.parameters.push(parameter);
+    smallest.size += parameter.size;
+  }
+  return shares.map(({ parameters }) => parameters);
+}
+
+/** A share on its own thread: parameters and gradients travel there and back without being copied. */
+class AdamwThread {
+  readonly #paths: readonly string[];
+  readonly #thread = new Remote<AdamwMethods>("engine/optimize/adamw-worker");
+
+  private constructor(parameters: readonly OptimizedParameter[]) {
+    this.#paths = parameters.map(({ path }) => path);
+  }
+
+  static async create(parameters: readonly OptimizedParameter[]): Promise<AdamwThread> {
+    const thread = new AdamwThread(parameters);
+    await thread.#thread.call("create", [parameters]);
+    return thread;
+  }
+
+  async step(
+    step: AdamwStep,
+    parameters: Map<string, Float32Array>,
+    gradients: ReadonlyMap<string, Float32Array>,
+  ): Promise<void> {
+    const [own, dys] = [this.#only(parameters), this.#only(gradients)];
+    const updated = await this.#thread.call("step", [step, own, dys], [...own.values(), ...dys.values()]);
+    for (const [path, values] of updated) parameters.set(path, values);
+  }
+
+  holds(path: string): boolean {
+    return this.#paths.includes(path);
+  }
+
+  read(moment: Moment, path: string): Promise<Float32Array> {
+    return this.#thread.call("read", [moment, path]);
+  }
+
+  write(moment: Moment, path: string, values: Float32Array): Promise<void> {
+    return this.#thread.call("write", [moment, path, values]);
+  }
+
+  end(): Promise<void> {
+    return this.#thread.end();
+  }
+
+  #only<Value>(values: ReadonlyMap<string, Value>): Map<string, Value> {
+    return new Map(this.#paths.map((path) => [path, values.get(path)!]));
+  }
+}

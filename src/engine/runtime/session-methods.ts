@@ -1,0 +1,27 @@
+import type { OnnxModel } from "../onnx/build.ts";
+import { type NamedTensors, OrtSession, type SessionOptions } from "./ort-session.ts";
+import { Moved } from "../threads/serve.ts";
+
+const sessions = new Map<number, OrtSession>();
+let created = 0;
+
+/** The calls that a thread with sessions answers. */
+export const sessionMethods = {
+  async create(model: OnnxModel, options: SessionOptions): Promise<number> {
+    sessions.set(++created, await OrtSession.create(model, options));
+    return created;
+  },
+  async run(session: number, feeds: NamedTensors): Promise<Moved<NamedTensors>> {
+    const outputs = await sessions.get(session)!.run(feeds);
+    return new Moved(
+      outputs,
+      Object.values(outputs).map(({ data }) => data),
+    );
+  },
+  async release(session: number): Promise<void> {
+    await sessions.get(session)!.release();
+    sessions.delete(session);
+  },
+};
+
+export type SessionMethods = typeof sessionMethods;

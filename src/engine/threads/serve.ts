@@ -1,0 +1,49 @@
+import type { ClipErrorCode } from "../../core/errors.ts";
+import { listen } from "./listen.ts";
+
+/** What a thread offers: functions of values that can travel between threads. */
+export type Methods = { readonly [name: string]: (...args: never[]) => unknown };
+
+/** An answer whose buffers move to the caller instead of being copied. */
+export class Moved<Value> {
+  readonly value: Value;
+  readonly buffers: readonly ArrayBuffer[];
+
+  constructor(value: Value, arrays: Iterable<ArrayBufferView>) {
+    this.value = value;
+    this.buffers = buffersOf(arrays);
+  }
+}
+
+interface Call {
+  readonly id: number;
+  readonly name: string;
+  readonly args: readonly never[];
+}
+
+/** What a thread answers to a call. */
+export interface Answer {
+  readonly id: number;
+  readonly result?: unknown;
+  readonly error?: { readonly code?: ClipErrorCode; readonly message: string };
+}
+
+/** The buffers under some arrays, each once, as transfer lists want them. */
+export function buffersOf(arrays: Iterable<ArrayBufferView>): ArrayBuffer[] {
+  return [...new Set(Array.from(arrays, ({ buffer }) => buffer as ArrayBuffer))];
+}
+
+/** On a worker thread: answers calls in order, one at a time, since each may use all cores. */
+export function serve(methods: Methods): void {
+  listen(async (message, post) => {
+    const { id, name, args } = message as Call;
+    try {
+      const result: unknown = await methods[name]!(...args);
+      const { value, buffers } = result instanceof Moved ? (result as Moved<unknown>) : { value: result, buffers: [] };
+      post({ id, result: value }, buffers);
+    } catch (error) {
+      const { code, message } = error as Error & { code?: string };
+      post({ id, error: { code, message } }, []);
+    }
+  });
+}

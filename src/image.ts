@@ -1,0 +1,28 @@
+// Everything a user can import from "clip-ts/image", by what it is for.
+
+import "./core/globals.ts";
+
+/** Reading pictures. */
+export { decodeImage } from "./inputs/image/decode.ts";
+export {
+  type DecodeOptions,
+  defaultMaxImagePixels,
+  type ImageBytes,
+  type ImageSource,
+  type PageImage,
+} from "./inputs/image/image-source.ts";
+export { sniffedBytes, type SniffedImage, sniffImage } from "./inputs/image/sniff.ts";
+export type { RasterImage } from "./inputs/image/raster-image.ts";
+
+/** From a picture to what the image tower reads. */
+export { preprocessImage } from "./inputs/image/preprocess.ts";
+export type { PreprocessedImage } from "./inputs/image/preprocess.ts";
+export { clipPreprocess } from "./inputs/image/preprocess-config.ts";
+export type { PreprocessConfig } from "./inputs/image/preprocess-config.ts";
+export { normalizePixels } from "./inputs/image/normalize.ts";
+export { resampleGrid, type ResampleFilter } from "./inputs/image/resample.ts";
+
+/** Varying pictures for training. */
+export { augmentImage, photoAugment } from "./inputs/image/augment.ts";
+export type { AugmentConfig, RandomPlacement, RandomResizedCrop } from "./inputs/image/augment.ts";
+export { Random } from "./core/random.ts";

@@ -1,0 +1,195 @@
+import { createHash } from "node:crypto";
+import { ClipError } from "../../core/errors.ts";
+import { abortSignal, callback, checkOptions, type OptionKinds, wholeNumber } from "../../core/options.ts";
+import { mapInOrder } from "../../core/streams.ts";
+import type { DecodeOptions } from "../image/image-source.ts";
+import type { RasterImage } from "../image/raster-image.ts";
+import { ClipTokenizer } from "../text/tokenizer.ts";
+import { usePicture } from "./image-location.ts";
+import { countReasons, type Pairs, type Sample, type SkippedImage } from "./sources/samples.ts";
+
+/** How {@link checkData} goes about it. */
+export interface CheckOptions {
+  /** Tokens that a text tower reads, both marks included. Default 77. */
+  readonly contextLength?: number | undefined;
+  readonly maxImagePixels?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Told how many pictures were looked at. */
+  readonly onProgress?: ((pictures: number) => void) | undefined;
+  /** Sees every picture that can be read, by its place among the samples; four at once, in no order, and not beyond its end. */
+  readonly onPicture?: ((sample: Sample, index: number, raster: RasterImage) => Promise<void>) | undefined;
+}
+
+const checkKinds: OptionKinds<CheckOptions> = {
+  ...{ contextLength: wholeNumber(2), maxImagePixels: wholeNumber(1), signal: abortSignal },
+  ...{ onProgress: callback, onPicture: callback },
+};
+
+/** How a number is distributed. */
+export interface Spread {
+  readonly min: number;
+  readonly median: number;
+  readonly max: number;
+  /** How many lie in each of equal parts of the way from `min` to `max`, both included. */
+  readonly bins: readonly number[];
+}
+
+/** What a source of training pairs holds. */
+export interface DataReport {
+  /** Pairs that can be used. */
+  readonly pairs: number;
+  /** What cannot be used: without a caption, or a picture that cannot be read. */
+  readonly skipped: readonly SkippedImage[];
+  /** Why, by how often. */
+  readonly reasons: readonly { readonly reason: string; readonly count: number }[];
+  /** Of the pictures that can be read, in pixels; undefined if there are none. */
+  readonly width: Spread | undefined;
+  readonly height: Spread | undefined;
+  /** Pictures whose pixels are those of one before. */
+  readonly repeatedPictures: number;
+  readonly captions: {
+    readonly count: number;
+    readonly distinct: number;
+    /** Captions of one picture only. */
+    readonly single: number;
+    /** Captions of more than one picture, those of most first, 50 at most. */
+    readonly shared: readonly { readonly caption: string; readonly pictures: number }[];
+    /** In tokens of the published vocabulary, both marks included. */
+    readonly tokens: Spread;
+    readonly contextLength: number;
+    /** Captions that do not fit the context; their ends are cut off in training. */
+    readonly tooLong: number;
+  };
+  /** What to know before training, in plain words. */
+  readonly notes: readonly string[];
+}
+
+const binCount = 24;
+const maxShared = 50;
+
+/** Decodes every picture of a source and counts the captions of those that can be used. */
+export async function checkData(pairs: Pairs, options: CheckOptions = {}): Promise<DataReport> {
+  checkOptions("checkData", options, checkKinds);
+  const { contextLength = 77, maxImagePixels, signal, onProgress, onPicture } = options;
+  const skipped = [...pairs.skipped];
+  const sizes = { width: [] as number[], height: [] as number[] };
+  const pixelSums = new Set<string>();
+  const good: Sample[] = [];
+  let looked = 0;
+  const look = (index: number) =>
+    seen(pairs.samples[index]!, { maxImagePixels, signal }, (sample, raster) => onPicture?.(sample, index, raster));
+  for await (const { sample, picture } of mapInOrder(pairs.samples.keys(), look)) {
+    signal?.throwIfAborted();
+    onProgress?.(++looked);
+    if (picture instanceof ClipError) {
+      skipped.push({ image: sample.image, reason: picture.message });
+      continue;
+    }
+    good.push(sample);
+    sizes.width.push(picture.width);
+    sizes.height.push(picture.height);
+    pixelSums.add(picture.pixelSum);
+  }
+  const repeatedPictures = good.length - pixelSums.size;
+  const report = {
+    pairs: good.length,
+    skipped,
+    reasons: countReasons(skipped),
+    width: good.length > 0 ? spreadOf(sizes.width) : undefined,
+    height: good.length > 0 ? spreadOf(sizes.height) : undefined,
+    repeatedPictures,
+    // Where no picture can be read, there is at least something to say of the captions.
+    captions: await readCaptions(good.length > 0 ? good : pairs.samples, contextLength),
+  };
+  return { ...report, notes: notesOn(report) };
+}
+
+/** What is kept of a picture, or why it cannot be read. Its pixels are not: many at once would fill the memory. */
+async function seen(
+  sample: Sample,
+  decoding: DecodeOptions,
+  see: (sample: Sample, raster: RasterImage) => Promise<void> | undefined,
+) {
+  const measure = async (raster: RasterImage) => {
+    await see(sample, raster);
+    const { width, height, pixels } = raster;
+    return { width, height, pixelSum: createHash("sha1").update(`${width} `).update(pixels).digest("base64") };
+  };
+  try {
+    return { sample, picture: await usePicture(sample, decoding, measure) };
+  } catch (error) {
+    if (error instanceof ClipError) return { sample, picture: error };
+    throw error;
+  }
+}
+
+async function readCaptions(samples: readonly Sample[], contextLength: number): Promise<DataReport["captions"]> {
+  const tokenizer = await ClipTokenizer.published();
+  const pictures = new Map<string, number>();
+  for (const { captions } of samples) {
+    for (const caption of new Set(captions)) pictures.set(caption, (pictures.get(caption) ?? 0) + 1);
+  }
+  const lengths = new Map(Array.from(pictures.keys(), (text) => [text, tokenizer.encodeWithMarks(text).length]));
+  const tokens = samples.flatMap(({ captions }) => captions.map((caption) => lengths.get(caption)!));
+  const shared = [...pictures].filter(([, count]) => count > 1).sort(([, a], [, b]) => b - a);
+  return {
+    count: tokens.length,
+    distinct: pictures.size,
+    single: pictures.size - shared.length,
+    shared: shared.slice(0, maxShared).map(([caption, count]) => ({ caption, pictures: count })),
+    tokens: spreadOf(tokens),
+    contextLength,
+    tooLong: tokens.filter((length) => length > contextLength).length,
+  };
+}
+
+function spreadOf(values: readonly number[]): Spread {
+  const sorted = Float64Array.from(values).sort();
+  const [min, max] = [sorted[0]!, sorted.at(-1)!];
+  const bins = new Array<number>(Math.min(binCount, max - min + 1)).fill(0);
+  for (const value of values) {
+    bins[Math.min(bins.length - 1, Math.floor(((value - min) / (max - min || 1)) * bins.length))]!++;
+  }
+  return { min, median: sorted[sorted.length >> 1]!, max, bins };
+}
+
+/** From here on so many pairs of a batch have another's caption that it should be meant. */
+const muchShared = 0.2;
+const muchSkipped = 0.05;
+
+function notesOn({ pairs, skipped, captions, repeatedPictures }: Omit<DataReport, "notes">): string[] {
+  const all = pairs + skipped.length;
+  const notes: string[] = [];
+  if (skipped.length > muchSkipped * all) {
+    const share = `${number(skipped.length)} of ${number(all)}`;
+    notes.push(`${share} cannot be used; see the reasons before you train on the rest.`);
+  }
+  if (captions.distinct === 1) {
+    notes.push(
+      "All pictures have the same caption: there is nothing to tell apart. If this is one class of several, name the folder that holds " +
+        "all of them.",
+    );
+  } else if (captions.distinct < (1 - muchShared) * captions.count) {
+    notes.push(
+      `${number(captions.count)} captions are ${number(captions.distinct)} different ones. Pairs with the same caption do not count as ` +
+        "wrong answers for each other, but a batch has no more to tell apart than it has different captions.",
+    );
+  }
+  const single = captions.single;
+  if (single > 0 && single < captions.distinct / 2)
+    notes.push(
+      `${number(single)} of ${number(captions.distinct)} captions have one picture only, where the others have several.`,
+    );
+  if (captions.tooLong > 0) {
+    const share = `${number(captions.tooLong)} of ${number(captions.count)}`;
+    notes.push(`${share} captions are longer than ${captions.contextLength} tokens, and their ends will be cut off.`);
+  }
+  if (repeatedPictures > 0) {
+    notes.push(
+      `${number(repeatedPictures)} pictures repeat an earlier one, to the pixel; make sure that none is in the validation set too.`,
+    );
+  }
+  return notes;
+}
+
+const number = (value: number) => value.toLocaleString("en");

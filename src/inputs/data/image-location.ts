@@ -1,0 +1,172 @@
+import { closeSync, openSync, readSync, realpathSync } from "node:fs";
+import { realpath } from "node:fs/promises";
+import { dirname, resolve, sep } from "node:path";
+import { ClipError } from "../../core/errors.ts";
+import { exists, readRange } from "../../core/files.ts";
+import { checkOptions } from "../../core/options.ts";
+import { maxImageBytes, tooManyBytes } from "../image/fetch-image.ts";
+import { readImageFile, readImageFileAtOnce } from "../image/image-file.ts";
+import { useImage, decodeImage } from "../image/decode.ts";
+import { type DecodeOptions, decodeKinds } from "../image/image-source.ts";
+import { type RasterImage } from "../image/raster-image.ts";
+import { isWithin } from "./folders.ts";
+
+/** Where a picture is. */
+export interface Picture {
+  /** Absolute path; of a picture in an archive the archive's path or address, and behind it the picture's in there. */
+  readonly image: string;
+  /** The part of a file that it is; without it, it is a file of its own. */
+  readonly bytes?: FilePart;
+  /** The folder that it must lie in, links followed: that of the table which names it. */
+  readonly within?: string;
+}
+
+/** Some bytes of a file. */
+export interface FilePart {
+  /** Absolute path. */
+  readonly file: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Where a picture is, without what else is known of it. */
+export function pictureOf({ image, bytes, within }: Picture): Picture {
+  return { image, ...(bytes && { bytes }), ...(within !== undefined && { within }) };
+}
+
+/**
+ * The bytes of a picture's file, wherever it lies.
+ *
+ * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE` if it cannot be read, is no regular file, or is too large.
+ */
+export async function readPictureBytes(picture: Picture): Promise<Uint8Array> {
+  const { image, bytes } = picture;
+  if (!bytes) {
+    await assertInside(picture);
+    return readImageFile(image);
+  }
+  if (bytes.length > maxImageBytes) throw tooManyBytes(image);
+  return readRange(bytes.file, bytes.offset, bytes.length);
+}
+
+/**
+ * Reads and decodes a picture, wherever it lies.
+ *
+ * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE`, naming the picture, if it cannot be read.
+ */
+export async function readPicture(picture: Picture, options: DecodeOptions = {}): Promise<RasterImage> {
+  return usePicture(picture, options, (raster) => raster);
+}
+
+/** What `use` makes of a picture, wherever it lies; many at once share memory as {@link useImage} says. */
+export async function usePicture<Result>(
+  picture: Picture,
+  options: DecodeOptions,
+  use: (raster: RasterImage) => Result | Promise<Result>,
+): Promise<Result> {
+  checkOptions("readPicture", options, decodeKinds);
+  return useImage(await readPictureBytes(picture), { ...options, name: picture.image }, use);
+}
+
+/** A picture to be read when its turn comes, as a stream of images takes it. */
+export function lazyPicture(picture: Picture, decoding?: DecodeOptions) {
+  return { name: picture.image, decoding, load: () => readPictureBytes(picture) };
+}
+
+/** {@link readPicture} for threads on which nobody else waits: the way of a small file to Node's own threads and back takes half as long as its decoding. */
+export async function readPictureAtOnce(picture: Picture, options?: DecodeOptions): Promise<RasterImage> {
+  const content = picture.bytes ? readPartAtOnce(picture.bytes) : readWholeAtOnce(picture);
+  // What cannot be read so is read in the other way, which says why.
+  return content ? decodeImage(content, { ...options, name: picture.image }) : readPicture(picture, options);
+}
+
+function readWholeAtOnce({ image, within }: Picture): Uint8Array | undefined {
+  try {
+    if (within !== undefined && !isWithin(realpathSync.native(image), realpathSync.native(within))) return undefined;
+  } catch {
+    return undefined;
+  }
+  return readImageFileAtOnce(image);
+}
+
+function readPartAtOnce({ file, offset, length }: FilePart): Uint8Array | undefined {
+  if (length > maxImageBytes) return undefined;
+  try {
+    const opened = openSync(file, "r");
+    try {
+      const content = new Uint8Array(length);
+      return readSync(opened, content, 0, length, offset) === length ? content : undefined;
+    } finally {
+      closeSync(opened);
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * A picture by its path in a table. A table describes what lies in its folder: other files of the machine are not its own to name.
+ *
+ * @param images - the folder that its paths are relative to, if a user named one; they may then lead through links to wherever.
+ * @throws {ClipError} `CLIP_DATA` if the path leads out of the folder.
+ */
+export function pictureOfTable(table: string, place: string, path: string, images: string | undefined): Picture {
+  const folder = resolve(images ?? dirname(table));
+  const image = resolve(folder, path);
+  if (!isWithin(image, folder))
+    throw new ClipError(
+      "CLIP_DATA",
+      `${table}, ${place}: ${path} is outside ${folder}, ${images === undefined ? "the table's folder" : "as images (--images) says"}; ` +
+        "if that is meant, name a folder that holds all its pictures by images (--images): / for any",
+    );
+  return { image, ...(images === undefined && { within: folder }) };
+}
+
+/** Refuses a picture that lies elsewhere than its table's folder, by a link. */
+async function assertInside({ image, within }: Picture): Promise<void> {
+  if (within === undefined) return;
+  const [real, folder] = await Promise.all([realpath(image).catch(() => undefined), realpath(within)]);
+  // Why one that is not there cannot be read is said by whoever reads it.
+  if (real === undefined || isWithin(real, folder)) return;
+  throw new ClipError(
+    "CLIP_FILE",
+    `${image} is a link to ${real}, outside the table's folder; to follow such links name that folder by images (--images)`,
+  );
+}
+
+/** If not one of so many pictures exists, the paths are wrong rather than the pictures. */
+const probedImages = 16;
+
+/**
+ * Refuses a table of pictures that are not there.
+ *
+ * @param base - what its paths are relative to, for the message.
+ * @throws {ClipError} `CLIP_DATA` if none of the first ones exists.
+ */
+export async function assertSomeExist(
+  table: string,
+  pictures: readonly Picture[],
+  base = "its own folder",
+): Promise<void> {
+  const probed = pictures.slice(0, probedImages);
+  for (const { image } of probed) if (await exists(image).catch(() => true)) return; // one that cannot be read is listed where it is read
+  if (probed.length === 0) return;
+  throw new ClipError(
+    "CLIP_DATA",
+    `none of the first ${probed.length} pictures that ${table} names exists, such as ${probed[0]!.image}; ` +
+      (wrongPath(probed[0]!.image) ?? `paths in it are relative to ${base}`),
+  );
+}
+
+/** What is wrong with a path that is none of this system's. */
+function wrongPath(path: string): string | undefined {
+  if (/(^|[\\/])file:[\\/]/i.test(path)) return "name files by their paths, without file://";
+  if (/(^|[\\/])(https?|s3|gs|hf):[\\/]/i.test(path))
+    return "pictures at addresses are not fetched; fetch them first, for example with img2dataset";
+  if (sep === "/" && path.includes("\\")) return "paths are written with / here; replace each \\ in them";
+  return undefined;
+}
+
+/** The same in words where `images`, the option --images, may name another folder. */
+export const baseOf = (images: string | undefined): string =>
+  images === undefined ? "its own folder; name another by images (--images)" : `${images}, as --images says`;

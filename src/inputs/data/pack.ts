@@ -1,0 +1,114 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { makeFolder, writeFileAtomic } from "../../core/atomic-write.ts";
+import { ClipError } from "../../core/errors.ts";
+import { abortSignal, callback, checkOptions, type OptionKinds, wholeNumber } from "../../core/options.ts";
+import { Random } from "../../core/random.ts";
+import { mapInOrder } from "../../core/streams.ts";
+import { endingOf, kindByContent, kindByName } from "./image-files.ts";
+import { readPictureBytes } from "./image-location.ts";
+import { sniffImage } from "../image/sniff.ts";
+import type { Pairs, Sample, SkippedImage } from "./sources/samples.ts";
+import { captionBytes, isShardName } from "./sources/shards.ts";
+import { tarBytes, type TarContent } from "./tar.ts";
+
+/** How {@link packShards} goes about it. */
+export interface PackOptions {
+  /** Pairs in a shard. */
+  readonly shardSize: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Told how many pairs are written. */
+  readonly onProgress?: ((pairs: number) => void) | undefined;
+}
+
+const packKinds: OptionKinds<PackOptions> = { shardSize: wholeNumber(1), signal: abortSignal, onProgress: callback };
+
+/** A shard that was written. */
+export interface PackedShard {
+  readonly path: string;
+  readonly pairs: number;
+  readonly bytes: number;
+}
+
+/**
+ * Writes pairs as webdataset shards, `000000.tar` and so on: each picture's file as it is, and its captions as the lines of a `.txt`, a
+ * synthetic one as a `.synthetic.txt`. The pairs are shuffled, always alike, so that each shard is a fair sample of all.
+ *
+ * @param skipped - gets the pictures whose file cannot be read or holds no image that can be decoded.
+ * @throws {ClipError} `CLIP_USAGE` if the folder has shards already; `CLIP_DATA` if no picture is left; `CLIP_FILE` if it cannot be written: the shard at hand is then
+ *   not there, those before it are whole.
+ */
+export async function* packShards(
+  { samples }: Pairs,
+  folder: string,
+  skipped: SkippedImage[],
+  options: PackOptions,
+): AsyncGenerator<PackedShard> {
+  checkOptions("packShards", options, packKinds, ["shardSize"]);
+  const { shardSize, signal, onProgress } = options;
+  const present = await readdir(folder).catch(() => []); // where it cannot be read it cannot be written either
+  if (present.some(isShardName))
+    throw new ClipError("CLIP_USAGE", `${folder} has shards already; name an empty folder`);
+  const before = skipped.length;
+  const readable = readableSamples(samples, skipped);
+  let next = await readable.next();
+  if (next.done) {
+    const [first] = skipped.slice(before);
+    const met = first
+      ? ` (${first.reason.includes(first.image) ? first.reason : `${first.image}: ${first.reason}`})`
+      : "";
+    throw new ClipError("CLIP_DATA", `none of ${samples.length} pictures can be packed${met}`);
+  }
+  await makeFolder(folder);
+  let written = 0;
+  for (let shard = 0; !next.done; shard++) {
+    let [pairs, bytes] = [0, 0];
+    async function* files(): AsyncGenerator<TarContent> {
+      for (; !next.done && pairs < shardSize; next = await readable.next()) {
+        const { sample, content } = next.value;
+        const key = String(written).padStart(9, "0");
+        yield { name: `${key}${endingFor(sample.image, content)}`, bytes: content };
+        yield { name: `${key}.txt`, bytes: captionBytes(sample.captions) };
+        if (sample.synthetic !== undefined)
+          yield { name: `${key}.synthetic.txt`, bytes: captionBytes([sample.synthetic]) };
+        pairs++;
+        bytes += content.length;
+        onProgress?.(++written);
+      }
+    }
+    const path = join(folder, `${String(shard).padStart(6, "0")}.tar`);
+    await writeFileAtomic(path, tarBytes(files()), { signal });
+    yield { path, pairs, bytes };
+  }
+}
+
+/** The samples whose files hold images that can be decoded, with these files, shuffled. */
+async function* readableSamples(
+  samples: readonly Sample[],
+  skipped: SkippedImage[],
+): AsyncGenerator<{ readonly sample: Sample; readonly content: Uint8Array }> {
+  const order = new Random(0).permutation(samples.length);
+  for await (const { sample, content } of mapInOrder(order, (i) => readSample(samples[i]!))) {
+    if (content instanceof ClipError) skipped.push({ image: sample.image, reason: content.message });
+    else yield { sample, content };
+  }
+}
+
+async function readSample(sample: Sample): Promise<{ sample: Sample; content: Uint8Array | ClipError }> {
+  try {
+    const content = await readPictureBytes(sample);
+    const kind = kindByContent(sample.image, content);
+    if (kind === "image") return { sample, content };
+    const reason = kind === "other" ? "its content is not an image" : kind.reason;
+    return { sample, content: new ClipError("CLIP_IMAGE", reason) };
+  } catch (error) {
+    if (error instanceof ClipError) return { sample, content: error };
+    throw error;
+  }
+}
+
+/** The ending of an image in a shard: its own, or where that is none that readers know, that of its format. */
+function endingFor(image: string, content: Uint8Array): string {
+  if (kindByName(image) === "image") return endingOf(image);
+  return `.${sniffImage(content)!.format.toLowerCase().replace("jpeg", "jpg")}`;
+}

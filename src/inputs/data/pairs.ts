@@ -1,0 +1,183 @@
+import { stat } from "node:fs/promises";
+import { extname, join, resolve } from "node:path";
+import { ClipError, problemOf } from "../../core/errors.ts";
+import {
+  checkKind,
+  checkOptions,
+  either,
+  listOf,
+  numberFrom,
+  type OptionKinds,
+  record,
+  text,
+  withoutKinds,
+} from "../../core/options.ts";
+import { listFolder } from "./folders.ts";
+import { expandBraces } from "./sources/braces.ts";
+import { readFolder } from "./sources/folder.ts";
+import { readParquet } from "./sources/parquet.ts";
+import { isAddress, withoutQuery } from "./plain-shard.ts";
+import { type Picture, pictureOf } from "./image-location.ts";
+import { isTableName } from "./table.ts";
+import { type Pairs, type Sample, type SkippedImage, sourceKinds, type SourceOptions } from "./sources/samples.ts";
+import { isShardName, readShards } from "./sources/shards.ts";
+import { readTable } from "./sources/table.ts";
+
+/** A source among several. */
+export interface Source extends SourceOptions {
+  /** As {@link readPairs} takes it. */
+  readonly source: string;
+  /** How often each of its pictures is drawn in an epoch: 2 is twice, 0.5 half of them. Default 1. */
+  readonly weight?: number | undefined;
+}
+
+/** As an argument: its keys are looked at where it is read. */
+export const weightedSourceKinds: OptionKinds<Source> = {
+  ...sourceKinds,
+  source: text,
+  weight: numberFrom(0),
+};
+
+/** The pairs of several sources, one source after the other. */
+export interface MixedPairs extends Pairs {
+  /** How many samples each source has, and its weight. */
+  readonly mixture: readonly { readonly count: number; readonly weight: number }[];
+}
+
+const known =
+  "a folder of pictures or of shards, shards (.tar, .tar.gz; a path, an address or a pattern such as shard-{000..099}.tar), " +
+  "or a .csv, .tsv, .jsonl or .parquet file";
+
+/**
+ * Reads image-text pairs, in the order of the source:
+ *
+ * - a folder with the folders in it: `a.jpg` beside `a.txt`, whose lines are captions; ordered by path. With `classTemplates`
+ *   captions are made of the name of the folder that a picture is in;
+ * - shards as webdataset has them, `.tar` or `.tar.gz`: files or addresses, with numbers and alternatives in braces, or a folder of
+ *   them. What is fetched or unpacked is kept in `~/.cache/clip-ts/shards`;
+ * - `.csv` or `.tsv` with column names in the first line, quoted as in RFC 4180;
+ * - `.jsonl`, one object a line; there a caption is a string or a list of strings;
+ * - `.parquet`, with paths or with the pictures themselves.
+ *
+ * Text is UTF-8. Paths in a file are relative to its folder.
+ *
+ * With `synthetic` also synthetic captions: a second column, `a.synthetic.txt`, or a second key of the JSON; a picture may be without.
+ *
+ * @throws {ClipError} `CLIP_DATA` if there is no such source or nothing usable in it, a column is missing, a line is
+ *   malformed, synthetic captions are wanted and there are none, or none of the first pictures that a file names exists.
+ */
+export async function readPairs(source: string, options: SourceOptions = {}): Promise<Pairs> {
+  checkKind("readPairs: the source", source, text);
+  checkOptions("readPairs", options, sourceKinds);
+  const path = isAddress(source) ? source : resolve(source);
+  const { wanted, pairs } = await readSource(path, options);
+  if (options.synthetic && pairs.samples.length > 0 && pairs.samples.every(({ synthetic }) => synthetic === undefined))
+    throw new ClipError(
+      "CLIP_DATA",
+      `${withoutQuery(path)} holds no synthetic captions: expected a column of a table, or a.synthetic.txt or a key of a.json ` +
+        "beside a picture; set syntheticColumn if they have another name",
+    );
+  if (pairs.samples.length > 0) return pairs;
+  const [first] = pairs.skipped;
+  const met = first ? `all ${pairs.skipped.length} were skipped (${first.image}: ${first.reason})` : "there are none";
+  const [missing, expected] = options.picturesOnly ? ["pictures", "some"] : ["training pairs", wanted];
+  throw new ClipError("CLIP_DATA", `${withoutQuery(path)} holds no ${missing}: expected ${expected}, but ${met}`);
+}
+
+type ReadPicturesOptions = Omit<SourceOptions, "captionColumn" | "classTemplates">;
+const pictureKinds: OptionKinds<ReadPicturesOptions> = withoutKinds(sourceKinds, "captionColumn", "classTemplates");
+
+/**
+ * Reads the pictures of a source, as {@link readPairs} takes it, with captions or without, each once.
+ *
+ * @throws {ClipError} `CLIP_DATA` as {@link readPairs} does.
+ */
+export async function readPictures(
+  source: string,
+  options: ReadPicturesOptions = {},
+): Promise<{ readonly pictures: readonly Picture[]; readonly skipped: readonly SkippedImage[] }> {
+  checkOptions("readPictures", options, pictureKinds);
+  const { samples, skipped } = await readPairs(source, { ...options, picturesOnly: true });
+  const pictures = new Map(samples.map((sample) => [sample.image, pictureOf(sample)]));
+  return { pictures: [...pictures.values()], skipped };
+}
+
+/**
+ * Reads several sources, or one.
+ *
+ * @param common - what holds for a source that does not say it itself.
+ * @throws {ClipError} as {@link readPairs}.
+ */
+export async function readSources(
+  sources: string | readonly Source[],
+  common: SourceOptions = {},
+): Promise<MixedPairs> {
+  checkKind("readSources: the sources", sources, sourcesKind);
+  checkOptions("readSources", common, sourceKinds);
+  const samples: Sample[] = [];
+  const skipped: SkippedImage[] = [];
+  const mixture: { count: number; weight: number }[] = [];
+  for (const each of typeof sources === "string" ? [{ source: sources }] : sources) {
+    checkOptions<Source>("readSources", each, weightedSourceKinds, ["source"]);
+    const { source, weight = 1, ...own } = each;
+    const pairs = await readPairs(source, { ...common, ...own });
+    for (const sample of pairs.samples) samples.push(sample);
+    for (const skip of pairs.skipped) skipped.push(skip);
+    mixture.push({ count: pairs.samples.length, weight });
+  }
+  return { samples, skipped, mixture };
+}
+
+const sourcesKind = either(text, listOf({ ...record, wanted: "{ source, weight }" }));
+
+/** The pairs, and what was looked for. */
+async function readSource(path: string, options: SourceOptions): Promise<{ wanted: string; pairs: Pairs }> {
+  const entry = isAddress(path) ? undefined : await stat(path).catch(() => undefined);
+  if (entry?.isDirectory()) return readFolderOrShards(path, options);
+  if (isShardName(path)) {
+    const shards = entry ? [path] : expandBraces(path);
+    return {
+      wanted: "pictures with captions beside them (a.jpg and a.txt or a.json)",
+      pairs: await readShards(shards, options),
+    };
+  }
+  if (isAddress(path))
+    throw new ClipError("CLIP_DATA", `${withoutQuery(path)}: of addresses only shards are read (.tar, .tar.gz)`);
+  if (!entry) {
+    await stat(path).catch((cause: unknown) => {
+      throw new ClipError("CLIP_DATA", `${path} cannot be opened: ${problemOf(cause)}; name ${known}`, { cause });
+    });
+  }
+  const wanted = "rows below the names";
+  if (extname(path).toLowerCase() === ".parquet") return { wanted: "rows", pairs: await readParquet(path, options) };
+  if (isTableName(path)) return { wanted, pairs: await readTable(path, options) };
+  throw new ClipError("CLIP_DATA", `${path}: expected ${known}`);
+}
+
+async function readFolderOrShards(folder: string, options: SourceOptions): Promise<{ wanted: string; pairs: Pairs }> {
+  const listing = await listFolder(folder, options);
+  const isOwn = (name: string) => !name.includes("/");
+  const allShards = listing.others.filter(isShardName);
+  const shards = allShards.filter(isOwn);
+  const skip = (names: readonly string[], reason: string) =>
+    names.map((name) => ({ image: join(folder, name), reason }));
+  const nested = skip(
+    allShards.filter((name) => !isOwn(name)),
+    "it is a shard in a folder of the folder; name that folder",
+  );
+  if (shards.length > 0) {
+    const paths = shards.map((name) => join(folder, name));
+    const { samples, skipped } = await readShards(paths, options);
+    const loose = skip(listing.images, "it lies beside shards, and only these are read; name a folder without shards");
+    return {
+      wanted: "pictures with captions in the shards",
+      pairs: { samples, skipped: [...skipped, ...listing.skipped, ...loose, ...nested] },
+    };
+  }
+  const { samples, skipped } = await readFolder(folder, listing, options);
+  const wanted = options.classTemplates
+    ? "folders of pictures, each with the name of what they show"
+    : "pictures with captions beside them (a.jpg and a.txt; or, if its folders are classes, set classTemplates: clip-ts data " +
+      'check and clip-ts data pack take --class-template "a photo of a {}")';
+  return { wanted, pairs: { samples, skipped: [...skipped, ...nested] } };
+}

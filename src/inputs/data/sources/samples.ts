@@ -1,0 +1,134 @@
+import type { Picture } from "../image-location.ts";
+import type { SkippedImage } from "../image-files.ts";
+import { abortSignal, callback, flag, listOf, type OptionKinds, text } from "../../../core/options.ts";
+import type { FetchOptions } from "../../../core/fetch-options.ts";
+import { fillTemplate } from "../../../model/zero-shot/prompts.ts";
+
+/** A picture and what may be said of it. */
+export interface Sample extends Picture {
+  /** At least one, none empty; one is drawn whenever the sample is. */
+  readonly captions: readonly string[];
+  /** What a model has said of it at length, where it is read and there. */
+  readonly synthetic?: string;
+}
+
+export type { SkippedImage };
+
+/** What a source of training pairs holds. */
+export interface Pairs {
+  readonly samples: readonly Sample[];
+  /** Pictures without a usable caption. Whether a picture itself can be read shows when it is decoded. */
+  readonly skipped: readonly SkippedImage[];
+}
+
+/** How a source is read. */
+export interface SourceOptions extends Pick<FetchOptions, "signal" | "onProgress"> {
+  /** Default: the first of `image`, `path`, `filepath` that exists. */
+  readonly imageColumn?: string | undefined;
+  /** Default: the first of `caption`, `title` that exists. */
+  readonly captionColumn?: string | undefined;
+  /** What a table's paths are relative to, and where its pictures may lie, links followed. Default: the table's folder. */
+  readonly images?: string | undefined;
+  /** Whether synthetic captions are read too. */
+  readonly synthetic?: boolean | undefined;
+  /** Where they are: a column, or the `x` of `a.x.txt` or of a key of `a.json`. Default: the first of `synthetic`, `re_caption` that exists. */
+  readonly syntheticColumn?: string | undefined;
+  /**
+   * Sentences in which a class takes the place of `{}`: in folders and shards the name of the folder that a picture is in, in
+   * tables the caption.
+   */
+  readonly classTemplates?: readonly string[] | undefined;
+  /** Pictures alone are wanted: nobody looks for captions, and the samples have none. */
+  readonly picturesOnly?: boolean | undefined;
+}
+
+export const sourceKinds: OptionKinds<SourceOptions> = {
+  imageColumn: text,
+  images: text,
+  captionColumn: text,
+  synthetic: flag,
+  syntheticColumn: text,
+  classTemplates: listOf(text),
+  picturesOnly: flag,
+  signal: abortSignal,
+  onProgress: callback,
+};
+
+/** Names under which synthetic captions are looked for: ours, and that of Recap-DataComp. */
+export function syntheticColumns({ syntheticColumn }: SourceOptions): readonly string[] {
+  return syntheticColumn === undefined ? ["synthetic", "re_caption"] : [syntheticColumn];
+}
+
+/** In characters. Far beyond what a text tower reads: longer ones are whole pages in the wrong column. */
+const maxCaptionLength = 10_000;
+const tooLong = `is longer than ${maxCaptionLength} characters`;
+
+/** Sorts what was read into samples and skipped pictures. */
+export class PairCollector implements Pairs {
+  readonly samples: Sample[] = [];
+  readonly skipped: SkippedImage[] = [];
+
+  /**
+   * @param found - the captions, or the reason why there are none.
+   * @param foundSynthetic - the parts of the synthetic caption, or why it cannot be read.
+   */
+  add(picture: Picture, found: readonly string[] | string, foundSynthetic: readonly string[] | string = []): void {
+    if (typeof found === "string") return this.skip(picture.image, found);
+    if (typeof foundSynthetic === "string") return this.skip(picture.image, foundSynthetic);
+    const captions = withoutBlanks(found);
+    const synthetic = withoutBlanks(foundSynthetic).join(" ");
+    if (captions.length === 0) this.skip(picture.image, "its caption is empty");
+    else if (captions.some(({ length }) => length > maxCaptionLength))
+      this.skip(picture.image, `its caption ${tooLong}`);
+    else if (synthetic.length > maxCaptionLength) this.skip(picture.image, `its synthetic caption ${tooLong}`);
+    else this.samples.push({ ...picture, captions, ...(synthetic !== "" && { synthetic }) });
+  }
+
+  /** For whom captions do not matter. */
+  addPicture(picture: Picture): void {
+    this.samples.push({ ...picture, captions: [] });
+  }
+
+  skip(image: string, reason: string): void {
+    this.skipped.push({ image, reason });
+  }
+}
+
+function withoutBlanks(texts: readonly string[]): string[] {
+  return texts.map((text) => text.trim()).filter((text) => text !== "");
+}
+
+/** A string or a list of strings, as a list; undefined if it is neither. */
+export function asCaptions(value: unknown): string[] | undefined {
+  const list: unknown[] = Array.isArray(value) ? value : [value];
+  return list.every((caption) => typeof caption === "string") ? list : undefined;
+}
+
+/** The sentences about a class. */
+export function fillTemplates(templates: readonly string[], label: string): string[] {
+  return templates.map((template) => fillTemplate(template, label));
+}
+
+/** The captions of a picture by its place: of the class whose folder it is in, or why there are none. */
+export function classCaptions(name: string, templates: readonly string[]): string[] | string {
+  const folder = name.split(/[\\/]/).at(-2);
+  if (folder === undefined) return "it is in no class folder";
+  return fillTemplates(templates, folder.replaceAll("_", " "));
+}
+
+/** Reasons without the names and numbers in them, by how often. */
+export function countReasons(skipped: readonly SkippedImage[]): { reason: string; count: number }[] {
+  const counts = new Map<string, number>();
+  for (const { image, reason } of skipped) {
+    const stem = image.replace(/\.\w+$/, "");
+    const [kind] = reason.replaceAll(new RegExp(`${escapeRegExp(stem)}(\\.\\w+)?`, "g"), "it").split(/[;:(]/);
+    const ofText = kind!.trim().replace(/.*not UTF-8$/, "captions that are not UTF-8");
+    const plain = ofText.replace(/ \d+/g, " …");
+    counts.set(plain, (counts.get(plain) ?? 0) + 1);
+  }
+  return Array.from(counts, ([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count);
+}
+
+function escapeRegExp(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}

@@ -1,0 +1,112 @@
+import { assertSomeExist, baseOf, pictureOfTable } from "../image-location.ts";
+import { type BadRow, BadRows, captionColumns, findColumn, imageColumns, readRows, settingOf } from "../table.ts";
+import {
+  asCaptions,
+  fillTemplates,
+  PairCollector,
+  type Pairs,
+  type SourceOptions,
+  syntheticColumns,
+} from "./samples.ts";
+
+/** One row of a table or line of a JSONL file. */
+export interface Row {
+  /** Where it stands, for messages: "line 3", the line in which it ends, counted from 1. */
+  readonly place: string;
+  readonly image: unknown;
+  /** Where it is read. */
+  readonly caption?: unknown;
+  /** Where it is read. */
+  readonly synthetic?: unknown;
+}
+
+/** Names of the columns that are read. */
+export interface Columns {
+  readonly image: string;
+  /** Where captions are read. */
+  readonly caption?: string;
+  readonly synthetic?: string;
+}
+
+/** Finds them among the names that there are. */
+type ChooseColumns = (names: readonly string[]) => Columns;
+
+/** Pairs of a CSV, TSV or JSONL file; paths in it are relative to its folder. */
+export async function readTable(path: string, options: SourceOptions): Promise<Pairs> {
+  return pairsOfRows(path, readPairRows, options);
+}
+
+async function* readPairRows(path: string, choose: ChooseColumns): AsyncGenerator<Row | BadRow> {
+  for await (const row of readRows<"image">(path, choose))
+    yield "problem" in row ? row : { place: row.place, ...row.values };
+}
+
+/** Pairs of rows whose pictures are paths relative to the folder of the file. */
+export async function pairsOfRows(
+  path: string,
+  readRows: (path: string, choose: ChooseColumns) => AsyncIterable<Row | BadRow>,
+  options: SourceOptions,
+): Promise<Pairs> {
+  const collected = new PairCollector();
+  let columns: Columns | undefined;
+  const choose = (names: readonly string[]) => (columns ??= chooseColumns(path, names, options));
+  const bad = new BadRows(path);
+  for await (const row of readRows(path, choose)) {
+    if ("problem" in row) {
+      bad.add(row);
+      continue;
+    }
+    const { place, image } = row;
+    const captions = options.picturesOnly ? [] : captionsOf(row.caption, columns!, options);
+    const synthetic = options.picturesOnly ? [] : textsOf(row.synthetic, columns!.synthetic);
+    if (typeof image !== "string" || image.trim() === "" || image.includes("\0"))
+      bad.add({ place, problem: `"${columns!.image}" must be the path of a picture` });
+    else if (typeof captions === "string") bad.add({ place, problem: captions });
+    else if (typeof synthetic === "string") bad.add({ place, problem: synthetic });
+    else {
+      bad.countGood();
+      const picture = pictureOfTable(path, place, image.trim(), options.images);
+      if (options.picturesOnly) collected.addPicture(picture);
+      else collected.add(picture, captions, synthetic);
+    }
+  }
+  bad.assertFew();
+  for (const { image, reason } of bad.skipped) collected.skip(image, reason);
+  await assertSomeExist(path, collected.samples, baseOf(options.images));
+  return collected;
+}
+
+/** The captions of a row, or why they are none. */
+export function captionsOf(
+  value: unknown,
+  columns: Columns,
+  { classTemplates }: SourceOptions,
+): readonly string[] | string {
+  const captions = textsOf(value, columns.caption);
+  return classTemplates && typeof captions !== "string"
+    ? captions.flatMap((label) => fillTemplates(classTemplates, label))
+    : captions;
+}
+
+/** The texts in a column of a row, or why they are none. */
+export function textsOf(value: unknown, column: string | undefined): readonly string[] | string {
+  return asCaptions(value ?? []) ?? `"${column}" must be a string or a list of strings`;
+}
+
+/**
+ * The columns of a file by the names that it has.
+ *
+ * @throws {ClipError} `CLIP_DATA` if one is not there; names those that are.
+ */
+export function chooseColumns(path: string, names: readonly string[], options: SourceOptions): Columns {
+  const find = (what: "image" | "caption" | "synthetic", defaults: readonly string[]): string => {
+    const asked = options[`${what}Column`];
+    return findColumn(path, asked === undefined ? defaults : [asked], names, settingOf(what));
+  };
+  const image = find("image", imageColumns);
+  return {
+    image,
+    ...(!options.picturesOnly && { caption: find("caption", captionColumns) }),
+    ...(options.synthetic && { synthetic: find("synthetic", syntheticColumns(options)) }),
+  };
+}

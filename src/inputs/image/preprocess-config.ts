@@ -1,0 +1,55 @@
+import { z } from "zod";
+import { type Kind, number, oneOf, type OptionKinds, wholeNumber } from "../../core/options.ts";
+import type { ResampleFilter } from "./resample.ts";
+
+/** What a model expects of its pictures: part of the model, since a wrong value here only lowers its accuracy. */
+export interface PreprocessConfig {
+  /** Side of the square the image tower reads, in pixels. */
+  readonly imageSize: number;
+  /** Mean of R, G and B in the training data, for values in [0, 1]. */
+  readonly mean: readonly [number, number, number];
+  /** Standard deviation of R, G and B in the training data, for values in [0, 1]. */
+  readonly std: readonly [number, number, number];
+  /** How the picture is resized. */
+  readonly resample: ResampleFilter;
+  /**
+   * To what: the shorter side to `imageSize`, and the middle is kept (default); or both sides, whatever that does to
+   * proportions.
+   */
+  readonly resizeMode?: ResizeMode | undefined;
+}
+
+/** How a picture becomes a square. */
+export type ResizeMode = "shortest" | "squash";
+
+/** The constants of every CLIP that OpenAI published at 224 pixels; open_clip's models share mean, std and filter. */
+export const clipPreprocess: PreprocessConfig = {
+  imageSize: 224,
+  mean: [0.48145466, 0.4578275, 0.40821073],
+  std: [0.26862954, 0.26130258, 0.27577711],
+  resample: "bicubic",
+};
+
+const perChannel: Kind = {
+  wanted: "a list of three numbers, of R, G and B",
+  fits: (value) => Array.isArray(value) && value.length === 3 && value.every(number.fits),
+};
+export const preprocessKinds: OptionKinds<PreprocessConfig> = {
+  imageSize: wholeNumber(1),
+  mean: perChannel,
+  std: perChannel,
+  resample: oneOf("bicubic", "bilinear"),
+  resizeMode: oneOf("shortest", "squash"),
+};
+
+const rgb = (channel: z.ZodNumber) => z.tuple([channel, channel, channel]);
+
+/** A {@link PreprocessConfig} in a JSON file; the image size is the architecture's. */
+export const preprocessSchema = z
+  .strictObject({
+    mean: rgb(z.number()),
+    std: rgb(z.number().positive()),
+    resample: z.enum(["bicubic", "bilinear"]),
+    resizeMode: z.enum(["shortest", "squash"]).optional(),
+  })
+  .default({ mean: [...clipPreprocess.mean], std: [...clipPreprocess.std], resample: clipPreprocess.resample });

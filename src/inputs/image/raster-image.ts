@@ -1,0 +1,75 @@
+import { ClipError } from "../../core/errors.ts";
+
+/** A decoded picture: what the file holds, not yet resized. */
+export interface RasterImage {
+  /** Pixels per row. */
+  readonly width: number;
+  /** Rows. */
+  readonly height: number;
+  /** 8-bit sRGB with straight (not premultiplied) alpha, [height, width, 4]; grey is stored as R = G = B. */
+  readonly pixels: Uint8Array;
+  /** False if alpha is 255 everywhere because the file has none. */
+  readonly hasAlpha: boolean;
+  /** True for palette and 1-bit pictures: their values are not quantities, so resizing takes the nearest pixel. */
+  readonly nearest: boolean;
+}
+
+/** Width and height in pixels. */
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A rectangle of whole pixels. */
+export interface Box extends Size {
+  readonly left: number;
+  readonly top: number;
+}
+
+/**
+ * The pixels as one 32-bit word each, 0xAABBGGRR: one load and one store a pixel in the loops that need to be fast.
+ * A view of the same memory where its place allows it, otherwise a copy. Every machine Node runs ONNX Runtime on is
+ * little-endian.
+ */
+export function packedPixels(pixels: Uint8Array): Int32Array {
+  const aligned = pixels.byteOffset % 4 === 0 ? pixels : new Uint8Array(pixels);
+  return new Int32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
+}
+
+/** The same memory as bytes R, G, B, A: the inverse of {@link packedPixels}. */
+export function unpackedPixels(packed: Int32Array): Uint8Array {
+  return new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength);
+}
+
+/** The colours alone, [height, width, 3]; alpha is dropped, not blended with anything. */
+export function dropAlpha(pixels: Uint8Array): Uint8Array {
+  const colours = new Uint8Array((pixels.length / 4) * 3);
+  for (let from = 0, to = 0; from < pixels.length; from += 4, to += 3) {
+    colours[to] = pixels[from]!;
+    colours[to + 1] = pixels[from + 1]!;
+    colours[to + 2] = pixels[from + 2]!;
+  }
+  return colours;
+}
+
+/**
+ * Refuses a decoded image whose fields do not fit each other, which a caller may have put together.
+ *
+ * @throws {ClipError} `CLIP_IMAGE`
+ */
+export function checkRaster(image: RasterImage): void {
+  const { width, height, pixels, hasAlpha, nearest } = image;
+  const refuse = (problem: string) => {
+    throw new ClipError("CLIP_IMAGE", `a decoded image ${problem}`);
+  };
+  if (!(Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0))
+    refuse(`has width ${String(width)} and height ${String(height)}; both must be whole numbers of at least 1`);
+  if (Object.prototype.toString.call(pixels) !== "[object Uint8Array]")
+    refuse("has pixels that are no Uint8Array; give R, G, B and alpha of each pixel, from 0 to 255");
+  if (pixels.length !== 4 * width * height) {
+    const wanted = `${width} × ${height} pixels need 4 bytes each (R, G, B, alpha), ${4 * width * height} in all`;
+    refuse(`has ${pixels.length} bytes; ${wanted}`);
+  }
+  if (typeof hasAlpha !== "boolean" || typeof nearest !== "boolean")
+    refuse("needs hasAlpha (whether alpha counts) and nearest (whether values are indices), each true or false");
+}

@@ -1,0 +1,84 @@
+import { describe, expect, it } from "vitest";
+import { Random } from "../../core/random.ts";
+import { baseSize, byteIdsOf, encodeWord, pairKey, readMerges, type Bpe } from "./bpe.ts";
+import { ClipTokenizer } from "./tokenizer.ts";
+
+/** The definition: all places of the pair of lowest rank are merged at once, until no pair has a merge. */
+function encodeByDefinition({ bpeRanks }: Bpe, word: string): number[] {
+  let ids = byteIdsOf(word);
+  for (;;) {
+    const ranks = ids.slice(1).map((id, i) => bpeRanks.get(pairKey(ids[i]!, id)) ?? Infinity);
+    const best = Math.min(...ranks);
+    if (best === Infinity) return ids;
+    const merged: number[] = [];
+    for (let i = 0; i < ids.length; i++) {
+      if (ranks[i] === best) {
+        merged.push(baseSize + best);
+        i++;
+      } else merged.push(ids[i]!);
+    }
+    ids = merged;
+  }
+}
+
+describe("encodeWord", () => {
+  it("merges by rank, not from left to right", () => {
+    const bpe = readMerges(["b c", "a b", "a bc"]);
+    expect(encodeWord(bpe, "abcx").length).toBe(2);
+    expect(encodeWord(readMerges(["a b", "b c"]), "abcx").map((id) => id >= baseSize)).toEqual([true, false, false]);
+  });
+
+  it("merges a pair that overlaps itself from the left", () => {
+    expect(encodeWord(readMerges(["a a"]), "aaax")).toEqual([baseSize, ...byteIdsOf("ax")]);
+  });
+
+  it("knows the end of a word", () => {
+    const bpe = readMerges(["a t</w>"]);
+    expect(encodeWord(bpe, "at")).toEqual([baseSize]);
+    expect(encodeWord(bpe, "atx")).toEqual(byteIdsOf("atx"));
+  });
+
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  it(`does what the definition says (seed ${seed})`, async () => {
+    const random = new Random(seed);
+    const published = readMerges((await ClipTokenizer.published()).merges);
+    for (let i = 0; i < 500; i++) {
+      const letters = i % 2 ? "etaoinsh" : "ab";
+      const word = Array.from({ length: 1 + random.integer(40) }, () => letters[random.integer(letters.length)]).join(
+        "",
+      );
+      expect(encodeWord(published, word), `seed ${seed}, word ${word}`).toEqual(encodeByDefinition(published, word));
+    }
+  });
+});
+
+describe("readMerges", () => {
+  it.each([
+    ["ab", "it has no blank"],
+    ["a bc", '"bc" is no token yet'],
+    ["ab c", '"ab" is no token yet'],
+    ["a  b", '" b" is no token yet'],
+    ["a</w> b", "nothing can follow </w>"],
+  ])("refuses %j, saying why and where", (merge, problem) => {
+    expect(() => readMerges(["x y", merge])).toThrow(
+      expect.objectContaining({
+        code: "CLIP_TEXT",
+        message: expect.stringContaining(`merge 2, "${merge}": ${problem};`) as string,
+      }),
+    );
+  });
+
+  it("refuses a token that there is already, made from other parts too", () => {
+    expect(() => readMerges(["a b", "a b"])).toThrow("its result is a token already");
+    expect(() => readMerges(["a b", "b c", "ab c", "a bc"])).toThrow("merge 4");
+    expect(() => readMerges(["< /", "</ w", "</w >", "a </w>"])).toThrow("merge 4");
+  });
+
+  it("refuses tokens that double until the memory is full", () => {
+    const doubling = Array.from(
+      { length: 40 },
+      (_, i) => `${"a".repeat(2 ** Math.min(i, 12))} ${"a".repeat(2 ** Math.min(i, 12))}`,
+    );
+    expect(() => readMerges(doubling)).toThrow("its result is longer than 1024 bytes");
+  });
+});

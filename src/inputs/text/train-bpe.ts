@@ -1,0 +1,127 @@
+import { ClipError } from "../../core/errors.ts";
+import { checkKind, sourceOf } from "../../core/options.ts";
+import { baseSize, byteIds, byteIdsOf, endOfWord, pairKey } from "./bpe.ts";
+import { characterOfId } from "./byte-alphabet.ts";
+import { cleanText } from "./clean.ts";
+import { Heap } from "./priority-queue.ts";
+import { splitWords } from "./split.ts";
+
+/** Longer ones are no words, and each merge would read them again. */
+const maxWordLength = 256;
+
+interface Word {
+  ids: number[];
+  readonly count: number;
+}
+
+interface Pair {
+  readonly left: number;
+  readonly right: number;
+  count: number;
+  /** Words it stands or stood in. */
+  readonly words: Set<Word>;
+}
+
+/**
+ * Learns merges from texts: the pair of neighbouring tokens that occurs most often is merged, again and again
+ * (Sennrich et al. 2016, section 3.2). Texts are cleaned and split as the tokenizer does it.
+ *
+ * Deterministic: of equally frequent pairs the one of lower ids comes first.
+ *
+ * @param vocabSize - of the tokenizer made from them: 512 + merges + 2.
+ * @returns merges in order of rank; fewer than asked for if no pair is left that occurs twice.
+ * @throws {ClipError} `CLIP_USAGE` if `vocabSize` has no room for the 512 byte tokens and the two marks.
+ */
+export function trainBpe(texts: Iterable<string>, vocabSize: number): string[] {
+  checkKind("trainBpe: the texts", texts, sourceOf("strings"));
+  const wanted = vocabSize - baseSize - 2;
+  if (!Number.isInteger(wanted) || wanted < 0) {
+    throw new ClipError(
+      "CLIP_USAGE",
+      `vocabSize is ${vocabSize}; it must be a whole number of at least ${baseSize + 2}`,
+    );
+  }
+  const tokens = [...characterOfId, ...characterOfId.map((character) => character + endOfWord)];
+  const known = new Set(tokens);
+  const endsWord = tokens.map((_, id) => id >= byteIds);
+
+  const pairs = new Map<number, Pair>();
+  const add = (left: number, right: number, word: Word, sign: 1 | -1) => {
+    const key = pairKey(left, right);
+    let pair = pairs.get(key);
+    if (!pair) pairs.set(key, (pair = { left, right, count: 0, words: new Set() }));
+    pair.count += sign * word.count;
+    pair.words.add(word);
+    return pair;
+  };
+  for (const word of countWords(texts)) forEachPair(word.ids, (left, right) => add(left, right, word, 1));
+
+  // Counts fall while a pair waits; it is put back with its count of then when its turn comes.
+  const byCount = new Heap<{ pair: Pair; count: number }>(
+    (a, b) => a.count > b.count || (a.count === b.count && isFirst(a.pair, b.pair)),
+  );
+  const offer = (pair: Pair) => byCount.add({ pair, count: pair.count });
+  for (const pair of pairs.values()) offer(pair);
+
+  const merges: string[] = [];
+  while (merges.length < wanted) {
+    const best = byCount.take();
+    if (!best || best.count < 2) break;
+    const { pair, count } = best;
+    if (count !== pair.count) {
+      if (count > pair.count) offer(pair);
+      continue;
+    }
+    const { left, right } = pair;
+    const token = tokens[left]! + tokens[right]!;
+    // Another pair has made this token, or it would be read as the end of a word.
+    if (known.has(token) || (token.endsWith(endOfWord) && !endsWord[right])) continue;
+    const id = tokens.length;
+    merges.push(`${tokens[left]} ${tokens[right]}`);
+    tokens.push(token);
+    known.add(token);
+    endsWord.push(endsWord[right]!);
+
+    const grown = new Set<Pair>();
+    for (const word of pair.words) {
+      const merged = mergePair(word.ids, left, right, id);
+      if (merged.length === word.ids.length) continue;
+      forEachPair(word.ids, (a, b) => add(a, b, word, -1));
+      word.ids = merged;
+      forEachPair(word.ids, (a, b) => {
+        const changed = add(a, b, word, 1);
+        if (a === id || b === id) grown.add(changed);
+      });
+    }
+    pairs.delete(pairKey(left, right));
+    grown.forEach(offer);
+  }
+  return merges;
+}
+
+const isFirst = (a: Pair, b: Pair) => a.left < b.left || (a.left === b.left && a.right < b.right);
+
+function countWords(texts: Iterable<string>): Word[] {
+  const counts = new Map<string, number>();
+  for (const text of texts) {
+    for (const word of splitWords(cleanText(text), "text")) {
+      if (word.length <= maxWordLength) counts.set(word, (counts.get(word) ?? 0) + 1);
+    }
+  }
+  return Array.from(counts, ([word, count]) => ({ ids: byteIdsOf(word), count }));
+}
+
+function forEachPair(ids: readonly number[], visit: (left: number, right: number) => void): void {
+  for (let i = 1; i < ids.length; i++) visit(ids[i - 1]!, ids[i]!);
+}
+
+/** The ids with each pair of `left` and `right` replaced by `id`, from left to right. */
+function mergePair(ids: readonly number[], left: number, right: number, id: number): number[] {
+  const merged: number[] = [];
+  for (let i = 0; i < ids.length; i++) {
+    const isPair = ids[i] === left && ids[i + 1] === right;
+    merged.push(isPair ? id : ids[i]!);
+    if (isPair) i++;
+  }
+  return merged;
+}

@@ -1,0 +1,34 @@
+import { readRange, sizeOf } from "../../core/files.ts";
+import type { TrainMetric, ValidationResult } from "../report/train-page.ts";
+import type { MetricsLine } from "../../learning/train/run-folder.ts";
+
+/** A run's `metrics.jsonl`, as the pages have it; it may still grow. */
+export class RunMetrics {
+  readonly metrics: TrainMetric[] = [];
+  readonly validation: ValidationResult[] = [];
+  readonly #path: string;
+  /** Bytes read so far: whole lines. */
+  #read = 0;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /**
+   * Reads what has been written since the last time.
+   *
+   * @throws {ClipError} `CLIP_FILE` if it cannot be read.
+   */
+  async read(): Promise<this> {
+    const size = (await sizeOf(this.#path)) ?? 0;
+    const bytes = Buffer.from(await readRange(this.#path, this.#read, size - this.#read));
+    const whole = bytes.subarray(0, bytes.lastIndexOf("\n") + 1);
+    this.#read += whole.length;
+    for (const text of whole.toString().split("\n").slice(0, -1)) {
+      const line = JSON.parse(text) as MetricsLine;
+      if ("validation" in line) this.validation.push({ step: line.step, ...line.validation });
+      else this.metrics.push(line);
+    }
+    return this;
+  }
+}

@@ -1,0 +1,44 @@
+import { ClipError } from "../../core/errors.ts";
+import { readText } from "../../core/files.ts";
+import { maxConfigBytes } from "../../core/limits.ts";
+import { splitLines } from "../../core/text-file.ts";
+import { maxLineLength } from "../../inputs/data/text.ts";
+import type { CliIo } from "./io.ts";
+
+/** Names of the standard input. */
+export const standardInput: ReadonlySet<string> = new Set(["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]);
+
+/**
+ * A text file that the command line names; `-` is the standard input, and a pipe such as `<(command)` is read to its end.
+ *
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read, is not UTF-8, has more than `maxBytes`, or a line longer than any should be.
+ */
+export async function readNamedText(file: string, io: CliIo, maxBytes = maxConfigBytes): Promise<string> {
+  const text = await (standardInput.has(file) ? io.readInput() : readText(file, maxBytes, { signal: io.signal }));
+  assertShort(splitLines(text), file);
+  return text;
+}
+
+/**
+ * Refuses what no label, class, template or text is: such a line is a file of another kind, and takes seconds for each MiB.
+ *
+ * @param what - each of them is called.
+ * @throws {ClipError} `CLIP_FILE` if one has more than {@link maxLineLength} characters.
+ */
+export function assertShort(texts: readonly string[], file: string, what = "line"): void {
+  const long = texts.findIndex(({ length }) => length > maxLineLength);
+  if (long < 0) return;
+  const problem = `${what} ${long + 1} is longer than ${maxLineLength} characters`;
+  throw new ClipError("CLIP_FILE", `${file}, ${problem}; is it the right file, with one entry per line?`);
+}
+
+/**
+ * Its lines, without empty ones.
+ *
+ * @throws {ClipError} as {@link readNamedText}; `CLIP_USAGE` if it has none.
+ */
+export async function readLines(file: string, io: CliIo, maxBytes?: number): Promise<string[]> {
+  const lines = splitLines(await readNamedText(file, io, maxBytes)).filter((line) => line.trim() !== "");
+  if (lines.length === 0) throw new ClipError("CLIP_USAGE", `${file} is empty; write one entry per line`);
+  return lines;
+}

@@ -1,0 +1,104 @@
+import { join } from "node:path";
+import { type SamplePrediction } from "../report/prediction-cards.ts";
+import { watchPage, watchParts, type WatchedRun, type WatchState } from "../report/watch-page.ts";
+import { LivePage } from "../server/live-page.ts";
+import { type Finding } from "../../learning/train/doctor.ts";
+import { runFiles } from "../../learning/train/run-folder.ts";
+import { type TrainProgress, type TrainValidation } from "../../learning/train/run.ts";
+import type { CliIo } from "./io.ts";
+import { RunMetrics } from "./run-metrics.ts";
+import { ShownPredictions } from "./shown-predictions.ts";
+
+/**
+ * The page of `clip-ts train --watch`. What the run tells is kept; curves are read from its folder, and pictures made small, while
+ * somebody looks.
+ */
+export class TrainWatch implements AsyncDisposable {
+  readonly #run: WatchedRun;
+  readonly #metrics: RunMetrics;
+  readonly #shown = new ShownPredictions();
+  readonly #findings: Finding[] = [];
+  #progress: TrainProgress | undefined;
+  /** When the last step had ended, the first step whose speed is known, and the speeds from there on. */
+  #stepped: number | undefined;
+  #firstSpeed = 0;
+  readonly #speeds: number[] = [];
+  #validation: TrainValidation | undefined;
+  /** What the page shows of a validation. */
+  #predictions: { readonly of: TrainValidation; readonly shown: readonly SamplePrediction[] | string } | undefined;
+  #outcome: string | undefined;
+  #page!: LivePage;
+
+  private constructor(run: WatchedRun, out: string) {
+    [this.#run, this.#metrics] = [run, new RunMetrics(join(out, runFiles.metrics))];
+  }
+
+  /**
+   * Opens the page and says where it is.
+   *
+   * @param port - 0 for one that is free.
+   * @throws {ClipError} `CLIP_USAGE` if the port cannot be had.
+   */
+  static async open(run: WatchedRun, out: string, port: number, io: CliIo): Promise<TrainWatch> {
+    const watch = new TrainWatch(run, out);
+    const onError = (error: unknown) => io.err(`the page stays as it was: ${(error as Error).message}`);
+    watch.#page = await LivePage.open({ page: watchPage(run), parts: () => watch.#parts(), onError }, port);
+    io.err(`watch   ${watch.#page.url}`);
+    return watch;
+  }
+
+  onProgress(progress: TrainProgress): void {
+    const now = performance.now();
+    // How long the first step took is not known: the programs were made ready before it.
+    if (this.#stepped === undefined) this.#firstSpeed = progress.step + 1;
+    else this.#speeds.push((1000 * this.#run.batchSize) / (now - this.#stepped));
+    [this.#stepped, this.#progress] = [now, progress];
+    this.#page.changed();
+  }
+
+  onValidation(validation: TrainValidation): void {
+    this.#validation = validation;
+    this.#page.changed();
+  }
+
+  onFinding(finding: Finding): void {
+    this.#findings.push(finding);
+    this.#page.changed();
+  }
+
+  /** Says how the run ended. */
+  end(outcome: string): void {
+    this.#outcome = outcome;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#page[Symbol.asyncDispose]();
+  }
+
+  async #parts(): Promise<Record<string, string>> {
+    // Before the first step the folder may still hold what the run is about to cut off.
+    if (this.#progress) await this.#metrics.read();
+    const { metrics, validation } = this.#metrics;
+    return watchParts(this.#run, {
+      progress: this.#progress,
+      metrics,
+      validation,
+      speeds: this.#speeds,
+      firstSpeed: this.#firstSpeed,
+      findings: this.#findings,
+      predictions: await this.#shownPredictions(),
+      outcome: this.#outcome,
+    });
+  }
+
+  async #shownPredictions(): Promise<WatchState["predictions"]> {
+    const of = this.#validation;
+    if (!of) return "They come with the first validation.";
+    if (this.#predictions?.of !== of) {
+      const scale = Math.exp(this.#metrics.metrics.at(-1)!.logitScale);
+      const shown = await this.#shown.choose(of.predictions, scale).catch((error: Error) => error.message);
+      this.#predictions = { of, shown };
+    }
+    return this.#predictions.shown;
+  }
+}

@@ -1,0 +1,235 @@
+import { createHash } from "node:crypto";
+import { join, resolve } from "node:path";
+import { homedir } from "node:os";
+import { closest, distance } from "fastest-levenshtein";
+import { join as joinAddress } from "../../core/addresses.ts";
+import { ClipError } from "../../core/errors.ts";
+import { exists, readText } from "../../core/files.ts";
+import { maxConfigBytes } from "../../core/limits.ts";
+import { splitLines } from "../../core/text-file.ts";
+import { isAddress, plainShard, withoutQuery } from "../../inputs/data/plain-shard.ts";
+import { Sidecars } from "../../inputs/data/sidecars.ts";
+import type { TarEntry } from "../../inputs/data/tar.ts";
+import { listShard, maxTextBytes } from "../../inputs/data/webdataset.ts";
+import { hubToken, hubUrl, offlineByDefault } from "../../model/hub/environment.ts";
+import type { FetchOptions } from "../../core/fetch-options.ts";
+import { classLines } from "./class-names.ts";
+import { type KnownSet, knownSets } from "./known-sets.ts";
+import type { LabelledPicture } from "../../inputs/data/labelled-images.ts";
+import { parseNpy } from "../../inputs/data/npy.ts";
+import type { BrokenImage } from "./encode-images.ts";
+
+/** The files of CLIP_benchmark's layout that are not shards. */
+const files = {
+  classNames: "classnames.txt",
+  templates: "zeroshot_classification_templates.txt",
+  shardCount: "test/nshards.txt",
+};
+/** More shards than any set of test pictures has. */
+const maxShards = 100_000;
+
+/** The pictures of a set. */
+export interface SetPictures {
+  readonly samples: readonly LabelledPicture[];
+  /** What cannot be used, and the rest of damaged shards. */
+  readonly skipped: readonly BrokenImage[];
+}
+
+/**
+ * A data set in the layout in which CLIP_benchmark publishes them: class names and templates, a line each, and webdataset shards of test
+ * pictures. What is not on this machine is fetched when it is asked for, once, into `~/.cache/clip-ts/sets`.
+ */
+export class BenchmarkSet {
+  /** As a user names it; of an address without what it carries behind its `?`. */
+  readonly name: string;
+  /** Where its files are, for people; undefined if nobody publishes them so. */
+  readonly source: string | undefined;
+  readonly isRemote: boolean;
+  readonly known: KnownSet | undefined;
+  readonly #root: string | undefined;
+  readonly #options: FetchOptions;
+
+  private constructor(name: string, root: string | undefined, known: KnownSet | undefined, options: FetchOptions) {
+    [this.name, this.#root, this.known, this.#options] = [name, root, known, options];
+    this.source = root === undefined ? undefined : withoutQuery(root);
+    this.isRemote = root !== undefined && isAddress(root);
+  }
+
+  /**
+   * Finds a set; fetches nothing yet.
+   *
+   * @param named - one of {@link knownSets}, a folder in that layout, or its address.
+   * @throws {ClipError} `CLIP_DATA` if there is no such set.
+   */
+  static async find(named: string, options: FetchOptions = {}): Promise<BenchmarkSet> {
+    if (isAddress(named)) return new BenchmarkSet(withoutQuery(named), filesOfPage(named), undefined, options);
+    const known = knownSets.find(({ name }) => name === named);
+    if (known) return new BenchmarkSet(named, known.repository && hubFiles(known.repository), known, options);
+    if (await exists(named)) return new BenchmarkSet(named, resolve(named), undefined, options);
+    const names = knownSets.map(({ name }) => name);
+    const nearest = closest(named, names);
+    const hint = distance(named.toLowerCase(), nearest) <= 3 ? `did you mean "${nearest}"? Known` : "known";
+    throw new ClipError(
+      "CLIP_DATA",
+      `there is no folder ${named}, and no data set of that name; ${hint} are ${names.join(", ")}`,
+    );
+  }
+
+  /**
+   * The lines with the names of the classes.
+   *
+   * @throws {ClipError} `CLIP_DATA` if they cannot be read, `CLIP_DOWNLOAD` if they cannot be fetched.
+   */
+  async classLines(): Promise<string[]> {
+    return classLines(await this.#text(files.classNames), this.#placeOf(files.classNames));
+  }
+
+  /**
+   * The sentences that names are put into, at `{c}`.
+   *
+   * @throws {ClipError} as {@link classLines}.
+   */
+  async templates(): Promise<string[]> {
+    const lines = splitLines(await this.#text(files.templates)).filter((line) => line.trim() !== "");
+    if (lines.length === 0) throw new ClipError("CLIP_DATA", `${this.#placeOf(files.templates)} is empty`);
+    return lines;
+  }
+
+  /**
+   * The test pictures, from all shards.
+   *
+   * @param classCount - classes that there are names of.
+   * @throws {ClipError} as {@link classLines}; `CLIP_DATA` also if a picture is of a class that has no name.
+   */
+  async pictures(classCount: number): Promise<SetPictures> {
+    const text = (await this.#text(files.shardCount)).trim();
+    const count = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+    if (count < 1 || count > maxShards)
+      throw new ClipError(
+        "CLIP_DATA",
+        `${this.#placeOf(files.shardCount)} must be the number of shards, and is ${JSON.stringify(text.slice(0, 50))}`,
+      );
+    const found: { samples: LabelledPicture[]; skipped: BrokenImage[] } = { samples: [], skipped: [] };
+    for (let i = 0; i < count; i++) {
+      const shard = `test/${i}.tar`;
+      await collectShard(await this.#file(shard), this.#placeOf(shard), classCount, found);
+    }
+    const [first] = found.skipped;
+    if (found.samples.length === 0)
+      throw new ClipError(
+        "CLIP_DATA",
+        `${this.name} has no labelled pictures` + (first ? `: ${first.image}: ${first.reason}` : " in its shards"),
+      );
+    return found;
+  }
+
+  /** A file of the set, for messages. */
+  #placeOf(path: string): string {
+    return `${this.source ?? this.name}/${path}`;
+  }
+
+  async #text(path: string): Promise<string> {
+    return readText(await this.#file(path), maxConfigBytes);
+  }
+
+  /** A file of the set on this machine. */
+  async #file(path: string): Promise<string> {
+    const root = this.#root;
+    if (root === undefined)
+      throw new ClipError(
+        "CLIP_DATA",
+        `${this.name} is published by nobody in this layout; give what is in ${path} yourself`,
+      );
+    if (!this.isRemote) return join(root, path);
+    const target = join(cacheFolder(root), path);
+    if (await exists(target)) return target;
+    const { offline = offlineByDefault(), signal, onProgress } = this.#options;
+    if (offline)
+      throw new ClipError(
+        "CLIP_DOWNLOAD",
+        `${this.#placeOf(path)} is not in the cache (${target}), and offline nothing is fetched`,
+      );
+    const address = joinAddress(root, path);
+    const token = root.startsWith(`${hubUrl()}/`) ? await hubToken() : undefined;
+    const { download } = await import("../../core/download.ts");
+    try {
+      await download(address, target, {
+        token,
+        signal,
+        onProgress: (progress) => onProgress?.({ ...progress, url: this.#placeOf(path) }),
+      });
+    } catch (error) {
+      if (!(error instanceof ClipError) || error.code !== "CLIP_DOWNLOAD") throw error;
+      throw new ClipError("CLIP_DOWNLOAD", error.message.replaceAll(address, this.#placeOf(path)), { cause: error });
+    }
+    return target;
+  }
+}
+
+/** Where the files of a data set of the hub are, or of the mirror that the environment names. */
+function hubFiles(repository: string, revision = "main"): string {
+  return `${hubUrl()}/datasets/${repository}/resolve/${revision}`;
+}
+
+/** What people copy is the address of the hub's page, not that of its files. */
+function filesOfPage(address: string): string {
+  const [, repository, revision] =
+    /^https:\/\/huggingface\.co\/datasets\/([^/?#]+\/[^/?#]+)(?:\/tree\/([^/?#]+))?\/?$/.exec(address) ?? [];
+  return repository === undefined ? address : hubFiles(repository, revision);
+}
+
+/** Where the files of an address are kept. */
+function cacheFolder(root: string): string {
+  const key = createHash("sha256").update(root).digest("hex").slice(0, 32);
+  return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "clip-ts", "sets", key);
+}
+
+/** Adds the pictures of a shard with the classes that stand beside them. */
+async function collectShard(
+  path: string,
+  shard: string,
+  classCount: number,
+  { samples, skipped }: { readonly samples: LabelledPicture[]; readonly skipped: BrokenImage[] },
+): Promise<void> {
+  const { file } = await plainShard(path);
+  const listing = await listShard(file, shard, isLabelName);
+  for (const skip of listing.skipped) skipped.push(skip);
+  const labelFiles = new Sidecars(
+    listing.images.map(({ name }) => name),
+    listing.others.map((entry) => [entry.name, entry]),
+  );
+  for (const { name, offset, length } of listing.images) {
+    const picture = { image: `${shard}/${name}`, bytes: { file, offset, length } };
+    const labels = labelsOf(labelFiles.find(name, [".cls", ".npy"]), shard, classCount);
+    if (typeof labels === "string") skipped.push({ image: picture.image, reason: labels });
+    else for (const label of labels) samples.push({ ...picture, label });
+  }
+  if (listing.damage !== undefined)
+    skipped.push({ image: shard, reason: `the rest of the shard is lost: ${listing.damage}` });
+}
+
+const isLabelName = (name: string) => /\.(cls|npy)$/i.test(name);
+
+/**
+ * The numbers of a sample's classes: the one in its `.cls`, or those at which its `.npy` has a one; why there are none.
+ *
+ * @throws {ClipError} `CLIP_DATA` if they are not of these classes: the names are of another set.
+ */
+function labelsOf(entry: TarEntry | undefined, shard: string, classCount: number): number[] | string {
+  if (!entry) return "there is no .cls or .npy with its class";
+  const place = `${shard}/${entry.name}`;
+  if (entry.length > maxTextBytes) return `${place} has ${entry.length} bytes, and at most ${maxTextBytes} are read`;
+  const content = entry.content ?? new Uint8Array(0);
+  if (/\.npy$/i.test(entry.name)) {
+    const { data } = parseNpy(content, place);
+    if (data.length !== classCount)
+      throw new ClipError("CLIP_DATA", `${place} is of ${data.length} classes, and ${classCount} have names`);
+    const labels = Array.from(data.keys()).filter((label) => data[label]! > 0);
+    return labels.length > 0 ? labels : "it shows none of the classes";
+  }
+  const text = new TextDecoder().decode(content).trim();
+  if (!/^\d{1,9}$/.test(text)) return `${place} is no number of a class`;
+  if (Number(text) >= classCount)
+    throw new ClipError("CLIP_DATA", `${place} is class ${text}, counted from 0, and ${classCount} classes have names`);
+  return [Number(text)];
+}

@@ -1,0 +1,221 @@
+import { ClipError } from "../../core/errors.ts";
+import { Random } from "../../core/random.ts";
+import { float32, type TensorData } from "../../core/tensor-data.ts";
+import type { ClipEncoder } from "../../model/embedding/encoder.ts";
+import { type ClassifierOptions, ZeroShotClassifier } from "../../model/zero-shot/classifier.ts";
+import {
+  compileHead,
+  type FittedHead,
+  headLogits,
+  type LabelledFeatures,
+  type LinearHead,
+  LogisticRegression,
+} from "./logistic-regression.ts";
+
+/** How often a head is right. */
+export interface HeadScores {
+  /** The share of all pictures, in [0, 1]. */
+  readonly accuracy: number;
+  /** The mean over classes of the share of their pictures; of classes that have some. */
+  readonly meanPerClass: number;
+  /** By class, the share of its pictures; NaN of a class without. */
+  readonly perClass: readonly number[];
+  /** −ln of the probability of the own class, mean over pictures, in nats. */
+  readonly negativeLogLikelihood: number;
+}
+
+/** One strength of the penalty, with how a head fitted with it scores on pictures held out. */
+export interface SweepPoint extends HeadScores {
+  readonly lambda: number;
+  readonly iterations: number;
+}
+
+/** How {@link trainProbe} chooses and fits. */
+export interface ProbeOptions {
+  /** The strength of the penalty; without it a sweep chooses. */
+  readonly lambda?: number | undefined;
+  /** What the sweep chooses by; default a fifth of each class of the training pictures. */
+  readonly validation?: LabelledFeatures | undefined;
+  /** Draws the pictures held out. Default 0. */
+  readonly seed?: number | undefined;
+  /** The weights that the penalty draws to, such as {@link zeroShotHead}; default zeros. */
+  readonly around?: LinearHead | undefined;
+  /** Told of each point of the sweep. */
+  readonly onPoint?: ((point: SweepPoint) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A trained head. */
+export interface Probe extends FittedHead {
+  readonly lambda: number;
+  /** By λ; empty if λ was given. */
+  readonly sweep: readonly SweepPoint[];
+}
+
+/** λ of the sweep, in steps of an eighth of a decade: 10⁻⁶ at 0, 10⁶ at the last. */
+const sweepSteps = 96;
+const lambdaAt = (step: number) => 10 ** (step / 8 - 6);
+/** The sweep begins with every so many steps, and halves that around the best. */
+const firstStride = 16;
+
+/** Of each class, what is held out if no validation pictures are given. */
+const heldOut = 1 / 5;
+
+/**
+ * The paper's linear probe (Radford et al. 2021, section 3.2 and appendix A.3): logistic regression on the features, with the
+ * strength of the penalty searched on pictures held out, and fitted again to all.
+ *
+ * @throws {ClipError} `CLIP_DATA` if a class has too few pictures to hold one out.
+ */
+export async function trainProbe(
+  pictures: LabelledFeatures,
+  classNames: readonly string[],
+  { lambda, validation, seed = 0, around, onPoint, signal }: ProbeOptions = {},
+): Promise<Probe> {
+  const classes = classNames.length;
+  if (lambda !== undefined) {
+    await using regression = await LogisticRegression.compile(pictures, classes);
+    return { ...(await regression.fit(lambda, { around, signal })), lambda, sweep: [] };
+  }
+  const split = validation ? { train: pictures, validation } : holdOut(pictures, classNames, seed);
+  const { sweep, best, heads } = await sweepLambda(split.train, split.validation, classes, { around, onPoint, signal });
+  const all = validation ? joinPictures(pictures, validation) : pictures;
+  await using regression = await LogisticRegression.compile(all, classes);
+  const fitted = await regression.fit(best.lambda, { around, start: heads.get(best), signal });
+  return { ...fitted, lambda: best.lambda, sweep };
+}
+
+/** Seven values over all decades first, then ever closer around the best: 15 fits in place of 97. */
+async function sweepLambda(
+  train: LabelledFeatures,
+  validation: LabelledFeatures,
+  classes: number,
+  { around, onPoint, signal }: Pick<ProbeOptions, "around" | "onPoint" | "signal">,
+) {
+  await using regression = await LogisticRegression.compile(train, classes);
+  await using scorer = await compileHead(classes, train.features.shape[1]!);
+  const points = new Map<number, SweepPoint>();
+  const heads = new Map<SweepPoint, LinearHead>();
+  let best = 0;
+  let before: LinearHead | undefined;
+  const evaluate = async (step: number) => {
+    if (step < 0 || step > sweepSteps || points.has(step)) return;
+    const lambda = lambdaAt(step);
+    const { head, iterations } = await regression.fit(lambda, { around, start: before, signal });
+    const { logits } = await scorer.run({ ...head, features: validation.features });
+    const point = { lambda, iterations, ...scoresOf(logits!, validation.labels) };
+    points.set(step, point);
+    heads.set(point, (before = head));
+    onPoint?.(point);
+  };
+  const order = () => [...points.keys()].sort((a, b) => a - b);
+  // From the strongest penalty on, whose fit is the shortest: each is a good start for the next.
+  for (let step = sweepSteps; step >= 0; step -= firstStride) await evaluate(step);
+  for (let stride = firstStride; ; stride /= 2) {
+    best = order().reduce((a, b) => (isBetter(points.get(b)!, points.get(a)!) ? b : a));
+    if (stride === 1) break;
+    before = heads.get(points.get(best)!);
+    await evaluate(best + stride / 2);
+    await evaluate(best - stride / 2);
+  }
+  return { sweep: order().map((step) => points.get(step)!), best: points.get(best)!, heads };
+}
+
+/** Few pictures often give the same accuracy; then by the likelihood. */
+function isBetter(a: HeadScores, b: HeadScores): boolean {
+  return a.accuracy === b.accuracy ? a.negativeLogLikelihood < b.negativeLogLikelihood : a.accuracy > b.accuracy;
+}
+
+/** How often a head is right about pictures. */
+export async function scoreHead(head: LinearHead, { features, labels }: LabelledFeatures): Promise<HeadScores> {
+  return scoresOf(await headLogits(head, features), labels);
+}
+
+function scoresOf(logits: TensorData, labels: Int32Array): HeadScores {
+  const data = logits.data as Float32Array;
+  const classes = logits.shape[1]!;
+  const [right, total] = [new Float64Array(classes), new Float64Array(classes)];
+  let nll = 0;
+  labels.forEach((label, i) => {
+    const logits = data.subarray(i * classes, (i + 1) * classes);
+    const largest = logits.reduce((a, b) => Math.max(a, b));
+    nll += largest + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0)) - logits[label]!;
+    total[label]! += 1;
+    if (logits[label] === largest) right[label]! += 1;
+  });
+  const perClass = Array.from(right, (count, c) => count / total[c]!);
+  const met = perClass.filter((share) => !Number.isNaN(share));
+  return {
+    accuracy: right.reduce((a, b) => a + b) / labels.length,
+    meanPerClass: met.reduce((a, b) => a + b, 0) / met.length,
+    perClass,
+    negativeLogLikelihood: nll / labels.length,
+  };
+}
+
+/**
+ * A head that answers what zero-shot classification does: the class vectors of names and templates times the model's scale.
+ * For features of unit length behind the projection.
+ */
+export async function zeroShotHead(
+  encoder: ClipEncoder,
+  classNames: readonly string[],
+  options: Pick<ClassifierOptions, "templates" | "signal" | "onEqualLabels"> = {},
+): Promise<LinearHead> {
+  const { zeroShotWeights } = await ZeroShotClassifier.create(encoder, classNames, options);
+  const [width, classes] = zeroShotWeights.shape as [number, number];
+  const scale = Math.exp(encoder.logitScale);
+  const weight = new Float32Array(classes * width);
+  zeroShotWeights.data.forEach((value, i) => (weight[(i % classes) * width + Math.floor(i / classes)] = scale * value));
+  return { weight: float32(weight, [classes, width]), bias: float32(new Float32Array(classes), [classes]) };
+}
+
+/**
+ * Indices of so many of each class, in order.
+ *
+ * @param count - of a class, from how many it has.
+ * @param seed - draws which; the same of a class whatever the others are.
+ */
+export function drawPerClass(labels: ArrayLike<number>, count: (ofClass: number) => number, seed: number): number[] {
+  const ofClass = new Map<number, number[]>();
+  for (let i = 0; i < labels.length; i++) {
+    const indices = ofClass.get(labels[i]!);
+    if (indices) indices.push(i);
+    else ofClass.set(labels[i]!, [i]);
+  }
+  const drawn = [...ofClass].flatMap(([label, indices]) => {
+    const order = new Random(seed, label).permutation(indices.length);
+    return Array.from(order.subarray(0, count(indices.length)), (i) => indices[i]!);
+  });
+  return drawn.sort((a, b) => a - b);
+}
+
+function holdOut(pictures: LabelledFeatures, classNames: readonly string[], seed: number) {
+  const held = drawPerClass(pictures.labels, (count) => Math.max(1, Math.round(count * heldOut)), seed);
+  const isHeld = new Set(held);
+  const rest = Array.from(pictures.labels.keys()).filter((i) => !isHeld.has(i));
+  const [train, validation] = [pickPictures(pictures, rest), pickPictures(pictures, held)];
+  const lacking = classNames.find((_, label) => !train.labels.includes(label));
+  if (lacking !== undefined) {
+    const few = `the class ${JSON.stringify(lacking)} has fewer than two pictures, so none can be held out to choose λ by`;
+    throw new ClipError("CLIP_DATA", `${few}: add some, or give validation pictures or λ`);
+  }
+  return { train, validation };
+}
+
+function pickPictures({ features, labels }: LabelledFeatures, indices: readonly number[]): LabelledFeatures {
+  const width = features.shape[1]!;
+  const data = new Float32Array(indices.length * width);
+  indices.forEach((from, to) => data.set(features.data.subarray(from * width, (from + 1) * width), to * width));
+  return { features: float32(data, [indices.length, width]), labels: Int32Array.from(indices, (i) => labels[i]!) };
+}
+
+function joinPictures(a: LabelledFeatures, b: LabelledFeatures): LabelledFeatures {
+  const data = new Float32Array(a.features.data.length + b.features.data.length);
+  data.set(a.features.data);
+  data.set(b.features.data, a.features.data.length);
+  const labels = new Int32Array(a.labels.length + b.labels.length);
+  labels.set(a.labels);
+  labels.set(b.labels, a.labels.length);
+  return { features: float32(data, [labels.length, a.features.shape[1]!]), labels };
+}

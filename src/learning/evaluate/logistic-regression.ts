@@ -1,0 +1,244 @@
+import { gradients } from "../../engine/autodiff/gradients.ts";
+import { ClipError } from "../../core/errors.ts";
+import { float32, int32, type TensorData } from "../../core/tensor-data.ts";
+import { constant, input } from "../../engine/graph/tensor.ts";
+import { linear } from "../../model/nn/layers.ts";
+import { minimize, type Minimum } from "../../engine/optimize/lbfgs.ts";
+import { Session } from "../../engine/runtime/session.ts";
+
+/** Features of N pictures, W numbers each, with the class of each among C. */
+export interface LabelledFeatures {
+  /** float32 [N, W] */
+  readonly features: TensorData<"float32">;
+  /** int32 [N], from 0 to C − 1 */
+  readonly labels: Int32Array;
+}
+
+/** A linear layer on features: logits = features · weightᵀ + bias. */
+export interface LinearHead {
+  /** [C, W] */
+  readonly weight: TensorData<"float32">;
+  /** [C] */
+  readonly bias: TensorData<"float32">;
+}
+
+/** How a fit begins and ends. */
+export interface FitOptions {
+  /** The weights that the penalty draws to; default zeros. */
+  readonly around?: LinearHead | undefined;
+  /** Where to start; default `around`. It changes how long the fit takes, and nothing else once it has converged. */
+  readonly start?: LinearHead | undefined;
+  /** Default 1000, as in the paper. */
+  readonly maxIterations?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a fit found. */
+export interface FittedHead extends Pick<Minimum, "iterations" | "evaluations" | "reason"> {
+  readonly head: LinearHead;
+  /** Σ NLL + λ/2 ‖weight − around‖², in nats. */
+  readonly objective: number;
+  /** Σ NLL of the pictures, in nats. */
+  readonly negativeLogLikelihood: number;
+}
+
+/** Of the mean loss, in units of which a step of one is about the length of the way: half its square is what is left to gain. */
+const gradientTolerance = 1e-6;
+/** Of the loss; what scikit-learn's L-BFGS stops at is 2e-9. */
+const valueTolerance = 1e-9;
+/** Of the loss: the rounding of float32 products, which does not cancel completely over many pictures. */
+const precision = 1e-9;
+/** A program is one message of at most 2 GiB. */
+const defaultProgramBytes = 2 ** 30;
+
+/**
+ * Multinomial logistic regression with an L2 penalty on the weights and none on the biases. The two large products of each step
+ * run in ONNX Runtime, in float32, on features whose mean is taken off: a bias makes up for that, as it costs nothing, and
+ * smaller numbers are rounded less and need fewer steps. What is summed over pictures or steps is in double precision.
+ */
+export class LogisticRegression implements AsyncDisposable {
+  readonly #sessions: readonly Session[];
+  readonly #pictures: number;
+  readonly #classes: number;
+  /** [W]: of the features, which is taken off them. */
+  readonly #mean: Float64Array;
+  /** [W]: of the features. */
+  readonly #variance: Float64Array;
+
+  private constructor(sessions: readonly Session[], pictures: number, classes: number, { mean, variance }: Moments) {
+    [this.#sessions, this.#pictures, this.#classes] = [sessions, pictures, classes];
+    [this.#mean, this.#variance] = [mean, variance];
+  }
+
+  /**
+   * Puts the pictures where the products run.
+   *
+   * @param classes - C
+   * @param maxProgramBytes - of features in one program; more pictures are in several.
+   * @throws {ClipError} `CLIP_USAGE` if features and labels are not as many, or a label is none of the classes.
+   */
+  static async compile(
+    pictures: LabelledFeatures,
+    classes: number,
+    maxProgramBytes = defaultProgramBytes,
+  ): Promise<LogisticRegression> {
+    checkFeatures(pictures, classes);
+    const [count, width] = pictures.features.shape as [number, number];
+    const moments = momentsOf(pictures.features);
+    const rows = Math.max(1, Math.floor(maxProgramBytes / (4 * width)));
+    const sessions: Session[] = [];
+    for (let from = 0; from < count; from += rows) {
+      sessions.push(
+        await Session.compile(lossProgram(centredRows(pictures, moments.mean, from, from + rows), classes)),
+      );
+    }
+    return new LogisticRegression(sessions, count, classes, moments);
+  }
+
+  /**
+   * The head that minimises Σ NLL + λ/2 ‖weight − around‖², by L-BFGS; scikit-learn calls 1/λ `C`.
+   *
+   * @param lambda - strength of the penalty, λ > 0: without it classes that can be separated have no best head.
+   */
+  async fit(lambda: number, options: FitOptions = {}): Promise<FittedHead> {
+    const { around, start = around, maxIterations = 1000, signal } = options;
+    if (!(lambda > 0)) throw new ClipError("CLIP_USAGE", `lambda is ${lambda}; it must be above 0`);
+    const [weights, pictures] = [this.#classes * this.#mean.length, this.#pictures];
+    const centre = Float64Array.from(around?.weight.data ?? new Float64Array(weights));
+    const units = this.#units(lambda / pictures);
+    const x = new Float64Array(weights + this.#classes);
+    if (start) {
+      x.set(start.weight.data);
+      start.bias.data.forEach((bias, c) => (x[weights + c] = bias + this.#atMean(x, c)));
+      x.forEach((value, i) => (x[i] = value / units[i]!));
+    }
+    // Divided by the number of pictures, so that the tolerances mean the same for few and many.
+    const objective = async (inUnits: Float64Array) => {
+      const at = inUnits.map((value, i) => value * units[i]!);
+      const { value, gradient } = await this.#loss(at);
+      for (let i = 0; i < weights; i++) gradient[i]! += lambda * (at[i]! - centre[i]!);
+      gradient.forEach((entry, i) => (gradient[i] = (entry * units[i]!) / pictures));
+      return { value: (value + penalty(at)) / pictures, gradient };
+    };
+    const penalty = (at: Float64Array) =>
+      (lambda / 2) * centre.reduce((sum, weight, i) => sum + (at[i]! - weight) ** 2, 0);
+    const found = await minimize(objective, x, { maxIterations, gradientTolerance, valueTolerance, precision, signal });
+    const at = found.x.map((value, i) => value * units[i]!);
+    const value = found.value * pictures;
+    return {
+      head: this.#headAt(at.map((value, i) => (i < weights ? value : value - this.#atMean(at, i - weights)))),
+      objective: value,
+      negativeLogLikelihood: value - penalty(at),
+      ...{ iterations: found.iterations, evaluations: found.evaluations, reason: found.reason },
+    };
+  }
+
+  /**
+   * In what each number is best counted, so that the loss is about as curved along all of them: 1 / √(second derivative) where
+   * nothing is learnt and each class has the same probability.
+   */
+  #units(penalty: number): Float64Array {
+    const spread = (1 / this.#classes) * (1 - 1 / this.#classes);
+    const ofRow = this.#variance.map((variance) => 1 / Math.sqrt(spread * variance + penalty));
+    const width = ofRow.length;
+    const weights = this.#classes * width;
+    return Float64Array.from({ length: weights + this.#classes }, (_, i) =>
+      i < weights ? ofRow[i % width]! : 1 / Math.sqrt(spread),
+    );
+  }
+
+  /** What a class's weights make of the mean, which a bias has in it while the features are without. */
+  #atMean(x: Float64Array, c: number): number {
+    const width = this.#mean.length;
+    return this.#mean.reduce((sum, value, i) => sum + value * x[c * width + i]!, 0);
+  }
+
+  #headAt(x: Float64Array): LinearHead {
+    const weights = this.#classes * this.#mean.length;
+    return {
+      weight: float32(Float32Array.from(x.subarray(0, weights)), [this.#classes, this.#mean.length]),
+      bias: float32(Float32Array.from(x.subarray(weights)), [this.#classes]),
+    };
+  }
+
+  /** Σ NLL and its gradient. */
+  async #loss(x: Float64Array) {
+    const gradient = new Float64Array(x.length);
+    let value = 0;
+    for (const session of this.#sessions) {
+      const { logLikelihood, dWeight, dBias } = await session.run({ ...this.#headAt(x) });
+      for (const entry of logLikelihood!.data as Float32Array) value -= entry;
+      let at = 0;
+      for (const part of [dWeight!, dBias!]) for (const entry of part.data as Float32Array) gradient[at++]! += entry;
+    }
+    return { value, gradient };
+  }
+
+  /** Gives the memory of the pictures back. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#sessions.map((session) => session.release()));
+  }
+}
+
+/** The logarithm of each picture's probability of its class [n], and the gradient of minus their sum. */
+function lossProgram({ features, labels }: LabelledFeatures, classes: number) {
+  const [count, width] = features.shape as [number, number];
+  const head = { weight: input("weight", [classes, width]), bias: input("bias", [classes]) };
+  const all = constant(
+    int32(
+      Int32Array.from({ length: classes }, (_, i) => i),
+      [1, classes],
+    ),
+  );
+  const own = constant(int32(labels, [count, 1]))
+    .equal(all)
+    .cast("float32"); // [n, C], one 1 a row
+  const logLikelihood = linear(head, constant(features)).logSoftmax(1).mul(own).sum(1);
+  const [dWeight, dBias] = gradients(logLikelihood.sum().neg(), [head.weight, head.bias]);
+  return { logLikelihood, dWeight: dWeight!, dBias: dBias! };
+}
+
+/** A session that makes `logits` [N, C] of `features` [N, W] and a head's `weight` and `bias`. */
+export function compileHead(classes: number, width: number): Promise<Session> {
+  const head = { weight: input("weight", [classes, width]), bias: input("bias", [classes]) };
+  return Session.compile({ logits: linear(head, input("features", ["pictures", width])) });
+}
+
+/** The logits of every picture, float32 [N, C]. */
+export async function headLogits(head: LinearHead, features: TensorData<"float32">): Promise<TensorData> {
+  const [classes, width] = head.weight.shape as [number, number];
+  await using session = await compileHead(classes, width);
+  const { logits } = await session.run({ ...head, features });
+  return logits!;
+}
+
+/** Of features, [W] each. */
+interface Moments {
+  readonly mean: Float64Array;
+  readonly variance: Float64Array;
+}
+
+function momentsOf({ data, shape }: TensorData<"float32">): Moments {
+  const [count, width] = shape as [number, number];
+  const [mean, variance] = [new Float64Array(width), new Float64Array(width)];
+  data.forEach((value, i) => (mean[i % width]! += value / count));
+  data.forEach((value, i) => (variance[i % width]! += (value - mean[i % width]!) ** 2 / count));
+  return { mean, variance };
+}
+
+/** Some of the pictures, with the mean taken off. */
+function centredRows({ features, labels }: LabelledFeatures, mean: Float64Array, from: number, to: number) {
+  const width = mean.length;
+  const data = features.data.slice(from * width, to * width);
+  for (let i = 0; i < data.length;) for (let j = 0; j < width; j++) data[i++]! -= mean[j]!;
+  const some = labels.subarray(from, to);
+  return { features: float32(data, [some.length, width]), labels: some };
+}
+
+function checkFeatures({ features: { shape }, labels }: LabelledFeatures, classes: number): void {
+  if (shape.length !== 2 || shape[0] !== labels.length || labels.length === 0)
+    throw new ClipError("CLIP_USAGE", `features [${shape.join(", ")}] do not fit ${labels.length} labels`);
+  const wrong = labels.find((label) => !(label >= 0 && label < classes));
+  if (wrong !== undefined)
+    throw new ClipError("CLIP_USAGE", `a label is ${wrong}; of ${classes} classes they go from 0 to ${classes - 1}`);
+}

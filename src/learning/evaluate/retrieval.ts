@@ -1,0 +1,175 @@
+import { ClipError } from "../../core/errors.ts";
+import { concatenate, float32, type TensorData } from "../../core/tensor-data.ts";
+import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
+import { input } from "../../engine/graph/tensor.ts";
+import { Session } from "../../engine/runtime/session.ts";
+import type { CaptionedPicture } from "../../inputs/data/captioned-images.ts";
+import { recallAtK } from "./classification-metrics.ts";
+import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
+import { retrievalRanks } from "./retrieval-metrics.ts";
+
+/** How pictures are found by captions, and captions by pictures. */
+export interface RetrievalOptions extends Omit<ReadOptions, "onBroken"> {
+  /** What captions are put behind, as the paper's "a photo of ". Default: nothing. */
+  readonly prefix?: string | undefined;
+  /** Called with how many pictures, and then captions, are done of how many of both. */
+  readonly onProgress?: ((done: number, of: number) => void) | undefined;
+}
+
+/** The shares of queries whose answer is among the first 1, 5 and 10. */
+export interface Recalls {
+  readonly r1: number;
+  readonly r5: number;
+  readonly r10: number;
+}
+
+/** A picture by which its own captions are hard to find. */
+export interface HardPicture {
+  readonly image: string;
+  /** How many foreign captions stand before the best of its own. */
+  readonly rank: number;
+  readonly own: string;
+  /** The captions that come first instead. */
+  readonly found: readonly string[];
+}
+
+/** A caption by which its picture is hard to find. */
+export interface HardCaption {
+  readonly caption: string;
+  readonly rank: number;
+  readonly image: string;
+  /** The pictures that come first instead. */
+  readonly found: readonly string[];
+}
+
+/** A model as a search engine: each way all of the others compete. */
+export interface RetrievalScores {
+  readonly images: number;
+  readonly captions: number;
+  /** A picture asks for one of its captions. */
+  readonly textRetrieval: Recalls;
+  /** A caption asks for its picture. */
+  readonly imageRetrieval: Recalls;
+  /** Hardest first. */
+  readonly hardPictures: readonly HardPicture[];
+  readonly hardCaptions: readonly HardCaption[];
+  /** Captions with more tokens than the model reads, which were cut, as is usual. */
+  readonly cut: number;
+  readonly broken: readonly BrokenImage[];
+}
+
+/** Hard queries kept, and wrong answers of each. */
+const [keptQueries, keptFound] = [12, 3];
+/** Pictures whose similarities are computed at once. */
+const rowsAtOnce = 64;
+
+/**
+ * Finds captions by pictures and pictures by captions among all of a set (Radford et al. 2021, table 13). Ties count against the model;
+ * the captions of one picture do not stand in each other's way.
+ *
+ * @throws {ClipError} `CLIP_DATA` if not one picture can be read.
+ */
+export async function evaluateRetrieval(
+  encoder: ClipEncoder,
+  pictures: readonly CaptionedPicture[],
+  { prefix = "", onProgress, signal, ...reading }: RetrievalOptions = {},
+): Promise<RetrievalScores> {
+  const pictureOf = new Map(pictures.map((picture) => [picture.image, picture]));
+  const total = pictures.reduce((sum, { captions }) => sum + captions.length, pictureOf.size);
+  let done = 0;
+  const broken: BrokenImage[] = [];
+  const onBroken = (picture: BrokenImage) => void broken.push(picture);
+  const images: string[] = [];
+  const imageEmbeds: Float32Array[] = [];
+  for await (const { image, imageEmbed } of encodeReadable(encoder, pictureOf.values(), {
+    ...reading,
+    signal,
+    onBroken,
+  })) {
+    images.push(image);
+    imageEmbeds.push(imageEmbed);
+    onProgress?.(++done, total);
+  }
+  if (images.length === 0)
+    throw new ClipError("CLIP_DATA", `not one of ${pictureOf.size} pictures can be read: ${broken[0]!.reason}`);
+
+  const captions = images.flatMap((image) => pictureOf.get(image)!.captions);
+  const imageOfText = images.flatMap((image, i) => pictureOf.get(image)!.captions.map(() => i));
+  let cut = 0;
+  const textEmbeds: Float32Array[] = [];
+  const texts = captions.map((caption) => prefix + caption);
+  for await (const textEmbed of encoder.encodeTexts(texts, { signal, onTruncate: () => void cut++ })) {
+    textEmbeds.push(textEmbed);
+    onProgress?.(++done, total);
+  }
+
+  const { textRanks, imageRanks } = await ranksOf(imageEmbeds, textEmbeds, imageOfText, signal);
+  return {
+    ...{ images: images.length, captions: captions.length, cut, broken },
+    textRetrieval: recallsOf(textRanks),
+    imageRetrieval: recallsOf(imageRanks),
+    hardPictures: hardest(textRanks).map((image) => {
+      const order = nearest(imageEmbeds[image]!, textEmbeds);
+      const isOwn = (text: number) => imageOfText[text] === image;
+      const found = order.filter((text) => !isOwn(text)).slice(0, keptFound);
+      return {
+        ...{ image: images[image]!, rank: textRanks[image]!, own: captions[order.find(isOwn)!]! },
+        found: found.map((text) => captions[text]!),
+      };
+    }),
+    hardCaptions: hardest(imageRanks).map((text) => {
+      const own = imageOfText[text]!;
+      const found = nearest(textEmbeds[text]!, imageEmbeds).filter((image) => image !== own);
+      return {
+        ...{ caption: captions[text]!, rank: imageRanks[text]!, image: images[own]! },
+        found: found.slice(0, keptFound).map((image) => images[image]!),
+      };
+    }),
+  };
+}
+
+const recallsOf = (ranks: readonly number[]): Recalls => ({
+  r1: recallAtK(ranks, 1),
+  r5: recallAtK(ranks, 5),
+  r10: recallAtK(ranks, 10),
+});
+
+/** Numbers of the queries whose answer stands furthest down; none whose answer comes first. */
+function hardest(ranks: readonly number[]): number[] {
+  const order = Array.from(ranks.keys()).sort((a, b) => ranks[b]! - ranks[a]!);
+  return order.filter((query) => ranks[query]! > 0).slice(0, keptQueries);
+}
+
+/** Numbers of the embeddings, nearest first. */
+function nearest(query: Float32Array, embeds: readonly Float32Array[]): number[] {
+  const similarities = embeds.map((embed) => dot(query, embed));
+  return Array.from(similarities.keys()).sort((a, b) => similarities[b]! - similarities[a]!);
+}
+
+/** The ranks in both directions; the products are ONNX Runtime's, since there may be a hundred million. */
+async function ranksOf(
+  imageEmbeds: readonly Float32Array[],
+  textEmbeds: readonly Float32Array[],
+  imageOfText: readonly number[],
+  signal: AbortSignal | undefined,
+) {
+  const embedDim = textEmbeds[0]!.length;
+  const texts = input("texts", ["texts", embedDim]);
+  const similarities = input("images", ["images", embedDim]).matmul(texts.T);
+  await using session = await Session.compile({ similarities });
+  const textMatrix = stack(textEmbeds);
+  async function* rows(): AsyncGenerator<Float32Array> {
+    for (let start = 0; start < imageEmbeds.length; start += rowsAtOnce) {
+      signal?.throwIfAborted();
+      const images = stack(imageEmbeds.slice(start, start + rowsAtOnce));
+      const { data, shape } = (await session.run({ images, texts: textMatrix }))["similarities"]!;
+      for (let row = 0; row < shape[0]!; row++)
+        yield (data as Float32Array).subarray(row * textEmbeds.length, (row + 1) * textEmbeds.length);
+    }
+  }
+  return await retrievalRanks(rows, imageOfText);
+}
+
+function stack(vectors: readonly Float32Array[]): TensorData<"float32"> {
+  return float32(concatenate(vectors), [vectors.length, vectors[0]!.length]);
+}

@@ -1,0 +1,51 @@
+import type { ValidationScores } from "../train/run-folder.ts";
+
+/** A blend of original and tuned weights, and how good it is. */
+export interface SweepScores {
+  /** Share of the tuned weights. */
+  readonly alpha: number;
+  readonly validation: ValidationScores;
+  /** On pictures of other things, if there are any. */
+  readonly general?: ValidationScores | undefined;
+}
+
+/**
+ * Which blend to keep. With a general set: the best on the validation pictures of those that lose no more than `maxLoss` of the
+ * general top-1; of equals the one nearer to the original. Without one nothing shows what is lost: then the one nearest to the
+ * original of those that are as good as the best up to a standard error (Breiman et al. 1984, section 3.4.3).
+ *
+ * @param sweep - by alpha, ascending, the original first.
+ * @param maxLoss - in [0, 1].
+ */
+export function chooseAlpha(
+  sweep: readonly SweepScores[],
+  maxLoss: number,
+): { readonly alpha: number; readonly why: string } {
+  const [original] = sweep as readonly [SweepScores, ...SweepScores[]];
+  const best = (of: readonly SweepScores[]) => of.reduce((a, b) => (b.validation.top1 > a.validation.top1 ? b : a));
+  if (!original.general) {
+    const { top1, count } = best(sweep).validation;
+    const error = Math.sqrt((top1 * (1 - top1)) / count);
+    const { alpha } = sweep.find(({ validation }) => validation.top1 >= top1 - error)!;
+    const why =
+      `the nearest to the original of those whose top-1 is within a standard error (${points(error)}) of the best, ` +
+      `${percent(top1)}; without a general set nothing shows what is lost`;
+    return { alpha, why };
+  }
+  const before = original.general.top1;
+  // Shares of few pictures: what is equal on paper must not fail by the last digit.
+  const allowed = sweep.filter(({ general }) => general!.top1 >= before - maxLoss - 1e-9);
+  const { alpha, validation } = best(allowed);
+  const limit = `of those that lose at most ${points(maxLoss)} of the general set`;
+  if (alpha > 0) return { alpha, why: `the best on your pictures, ${percent(validation.top1)}, ${limit}` };
+  const wanted = best(sweep);
+  const why =
+    wanted.alpha === 0
+      ? "no blend is better on your pictures than the original"
+      : `the original is the best on your pictures ${limit}; ${wanted.alpha} would gain ` +
+        `${points(wanted.validation.top1 - validation.top1)} and lose ${points(before - wanted.general!.top1)}`;
+  return { alpha, why };
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+const points = (share: number) => `${(100 * share).toFixed(1)} points`;

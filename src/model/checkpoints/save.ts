@@ -1,0 +1,117 @@
+import type { WatchOptions } from "../../core/atomic-write.ts";
+import { ClipError } from "../../core/errors.ts";
+import type { TensorData } from "../../core/tensor-data.ts";
+import { halve } from "../../core/half.ts";
+import type { StoredParameter } from "./load.ts";
+import { type Layout, layouts } from "./names/layouts.ts";
+import type { Naming } from "./names/patterns.ts";
+import { bytesOf, type DeferredTensor, writeDeferred } from "./write-safetensors.ts";
+import { elementBytes, inOrder, readFloats, readTensorBytes } from "./stored-tensor.ts";
+
+/** Whose tensor names a file gets. */
+export type LayoutName = "ours" | "openai" | "hf" | "open_clip";
+
+/** How {@link saveParameters} writes. */
+export interface SaveOptions extends WatchOptions {
+  /** Ours by default. OpenAI's are those that most others read. */
+  readonly names?: LayoutName;
+  /** What float32 tensors of two axes or more become; by default they stay what they are. */
+  readonly dtype?: "F32" | "F16";
+}
+
+/** The values of a parameter, in memory or in files. */
+export type SavableParameter = TensorData<"float32"> | StoredParameter;
+
+/**
+ * Writes the parameters of a model to a safetensors file, whole or not at all. Of what lies in files the bytes are kept,
+ * and no more than one parameter is in memory at a time.
+ *
+ * @param parameters - by our paths.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be written, `CLIP_CHECKPOINT` if the layout has no place for a parameter, or
+ *   half precision none for its numbers.
+ */
+export async function saveParameters(
+  path: string,
+  parameters: ReadonlyMap<string, SavableParameter>,
+  { names = "ours", dtype = "F32", ...watch }: SaveOptions = {},
+): Promise<void> {
+  const layout = layoutFor(names, parameters);
+  const tensors = new Map<string, DeferredTensor>();
+  for (const [ours, parameter] of parameters) {
+    const namings = layout.fromOurs(ours);
+    if (namings.length === 0)
+      throw new ClipError("CLIP_CHECKPOINT", `${layout.title}: no place for ${ours}; keep the model as it is`);
+    for (const naming of namings) tensors.set(naming.name, deferred(parameter, naming, dtype));
+    // PyTorch's strict loading asks for the counter that belongs to the statistics.
+    const variance = namings[0]!.name;
+    if (layout !== layouts.ours && ours.endsWith(".runningVar"))
+      tensors.set(variance.replace("running_var", "num_batches_tracked"), {
+        ...{ dtype: "I64", shape: [] },
+        bytes: () => new Uint8Array(8),
+      });
+  }
+  await writeDeferred(path, tensors, watch);
+}
+
+/** The layout of a family's files for the kind of model that these parameters are of. */
+function layoutFor(names: LayoutName, parameters: ReadonlyMap<string, unknown>): Layout {
+  if (names === "ours") return layouts.ours;
+  if (parameters.has("vision.projection.probe")) {
+    if (names === "openai")
+      throw new ClipError("CLIP_CHECKPOINT", "OpenAI's layout has no place for SigLIP; convert it to hf or open_clip");
+    return names === "hf" ? layouts.siglip : layouts.customTextTimmVit;
+  }
+  const isVit = parameters.has("vision.projection");
+  if (names === "hf" && !isVit)
+    throw new ClipError(
+      "CLIP_CHECKPOINT",
+      "Hugging Face's CLIPModel has no ResNets; convert it to openai or open_clip",
+    );
+  if (names === "hf") return layouts.huggingFace;
+  return isVit ? layouts.openAiVit : layouts.openAiResNet;
+}
+
+/** A parameter, or the part of it that a tensor of the layout is. */
+function deferred(parameter: SavableParameter, naming: Naming, dtype: "F32" | "F16"): DeferredTensor {
+  const { shape, transposed, leadingOnes } = { ...parameter, ...naming };
+  const [from, to, of] = naming.rows;
+  const [rows = 1, ...rest] = shape;
+  if (rows % of !== 0) throw new ClipError("CLIP_CHECKPOINT", `${naming.name}: ${rows} rows do not divide by ${of}`);
+  const cut = of === 1 ? shape : [((to - from) * rows) / of, ...rest];
+  const turned = transposed ? cut.toReversed() : cut;
+  const source = sourceOf(parameter);
+  const halved = source.dtype === "F32" && dtype === "F16" && shape.length > 1;
+  return {
+    dtype: halved ? "F16" : source.dtype,
+    shape: [...Array<number>(leadingOnes).fill(1), ...turned],
+    bytes: async () => {
+      const all = await source.bytes();
+      const part = all.subarray((all.length / of) * from, (all.length / of) * to);
+      const bytes = transposed ? transposeBytes(part, cut, elementBytes[source.dtype]) : part;
+      return halved ? bytesOf(halve(naming.name, new Float32Array(new Uint8Array(bytes).buffer))) : bytes;
+    },
+  };
+}
+
+/** The bytes of a parameter, rows and columns as ours; float32 where its parts differ in dtype. */
+function sourceOf(parameter: SavableParameter): Pick<DeferredTensor, "dtype" | "bytes"> {
+  if ("data" in parameter) return { dtype: "F32", bytes: () => bytesOf(parameter.data) };
+  const { parts, transposed, shape } = parameter;
+  const own = parts.every((part) => part.dtype === parts[0]!.dtype) ? parts[0]!.dtype : undefined;
+  const dtype = own ?? "F32";
+  return {
+    dtype,
+    bytes: async () => {
+      const pieces = parts.map(async (part) =>
+        own ? new Uint8Array(await readTensorBytes(part)) : bytesOf((await readFloats(part)).data),
+      );
+      const joined = Buffer.concat(await Promise.all(pieces));
+      return transposed ? transposeBytes(joined, shape.toReversed(), elementBytes[dtype]) : joined;
+    },
+  };
+}
+
+/** The elements of [rows, columns] as those of [columns, rows]. */
+function transposeBytes(bytes: Uint8Array, shape: readonly number[], size: number): Uint8Array {
+  return inOrder(bytes, shape.toReversed(), [1, 0], size);
+}

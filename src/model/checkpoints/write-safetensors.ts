@@ -1,0 +1,95 @@
+import { type WatchOptions, writeFileAtomic } from "../../core/atomic-write.ts";
+import { ClipError } from "../../core/errors.ts";
+import type { TensorData } from "../../core/tensor-data.ts";
+import { encodeFloat16 } from "../../core/half.ts";
+import { elementBytes, type StoredDtype } from "./stored-tensor.ts";
+
+/** How {@link writeSafetensors} writes. */
+export interface WriteOptions {
+  /** What float32 tensors of two axes or more are written as; the few numbers in smaller ones keep all their digits. */
+  readonly dtype?: "F32" | "F16";
+  /** Strings for `__metadata__`. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** A tensor whose bytes are made when they are written. */
+export interface DeferredTensor {
+  readonly dtype: StoredDtype;
+  readonly shape: readonly number[];
+  /** As many as dtype and shape say. */
+  readonly bytes: () => Promise<Uint8Array> | Uint8Array;
+}
+
+const writtenAs = {
+  float32: "F32",
+  float16: "F16",
+  bfloat16: "BF16",
+  int64: "I64",
+  int32: "I32",
+  bool: "BOOL",
+  uint8: "U8",
+} as const;
+
+/**
+ * Writes a safetensors file, whole or not at all. The same tensors give the same bytes in whatever order they come:
+ * widest elements first, so that each lies at a multiple of its size, then by name.
+ *
+ * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder cannot be written.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, TensorData>,
+  { dtype = "F32", metadata = {} }: WriteOptions = {},
+): Promise<void> {
+  const deferred = Array.from(tensors, ([name, { shape, ...tensor }]): [string, DeferredTensor] => {
+    const halved = tensor.dtype === "float32" && shape.length > 1 && dtype === "F16";
+    const bytes = () => bytesOf(halved ? encodeFloat16(tensor.data as Float32Array) : tensor.data);
+    return [name, { dtype: halved ? "F16" : writtenAs[tensor.dtype], shape, bytes }];
+  });
+  await writeDeferred(path, new Map(deferred), { metadata });
+}
+
+/** The bytes of an array's elements. */
+export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/**
+ * {@link writeSafetensors} of tensors that need not all be in memory.
+ *
+ * @throws {ClipError} as that does; `CLIP_CHECKPOINT` if a tensor has another number of bytes than it said.
+ */
+export async function writeDeferred(
+  path: string,
+  tensors: ReadonlyMap<string, DeferredTensor>,
+  { metadata = {}, ...watch }: WatchOptions & Pick<WriteOptions, "metadata"> = {},
+): Promise<void> {
+  const order = [...tensors].sort(
+    ([a, x], [b, y]) => elementBytes[y.dtype] - elementBytes[x.dtype] || (a < b ? -1 : 1),
+  );
+  let offset = 0;
+  const entries = order.map(([name, { dtype, shape }]) => {
+    const begin = offset;
+    offset += shape.reduce((total, size) => total * size, elementBytes[dtype] as number);
+    return [name, { dtype, shape, data_offsets: [begin, offset] }] as const;
+  });
+  const sorted = Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const json = JSON.stringify(Object.fromEntries([["__metadata__", sorted], ...entries]));
+  const header = Buffer.from(json);
+  const padded = Buffer.concat([header, Buffer.alloc((8 - (header.length % 8)) % 8, " ")]);
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(padded.length));
+
+  async function* chunks() {
+    yield length;
+    yield padded;
+    for (const [i, [name, tensor]] of order.entries()) {
+      const bytes = await tensor.bytes();
+      const [begin, end] = entries[i]![1].data_offsets as [number, number];
+      if (bytes.length !== end - begin)
+        throw new ClipError("CLIP_CHECKPOINT", `${name} has ${bytes.length} bytes, its shape asks for ${end - begin}`);
+      yield bytes;
+    }
+  }
+  await writeFileAtomic(path, chunks(), { ...watch, total: 8 + padded.length + offset });
+}

@@ -1,0 +1,123 @@
+import { storedParameters } from "../checkpoints/load.ts";
+import { ClipError } from "../../core/errors.ts";
+import { checkKind, checkOptions, flag, type Kind, oneOf, type OptionKinds } from "../../core/options.ts";
+import { float32, int32, type TensorData } from "../../core/tensor-data.ts";
+import { input, type Tensor } from "../../engine/graph/tensor.ts";
+import { clipLogits, encodeImage, encodeText } from "../towers/clip.ts";
+import { type TextConfig } from "../towers/config.ts";
+import { l2Normalize } from "../nn/layers.ts";
+import { type CompileOptions, Session } from "../../engine/runtime/session.ts";
+import { storedModel } from "../pretrained/model-files.ts";
+import type { StoredModel } from "../pretrained/model-folder.ts";
+import { checkedVector, rowsOf } from "./vector.ts";
+
+/** What the towers read; at least one of both. */
+export interface ForwardInputs {
+  /** float32 [I, 3, S, S], normalised. */
+  readonly pixelValues?: TensorData<"float32"> | undefined;
+  /** int32 [T, L] with both marks; L at most the model's context length. */
+  readonly inputIds?: TensorData<"int32"> | undefined;
+}
+
+const tensor = (dtype: "float32" | "int32"): Kind => ({
+  wanted: `a tensor of ${dtype}: ${dtype}(data, shape)`,
+  fits: (value) =>
+    typeof value === "object" &&
+    value !== null &&
+    "dtype" in value &&
+    value.dtype === dtype &&
+    "shape" in value &&
+    Array.isArray(value.shape) &&
+    "data" in value,
+});
+const inputKinds: OptionKinds<ForwardInputs> = { pixelValues: tensor("float32"), inputIds: tensor("int32") };
+type ForwardOptions = Pick<CompileOptions, "device" | "fallback">;
+const forwardKinds: OptionKinds<ForwardOptions> = { device: oneOf("cpu", "webgpu"), fallback: flag };
+
+/**
+ * One pass through the towers, with everything that implementations are compared by: `imageFeatures`, `imageEmbeds`
+ * [I, E], `textFeatures`, `textEmbeds` [T, E], `logitScale` [], `logitBias` [] where the model has one, `logitsPerImage` [I, T],
+ * `logitsPerText` [T, I]; of these what follows from the inputs given.
+ *
+ * @throws {ClipError} `CLIP_USAGE` if neither input is given, or one does not fit the model; `CLIP_RUNTIME` if a vector is not finite.
+ */
+export async function forward(
+  model: StoredModel,
+  inputs: ForwardInputs,
+  options: ForwardOptions = {},
+): Promise<Map<string, TensorData>> {
+  checkKind("forward: the model", model, storedModel);
+  checkOptions("forward", inputs, inputKinds);
+  checkOptions("forward", options, forwardKinds);
+  const { config } = model;
+  const p = storedParameters(config, model.parameters);
+  const feeds: Record<string, TensorData> = {};
+  const outputs: Record<string, Tensor> = {};
+  if (inputs.pixelValues) {
+    feeds["pixelValues"] = checkPixelValues(inputs.pixelValues, model);
+    const pixelValues = input("pixelValues", inputs.pixelValues.shape);
+    outputs["imageFeatures"] = encodeImage(p, config, pixelValues);
+    outputs["imageEmbeds"] = l2Normalize(outputs["imageFeatures"]);
+  }
+  if (inputs.inputIds) {
+    feeds["inputIds"] = checkInputIds(inputs.inputIds, model);
+    feeds["endOfText"] = pooledPlaces(inputs.inputIds, config.text.pool);
+    const [inputIds, endOfText] = ["inputIds", "endOfText"].map((name) => input(name, feeds[name]!.shape, "int32"));
+    outputs["textFeatures"] = encodeText(p, config, { inputIds: inputIds!, endOfText: endOfText! });
+    outputs["textEmbeds"] = l2Normalize(outputs["textFeatures"]);
+  }
+  const { imageFeatures, textFeatures } = outputs;
+  if (!imageFeatures && !textFeatures)
+    throw new ClipError("CLIP_USAGE", "there is nothing to compute: give pixelValues, inputIds, or both");
+  if (imageFeatures && textFeatures) {
+    const { logitsPerImage, logitsPerText } = clipLogits(imageFeatures, textFeatures, p);
+    Object.assign(outputs, { logitsPerImage, logitsPerText });
+  }
+  await using session = await Session.compile(outputs, options);
+  const results = await session.run(feeds);
+  for (const [name, noun] of [
+    ["imageFeatures", "image"],
+    ["textFeatures", "text"],
+  ] as const)
+    if (results[name]) rowsOf(results[name]).forEach((row, i) => checkedVector(row, () => `${noun} ${i}`));
+  const scalars: [string, TensorData][] = [["logitScale", float32([model.logitScale], [])]];
+  if (p.logitBias) scalars.push(["logitBias", float32([model.logitBias], [])]);
+  return new Map([...Object.entries(results), ...scalars]);
+}
+
+function checkPixelValues(pixelValues: TensorData<"float32">, { config }: StoredModel): TensorData {
+  const { imageSize } = config.vision;
+  const [images = 0, ...rest] = pixelValues.shape;
+  if (images < 1 || String(rest) !== String([3, imageSize, imageSize]))
+    throw doesNotFit("pixelValues", `[n, 3, ${imageSize}, ${imageSize}]`, pixelValues);
+  return pixelValues;
+}
+
+function checkInputIds(inputIds: TensorData<"int32">, { config }: StoredModel): TensorData {
+  const { contextLength, vocabSize } = config.text;
+  const [texts = 0, length = 0, ...rest] = inputIds.shape;
+  if (texts < 1 || length < 1 || length > contextLength || rest.length > 0)
+    throw doesNotFit("inputIds", `[n, L] with L at most ${contextLength}`, inputIds);
+  const wrong = inputIds.data.find((id) => id < 0 || id >= vocabSize);
+  if (wrong !== undefined)
+    throw new ClipError("CLIP_USAGE", `inputIds holds ${wrong}; this model's ids go from 0 to ${vocabSize - 1}`);
+  return inputIds;
+}
+
+function doesNotFit(name: string, wanted: string, { shape }: TensorData): ClipError {
+  return new ClipError("CLIP_USAGE", `${name} must be ${wanted} for this model, got [${shape.join(", ")}]`);
+}
+
+/**
+ * Where each text is read from: the last place, or where it ends, at the first of its largest ids, as in OpenAI's code; the
+ * end mark has the largest of all.
+ */
+export function pooledPlaces({ data, shape }: TensorData<"int32">, pool: TextConfig["pool"]): TensorData {
+  const [texts, length] = shape as [number, number];
+  if (pool === "last") return int32(new Int32Array(texts).fill(length - 1), [texts]);
+  const ends = Array.from({ length: texts }, (_, i) => {
+    const row = data.subarray(i * length, (i + 1) * length);
+    return row.indexOf(Math.max(...row));
+  });
+  return int32(ends, [texts]);
+}

@@ -1,0 +1,62 @@
+import { abortSignal, callback, checkKind, checkOptions, listOf, type OptionKinds, text } from "../../core/options.ts";
+import { decodeKinds, imageKind } from "../../inputs/image/image-source.ts";
+import type { DecodeOptions, ImageSource } from "../../inputs/image/image-source.ts";
+import { ClipEncoder, collect, dot, encoderKind, type LazyImage, type EncodeTextOptions } from "./encoder.ts";
+import { storedModel } from "../pretrained/model-files.ts";
+import type { StoredModel } from "../pretrained/model-folder.ts";
+
+/** Cosines between vectors of rounded weights and those of the weights as they are. */
+export interface Agreement {
+  readonly count: number;
+  readonly mean: number;
+  readonly least: number;
+}
+
+/** What to compare on; a tower without inputs is left out. */
+export interface ProbeInputs {
+  readonly images: readonly (ImageSource | LazyImage)[];
+  readonly texts: readonly string[];
+}
+
+/** How {@link measureQuantization} reads and encodes. */
+interface MeasureOptions extends Pick<EncodeTextOptions, "onTruncate" | "signal">, DecodeOptions {}
+const measureKinds: OptionKinds<MeasureOptions> = { ...decodeKinds, onTruncate: callback, signal: abortSignal };
+const inputKinds: OptionKinds<ProbeInputs> = { images: listOf(imageKind), texts: listOf(text) };
+
+/**
+ * How much of a model's vectors its few bits keep, on inputs of one's own: they say more than any others. The rounded model's memory
+ * is given back first, and the weights as they are come one tower after the other, so that never more is held than the larger of
+ * the rounded model and one exact tower.
+ *
+ * @param rounded - an encoder of the model with `dtype`; it is released.
+ * @throws {ClipError} as encoding does.
+ */
+export async function measureQuantization(
+  rounded: ClipEncoder,
+  model: StoredModel,
+  inputs: ProbeInputs,
+  options: MeasureOptions = {},
+): Promise<{ readonly images?: Agreement; readonly texts?: Agreement }> {
+  checkKind("measureQuantization: the encoder", rounded, encoderKind);
+  checkKind("measureQuantization: the model", model, storedModel);
+  checkOptions("measureQuantization", inputs, inputKinds);
+  checkOptions("measureQuantization", options, measureKinds);
+  const { images = [], texts = [] }: Partial<ProbeInputs> = inputs;
+  const { onTruncate, signal, ...decoding } = options;
+  const encodings = {
+    images: (encoder: ClipEncoder) => collect(encoder.encodeImages(images, { ...decoding, signal })),
+    texts: (encoder: ClipEncoder) => collect(encoder.encodeTexts(texts, { onTruncate, signal })),
+  };
+  const got = { images: await encodings.images(rounded), texts: await encodings.texts(rounded) };
+  await rounded.release();
+  const agreements: { images?: Agreement; texts?: Agreement } = {};
+  for (const what of ["images", "texts"] as const) {
+    if (got[what].length === 0) continue;
+    await using exact = new ClipEncoder(model, { prepack: false });
+    const wanted = await encodings[what](exact);
+    const cosines = wanted.map((embed, i) => dot(embed, got[what][i]!));
+    const mean = cosines.reduce((sum, cosine) => sum + cosine, 0) / cosines.length;
+    agreements[what] = { count: cosines.length, mean, least: Math.min(...cosines) };
+  }
+  return agreements;
+}

@@ -1,0 +1,13 @@
+import { abortSignal, callback, flag, listOf, type OptionKinds, text } from "../../core/options.ts";
+import type { ResolveOptions } from "./resolve.ts";
+
+/** The kind of each option of `resolveModel`, in Node and in a page. */
+export const resolveKinds: OptionKinds<ResolveOptions> = {
+  files: listOf(text),
+  offline: flag,
+  signal: abortSignal,
+  onProgress: callback,
+  onLicence: callback,
+  onFetch: callback,
+  onStale: callback,
+};

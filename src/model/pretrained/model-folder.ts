@@ -1,0 +1,125 @@
+import { z } from "zod";
+import { withImageSize } from "../checkpoints/image-size.ts";
+import { loadParameters, readParameter, type StoredParameters } from "../checkpoints/load.ts";
+import { ClipError } from "../../core/errors.ts";
+import { exists, readText } from "../../core/files.ts";
+import { checkKind, checkOptions, text } from "../../core/options.ts";
+import { readJson } from "../../core/parse.ts";
+import { maxConfigBytes, maxVocabularyBytes } from "../../core/limits.ts";
+import type { PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
+import type { ClipConfig } from "../towers/config.ts";
+import { ClipTokenizer, type TextTokenizer } from "../../inputs/text/tokenizer.ts";
+import { JsonTokenizer } from "../../inputs/text/json-tokenizer.ts";
+import { parseMerges } from "../../inputs/text/merges-file.ts";
+import { withLora } from "./lora.ts";
+import {
+  files,
+  findModelFiles,
+  readModelKinds,
+  type ReadModelOptions,
+  storedModel,
+  type Vocabulary,
+} from "./model-files.ts";
+
+/** A model on disk: everything that belongs together, with the weights as places in their file. */
+export interface StoredModel {
+  /** The folder or file it was read from. */
+  readonly path: string;
+  readonly config: ClipConfig;
+  readonly preprocess: PreprocessConfig;
+  readonly vocabulary: Vocabulary;
+  readonly parameters: StoredParameters;
+  /** What cosines are multiplied with before a softmax or sigmoid, as a logarithm. */
+  readonly logitScale: number;
+  /** What is added then; 0 unless scores are sigmoids. */
+  readonly logitBias: number;
+  /** The words of its training captions, if the model is small enough to know only these. */
+  readonly words: ReadonlySet<string> | undefined;
+}
+
+/**
+ * Reads what a model consists of; of the weights only where they lie.
+ *
+ * @param path - a folder with weights and their config, ours, Hugging Face's or open_clip's; or a bare weight file
+ *   (safetensors, the index of several, or PyTorch's; in our names, OpenAI's, open_clip's or Hugging Face's), for which `config`
+ *   or `activation` must be given unless it is one of OpenAI's TorchScript archives. A name is no path: `resolveModel` finds it.
+ * @throws {ClipError} `CLIP_FILE` if a file is missing; `CLIP_CONFIG` if a config does not say what is needed, or nothing
+ *   says the activation; `CLIP_CHECKPOINT` if the weights, or the changes of `lora`, do not fit, with all differences.
+ */
+export async function readModel(path: string, options: ReadModelOptions = {}): Promise<StoredModel> {
+  checkKind("readModel: the path", path, text);
+  checkOptions("readModel", options, readModelKinds);
+  const { weights, wordsFile, ...found } = await findModelFiles(path, options);
+  const { imageSize = found.config.vision.imageSize } = options;
+  const bare = await loadParameters(weights, found.config);
+  const stored = options.lora === undefined ? bare : await withLora(bare, options.lora, path);
+  const { config, parameters } = await withImageSize(found.config, stored, imageSize);
+  const scalar = async (name: string) => (await readParameter(parameters.get(name)!)).data[0]!;
+  return {
+    path,
+    ...found,
+    config,
+    preprocess: { ...found.preprocess, imageSize },
+    parameters,
+    logitScale: await scalar("logitScale"),
+    logitBias: parameters.has("logitBias") ? await scalar("logitBias") : 0,
+    words: wordsFile ? await readWords(wordsFile) : undefined,
+  };
+}
+
+/**
+ * The tokenizer that belongs to a model.
+ *
+ * @throws {ClipError} `CLIP_FILE` or `CLIP_TEXT` if its vocabulary cannot be read; `CLIP_CONFIG` if that is not as large as the
+ *   model's token table.
+ */
+export async function readTokenizer(model: StoredModel): Promise<TextTokenizer> {
+  checkKind("readTokenizer: the model", model, storedModel);
+  const { path, config, vocabulary } = model;
+  const { vocabSize } = config.text;
+  if (vocabulary.kind === "json") {
+    const { file, configFile, cleaning } = vocabulary;
+    if (!(await exists(file)))
+      throw new ClipError(
+        "CLIP_FILE",
+        `${path} comes without its vocabulary: put the model's tokenizer.json at ${file}`,
+      );
+    const json = await readJson(jsonObject, file, maxVocabularyBytes);
+    const tokenizerConfig = await readJson(jsonObject, configFile);
+    const tokenizer = inFile(file, () => new JsonTokenizer(json, tokenizerConfig, cleaning));
+    if (tokenizer.vocabSize <= vocabSize) return tokenizer;
+    const both = `${path} has a table of ${vocabSize} tokens, and ${file} has ids up to ${tokenizer.vocabSize - 1}`;
+    throw new ClipError("CLIP_CONFIG", `${both}: it belongs to another model`);
+  }
+  const own = vocabulary.kind === "merges" ? vocabulary.file : undefined;
+  const merges = own && (await readText(own, maxConfigBytes));
+  const tokenizer =
+    own && merges !== undefined
+      ? inFile(own, () => new ClipTokenizer(parseMerges(merges)))
+      : await ClipTokenizer.published();
+  if (tokenizer.vocabSize !== vocabSize) {
+    const met = `${own ?? "the published vocabulary"} has ${tokenizer.vocabSize}`;
+    throw new ClipError(
+      "CLIP_CONFIG",
+      `${path} has a table of ${vocabSize} tokens, and ${met}: put the merges it was trained with into ` +
+        `${files.merges} beside its ${files.config}, with "tokenizer": "${files.merges}"`,
+    );
+  }
+  return tokenizer;
+}
+
+/** Errors of what a file holds name the file. */
+function inFile<Result>(file: string, read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof ClipError)) throw error;
+    throw new ClipError(error.code, `${file}: ${error.message}`, { cause: error });
+  }
+}
+
+const jsonObject = z.looseObject({});
+
+async function readWords(path: string): Promise<ReadonlySet<string>> {
+  return new Set((await readText(path, maxVocabularyBytes)).split(/\r?\n/).filter((word) => word !== ""));
+}

@@ -1,0 +1,147 @@
+import { describe, expect, it } from "vitest";
+import { gradients } from "../../engine/autodiff/gradients.ts";
+import { Random } from "../../core/random.ts";
+import { float32, int32, type TensorData } from "../../core/tensor-data.ts";
+import { constant, input, type Tensor } from "../../engine/graph/tensor.ts";
+import { buildModel } from "../../engine/onnx/build.ts";
+import { OrtSession } from "../../engine/runtime/ort-session.ts";
+import { clipLogits, encodeImage, encodeText } from "./clip.ts";
+import type { ClipConfig } from "./config.ts";
+import { initializeParameters, mapParameters } from "./parameters.ts";
+
+const config: ClipConfig = {
+  embedDim: 8,
+  activation: "quickGelu",
+  vision: { kind: "vit", imageSize: 8, patchSize: 4, width: 16, layers: 2, heads: 2 },
+  text: { contextLength: 6, vocabSize: 12, width: 16, layers: 2, heads: 2 },
+};
+const groupNorm: ClipConfig = {
+  ...config,
+  vision: { kind: "resnet", imageSize: 16, width: 16, layers: [1, 1], heads: 4, norm: "group" },
+};
+
+const parametersOf = (of: ClipConfig) => {
+  const values = initializeParameters(of, 1);
+  // Gains of 0 would hide the bottlenecks.
+  return mapParameters(of, (path) => {
+    const { data, shape } = values.get(path)!;
+    return constant(float32(path.endsWith("conv3.norm.weight") ? data.map(() => 1) : data, shape));
+  });
+};
+
+async function run(outputs: Record<string, Tensor>, feeds: Record<string, TensorData>) {
+  const session = await OrtSession.create(buildModel(outputs), { threads: 1, training: true });
+  const results = await session.run(feeds);
+  await session.release();
+  return results;
+}
+
+const pictures = (of: ClipConfig, seed: number) => {
+  const random = new Random(seed);
+  const side = of.vision.imageSize;
+  return float32(
+    Float32Array.from({ length: 3 * 3 * side * side }, () => random.normal()),
+    [3, 3, side, side],
+  );
+};
+const [inputIds, endOfText] = [input("inputIds", [3, 6], "int32"), input("endOfText", [3], "int32")];
+const ends = int32([2, 5, 3], [3]);
+const ids = [10, 4, 11, 0, 0, 0, 10, 1, 2, 3, 4, 11, 10, 9, 8, 11, 0, 0];
+
+describe("encodeText", () => {
+  const textFeatures = encodeText(parametersOf(config), config, { inputIds, endOfText });
+  const featuresOf = async (values: number[]) =>
+    (await run({ textFeatures }, { inputIds: int32(values, [3, 6]), endOfText: ends }))["textFeatures"]!.data;
+
+  it("does not see what stands behind the end of the text", async () => {
+    const padded = ids.map((id, i) => (i % 6 > ends.data[Math.floor(i / 6)]! ? 7 : id));
+    expect(await featuresOf(padded)).toEqual(await featuresOf(ids));
+  });
+
+  it("sees every token before it", async () => {
+    const plain = await featuresOf(ids);
+    for (const place of [0, 1, 6, 10, 14]) {
+      const changed = await featuresOf(ids.with(place, 5));
+      const row = Math.floor(place / 6);
+      const difference = Math.max(
+        ...Array.from({ length: 8 }, (_, i) => Math.abs(Number(changed[8 * row + i]) - Number(plain[8 * row + i]))),
+      );
+      expect(difference, `place ${place}`).toBeGreaterThan(1e-3);
+    }
+  });
+});
+
+describe.each([
+  ["ViT", config],
+  ["ResNet with group norm", groupNorm],
+])("encodeImage, %s", (_, of) => {
+  it("gives each picture its features, whatever else is in the batch", async () => {
+    const side = of.vision.imageSize;
+    const p = parametersOf(of);
+    const all = pictures(of, 2);
+    const batch = await run({ y: encodeImage(p, of, input("x", [3, 3, side, side])) }, { x: all });
+    const one = float32(all.data.slice(2 * 3 * side * side), [1, 3, side, side]);
+    const alone = await run({ y: encodeImage(p, of, input("x", [1, 3, side, side])) }, { x: one });
+    const last = [...(batch["y"]!.data as Float32Array)].slice(16);
+    [...(alone["y"]!.data as Float32Array)].forEach((value, i) => expect(value).toBeCloseTo(last[i]!, 5));
+  });
+
+  it("sees where in the picture something is", async () => {
+    const side = of.vision.imageSize;
+    const p = parametersOf(of);
+    const corner = (at: number) => {
+      const data = new Float32Array(3 * side * side);
+      for (let y = 0; y < 4; y++) for (let x = 0; x < 4; x++) data[(y + at) * side + x + at] = 1;
+      return float32(data, [1, 3, side, side]);
+    };
+    const y = encodeImage(p, of, input("x", [1, 3, side, side]));
+    const [first, second] = [await run({ y }, { x: corner(0) }), await run({ y }, { x: corner(side - 4) })];
+    const difference = Math.max(
+      ...[...(first["y"]!.data as Float32Array)].map((value, i) => Math.abs(value - Number(second["y"]!.data[i]))),
+    );
+    expect(difference).toBeGreaterThan(1e-3);
+  });
+});
+
+describe("clipLogits", () => {
+  it("are cosines times exp(logitScale): between its bounds, blind to the length of the features", async () => {
+    const [images, texts] = [input("images", [3, 8]), input("texts", [2, 8])];
+    const random = new Random(3);
+    const features = (rows: number) =>
+      float32(
+        Float32Array.from({ length: rows * 8 }, () => random.normal()),
+        [rows, 8],
+      );
+    const logits = (scale: Tensor) =>
+      clipLogits(images.mul(scale), texts, { logitScale: constant(float32([Math.log(20)], [])) });
+    const outputs = {
+      short: logits(constant(float32([1], []))).logitsPerImage,
+      long: logits(constant(float32([64], []))).logitsPerImage,
+    };
+    const { short, long } = await run(outputs, { images: features(3), texts: features(2) });
+    [...(short!.data as Float32Array)].forEach((value, i) => {
+      expect(Math.abs(value)).toBeLessThan(20);
+      expect(long!.data[i]).toBeCloseTo(value, 4);
+    });
+  });
+});
+
+describe("checkpointBlocks", () => {
+  it("changes no gradient", async () => {
+    const side = config.vision.imageSize;
+    const p = parametersOf(config);
+    const x = input("x", [3, 3, side, side]);
+    const slope = (checkpointBlocks: boolean) => {
+      const features = encodeImage(p, config, x, { checkpointBlocks });
+      return gradients(features.square().sum(), [x])[0]!;
+    };
+    const { plain, recomputed } = await run(
+      { plain: slope(false), recomputed: slope(true) },
+      { x: pictures(config, 4) },
+    );
+    const difference = Math.hypot(
+      ...[...(plain!.data as Float32Array)].map((value, i) => value - Number(recomputed!.data[i])),
+    );
+    expect(difference / Math.hypot(...(plain!.data as Float32Array))).toBeLessThan(1e-6);
+  });
+});

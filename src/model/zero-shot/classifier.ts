@@ -1,0 +1,278 @@
+import { ClipError } from "../../core/errors.ts";
+import {
+  abortSignal,
+  callback,
+  checkKind,
+  checkOptions,
+  flag,
+  type Kind,
+  listOf,
+  type OptionKinds,
+  text,
+  wholeNumber,
+} from "../../core/options.ts";
+import { float32, type TensorData } from "../../core/tensor-data.ts";
+import { type ClipEncoder, dot, encoderKind, type EncodeTextOptions } from "../embedding/encoder.ts";
+import { firstAlike, firstOfName } from "./equal-labels.ts";
+import { type ClassLabel, labelKind, meanOverPrompts, namesOf, prompts } from "./prompts.ts";
+import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
+
+/** How labels are turned into classes, and how the classes share the probability. */
+export interface ClassifierOptions {
+  /** Sentences with `{}` where the label goes; their embeddings are averaged. Default {@link defaultTemplates}. */
+  readonly templates?: readonly string[] | undefined;
+  /**
+   * Lets the answer be "none of these": labels that say nothing compete with the others, and what they win together is
+   * its probability. It comes first when no label fits better than no label at all.
+   */
+  readonly none?: boolean | undefined;
+  /**
+   * Gives each label a probability of its own, whatever the other labels are: it against the labels that say nothing.
+   * CLIP learns to compare, so a cosine means something only beside another one of the same picture. A model trained with
+   * sigmoids (SigLIP) has such probabilities of its own, and no others.
+   */
+  readonly independent?: boolean | undefined;
+  /** Stops between batches of sentences. */
+  readonly signal?: AbortSignal | undefined;
+  /** See {@link EncodeTextOptions}. */
+  readonly onTruncate?: EncodeTextOptions["onTruncate"];
+  /**
+   * Told of two labels that say the same, such as "Rocket" and "rocket" or "ice_cream" and "ice cream", and share the
+   * probability. Without it they are an error.
+   */
+  readonly onEqualLabels?: ((first: string, second: string) => void) | undefined;
+}
+
+export const classifierKinds: OptionKinds<ClassifierOptions> = {
+  templates: listOf(text),
+  none: flag,
+  independent: flag,
+  signal: abortSignal,
+  onTruncate: callback,
+  onEqualLabels: callback,
+};
+
+/** How many answers are wanted. */
+interface RankOptions {
+  /** Default all. */
+  readonly topK?: number | undefined;
+}
+/** `Infinity` is all of them, however many there are. */
+export const rankKinds: OptionKinds<RankOptions> = {
+  topK: { ...wholeNumber(1), fits: (value) => value === Infinity || wholeNumber(1).fits(value) },
+};
+
+/** One answer. */
+export interface RankedLabel {
+  readonly label: string;
+  /** In [0, 1]. All labels together have 1, unless each has its own. */
+  readonly probability: number;
+  /** Cosine of picture and label, in [−1, 1]; comparable between labels for one picture, hardly between pictures. */
+  readonly similarity: number;
+}
+
+/**
+ * Names what is in pictures by labels it was never trained on: the vectors of the labels, computed once, against the
+ * vector of each picture (Radford et al. 2021, section 3.1).
+ */
+export class ZeroShotClassifier {
+  /** The label of each class. */
+  readonly classNames: readonly string[];
+  /** float32 [E, C], unit columns: the mean over names and templates of unit vectors, normalised again. */
+  readonly zeroShotWeights: TensorData<"float32">;
+  readonly #classes: readonly Float32Array[];
+  /** Empty where nothing is compared with them. */
+  readonly #nulls: readonly Float32Array[];
+  readonly #scale: number;
+  readonly #bias: number;
+  readonly #independent: boolean;
+  readonly #embedKind: Kind;
+
+  private constructor(
+    classNames: readonly string[],
+    classes: readonly Float32Array[],
+    nulls: readonly Float32Array[],
+    { logitScale, logitBias }: Pick<ClipEncoder, "logitScale" | "logitBias">,
+    independent: boolean,
+  ) {
+    [this.classNames, this.#classes, this.#nulls, this.#independent] = [classNames, classes, nulls, independent];
+    [this.#scale, this.#bias] = [Math.exp(logitScale), logitBias];
+    this.zeroShotWeights = columns(classes);
+    const embedDim = classes[0]!.length;
+    this.#embedKind = {
+      wanted: `a vector of ${embedDim} numbers, as encodeImages gives it`,
+      fits: (value) =>
+        (ArrayBuffer.isView(value) || Array.isArray(value)) && (value as Float32Array).length === embedDim,
+    };
+  }
+
+  /**
+   * Encodes the labels.
+   *
+   * @param labels - what each class is called; the vector of one with several names is the mean over all of them in all templates.
+   * @throws {ClipError} `CLIP_USAGE` if there is no label, one is empty, two say the same and nobody is told, or a template has no `{}`;
+   *   `CLIP_TEXT` if a sentence is too long for the model and not to be cut.
+   */
+  static async create(
+    encoder: ClipEncoder,
+    labels: readonly ClassLabel[],
+    options: ClassifierOptions = {},
+  ): Promise<ZeroShotClassifier> {
+    const of = "ZeroShotClassifier.create";
+    checkKind(`${of}: the encoder`, encoder, encoderKind);
+    checkKind(`${of}: labels`, labels, listOf(labelKind));
+    checkOptions(of, options, classifierKinds);
+    const { templates = defaultTemplates, none = false, independent = false, onEqualLabels, ...encoding } = options;
+    const classes = checkLabels(labels, none);
+    checkTemplates(templates);
+    const sigmoid = encoder.config.score === "sigmoid";
+    if (none && (independent || sigmoid)) {
+      const why = sigmoid ? "this model gives each label a probability" : "with a probability for each label";
+      throw new ClipError(
+        "CLIP_USAGE",
+        `none and independent exclude each other: ${why}, so none fits if all are below ½`,
+      );
+    }
+    const names = classes.map(([name]) => name!);
+    const alike = await firstAlike(encoder, classes, templates);
+    firstOfName(names).forEach((ofName, label) => {
+      const first = Math.min(ofName, alike[label]!);
+      if (first < label) (onEqualLabels ?? refuseEqualLabels)(names[first]!, names[label]!);
+    });
+    const nulls = !sigmoid && (none || independent) ? nullLabels : [];
+    const encoded = [...classes, ...nulls];
+    const textEmbeds = encoder.encodeTexts(prompts(encoded, templates), encoding);
+    const vectors = await meanOverPrompts(textEmbeds, encoded, templates).catch(async (error: unknown) => {
+      if (error instanceof ClipError && error.code === "CLIP_TEXT") await refuseLong(encoder, encoded, templates);
+      throw error;
+    });
+    // Rounding differs between batches; what is alike must tie.
+    const own = alike.map((first) => vectors[first]!);
+    const others = vectors.slice(classes.length);
+    return new ZeroShotClassifier(names, own, others, encoder, independent || sigmoid);
+  }
+
+  /**
+   * The cosine of a picture's embedding with each label, in the order of the labels.
+   *
+   * @throws {ClipError} `CLIP_USAGE` if it is no vector of the model's length.
+   */
+  similarities(imageEmbed: Float32Array): Float32Array {
+    checkKind("imageEmbed", imageEmbed, this.#embedKind);
+    return Float32Array.from(this.#classes, (label) => dot(imageEmbed, label));
+  }
+
+  /**
+   * The labels of a picture, best first.
+   *
+   * @param imageEmbed - float32 [E] of unit length, as `encodeImages` gives it.
+   * @param topK - how many; default all. It does not change their probabilities.
+   * @throws {ClipError} `CLIP_RUNTIME` if an embedding holds what is no number; `CLIP_USAGE` if it is no vector of the model's length.
+   */
+  rank(imageEmbed: Float32Array, options: RankOptions = {}): RankedLabel[] {
+    checkOptions("rank", options, rankKinds);
+    const { topK = Infinity } = options;
+    const similarities = this.similarities(imageEmbed);
+    const nullSimilarities = this.#nulls.map((label) => dot(imageEmbed, label));
+    const { probabilities, none } = this.#shares(similarities, nullSimilarities);
+    const ranked = this.classNames.map((label, i): RankedLabel => {
+      return { label, probability: probabilities[i]!, similarity: similarities[i]! };
+    });
+    if (nullSimilarities.length > 0 && !this.#independent)
+      ranked.push({ label: noneOfThese, probability: none, similarity: Math.max(...nullSimilarities) });
+    return ranked.sort((a, b) => b.probability - a.probability || b.similarity - a.similarity).slice(0, topK);
+  }
+
+  /**
+   * The probability of each label, in the order of the labels.
+   *
+   * @throws {ClipError} as {@link rank}.
+   */
+  probabilities(imageEmbed: Float32Array): number[] {
+    const similarities = this.similarities(imageEmbed);
+    const nullSimilarities = this.#nulls.map((label) => dot(imageEmbed, label));
+    return this.#shares(similarities, nullSimilarities).probabilities;
+  }
+
+  /** How the probability is shared, given the cosines: by each label, and by those that say nothing together. */
+  #shares(similarities: Float32Array, nullSimilarities: readonly number[]): { probabilities: number[]; none: number } {
+    const logits = Array.from(similarities, (similarity) => this.#scale * similarity + this.#bias);
+    const nullLogits = nullSimilarities.map((similarity) => this.#scale * similarity);
+    // Against 0 the share of a logit is its sigmoid.
+    const nullLogit = this.#independent && nullLogits.length === 0 ? 0 : logSumExp(nullLogits);
+    const total = logSumExp([...logits, nullLogit]);
+    if (Number.isNaN(total))
+      throw new ClipError("CLIP_RUNTIME", "the model's answer is no number; its weights are damaged or overflowed");
+    const against = (logit: number) => (this.#independent ? logSumExp([logit, nullLogit]) : total);
+    return {
+      probabilities: logits.map((logit) => Math.exp(logit - against(logit))),
+      none: Math.exp(nullLogit - total),
+    };
+  }
+}
+
+function columns(vectors: readonly Float32Array[]): TensorData<"float32"> {
+  const [rows, count] = [vectors[0]!.length, vectors.length];
+  const matrix = new Float32Array(rows * count);
+  vectors.forEach((vector, column) => vector.forEach((value, row) => (matrix[row * count + column] = value)));
+  return float32(matrix, [rows, count]);
+}
+
+function logSumExp(values: readonly number[]): number {
+  const largest = values.reduce((a, b) => Math.max(a, b), -Infinity);
+  return largest === -Infinity
+    ? largest
+    : largest + Math.log(values.reduce((sum, x) => sum + Math.exp(x - largest), 0));
+}
+
+/** The names of each class. @throws {ClipError} `CLIP_USAGE` as `ZeroShotClassifier.create`. */
+export function checkLabels(labels: readonly ClassLabel[], none: boolean): string[][] {
+  const classes = labels.map((label) => namesOf(label).map((name) => name.trim()));
+  if (classes.length === 0) throw new ClipError("CLIP_USAGE", "there are no labels; name at least one");
+  const empty = classes.findIndex((names) => names.length === 0 || names.includes(""));
+  if (empty >= 0)
+    throw new ClipError("CLIP_USAGE", `label ${empty + 1} of ${classes.length} is empty; remove or fill it`);
+  const names = classes.map(([name]) => name!);
+  if (none && names.includes(noneOfThese))
+    throw new ClipError("CLIP_USAGE", `the label "${noneOfThese}" is added by itself; remove yours`);
+  return classes;
+}
+
+function refuseEqualLabels(first: string, second: string): never {
+  const [one, other] = [first, second].map((label) => JSON.stringify(label));
+  const what =
+    first === second
+      ? `the label ${one} is given twice`
+      : `the labels ${one} and ${other} say the same and would share the probability`;
+  throw new ClipError("CLIP_USAGE", `${what}; remove one`);
+}
+
+/** Refuses what would have to be cut, by the name of the class: a prompt's own number says nothing to who gave labels. */
+async function refuseLong(
+  encoder: ClipEncoder,
+  classes: readonly ClassLabel[],
+  templates: readonly string[],
+): Promise<void> {
+  for (const name of classes.flatMap(namesOf)) {
+    const { truncated, contextLength } = await encoder.tokenize([...prompts([name], templates)]);
+    const [first] = truncated;
+    if (!first) continue;
+    const shown = JSON.stringify(name.length > 60 ? `${name.slice(0, 60)}…` : name);
+    const excess = `${first.dropped} token${first.dropped === 1 ? "" : "s"} too long`;
+    throw new ClipError(
+      "CLIP_TEXT",
+      `the label ${shown} in the template ${JSON.stringify(templates[first.index])} is ${excess}: the model reads ${contextLength}, ` +
+        "marks included; shorten it, or ask for it to be cut (onTruncate, --truncate)",
+    );
+  }
+}
+
+function checkTemplates(templates: readonly string[]): void {
+  if (templates.length === 0) throw new ClipError("CLIP_USAGE", 'there are no templates; "{}" is the label alone');
+  const without = templates.find((template) => !template.includes("{}"));
+  if (without !== undefined)
+    throw new ClipError(
+      "CLIP_USAGE",
+      `the template ${JSON.stringify(without)} has no {} to put the label in, as in "a photo of a {}"`,
+    );
+}

@@ -1,3 +1,0 @@
-/** Layers as functions of parameter records. */
-export * from "./layers.ts";
-export * from "./norms.ts";

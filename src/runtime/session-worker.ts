@@ -1,4 +1,0 @@
-import { serve } from "./serve.ts";
-import { sessionMethods } from "./session-methods.ts";
-
-serve(sessionMethods);

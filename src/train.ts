@@ -1,0 +1,52 @@
+// Everything a user can import from "clip-ts/train", by what it is for.
+
+import "./core/globals.ts";
+
+/** Pre-training: a configuration in, a run's folder with the model out. */
+export { train } from "./learning/train/train.ts";
+export type { TrainOptions, TrainProgress, TrainResult, TrainValidation } from "./learning/train/run.ts";
+export type { Diagnosis, Finding } from "./learning/train/doctor.ts";
+export { overfit, type OverfitAttempt, type OverfitOptions, type OverfitResult } from "./learning/train/overfit.ts";
+export { readTrainConfig, type TrainConfig, trainConfigSchema } from "./learning/train/config.ts";
+export { type MetricsLine, runFiles, type ValidationScores } from "./learning/train/run-folder.ts";
+export type { Prediction } from "./learning/train/validate.ts";
+
+/** Fine-tuning that keeps the model good at the rest: a training run, then the best blend of old and new weights. */
+export {
+  finetune,
+  type FinetuneConfig,
+  type FinetuneOptions,
+  type FinetuneRecord,
+  type FinetuneResult,
+  type FinetuneSource,
+  keepAlpha,
+} from "./learning/finetune/finetune.ts";
+export { finetuneFiles } from "./learning/finetune/weight-blends.ts";
+export {
+  type FinetunePlan,
+  finetuneRecipes,
+  type PlannedSetting,
+  planFinetuning,
+  type PlanRequest,
+  type RecipeName,
+  type RunSettings,
+} from "./learning/finetune/finetune-plan.ts";
+
+/** The parts of it: pairs, batches, the objective, the learning rate. */
+export { type MixedPairs, readPairs, readPictures, readSources, type Source } from "./inputs/data/pairs.ts";
+export { readPicture } from "./inputs/data/image-location.ts";
+export { countReasons } from "./inputs/data/sources/samples.ts";
+export { isShardName } from "./inputs/data/sources/shards.ts";
+export type { FilePart, Picture } from "./inputs/data/image-location.ts";
+export type { Pairs, Sample, SkippedImage, SourceOptions } from "./inputs/data/sources/samples.ts";
+export { checkData, type CheckOptions, type DataReport, type Spread } from "./inputs/data/check-data.ts";
+export { type PackedShard, packShards, type PackOptions } from "./inputs/data/pack.ts";
+export {
+  captionLoss,
+  captionMatches,
+  captionTargets,
+  clipLoss,
+  siglipLoss,
+  smoothTargets,
+} from "./learning/train/engine/losses.ts";
+export { type Schedule, scheduledLearningRate } from "./learning/train/schedule.ts";
