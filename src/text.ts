@@ -1,3 +1,5 @@
+// Everything a user can import from "clip-ts/text", by what it is for.
+
 import "./core/globals.ts";
 
 /** Texts to ids and back. */

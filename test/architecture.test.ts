@@ -1,12 +1,14 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { cycles, orderViolations, readSources } from "./architecture.ts";
+import { cycles, orderViolations, readSources, roomOf, rooms } from "./architecture.ts";
+
+const src = fileURLToPath(new URL("../src", import.meta.url));
 
 describe("the sources", () => {
-  const sources = readSources(fileURLToPath(new URL("../src", import.meta.url)));
+  const sources = readSources(src);
 
-  it("import only from their own folder and from earlier ones", () => {
-    expect(sources.has("graph/tensor.ts")).toBe(true);
+  it("import only from their own room, from rooms before it, and from wings before their own", () => {
+    expect(sources.has("engine/graph/tensor.ts")).toBe(true);
     expect(orderViolations(sources)).toEqual([]);
   });
 
@@ -26,24 +28,38 @@ describe("the check of the sources", () => {
     const sources = new Map(Object.entries(files));
     return [...orderViolations(sources), ...cycles(sources)];
   };
-  const later = { "onnx/a.ts": "export const a = 1;" };
+  const later = { "engine/onnx/a.ts": "export const a = 1;" };
 
   it.each([
-    ["static", 'import { a } from "../onnx/a.ts";'],
-    ["spread over lines", 'import {\n  a,\n} from "../onnx/a.ts";'],
-    ["type-only", 'import type { a } from "../onnx/a.ts";'],
-    ["in a type", 'type A = typeof import("../onnx/a.ts");'],
-    ["dynamic", 'const a = await import("../onnx/a.ts");'],
-    ["re-exporting", 'export * from "../onnx/a.ts";'],
+    ["static", 'import { a } from "../engine/onnx/a.ts";'],
+    ["spread over lines", 'import {\n  a,\n} from "../engine/onnx/a.ts";'],
+    ["type-only", 'import type { a } from "../engine/onnx/a.ts";'],
+    ["in a type", 'type A = typeof import("../engine/onnx/a.ts");'],
+    ["dynamic", 'const a = await import("../engine/onnx/a.ts");'],
+    ["re-exporting", 'export * from "../engine/onnx/a.ts";'],
   ])("sees a forbidden import that is %s", (_, text) => {
-    expect(check({ ...later, "core/b.ts": text })).toEqual(["core/b.ts imports onnx/a.ts"]);
+    expect(check({ ...later, "core/b.ts": text })).toEqual(["core/b.ts imports engine/onnx/a.ts"]);
   });
 
-  it("sees a folder without a place, and an import of an entry point", () => {
-    expect(check({ "utils/a.ts": "" })).toEqual(["utils/a.ts: its folder has no place in the order"]);
+  it("sees a file outside every room, and an import of an entry point", () => {
+    expect(check({ "utils/a.ts": "" })).toEqual(["utils/a.ts is in no room"]);
     expect(check({ "core/a.ts": 'import "../index.ts";', "index.ts": "" })).toEqual([
       "core/a.ts imports the entry point index.ts",
     ]);
+  });
+
+  it("holds rooms within a wing to their order, nested ones too", () => {
+    const room = { "learning/train/engine/a.ts": "export const a = 1;" };
+    expect(check({ ...room, "learning/train/b.ts": 'import { a } from "./engine/a.ts";' })).toEqual([]);
+    expect(check({ ...room, "learning/train/batches/b.ts": 'import { a } from "../engine/a.ts";' })).toEqual([
+      "learning/train/batches/b.ts imports learning/train/engine/a.ts",
+    ]);
+    expect(check({ "inputs/a.ts": "" })).toEqual(["inputs/a.ts is in no room"]);
+  });
+
+  it("lists every room that there is, and none that there is not", () => {
+    const folders = [...readSources(src).keys()].map((path) => roomOf(path));
+    expect([...new Set(folders)].filter((room) => room !== undefined).sort()).toEqual([...rooms].sort());
   });
 
   it("sees a circle through three files, and none in an import that is erased", () => {
@@ -57,6 +73,6 @@ describe("the check of the sources", () => {
   });
 
   it("lets an entry point name everything", () => {
-    expect(check({ ...later, "graph.ts": 'export { a } from "./onnx/a.ts";' })).toEqual([]);
+    expect(check({ ...later, "graph.ts": 'export { a } from "./engine/onnx/a.ts";' })).toEqual([]);
   });
 });

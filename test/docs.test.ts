@@ -10,7 +10,7 @@ import { configReference } from "../scripts/make-config-docs.ts";
 import { parseStrict } from "../src/core/parse.ts";
 import { pictogramModel } from "../src/index.ts";
 import { trainConfigSchema } from "../src/learning/train/config.ts";
-import { folderOrder } from "./architecture.ts";
+import { wings } from "./architecture.ts";
 import { emptyProject } from "./package/installed.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -149,9 +149,16 @@ describe("the programs of the README", async () => {
 });
 
 describe("ARCHITECTURE.md", () => {
-  it("lists the folders in the order that is held, and none that is not there", () => {
-    const listed = Array.from(read("ARCHITECTURE.md").matchAll(/^- `([a-z-]+)`: /gm), ([, folder]) => folder!);
-    expect(listed).toEqual(folderOrder.filter((folder) => existsSync(join(root, "src", folder))));
+  const text = read("ARCHITECTURE.md").split("## Pages")[0]!;
+  const listed = (mark: RegExp) => Array.from(text.matchAll(mark), ([, name]) => name);
+
+  it("describes the wings and their rooms in the order that is held, and no others", () => {
+    expect(listed(/^\*\*`([a-z]+)`\*\*/gm)).toEqual(Object.keys(wings));
+    expect(listed(/^- `([a-z-]+)`: /gm)).toEqual(
+      Object.values(wings)
+        .flat()
+        .filter((room) => !room.includes("/")),
+    );
   });
 });
 

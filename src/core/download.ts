@@ -9,7 +9,6 @@ import { ClipError } from "./errors.ts";
 import { sizeOf } from "./files.ts";
 import type { DownloadProgress } from "./progress.ts";
 import { withLock } from "./lock.ts";
-import { stallSeconds } from "../model/hub/environment.ts";
 
 /** What a file must be: of git's objects that are no large files the hub tells another sum. */
 export type Checksum = { readonly sha256: string } | { readonly gitSha1: string };
@@ -310,4 +309,10 @@ async function remove(path: string): Promise<void> {
   await rm(path, { force: true }).catch((cause) => {
     throw cannotWrite(path, cause, "remove it by hand: it is not what it should be");
   });
+}
+
+/** Seconds without a byte after which a connection counts as broken, in the variable of Hugging Face's own library. */
+export function stallSeconds(): number {
+  const seconds = Number(process.env["HF_HUB_DOWNLOAD_TIMEOUT"]);
+  return seconds > 0 && seconds <= 3600 ? seconds : 60;
 }

@@ -178,7 +178,7 @@ async function settle(call: () => unknown): Promise<unknown> {
 /** Every parameter that holds options, by the name of its function or method and its own, with the keys it may have. */
 function declaredOptions(): ReadonlyMap<string, readonly string[]> {
   const repository = fileURLToPath(new URL("../..", import.meta.url));
-  const entries = ["index", "graph", "browser", "text/index", "image/index", "train/index"];
+  const entries = ["index", "graph", "browser", "text", "image", "train"];
   const { options } = ts.parseJsonConfigFileContent(
     ts.readConfigFile(join(repository, "tsconfig.json"), (file) => ts.sys.readFile(file)).config,
     ts.sys,

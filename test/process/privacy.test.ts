@@ -147,8 +147,10 @@ describe("ONNX Runtime's telemetry", () => {
       /from "onnxruntime-node"|import\("onnxruntime-node"\)/.test(text),
     );
     expect(loading.map(([path]) => path).filter((path) => !path.endsWith(".test.ts"))).toEqual([
-      "runtime/onnxruntime.ts",
+      "engine/runtime/onnxruntime.ts",
     ]);
-    expect(sources.get("runtime/onnxruntime.ts")).toMatch(/^(\/\/.*\n)*import .* from "\.\/telemetry\.ts";\n/);
+    expect(sources.get("engine/runtime/onnxruntime.ts")).toMatch(
+      /^(\/\/.*\n)*import .* from "\.\.\/threads\/telemetry\.ts";\n/,
+    );
   });
 });

@@ -119,7 +119,7 @@ describe("a mistake of shape", () => {
     if (typeof message === "string") expect(text).toBe(message);
     else expect(text).toMatch(message);
     const frames = stack!.split("\n").filter((line) => line.trimStart().startsWith("at "));
-    const outside = frames.find((line) => !/src\/(core|graph)\/[a-z-]+\.ts:|<anonymous>/.test(line));
+    const outside = frames.find((line) => !/src\/(core|engine\/graph)\/[a-z-]+\.ts:|<anonymous>/.test(line));
     expect(outside).toContain("tensor.test.ts");
   });
 });

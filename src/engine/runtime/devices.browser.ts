@@ -1,14 +1,12 @@
+import type { ThreadModule } from "../threads/thread.ts";
 import type { Device } from "./devices.ts";
 
 export type { Device };
 
-/**
- * Each has a build of ONNX Runtime of its own, of which only the one that is needed is fetched. Where they really are stands in
- * thread.browser.ts, since bundlers want it there.
- */
-export const sessionWorkers: Readonly<Record<Device, string>> = {
-  cpu: "session-worker-wasm",
-  webgpu: "session-worker-webgpu",
+/** Each has its own build of ONNX Runtime, and a page fetches only the one it needs. */
+export const sessionWorkers: Readonly<Record<Device, ThreadModule>> = {
+  cpu: () => new Worker(new URL("./session-worker-wasm.js", import.meta.url), { type: "module" }),
+  webgpu: () => new Worker(new URL("./session-worker-webgpu.js", import.meta.url), { type: "module" }),
 };
 
 /** What of WebGPU is asked here; not in TypeScript's own types. */

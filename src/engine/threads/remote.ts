@@ -1,6 +1,6 @@
 import { ClipError } from "../../core/errors.ts";
 import { type Answer, buffersOf, type Methods, type Moved } from "./serve.ts";
-import { Thread } from "./thread.ts";
+import { Thread, type ThreadModule } from "./thread.ts";
 
 type Result<Value> = Awaited<Value> extends Moved<infer Inner> ? Inner : Awaited<Value>;
 
@@ -16,8 +16,8 @@ export class Remote<Served extends Methods> {
   #calls = 0;
   #failure: ClipError | undefined;
 
-  /** @param module - a module that serves, as {@link Thread} takes it. */
-  constructor(module: string) {
+  /** @param module - one that serves. */
+  constructor(module: ThreadModule) {
     this.#thread = new Thread(module, {
       onMessage: (message) => {
         const { id, result, error } = message as Answer;

@@ -1,4 +1,4 @@
-import type { ThreadEvents } from "./thread.ts";
+import type { ThreadEvents, ThreadModule } from "./thread.ts";
 
 /** {@link import("./thread.ts").Thread} in a page: a web worker. */
 export class Thread {
@@ -6,13 +6,8 @@ export class Thread {
   isAwaited = false;
   readonly #worker: Worker;
 
-  /** @param module - of a device's sessions, the only threads that pages have. */
-  constructor(module: string, { onMessage, onEnd }: ThreadEvents) {
-    // Bundlers look for this very expression, with the address written out.
-    this.#worker =
-      module === "session-worker-webgpu"
-        ? new Worker(new URL("../runtime/session-worker-webgpu.js", import.meta.url), { type: "module" })
-        : new Worker(new URL("../runtime/session-worker-wasm.js", import.meta.url), { type: "module" });
+  constructor(start: ThreadModule, { onMessage, onEnd }: ThreadEvents) {
+    this.#worker = (start as () => Worker)();
     this.#worker.addEventListener("message", ({ data }) => onMessage(data));
     this.#worker.addEventListener("error", ({ message }) => {
       this.#worker.terminate();

@@ -9,15 +9,17 @@ export interface ThreadEvents {
   readonly onEnd: (reason: string) => void;
 }
 
+/** What a thread runs: a module as {@link spawnWorker} takes it, or in a page a function that starts a web worker. */
+export type ThreadModule = string | (() => object);
+
 /** A module of this package on a thread of its own, as the thread that started it sees it. */
 export class Thread {
   readonly #gate = new ExitGate();
   readonly #worker: Worker;
   readonly #atExit = () => this.#gate.close();
 
-  /** @param module - as {@link spawnWorker} takes it. */
-  constructor(module: string, { onMessage, onEnd }: ThreadEvents) {
-    this.#worker = spawnWorker(module, { workerData: this.#gate.state.buffer });
+  constructor(module: ThreadModule, { onMessage, onEnd }: ThreadEvents) {
+    this.#worker = spawnWorker(module as string, { workerData: this.#gate.state.buffer });
     this.#worker.unref();
     const end = (reason: string) => {
       process.off("exit", this.#atExit);

@@ -82,7 +82,7 @@ export async function classifyPictures(
   }
   const names = [...(await classifier).classNames, ...(none ? [noneOfThese] : [])];
   if (html !== undefined) {
-    const { classifyPage } = await import("../report/index.ts");
+    const { classifyPage } = await import("../report/classify-page.ts");
     await writeFileAtomic(html, [
       classifyPage({ results, labels: names, pictures, model: modelName(clip.path), templates }),
     ]);

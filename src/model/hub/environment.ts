@@ -22,12 +22,6 @@ export function hubUrl(): string {
   return address.replace(/\/+$/, "");
 }
 
-/** Seconds without a byte after which a connection counts as broken, in the variable of Hugging Face's own library. */
-export function stallSeconds(): number {
-  const seconds = Number(process.env["HF_HUB_DOWNLOAD_TIMEOUT"]);
-  return seconds > 0 && seconds <= 3600 ? seconds : 60;
-}
-
 /** Where Hugging Face's libraries keep what is theirs; a variable that is empty counts for none. */
 export function huggingFaceHome(): string {
   const { HF_HOME, XDG_CACHE_HOME } = process.env;

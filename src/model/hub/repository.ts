@@ -23,8 +23,9 @@ import {
   pageInstead,
   patiently,
   proxiedFetch,
+  stallSeconds,
 } from "../../core/download.ts";
-import { hubToken, hubUrl, offlineByDefault, stallSeconds } from "./environment.ts";
+import { hubToken, hubUrl, offlineByDefault } from "./environment.ts";
 import type { FetchOptions } from "../../core/fetch-options.ts";
 import { companions, weightsAmong } from "./model-file-names.ts";
 

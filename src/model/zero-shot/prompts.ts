@@ -1,4 +1,5 @@
 import type { Kind } from "../../core/options.ts";
+import { fillTemplate } from "../../inputs/text/fill-template.ts";
 import { dot } from "../embedding/encoder.ts";
 
 /** What a class is called: one name, or several that all count and of which the first is its label. */
@@ -19,18 +20,6 @@ export function* prompts(labels: readonly ClassLabel[], templates: readonly stri
   for (const name of labels.flatMap(namesOf)) {
     for (const template of templates) yield fillTemplate(template, name);
   }
-}
-
-const beginsWithArticle = /^(?:an?|the)\s+\S/i;
-
-/**
- * A label in a template. Where both have an article the label's stays: "an apple" in "a photo of a {}" is "a photo of an apple".
- * A label without one is put in as it is, as with CLIP's published templates: "a photo of a apple".
- */
-export function fillTemplate(template: string, label: string): string {
-  const place = beginsWithArticle.test(label) ? /(?:\b(?:an?|the)\s+)?\{\}/gi : /\{\}/g;
-  // A function as replacement, since "$&" in a label is no pattern.
-  return template.replace(place, () => label);
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Picture } from "../image-location.ts";
 import type { SkippedImage } from "../image-files.ts";
 import { abortSignal, callback, flag, listOf, type OptionKinds, text } from "../../../core/options.ts";
 import type { FetchOptions } from "../../../core/fetch-options.ts";
-import { fillTemplate } from "../../../model/zero-shot/prompts.ts";
+import { fillTemplate } from "../../text/fill-template.ts";
 
 /** A picture and what may be said of it. */
 export interface Sample extends Picture {

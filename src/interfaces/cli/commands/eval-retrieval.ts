@@ -91,7 +91,7 @@ export const evalRetrievalCommand = (io: CliIo) =>
       if (json) io.out(JSON.stringify(document, null, 2));
       else print(measured, io);
       if (report === undefined) return;
-      const { retrievalPage } = await import("../../report/index.ts");
+      const { retrievalPage } = await import("../../report/retrieval-page.ts");
       const models = await Promise.all(
         measured.map(async ({ model, scores }) => {
           const queries = [...scores.hardPictures, ...scores.hardCaptions].map(({ image }) => image);

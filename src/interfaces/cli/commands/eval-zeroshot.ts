@@ -130,7 +130,7 @@ export const evalZeroShotCommand = (io: CliIo) =>
         if (known) printPublished(known, measured, io);
       }
       if (report === undefined) return;
-      const { zeroShotPage } = await import("../../report/index.ts");
+      const { zeroShotPage } = await import("../../report/zero-shot-page.ts");
       const models = await Promise.all(
         measured.map(async ({ model, scores }) => {
           const mistakes = worstMistakes(scores.answers);
