@@ -1,5 +1,5 @@
 /**
- * Pictures and captions to embeddings with ViT-B/32 (random weights), in turn with transformers.js on the same weights:
+ * Images and captions to embeddings with ViT-B/32 (random weights), in turn with transformers.js on the same weights:
  * `npx tsx bench/encode.ts [--rounds 5] [--json]`.
  *
  * Photos and captions are those of `../shared/data/coco`. Both sides take turns in one process, with a thread a core for
@@ -27,7 +27,7 @@ import { ClipTokenizer } from "../src/inputs/text/tokenizer.ts";
 import { loadClip } from "../src/model/zero-shot/clip.ts";
 
 const coco = fileURLToPath(new URL("../../shared/data/coco", import.meta.url));
-const pictures = 96;
+const images = 96;
 const batchSize = 16;
 const captions = 512;
 
@@ -54,9 +54,9 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const tasks = { pictures: "image files → embeddings", model: "the model alone", captions: "captions → embeddings" };
+const tasks = { images: "image files → embeddings", model: "the model alone", captions: "captions → embeddings" };
 type Task = keyof typeof tasks;
-const counts: Readonly<Record<Task, number>> = { pictures, model: pictures, captions };
+const counts: Readonly<Record<Task, number>> = { images, model: images, captions };
 const sides = { ours: openOurs, theirs: openTheirs };
 type SideName = keyof typeof sides;
 
@@ -107,7 +107,7 @@ async function openOurs(task: Task, folder: string): Promise<Side> {
     });
     const model = () => {
       // Given away by each pass, as the encoder gives away what it has decoded.
-      const made = Array.from({ length: pictures / batchSize }, () =>
+      const made = Array.from({ length: images / batchSize }, () =>
         float32(new Float32Array(batchSize * 3 * 224 * 224).fill(0.5), [batchSize, 3, 224, 224]),
       );
       return async () => {
@@ -118,7 +118,7 @@ async function openOurs(task: Task, folder: string): Promise<Side> {
   }
   const clip = await loadClip(join(folder, "own"));
   const embeds = {
-    pictures: () => clip.encodeImages(photos(), { batchSize }),
+    images: () => clip.encodeImages(photos(), { batchSize }),
     captions: () => clip.encodeTexts(sentences()),
   };
   const pass = () => async () => {
@@ -161,7 +161,7 @@ async function openTheirs(task: Task, folder: string): Promise<Side> {
 
 function photos(): string[] {
   const files = readdirSync(join(coco, "images")).filter((file) => file.endsWith(".jpg"));
-  return Array.from({ length: pictures }, (_, i) => join(coco, "images", files[i % files.length]!));
+  return Array.from({ length: images }, (_, i) => join(coco, "images", files[i % files.length]!));
 }
 
 function sentences(): string[] {
@@ -201,7 +201,7 @@ async function compare(): Promise<void> {
     await rm(folder, { recursive: true, force: true });
   }
 
-  /** Seconds until a process that names one picture has ended. */
+  /** Seconds until a process that names one image has ended. */
   async function startOf(args: readonly string[]): Promise<number> {
     const start = performance.now();
     await run(process.execPath, args);

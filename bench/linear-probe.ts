@@ -33,7 +33,7 @@ const { values } = parseArgs({
 });
 
 /** Vectors as image towers make them: one direction that all share, one for each class, and axes of unequal spread. */
-function makePictures(): LabelledFeatures {
+function makeImages(): LabelledFeatures {
   const random = new Random(1);
   const normals = (length: number, scale: number) => Float32Array.from({ length }, () => scale * random.normal());
   const [shared, centres] = [normals(width, 3), normals(classes * width, 0.35)];
@@ -49,15 +49,15 @@ function makePictures(): LabelledFeatures {
   return { features: float32(data, [count, width]), labels };
 }
 
-async function ownFit(pictures: LabelledFeatures, c: number): Promise<Fit> {
+async function ownFit(images: LabelledFeatures, c: number): Promise<Fit> {
   const start = performance.now();
-  await using regression = await LogisticRegression.compile(pictures, classes);
+  await using regression = await LogisticRegression.compile(images, classes);
   const { objective, iterations } = await regression.fit(1 / c);
   return { seconds: (performance.now() - start) / 1000, iterations, objective: c * objective };
 }
 
 /** A process that fits what it is asked for; undefined where there is none. */
-async function startPeer(pictures: LabelledFeatures, folder: string) {
+async function startPeer(images: LabelledFeatures, folder: string) {
   const hasPeer = await promisify(execFile)("/usr/bin/python3", ["-c", "import sklearn"]).then(
     () => true,
     () => false,
@@ -69,8 +69,8 @@ async function startPeer(pictures: LabelledFeatures, folder: string) {
   if (!(await realpath("/usr/lib/x86_64-linux-gnu/libblas.so.3")).includes("openblas"))
     throw new Error(`Debian's scikit-learn would run on the reference BLAS, which is no fair peer; ${install}`);
   const files = { features: join(folder, "features"), labels: join(folder, "labels") };
-  await writeFile(files.features, pictures.features.data);
-  await writeFile(files.labels, pictures.labels);
+  await writeFile(files.features, images.features.data);
+  await writeFile(files.labels, images.labels);
   const script = fileURLToPath(new URL("peers/logistic_regression.py", import.meta.url));
   const args = [script, "--features", files.features, "--labels", files.labels];
   const child = spawn("/usr/bin/python3", args, { stdio: ["pipe", "pipe", "inherit"] });
@@ -89,16 +89,16 @@ async function startPeer(pictures: LabelledFeatures, folder: string) {
 const median = (numbers: readonly number[]) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
 
 const folder = await mkdtemp(join(tmpdir(), "clip-ts-bench-"));
-const pictures = makePictures();
-const peer = await startPeer(pictures, folder);
-await ownFit(pictures, strengths[0]!);
+const images = makeImages();
+const peer = await startPeer(images, folder);
+await ownFit(images, strengths[0]!);
 await peer?.fit(strengths[0]!);
 const results = [];
 let version: string | undefined;
 for (const c of strengths) {
   const [ours, theirs, ratios]: [Fit[], Fit[], number[]] = [[], [], []];
   for (let round = 0; round < Number(values.rounds); round++) {
-    const mine = await ownFit(pictures, c);
+    const mine = await ownFit(images, c);
     ours.push(mine);
     if (!peer) continue;
     const its = await peer.fit(c);

@@ -3,7 +3,7 @@
  *
  * Decoding, augmentation, tokenising and the way to the main thread, with 1 and 2 threads and nobody using the batches:
  * drawings of 96 pixels to 64, in the first epoch (decoded) and in later ones (cached), and photos to 224, each decoded; both also
- * from shards, which are packed first. Beside them stands what a training step of a model for such pictures takes in: of pictograms with
+ * from shards, which are packed first. Beside them stands what a training step of a model for such images takes in: of pictograms with
  * batches of 512, of ViT-B/32 with batches of 8.
  */
 import { existsSync, readdirSync } from "node:fs";

@@ -3,7 +3,7 @@
  *
  * Memory and speed with ViT-B/32 (random weights), each measurement in a process of its own, in turn. Speed is the processor's time on one
  * thread, which other work on the machine changes least. Cosines with those of the weights as they are: pictograms, on its
- * sample pictures and their names.
+ * sample images and their names.
  */
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
@@ -33,13 +33,13 @@ const dtypes = ["f32", "q8", "q4"] as const;
 type Name = (typeof dtypes)[number];
 
 interface Measured {
-  /** Until a picture and a text are encoded, from the files on. */
+  /** Until an image and a text are encoded, from the files on. */
   readonly startMs: number;
   /** More than before the model was loaded: at rest, and at most on the way there. */
   readonly restingBytes: number;
   readonly peakBytes: number;
-  /** Of one picture and one text in batches of 16, the texts of 14 tokens. */
-  readonly pictureCpuMs: number;
+  /** Of one image and one text in batches of 16, the texts of 14 tokens. */
+  readonly imageCpuMs: number;
   readonly textCpuMs: number;
 }
 
@@ -57,12 +57,12 @@ else await compare();
 
 async function measure(dtype: Name, folder: string): Promise<Measured> {
   const pixels = new Uint8Array(224 * 224 * 4).fill(99);
-  const picture: RasterImage = { width: 224, height: 224, pixels, hasAlpha: false, nearest: false };
+  const image: RasterImage = { width: 224, height: 224, pixels, hasAlpha: false, nearest: false };
   const sentence = "a photo of a small dog that runs after a ball in the park";
   const before = process.memoryUsage.rss();
   const start = performance.now();
   const clip = await load(dtype, folder);
-  await collect(clip.encodeImages([picture]));
+  await collect(clip.encodeImages([image]));
   await collect(clip.encodeTexts([sentence]));
   const startMs = performance.now() - start;
   const peakBytes = Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync("/proc/self/status", "utf8"))![1]) * 1024 - before;
@@ -72,7 +72,7 @@ async function measure(dtype: Name, folder: string): Promise<Measured> {
   return { startMs, restingBytes, peakBytes, ...(await cpuTimes(dtype, folder)) };
 }
 
-async function cpuTimes(dtype: Name, folder: string): Promise<Pick<Measured, "pictureCpuMs" | "textCpuMs">> {
+async function cpuTimes(dtype: Name, folder: string): Promise<Pick<Measured, "imageCpuMs" | "textCpuMs">> {
   const { config, parameters } = await readModel(folder);
   const record = (tower: "vision" | "text") =>
     dtype === "f32" ? storedParameters(config, parameters) : quantizedParameters(config, parameters, tower, dtype);
@@ -81,7 +81,7 @@ async function cpuTimes(dtype: Name, folder: string): Promise<Pick<Measured, "pi
   const endOfText = input("end", [16], "int32");
   const textFeatures = encodeText(await record("text"), config, { inputIds, endOfText });
   return {
-    pictureCpuMs: await cpuMs(imageFeatures, {
+    imageCpuMs: await cpuMs(imageFeatures, {
       x: float32(new Float32Array(16 * 3 * 224 * 224).fill(0.3), [16, 3, 224, 224]),
     }),
     textCpuMs: await cpuMs(textFeatures, {
@@ -136,11 +136,11 @@ async function compare(): Promise<void> {
 /** Mean and least cosine of pictograms in few bits with itself as it is. */
 async function cosines(): Promise<Record<string, string>> {
   const samples = fileURLToPath(new URL("../assets/samples", import.meta.url));
-  const pictures = readdirSync(samples).filter((file) => /\.(png|jpe?g|webp)$/.test(file));
-  const names = pictures.map((file) => basename(file, extname(file)).replaceAll("-", " "));
+  const files = readdirSync(samples).filter((file) => /\.(png|jpe?g|webp)$/.test(file));
+  const names = files.map((file) => basename(file, extname(file)).replaceAll("-", " "));
   const embed = async (dtype: Name) => {
     await using clip = await load(dtype);
-    const images = await collect(clip.encodeImages(pictures.map((file) => join(samples, file))));
+    const images = await collect(clip.encodeImages(files.map((file) => join(samples, file))));
     return { images, texts: await collect(clip.encodeTexts(names)) };
   };
   const exact = await embed("f32");
@@ -164,8 +164,8 @@ function print(results: ReadonlyMap<Name, readonly Measured[]>, shown: Readonly<
     return {
       dtype,
       ...{ startMs: of("startMs"), restingBytes: of("restingBytes"), peakBytes: of("peakBytes") },
-      ...{ pictures: ratio("pictureCpuMs"), texts: ratio("textCpuMs") },
-      ...{ pictureCpuMs: of("pictureCpuMs"), textCpuMs: of("textCpuMs") },
+      ...{ images: ratio("imageCpuMs"), texts: ratio("textCpuMs") },
+      ...{ imageCpuMs: of("imageCpuMs"), textCpuMs: of("textCpuMs") },
     };
   });
   if (values.json) return console.log(JSON.stringify({ machine, rows, cosines: shown }));
@@ -174,7 +174,7 @@ function print(results: ReadonlyMap<Name, readonly Measured[]>, shown: Readonly<
     const [resting, peak] = [restingBytes, peakBytes].map((bytes) => `${(bytes / 2 ** 20).toFixed(0)} MiB`);
     console.log(
       `${dtype}: ${resting} at rest, ${peak} at most until the first answer, after ${(startMs / 1000).toFixed(2)} s; ` +
-        `${rates.pictureCpuMs.toFixed(1)} ms of one core for a picture (${rates.pictures.toFixed(2)} of f32's), ` +
+        `${rates.imageCpuMs.toFixed(1)} ms of one core for an image (${rates.images.toFixed(2)} of f32's), ` +
         `${rates.textCpuMs.toFixed(1)} ms for a text (${rates.texts.toFixed(2)})`,
     );
   }

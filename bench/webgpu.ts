@@ -1,5 +1,5 @@
 /**
- * ViT-B/32 with random weights through WebGPU against the processor, on this machine: pictures a second of the image tower, and a
+ * ViT-B/32 with random weights through WebGPU against the processor, on this machine: images a second of the image tower, and a
  * training step's loss and gradients: `npx tsx bench/webgpu.ts`.
  *
  * It needs a graphics processor that Vulkan, Metal or Direct3D reaches; else ONNX Runtime says that it finds no adapter.
@@ -19,7 +19,7 @@ const config = clipConfigs["ViT-B-32-quickgelu"];
 const parameters = initializeParameters(config, 1);
 const { contextLength } = config.text;
 
-const pictures = (count: number) =>
+const images = (count: number) =>
   float32(
     Float32Array.from({ length: count * 3 * 224 * 224 }, (_, i) => Math.sin(i * 12.9898)),
     [count, 3, 224, 224],
@@ -29,18 +29,18 @@ console.log(`ViT-B/32 on WebGPU and ${cpus().length} × ${cpus()[0]!.model}, Nod
 for (const batchSize of [16, 64]) {
   const p = mapParameters(config, (path) => constant(parameters.get(path)!));
   const imageFeatures = encodeImage(p, config, input("pixelValues", [batchSize, 3, 224, 224]));
-  const feeds = { pixelValues: pictures(batchSize) };
+  const feeds = { pixelValues: images(batchSize) };
   // Nothing of it may be left to the processor.
   const webgpu = await measure({ imageFeatures }, feeds, 8, { device: "webgpu", fallback: false });
   const cpu = await measure({ imageFeatures }, feeds, 8, { device: "cpu" });
   const [rate, peer] = [webgpu, cpu].map(({ ms }) => ((1000 * batchSize) / ms).toFixed(0));
   const apart = largestError(webgpu.outputs, cpu.outputs, "");
-  console.log(`image tower, batch ${batchSize}: ${rate} pictures a second, processor ${peer}; ${apart} apart`);
+  console.log(`image tower, batch ${batchSize}: ${rate} images a second, processor ${peer}; ${apart} apart`);
 }
 const batchSize = 32;
 const feeds: Record<string, TensorData> = {
   ...Object.fromEntries(parameters),
-  pixelValues: pictures(batchSize),
+  pixelValues: images(batchSize),
   inputIds: int32(
     Int32Array.from({ length: batchSize * contextLength }, (_, i) => (i * 7919) % 49_000),
     [batchSize, contextLength],

@@ -1,11 +1,11 @@
 // Names what a drawing shows: npx tsx examples/01-classify.ts assets/samples/house.png
 import { loadClip } from "clip-ts";
 
-const [picture] = process.argv.slice(2);
-if (picture === undefined) throw new Error("name a picture");
+const [image] = process.argv.slice(2);
+if (image === undefined) throw new Error("name an image");
 
 // Comes with the package and knows drawings; for photos leave out the name, and 605 MB are fetched once.
 await using clip = await loadClip("pictograms");
-const ranked = await clip.classify(picture, ["cat", "dog", "house", "tree"], { none: true });
+const ranked = await clip.classify(image, ["cat", "dog", "house", "tree"], { none: true });
 
 for (const { label, probability } of ranked) console.log(`${(100 * probability).toFixed(1).padStart(5)} %  ${label}`);

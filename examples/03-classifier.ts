@@ -1,7 +1,7 @@
 // Sorts drawings by labels of one's own, each answered for itself: npx tsx examples/03-classifier.ts assets/samples/*.png
 import { loadClip, ZeroShotClassifier } from "clip-ts";
 
-const pictures = process.argv.slice(2);
+const images = process.argv.slice(2);
 
 // Knows drawings; for photos: loadClip().
 await using clip = await loadClip("pictograms");
@@ -12,7 +12,7 @@ const classifier = await ZeroShotClassifier.create(clip, ["animal", "food", "bui
 });
 
 let seen = 0;
-for await (const imageEmbed of clip.encodeImages(pictures)) {
+for await (const imageEmbed of clip.encodeImages(images)) {
   const fitting = classifier.rank(imageEmbed).filter(({ probability }) => probability > 0.5);
-  console.log(`${pictures[seen++]!}: ${fitting.map(({ label }) => label).join(", ") || "nothing of these"}`);
+  console.log(`${images[seen++]!}: ${fitting.map(({ label }) => label).join(", ") || "nothing of these"}`);
 }

@@ -1,4 +1,4 @@
-// Pre-trains a small CLIP on a folder, a.png beside a.txt with its caption, and names one of the pictures with it:
+// Pre-trains a small CLIP on a folder, a.png beside a.txt with its caption, and names one of the images with it:
 // npx tsx examples/05-train.ts FOLDER OUT
 import { join } from "node:path";
 import { loadClip } from "clip-ts";

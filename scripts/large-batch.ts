@@ -16,8 +16,8 @@ import { readTrainConfig } from "../src/learning/train/config.ts";
 import { train } from "../src/learning/train/train.ts";
 
 const allowed = 5e9;
-/** Fewer pictures than pairs: what a step costs does not depend on what is in them. */
-const pictures = 64;
+/** Fewer images than pairs: what a step costs does not depend on what is in them. */
+const images = 64;
 
 interface Update {
   readonly loss: number;
@@ -70,15 +70,12 @@ async function measure(pairs: number, chunkSize: number): Promise<void> {
 async function writeData(folder: string, pairs: number): Promise<void> {
   const random = new Random(1);
   const [width, height] = [320, 240];
-  for (let picture = 0; picture < pictures; picture++) {
+  for (let index = 0; index < images; index++) {
     const pixels = Uint8Array.from({ length: 3 * width * height }, () => random.integer(256));
-    const image = sharp(pixels, { raw: { width, height, channels: 3 } }).blur(1 + (picture % 4));
-    await image.jpeg().toFile(join(folder, `${picture}.jpg`));
+    const image = sharp(pixels, { raw: { width, height, channels: 3 } }).blur(1 + (index % 4));
+    await image.jpeg().toFile(join(folder, `${index}.jpg`));
   }
-  const rows = Array.from(
-    { length: pairs },
-    (_, i) => `${i % pictures}.jpg,picture ${i % pictures} for the ${i}th time`,
-  );
+  const rows = Array.from({ length: pairs }, (_, i) => `${i % images}.jpg,image ${i % images} for the ${i}th time`);
   await writeFile(join(folder, "pairs.csv"), `image,caption\n${rows.join("\n")}\n`);
 }
 

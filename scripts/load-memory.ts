@@ -25,7 +25,7 @@ import { loadClip } from "../src/model/zero-shot/clip.ts";
 const allowed = 1.15;
 const config = clipConfigs["ViT-B-32-quickgelu"];
 const wanted = 4 * countParameters(config);
-const picture = fileURLToPath(new URL("../assets/samples/rocket.png", import.meta.url));
+const image = fileURLToPath(new URL("../assets/samples/rocket.png", import.meta.url));
 
 /** Writes the tensors of a safetensors file with `torch.save`. */
 const toTorch = `
@@ -51,7 +51,7 @@ async function residentBytes(model: string): Promise<number> {
   await ClipTokenizer.published();
   const before = await settled();
   await using clip = await loadClip(model, model.endsWith(".pt") ? { activation: config.activation } : {});
-  await collect(clip.encodeImages([picture]));
+  await collect(clip.encodeImages([image]));
   await collect(clip.encodeTexts(["a photo of a rocket"]));
   return (await settled()) - before;
 }

@@ -45,7 +45,7 @@ console.log("| nodes |  batch | gathered | summed | network, s | step, s | pairs
 console.log("| ----: | -----: | -------: | -----: | ---------: | ------: | ------: | -------: |");
 for (const nodes of [1, 2, 4, 8, 16, 32, 64, 128]) {
   const batch = nodes * pairs;
-  // Features of pictures and texts, and token ids by which equal captions are found.
+  // Features of images and texts, and token ids by which equal captions are found.
   const gathered = nodes === 1 ? 0 : 4 * batch * (2 * config.embedDim + config.text.contextLength);
   // Gradients at the features, and of the parameters.
   const summed = nodes === 1 ? 0 : 4 * (2 * batch * config.embedDim + parameters);

@@ -1,5 +1,5 @@
 /**
- * Takes the picture of examples/browser that the README shows, docs/browser.png, in Debian's Chromium: `npx tsx scripts/screenshot.ts`
+ * Takes the image of examples/browser that the README shows, docs/browser.png, in Debian's Chromium: `npx tsx scripts/screenshot.ts`
  * after `npm run build`.
  */
 import { mkdtemp, rm } from "node:fs/promises";

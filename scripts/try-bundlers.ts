@@ -41,7 +41,7 @@ const wanted = "a rocket";
 const program = `
 async function main() {
   const clip = await loadClip("pictograms");
-  const [best] = await clip.classify(process.env.PICTURE, ["a cat", "${wanted}", "a pizza"]);
+  const [best] = await clip.classify(process.env.IMAGE, ["a cat", "${wanted}", "a pizza"]);
   await clip.release();
   console.log(best.label);
 }
@@ -59,7 +59,7 @@ export async function name(image: ImageSource): Promise<string> {
 `;
 const test = `test("names a drawing", async () => {
   const clip = await loadClip("pictograms");
-  const [best] = await clip.classify(process.env.PICTURE, ["a cat", "${wanted}", "a pizza"]);
+  const [best] = await clip.classify(process.env.IMAGE, ["a cat", "${wanted}", "a pizza"]);
   await clip.release();
   expect(best.label).toBe("${wanted}");
 }, 120_000);
@@ -92,7 +92,7 @@ module.exports = {
 export const dynamic = "force-dynamic";
 export async function GET() {
   const clip = await loadClip("pictograms");
-  const [best] = await clip.classify(process.env.PICTURE, ["a cat", "${wanted}", "a pizza"]);
+  const [best] = await clip.classify(process.env.IMAGE, ["a cat", "${wanted}", "a pizza"]);
   await clip.release();
   return new Response(best.label);
 }
@@ -103,7 +103,7 @@ export async function GET() {
 
 const environment = {
   ...process.env,
-  PICTURE: join(folder, "node_modules/clip-ts/assets/samples/rocket.png"),
+  IMAGE: join(folder, "node_modules/clip-ts/assets/samples/rocket.png"),
   NEXT_TELEMETRY_DISABLED: "1",
 };
 const inFolder = (name: string) => join(folder, "node_modules", name);

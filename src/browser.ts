@@ -9,7 +9,7 @@ export { type KnownModel, knownModels } from "./model/hub/known-models.ts";
 export type { DownloadProgress } from "./core/progress.ts";
 export { clearCache } from "./core/files.browser.ts";
 
-/** Embeddings: pictures and texts to unit vectors in one space. */
+/** Embeddings: images and texts to unit vectors in one space. */
 export {
   ClipEncoder,
   collect,
@@ -25,13 +25,13 @@ export {
 } from "./model/embedding/encoder.ts";
 export { readModel, readTokenizer, type StoredModel } from "./model/pretrained/model-folder.ts";
 
-/** Pictures of a page. */
+/** Images of a page. */
 export { decodeImage } from "./inputs/image/decode.browser.ts";
 export type { DecodeOptions, ImageSource, PageImage } from "./inputs/image/image-source.ts";
 export type { PreprocessConfig } from "./inputs/image/preprocess-config.ts";
 export type { RasterImage } from "./inputs/image/raster-image.ts";
 
-/** Labels as vectors, computed once for many pictures. */
+/** Labels as vectors, computed once for many images. */
 export { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./model/zero-shot/classifier.ts";
 export { type ClassLabel } from "./model/zero-shot/prompts.ts";
 export { defaultTemplates, noneOfThese } from "./model/zero-shot/templates.ts";

@@ -2,7 +2,7 @@
 
 import "./core/globals.ts";
 
-/** Reading pictures. */
+/** Reading images. */
 export { decodeImage } from "./inputs/image/decode.ts";
 export {
   type DecodeOptions,
@@ -14,7 +14,7 @@ export {
 export { sniffedBytes, type SniffedImage, sniffImage } from "./inputs/image/sniff.ts";
 export type { RasterImage } from "./inputs/image/raster-image.ts";
 
-/** From a picture to what the image tower reads. */
+/** From an image to what the image tower reads. */
 export { preprocessImage } from "./inputs/image/preprocess.ts";
 export type { PreprocessedImage } from "./inputs/image/preprocess.ts";
 export { clipPreprocess } from "./inputs/image/preprocess-config.ts";
@@ -22,7 +22,7 @@ export type { PreprocessConfig } from "./inputs/image/preprocess-config.ts";
 export { normalizePixels } from "./inputs/image/normalize.ts";
 export { resampleGrid, type ResampleFilter } from "./inputs/image/resample.ts";
 
-/** Varying pictures for training. */
+/** Varying images for training. */
 export { augmentImage, photoAugment } from "./inputs/image/augment.ts";
 export type { AugmentConfig, RandomPlacement, RandomResizedCrop } from "./inputs/image/augment.ts";
 export { Random } from "./core/random.ts";

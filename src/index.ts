@@ -11,7 +11,7 @@ export { type FetchOptions, type FetchPlan } from "./core/fetch-options.ts";
 export { pictogramModel } from "./model/hub/pictograms.ts";
 export { resolveModel, type ResolveOptions } from "./model/hub/resolve.ts";
 
-/** Embeddings: pictures and texts to unit vectors in one space. */
+/** Embeddings: images and texts to unit vectors in one space. */
 export {
   ClipEncoder,
   collect,
@@ -34,7 +34,7 @@ export type { ResampleFilter } from "./inputs/image/resample.ts";
 export { type Agreement, measureQuantization, type ProbeInputs } from "./model/embedding/quantization.ts";
 export type { QuantizedDtype } from "./model/checkpoints/quantize.ts";
 
-/** Labels as vectors, computed once for many pictures. */
+/** Labels as vectors, computed once for many images. */
 export { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./model/zero-shot/classifier.ts";
 export { type ClassLabel } from "./model/zero-shot/prompts.ts";
 export { defaultTemplates, noneOfThese } from "./model/zero-shot/templates.ts";

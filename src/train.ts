@@ -33,11 +33,11 @@ export {
 } from "./learning/finetune/finetune-plan.ts";
 
 /** The parts of it: pairs, batches, the objective, the learning rate. */
-export { type MixedPairs, readPairs, readPictures, readSources, type Source } from "./inputs/data/pairs.ts";
-export { readPicture } from "./inputs/data/image-location.ts";
+export { type MixedPairs, readPairs, readImages, readSources, type Source } from "./inputs/data/pairs.ts";
+export { readImage } from "./inputs/data/image-location.ts";
 export { countReasons } from "./inputs/data/sources/samples.ts";
 export { isShardName } from "./inputs/data/sources/shards.ts";
-export type { FilePart, Picture } from "./inputs/data/image-location.ts";
+export type { FilePart, ImageLocation } from "./inputs/data/image-location.ts";
 export type { Pairs, Sample, SkippedImage, SourceOptions } from "./inputs/data/sources/samples.ts";
 export { checkData, type CheckOptions, type DataReport, type Spread } from "./inputs/data/check-data.ts";
 export { type PackedShard, packShards, type PackOptions } from "./inputs/data/pack.ts";

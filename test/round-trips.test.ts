@@ -9,7 +9,7 @@ import { readModel, type StoredModel } from "../src/model/pretrained/model-folde
 import { type ClipConfig } from "../src/model/towers/config.ts";
 import { initializeParameters } from "../src/model/towers/parameters.ts";
 import { loadClip } from "../src/model/zero-shot/clip.ts";
-import { randomPicture } from "./images.ts";
+import { randomImage } from "./images.ts";
 import { sharedFolder, sharedMissing } from "./read-fixture.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 import { saveTinyModel, tinyCaptions, tinyConfig } from "./tiny-model.ts";
@@ -126,10 +126,10 @@ describe("a model as ONNX", () => {
     // With a vocabulary, so that texts can be read.
     const text = { ...config.text, contextLength: tinyConfig.text.contextLength, vocabSize: tinyConfig.text.vocabSize };
     const own = await saveTinyModel(join(root, `own-${folders++}`), { config: { ...config, text } });
-    const picture = randomPicture(1, 40, 30);
+    const image = randomImage(1, 40, 30);
     const sharesOf = async (folder: string) => {
       await using clip = await loadClip(folder);
-      const ranked = await clip.classify(picture, tinyCaptions, { templates: ["{}"] });
+      const ranked = await clip.classify(image, tinyCaptions, { templates: ["{}"] });
       return new Map(ranked.map(({ label, probability }) => [label, probability]));
     };
     const wanted = await sharesOf(own);

@@ -26,21 +26,21 @@ it.each([
     expect(wanted.filter((file) => file.startsWith("onnx/"))).toEqual(files);
     // Of the model's own size: the libraries resize differently.
     const { imageSize: side } = tinyConfig.vision;
-    const picture = join(root, "picture.png");
+    const image = join(root, "image.png");
     const pixels = Uint8Array.from({ length: side * side * 3 }, (_, i) => (i * 37) % 256);
-    await sharp(pixels, { raw: { width: side, height: side, channels: 3 } }).toFile(picture);
+    await sharp(pixels, { raw: { width: side, height: side, channels: 3 } }).toFile(image);
 
     const labels = ["red apple", "green tree", "blue sea"];
     const options = { dtype: "fp32" } as const;
     const classify = await pipeline("zero-shot-image-classification", name, options);
-    const theirs = await classify(picture, labels, { hypothesis_template: "a picture of a {}" });
+    const theirs = await classify(image, labels, { hypothesis_template: "a picture of a {}" });
     await using clip = await loadClip(model);
-    const ours = await clip.classify(picture, labels, { templates: ["a picture of a {}"] });
+    const ours = await clip.classify(image, labels, { templates: ["a picture of a {}"] });
     const met = (theirs as { label: string; score: number }[]).map(({ label, score }) => [label, score.toFixed(5)]);
     expect(met).toEqual(ours.map(({ label, probability }) => [label, probability.toFixed(5)]));
 
     const extract = await pipeline("image-feature-extraction", name, options);
-    expect((await extract(picture)).dims).toEqual([1, tinyConfig.embedDim]);
+    expect((await extract(image)).dims).toEqual([1, tinyConfig.embedDim]);
   },
   30_000,
 );

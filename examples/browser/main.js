@@ -1,12 +1,10 @@
-// A page that names pictures, at first with pictograms, which knows drawings, not photos: npm run example:browser
+// A page that names images, at first with pictograms, which knows drawings, not photos: npm run example:browser
 // Vite serves assets/ of the package at the page's root; in a project of your own, copy assets/pictogram-clip to where your
 // pages are served from.
 import { bestDevice, knownModels, loadClip } from "clip-ts";
 
 const element = (id) => document.getElementById(id);
-const [status, progress, picture, labels, answers] = ["status", "progress", "picture", "labels", "answers"].map(
-  element,
-);
+const [status, progress, image, labels, answers] = ["status", "progress", "image", "labels", "answers"].map(element);
 const samples = ["rocket", "pizza", "snail", "bicycle", "guitar", "house", "sunflower", "umbrella"];
 
 /** How many answers the page has room for. */
@@ -85,8 +83,8 @@ function bar({ label, probability }, rank) {
 /** @param {string | File} source */
 async function look(source) {
   image = source;
-  if (picture.src.startsWith("blob:")) URL.revokeObjectURL(picture.src);
-  picture.src = typeof source === "string" ? source : URL.createObjectURL(source);
+  if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
+  image.src = typeof source === "string" ? source : URL.createObjectURL(source);
   await classify();
 }
 
@@ -129,5 +127,5 @@ element("model-form").addEventListener("submit", (event) => {
 });
 
 labels.value = ["rocket", "pizza", "snail", "bicycle", "guitar", "house", "sunflower", "umbrella", "cat"].join("\n");
-picture.src = image;
+image.src = image;
 await load("pictograms");

@@ -17,7 +17,7 @@ import { readModel } from "../../src/model/pretrained/model-folder.ts";
 import { pictogramModel } from "../../src/model/hub/pictograms.ts";
 import { drawPerClass, scoreHead, trainProbe, zeroShotHead } from "../../src/learning/evaluate/linear-probe.ts";
 import { encodeLabelled, type FeatureKind } from "../../src/learning/evaluate/image-features.ts";
-import { type LabelledPicture, readLabelledPictures, relabel } from "../../src/inputs/data/labelled-images.ts";
+import { type LabelledImage, readLabelledImages, relabel } from "../../src/inputs/data/labelled-images.ts";
 import type { LabelledFeatures } from "../../src/learning/evaluate/logistic-regression.ts";
 import type { AugmentConfig } from "../../src/inputs/image/augment.ts";
 import { count, duration, percent } from "../../src/interfaces/report/numbers.ts";
@@ -29,22 +29,22 @@ import { scoreResNet, trainResNet } from "./small-resnet.ts";
 
 /** What came of a way. */
 interface Result {
-  /** Of the test pictures, in [0, 1]; of several draws the mean. */
+  /** Of the test images, in [0, 1]; of several draws the mean. */
   readonly accuracy: number;
   /** The least and the most of the draws. */
   readonly range: readonly [number, number];
-  /** From pictures to a classifier, of one draw: by the clock, and of all processors together, whatever else they do. */
+  /** From images to a classifier, of one draw: by the clock, and of all processors together, whatever else they do. */
   readonly seconds: number;
   readonly processorSeconds: number;
-  /** Labelled pictures that it has learnt from, in one draw. */
-  readonly pictures: number;
+  /** Labelled images that it has learnt from, in one draw. */
+  readonly images: number;
 }
 
 const shotCounts = [1, 2, 4, 8, 16];
-/** Few pictures are drawn so many times. */
+/** Few images are drawn so many times. */
 const draws = 3;
 const batchSizes = { fineTune: 128, resNet: 64 };
-/** How training pictures are varied, of both models that are trained on them. */
+/** How training images are varied, of both models that are trained on them. */
 const augmentation: AugmentConfig = {
   geometry: { kind: "randomResizedCrop", area: [0.5, 1] },
   ...{ blur: 0, brightness: 0.2, contrast: 0.2, saturation: 0.2, grayscale: 0, erase: 0.25 },
@@ -69,17 +69,17 @@ if (trainFolder === undefined || testFolder === undefined || out === undefined)
   throw new Error("name --train, --test and --out");
 await mkdir(out, { recursive: true });
 
-const { classes, samples } = await readLabelledPictures(trainFolder);
+const { classes, samples } = await readLabelledImages(trainFolder);
 const labels = samples.map(({ label }) => label);
-const relabelled = async (folder: string) => relabel(await readLabelledPictures(folder), classes, folder);
+const relabelled = async (folder: string) => relabel(await readLabelledImages(folder), classes, folder);
 const test = await relabelled(testFolder);
 const validation = values.validation === undefined ? undefined : await relabelled(values.validation);
 await using encoder = new ClipEncoder(await readModel(pictogramModel));
 
-const encode = (pictures: readonly LabelledPicture[], kind: FeatureKind, of = encoder) =>
-  encodeLabelled(of, pictures, kind, { onPicture: (done) => show(`encoding: ${done} of ${pictures.length} pictures`) });
+const encode = (images: readonly LabelledImage[], kind: FeatureKind, of = encoder) =>
+  encodeLabelled(of, images, kind, { onImage: (done) => show(`encoding: ${done} of ${images.length} images`) });
 const encodedTest = new Map<FeatureKind, Promise<LabelledFeatures>>();
-/** The test pictures as pictograms sees them; many ways ask for them. */
+/** The test images as pictograms sees them; many ways ask for them. */
 function testFeatures(kind: FeatureKind): Promise<LabelledFeatures> {
   const known = encodedTest.get(kind) ?? encode(test, kind);
   encodedTest.set(kind, known);
@@ -93,7 +93,7 @@ async function zeroShot(): Promise<Result> {
   return single((await scoreHead(head, await testFeatures("after"))).accuracy, times, 0);
 }
 
-/** Probes on so many pictures of each class; λ is chosen by some of them. Of one picture none can be held out: then as for two. */
+/** Probes on so many images of each class; λ is chosen by some of them. Of one image none can be held out: then as for two. */
 async function fewShot(shots: number, begun: "zeros" | "zero-shot"): Promise<Result> {
   const kind = begun === "zero-shot" ? "after" : "before";
   const results: Result[] = [];
@@ -108,11 +108,11 @@ async function fewShot(shots: number, begun: "zeros" | "zero-shot"): Promise<Res
     const around = begun === "zero-shot" ? await zeroShotHead(encoder, classes, { templates: [template] }) : undefined;
     const options = { seed, around };
     const lambda = shots === 1 ? (await trainProbe(await drawn(2), classes, options)).lambda : undefined;
-    const pictures = await drawn(shots);
-    const { head } = await trainProbe(pictures, classes, { ...options, lambda });
+    const images = await drawn(shots);
+    const { head } = await trainProbe(images, classes, { ...options, lambda });
     const times = spent();
     const { accuracy } = await scoreHead(head, await testFeatures(kind));
-    results.push(single(accuracy, times, pictures.labels.length));
+    results.push(single(accuracy, times, images.labels.length));
   }
   const accuracies = results.map(({ accuracy }) => accuracy);
   const mean = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b) / numbers.length;
@@ -121,22 +121,22 @@ async function fewShot(shots: number, begun: "zeros" | "zero-shot"): Promise<Res
     range: [Math.min(...accuracies), Math.max(...accuracies)],
     seconds: mean(results.map(({ seconds }) => seconds)),
     processorSeconds: mean(results.map(({ processorSeconds }) => processorSeconds)),
-    pictures: results[0]!.pictures,
+    images: results[0]!.images,
   };
 }
 
 async function linearProbe(): Promise<Result> {
   const spent = startClock();
-  const pictures = await encode(samples, "before");
+  const images = await encode(samples, "before");
   const heldOut = validation && (await encode(validation, "before"));
   const onPoint = ({ lambda }: { lambda: number }) => show(`probe: λ ${lambda.toExponential(1)}`);
-  const { head } = await trainProbe(pictures, classes, { validation: heldOut, onPoint });
+  const { head } = await trainProbe(images, classes, { validation: heldOut, onPoint });
   const times = spent();
   const { accuracy } = await scoreHead(head, await testFeatures("before"));
-  return single(accuracy, times, pictures.labels.length + (heldOut?.labels.length ?? 0));
+  return single(accuracy, times, images.labels.length + (heldOut?.labels.length ?? 0));
 }
 
-/** pictograms goes on with the class names in the template for captions, and then names the test pictures zero-shot. */
+/** pictograms goes on with the class names in the template for captions, and then names the test images zero-shot. */
 async function fineTune(): Promise<Result> {
   const run = join(out!, "fine-tune");
   await rm(run, { recursive: true, force: true });
@@ -175,8 +175,8 @@ async function resNet(): Promise<Result> {
   return single(await scoreResNet(config, weights, test), times, samples.length);
 }
 
-const single = (accuracy: number, times: Pick<Result, "seconds" | "processorSeconds">, pictures: number): Result => ({
-  ...{ accuracy, range: [accuracy, accuracy], ...times, pictures },
+const single = (accuracy: number, times: Pick<Result, "seconds" | "processorSeconds">, images: number): Result => ({
+  ...{ accuracy, range: [accuracy, accuracy], ...times, images },
 });
 
 /** Gives the times spent since its call. */
@@ -212,18 +212,18 @@ for (const [name, go] of Object.entries(ways)) {
 }
 show("");
 
-const rows = Array.from(results, ([name, { accuracy, range, seconds, processorSeconds, pictures }]) => {
+const rows = Array.from(results, ([name, { accuracy, range, seconds, processorSeconds, images }]) => {
   const [least, most] = range;
   const spread = least < most ? ` (${percent(least)} to ${percent(most)})` : "";
   const times = [seconds, processorSeconds].map(duration);
-  return `| ${[name, count(pictures), `${percent(accuracy)}${spread}`, ...times].join(" | ")} |`;
+  return `| ${[name, count(images), `${percent(accuracy)}${spread}`, ...times].join(" | ")} |`;
 });
 const table = [
-  "| way | labelled pictures | accuracy | time | processor time |",
+  "| way | labelled images | accuracy | time | processor time |",
   "| --- | ---: | --- | --- | --- |",
   ...rows,
 ].join("\n");
-console.log(`${title === "" ? "" : `${title}, `}${count(test.length)} test pictures\n\n${table}`);
+console.log(`${title === "" ? "" : `${title}, `}${count(test.length)} test images\n\n${table}`);
 await writeFile(join(out, "table.md"), `${table}\n`);
 
 const whole = ["linear probe", "fine-tune", "ResNet from scratch"];

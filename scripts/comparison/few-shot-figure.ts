@@ -1,13 +1,13 @@
 import { html, type Html, trusted } from "../../src/interfaces/report/html.ts";
 import { percent } from "../../src/interfaces/report/numbers.ts";
 
-/** Accuracies over the number of labelled pictures of each class. */
+/** Accuracies over the number of labelled images of each class. */
 export interface FewShotFigure {
   readonly title: string;
-  /** Without any labelled picture: a star. */
+  /** Without any labelled image: a star. */
   readonly zeroShot: number;
   readonly curves: readonly FewShotCurve[];
-  /** With all pictures: marks at the right, side by side in the order of the legend. */
+  /** With all images: marks at the right, side by side in the order of the legend. */
   readonly whole: readonly { readonly label: string; readonly accuracy: number }[];
 }
 
@@ -60,7 +60,7 @@ export function fewShotFigure({ title, zeroShot, curves, whole }: FewShotFigure)
             <text x="-8" y="${y(at) + 4}" text-anchor="end">${Math.round(100 * at)}</text>`,
       )}
       ${columns.map((column, i) => html`<text x="${x(i)}" y="${height + 20}" text-anchor="middle">${column}</text>`)}
-      <text x="${width / 2}" y="${height + 42}" text-anchor="middle">labelled pictures of each class</text>
+      <text x="${width / 2}" y="${height + 42}" text-anchor="middle">labelled images of each class</text>
       <text transform="translate(-38 ${height / 2}) rotate(-90)" text-anchor="middle">accuracy, %</text>
       <line class="level" x1="${x(0)}" x2="${width}" y1="${y(zeroShot)}" y2="${y(zeroShot)}" />
       ${curves.map(({ label, points }, i) => curve(label, points, colours[i]!, (column) => x(column + 1), y))}

@@ -22,7 +22,7 @@ async function drawStripes(count: number) {
   );
 }
 
-it("learns which way stripes run, and tells it of pictures that it has not seen", async () => {
+it("learns which way stripes run, and tells it of images that it has not seen", async () => {
   const [seen, unseen] = [await drawStripes(32), await drawStripes(20)];
   const config = { imageSize: 16, widths: [8, 16], classes: 2 };
   const losses: number[] = [];

@@ -1,7 +1,7 @@
 import { Random } from "../../src/core/random.ts";
 import { float32, type TensorData } from "../../src/core/tensor-data.ts";
 import { gradients } from "../../src/engine/autodiff/gradients.ts";
-import type { LabelledPicture } from "../../src/inputs/data/labelled-images.ts";
+import type { LabelledImage } from "../../src/inputs/data/labelled-images.ts";
 import { conv2d, input, type Tensor } from "../../src/engine/graph/tensor.ts";
 import type { AugmentConfig } from "../../src/inputs/image/augment.ts";
 import { clipPreprocess } from "../../src/inputs/image/preprocess-config.ts";
@@ -16,7 +16,7 @@ import { ClipTokenizer } from "../../src/inputs/text/tokenizer.ts";
 import { DataLoader } from "../../src/learning/train/batches/loader.ts";
 import { scheduledLearningRate } from "../../src/learning/train/schedule.ts";
 
-/** A residual network for pictures of `imageSize` pixels. */
+/** A residual network for images of `imageSize` pixels. */
 export interface ResNetConfig {
   readonly imageSize: number;
   /** Channels behind the stem, and behind each block, which halves the sides. */
@@ -81,10 +81,10 @@ export function smallResNet(
   return linear(head, x.mean([2, 3]));
 }
 
-/** Trains it on pictures from scratch: cross-entropy, AdamW, random parts of the pictures, half of them mirrored. */
+/** Trains it on images from scratch: cross-entropy, AdamW, random parts of the images, half of them mirrored. */
 export async function trainResNet(
   config: ResNetConfig,
-  pictures: readonly LabelledPicture[],
+  images: readonly LabelledImage[],
   { batchSize, steps, learningRate, seed, augment, onStep }: ResNetTraining,
 ): Promise<ResNetWeights> {
   const { imageSize, classes } = config;
@@ -125,7 +125,7 @@ export async function trainResNet(
     return { path, size: data.length, decay: shape.length > 1 };
   });
   await using adamw = await AdamW.create({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.05 }, sizes);
-  await using loader = await loaderOf(pictures, imageSize, { batchSize, seed, augment });
+  await using loader = await loaderOf(images, imageSize, { batchSize, seed, augment });
 
   for await (const batch of loader.batches({ toStep: steps })) {
     mirrorSome(batch.pixels, imageSize, new Random(seed, batch.step));
@@ -133,7 +133,7 @@ export async function trainResNet(
       pixelValues: float32(standardised(batch.pixels, imageSize), pixelValues.shape as number[]),
       targets: float32(
         oneHot(
-          Array.from(batch.samples, (i: number) => pictures[i]!.label),
+          Array.from(batch.samples, (i: number) => images[i]!.label),
           classes,
         ),
         [batchSize, classes],
@@ -152,19 +152,19 @@ export async function trainResNet(
   return weights;
 }
 
-/** The share of pictures that get their class, in [0, 1]. */
+/** The share of images that get their class, in [0, 1]. */
 export async function scoreResNet(
   config: ResNetConfig,
   weights: ResNetWeights,
-  pictures: readonly LabelledPicture[],
+  images: readonly LabelledImage[],
 ): Promise<number> {
   const { imageSize, classes } = config;
   const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
   const logits = smallResNet(config, pixelValues, (path, shape) => input(path, shape));
   await using session = await Session.compile({ logits });
   let right = 0;
-  for (let start = 0; start < pictures.length; start += 64) {
-    const some = pictures.slice(start, start + 64);
+  for (let start = 0; start < images.length; start += 64) {
+    const some = images.slice(start, start + 64);
     const data = new Float32Array(some.length * 3 * imageSize ** 2);
     await Promise.all(
       some.map(async ({ image }, i) => {
@@ -180,16 +180,16 @@ export async function scoreResNet(
       if (row.indexOf(Math.max(...row)) === label) right++;
     });
   }
-  return right / pictures.length;
+  return right / images.length;
 }
 
 /** The loader of training pairs; its captions are of no use here. */
 async function loaderOf(
-  pictures: readonly LabelledPicture[],
+  images: readonly LabelledImage[],
   imageSize: number,
   options: Pick<ResNetTraining, "batchSize" | "seed" | "augment">,
 ): Promise<DataLoader> {
-  const samples = pictures.map(({ image, label }) => ({ image, captions: [String(label)] }));
+  const samples = images.map(({ image, label }) => ({ image, captions: [String(label)] }));
   return new DataLoader(samples, {
     ...options,
     contextLength: 8,
@@ -198,7 +198,7 @@ async function loaderOf(
   });
 }
 
-/** Exchanges left and right of about half of the pictures [N, S, S, 3]. */
+/** Exchanges left and right of about half of the images [N, S, S, 3]. */
 function mirrorSome(pixels: Uint8Array, imageSize: number, random: Random): void {
   const [size, width] = [3 * imageSize ** 2, 3 * imageSize];
   for (let start = 0; start < pixels.length; start += size) {
@@ -210,7 +210,7 @@ function mirrorSome(pixels: Uint8Array, imageSize: number, random: Random): void
   }
 }
 
-/** [N, 3, S, S] of pictures [N, S, S, 3]. */
+/** [N, 3, S, S] of images [N, S, S, 3]. */
 function standardised(pixels: Uint8Array, imageSize: number): Float32Array {
   const size = 3 * imageSize ** 2;
   const values = new Float32Array(pixels.length);

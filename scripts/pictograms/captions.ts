@@ -156,7 +156,7 @@ function hyphenated(label: string): string {
     .replace(/^-|-$/g, "");
 }
 
-/** Code points without the selector that asks for a coloured picture. */
+/** Code points without the selector that asks for a coloured image. */
 function codeKey(hexcode: string): string {
   return `code:${hexcode.toLowerCase().replaceAll("-fe0f", "")}`;
 }

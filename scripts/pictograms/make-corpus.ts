@@ -3,8 +3,8 @@
  *
  *   npx tsx scripts/pictograms/make-corpus.ts [--out corpus] [--size 72] [--variants 9] [--leave-out emojione]
  *
- * `train.jsonl` holds one line per picture: { image, caption: [one is drawn per epoch], artist, name }.
- * `validation.jsonl` (with --leave-out) and `twemoji-test.jsonl` hold one caption per picture, each in them once.
+ * `train.jsonl` holds one line per image: { image, caption: [one is drawn per epoch], artist, name }.
+ * `validation.jsonl` (with --leave-out) and `twemoji-test.jsonl` hold one caption per image, each in them once.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -27,9 +27,9 @@ interface Row {
 }
 
 const options = new Command("make-corpus")
-  .description("Render the pictogram corpus: training pictures with captions, and the test.")
+  .description("Render the pictogram corpus: training images with captions, and the test.")
   .option("--out <folder>", "where to write", "corpus")
-  .option("--size <pixels>", "side of a picture", Number, 72)
+  .option("--size <pixels>", "side of an image", Number, 72)
   .option("--variants <count>", "redrawn versions of each drawing, besides itself", Number, 9)
   .option("--blends <count>", "drawings between two artists, of each thing that two or more draw", Number, 8)
   .option("--scenes <count>", "scenes of two or three drawings", Number, 4000)
@@ -51,9 +51,9 @@ if (leaveOut !== undefined && !namingArtists.some((artist) => artist === leaveOu
   throw new Error(`--leave-out must be one of ${namingArtists.join(", ")}, not "${leaveOut}"`);
 }
 
-// One picture per thread of libuv's pool is faster than several threads per picture this small.
+// One image per thread of libuv's pool is faster than several threads per image this small.
 sharp.concurrency(1);
-const picturesAtOnce = 4;
+const imagesAtOnce = 4;
 
 const sets = trainingArtists.map(readIconSet);
 const drawings = sets.flatMap((set) => set.drawings);
@@ -137,7 +137,7 @@ if (leaveOut !== undefined) writeRows("validation.jsonl", validation);
 
 function plainRow(drawing: Drawing, caption: string): Row {
   const image = imagePath(drawing, 0);
-  // Opaque, as a user's pictures are: preprocessing drops transparency and would leave black.
+  // Opaque, as a user's images are: preprocessing drops transparency and would leave black.
   tasks.push(() => render(drawing, drawing.body, image, "white"));
   return { image, caption, artist: drawing.artist, name: drawing.name };
 }
@@ -147,8 +147,8 @@ function imagePath({ artist, name }: Drawing, variant: number): string {
 }
 
 function render(drawing: Drawing, body: string, image: string, ground?: string): Promise<unknown> {
-  const picture = sharp(Buffer.from(svgDocument(drawing, body, size)));
-  return (ground === undefined ? picture.ensureAlpha() : picture.flatten({ background: ground }))
+  const rendered = sharp(Buffer.from(svgDocument(drawing, body, size)));
+  return (ground === undefined ? rendered.ensureAlpha() : rendered.flatten({ background: ground }))
     .png({ compressionLevel: 4 })
     .toFile(join(out, image));
 }
@@ -162,12 +162,12 @@ async function runAll(what: string, jobs: readonly (() => Promise<unknown>)[]): 
       await job();
     }
   };
-  await Promise.all(Array.from({ length: picturesAtOnce }, work));
+  await Promise.all(Array.from({ length: imagesAtOnce }, work));
   process.stderr.write("\n");
 }
 
 function writeRows(name: string, rows: readonly Row[]): void {
   const file = join(out, name);
   writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
-  process.stderr.write(`${file}: ${rows.length} pictures\n`);
+  process.stderr.write(`${file}: ${rows.length} images\n`);
 }

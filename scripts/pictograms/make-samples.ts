@@ -1,5 +1,5 @@
 /**
- * Renders the sample pictures of the package from Twemoji, whose artist pictograms has never seen:
+ * Renders the sample images of the package from Twemoji, whose artist pictograms has never seen:
  *
  *   npx tsx scripts/pictograms/make-samples.ts
  */
@@ -12,7 +12,7 @@ import { svgDocument } from "./redraw.ts";
 const folder = fileURLToPath(new URL("../../assets/samples/", import.meta.url));
 const size = 256;
 
-/** What the pictures show, and what else they might be taken for. */
+/** What the images show, and what else they might be taken for. */
 const shown = ["rocket", "pizza", "bicycle", "sunflower", "umbrella", "guitar", "snail", "house"];
 const others = [
   "airplane",

@@ -2,9 +2,9 @@ import type { Random } from "../../src/core/random.ts";
 import type { Drawing } from "./drawings.ts";
 
 /**
- * Draws a picture again as another artist might: every shape moves, turns and grows a little on its own, every colour
+ * Draws an image again as another artist might: every shape moves, turns and grows a little on its own, every colour
  * gets a little lighter or duller (never another hue), shading is flattened, faint details are left out, outlines are
- * added. What the picture shows, where its parts lie and which way it faces stay.
+ * added. What the image shows, where its parts lie and which way it faces stay.
  */
 export function redraw(drawing: Drawing, random: Random): string {
   const outline = random.uniform() < 0.25 ? outlineOf(drawing.side, random) : undefined;
@@ -25,7 +25,7 @@ export function svgDocument({ side }: Pick<Drawing, "side">, body: string, size:
   );
 }
 
-/** Stroke attributes in a dark colour, 1.5–4 % of the picture wide. */
+/** Stroke attributes in a dark colour, 1.5–4 % of the image wide. */
 function outlineOf(side: number, random: Random): string {
   const shade = Math.floor(random.uniform(0, 70));
   const width = (side * random.uniform(0.015, 0.04)).toFixed(2);
@@ -77,7 +77,7 @@ function flattenGradients(body: string): string {
   });
 }
 
-/** The same colour changes alike wherever it occurs; the whole picture's light and saturation change together too. */
+/** The same colour changes alike wherever it occurs; the whole image's light and saturation change together too. */
 function recolouring(random: Random): (colour: string) => string {
   const light = random.normal() * 0.07;
   const vividness = Math.exp(random.normal() * 0.12);

@@ -10,7 +10,7 @@ export interface Actor {
 
 export interface Scene {
   readonly actors: readonly Actor[];
-  /** Centre and side of each actor, as shares of the picture. */
+  /** Centre and side of each actor, as shares of the image. */
   readonly places: readonly { readonly x: number; readonly y: number; readonly side: number }[];
   /** True sentences, said in different ways. */
   readonly captions: readonly string[];

@@ -27,7 +27,7 @@ const { out, words, size, seed } = new Command("draw-words")
   .description("Draw words, black on white, as class folders.")
   .option("--out <folder>", "where to write", "words")
   .option("--words <count>", "words to train on", Number, 1000)
-  .option("--size <pixels>", "side of a picture", Number, 96)
+  .option("--size <pixels>", "side of an image", Number, 96)
   .option("--seed <number>", "chooses the words", Number, 1)
   .parse()
   .opts<{ out: string; words: number; size: number; seed: number }>();

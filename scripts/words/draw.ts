@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import opentype, { type Font } from "opentype.js";
 import sharp from "sharp";
 
-/** The share of a picture's side that a word may fill, in width and in height. */
+/** The share of an image's side that a word may fill, in width and in height. */
 const [maxWidth, maxHeight] = [0.9, 0.5];
 
 /** A face by the name of its file, from the package of its family: `roboto-latin-700-normal`. */
@@ -15,7 +15,7 @@ export async function readFace(face: string): Promise<Font> {
 
 /**
  * A word, black on white, in the middle of a square PNG and as large as fits: letter beside letter, since English needs no shaping and is
- * read without kerning. Letters are drawn as outlines, so that the picture does not depend on the fonts of a machine.
+ * read without kerning. Letters are drawn as outlines, so that the image does not depend on the fonts of a machine.
  *
  * @param size - the side in pixels.
  */

@@ -76,7 +76,7 @@ describe.skipIf(!mountable)("a read-only disk", () => {
   it.each([
     ["convert", "pictograms", "OUT/model", "--to", "onnx"],
     ["embed", "PAIRS", "--out", "OUT/vectors", "--model", "pictograms"],
-    ["classify", "PICTURE", "--labels", "a,b", "--model", "pictograms", "--html", "OUT/page.html"],
+    ["classify", "IMAGE", "--labels", "a,b", "--model", "pictograms", "--html", "OUT/page.html"],
     ["train", "--config", "RUN", "--out", "OUT/some/run"],
     ["data", "pack", "PAIRS", "OUT/deep/shards"],
     ["models", "fetch", "some/model"],
@@ -87,8 +87,8 @@ describe.skipIf(!mountable)("a read-only disk", () => {
     const pairs = await drawShapes(join(root, "pairs"), 8);
     const run = join(root, "run.json");
     await writeFile(run, JSON.stringify(tinyRun(pairs, { batchSize: 4, steps: 1 })));
-    const places: Record<string, string> = { OUT: disk, PICTURE: join(pairs, "0.png"), RUN: run, PAIRS: pairs };
-    const given = args.map((arg) => arg.replace(/^(OUT|PICTURE|RUN|PAIRS)/, (name) => places[name]!));
+    const places: Record<string, string> = { OUT: disk, IMAGE: join(pairs, "0.png"), RUN: run, PAIRS: pairs };
+    const given = args.map((arg) => arg.replace(/^(OUT|IMAGE|RUN|PAIRS)/, (name) => places[name]!));
     const inside = 'disk=$1; shift; mount --bind "$disk" "$disk" && mount -o remount,ro,bind "$disk" && exec "$@"';
     // Nobody listens there: the hub is not asked before the cache is known to be writable, or is not there either.
     const env = { ...process.env, HF_HOME: join(disk, "home"), HF_ENDPOINT: "http://127.0.0.1:9" };

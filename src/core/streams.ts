@@ -20,7 +20,7 @@ export async function* batches<Item>(
 const atOnce = 4;
 
 /**
- * What `map` makes of each item, in the order of the items; four are made at a time, so that a picture does not wait for the one
+ * What `map` makes of each item, in the order of the items; four are made at a time, so that an image does not wait for the one
  * before. An error comes when its item's turn does.
  */
 export async function* mapInOrder<From, To>(

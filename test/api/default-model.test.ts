@@ -4,12 +4,12 @@ import { afterAll, beforeEach, expect, it, vi } from "vitest";
 import { type DownloadProgress, defaultModel, type FetchPlan, loadClip } from "../../src/index.ts";
 import { call } from "../cli/call.ts";
 import { serveHub } from "../hub-server.ts";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 
 const root = await temporaryFolder();
-const picture = await writeRandomPicture(join(root, "picture.png"), 1);
+const image = await writeRandomImage(join(root, "image.png"), 1);
 const model = await saveTinyModel(join(root, "model"));
 const names = ["config.json", "merges.txt", "model.safetensors"];
 const files = Object.fromEntries(
@@ -45,7 +45,7 @@ it("loadClip() without a name fetches the default, announced, over a broken conn
   expect(ranges).toEqual([undefined, "bytes=100000-"]);
   const total = files["model.safetensors"]!.length;
   expect(seen.at(-1)).toMatchObject({ received: total, total });
-  expect(await clip.classify(picture, ["red apple", "blue sea"])).toHaveLength(2);
+  expect(await clip.classify(image, ["red apple", "blue sea"])).toHaveLength(2);
   await using again = await loadClip(undefined, { offline: true, onFetch: (plan) => plans.push(plan) });
   expect([again.path, plans.length]).toEqual([clip.path, 1]);
 });
@@ -53,9 +53,9 @@ it("loadClip() without a name fetches the default, announced, over a broken conn
 it("clip-ts without --model takes the default, and says how many megabytes come and where they will lie", async () => {
   const cache = join(root, "command");
   vi.stubEnv("HF_HUB_CACHE", cache);
-  const { code, err } = await call(["classify", picture, "--labels", "red apple,blue sea"]);
+  const { code, err } = await call(["classify", image, "--labels", "red apple,blue sea"]);
   expect([code, err]).toEqual([0, `fetching ${defaultModel}: ${(bytes / 1e6).toFixed(1)} MB into ${folderIn(cache)}`]);
-  expect(await call(["classify", picture, "--labels", "red apple", "--offline"])).toMatchObject({ code: 0, err: "" });
+  expect(await call(["classify", image, "--labels", "red apple", "--offline"])).toMatchObject({ code: 0, err: "" });
 });
 
 it("offline and in no cache it is an error with every way out, and no other model", async () => {
@@ -68,7 +68,7 @@ it("offline and in no cache it is an error with every way out, and no other mode
   await expect(loadClip(undefined, { offline: true })).rejects.toMatchObject({ code: "CLIP_DOWNLOAD", message });
   for (const command of ["classify", "embed", "forward"]) {
     const args = {
-      classify: [picture, "--labels", "a"],
+      classify: [image, "--labels", "a"],
       embed: [root, "--out", join(root, "vectors")],
       forward: ["--in", join(model, "model.safetensors"), "--out", join(root, "out.safetensors")],
     }[command]!;
@@ -84,7 +84,7 @@ it("offline and in no cache it is an error with every way out, and no other mode
 it("pictograms comes with the package, and says that it knows drawings in every command and page", async () => {
   const page = join(root, "page.html");
   const { code, err } = await call([
-    ...["classify", picture, "--labels", "rocket,zzzxq", "--model", "pictograms", "--offline", "--html", page],
+    ...["classify", image, "--labels", "rocket,zzzxq", "--model", "pictograms", "--offline", "--html", page],
   ]);
   expect(code).toBe(0);
   expect(err.split("\n")[0]).toBe(

@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { pictogramModel } from "../../src/index.ts";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 
 const examples = fileURLToPath(new URL("../../examples/", import.meta.url));
@@ -15,8 +15,8 @@ const tsx = fileURLToPath(import.meta.resolve("tsx/cli"));
 const modelMissing = existsSync(pictogramModel) ? "" : " (skipped: the model in the box is not there)";
 
 const folder = await temporaryFolder();
-const pictures = [1, 2].map((seed) => join(folder, `${seed}.png`));
-await Promise.all(pictures.map((path, i) => writeRandomPicture(path, i)));
+const images = [1, 2].map((seed) => join(folder, `${seed}.png`));
+await Promise.all(images.map((path, i) => writeRandomImage(path, i)));
 
 /** What an example prints, line by line. */
 async function runExample(name: string, ...args: string[]): Promise<string[]> {
@@ -26,20 +26,20 @@ async function runExample(name: string, ...args: string[]): Promise<string[]> {
 
 describe(`the examples${modelMissing}`, () => {
   it.skipIf(modelMissing)("01-classify prints each label with its share, together all of it", async () => {
-    const lines = await runExample("01-classify.ts", pictures[0]!);
+    const lines = await runExample("01-classify.ts", images[0]!);
     expect(lines.map((line) => line.slice(9)).sort()).toEqual(["cat", "dog", "house", "none of these", "tree"]);
     expect(lines.reduce((sum, line) => sum + parseFloat(line), 0)).toBeCloseTo(100, 0);
   });
 
-  it.skipIf(modelMissing)("02-search prints pictures by cosine, best first", async () => {
+  it.skipIf(modelMissing)("02-search prints images by cosine, best first", async () => {
     const scores = (await runExample("02-search.ts", folder, "a tree")).map((line) => parseFloat(line));
     expect(scores).toHaveLength(2);
     expect(scores[0]!).toBeGreaterThanOrEqual(scores[1]!);
   });
 
-  it.skipIf(modelMissing)("03-classifier prints one answer for each picture", async () => {
-    const lines = await runExample("03-classifier.ts", ...pictures);
-    expect(lines.map((line) => line.split(":")[0])).toEqual(pictures);
+  it.skipIf(modelMissing)("03-classifier prints one answer for each image", async () => {
+    const lines = await runExample("03-classifier.ts", ...images);
+    expect(lines.map((line) => line.split(":")[0])).toEqual(images);
   });
 
   it("04-gradients finds the slope of least squares, 27.9 / 14", async () => {
@@ -47,13 +47,13 @@ describe(`the examples${modelMissing}`, () => {
     expect(lines.at(-1)).toBe("step 7: slope 1.993, loss 0.019");
   });
 
-  it("05-train names a picture with the model it has trained on it", async () => {
+  it("05-train names an image with the model it has trained on it", async () => {
     const pairs = join(folder, "pairs");
     await mkdir(pairs);
     for (const [i, colour] of ["red", "green", "blue", "yellow"].entries()) {
       for (const size of [32, 40, 48, 56]) {
-        const picture = sharp({ create: { width: size, height: size, channels: 3, background: colour } });
-        await picture.png().toFile(join(pairs, `${i}-${size}.png`));
+        const image = sharp({ create: { width: size, height: size, channels: 3, background: colour } });
+        await image.png().toFile(join(pairs, `${i}-${size}.png`));
         await writeFile(join(pairs, `${i}-${size}.txt`), `a ${colour} card\n`);
       }
     }

@@ -9,7 +9,7 @@ import * as image from "../../src/image.ts";
 import * as clip from "../../src/index.ts";
 import * as text from "../../src/text.ts";
 import * as training from "../../src/train.ts";
-import { randomPicture } from "../images.ts";
+import { randomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 
@@ -18,7 +18,7 @@ const path = await saveTinyModel(join(root, "model"));
 const stored = await clip.readModel(path);
 const model = new clip.ClipModel(stored);
 afterAll(() => model.release());
-const picture = randomPicture(1);
+const raster = randomImage(1);
 const classifier = await clip.ZeroShotClassifier.create(model, ["a tree", "the sea"]);
 const vector = new Float32Array(model.embedDim).fill(0.25);
 const x = graph.input("x", [1, 1, 4, 4]);
@@ -41,16 +41,16 @@ const calls: Readonly<Record<string, (options: never) => unknown>> = {
   "measureQuantization options": (options) =>
     clip.measureQuantization(model, stored, { images: [], texts: [] }, options),
   "ClipEncoder.constructor options": (options) => new clip.ClipEncoder(stored, options),
-  "ClipEncoder.encodeImages options": (options) => model.encodeImages([picture], options),
-  "ClipEncoder.poolImages options": (options) => model.poolImages([picture], options),
+  "ClipEncoder.encodeImages options": (options) => model.encodeImages([raster], options),
+  "ClipEncoder.poolImages options": (options) => model.poolImages([raster], options),
   "ClipEncoder.encodeTexts options": (options) => model.encodeTexts(["a tree"], options),
-  "ClipEncoder.logits options": (options) => model.logits([picture], ["a tree"], options),
+  "ClipEncoder.logits options": (options) => model.logits([raster], ["a tree"], options),
   "ClipModel.constructor options": (options) => new clip.ClipModel(stored, options),
-  "ClipModel.encodeImages options": (options) => model.encodeImages([picture], options),
-  "ClipModel.poolImages options": (options) => model.poolImages([picture], options),
+  "ClipModel.encodeImages options": (options) => model.encodeImages([raster], options),
+  "ClipModel.poolImages options": (options) => model.poolImages([raster], options),
   "ClipModel.encodeTexts options": (options) => model.encodeTexts(["a tree"], options),
-  "ClipModel.logits options": (options) => model.logits([picture], ["a tree"], options),
-  "ClipModel.classify options": (options) => model.classify(picture, ["a tree"], options),
+  "ClipModel.logits options": (options) => model.logits([raster], ["a tree"], options),
+  "ClipModel.classify options": (options) => model.classify(raster, ["a tree"], options),
   "ZeroShotClassifier.create options": (options) => clip.ZeroShotClassifier.create(model, ["a tree"], options),
   "ZeroShotClassifier.rank options": (options) => classifier.rank(vector, options),
   "Tensor.sum options": (options) => x.sum(0, options),
@@ -62,10 +62,10 @@ const calls: Readonly<Record<string, (options: never) => unknown>> = {
   "OrtSession.create options": (options) => graph.OrtSession.create(graph.buildModel({ y: x.mul(2) }), options),
   "ClipTokenizer.encode options": (options) => tokenizer.encode("a tree", options),
   "ClipTokenizer.tokenize options": (options) => tokenizer.tokenize(["a tree"], options),
-  "decodeImage options": (options) => image.decodeImage(picture, options),
-  "preprocessImage config": (config) => image.preprocessImage(picture, config),
+  "decodeImage options": (options) => image.decodeImage(raster, options),
+  "preprocessImage config": (config) => image.preprocessImage(raster, config),
   "normalizePixels config": (config) => image.normalizePixels(new Uint8Array(3), config),
-  "augmentImage config": (config) => image.augmentImage(picture, 8, config, new image.Random(1)),
+  "augmentImage config": (config) => image.augmentImage(raster, 8, config, new image.Random(1)),
   "train config": (config) => training.train(config, { out: root }),
   "train options": (options) => training.train(run as never, options),
   "overfit config": (config) => training.overfit(config),
@@ -74,9 +74,9 @@ const calls: Readonly<Record<string, (options: never) => unknown>> = {
   "finetune options": (options) => training.finetune({ model: path, data: root }, options),
   "planFinetuning request": (request) => training.planFinetuning(request),
   "readPairs options": (options) => training.readPairs(root, options),
-  "readPictures options": (options) => training.readPictures(root, options),
+  "readImages options": (options) => training.readImages(root, options),
   "readSources common": (options) => training.readSources(root, options),
-  "readPicture options": (options) => training.readPicture({ image: join(root, "a.png") }, options),
+  "readImage options": (options) => training.readImage({ image: join(root, "a.png") }, options),
   "checkData options": (options) => training.checkData(pairs, options),
   "packShards options": (options) => training.packShards(pairs, root, [], options),
   "scheduledLearningRate options": (options) => training.scheduledLearningRate(0, options),
@@ -128,20 +128,20 @@ describe("an argument of the wrong kind", () => {
       "await it",
     ],
     ["a stored model forgotten to await", () => new clip.ClipEncoder(clip.readModel(path) as never), "await it"],
-    ["labels as a string", () => model.classify(picture, "a cat" as never), 'got "a cat"; put it into [ ]'],
-    ["labels with a number", () => model.classify(picture, ["a", 3] as never), "got a list with 3 in it"],
-    ["no labels", () => model.classify(picture, none), "labels must be a list"],
-    ["a promise as an image", () => model.classify(Promise.resolve(picture) as never, ["a"]), "await it"],
+    ["labels as a string", () => model.classify(raster, "a cat" as never), 'got "a cat"; put it into [ ]'],
+    ["labels with a number", () => model.classify(raster, ["a", 3] as never), "got a list with 3 in it"],
+    ["no labels", () => model.classify(raster, none), "labels must be a list"],
+    ["a promise as an image", () => model.classify(Promise.resolve(raster) as never, ["a"]), "await it"],
     ["null as an image", () => model.classify(null as never, ["a"]), "got null"],
-    ["a number among images", () => model.encodeImages([picture, 7 as never]), "image 1 must be an image"],
-    ["one image where a list belongs", () => model.encodeImages(picture as never), "a list of images"],
+    ["a number among images", () => model.encodeImages([raster, 7 as never]), "image 1 must be an image"],
+    ["one image where a list belongs", () => model.encodeImages(raster as never), "a list of images"],
     ["null among texts", () => model.encodeTexts(["a", null as never]), "text 1 must be a string, got null"],
     ["topK as a string", () => classifier.rank(vector, { topK: "3" as never }), 'whole number of at least 1, got "3"'],
     ["a vector of another length", () => classifier.rank(new Float32Array(3)), "a vector of 16 numbers"],
     ["vectors of two lengths", () => clip.dot(vector, new Float32Array(3)), "of the same length"],
     [
       "templates as a string",
-      () => model.classify(picture, ["a"], { templates: "{}" as never }),
+      () => model.classify(raster, ["a"], { templates: "{}" as never }),
       "a list, each a string",
     ],
     ["a device", () => clip.loadClip(path, { device: "gpu" as never }), '"cpu" or "webgpu", got "gpu"'],
@@ -151,7 +151,7 @@ describe("an argument of the wrong kind", () => {
       () => model.encodeTexts([], { signal: new AbortController() as never }),
       "AbortSignal",
     ],
-    ["options that are null", () => model.classify(picture, ["a"], null as never), "options must be an object"],
+    ["options that are null", () => model.classify(raster, ["a"], null as never), "options must be an object"],
     ["a text that is a number", () => tokenizer.encode(7 as never), "the text must be a string, got 7"],
     ["texts as a string", () => tokenizer.tokenize("a" as never), "put it into [ ]"],
     ["a tensor that is a string", () => x.add("1" as never), 'must be a Tensor, got "1"'],

@@ -13,8 +13,8 @@ const formats = fileURLToPath(new URL("../../fixtures/formats/", import.meta.url
 const shared = join(sharedFolder, "fixtures/preprocess/images/");
 const photos = join(sharedFolder, "data/coco/images/");
 
-/** Addresses in the page of the pictures of these kinds, with their paths here. */
-function picturesOf(kind: RegExp): [address: string, path: string][] {
+/** Addresses in the page of the images of these kinds, with their paths here. */
+function imagesOf(kind: RegExp): [address: string, path: string][] {
   const list = (folder: string, address: string) =>
     readdirSync(folder)
       .filter((name) => kind.test(name))
@@ -43,7 +43,7 @@ async function decodedInPage(page: Page, address: string, options: DecodeOptions
   return { ...image, pixels: new Uint8Array(Buffer.from(base64, "base64")) };
 }
 
-/** Largest and mean difference of two pictures' levels. */
+/** Largest and mean difference of two images' levels. */
 function difference(a: Uint8Array, b: Uint8Array) {
   let [largest, sum] = [a.length === b.length ? 0 : Infinity, 0];
   for (let i = 0; i < a.length; i++) {
@@ -54,7 +54,7 @@ function difference(a: Uint8Array, b: Uint8Array) {
   return { largest, mean: sum / a.length };
 }
 
-describe.skipIf(browserMissing)(`pictures in a browser${browserMissing}`, () => {
+describe.skipIf(browserMissing)(`images in a browser${browserMissing}`, () => {
   let opened: OpenPage;
   beforeAll(async () => {
     opened = await openPage();
@@ -62,9 +62,9 @@ describe.skipIf(browserMissing)(`pictures in a browser${browserMissing}`, () => 
   afterAll(() => opened[Symbol.asyncDispose]());
 
   it("have the very pixels that Node reads if they are PNG", async () => {
-    const pictures = picturesOf(/\.png$/);
-    expect(pictures.length).toBeGreaterThan(8);
-    for (const [address, path] of pictures) {
+    const images = imagesOf(/\.png$/);
+    expect(images.length).toBeGreaterThan(8);
+    for (const [address, path] of images) {
       const [met, wanted] = [await decodedInPage(opened.page, address), await decodeImage(path)];
       expect({ ...met, pixels: 0 }, address).toEqual({ ...wanted, pixels: 0 });
       expect(difference(met.pixels, wanted.pixels).largest, address).toBe(0);
@@ -72,10 +72,10 @@ describe.skipIf(browserMissing)(`pictures in a browser${browserMissing}`, () => 
   });
 
   it("have them if they are JPEG and the library decodes them, turned or not", async () => {
-    const pictures = picturesOf(/\.jpg$/).filter(([address]) => !address.includes("cmyk"));
-    expect(pictures.length).toBeGreaterThanOrEqual(2);
+    const images = imagesOf(/\.jpg$/).filter(([address]) => !address.includes("cmyk"));
+    expect(images.length).toBeGreaterThanOrEqual(2);
     for (const orientation of ["apply", "ignore"] as const) {
-      for (const [address, path] of pictures) {
+      for (const [address, path] of images) {
         const met = await decodedInPage(opened.page, address, { orientation, jpegDecoder: "library" });
         const wanted = await decodeImage(path, { orientation });
         expect([met.width, met.height], address).toEqual([wanted.width, wanted.height]);
@@ -123,15 +123,15 @@ describe.skipIf(browserMissing)(`pictures in a browser${browserMissing}`, () => 
 
   it("are close if the browser decodes JPEG", async () => {
     let [largest, mean] = [0, 0];
-    const pictures = picturesOf(/\.jpg$/).filter(([address]) => !address.includes("cmyk"));
-    for (const [address, path] of pictures) {
+    const images = imagesOf(/\.jpg$/).filter(([address]) => !address.includes("cmyk"));
+    for (const [address, path] of images) {
       const [met, wanted] = [await decodedInPage(opened.page, address), await decodeImage(path)];
       expect([met.width, met.height], address).toEqual([wanted.width, wanted.height]);
       const differing = difference(met.pixels, wanted.pixels);
       [largest, mean] = [Math.max(largest, differing.largest), Math.max(mean, differing.mean)];
     }
     console.log(
-      `${pictures.length} JPEGs by this browser: at most ${largest} levels off, ${mean.toFixed(3)} in the mean of the worst`,
+      `${images.length} JPEGs by this browser: at most ${largest} levels off, ${mean.toFixed(3)} in the mean of the worst`,
     );
     expect(largest).toBeLessThanOrEqual(2);
   });
@@ -152,7 +152,7 @@ describe.skipIf(browserMissing)(`pictures in a browser${browserMissing}`, () => 
       const sources = {
         bytes: new Uint8Array(await blob.arrayBuffer()),
         ...{ blob, image, bitmap, canvas, offscreen },
-        file: new File([blob], "picture.png"),
+        file: new File([blob], "image.png"),
         frame: new VideoFrame(bitmap, { timestamp: 0 }),
         data: context.getImageData(0, 0, bitmap.width, bitmap.height),
       };
@@ -166,7 +166,7 @@ describe.skipIf(browserMissing)(`pictures in a browser${browserMissing}`, () => 
     expect(same).toHaveLength(9);
   });
 
-  it("are refused by name if they are no pictures, cut, too large, or not there", async () => {
+  it("are refused by name if they are no images, cut, too large, or not there", async () => {
     const png = readFileSync(join(own, "rgb.png"));
     const jpeg = readFileSync(join(own, "upright.jpg"));
     const bomb = Buffer.from(png);

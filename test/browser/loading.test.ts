@@ -10,7 +10,7 @@ import { saveTinyModel } from "../tiny-model.ts";
 import { browserMissing, bundle, loadPage, openPage } from "./page.ts";
 
 const model = "./repository/assets/pictogram-clip/";
-const picture = "repository/assets/samples/rocket.png";
+const image = "repository/assets/samples/rocket.png";
 const labels = ["rocket", "pizza", "house"];
 const here = (path: string) => fileURLToPath(new URL(`../../${path.replace("repository/", "")}`, import.meta.url));
 const weights = "/repository/assets/pictogram-clip/model.safetensors";
@@ -29,21 +29,21 @@ const config = JSON.parse(await readFile(join(made, "hf5/config.json"), "utf8"))
 await writeFile(join(made, "hf5/config.json"), JSON.stringify({ ...config, transformers_version: "5.2.0" }));
 await convertModel(tiny, join(made, "openClip"), { to: "open_clip" });
 
-/** The labels of the picture, in the page. */
+/** The labels of the image, in the page. */
 function classifyInPage(page: Page) {
   return page.evaluate(
-    async ({ model, picture, labels }) => {
+    async ({ model, image, labels }) => {
       const { loadClip } = globalThis.clip;
       const received: number[] = [];
       const clip = await loadClip(model, {
         device: "cpu",
         onProgress: (progress) => received.push(progress.received / progress.total!),
       });
-      const ranked = await clip.classify(picture, labels);
+      const ranked = await clip.classify(image, labels);
       await clip.release();
       return { ranked, received };
     },
-    { model, picture, labels },
+    { model, image, labels },
   );
 }
 
@@ -62,7 +62,7 @@ function embedInPage(page: Page, model: string, files?: readonly string[]) {
 
 async function classifyHere() {
   await using clip = await loadClip("pictograms");
-  return await clip.classify(here(picture), labels);
+  return await clip.classify(here(image), labels);
 }
 
 /** The same labels in the same order, probabilities within what float32 leaves. */
@@ -224,16 +224,16 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
   it("goes on with the processor where the graphics processor that it met cannot compute", async () => {
     await using opened = await openPage();
     const { ranked, asked } = await opened.page.evaluate(
-      async ({ model, picture, labels }) => {
+      async ({ model, image, labels }) => {
         let asked = 0;
         const gpu = { requestAdapter: () => Promise.resolve(++asked && {}) };
         Object.defineProperty(navigator, "gpu", { value: gpu, configurable: true });
         const clip = await globalThis.clip.loadClip(model);
-        const ranked = await clip.classify(picture, labels);
+        const ranked = await clip.classify(image, labels);
         await clip.release();
         return { ranked, asked };
       },
-      { model, picture, labels },
+      { model, image, labels },
     );
     expect(asked).toBe(1); // for both towers
     await expectSame(ranked);

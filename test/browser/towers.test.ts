@@ -42,7 +42,7 @@ const sharedTowers = [
   shared("siglip-tiny", "open_clip"),
 ];
 
-/** A model whose pictures have pixels left over behind the last patch, as SigLIP's of 384 pixels in patches of 14, and what Node computes. */
+/** A model whose images have pixels left over behind the last patch, as SigLIP's of 384 pixels in patches of 14, and what Node computes. */
 async function saveUnevenModel(folder: string): Promise<TowersInPage> {
   const vision = { ...tinyConfig.vision, pool: "probe", imageSize: 41, patchSize: 8 } as VitConfig;
   const config = { ...tinyConfig, vision, embedDim: vision.width };

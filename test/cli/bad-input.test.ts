@@ -1,14 +1,14 @@
 import { copyFile, mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
 import { call } from "./call.ts";
 
 const root = await temporaryFolder();
 const model = await saveTinyModel(join(root, "model"));
-const picture = await writeRandomPicture(join(root, "picture.png"), 1);
+const image = await writeRandomImage(join(root, "image.png"), 1);
 
 /** A file in the temporary folder. */
 async function file(name: string, content: string | Uint8Array): Promise<string> {
@@ -36,7 +36,7 @@ function expectError(called: Awaited<ReturnType<typeof call>>, code: 1 | 2, mess
   expect(called.err).not.toMatch(/\n +at /);
 }
 
-describe("a picture", () => {
+describe("an image", () => {
   it("that is missing is named", async () => {
     const path = join(root, "nowhere.jpg");
     expectError(await classify(path), 1, `clip-ts classify: ${path} does not exist; check the path`);
@@ -46,28 +46,28 @@ describe("a picture", () => {
     const folder = await mkdtemp(join(root, "no-images-"));
     expectError(await classify(folder), 1, `the folder ${folder} holds no images`);
     expectError(await classify(await file("empty.png", "")), 1, /empty\.png is empty \(0 bytes\)/);
-    const text = await file("notes.txt", "this is no picture");
+    const text = await file("notes.txt", "this is no image");
     expectError(await classify(text), 1, /notes\.txt is text, not an image/);
   });
 
   it("that was cut short is refused", async () => {
-    const bytes = await readFile(picture);
+    const bytes = await readFile(image);
     const cut = await file("cut.png", bytes.subarray(0, bytes.length / 2));
     expectError(await classify(cut), 1, /cut\.png is damaged or cut short \(.*\); copy or download it again/);
   });
 
   it("that is too large is refused with the flag that lifts the limit, and the flag lifts it", async () => {
     expectError(
-      await classify(picture, "--max-image-pixels", "1000"),
+      await classify(image, "--max-image-pixels", "1000"),
       1,
-      `${picture} has 48 × 40 pixels; at most 1000 pixels are accepted: raise --max-image-pixels (maxImagePixels) or shrink it`,
+      `${image} has 48 × 40 pixels; at most 1000 pixels are accepted: raise --max-image-pixels (maxImagePixels) or shrink it`,
     );
-    expect(await classify(picture, "--max-image-pixels", "1920")).toMatchObject({ code: 0, err: "" });
+    expect(await classify(image, "--max-image-pixels", "1920")).toMatchObject({ code: 0, err: "" });
   });
 });
 
 describe("labels", () => {
-  const named = (...args: string[]) => call(["classify", picture, "--model", model, ...args]);
+  const named = (...args: string[]) => call(["classify", image, "--model", model, ...args]);
 
   it("are needed, each with a name of its own", async () => {
     expectError(await named(), 2, 'there are no labels; name them: --labels "a cat,a dog" or --labels-file FILE');
@@ -97,7 +97,7 @@ describe("labels", () => {
 
   it("need a place in a template", async () => {
     for (const command of [
-      ["classify", picture],
+      ["classify", image],
       ["data", "check", root],
       ["data", "pack", root, root],
       ["finetune"],
@@ -116,7 +116,7 @@ describe("labels", () => {
 
 describe("a model", () => {
   const using = (path: string, ...args: string[]) =>
-    call(["classify", picture, "--labels", "a cat,a dog", "--model", path, ...args]);
+    call(["classify", image, "--labels", "a cat,a dog", "--model", path, ...args]);
 
   it("that is missing is described", async () => {
     expectError(
@@ -161,7 +161,7 @@ describe("a model", () => {
     const bare = join(model, "model.safetensors");
     expectError(await using(bare), 1, /does not say which activation .* --activation/s);
     expectError(await using(model, "--activation", "relu"), 2, /Allowed choices are quickGelu, gelu, geluTanh/);
-    const without = await call(["classify", picture, "--labels", "a", "--activation", "gelu"]);
+    const without = await call(["classify", image, "--labels", "a", "--activation", "gelu"]);
     expectError(without, 2, /--config and --activation say what a weight file does not; name it by --model/);
   });
 });
@@ -169,7 +169,7 @@ describe("a model", () => {
 describe("options", () => {
   it("that do not exist come with the nearest that does", async () => {
     expectError(
-      await call(["classify", picture, "--lables", "a"]),
+      await call(["classify", image, "--lables", "a"]),
       2,
       /unknown option '--lables' \(Did you mean --labels\?\)/,
     );
@@ -177,21 +177,13 @@ describe("options", () => {
   });
 
   it("that make no sense are refused", async () => {
-    expectError(
-      await classify(picture, "--top-k", "0"),
-      2,
-      /'--top-k <n>' argument '0' is invalid. It must be a whole/,
-    );
-    expectError(await classify(picture, "--top-k", "1.5"), 2, /argument '1.5' is invalid/);
-    expectError(await classify(picture, "--none", "--independent"), 2, /cannot be used with option '--independent'/);
+    expectError(await classify(image, "--top-k", "0"), 2, /'--top-k <n>' argument '0' is invalid. It must be a whole/);
+    expectError(await classify(image, "--top-k", "1.5"), 2, /argument '1.5' is invalid/);
+    expectError(await classify(image, "--none", "--independent"), 2, /cannot be used with option '--independent'/);
     expectError(await call(["classify", "--labels", "a"]), 2, /clip-ts classify: missing required argument 'image'/);
+    expectError(await call(["preprocess", image, "--out", "x", "--size", "100000"]), 2, /whole number from 1 to 8192/);
     expectError(
-      await call(["preprocess", picture, "--out", "x", "--size", "100000"]),
-      2,
-      /whole number from 1 to 8192/,
-    );
-    expectError(
-      await call(["preprocess", picture, "--out", "x", "--orientation", "up"]),
+      await call(["preprocess", image, "--out", "x", "--orientation", "up"]),
       2,
       /Allowed choices are apply, ignore/,
     );
@@ -212,7 +204,7 @@ describe("stopping", () => {
   it("is no error, and leaves exit code 130", async () => {
     const stop = new AbortController();
     stop.abort();
-    const { code, err } = await call(["classify", picture, "--model", model, "--labels", "a"], { signal: stop.signal });
+    const { code, err } = await call(["classify", image, "--model", model, "--labels", "a"], { signal: stop.signal });
     expect([code, err]).toEqual([130, ""]);
   });
 });

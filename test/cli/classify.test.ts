@@ -8,7 +8,7 @@ import { loadClip } from "../../src/model/zero-shot/clip.ts";
 import { ZeroShotClassifier } from "../../src/model/zero-shot/classifier.ts";
 import { demonstrate } from "../../src/interfaces/cli/commands/demo.ts";
 import { drawBars, drawHeatMap } from "../../src/interfaces/cli/terminal.ts";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel, tinyCaptions } from "../tiny-model.ts";
 import { call } from "./call.ts";
@@ -16,8 +16,8 @@ import { call } from "./call.ts";
 const root = await temporaryFolder();
 const model = await saveTinyModel(join(root, "model"), { words: captionWords(tinyCaptions) });
 const [first, second] = [
-  await writeRandomPicture(join(root, "first.png"), 1),
-  await writeRandomPicture(join(root, "second.png"), 2),
+  await writeRandomImage(join(root, "first.png"), 1),
+  await writeRandomImage(join(root, "second.png"), 2),
 ];
 const labels = ["red apple", "green tree", "blue sea"];
 const classify = (...args: string[]) => call(["classify", "--model", model, "--labels", labels.join(","), ...args]);
@@ -30,7 +30,7 @@ interface Document {
 }
 
 describe("clip-ts classify --json", () => {
-  it("prints one document: pictures in the order given, labels best first", async () => {
+  it("prints one document: images in the order given, labels best first", async () => {
     const { code, out, err } = await classify(first, second, "--json");
     expect([code, err]).toEqual([0, ""]);
     const { results } = JSON.parse(out) as Document;
@@ -90,7 +90,7 @@ describe("clip-ts classify --json", () => {
     expect((JSON.parse(out) as Document).results[0]!.labels).toEqual(wanted);
   });
 
-  it("prints what could be read when one picture of several could not, and fails", async () => {
+  it("prints what could be read when one image of several could not, and fails", async () => {
     const { code, out, err } = await classify(first, join(root, "nowhere.png"), second, "--json");
     expect(code).toBe(1);
     expect((JSON.parse(out) as Document).results.map(({ image }) => image)).toEqual([first, second]);
@@ -154,7 +154,7 @@ describe("clip-ts classify with a label that is too long", () => {
 });
 
 describe("clip-ts classify in a terminal", () => {
-  it("prints the labels of one picture as bars as long as their probabilities, best first", async () => {
+  it("prints the labels of one image as bars as long as their probabilities, best first", async () => {
     const { code, out } = await classify(first, "--top-k", "2");
     expect(code).toBe(0);
     await using clip = await loadClip(model, { prepack: false });
@@ -172,15 +172,15 @@ describe("clip-ts classify in a terminal", () => {
     });
   });
 
-  it("prints several pictures as a heat map of similarities, and the best of each", async () => {
+  it("prints several images as a heat map of similarities, and the best of each", async () => {
     const { out } = await classify(first, second);
     await using clip = await loadClip(model, { prepack: false });
-    for (const picture of [first, second]) {
-      const ranked = await clip.classify(picture, labels);
+    for (const imageFile of [first, second]) {
+      const ranked = await clip.classify(imageFile, labels);
       const line = out
         .split("\n")
-        .find((text) => text.includes(basename(picture)))!
-        .replace(basename(picture), "");
+        .find((text) => text.includes(basename(imageFile)))!
+        .replace(basename(imageFile), "");
       const similarities = line.trim().split(/ +/).slice(-3);
       expect(similarities.sort()).toEqual(ranked.map(({ similarity }) => similarity.toFixed(2)).sort());
       expect(out).toMatch(new RegExp(`${ranked[0]!.label}  ${(100 * ranked[0]!.probability).toFixed(1)} %`));
@@ -233,7 +233,7 @@ describe("clip-ts classify in a terminal", () => {
   });
 
   it("lets no file name steer the terminal", async () => {
-    const path = await writeRandomPicture(join(root, "a\u001b[31m.png"), 3);
+    const path = await writeRandomImage(join(root, "a\u001b[31m.png"), 3);
     expect((await classify(path)).out).not.toContain("\u001b");
   });
 });
@@ -248,8 +248,8 @@ describe("what clip-ts classify takes for images", () => {
   beforeAll(async () => {
     folder = await temporaryFolder();
     await mkdir(join(folder, "more"));
-    await writeRandomPicture(join(folder, "b.png"), 1);
-    await writeRandomPicture(join(folder, "more/a.png"), 2);
+    await writeRandomImage(join(folder, "b.png"), 1);
+    await writeRandomImage(join(folder, "more/a.png"), 2);
     await writeFile(join(folder, "notes.txt"), "no image");
   });
 
@@ -286,7 +286,7 @@ describe("what clip-ts classify takes for images", () => {
 });
 
 describe("clip-ts classify --html", () => {
-  it("writes one page with the pictures in it", async () => {
+  it("writes one page with the images in it", async () => {
     const page = join(root, "page.html");
     const { code, err } = await classify(first, second, "--html", page);
     expect([code, err]).toEqual([0, `wrote ${page}`]);
@@ -304,9 +304,9 @@ describe("clip-ts classify --html", () => {
 });
 
 describe("the demonstration", () => {
-  it("names the pictures of a folder by the labels in it, on the terminal and in a page", async () => {
+  it("names the images of a folder by the labels in it, on the terminal and in a page", async () => {
     const folder = await temporaryFolder();
-    await writeRandomPicture(join(folder, "picture.png"), 4);
+    await writeRandomImage(join(folder, "image.png"), 4);
     await writeFile(join(folder, "labels.txt"), `${labels.join("\n")}\n`);
     const page = join(root, "demo.html");
     const out: string[] = [];
@@ -321,7 +321,7 @@ describe("the demonstration", () => {
       debug: false,
       signal: new AbortController().signal,
     });
-    expect(out.join("\n")).toContain("picture.png");
+    expect(out.join("\n")).toContain("image.png");
     expect(out.join("\n").match(/█/g)!.length).toBeGreaterThan(10);
     expect(out.join("\n")).toContain(page);
     expect(await readFile(page, "utf8")).toContain("red apple");

@@ -9,17 +9,17 @@ import { drawShapes } from "../train/tiny-run.ts";
 import { call } from "./call.ts";
 
 let root: string;
-let pictures: string;
+let images: string;
 beforeAll(async () => {
   root = await temporaryFolder();
-  pictures = await drawShapes(join(root, "pictures"), 12);
+  images = await drawShapes(join(root, "images"), 12);
 });
 
-/** The pictures, with something wrong in every way. */
+/** The images, with something wrong in every way. */
 async function spoiled(): Promise<string> {
   const folder = await drawShapes(join(root, "spoiled"), 12);
   await writeFile(join(folder, "0.png"), (await readFile(join(folder, "0.png"))).subarray(0, 100));
-  await writeFile(join(folder, "1.png"), "no picture");
+  await writeFile(join(folder, "1.png"), "no image");
   await writeFile(join(folder, "2.txt"), Buffer.from("ein gr\xfcner Kreis", "latin1"));
   await writeFile(join(folder, "3.txt"), "");
   await copyFile(join(folder, "5.png"), join(folder, "6.png"));
@@ -37,8 +37,8 @@ describe("clip-ts data check", () => {
       source: folder,
       pairs: 8,
       width: { min: 24, median: 24, max: 24, bins: [8] },
-      repeatedPictures: 1,
-      captions: { count: 9, distinct: 8, tooLong: 1, shared: [{ caption: "a red square", pictures: 2 }] },
+      repeatedImages: 1,
+      captions: { count: 9, distinct: 8, tooLong: 1, shared: [{ caption: "a red square", images: 2 }] },
     });
     expect(report.reasons).toEqual([
       { reason: "captions that are not UTF-8", count: 1 },
@@ -50,7 +50,7 @@ describe("clip-ts data check", () => {
     expect(report.notes).toEqual([
       "4 of 12 cannot be used; see the reasons before you train on the rest.",
       "1 of 9 captions are longer than 77 tokens, and their ends will be cut off.",
-      "1 pictures repeat an earlier one, to the pixel; make sure that none is in the validation set too.",
+      "1 images repeat an earlier one, to the pixel; make sure that none is in the validation set too.",
     ]);
     const text = await call(["data", "check", folder]);
     expect(text.out).toMatch(/^pairs {5}8, and 4 skipped\n/);
@@ -58,7 +58,7 @@ describe("clip-ts data check", () => {
   });
 
   it("has nothing to say of good pairs", async () => {
-    const { out } = await call(["data", "check", pictures]);
+    const { out } = await call(["data", "check", images]);
     expect(out.split("\n")).toEqual([
       "pairs     12, and 0 skipped",
       "width     24 to 24 pixels, half of them up to 24",
@@ -68,11 +68,11 @@ describe("clip-ts data check", () => {
     ]);
   });
 
-  it("takes a class folder with one picture, and says so; and a folder that is one class alone", async () => {
+  it("takes a class folder with one image, and says so; and a folder that is one class alone", async () => {
     const classes = join(root, "classes");
     for (const [name, count] of Object.entries({ circle: 3, square: 2, bar: 1 })) {
       await mkdir(join(classes, name), { recursive: true });
-      for (let i = 0; i < count; i++) await copyFile(join(pictures, `${i}.png`), join(classes, name, `${i}.png`));
+      for (let i = 0; i < count; i++) await copyFile(join(images, `${i}.png`), join(classes, name, `${i}.png`));
     }
     const check = async (folder: string) => {
       const { out } = await call(["data", "check", folder, "--class-template", "a {}", "--json"]);
@@ -80,21 +80,19 @@ describe("clip-ts data check", () => {
     };
     const report = await check(classes);
     expect(report.captions.shared).toEqual([
-      { caption: "a circle", pictures: 3 },
-      { caption: "a square", pictures: 2 },
+      { caption: "a circle", images: 3 },
+      { caption: "a square", images: 2 },
     ]);
-    expect(report.notes).toContain("1 of 3 captions have one picture only, where the others have several.");
+    expect(report.notes).toContain("1 of 3 captions have one image only, where the others have several.");
     expect((await call(["data", "check", classes])).err).toContain(
       '; or, if its folders are classes, set classTemplates: clip-ts data check and clip-ts data pack take --class-template "a photo of a {}")',
     );
     const alone = await call(["data", "check", join(classes, "circle"), "--class-template", "a {}"]);
     expect(alone).toMatchObject({ code: 1 });
-    expect(alone.err).toMatch(
-      /expected folders of pictures.*all 3 were skipped \(.*0\.png: it is in no class folder\)/,
-    );
+    expect(alone.err).toMatch(/expected folders of images.*all 3 were skipped \(.*0\.png: it is in no class folder\)/);
     await mkdir(join(root, "one-class"));
     await rename(join(classes, "circle"), join(root, "one-class", "circle"));
-    expect((await check(join(root, "one-class"))).notes[0]).toMatch(/^All pictures have the same caption/);
+    expect((await check(join(root, "one-class"))).notes[0]).toMatch(/^All images have the same caption/);
   });
 
   it("writes a page with a contact sheet, in which nothing of a caption becomes markup", async () => {
@@ -122,12 +120,12 @@ describe("clip-ts data check", () => {
 describe("clip-ts data pack", () => {
   it("writes shards that hold the same files, shuffled alike each time, and that other programs read", async () => {
     const [out, again] = [join(root, "shards"), join(root, "shards-again")];
-    const { code, out: text } = await call(["data", "pack", pictures, out, "--shard-size", "5"]);
+    const { code, out: text } = await call(["data", "pack", images, out, "--shard-size", "5"]);
     expect(code).toBe(0);
     expect(text.split("\n").map((line) => line.replace(/, [\d.]+ MB$/, ""))).toEqual(
       [5, 5, 2].map((pairs, i) => `${join(out, `00000${i}.tar`)}  ${pairs} pairs`),
     );
-    await call(["data", "pack", pictures, again, "--shard-size", "5"]);
+    await call(["data", "pack", images, again, "--shard-size", "5"]);
     const files: string[] = [];
     for (const name of await readdir(out)) {
       expect(await readFile(join(again, name))).toEqual(await readFile(join(out, name)));
@@ -143,7 +141,7 @@ describe("clip-ts data pack", () => {
       `${await readFile(join(folder, `${key}.txt`), "utf8")}${(await readFile(join(folder, `${key}.png`))).toString("base64")}`;
     const keys = files.filter((name) => name.endsWith(".png")).map((name) => name.slice(0, -4));
     const packed = await Promise.all(keys.map((key) => pairOf(root, key)));
-    const given = await Promise.all(Array.from({ length: 12 }, (_, i) => pairOf(pictures, `${i}`)));
+    const given = await Promise.all(Array.from({ length: 12 }, (_, i) => pairOf(images, `${i}`)));
     expect([...packed].sort()).toEqual([...given].sort());
     expect(packed).not.toEqual(given);
 
@@ -158,7 +156,7 @@ describe("clip-ts data pack", () => {
 
   it("leaves out what cannot be read, and says so", async () => {
     const table = join(root, "some.csv");
-    await writeFile(table, "image,caption\npictures/0.png,one\nnowhere.png,two\n");
+    await writeFile(table, "image,caption\nimages/0.png,one\nnowhere.png,two\n");
     const { code, out, err } = await call(["data", "pack", table, join(root, "some")]);
     expect(code).toBe(0);
     expect(out).toMatch(/000000\.tar {2}1 pair,/);
@@ -167,7 +165,7 @@ describe("clip-ts data pack", () => {
 
   it("packs synthetic captions where their column is named, so that they are found without", async () => {
     const table = join(root, "described.csv");
-    await writeFile(table, "image,caption,long\npictures/0.png,one,One. Two!\npictures/1.png,two,\n");
+    await writeFile(table, "image,caption,long\nimages/0.png,one,One. Two!\nimages/1.png,two,\n");
     const out = join(root, "described");
     expect(await call(["data", "pack", table, out, "--synthetic-column", "long"])).toMatchObject({ code: 0 });
     const { samples } = await readPairs(out, { synthetic: true });
@@ -183,8 +181,8 @@ describe("clip-ts data pack", () => {
 
   it("does not add to shards that are there", async () => {
     const out = join(root, "twice");
-    await call(["data", "pack", pictures, out]);
-    expect(await call(["data", "pack", pictures, out])).toEqual({
+    await call(["data", "pack", images, out]);
+    expect(await call(["data", "pack", images, out])).toEqual({
       code: 2,
       out: "",
       err: `clip-ts data pack: ${out} has shards already; name an empty folder`,

@@ -5,7 +5,7 @@ import { collect } from "../../src/model/embedding/encoder.ts";
 import { loadClip } from "../../src/model/zero-shot/clip.ts";
 import { ZeroShotClassifier } from "../../src/model/zero-shot/classifier.ts";
 import { serveFiles, shardBytes, writeBenchmarkSet } from "../benchmark-set.ts";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 import { call } from "./call.ts";
@@ -18,7 +18,7 @@ const images: { readonly image: string; readonly label: number }[] = [];
 for (const [label, name] of classes.entries()) {
   await mkdir(join(data, name), { recursive: true });
   for (let i = 0; i < 3; i++) {
-    images.push({ image: await writeRandomPicture(join(data, name, `${i}.png`), 3 * label + i), label });
+    images.push({ image: await writeRandomImage(join(data, name, `${i}.png`), 3 * label + i), label });
   }
 }
 const fileOf = async (name: string, ...lines: string[]) => {
@@ -26,7 +26,7 @@ const fileOf = async (name: string, ...lines: string[]) => {
   return join(root, name);
 };
 
-/** The share of pictures that the classifier itself gives the right name. */
+/** The share of images that the classifier itself gives the right name. */
 async function top1Of(names: readonly string[], templates?: readonly string[]): Promise<number> {
   await using clip = await loadClip(model);
   const classifier = await ZeroShotClassifier.create(clip, names, { templates });
@@ -53,7 +53,7 @@ const documentOf = async (...args: string[]) => {
 };
 
 describe("clip-ts eval zeroshot", () => {
-  it("names the pictures of class folders by the folders' names, _ as a blank", async () => {
+  it("names the images of class folders by the folders' names, _ as a blank", async () => {
     const { models } = await documentOf();
     const names = ["blue sea", "red apple", "sun"];
     expect(models).toMatchObject([{ model, count: 9, top1: await top1Of(names) }]);
@@ -75,7 +75,7 @@ describe("clip-ts eval zeroshot", () => {
     const folder = join(root, "alike");
     for (const [i, name] of ["ice_cream", "Ice  cream", "sun"].entries()) {
       await mkdir(join(folder, name), { recursive: true });
-      await writeRandomPicture(join(folder, name, "0.png"), i);
+      await writeRandomImage(join(folder, name, "0.png"), i);
     }
     const args = ["eval", "zeroshot", "--data", folder, "--model", model, "--model", model, "--json"];
     const { code, out, err } = await call(args);
@@ -98,7 +98,7 @@ describe("clip-ts eval zeroshot", () => {
     expect(scores!.classes.map(({ name, count }) => [name, count])).toEqual(Array(3).fill(["crane", 3]));
   });
 
-  it("asks only for some classes, of pictures and of names", async () => {
+  it("asks only for some classes, of images and of names", async () => {
     const { models } = await documentOf("--only", await fileOf("only.txt", "sun", "blue_sea"));
     expect(models[0]).toMatchObject({ count: 6, classes: [{ name: "blue sea" }, { name: "sun" }] });
   });
@@ -124,7 +124,7 @@ describe("clip-ts eval zeroshot", () => {
     });
   });
 
-  it("takes the pictures of a folder for a clip", async () => {
+  it("takes the images of a folder for a clip", async () => {
     expect((await documentOf("--clips")).models[0]!.count).toBe(3);
   });
 
@@ -132,7 +132,7 @@ describe("clip-ts eval zeroshot", () => {
     const { code, out } = await zeroShot("--model", model);
     expect(code).toBe(0);
     const [head, ...rows] = out.split("\n");
-    expect(head).toMatch(/^model +pictures +top-1 +top-5 +per class +mAP +ROC AUC +ECE$/);
+    expect(head).toMatch(/^model +images +top-1 +top-5 +per class +mAP +ROC AUC +ECE$/);
     for (const row of rows.slice(0, 2)) expect(row).toMatch(/model +9 +\d+\.\d % +100\.0 %/);
     expect(out).toMatch(/takes most often\n +\d × \w+/);
   });
@@ -182,7 +182,7 @@ describe("clip-ts eval zeroshot --dataset", async () => {
   });
   afterEach(() => vi.unstubAllEnvs());
 
-  it("names the pictures of a set in a folder by its names and templates", async () => {
+  it("names the images of a set in a folder by its names and templates", async () => {
     const { models, templates, err } = await evaluate("--dataset", folder);
     expect([templates, err]).toEqual([["a {}", "the picture of the {}"], ""]);
     expect(models).toMatchObject([{ count: 9, top1: wanted, classes: classNames.map((name) => ({ name, count: 3 })) }]);
@@ -201,14 +201,14 @@ describe("clip-ts eval zeroshot --dataset", async () => {
     const { models, err } = await evaluate("--dataset", "imagenet");
     expect(models[0]!.top1).toBe(wanted);
     expect(err).toMatch(
-      /^imagenet is from http:.*wds_imagenet1k\/resolve\/main; its pictures may be used under ImageNet's terms/,
+      /^imagenet is from http:.*wds_imagenet1k\/resolve\/main; its images may be used under ImageNet's terms/,
     );
     hub.requests.length = 0;
     expect((await evaluate("--dataset", "imagenet", "--offline")).models[0]!.top1).toBe(wanted);
     expect(hub.requests).toEqual([]);
   });
 
-  it("takes one's own copy of the pictures in WordNet's folders, and prints the published figure beside", async () => {
+  it("takes one's own copy of the images in WordNet's folders, and prints the published figure beside", async () => {
     for (const [i, { image, label }] of images.entries()) {
       const wnid = join(root, "copy", ["n01440764", "n01443537", "n01484850"][label]!);
       await mkdir(wnid, { recursive: true });
@@ -227,7 +227,7 @@ describe("clip-ts eval zeroshot --dataset", async () => {
       expect(comparison).toMatch(
         /^model +here +paper +released weights\nRN50 +(\d+\.\d %) +59\.6 % +59\.8 %\n.*model +\1 +– +–\n/,
       );
-      expect(comparison).toMatch(/The paper's figure is of 50000 pictures; these are 9\.$/);
+      expect(comparison).toMatch(/The paper's figure is of 50000 images; these are 9\.$/);
       expect(out.split("\n")[1]).toContain(`${(100 * wanted).toFixed(1)} %`);
       expect(await readFile(page, "utf8")).toMatch(/Paper, top-1[^]*59\.6/);
       const { models } = JSON.parse(await readFile(join(root, "imagenet.json"), "utf8")) as Document;
@@ -256,9 +256,9 @@ describe("clip-ts eval zeroshot --dataset", async () => {
   });
 
   it.each([
-    [[], /name pictures of your own by --data, or a published set by --dataset/],
-    [["--data", "a", "--dataset", "b"], /--data are pictures of your own, --dataset a published set: give one of them/],
-    [["a"], /name pictures of your own by --data a, or the published set that they belong to by --dataset/],
+    [[], /name images of your own by --data, or a published set by --dataset/],
+    [["--data", "a", "--dataset", "b"], /--data are images of your own, --dataset a published set: give one of them/],
+    [["a"], /name images of your own by --data a, or the published set that they belong to by --dataset/],
     [["--dataset", "imagnet"], /did you mean "imagenet"\?/],
   ])("says what to give in place of %j", async (args, message) => {
     const { code, err } = await call(["eval", "zeroshot", "--model", model, ...args]);
@@ -286,7 +286,7 @@ describe("clip-ts eval retrieval", () => {
     const { models } = JSON.parse(out) as Retrieved;
     expect(models).toMatchObject([{ images: 9, captions: 18 }]);
     const printed = await call([...args, ...columns]);
-    expect(printed.out).toMatch(/^model +pictures +captions +image R@1 .*\n.*model +9 +18 +\d+\.\d %/);
+    expect(printed.out).toMatch(/^model +images +captions +image R@1 .*\n.*model +9 +18 +\d+\.\d %/);
     expect((await call(args)).err).toMatch(
       /has no column "image" or "path" or "filepath"; it has "file", "texts"; set imageColumn \(--image-column\)/,
     );
@@ -333,13 +333,13 @@ describe("clip-ts eval retrieval", () => {
     expect(JSON.parse(out)).toMatchObject({ skipped: [{ image: `${shard}/b.png` }, { image: shard }] });
   });
 
-  it("reads a folder with captions beside the pictures, and writes a page with JSON beside it", async () => {
+  it("reads a folder with captions beside the images, and writes a page with JSON beside it", async () => {
     for (const { image } of images) await writeFile(image.replace(".png", ".txt"), "the blue sea\nthe sun\n");
     const page = join(root, "retrieval.html");
     const { code, err } = await call(["eval", "retrieval", "--data", data, "--model", model, "--report", page]);
     expect([code, err]).toEqual([0, `wrote ${page} and ${join(root, "retrieval.json")}`]);
     expect(await readFile(page, "utf8")).toContain("The hardest captions");
-    // Nine pictures have the same two captions: none is found by them, since ties count against the model.
+    // Nine images have the same two captions: none is found by them, since ties count against the model.
     const { models } = JSON.parse(await readFile(join(root, "retrieval.json"), "utf8")) as Retrieved;
     expect(models).toMatchObject([{ images: 9, captions: 18, textRetrieval: { r1: 0 } }]);
   });
@@ -361,7 +361,7 @@ it("clip-ts eval geolocation prints the shares within each distance", async () =
   const table = await fileOf("places.csv", "filepath,latitude,longitude", ...rows);
   const { code, out } = await call(["eval", "geolocation", "--data", table, "--references", table, "--model", model]);
   expect(code).toBe(0);
-  expect(out).toMatch(/^model +pictures +references +1 km +25 km.*\n.*model +9 +9 +100\.0 % +100\.0 %/);
+  expect(out).toMatch(/^model +images +references +1 km +25 km.*\n.*model +9 +9 +100\.0 % +100\.0 %/);
 });
 
 it.each([
@@ -371,7 +371,7 @@ it.each([
   ["geolocation", "image,latitude,longitude", ["1,1", "2,2", "3,3"], ["--references", "placed.csv"]],
 ])("clip-ts eval %s lists as skipped what cannot be decoded", async (what, header, values, others) => {
   const broken = join(root, "broken.png");
-  await writeFile(broken, "no picture");
+  await writeFile(broken, "no image");
   await fileOf("placed.csv", "image,latitude,longitude", `${images[0]!.image},1,1`);
   const places = [images[0]!.image, images[4]!.image, broken];
   const table = await fileOf(`${what}-broken.csv`, header, ...places.map((place, i) => `${place},${values[i]!}`));

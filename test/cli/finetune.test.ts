@@ -87,9 +87,9 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
     expect(document.sweep).toHaveLength(11);
     await using before = await loadClip(model);
     await using kept = await loadClip(join(out, "model"));
-    const picture = join(data, "red apple", "0.png");
-    expect(await kept.classify(picture, ["red apple", "sun"])).toEqual(
-      await before.classify(picture, ["red apple", "sun"]),
+    const image = join(data, "red apple", "0.png");
+    expect(await kept.classify(image, ["red apple", "sun"])).toEqual(
+      await before.classify(image, ["red apple", "sun"]),
     );
   });
 
@@ -103,7 +103,7 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
     const args = [...start, "--config", config];
     const stopped = await call(args, { signal: stop.signal, progress });
     expect(stopped).toMatchObject({ code: 130, out: "" });
-    expect(stopped.err).toContain("no general set: only your pictures are measured");
+    expect(stopped.err).toContain("no general set: only your images are measured");
     expect(stopped.err).toContain(
       `stopped after step 1; go on with: clip-ts ${start.join(" ")} --config '${config}' --resume`,
     );

@@ -7,7 +7,7 @@ import { clipPreprocess } from "../../src/inputs/image/preprocess-config.ts";
 import { decodeImage } from "../../src/inputs/image/decode.ts";
 import { preprocessImage } from "../../src/inputs/image/preprocess.ts";
 import { ClipTokenizer } from "../../src/inputs/text/tokenizer.ts";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { sharedFolder, sharedMissing } from "../read-fixture.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel, tinyModel } from "../tiny-model.ts";
@@ -17,7 +17,7 @@ const root = await temporaryFolder();
 const model = await saveTinyModel(join(root, "model"), {
   preprocess: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5], resample: "bilinear" },
 });
-const picture = await writeRandomPicture(join(root, "picture.png"), 1);
+const file = await writeRandomImage(join(root, "image.png"), 1);
 
 describe("clip-ts tokenize", () => {
   it("prints the ids of a JSON array of texts with the published vocabulary, unpadded, however long", async () => {
@@ -77,7 +77,7 @@ describe("clip-ts tokenize", () => {
 describe("clip-ts preprocess", () => {
   async function preprocess(...args: string[]) {
     const out = join(root, "out.safetensors");
-    const called = await call(["preprocess", picture, "--out", out, ...args]);
+    const called = await call(["preprocess", file, "--out", out, ...args]);
     expect(called).toMatchObject({ code: 0, out: "" });
     const { tensors } = await openSafetensors(out);
     const [pixels, pixelValues] = [tensors.get("pixels")!, tensors.get("pixelValues")!];
@@ -91,14 +91,14 @@ describe("clip-ts preprocess", () => {
     [["--model", model], { imageSize: 32, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5], resample: "bilinear" }],
   ] as const)("writes pixels and pixelValues with the constants that %j mean", async (args, config) => {
     const { pixels, pixelValues } = await preprocess(...args);
-    const wanted = preprocessImage(await decodeImage(picture), config);
+    const wanted = preprocessImage(await decodeImage(file), config);
     expect(pixels.shape).toEqual([config.imageSize, config.imageSize, 3]);
     expect(pixels.data).toEqual(Int32Array.from(wanted.pixels));
     expect(pixelValues.shape).toEqual([3, config.imageSize, config.imageSize]);
     expect(pixelValues.data).toEqual(wanted.pixelValues);
   });
 
-  it("turns a picture as its EXIF data say unless they are to be ignored", async () => {
+  it("turns an image as its EXIF data say unless they are to be ignored", async () => {
     const read = async (name: string, orientation: string) => {
       const image = new URL(`../../fixtures/preprocess/${name}`, import.meta.url).pathname;
       const out = join(root, "turned.safetensors");

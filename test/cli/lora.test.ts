@@ -5,7 +5,7 @@ import { Random } from "../../src/core/random.ts";
 import { float32 } from "../../src/core/tensor-data.ts";
 import { saveLora } from "../../src/model/pretrained/save-lora.ts";
 import { loadClip } from "../../src/index.ts";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
 import { call } from "./call.ts";
@@ -14,11 +14,11 @@ const seed = 20_261_129;
 let root: string;
 let model: string;
 let lora: string;
-let picture: string;
+let image: string;
 beforeAll(async () => {
   root = await temporaryFolder();
   model = await saveTinyModel(join(root, "model"));
-  picture = await writeRandomPicture(join(root, "picture.png"), seed);
+  image = await writeRandomImage(join(root, "image.png"), seed);
   lora = join(root, "lora");
   const random = new Random(seed);
   const { width } = tinyConfig.text;
@@ -39,12 +39,12 @@ beforeAll(async () => {
 });
 
 it(`--lora adds changes of low rank to the model that a command loads (seed ${seed})`, async () => {
-  const args = ["classify", picture, "--labels", "red apple,green tree", "--model", model, "--json"];
+  const args = ["classify", image, "--labels", "red apple,green tree", "--model", model, "--json"];
   const labelsOf = ({ out }: { readonly out: string }) =>
     (JSON.parse(out) as { results: { labels: { label: string; probability: number }[] }[] }).results[0]!.labels;
   const [plain, changed] = [labelsOf(await call(args)), labelsOf(await call([...args, "--lora", lora]))];
   await using clip = await loadClip(model, { lora });
-  const wanted = await clip.classify(picture, ["red apple", "green tree"]);
+  const wanted = await clip.classify(image, ["red apple", "green tree"]);
   expect(changed.map(({ label }) => label)).toEqual(wanted.map(({ label }) => label));
   changed.forEach(({ probability }, i) => expect(probability).toBeCloseTo(wanted[i]!.probability, 6));
   const before = plain.find(({ label }) => label === wanted[0]!.label)!.probability;
@@ -62,7 +62,7 @@ it("--lora changes what a command embeds, and the vectors are another model's", 
 it("--lora of another model is refused, with what does not fit", async () => {
   const { code, err } = await call([
     "classify",
-    picture,
+    image,
     "--labels",
     "red apple",
     "--lora",

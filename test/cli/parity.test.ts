@@ -14,14 +14,14 @@ beforeEach(() => {
   onTestFinished(() => void vi.unstubAllEnvs());
 });
 
-/** The package's recordings, the last level of the bicubic pictures changed by one. */
+/** The package's recordings, the last level of the bicubic images changed by one. */
 async function changedFixtures(): Promise<string> {
   const fixtures = join(root, "fixtures");
   await cp(packageFixtures, fixtures, { recursive: true });
-  const pictures = join(fixtures, "preprocess/expected-bicubic.npy");
-  const levels = await readFile(pictures);
+  const images = join(fixtures, "preprocess/expected-bicubic.npy");
+  const levels = await readFile(images);
   levels[levels.length - 1]! ^= 1;
-  await writeFile(pictures, levels);
+  await writeFile(images, levels);
   return fixtures;
 }
 
@@ -29,9 +29,9 @@ describe("parity", () => {
   it("prints the machine, what was compared, and why the rest was not", async () => {
     const { code, out, err } = await call(["parity", ...nowhere]);
     expect([code, err]).toEqual([0, ""]);
-    const [machine, recordings, pictures, , head] = out.split("\n");
+    const [machine, recordings, images, , head] = out.split("\n");
     expect(machine).toMatch(/^\d+ × .+, \w+ \w+, Node \d+\.\d+\.\d+, ONNX Runtime \d+\.\d+\.\d+$/);
-    expect([recordings, pictures]).toEqual([`recordings: ${packageFixtures}`, `pictures: ${nowhere[1]}`]);
+    expect([recordings, images]).toEqual([`recordings: ${packageFixtures}`, `images: ${nowhere[1]}`]);
     expect(head).toMatch(/^case +compared +delta +allowed +result$/);
     expect(out).toMatch(
       /^small towers, vit +activations and outputs \(14\), relative L2 +\d\.\de-\d+ +1\.0e-5 {2}ok$/m,
@@ -46,7 +46,7 @@ describe("parity", () => {
     const args = ["parity", ...nowhere, "--fixtures", await changedFixtures()];
     const printed = await call(args);
     expect([printed.code, printed.err]).toEqual([1, "clip-ts parity: 1 of 9 comparisons failed"]);
-    expect(printed.out).toMatch(/^small pictures +levels of 13 pictures, bicubic.* +1 +0 {2}FAIL at tall\.png$/m);
+    expect(printed.out).toMatch(/^small images +levels of 13 images, bicubic.* +1 +0 {2}FAIL at tall\.png$/m);
     const json = await call([...args, "--json"]);
     expect([json.code, json.err]).toEqual([1, printed.err]);
     interface Document {

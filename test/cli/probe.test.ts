@@ -18,7 +18,7 @@ const model = await saveTinyModel(join(root, "model"));
 const seed = 20_260_804;
 const random = new Random(seed);
 
-/** Plain pictures of about a colour. */
+/** Plain images of about a colour. */
 async function paint(split: string, name: string, colour: readonly number[], count: number): Promise<void> {
   await mkdir(join(root, split, name), { recursive: true });
   for (let i = 0; i < count; i++) {
@@ -41,7 +41,7 @@ const probe = (...args: string[]) => call(["probe", "--model", model, ...args]);
 interface Document {
   readonly features: string;
   readonly width: number;
-  readonly pictures: { readonly train: number; readonly test?: number };
+  readonly images: { readonly train: number; readonly test?: number };
   readonly skipped: readonly { readonly image: string; readonly reason: string }[];
   readonly lambda: number;
   readonly sweep: readonly { readonly lambda: number }[];
@@ -56,7 +56,7 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     expect(called).toMatchObject({ code: 0, err: `wrote ${out}` });
     expect(called.out).toMatch(/^λ +accuracy +mean per class +loss +steps\n1\.00e-6 /);
     expect(called.out.match(/chosen/g)).toHaveLength(1);
-    expect(called.out).toMatch(/18 pictures of 3 classes, 32 numbers each/);
+    expect(called.out).toMatch(/18 images of 3 classes, 32 numbers each/);
     expect(called.out).toMatch(/probe {2}accuracy 100\.0 %, mean per class 100\.0 %/);
 
     const { tensors, metadata } = await openSafetensors(out);
@@ -75,7 +75,7 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({
       ...{ features: "after", width: tinyConfig.embedDim, lambda: 0.5, sweep: [] },
-      pictures: { train: 6, test: 9 },
+      images: { train: 6, test: 9 },
     });
     const other = await probe(...args, "--seed", "2");
     expect((JSON.parse(other.out) as { objective: number }).objective).not.toBe(
@@ -117,9 +117,9 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     expect(await call(["eval", "probe", ...args])).toEqual(await call(["probe", ...args]));
   });
 
-  it("leaves out a picture that cannot be read, and says so", async () => {
+  it("leaves out an image that cannot be read, and says so", async () => {
     const broken = join(train, "red apple", "broken.png");
-    await writeFile(broken, "no picture");
+    await writeFile(broken, "no image");
     const { code, out, err } = await probe("--train", train, "--test", test, "--lambda", "1", "--json");
     const twice = await probe("--train", train, "--test", train, "--lambda", "1", "--json");
     await rm(broken);
@@ -128,19 +128,19 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     expect(JSON.parse(twice.out)).toMatchObject({ skipped: [{ image: broken }] });
     expect(code).toBe(0);
     expect(err).toMatch(/^left out: .*broken\.png is text, not an image/);
-    const { pictures, skipped } = JSON.parse(out) as Document;
-    expect(pictures.train).toBe(18);
+    const { images, skipped } = JSON.parse(out) as Document;
+    expect(images.train).toBe(18);
     expect(skipped).toEqual([{ image: broken, reason: expect.stringMatching(/is text, not an image/) as string }]);
   });
 
   it.each([
     [["--features", "before", "--init", "zero-shot"], 2, "--init zero-shot needs --features after"],
-    [["--shots", "7"], 1, 'the class "blue sea" has fewer than 7 pictures; lower --shots'],
-    [["--shots", "1"], 1, 'the class "blue sea" has fewer than two pictures, so none can be held out'],
+    [["--shots", "7"], 1, 'the class "blue sea" has fewer than 7 images; lower --shots'],
+    [["--shots", "1"], 1, 'the class "blue sea" has fewer than two images, so none can be held out'],
     [["--template", "a {}"], 2, "--template is for --init zero-shot alone; give both or neither"],
     [["--lambda", "0"], 2, "It must be a number above 0."],
     [["--test", root], 1, "those of training are blue sea, green tree, red apple"],
-    [["--train", join(root, "single")], 1, 'has pictures of one class alone, "red apple"; a probe needs two'],
+    [["--train", join(root, "single")], 1, 'has images of one class alone, "red apple"; a probe needs two'],
   ])("refuses %j", async (args, code, message) => {
     const called = await probe("--train", train, "--test", test, ...args);
     expect(called).toMatchObject({ code, out: "" });
@@ -151,7 +151,7 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     const { code, err } = await probe("--train", train);
     expect([code, err]).toEqual([
       2,
-      expect.stringContaining("name pictures to measure it on by --test, or a file for it by --out"),
+      expect.stringContaining("name images to measure it on by --test, or a file for it by --out"),
     ]);
   });
 });

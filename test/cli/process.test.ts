@@ -5,14 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, describe, expect, it } from "vitest";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 import { runProcess, start } from "./spawn.ts";
 
 const root = await mkdtemp(join(tmpdir(), "clip-ts-"));
 afterAll(() => rm(root, { recursive: true, force: true }));
 const model = await saveTinyModel(join(root, "model"));
-const picture = await writeRandomPicture(join(root, "picture.png"), 1);
+const image = await writeRandomImage(join(root, "image.png"), 1);
 
 describe("the process", () => {
   it("prints its version and help, and says what it is misused for", async () => {
@@ -22,17 +22,17 @@ describe("the process", () => {
     expect(await runProcess(["--version"])).toEqual({ code: 0, out: `${version}\n`, err: "" });
     expect(await runProcess(["classify", "--help"])).toMatchObject({ code: 0, err: "" });
     expect(await runProcess([])).toMatchObject({ code: 2, out: "" });
-    expect(await runProcess(["classify", picture, "--model", model, "--labels", ""])).toMatchObject({
+    expect(await runProcess(["classify", image, "--model", model, "--labels", ""])).toMatchObject({
       code: 2,
       out: "",
     });
   });
 
   it("prints results and nothing else on the standard output, without colours where nobody watches", async () => {
-    const args = ["classify", picture, "--model", model, "--labels", "a cat,a dog"];
+    const args = ["classify", image, "--model", model, "--labels", "a cat,a dog"];
     const { code, out, err } = await runProcess([...args, "--json"]);
     expect([code, err]).toEqual([0, ""]);
-    expect(JSON.parse(out)).toMatchObject({ results: [{ image: picture }] });
+    expect(JSON.parse(out)).toMatchObject({ results: [{ image: image }] });
     expect((await runProcess(args)).out).not.toContain("\u001b");
   });
 

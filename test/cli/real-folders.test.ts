@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { readPairs } from "../../src/inputs/data/pairs.ts";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { sharedFolder, sharedMissing } from "../read-fixture.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { call } from "./call.ts";
@@ -16,7 +16,7 @@ const root = await temporaryFolder();
 let png: Buffer;
 let jpeg: Buffer;
 beforeAll(async () => {
-  png = await readFile(await writeRandomPicture(join(root, "random.png"), 1));
+  png = await readFile(await writeRandomImage(join(root, "random.png"), 1));
   jpeg = await sharp(png).jpeg().toBuffer();
 });
 
@@ -47,7 +47,7 @@ describe("class folders with whatever people have in them", () => {
     path = await classes("alike");
     skipped = [
       { image: join(path, "emu/raw.heic"), reason: "its content has no known image format" },
-      { image: join(path, "emu"), reason: "it is no class here: none of its pictures can be used" },
+      { image: join(path, "emu"), reason: "it is no class here: none of its images can be used" },
     ];
     said = skipped.map(({ image, reason }) => `left out: ${image}: ${reason}`);
   });
@@ -71,7 +71,7 @@ describe("class folders with whatever people have in them", () => {
       ...ofDrawings,
     ]);
     for (const line of said) expect(err).toContain(line);
-    const document = { classes: ["cat", "dog"], pictures: { train: 4, test: 4 }, skipped: [...skipped, ...skipped] };
+    const document = { classes: ["cat", "dog"], images: { train: 4, test: 4 }, skipped: [...skipped, ...skipped] };
     expect(JSON.parse(out)).toMatchObject(document);
   });
 
@@ -119,16 +119,16 @@ describe("clip-ts data pack", () => {
 
 describe("tables", () => {
   it("with absolute paths are read where --images names their folder", { timeout }, async () => {
-    const pictures = await folder("elsewhere", { "a.png": png });
-    const set = await folder("absolute", { "t.csv": `image\n${join(pictures, "a.png")}\n` });
+    const images = await folder("elsewhere", { "a.png": png });
+    const set = await folder("absolute", { "t.csv": `image\n${join(images, "a.png")}\n` });
     const refused = await call(["embed", join(set, "t.csv"), "--out", join(root, "v0"), ...ofDrawings]);
     expect(refused.code).toBe(1);
-    expect(refused.err).toContain("name a folder that holds all its pictures by images (--images)");
+    expect(refused.err).toContain("name a folder that holds all its images by images (--images)");
     const read = await call([
       "embed",
       join(set, "t.csv"),
       "--images",
-      pictures,
+      images,
       "--out",
       join(root, "v1"),
       "--json",
@@ -141,7 +141,7 @@ describe("tables", () => {
 describe.skipIf(sharedMissing)(`inputs that people had trouble with${sharedMissing}`, () => {
   const cases = join(sharedFolder, "cases");
 
-  it("a shard whose keys have dots gives each picture its own caption", async () => {
+  it("a shard whose keys have dots gives each image its own caption", async () => {
     const { samples, skipped } = await readPairs(join(cases, "webdataset-dots/dates.tar"));
     expect(skipped).toEqual([]);
     expect(samples.map(({ captions: [caption] }) => caption)).toEqual(
@@ -202,7 +202,7 @@ describe("before a model is fetched", () => {
   });
 });
 
-describe("every kind of source of pictures and captions", () => {
+describe("every kind of source of images and captions", () => {
   it("is read by eval retrieval", { timeout }, async () => {
     const path = await folder("captioned", {
       ...{ "a.png": png, "a.txt": "a cat", "b.jfif": jpeg, "b.txt": "a dog", "c.heic": "no", "c.txt": "a cow" },
@@ -221,12 +221,12 @@ describe("every kind of source of pictures and captions", () => {
 });
 
 describe("data pack", () => {
-  it("fails, and writes nothing, when no picture is left", { timeout }, async () => {
+  it("fails, and writes nothing, when no image is left", { timeout }, async () => {
     const path = await folder("unpackable", { "a.png": "no image", "a.txt": "a cat", "b.jpg": "", "b.txt": "a dog" });
     const shards = join(root, "unpackable-shards");
     const { code, out, err } = await call(["data", "pack", path, shards]);
     expect([code, out]).toEqual([1, ""]);
-    expect(err).toMatch(/none of 2 pictures can be packed \(.*(a\.png|b\.jpg): /);
+    expect(err).toMatch(/none of 2 images can be packed \(.*(a\.png|b\.jpg): /);
     await expect(readdir(shards)).rejects.toThrow("ENOENT");
   });
 

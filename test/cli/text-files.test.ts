@@ -4,21 +4,21 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { processIo } from "../../src/interfaces/cli/io.ts";
 import { readLines } from "../../src/interfaces/cli/text-files.ts";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { sharedFolder, sharedMissing } from "../read-fixture.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { call } from "./call.ts";
 
 const root = await temporaryFolder();
-let picture: string;
+let image: string;
 beforeAll(async () => {
-  picture = await writeRandomPicture(join(root, "a.png"), 1);
+  image = await writeRandomImage(join(root, "a.png"), 1);
 });
 const io = processIo(new AbortController().signal);
 
 /** Every way in which the command line is given a text file. */
 const commands: readonly (readonly [string, (file: string) => string[]])[] = [
-  ["classify --labels-file", (file) => ["classify", picture, "--labels-file", file]],
+  ["classify --labels-file", (file) => ["classify", image, "--labels-file", file]],
   ["eval --classes", (file) => ["eval", "zeroshot", "--data", join(root, "data.csv"), "--classes", file]],
   ["eval --templates", (file) => ["eval", "zeroshot", "--data", join(root, "data.csv"), "--templates", file]],
   ["eval --only", (file) => ["eval", "zeroshot", "--data", join(root, "data.csv"), "--only", file]],

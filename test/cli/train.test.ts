@@ -8,12 +8,12 @@ import { drawShapes, tinyRun } from "../train/tiny-run.ts";
 import { call } from "./call.ts";
 
 const root = await temporaryFolder();
-const pictures = await drawShapes(join(root, "shapes"), 12);
+const images = await drawShapes(join(root, "shapes"), 12);
 
 describe("clip-ts train", () => {
   it("says what to type when it is stopped, and where there is nothing to go on from", async () => {
     const file = join(root, "a run.json");
-    await writeFile(file, JSON.stringify(tinyRun(pictures, { steps: 3 })));
+    await writeFile(file, JSON.stringify(tinyRun(images, { steps: 3 })));
     const stop = new AbortController();
     const progress = (line: string) => void (line.startsWith("step 1/") && stop.abort());
     const out = join(root, "run");
@@ -32,7 +32,7 @@ describe("clip-ts train", () => {
 
   it("says what a cut shard costs", async () => {
     const [shards, file] = [join(root, "shards"), join(root, "cut.json")];
-    await call(["data", "pack", pictures, shards, "--shard-size", "6"]);
+    await call(["data", "pack", images, shards, "--shard-size", "6"]);
     await truncate(join(shards, "000000.tar"), 5000);
     await writeFile(file, JSON.stringify(tinyRun(shards, { batchSize: 4, steps: 2 })));
     const { code, err } = await call(["train", "--config", file, "--out", join(root, "cut-run")]);
@@ -53,10 +53,10 @@ describe("what was left out", () => {
 
   it("is told in words for one and for several", () => {
     expect(reported()).toEqual([]);
-    expect(reported(damaged("1"))).toEqual(["1 picture was left out; see skipped.jsonl", "  1 × it is damaged"]);
+    expect(reported(damaged("1"))).toEqual(["1 image was left out; see skipped.jsonl", "  1 × it is damaged"]);
     const text = { image: "pets/3.jpg", reason: "pets/3.txt, line 2 is not UTF-8; save it as UTF-8" };
     expect(reported(damaged("1"), damaged("2"), text)).toEqual([
-      "3 pictures were left out; see skipped.jsonl",
+      "3 images were left out; see skipped.jsonl",
       "  2 × it is damaged",
       "  1 × captions that are not UTF-8",
     ]);

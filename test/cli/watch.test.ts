@@ -12,15 +12,15 @@ import { call } from "./call.ts";
 import { start } from "./spawn.ts";
 
 const root = await temporaryFolder();
-const pictures = await drawShapes(join(root, "pictures"), 16);
+const images = await drawShapes(join(root, "images"), 16);
 const children: ChildProcess[] = [];
 afterAll(() => children.forEach((child) => child.kill("SIGKILL")));
 
 /** A run that is validated every 50 steps, as a file. */
 async function writeRun(name: string, change: object): Promise<string> {
   const file = join(root, `${name}.json`);
-  const run = { validation: pictures, validateEvery: 50, saveEvery: 50, ...change };
-  await writeFile(file, JSON.stringify(tinyRun(pictures, run)));
+  const run = { validation: images, validateEvery: 50, saveEvery: 50, ...change };
+  await writeFile(file, JSON.stringify(tinyRun(images, run)));
   return file;
 }
 

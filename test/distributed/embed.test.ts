@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { counted } from "../../src/interfaces/report/numbers.ts";
 import { describe, expect, it } from "vitest";
 import { call } from "../cli/call.ts";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 import { hasMpirun, mpirun, unlessThere } from "./mpirun.ts";
@@ -12,10 +12,10 @@ describe.skipIf(!hasMpirun)(`clip-ts embed in two processes${unlessThere}`, () =
   it("leaves the files of one process, each written by one of the two", async () => {
     const root = await temporaryFolder();
     const model = await saveTinyModel(join(root, "model"));
-    const pictures = join(root, "pictures");
-    await mkdir(pictures);
-    for (let i = 0; i < 7; i++) await writeRandomPicture(join(pictures, `${i}.png`), i);
-    const args = (out: string) => ["embed", pictures, "--out", out, "--model", model, "--shard-size", "2"];
+    const images = join(root, "images");
+    await mkdir(images);
+    for (let i = 0; i < 7; i++) await writeRandomImage(join(images, `${i}.png`), i);
+    const args = (out: string) => ["embed", images, "--out", out, "--model", model, "--shard-size", "2"];
     const [alone, together] = [join(root, "alone"), join(root, "together")];
     expect(await call(args(alone))).toMatchObject({ code: 0 });
     const { code, out, err } = await mpirun(2, ["./cli-child.ts", ...args(together)]);

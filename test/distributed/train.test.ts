@@ -21,11 +21,11 @@ let unbroken: string;
 beforeAll(async () => {
   if (!hasMpirun) return;
   root = await temporaryFolder();
-  const pictures = await drawShapes(join(root, "pictures"));
+  const images = await drawShapes(join(root, "images"));
   // In each epoch some process meets one of these; all must put the same in its place.
-  for (const i of [4, 11, 19]) await writeFile(join(pictures, `${i}.png`), "no picture");
-  config = tinyRun(pictures, {
-    ...{ steps: 12, saveEvery: 3, warmupSteps: 3, validation: pictures, validateEvery: 6 },
+  for (const i of [4, 11, 19]) await writeFile(join(images, `${i}.png`), "no image");
+  config = tinyRun(images, {
+    ...{ steps: 12, saveEvery: 3, warmupSteps: 3, validation: images, validateEvery: 6 },
     ...{ averageDecay: 0.9, gradClipNorm: 20, patchDropout: 0.5 },
   });
   unbroken = join(root, "unbroken");
@@ -39,7 +39,7 @@ async function metricsOf(out: string): Promise<MetricsLine[]> {
   return lines.map((line) => JSON.parse(line) as MetricsLine);
 }
 
-/** The same curve but for rounding, the same pictures left out, and a model beside them. */
+/** The same curve but for rounding, the same images left out, and a model beside them. */
 async function expectSameRun(out: string): Promise<void> {
   const [met, wanted] = [await metricsOf(out), await metricsOf(unbroken)];
   expect(met.map(({ step }) => step)).toEqual(wanted.map(({ step }) => step));

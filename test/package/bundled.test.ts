@@ -15,16 +15,16 @@ const entry = join(folder, "app.js");
 await writeFile(
   entry,
   `import { loadClip, pictogramModel } from "clip-ts";
-async function main([picture]) {
+async function main([image]) {
   const clip = await loadClip(pictogramModel);
-  const [best] = await clip.classify(picture, ["a cat", "a rocket"]);
+  const [best] = await clip.classify(image, ["a cat", "a rocket"]);
   await clip.release();
   console.log(best.label);
 }
 main(process.argv.slice(2));
 `,
 );
-const picture = fileURLToPath(new URL("../../assets/samples/rocket.png", import.meta.url));
+const image = fileURLToPath(new URL("../../assets/samples/rocket.png", import.meta.url));
 const native = ["onnxruntime-node", "sharp", "koffi"];
 const isThere = existsSync(pictogramModel);
 const modelMissing = isThere ? "" : " (skipped: the model in the box is not there)";
@@ -50,13 +50,13 @@ async function bundle(name: string, external: readonly string[]): Promise<string
 describe.each(["esbuild esm", "esbuild cjs", "vite esm"])("a server's bundle by %s", { timeout: 240_000 }, (name) => {
   it.skipIf(!isThere)(`works with the package external${modelMissing}`, async () => {
     const file = await bundle(name, ["clip-ts"]);
-    const { stdout } = await promisify(execFile)(process.execPath, [file, picture], { cwd: folder });
+    const { stdout } = await promisify(execFile)(process.execPath, [file, image], { cwd: folder });
     expect(stdout).toBe("a rocket\n");
   });
 
   it("says with the package inside that it must be external, and how", async () => {
     const file = await bundle(name, native);
-    const failed = (await promisify(execFile)(process.execPath, [file, picture], { cwd: folder }).then(
+    const failed = (await promisify(execFile)(process.execPath, [file, image], { cwd: folder }).then(
       ({ stdout }) => ({ stderr: stdout }),
       (error: unknown) => error,
     )) as { readonly stderr: string };

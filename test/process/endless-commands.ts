@@ -3,7 +3,7 @@ import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
 import { drawShapes, tinyRun } from "../train/tiny-run.ts";
 
@@ -19,15 +19,15 @@ export interface EndlessCommands {
 
 /** Makes what they read, in a folder. */
 export async function endlessCommands(root: string): Promise<EndlessCommands> {
-  const picture = await writeRandomPicture(join(root, "picture.png"), 1);
+  const image = await writeRandomImage(join(root, "image.png"), 1);
   const model = await saveTinyModel(join(root, "model"));
   // An inference with it takes minutes: 16,384 patches see each other in each of 12 blocks.
   const vision = { kind: "vit", imageSize: 512, patchSize: 4, width: 64, layers: 12, heads: 4 } as const;
   const slow = await saveTinyModel(join(root, "slow"), { config: { ...tinyConfig, vision } });
-  const pictures = await drawShapes(join(root, "pictures"), 8);
+  const images = await drawShapes(join(root, "images"), 8);
   for (const name of ["a cat", "a dog"]) {
     await mkdir(join(root, "classes", name), { recursive: true });
-    for (let i = 0; i < 8; i++) await writeRandomPicture(join(root, "classes", name, `${i}.png`), i);
+    for (let i = 0; i < 8; i++) await writeRandomImage(join(root, "classes", name, `${i}.png`), i);
   }
   // No repetition of a repetition, and still the 10th power of the length: the check lets it pass, and a limit of time ends it.
   const endless = join(root, "endless");
@@ -53,7 +53,7 @@ export async function endlessCommands(root: string): Promise<EndlessCommands> {
   await writeFile(join(endless, "tokenizer_config.json"), JSON.stringify({ pad_token: "<pad>" }));
 
   const run = { steps: 1_000_000, batchSize: 4, saveEvery: 1_000_000 };
-  await writeFile(join(root, "train.json"), JSON.stringify(tinyRun(pictures, run)));
+  await writeFile(join(root, "train.json"), JSON.stringify(tinyRun(images, run)));
 
   const server = createServer(() => {}).listen(0, "127.0.0.1");
   server.unref();
@@ -62,13 +62,13 @@ export async function endlessCommands(root: string): Promise<EndlessCommands> {
   const asked = ["--labels", "a,b", "--model"];
   return {
     commands: (out) => ({
-      "an inference": ["classify", picture, ...asked, slow],
-      "vectors of many pictures": ["embed", pictures, "--out", join(root, out, "vectors"), "--model", slow],
+      "an inference": ["classify", image, ...asked, slow],
+      "vectors of many images": ["embed", images, "--out", join(root, out, "vectors"), "--model", slow],
       "an evaluation": ["eval", "zeroshot", "--data", join(root, "classes"), "--model", slow],
       training: ["train", "--config", join(root, "train.json"), "--out", join(root, out, "trained")],
       "fine-tuning": ["finetune", "--data", join(root, "classes"), "--model", slow, "--out", join(root, out, "tuned")],
       "a regular expression that takes long": ["tokenize", "--model", endless],
-      "a download that stalls": ["classify", picture, ...asked, "some/model"],
+      "a download that stalls": ["classify", image, ...asked, "some/model"],
       "an input that does not end": ["tokenize"],
     }),
     env: { ...process.env, HF_HOME: join(root, "home"), HF_ENDPOINT: hub },

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { spawn } from "node:child_process";
 import { runProcess } from "../cli/spawn.ts";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 
@@ -18,13 +18,13 @@ const steering = /(?![\n\t])[\p{Cc}\u2028-\u202e\u2066-\u2069]/u;
 
 const root = await temporaryFolder();
 const model = await saveTinyModel(join(root, "model"));
-const picture = await writeRandomPicture(join(root, "picture.png"), 1);
+const image = await writeRandomImage(join(root, "image.png"), 1);
 const steered = join(root, `${hostile}.png`);
 if (platform() !== "win32") {
-  await copyFile(picture, steered);
+  await copyFile(image, steered);
   await mkdir(join(root, "pairs", hostile), { recursive: true });
-  await copyFile(picture, join(root, "pairs", hostile, `${hostile}.png`));
-  await writeFile(join(root, "pairs", hostile, "broken\u001b[31m\nclip-ts classify: all is well.png"), "no picture");
+  await copyFile(image, join(root, "pairs", hostile, `${hostile}.png`));
+  await writeFile(join(root, "pairs", hostile, "broken\u001b[31m\nclip-ts classify: all is well.png"), "no image");
 }
 
 /** A file of weights with such a name. */
@@ -43,10 +43,10 @@ const shared = fileURLToPath(new URL("../../../shared/cases/hostile/esc.safetens
 const reading = (file: string): readonly (readonly string[])[] => [
   ["models", "inspect", file],
   ["models", "inspect", file, "--json"],
-  ["classify", picture, "--labels", "a,b", "--model", file],
-  ["classify", picture, "--labels", "a,b", "--model", file, "--activation", "quickGelu"],
+  ["classify", image, "--labels", "a,b", "--model", file],
+  ["classify", image, "--labels", "a,b", "--model", file, "--activation", "quickGelu"],
   ["convert", file, join(root, "converted"), "--to", "onnx"],
-  ["embed", picture, "--out", join(root, "vectors"), "--model", file],
+  ["embed", image, "--out", join(root, "vectors"), "--model", file],
 ];
 
 describe("names with escape sequences and line ends", () => {
@@ -73,11 +73,11 @@ describe("names with escape sequences and line ends", () => {
     const labels = `a cat,${hostile}`;
     for (const args of [
       ["classify", steered, "--labels", labels, "--model", model],
-      ["classify", steered, picture, "--labels", labels, "--model", model],
+      ["classify", steered, image, "--labels", labels, "--model", model],
       ["classify", join(root, "pairs"), "--labels", labels, "--model", model],
       ["classify", `${steered}.none`, "--labels", labels, "--model", model],
-      ["classify", picture, "--labels", "a", "--model", `${hostile}/${hostile}`],
-      ["classify", picture, "--labels", "a", `--${hostile}`],
+      ["classify", image, "--labels", "a", "--model", `${hostile}/${hostile}`],
+      ["classify", image, "--labels", "a", `--${hostile}`],
       ["models", "inspect", steered],
       ["models", "cache", "clear", hostile],
       ["data", "check", join(root, "pairs")],

@@ -3,13 +3,13 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, it } from "vitest";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 
 const root = await temporaryFolder();
 const model = await saveTinyModel(join(root, "model"));
-const picture = await writeRandomPicture(join(root, "picture.png"), 1);
+const image = await writeRandomImage(join(root, "image.png"), 1);
 const library = new URL("../../dist/index.js", import.meta.url).href;
 const [asModule, asScript] = [join(root, "first.mjs"), join(root, "first.cjs")];
 await writeFile(asModule, "globalThis.first = (globalThis.first ?? 0) + 1;\n");
@@ -18,7 +18,7 @@ await writeFile(asScript, "globalThis.first = (globalThis.first ?? 0) + 1;\n");
 const program = `
   import { loadClip } from ${JSON.stringify(library)};
   const clip = await loadClip(${JSON.stringify(model)});
-  const [best] = await clip.classify(${JSON.stringify(picture)}, ["a cat", "a dog"]);
+  const [best] = await clip.classify(${JSON.stringify(image)}, ["a cat", "a dog"]);
   console.log(best.label.length > 0, globalThis.first ?? 0);
   await clip[Symbol.asyncDispose]();
 `;

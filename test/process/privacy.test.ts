@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { readSources } from "../architecture.ts";
-import { writeRandomPicture } from "../images.ts";
+import { writeRandomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
 import { drawShapes, tinyRun } from "../train/tiny-run.ts";
@@ -13,7 +13,7 @@ import { runPrivately } from "./private-home.ts";
 
 const root = await temporaryFolder();
 const model = await saveTinyModel(join(root, "model"));
-const picture = await writeRandomPicture(join(root, "picture.png"), 1);
+const image = await writeRandomImage(join(root, "image.png"), 1);
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const variable = "ORT_DISABLE_TELEMETRY";
 
@@ -45,7 +45,7 @@ const programs: Readonly<Record<string, string>> = {
   ".": `
     import { loadClip } from ${JSON.stringify(address("."))};
     const clip = await loadClip(${JSON.stringify(model)});
-    await clip.classify(${JSON.stringify(picture)}, ["a cat", "a dog"]);
+    await clip.classify(${JSON.stringify(image)}, ["a cat", "a dog"]);
     await clip[Symbol.asyncDispose]();
   `,
   "./graph": graphProgram,
@@ -85,13 +85,13 @@ describe("ONNX Runtime's telemetry", () => {
     if (runsSessions.has(entry)) expect(err).toContain(loaded);
   });
 
-  it("is off on the command line: hundreds of pictures are classified, and nothing is written", async () => {
+  it("is off on the command line: hundreds of images are classified, and nothing is written", async () => {
     const folder = join(
       root,
-      "a-folder-whose-name-is-as-long-as-those-of-people-who-sort-their-pictures-by-event-and-date",
+      "a-folder-whose-name-is-as-long-as-those-of-people-who-sort-their-images-by-event-and-date",
     );
-    const pictures = await drawShapes(folder, 8);
-    const names = Array.from({ length: 400 }, (_, i) => join(pictures, `${i % 8}.png`));
+    const images = await drawShapes(folder, 8);
+    const names = Array.from({ length: 400 }, (_, i) => join(images, `${i % 8}.png`));
     const args = ["classify", ...names, "--model", model, "--labels", "a cat,a dog", "--json"];
     const env = { NODE_OPTIONS: `--import ${here("./telemetry-hook.js")}` };
     const { code, out, err, left } = await runPrivately(root, [here("../../bin/clip-ts.js"), ...args], env);

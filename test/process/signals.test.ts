@@ -59,7 +59,7 @@ describe.skipIf(!isPosix)("a signal", () => {
     }
   });
 
-  it("ends the decoding of a picture, or its limit has done so", async () => {
+  it("ends the decoding of an image, or its limit has done so", async () => {
     const child = start(["classify", join(root, "slow.svg"), "--labels", "a,b", "--model", join(root, "model")], {
       stdio: ["ignore", "ignore", "pipe"],
     });

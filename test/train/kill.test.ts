@@ -30,13 +30,13 @@ const kills = Number(process.env["CLIP_TS_KILLS"] ?? 5);
 
 describe("a training run whose process is killed", () => {
   it(`goes on to the same curve and model to the bit, killed ${kills} times at random and stopped by Ctrl-C once`, async () => {
-    const pictures = await describeShapes(await drawShapes(join(root, "pictures")));
+    const images = await describeShapes(await drawShapes(join(root, "images")));
     // A decoder beside the model, and a checkpoint after every step: most of the time is spent in saves.
     const steps = 9 * kills;
-    const config: TrainConfig = tinyRun(pictures, {
+    const config: TrainConfig = tinyRun(images, {
       steps,
       saveEvery: 1,
-      validation: pictures,
+      validation: images,
       validateEvery: 20,
       objective: { kind: "clips", captionLength: 16 },
       averageDecay: 0.9,

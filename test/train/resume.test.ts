@@ -13,14 +13,14 @@ import { systemError, watchDisk } from "./faulty-disk.ts";
 import { describeShapes, drawShapes, tinyResNet, tinyRun } from "./tiny-run.ts";
 
 let root: string;
-let pictures: string;
+let images: string;
 let described: string;
 beforeAll(async () => {
   root = await temporaryFolder();
-  pictures = await drawShapes(join(root, "pictures"));
+  images = await drawShapes(join(root, "images"));
   // What is broken must not show in the curve either.
-  await writeFile(join(pictures, "4.png"), "no picture");
-  await writeFile(join(pictures, "no-caption.png"), "");
+  await writeFile(join(images, "4.png"), "no image");
+  await writeFile(join(images, "no-caption.png"), "");
   described = await describeShapes(await drawShapes(join(root, "described")));
 });
 let stopWatching: () => void = () => undefined;
@@ -45,7 +45,7 @@ const settings = () => ({
   steps: 14,
   warmupSteps: 3,
   saveEvery: 4,
-  validation: pictures,
+  validation: images,
   validateEvery: 5,
   averageDecay: 0.9,
   gradClipNorm: 20,
@@ -65,7 +65,7 @@ describe("a training run, vit", () => {
   let config: TrainConfig;
   let unbroken: string;
   beforeAll(async () => {
-    config = tinyRun(pictures, settings());
+    config = tinyRun(images, settings());
     unbroken = newFolder();
     await train(config, { out: unbroken });
   });
@@ -86,7 +86,7 @@ describe("a training run, vit", () => {
     const end = await train(config, { out, resume: true });
     expect(end).toMatchObject({ finished: true, steps: 14, scores: { count: 29, classes: 30 } });
     expect(end.skipped.map(({ image }) => image)).toEqual(
-      ["4.png", "no-caption.png"].map((name) => join(pictures, name)),
+      ["4.png", "no-caption.png"].map((name) => join(images, name)),
     );
     await expectSameOutcome(out, unbroken);
   });
@@ -126,21 +126,21 @@ describe("a training run on shards, a class folder and captions, mixed", () => {
     const classes = join(root, "classes");
     for (const [i, name] of ["red_circle", "red_square", "blue_bar"].entries()) {
       await mkdir(join(classes, name), { recursive: true });
-      await copyFile(join(pictures, `${[0, 5, 17][i]}.png`), join(classes, name, "only one.png"));
+      await copyFile(join(images, `${[0, 5, 17][i]}.png`), join(classes, name, "only one.png"));
     }
     const shards = join(root, "shards");
     await mkdir(shards);
-    const names = (await readdir(pictures)).filter((name) => /^\d+\./.test(name)).sort();
-    execFileSync("tar", ["-C", pictures, "-cf", join(shards, "0.tar"), ...names.slice(0, 30)]);
-    execFileSync("tar", ["-C", pictures, "-czf", join(shards, "1.tar.gz"), ...names.slice(30)]);
+    const names = (await readdir(images)).filter((name) => /^\d+\./.test(name)).sort();
+    execFileSync("tar", ["-C", images, "-cf", join(shards, "0.tar"), ...names.slice(0, 30)]);
+    execFileSync("tar", ["-C", images, "-czf", join(shards, "1.tar.gz"), ...names.slice(30)]);
     // Cut in the middle: what is lost must be lost again after the resume.
     await truncate(join(shards, "0.tar"), (await stat(join(shards, "0.tar"))).size * 0.5);
-    const config = tinyRun(pictures, {
+    const config = tinyRun(images, {
       ...settings(),
       train: [
         { source: shards, weight: 1.5 },
         { source: classes, classTemplates: ["a {}", "a picture of a {}"], weight: 2 },
-        { source: pictures, weight: 0.5 },
+        { source: images, weight: 0.5 },
       ],
       validation: { source: classes, classTemplates: ["a {}"] },
       shuffleBuffer: 10,

@@ -22,7 +22,7 @@ const shapes = {
   cross: '<path d="M1 9h8V1h6v8h8v6h-8v8H9v-8H1z"/>',
 } as const;
 
-/** Draws the first so many of 30 distinct pictures, five colours of six shapes, each beside its caption. */
+/** Draws the first so many of 30 distinct images, five colours of six shapes, each beside its caption. */
 export async function drawShapes(folder: string, count = 30): Promise<string> {
   await mkdir(folder, { recursive: true });
   const drawings = Object.entries(shapes).flatMap(([shape, path]) =>
@@ -38,12 +38,12 @@ export async function drawShapes(folder: string, count = 30): Promise<string> {
   return folder;
 }
 
-/** Puts a synthetic caption of three sentences beside each picture of a folder but the first. */
+/** Puts a synthetic caption of three sentences beside each image of a folder but the first. */
 export async function describeShapes(folder: string): Promise<string> {
   for (const name of await readdir(folder)) {
     if (!/^[1-9]\d*\.txt$/.test(name)) continue;
     const [, colour, shape] = (await readFile(join(folder, name), "utf8")).trimEnd().split(" ");
-    const text = `The picture shows one ${shape}. It is ${colour}! The ground is white.\n`;
+    const text = `The image shows one ${shape}. It is ${colour}! The ground is white.\n`;
     await writeFile(join(folder, name.replace(".txt", ".synthetic.txt")), text);
   }
   return folder;
@@ -64,11 +64,11 @@ export const tinyResNet: ClipConfig = {
 };
 
 /** A run of the tiny model, with the configuration file's defaults for the rest. */
-export function tinyRun(pictures: string, change: object = {}): TrainConfig {
+export function tinyRun(images: string, change: object = {}): TrainConfig {
   const config = {
     model: tinyVit,
     tokenizer: "captions",
-    train: pictures,
+    train: images,
     batchSize: 8,
     steps: 12,
     learningRate: 1e-3,

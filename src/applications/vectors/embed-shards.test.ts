@@ -25,7 +25,7 @@ function embedding(items: readonly string[] = names, model = "M") {
     async *encode(some, skip) {
       for (const name of some) {
         encoded.push(name);
-        if (name === "e" || name === "f") skip({ id: name, reason: "it is no picture" });
+        if (name === "e" || name === "f") skip({ id: name, reason: "it is no image" });
         else yield [name, await Promise.resolve(vectorOf(name))];
       }
     },
@@ -68,7 +68,7 @@ describe("vectors in shards", () => {
       ["element", "FLOAT", "REQUIRED"],
     ]);
     expect(await readFile(join(out, "00001.skipped.jsonl"), "utf8")).toBe(
-      '{"id":"e","reason":"it is no picture"}\n{"id":"f","reason":"it is no picture"}\n',
+      '{"id":"e","reason":"it is no image"}\n{"id":"f","reason":"it is no image"}\n',
     );
     expect((await readdir(out)).sort()).toEqual(
       ["00000.parquet", "00001.parquet", "00001.skipped.jsonl", "00002.parquet", "embed.json"].sort(),

@@ -4,8 +4,8 @@ import { readParameter } from "../../model/checkpoints/load.ts";
 import type { ClipEncoder, LazyImage, OnSkip } from "../../model/embedding/encoder.ts";
 import type { StoredModel } from "../../model/pretrained/model-folder.ts";
 import type { DecodeOptions } from "../../inputs/image/image-source.ts";
-import { lazyPicture, type Picture } from "../../inputs/data/image-location.ts";
-import type { readPictures } from "../../inputs/data/pairs.ts";
+import { lazyImage, type ImageLocation } from "../../inputs/data/image-location.ts";
+import type { readImages } from "../../inputs/data/pairs.ts";
 import type { Embedding, SkippedItem } from "./embed-shards.ts";
 
 /** How items are encoded. */
@@ -16,23 +16,23 @@ export interface EmbeddingOptions extends DecodeOptions {
 }
 
 /**
- * Pictures to embed, each named by its path from the source, with `/` between folders.
+ * Images to embed, each named by its path from the source, with `/` between folders.
  *
  * @param source - the folder that they were read from, or the file.
  */
-export function pictureEmbedding(
+export function locatedImageEmbedding(
   encoder: ClipEncoder,
-  { pictures, skipped }: Awaited<ReturnType<typeof readPictures>>,
+  { images: locations, skipped }: Awaited<ReturnType<typeof readImages>>,
   source: string,
   { model, signal, ...decoding }: EmbeddingOptions,
-): Embedding<Picture> {
+): Embedding<ImageLocation> {
   const base = extname(source) === "" ? resolve(source) : dirname(resolve(source));
   const idOf = ({ image }: { readonly image: string }) => {
     const path = relative(base, image).replaceAll("\\", "/");
     return path.startsWith("../") || image.includes("://") ? image : path;
   };
-  async function* encode(some: readonly Picture[], skip: (item: SkippedItem) => void) {
-    const images = some.map((picture) => lazyPicture(picture, decoding));
+  async function* encode(some: readonly ImageLocation[], skip: (item: SkippedItem) => void) {
+    const images = some.map((location) => lazyImage(location, decoding));
     const onSkip: OnSkip = ({ message }, _, index) => skip({ id: idOf(some[index]!), reason: message });
     let at = 0;
     for await (const vector of encoder.encodeImages(images, { signal, onSkip })) {
@@ -41,7 +41,7 @@ export function pictureEmbedding(
     }
   }
   const unreadable = skipped.map(({ image, reason }) => ({ id: idOf({ image }), reason }));
-  return { items: pictures, unreadable, idOf, encode, embedDim: encoder.embedDim, model };
+  return { items: locations, unreadable, idOf, encode, embedDim: encoder.embedDim, model };
 }
 
 /** One image to embed, named by the SHA-256 of its file. */
@@ -70,7 +70,7 @@ export function textEmbedding(
   return { items: texts, idOf: (text) => text, encode, embedDim: encoder.embedDim, model };
 }
 
-/** Equal for models that give the same vectors: of every weight, and of how pictures are prepared. */
+/** Equal for models that give the same vectors: of every weight, and of how images are prepared. */
 export async function checksumOf(
   { config, preprocess, parameters }: StoredModel,
   dtype: string | undefined,

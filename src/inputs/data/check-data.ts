@@ -5,7 +5,7 @@ import { mapInOrder } from "../../core/streams.ts";
 import type { DecodeOptions } from "../image/image-source.ts";
 import type { RasterImage } from "../image/raster-image.ts";
 import { ClipTokenizer } from "../text/tokenizer.ts";
-import { usePicture } from "./image-location.ts";
+import { useLocatedImage } from "./image-location.ts";
 import { countReasons, type Pairs, type Sample, type SkippedImage } from "./sources/samples.ts";
 
 /** How {@link checkData} goes about it. */
@@ -14,15 +14,15 @@ export interface CheckOptions {
   readonly contextLength?: number | undefined;
   readonly maxImagePixels?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Told how many pictures were looked at. */
-  readonly onProgress?: ((pictures: number) => void) | undefined;
-  /** Sees every picture that can be read, by its place among the samples; four at once, in no order, and not beyond its end. */
-  readonly onPicture?: ((sample: Sample, index: number, raster: RasterImage) => Promise<void>) | undefined;
+  /** Told how many images were looked at. */
+  readonly onProgress?: ((images: number) => void) | undefined;
+  /** Sees every image that can be read, by its place among the samples; four at once, in no order, and not beyond its end. */
+  readonly onImage?: ((sample: Sample, index: number, raster: RasterImage) => Promise<void>) | undefined;
 }
 
 const checkKinds: OptionKinds<CheckOptions> = {
   ...{ contextLength: wholeNumber(2), maxImagePixels: wholeNumber(1), signal: abortSignal },
-  ...{ onProgress: callback, onPicture: callback },
+  ...{ onProgress: callback, onImage: callback },
 };
 
 /** How a number is distributed. */
@@ -38,22 +38,22 @@ export interface Spread {
 export interface DataReport {
   /** Pairs that can be used. */
   readonly pairs: number;
-  /** What cannot be used: without a caption, or a picture that cannot be read. */
+  /** What cannot be used: without a caption, or an image that cannot be read. */
   readonly skipped: readonly SkippedImage[];
   /** Why, by how often. */
   readonly reasons: readonly { readonly reason: string; readonly count: number }[];
-  /** Of the pictures that can be read, in pixels; undefined if there are none. */
+  /** Of the images that can be read, in pixels; undefined if there are none. */
   readonly width: Spread | undefined;
   readonly height: Spread | undefined;
-  /** Pictures whose pixels are those of one before. */
-  readonly repeatedPictures: number;
+  /** Images whose pixels are those of one before. */
+  readonly repeatedImages: number;
   readonly captions: {
     readonly count: number;
     readonly distinct: number;
-    /** Captions of one picture only. */
+    /** Captions of one image only. */
     readonly single: number;
-    /** Captions of more than one picture, those of most first, 50 at most. */
-    readonly shared: readonly { readonly caption: string; readonly pictures: number }[];
+    /** Captions of more than one image, those of most first, 50 at most. */
+    readonly shared: readonly { readonly caption: string; readonly images: number }[];
     /** In tokens of the published vocabulary, both marks included. */
     readonly tokens: Spread;
     readonly contextLength: number;
@@ -67,44 +67,44 @@ export interface DataReport {
 const binCount = 24;
 const maxShared = 50;
 
-/** Decodes every picture of a source and counts the captions of those that can be used. */
+/** Decodes every image of a source and counts the captions of those that can be used. */
 export async function checkData(pairs: Pairs, options: CheckOptions = {}): Promise<DataReport> {
   checkOptions("checkData", options, checkKinds);
-  const { contextLength = 77, maxImagePixels, signal, onProgress, onPicture } = options;
+  const { contextLength = 77, maxImagePixels, signal, onProgress, onImage } = options;
   const skipped = [...pairs.skipped];
   const sizes = { width: [] as number[], height: [] as number[] };
   const pixelSums = new Set<string>();
   const good: Sample[] = [];
   let looked = 0;
   const look = (index: number) =>
-    seen(pairs.samples[index]!, { maxImagePixels, signal }, (sample, raster) => onPicture?.(sample, index, raster));
-  for await (const { sample, picture } of mapInOrder(pairs.samples.keys(), look)) {
+    seen(pairs.samples[index]!, { maxImagePixels, signal }, (sample, raster) => onImage?.(sample, index, raster));
+  for await (const { sample, image } of mapInOrder(pairs.samples.keys(), look)) {
     signal?.throwIfAborted();
     onProgress?.(++looked);
-    if (picture instanceof ClipError) {
-      skipped.push({ image: sample.image, reason: picture.message });
+    if (image instanceof ClipError) {
+      skipped.push({ image: sample.image, reason: image.message });
       continue;
     }
     good.push(sample);
-    sizes.width.push(picture.width);
-    sizes.height.push(picture.height);
-    pixelSums.add(picture.pixelSum);
+    sizes.width.push(image.width);
+    sizes.height.push(image.height);
+    pixelSums.add(image.pixelSum);
   }
-  const repeatedPictures = good.length - pixelSums.size;
+  const repeatedImages = good.length - pixelSums.size;
   const report = {
     pairs: good.length,
     skipped,
     reasons: countReasons(skipped),
     width: good.length > 0 ? spreadOf(sizes.width) : undefined,
     height: good.length > 0 ? spreadOf(sizes.height) : undefined,
-    repeatedPictures,
-    // Where no picture can be read, there is at least something to say of the captions.
+    repeatedImages,
+    // Where no image can be read, there is at least something to say of the captions.
     captions: await readCaptions(good.length > 0 ? good : pairs.samples, contextLength),
   };
   return { ...report, notes: notesOn(report) };
 }
 
-/** What is kept of a picture, or why it cannot be read. Its pixels are not: many at once would fill the memory. */
+/** What is kept of an image, or why it cannot be read. Its pixels are not: many at once would fill the memory. */
 async function seen(
   sample: Sample,
   decoding: DecodeOptions,
@@ -116,27 +116,27 @@ async function seen(
     return { width, height, pixelSum: createHash("sha1").update(`${width} `).update(pixels).digest("base64") };
   };
   try {
-    return { sample, picture: await usePicture(sample, decoding, measure) };
+    return { sample, image: await useLocatedImage(sample, decoding, measure) };
   } catch (error) {
-    if (error instanceof ClipError) return { sample, picture: error };
+    if (error instanceof ClipError) return { sample, image: error };
     throw error;
   }
 }
 
 async function readCaptions(samples: readonly Sample[], contextLength: number): Promise<DataReport["captions"]> {
   const tokenizer = await ClipTokenizer.published();
-  const pictures = new Map<string, number>();
+  const images = new Map<string, number>();
   for (const { captions } of samples) {
-    for (const caption of new Set(captions)) pictures.set(caption, (pictures.get(caption) ?? 0) + 1);
+    for (const caption of new Set(captions)) images.set(caption, (images.get(caption) ?? 0) + 1);
   }
-  const lengths = new Map(Array.from(pictures.keys(), (text) => [text, tokenizer.encodeWithMarks(text).length]));
+  const lengths = new Map(Array.from(images.keys(), (text) => [text, tokenizer.encodeWithMarks(text).length]));
   const tokens = samples.flatMap(({ captions }) => captions.map((caption) => lengths.get(caption)!));
-  const shared = [...pictures].filter(([, count]) => count > 1).sort(([, a], [, b]) => b - a);
+  const shared = [...images].filter(([, count]) => count > 1).sort(([, a], [, b]) => b - a);
   return {
     count: tokens.length,
-    distinct: pictures.size,
-    single: pictures.size - shared.length,
-    shared: shared.slice(0, maxShared).map(([caption, count]) => ({ caption, pictures: count })),
+    distinct: images.size,
+    single: images.size - shared.length,
+    shared: shared.slice(0, maxShared).map(([caption, count]) => ({ caption, images: count })),
     tokens: spreadOf(tokens),
     contextLength,
     tooLong: tokens.filter((length) => length > contextLength).length,
@@ -157,7 +157,7 @@ function spreadOf(values: readonly number[]): Spread {
 const muchShared = 0.2;
 const muchSkipped = 0.05;
 
-function notesOn({ pairs, skipped, captions, repeatedPictures }: Omit<DataReport, "notes">): string[] {
+function notesOn({ pairs, skipped, captions, repeatedImages }: Omit<DataReport, "notes">): string[] {
   const all = pairs + skipped.length;
   const notes: string[] = [];
   if (skipped.length > muchSkipped * all) {
@@ -166,7 +166,7 @@ function notesOn({ pairs, skipped, captions, repeatedPictures }: Omit<DataReport
   }
   if (captions.distinct === 1) {
     notes.push(
-      "All pictures have the same caption: there is nothing to tell apart. If this is one class of several, name the folder that holds " +
+      "All images have the same caption: there is nothing to tell apart. If this is one class of several, name the folder that holds " +
         "all of them.",
     );
   } else if (captions.distinct < (1 - muchShared) * captions.count) {
@@ -178,15 +178,15 @@ function notesOn({ pairs, skipped, captions, repeatedPictures }: Omit<DataReport
   const single = captions.single;
   if (single > 0 && single < captions.distinct / 2)
     notes.push(
-      `${number(single)} of ${number(captions.distinct)} captions have one picture only, where the others have several.`,
+      `${number(single)} of ${number(captions.distinct)} captions have one image only, where the others have several.`,
     );
   if (captions.tooLong > 0) {
     const share = `${number(captions.tooLong)} of ${number(captions.count)}`;
     notes.push(`${share} captions are longer than ${captions.contextLength} tokens, and their ends will be cut off.`);
   }
-  if (repeatedPictures > 0) {
+  if (repeatedImages > 0) {
     notes.push(
-      `${number(repeatedPictures)} pictures repeat an earlier one, to the pixel; make sure that none is in the validation set too.`,
+      `${number(repeatedImages)} images repeat an earlier one, to the pixel; make sure that none is in the validation set too.`,
     );
   }
   return notes;

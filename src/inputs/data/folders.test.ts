@@ -15,8 +15,8 @@ let webp: Buffer;
 beforeAll(async () => {
   root = await temporaryFolder();
   await chmod(root, 0o755);
-  const picture = sharp({ create: { width: 8, height: 8, channels: 3, background: "red" } });
-  [jpeg, webp] = [await picture.jpeg().toBuffer(), await picture.webp().toBuffer()];
+  const file = sharp({ create: { width: 8, height: 8, channels: 3, background: "red" } });
+  [jpeg, webp] = [await file.jpeg().toBuffer(), await file.webp().toBuffer()];
 });
 
 async function folder(files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {

@@ -3,7 +3,7 @@ import { sniffImage } from "../image/sniff.ts";
 
 /** An image that is left out, or the rest of a damaged archive, and why. */
 export interface SkippedImage {
-  /** Its path, as that of a `Picture`. */
+  /** Its path, as that of a `ImageLocation`. */
   readonly image: string;
   readonly reason: string;
 }

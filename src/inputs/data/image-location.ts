@@ -11,9 +11,9 @@ import { type DecodeOptions, decodeKinds } from "../image/image-source.ts";
 import { type RasterImage } from "../image/raster-image.ts";
 import { isWithin } from "./folders.ts";
 
-/** Where a picture is. */
-export interface Picture {
-  /** Absolute path; of a picture in an archive the archive's path or address, and behind it the picture's in there. */
+/** Where an image is. */
+export interface ImageLocation {
+  /** Absolute path; of an image in an archive the archive's path or address, and behind it the image's in there. */
   readonly image: string;
   /** The part of a file that it is; without it, it is a file of its own. */
   readonly bytes?: FilePart;
@@ -29,20 +29,20 @@ export interface FilePart {
   readonly length: number;
 }
 
-/** Where a picture is, without what else is known of it. */
-export function pictureOf({ image, bytes, within }: Picture): Picture {
+/** Where an image is, without what else is known of it. */
+export function imageLocationOf({ image, bytes, within }: ImageLocation): ImageLocation {
   return { image, ...(bytes && { bytes }), ...(within !== undefined && { within }) };
 }
 
 /**
- * The bytes of a picture's file, wherever it lies.
+ * The bytes of an image's file, wherever it lies.
  *
  * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE` if it cannot be read, is no regular file, or is too large.
  */
-export async function readPictureBytes(picture: Picture): Promise<Uint8Array> {
-  const { image, bytes } = picture;
+export async function readImageBytes(location: ImageLocation): Promise<Uint8Array> {
+  const { image, bytes } = location;
   if (!bytes) {
-    await assertInside(picture);
+    await assertInside(location);
     return readImageFile(image);
   }
   if (bytes.length > maxImageBytes) throw tooManyBytes(image);
@@ -50,37 +50,37 @@ export async function readPictureBytes(picture: Picture): Promise<Uint8Array> {
 }
 
 /**
- * Reads and decodes a picture, wherever it lies.
+ * Reads and decodes an image, wherever it lies.
  *
- * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE`, naming the picture, if it cannot be read.
+ * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE`, naming the image, if it cannot be read.
  */
-export async function readPicture(picture: Picture, options: DecodeOptions = {}): Promise<RasterImage> {
-  return usePicture(picture, options, (raster) => raster);
+export async function readImage(location: ImageLocation, options: DecodeOptions = {}): Promise<RasterImage> {
+  return useLocatedImage(location, options, (raster) => raster);
 }
 
-/** What `use` makes of a picture, wherever it lies; many at once share memory as {@link useImage} says. */
-export async function usePicture<Result>(
-  picture: Picture,
+/** What `use` makes of an image, wherever it lies; many at once share memory as {@link useImage} says. */
+export async function useLocatedImage<Result>(
+  location: ImageLocation,
   options: DecodeOptions,
   use: (raster: RasterImage) => Result | Promise<Result>,
 ): Promise<Result> {
-  checkOptions("readPicture", options, decodeKinds);
-  return useImage(await readPictureBytes(picture), { ...options, name: picture.image }, use);
+  checkOptions("readImage", options, decodeKinds);
+  return useImage(await readImageBytes(location), { ...options, name: location.image }, use);
 }
 
-/** A picture to be read when its turn comes, as a stream of images takes it. */
-export function lazyPicture(picture: Picture, decoding?: DecodeOptions) {
-  return { name: picture.image, decoding, load: () => readPictureBytes(picture) };
+/** An image to be read when its turn comes, as a stream of images takes it. */
+export function lazyImage(location: ImageLocation, decoding?: DecodeOptions) {
+  return { name: location.image, decoding, load: () => readImageBytes(location) };
 }
 
-/** {@link readPicture} for threads on which nobody else waits: the way of a small file to Node's own threads and back takes half as long as its decoding. */
-export async function readPictureAtOnce(picture: Picture, options?: DecodeOptions): Promise<RasterImage> {
-  const content = picture.bytes ? readPartAtOnce(picture.bytes) : readWholeAtOnce(picture);
+/** {@link readImage} for threads on which nobody else waits: the way of a small file to Node's own threads and back takes half as long as its decoding. */
+export async function readImageAtOnce(location: ImageLocation, options?: DecodeOptions): Promise<RasterImage> {
+  const content = location.bytes ? readPartAtOnce(location.bytes) : readWholeAtOnce(location);
   // What cannot be read so is read in the other way, which says why.
-  return content ? decodeImage(content, { ...options, name: picture.image }) : readPicture(picture, options);
+  return content ? decodeImage(content, { ...options, name: location.image }) : readImage(location, options);
 }
 
-function readWholeAtOnce({ image, within }: Picture): Uint8Array | undefined {
+function readWholeAtOnce({ image, within }: ImageLocation): Uint8Array | undefined {
   try {
     if (within !== undefined && !isWithin(realpathSync.native(image), realpathSync.native(within))) return undefined;
   } catch {
@@ -105,25 +105,25 @@ function readPartAtOnce({ file, offset, length }: FilePart): Uint8Array | undefi
 }
 
 /**
- * A picture by its path in a table. A table describes what lies in its folder: other files of the machine are not its own to name.
+ * An image by its path in a table. A table describes what lies in its folder: other files of the machine are not its own to name.
  *
  * @param images - the folder that its paths are relative to, if a user named one; they may then lead through links to wherever.
  * @throws {ClipError} `CLIP_DATA` if the path leads out of the folder.
  */
-export function pictureOfTable(table: string, place: string, path: string, images: string | undefined): Picture {
+export function imageOfTable(table: string, place: string, path: string, images: string | undefined): ImageLocation {
   const folder = resolve(images ?? dirname(table));
   const image = resolve(folder, path);
   if (!isWithin(image, folder))
     throw new ClipError(
       "CLIP_DATA",
       `${table}, ${place}: ${path} is outside ${folder}, ${images === undefined ? "the table's folder" : "as images (--images) says"}; ` +
-        "if that is meant, name a folder that holds all its pictures by images (--images): / for any",
+        "if that is meant, name a folder that holds all its images by images (--images): / for any",
     );
   return { image, ...(images === undefined && { within: folder }) };
 }
 
-/** Refuses a picture that lies elsewhere than its table's folder, by a link. */
-async function assertInside({ image, within }: Picture): Promise<void> {
+/** Refuses an image that lies elsewhere than its table's folder, by a link. */
+async function assertInside({ image, within }: ImageLocation): Promise<void> {
   if (within === undefined) return;
   const [real, folder] = await Promise.all([realpath(image).catch(() => undefined), realpath(within)]);
   // Why one that is not there cannot be read is said by whoever reads it.
@@ -134,26 +134,26 @@ async function assertInside({ image, within }: Picture): Promise<void> {
   );
 }
 
-/** If not one of so many pictures exists, the paths are wrong rather than the pictures. */
+/** If not one of so many images exists, the paths are wrong rather than the images. */
 const probedImages = 16;
 
 /**
- * Refuses a table of pictures that are not there.
+ * Refuses a table of images that are not there.
  *
  * @param base - what its paths are relative to, for the message.
  * @throws {ClipError} `CLIP_DATA` if none of the first ones exists.
  */
 export async function assertSomeExist(
   table: string,
-  pictures: readonly Picture[],
+  locations: readonly ImageLocation[],
   base = "its own folder",
 ): Promise<void> {
-  const probed = pictures.slice(0, probedImages);
+  const probed = locations.slice(0, probedImages);
   for (const { image } of probed) if (await exists(image).catch(() => true)) return; // one that cannot be read is listed where it is read
   if (probed.length === 0) return;
   throw new ClipError(
     "CLIP_DATA",
-    `none of the first ${probed.length} pictures that ${table} names exists, such as ${probed[0]!.image}; ` +
+    `none of the first ${probed.length} images that ${table} names exists, such as ${probed[0]!.image}; ` +
       (wrongPath(probed[0]!.image) ?? `paths in it are relative to ${base}`),
   );
 }
@@ -162,7 +162,7 @@ export async function assertSomeExist(
 function wrongPath(path: string): string | undefined {
   if (/(^|[\\/])file:[\\/]/i.test(path)) return "name files by their paths, without file://";
   if (/(^|[\\/])(https?|s3|gs|hf):[\\/]/i.test(path))
-    return "pictures at addresses are not fetched; fetch them first, for example with img2dataset";
+    return "images at addresses are not fetched; fetch them first, for example with img2dataset";
   if (sep === "/" && path.includes("\\")) return "paths are written with / here; replace each \\ in them";
   return undefined;
 }

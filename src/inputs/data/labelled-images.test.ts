@@ -2,11 +2,11 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
-import { examplesOf, onlyClasses, readLabelledPictures, relabel } from "./labelled-images.ts";
+import { examplesOf, onlyClasses, readLabelledImages, relabel } from "./labelled-images.ts";
 
 const root = await temporaryFolder();
 
-/** Files without content: labels are read, not pictures. */
+/** Files without content: labels are read, not images. */
 async function folderOf(name: string, ...paths: string[]): Promise<string> {
   const folder = join(root, name);
   for (const path of paths) {
@@ -20,13 +20,13 @@ async function tableOf(name: string, ...lines: string[]): Promise<string> {
   return join(root, name);
 }
 
-describe("readLabelledPictures", () => {
-  it("takes folders for classes, with the pictures in them and below", async () => {
+describe("readLabelledImages", () => {
+  it("takes folders for classes, with the images in them and below", async () => {
     const folder = await folderOf(
       ...(["classes", "dog/a.jpg", "cat/b.PNG", "cat/kittens/a.webp", "cat/notes.txt", "loose.jpg"] as const),
       ...["empty/readme.md", ".cache/c.jpg", "dog/.hidden.jpg"],
     );
-    expect(await readLabelledPictures(folder)).toEqual({
+    expect(await readLabelledImages(folder)).toEqual({
       classes: ["cat", "dog"],
       samples: [
         { image: join(folder, "cat/b.PNG"), label: 0 },
@@ -37,7 +37,7 @@ describe("readLabelledPictures", () => {
     });
   });
 
-  it("takes tables with quoted values, more columns, and a picture with several labels", async () => {
+  it("takes tables with quoted values, more columns, and an image with several labels", async () => {
     await folderOf("x", "1.jpg");
     const file = await tableOf(
       "labels.csv",
@@ -47,7 +47,7 @@ describe("readLabelledPictures", () => {
       "",
       "",
     );
-    expect(await readLabelledPictures(file)).toEqual({
+    expect(await readLabelledImages(file)).toEqual({
       classes: ["cat, tabby", "dog"],
       samples: [0, 1].map((label) => ({ image: join(root, "x/1.jpg"), within: root, label })),
       skipped: [],
@@ -62,20 +62,20 @@ describe("readLabelledPictures", () => {
       "",
       '{"image": "b.jpg", "label": "10"}',
     );
-    expect(await readLabelledPictures(file)).toEqual({
+    expect(await readLabelledImages(file)).toEqual({
       classes: ["3", "10"],
       samples: ["a.jpg", "b.jpg"].map((name, label) => ({ image: join(root, name), within: root, label })),
       skipped: [],
     });
   });
 
-  it("says which class has no picture that can be used, and leaves out litter", async () => {
+  it("says which class has no image that can be used, and leaves out litter", async () => {
     const folder = await folderOf("lost", "cat/a.jpg", "dog/b.heic", "@eaDir/c.jpg", "dog/__MACOSX/._d.jpg");
-    const { classes, skipped } = await readLabelledPictures(folder);
+    const { classes, skipped } = await readLabelledImages(folder);
     expect(classes).toEqual(["cat"]);
     expect(skipped).toEqual([
       { image: join(folder, "dog/b.heic"), reason: "it is empty (0 bytes)" },
-      { image: join(folder, "dog"), reason: "it is no class here: none of its pictures can be used" },
+      { image: join(folder, "dog"), reason: "it is no class here: none of its images can be used" },
     ]);
   });
 
@@ -83,7 +83,7 @@ describe("readLabelledPictures", () => {
     await folderOf(".", "a.jpg");
     const good = Array.from({ length: 4 }, (_, i) => `a.jpg,${i}`);
     const file = await tableOf("some-bad.csv", "image,label", ...good, "a.jpg", "a.jpg,a,b");
-    const { samples, skipped } = await readLabelledPictures(file);
+    const { samples, skipped } = await readLabelledImages(file);
     expect(samples).toHaveLength(4);
     expect(skipped).toEqual([
       { image: `${file}, line 6`, reason: '"label" is empty' },
@@ -97,7 +97,7 @@ describe("readLabelledPictures", () => {
   it("sorts classes that are numbers by number", async () => {
     await folderOf(".", "2.jpg");
     const file = await tableOf("numbers.tsv", "path\tlabel", ...[10, 9, 2].map((label) => `${label}.jpg\t${label}`));
-    expect((await readLabelledPictures(file)).classes).toEqual(["2", "9", "10"]);
+    expect((await readLabelledImages(file)).classes).toEqual(["2", "9", "10"]);
   });
 
   it.each([
@@ -106,40 +106,40 @@ describe("readLabelledPictures", () => {
     [
       "away.csv",
       ["image,label", "nowhere/a.jpg,cat"],
-      "none of the first 1 pictures that .*away.csv names exists, such as .*/nowhere/a.jpg; paths in it are relative to its own folder",
+      "none of the first 1 images that .*away.csv names exists, such as .*/nowhere/a.jpg; paths in it are relative to its own folder",
     ],
     ["column.csv", ["image,name", "a.jpg,cat"], 'column.csv has no column "label"; it has "image", "name"'],
     ["empty.csv", [""], "empty.csv is empty; it must have the columns image, label"],
-    ["rows.tsv", ["image\tlabel"], "rows.tsv holds no labelled pictures: expected rows below the names"],
+    ["rows.tsv", ["image\tlabel"], "rows.tsv holds no labelled images: expected rows below the names"],
     ["text.jsonl", ['{"image": "a.jpg", "label": ["cat"]}'], 'text.jsonl, line 1: "label" must be a text'],
     ["gap.jsonl", ['{"image": "a.jpg", "label": 1}', '{"image": "b.jpg"}'], 'gap.jsonl, line 2: "label" is empty'],
     ["blank.csv", ["image,label", "a.jpg,cat", "b.jpg, "], 'blank.csv, line 3: "label" is empty'],
     ["ragged.csv", ["image,label", "a.jpg"], 'ragged.csv, line 2: "label" is empty$'],
   ] as const)("says what is wrong with %s", async (name, lines, message) => {
     const file = lines.length > 0 ? await tableOf(name, ...lines) : join(root, name);
-    await expect(readLabelledPictures(file)).rejects.toThrow(new RegExp(message));
-    await expect(readLabelledPictures(file)).rejects.toMatchObject({ code: "CLIP_DATA" });
+    await expect(readLabelledImages(file)).rejects.toThrow(new RegExp(message));
+    await expect(readLabelledImages(file)).rejects.toMatchObject({ code: "CLIP_DATA" });
   });
 
   it("refuses what is no UTF-8, and a folder without classes", async () => {
     await writeFile(join(root, "latin.csv"), Buffer.from("image,label\na.jpg,caf\xe9\n", "latin1"));
-    await expect(readLabelledPictures(join(root, "latin.csv"))).rejects.toThrow(
+    await expect(readLabelledImages(join(root, "latin.csv"))).rejects.toThrow(
       /latin\.csv, line 2 is not UTF-8; save it as UTF-8/,
     );
-    await expect(readLabelledPictures(await folderOf("flat", "a.jpg"))).rejects.toThrow(
-      /flat holds no labelled pictures: expected a folder for each class/,
+    await expect(readLabelledImages(await folderOf("flat", "a.jpg"))).rejects.toThrow(
+      /flat holds no labelled images: expected a folder for each class/,
     );
   });
 });
 
-const pictures = (...classes: string[]) => ({
+const images = (...classes: string[]) => ({
   classes,
   samples: classes.map((name, label) => ({ image: `/${name}.jpg`, label })),
 });
 
 describe("onlyClasses", () => {
-  it("leaves the other classes' pictures and names out", () => {
-    expect(onlyClasses(pictures("a", "b", "c"), ["c", "a"], "f")).toEqual({
+  it("leaves the other classes' images and names out", () => {
+    expect(onlyClasses(images("a", "b", "c"), ["c", "a"], "f")).toEqual({
       classes: ["a", "c"],
       samples: [
         { image: "/a.jpg", label: 0 },
@@ -149,7 +149,7 @@ describe("onlyClasses", () => {
   });
 
   it("says which class there is none of", () => {
-    expect(() => onlyClasses(pictures("a", "b"), ["x"], "f")).toThrow('f asks for the class "x"; the data have a, b');
+    expect(() => onlyClasses(images("a", "b"), ["x"], "f")).toThrow('f asks for the class "x"; the data have a, b');
   });
 });
 
@@ -161,33 +161,33 @@ describe("examplesOf", () => {
     { image: "/run/1/a.jpg", label: 1 },
   ];
 
-  it("has each picture once with all its labels", () => {
+  it("has each image once with all its labels", () => {
     expect(examplesOf(samples, false)).toEqual([
-      { name: "/run/1/a.jpg", pictures: [{ image: "/run/1/a.jpg" }], labels: [0, 1] },
-      { name: "/jump/2/a.jpg", pictures: [{ image: "/jump/2/a.jpg" }], labels: [1] },
-      { name: "/run/1/b.jpg", pictures: [{ image: "/run/1/b.jpg" }], labels: [0] },
+      { name: "/run/1/a.jpg", images: [{ image: "/run/1/a.jpg" }], labels: [0, 1] },
+      { name: "/jump/2/a.jpg", images: [{ image: "/jump/2/a.jpg" }], labels: [1] },
+      { name: "/run/1/b.jpg", images: [{ image: "/run/1/b.jpg" }], labels: [0] },
     ]);
   });
 
-  it("has the pictures of a folder as one clip", () => {
+  it("has the images of a folder as one clip", () => {
     expect(examplesOf(samples, true)).toEqual([
-      { name: "/run/1", pictures: [{ image: "/run/1/a.jpg" }, { image: "/run/1/b.jpg" }], labels: [0, 1] },
-      { name: "/jump/2", pictures: [{ image: "/jump/2/a.jpg" }], labels: [1] },
+      { name: "/run/1", images: [{ image: "/run/1/a.jpg" }, { image: "/run/1/b.jpg" }], labels: [0, 1] },
+      { name: "/jump/2", images: [{ image: "/jump/2/a.jpg" }], labels: [1] },
     ]);
   });
 });
 
 describe("relabel", () => {
   it("numbers classes as others do, and names one that is not among them", () => {
-    const pictures = {
+    const images = {
       classes: ["cat", "emu"],
       samples: [
         { image: "a", label: 1 },
         { image: "b", label: 0 },
       ],
     };
-    expect(relabel(pictures, ["ant", "cat", "dog", "emu"], "test").map(({ label }) => label)).toEqual([3, 1]);
-    expect(() => relabel(pictures, ["cat", "dog"], "test")).toThrow(
+    expect(relabel(images, ["ant", "cat", "dog", "emu"], "test").map(({ label }) => label)).toEqual([3, 1]);
+    expect(() => relabel(images, ["cat", "dog"], "test")).toThrow(
       'test has the class "emu"; those of training are cat, dog',
     );
   });

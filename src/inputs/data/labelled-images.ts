@@ -3,42 +3,42 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import { ClipError, problemOf } from "../../core/errors.ts";
 import { listFolder } from "./folders.ts";
 import type { SkippedImage } from "./image-files.ts";
-import { assertSomeExist, baseOf, type Picture, pictureOfTable } from "./image-location.ts";
+import { assertSomeExist, baseOf, type ImageLocation, imageOfTable } from "./image-location.ts";
 import { imageColumns, isTableName, readTexts } from "./table.ts";
 
-/** Pictures, and which class each belongs to. */
-export interface LabelledPictures {
+/** Images, and which class each belongs to. */
+export interface LabelledImages {
   readonly classes: readonly string[];
   /** One that shows several classes stands there several times. */
-  readonly samples: readonly LabelledPicture[];
-  /** Pictures and rows that cannot be used; whether a picture can be decoded shows when it is. */
+  readonly samples: readonly LabelledImage[];
+  /** Images and rows that cannot be used; whether an image can be decoded shows when it is. */
   readonly skipped: readonly SkippedImage[];
 }
 
-/** How a source of labelled pictures is read. */
+/** How a source of labelled images is read. */
 export interface LabelledOptions {
-  /** What a table's paths are relative to, and where its pictures may lie, links followed. Default: the table's folder. */
+  /** What a table's paths are relative to, and where its images may lie, links followed. Default: the table's folder. */
   readonly images?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A picture, and the number of its class. */
-export interface LabelledPicture extends Picture {
+/** An image, and the number of its class. */
+export interface LabelledImage extends ImageLocation {
   readonly label: number;
 }
 
 /**
- * Reads pictures with their classes, in the order of the source:
+ * Reads images with their classes, in the order of the source:
  *
- * - a folder of folders: each is a class, with the pictures in it and in folders below; those without a picture, and hidden ones,
+ * - a folder of folders: each is a class, with the images in it and in folders below; those without an image, and hidden ones,
  *   are no classes;
  * - `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`), a path relative to the file's folder, and `label`.
  *
  * Classes are sorted by name; as numbers if all are whole numbers.
  *
- * @throws {ClipError} `CLIP_DATA` if there is no such source or no labelled picture in it.
+ * @throws {ClipError} `CLIP_DATA` if there is no such source or no labelled image in it.
  */
-export async function readLabelledPictures(source: string, options: LabelledOptions = {}): Promise<LabelledPictures> {
+export async function readLabelledImages(source: string, options: LabelledOptions = {}): Promise<LabelledImages> {
   const path = resolve(source);
   const entry = await stat(path).catch((cause: unknown) => {
     throw new ClipError("CLIP_DATA", `cannot read ${path}: ${problemOf(cause)}`, { cause });
@@ -50,19 +50,23 @@ export async function readLabelledPictures(source: string, options: LabelledOpti
     );
   const { labelled, skipped } = await (entry.isDirectory() ? readClassFolders : readLabelTable)(path, options);
   if (labelled.length === 0) {
-    const wanted = entry.isDirectory() ? "a folder for each class, with its pictures in it" : "rows below the names";
+    const wanted = entry.isDirectory() ? "a folder for each class, with its images in it" : "rows below the names";
     const [first] = skipped;
     const met = first ? `; ${skipped.length} were left out (${first.image}: ${first.reason})` : "";
-    throw new ClipError("CLIP_DATA", `${path} holds no labelled pictures: expected ${wanted}${met}`);
+    throw new ClipError("CLIP_DATA", `${path} holds no labelled images: expected ${wanted}${met}`);
   }
   const classes = sortedClasses(new Set(labelled.map(([, name]) => name)));
   const numbers = new Map(classes.map((name, i) => [name, i]));
-  return { classes, samples: labelled.map(([picture, name]) => ({ ...picture, label: numbers.get(name)! })), skipped };
+  return {
+    classes,
+    samples: labelled.map(([location, name]) => ({ ...location, label: numbers.get(name)! })),
+    skipped,
+  };
 }
 
-/** Pictures with the names of their classes, and what is left out. */
+/** Images with the names of their classes, and what is left out. */
 interface Labelled {
-  readonly labelled: readonly (readonly [picture: Picture, name: string])[];
+  readonly labelled: readonly (readonly [location: ImageLocation, name: string])[];
   readonly skipped: readonly SkippedImage[];
 }
 
@@ -71,7 +75,7 @@ async function readClassFolders(folder: string, { signal }: LabelledOptions): Pr
   const inClass = images.filter((name) => name.includes("/"));
   const labelled = inClass.map((name) => [{ image: join(folder, name) }, name.split("/")[0]!] as const);
   const classes = new Set(labelled.map(([, name]) => name));
-  // A class whose pictures are all left out would else be missing without a word.
+  // A class whose images are all left out would else be missing without a word.
   const lost = new Set(
     skipped
       .map(({ image }) => relative(folder, image).split(sep))
@@ -89,7 +93,7 @@ async function readClassFolders(folder: string, { signal }: LabelledOptions): Pr
         .filter((name) => !classes.has(name))
         .map((name) => ({
           image: join(folder, name),
-          reason: "it is no class here: none of its pictures can be used",
+          reason: "it is no class here: none of its images can be used",
         })),
     ],
   };
@@ -98,11 +102,11 @@ async function readClassFolders(folder: string, { signal }: LabelledOptions): Pr
 async function readLabelTable(path: string, { images }: LabelledOptions): Promise<Labelled> {
   const { rows, skipped } = await readTexts(path, { image: imageColumns, label: ["label"] });
   const labelled = rows.map(
-    ({ place, values }) => [pictureOfTable(path, place, values.image, images), values.label] as const,
+    ({ place, values }) => [imageOfTable(path, place, values.image, images), values.label] as const,
   );
   await assertSomeExist(
     path,
-    labelled.map(([picture]) => picture),
+    labelled.map(([location]) => location),
     baseOf(images),
   );
   return { labelled, skipped };
@@ -118,17 +122,17 @@ export function areNumbers(names: readonly string[]): boolean {
 }
 
 /**
- * The pictures of some classes, which are then the only ones: how robustness sets with fewer classes are compared with the whole.
+ * The images of some classes, which are then the only ones: how robustness sets with fewer classes are compared with the whole.
  *
  * @param only - the classes as the data name them.
  * @param file - where they stand, for the message.
  * @throws {ClipError} `CLIP_DATA` if one is none of the data's classes.
  */
 export function onlyClasses(
-  { classes, samples }: Pick<LabelledPictures, "classes" | "samples">,
+  { classes, samples }: Pick<LabelledImages, "classes" | "samples">,
   only: readonly string[],
   file: string,
-): Pick<LabelledPictures, "classes" | "samples"> {
+): Pick<LabelledImages, "classes" | "samples"> {
   const unknown = only.find((name) => !classes.includes(name));
   if (unknown !== undefined)
     throw new ClipError(
@@ -146,41 +150,41 @@ export function onlyClasses(
   };
 }
 
-/** What is named as one: a picture, or the frames of a clip. */
+/** What is named as one: an image, or the frames of a clip. */
 export interface Example {
-  /** Path of the picture, or of the clip's folder. */
+  /** Path of the image, or of the clip's folder. */
   readonly name: string;
-  readonly pictures: readonly Picture[];
+  readonly images: readonly ImageLocation[];
   /** Numbers of all classes that it shows. */
   readonly labels: readonly number[];
 }
 
-/** Each picture once with all its classes; with `clips` those of a folder together, as the frames of one clip. */
-export function examplesOf(samples: readonly LabelledPicture[], clips: boolean): Example[] {
-  const examples = new Map<string, { name: string; pictures: Map<string, Picture>; labels: Set<number> }>();
-  for (const { label, ...picture } of samples) {
-    const name = clips ? dirname(picture.image) : picture.image;
-    const example = examples.get(name) ?? { name, pictures: new Map(), labels: new Set() };
+/** Each image once with all its classes; with `clips` those of a folder together, as the frames of one clip. */
+export function examplesOf(samples: readonly LabelledImage[], clips: boolean): Example[] {
+  const examples = new Map<string, { name: string; images: Map<string, ImageLocation>; labels: Set<number> }>();
+  for (const { label, ...location } of samples) {
+    const name = clips ? dirname(location.image) : location.image;
+    const example = examples.get(name) ?? { name, images: new Map(), labels: new Set() };
     examples.set(name, example);
-    example.pictures.set(picture.image, picture);
+    example.images.set(location.image, location);
     example.labels.add(label);
   }
-  return [...examples.values()].map(({ name, pictures, labels }) => ({
-    ...{ name, pictures: [...pictures.values()], labels: [...labels] },
+  return [...examples.values()].map(({ name, images: locations, labels }) => ({
+    ...{ name, images: [...locations.values()], labels: [...labels] },
   }));
 }
 
 /**
- * The same pictures, their classes by their place among others, those of the training pictures.
+ * The same images, their classes by their place among others, those of the training images.
  *
  * @param source - what they were read from, for the message.
  * @throws {ClipError} `CLIP_DATA` if one of their classes is not among these.
  */
 export function relabel(
-  { classes, samples }: Pick<LabelledPictures, "classes" | "samples">,
+  { classes, samples }: Pick<LabelledImages, "classes" | "samples">,
   wanted: readonly string[],
   source: string,
-): LabelledPicture[] {
+): LabelledImage[] {
   const unknown = classes.find((name) => !wanted.includes(name));
   if (unknown !== undefined) {
     const known = wanted.slice(0, 20).join(", ");

@@ -6,7 +6,7 @@ import { abortSignal, callback, checkOptions, type OptionKinds, wholeNumber } fr
 import { Random } from "../../core/random.ts";
 import { mapInOrder } from "../../core/streams.ts";
 import { endingOf, kindByContent, kindByName } from "./image-files.ts";
-import { readPictureBytes } from "./image-location.ts";
+import { readImageBytes } from "./image-location.ts";
 import { sniffImage } from "../image/sniff.ts";
 import type { Pairs, Sample, SkippedImage } from "./sources/samples.ts";
 import { captionBytes, isShardName } from "./sources/shards.ts";
@@ -31,11 +31,11 @@ export interface PackedShard {
 }
 
 /**
- * Writes pairs as webdataset shards, `000000.tar` and so on: each picture's file as it is, and its captions as the lines of a `.txt`, a
+ * Writes pairs as webdataset shards, `000000.tar` and so on: each image's file as it is, and its captions as the lines of a `.txt`, a
  * synthetic one as a `.synthetic.txt`. The pairs are shuffled, always alike, so that each shard is a fair sample of all.
  *
- * @param skipped - gets the pictures whose file cannot be read or holds no image that can be decoded.
- * @throws {ClipError} `CLIP_USAGE` if the folder has shards already; `CLIP_DATA` if no picture is left; `CLIP_FILE` if it cannot be written: the shard at hand is then
+ * @param skipped - gets the images whose file cannot be read or holds no image that can be decoded.
+ * @throws {ClipError} `CLIP_USAGE` if the folder has shards already; `CLIP_DATA` if no image is left; `CLIP_FILE` if it cannot be written: the shard at hand is then
  *   not there, those before it are whole.
  */
 export async function* packShards(
@@ -57,7 +57,7 @@ export async function* packShards(
     const met = first
       ? ` (${first.reason.includes(first.image) ? first.reason : `${first.image}: ${first.reason}`})`
       : "";
-    throw new ClipError("CLIP_DATA", `none of ${samples.length} pictures can be packed${met}`);
+    throw new ClipError("CLIP_DATA", `none of ${samples.length} images can be packed${met}`);
   }
   await makeFolder(folder);
   let written = 0;
@@ -96,7 +96,7 @@ async function* readableSamples(
 
 async function readSample(sample: Sample): Promise<{ sample: Sample; content: Uint8Array | ClipError }> {
   try {
-    const content = await readPictureBytes(sample);
+    const content = await readImageBytes(sample);
     const kind = kindByContent(sample.image, content);
     if (kind === "image") return { sample, content };
     const reason = kind === "other" ? "its content is not an image" : kind.reason;

@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true }));
 
-/** A new folder with these files; pictures are never opened here, so any content will do. */
+/** A new folder with these files; images are never opened here, so any content will do. */
 async function folder(files: Record<string, string | Uint8Array>): Promise<string> {
   const path = join(root, String(made++));
   for (const [name, content] of Object.entries(files)) {
@@ -32,14 +32,14 @@ async function errorOf(promise: Promise<unknown>): Promise<string> {
   return (error as ClipError).message;
 }
 
-describe("a folder of pictures and captions", () => {
-  it("gives each picture the lines beside it, through nested folders, in order of path", async () => {
+describe("a folder of images and captions", () => {
+  it("gives each image the lines beside it, through nested folders, in order of path", async () => {
     const path = await folder({
       "b.PNG": "",
       "b.txt": "\n  a dog \r\n\r\na brown dog\n",
       "a/deep/c.webp": "",
       "a/deep/c.txt": "eine Möwe",
-      "notes.md": "no picture",
+      "notes.md": "no image",
     });
     expect(await readPairs(path)).toMatchObject({
       samples: [
@@ -50,7 +50,7 @@ describe("a folder of pictures and captions", () => {
     });
   });
 
-  it("counts and lists the pictures whose captions are missing, empty, in another encoding or endless", async () => {
+  it("counts and lists the images whose captions are missing, empty, in another encoding or endless", async () => {
     const path = await folder({
       "a.jpg": "",
       "a.txt": "kept",
@@ -85,7 +85,7 @@ describe("a folder of pictures and captions", () => {
 describe("synthetic captions", () => {
   const wanted = { synthetic: true };
 
-  it("are read beside pictures, from a second column and by its name, where they are asked for", async () => {
+  it("are read beside images, from a second column and by its name, where they are asked for", async () => {
     const path = await folder({
       ...{ "a.jpg": "", "a.txt": "a dog", "a.synthetic.txt": "\nA dog runs.\n It is brown!\n" },
       ...{ "b.jpg": "", "b.txt": "a cat" },
@@ -242,7 +242,7 @@ describe("a table or JSONL file", () => {
       '{"image":"a","caption":{"en":"b"}}',
       /line 1: "caption" must be a string or a list/,
     ],
-    ["a row without a picture", "p.csv", "image,caption\na,b\n,c\n", /line 3: "image" must be the path of a picture/],
+    ["a row without an image", "p.csv", "image,caption\na,b\n,c\n", /line 3: "image" must be the path of an image/],
     [
       "another encoding",
       "p.csv",
@@ -264,10 +264,10 @@ describe("a table or JSONL file", () => {
     ["an endless line of JSON", "p.jsonl", `{"image":"${"x".repeat(2 ** 21)}`, /line 1: a line is longer than 1048576/],
     ["an endless field", "p.csv", `image,caption\na,"${"x".repeat(2 ** 21)}`, /Max Record Size/],
     [
-      "pictures none of which exists",
+      "images none of which exists",
       "p.csv",
       "image,caption\na.jpg,b\nc.jpg,d\n",
-      /none of the first 2 pictures.*a\.jpg; paths in it are relative/,
+      /none of the first 2 images.*a\.jpg; paths in it are relative/,
     ],
     ["another kind of file", "p.xlsx", "PK", /expected a folder .*\.csv, \.tsv, \.jsonl or \.parquet file/],
   ];

@@ -17,7 +17,7 @@ import { expandBraces } from "./sources/braces.ts";
 import { readFolder } from "./sources/folder.ts";
 import { readParquet } from "./sources/parquet.ts";
 import { isAddress, withoutQuery } from "./plain-shard.ts";
-import { type Picture, pictureOf } from "./image-location.ts";
+import { type ImageLocation, imageLocationOf } from "./image-location.ts";
 import { isTableName } from "./table.ts";
 import { type Pairs, type Sample, type SkippedImage, sourceKinds, type SourceOptions } from "./sources/samples.ts";
 import { isShardName, readShards } from "./sources/shards.ts";
@@ -27,7 +27,7 @@ import { readTable } from "./sources/table.ts";
 export interface Source extends SourceOptions {
   /** As {@link readPairs} takes it. */
   readonly source: string;
-  /** How often each of its pictures is drawn in an epoch: 2 is twice, 0.5 half of them. Default 1. */
+  /** How often each of its images is drawn in an epoch: 2 is twice, 0.5 half of them. Default 1. */
   readonly weight?: number | undefined;
 }
 
@@ -45,26 +45,26 @@ export interface MixedPairs extends Pairs {
 }
 
 const known =
-  "a folder of pictures or of shards, shards (.tar, .tar.gz; a path, an address or a pattern such as shard-{000..099}.tar), " +
+  "a folder of images or of shards, shards (.tar, .tar.gz; a path, an address or a pattern such as shard-{000..099}.tar), " +
   "or a .csv, .tsv, .jsonl or .parquet file";
 
 /**
  * Reads image-text pairs, in the order of the source:
  *
  * - a folder with the folders in it: `a.jpg` beside `a.txt`, whose lines are captions; ordered by path. With `classTemplates`
- *   captions are made of the name of the folder that a picture is in;
+ *   captions are made of the name of the folder that an image is in;
  * - shards as webdataset has them, `.tar` or `.tar.gz`: files or addresses, with numbers and alternatives in braces, or a folder of
  *   them. What is fetched or unpacked is kept in `~/.cache/clip-ts/shards`;
  * - `.csv` or `.tsv` with column names in the first line, quoted as in RFC 4180;
  * - `.jsonl`, one object a line; there a caption is a string or a list of strings;
- * - `.parquet`, with paths or with the pictures themselves.
+ * - `.parquet`, with paths or with the images themselves.
  *
  * Text is UTF-8. Paths in a file are relative to its folder.
  *
- * With `synthetic` also synthetic captions: a second column, `a.synthetic.txt`, or a second key of the JSON; a picture may be without.
+ * With `synthetic` also synthetic captions: a second column, `a.synthetic.txt`, or a second key of the JSON; an image may be without.
  *
  * @throws {ClipError} `CLIP_DATA` if there is no such source or nothing usable in it, a column is missing, a line is
- *   malformed, synthetic captions are wanted and there are none, or none of the first pictures that a file names exists.
+ *   malformed, synthetic captions are wanted and there are none, or none of the first images that a file names exists.
  */
 export async function readPairs(source: string, options: SourceOptions = {}): Promise<Pairs> {
   checkKind("readPairs: the source", source, text);
@@ -75,31 +75,31 @@ export async function readPairs(source: string, options: SourceOptions = {}): Pr
     throw new ClipError(
       "CLIP_DATA",
       `${withoutQuery(path)} holds no synthetic captions: expected a column of a table, or a.synthetic.txt or a key of a.json ` +
-        "beside a picture; set syntheticColumn if they have another name",
+        "beside an image; set syntheticColumn if they have another name",
     );
   if (pairs.samples.length > 0) return pairs;
   const [first] = pairs.skipped;
   const met = first ? `all ${pairs.skipped.length} were skipped (${first.image}: ${first.reason})` : "there are none";
-  const [missing, expected] = options.picturesOnly ? ["pictures", "some"] : ["training pairs", wanted];
+  const [missing, expected] = options.imagesOnly ? ["images", "some"] : ["training pairs", wanted];
   throw new ClipError("CLIP_DATA", `${withoutQuery(path)} holds no ${missing}: expected ${expected}, but ${met}`);
 }
 
-type ReadPicturesOptions = Omit<SourceOptions, "captionColumn" | "classTemplates">;
-const pictureKinds: OptionKinds<ReadPicturesOptions> = withoutKinds(sourceKinds, "captionColumn", "classTemplates");
+type ReadImagesOptions = Omit<SourceOptions, "captionColumn" | "classTemplates">;
+const imageLocationKinds: OptionKinds<ReadImagesOptions> = withoutKinds(sourceKinds, "captionColumn", "classTemplates");
 
 /**
- * Reads the pictures of a source, as {@link readPairs} takes it, with captions or without, each once.
+ * Reads the images of a source, as {@link readPairs} takes it, with captions or without, each once.
  *
  * @throws {ClipError} `CLIP_DATA` as {@link readPairs} does.
  */
-export async function readPictures(
+export async function readImages(
   source: string,
-  options: ReadPicturesOptions = {},
-): Promise<{ readonly pictures: readonly Picture[]; readonly skipped: readonly SkippedImage[] }> {
-  checkOptions("readPictures", options, pictureKinds);
-  const { samples, skipped } = await readPairs(source, { ...options, picturesOnly: true });
-  const pictures = new Map(samples.map((sample) => [sample.image, pictureOf(sample)]));
-  return { pictures: [...pictures.values()], skipped };
+  options: ReadImagesOptions = {},
+): Promise<{ readonly images: readonly ImageLocation[]; readonly skipped: readonly SkippedImage[] }> {
+  checkOptions("readImages", options, imageLocationKinds);
+  const { samples, skipped } = await readPairs(source, { ...options, imagesOnly: true });
+  const images = new Map(samples.map((sample) => [sample.image, imageLocationOf(sample)]));
+  return { images: [...images.values()], skipped };
 }
 
 /**
@@ -137,7 +137,7 @@ async function readSource(path: string, options: SourceOptions): Promise<{ wante
   if (isShardName(path)) {
     const shards = entry ? [path] : expandBraces(path);
     return {
-      wanted: "pictures with captions beside them (a.jpg and a.txt or a.json)",
+      wanted: "images with captions beside them (a.jpg and a.txt or a.json)",
       pairs: await readShards(shards, options),
     };
   }
@@ -170,14 +170,14 @@ async function readFolderOrShards(folder: string, options: SourceOptions): Promi
     const { samples, skipped } = await readShards(paths, options);
     const loose = skip(listing.images, "it lies beside shards, and only these are read; name a folder without shards");
     return {
-      wanted: "pictures with captions in the shards",
+      wanted: "images with captions in the shards",
       pairs: { samples, skipped: [...skipped, ...listing.skipped, ...loose, ...nested] },
     };
   }
   const { samples, skipped } = await readFolder(folder, listing, options);
   const wanted = options.classTemplates
-    ? "folders of pictures, each with the name of what they show"
-    : "pictures with captions beside them (a.jpg and a.txt; or, if its folders are classes, set classTemplates: clip-ts data " +
+    ? "folders of images, each with the name of what they show"
+    : "images with captions beside them (a.jpg and a.txt; or, if its folders are classes, set classTemplates: clip-ts data " +
       'check and clip-ts data pack take --class-template "a photo of a {}")';
   return { wanted, pairs: { samples, skipped: [...skipped, ...nested] } };
 }

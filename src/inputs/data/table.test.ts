@@ -11,22 +11,22 @@ async function fileOf(name: string, content: string): Promise<string> {
   await writeFile(join(root, name), content);
   return join(root, name);
 }
-const choose = () => ({ picture: "file", text: "caption" });
+const choose = () => ({ image: "file", text: "caption" });
 
 describe("readRows", () => {
   it("gives columns under what they are read for, with the line in which a row ends", async () => {
     const path = await fileOf("quoted.csv", 'caption,id,file\n"two\nlines, ""quoted""",1,a.jpg\n"Stop" sign,2,b.jpg\n');
     expect(await collect(readRows(path, choose))).toEqual([
-      { place: "line 3", values: { picture: "a.jpg", text: 'two\nlines, "quoted"' } },
-      { place: "line 4", values: { picture: "b.jpg", text: '"Stop" sign' } },
+      { place: "line 3", values: { image: "a.jpg", text: 'two\nlines, "quoted"' } },
+      { place: "line 4", values: { image: "b.jpg", text: '"Stop" sign' } },
     ]);
   });
 
   it("gives values of JSON as they are, and nothing where a line lacks one", async () => {
     const path = await fileOf("values.jsonl", '{"file": "a.jpg", "caption": ["x", "y"]}\n\n{"file": 7}');
     expect(await collect(readRows(path, choose))).toEqual([
-      { place: "line 1", values: { picture: "a.jpg", text: ["x", "y"] } },
-      { place: "line 3", values: { picture: 7, text: undefined } },
+      { place: "line 1", values: { image: "a.jpg", text: ["x", "y"] } },
+      { place: "line 3", values: { image: 7, text: undefined } },
     ]);
   });
 

@@ -13,7 +13,7 @@ export type Columns<Key extends string> = Readonly<Record<Key, string>>;
 /** Finds columns among the names that there are. */
 export type ChooseColumns<Key extends string> = (names: readonly string[]) => Columns<Key>;
 
-/** Names under which the pictures of a table are looked for, and what is said of them. */
+/** Names under which the images of a table are looked for, and what is said of them. */
 export const imageColumns = ["image", "path", "filepath"];
 export const captionColumns = ["caption", "title"];
 

@@ -39,7 +39,7 @@ export async function listShard(file: string, shard: string, wanted: (name: stri
     const { name, offset, length, content = new Uint8Array(0) } = entry;
     const byName = wanted(name) ? "other" : kindByName(name);
     const kind = byName === "unknown" ? kindByContent(name, content) : byName;
-    // As unpacking does it. With both, one picture would get the captions of the other.
+    // As unpacking does it. With both, one image would get the captions of the other.
     if (last.get(name) !== entry) {
       if (kind !== "other") skip(name, "a file of the same name comes after it in the shard, and takes its place");
     } else if (kind === "other") others.push(wanted(name) ? entry : { name, offset, length });

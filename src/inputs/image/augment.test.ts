@@ -4,8 +4,8 @@ import { augmentImage, photoAugment, type AugmentConfig } from "./augment.ts";
 import type { RasterImage } from "./raster-image.ts";
 import { resample } from "./resample.ts";
 
-/** A picture whose pixel (x, y) is `colour(x, y)`: R, G, B and, if there is a fourth, alpha. */
-function picture(width: number, height: number, colour: (x: number, y: number) => number[]): RasterImage {
+/** An image whose pixel (x, y) is `colour(x, y)`: R, G, B and, if there is a fourth, alpha. */
+function image(width: number, height: number, colour: (x: number, y: number) => number[]): RasterImage {
   const pixels = new Uint8Array(4 * width * height).fill(255);
   for (let i = 0; i < width * height; i++) pixels.set(colour(i % width, Math.floor(i / width)), 4 * i);
   return { width, height, pixels, hasAlpha: colour(0, 0).length === 4, nearest: false };
@@ -43,7 +43,7 @@ const coloursOf = (image: RasterImage) => image.pixels.filter((_, i) => i % 4 !=
 
 describe("augmentImage", () => {
   it("gives the same bytes for the same key and others for another", () => {
-    const drawing = picture(48, 48, (x, y) => [x * 5, y * 5, 90, x > 12 && y > 12 ? 255 : 0]);
+    const drawing = image(48, 48, (x, y) => [x * 5, y * 5, 90, x > 12 && y > 12 ? 255 : 0]);
     for (const config of [lively, { ...lively, geometry: photoAugment.geometry }]) {
       const [first, again] = [0, 0].map(() => augmentImage(drawing, 32, config, new Random(7, 1, 2)));
       expect(again).toEqual(first);
@@ -51,13 +51,13 @@ describe("augmentImage", () => {
     }
   });
 
-  it("changes nothing when everything is off and the picture has the size", () => {
-    const drawing = picture(32, 32, noise(new Random(1)));
+  it("changes nothing when everything is off and the image has the size", () => {
+    const drawing = image(32, 32, noise(new Random(1)));
     expect(augmentImage(drawing, 32, still, new Random(2))).toEqual(coloursOf(drawing));
   });
 
-  it("does not change the picture it is given", () => {
-    const drawing = picture(32, 32, (x, y) => [x * 8, y * 8, 0, (x * y) & 255]);
+  it("does not change the image it is given", () => {
+    const drawing = image(32, 32, (x, y) => [x * 8, y * 8, 0, (x * y) & 255]);
     const before = drawing.pixels.slice();
     augmentImage(drawing, 32, lively, new Random(3));
     expect(drawing.pixels).toEqual(before);
@@ -65,7 +65,7 @@ describe("augmentImage", () => {
 
   it("never mirrors, and turns by no more than was asked", () => {
     // Red rises to the right, green downwards: their slopes give the turn.
-    const ramp = picture(64, 64, (x, y) => [4 * x, 4 * y, 0]);
+    const ramp = image(64, 64, (x, y) => [4 * x, 4 * y, 0]);
     const geometry = { ...stillGeometry, rotation: 15 };
     const turns = Array.from({ length: 200 }, (_, key) => {
       const pixels = augmentImage(ramp, 64, { ...still, geometry }, new Random(key));
@@ -81,7 +81,7 @@ describe("augmentImage", () => {
   });
 
   it("warps by no more than was asked along each axis, and not everywhere alike", () => {
-    const ramp = picture(64, 64, (x, y) => [4 * x, 4 * y, 0]);
+    const ramp = image(64, 64, (x, y) => [4 * x, 4 * y, 0]);
     const config: AugmentConfig = { ...still, geometry: { ...stillGeometry, warp: 0.05 } }; // 3.2 pixels, 12.8 levels
     let furthest = 0;
     for (let key = 0; key < 20; key++) {
@@ -101,7 +101,7 @@ describe("augmentImage", () => {
   });
 
   it("erases one rectangle, in one colour, no longer than was asked", () => {
-    const plain = picture(32, 32, () => [100, 150, 50]);
+    const plain = image(32, 32, () => [100, 150, 50]);
     let longest = 0;
     for (let key = 0; key < 50; key++) {
       const pixels = augmentImage(plain, 32, { ...still, erase: 0.5 }, new Random(key));
@@ -118,7 +118,7 @@ describe("augmentImage", () => {
   });
 
   it("scales brightness within its bounds and nothing else", () => {
-    const plain = picture(16, 16, () => [100, 150, 50]);
+    const plain = image(16, 16, () => [100, 150, 50]);
     const factors = Array.from({ length: 100 }, (_, key) => {
       const [red, green, blue] = augmentImage(
         plain,
@@ -136,8 +136,8 @@ describe("augmentImage", () => {
     expect(Math.max(...factors)).toBeGreaterThan(1.25);
   });
 
-  it("leaves a grey picture grey whatever the saturation, and the mean grey whatever the contrast", () => {
-    const grey = picture(16, 16, (x, y) => Array<number>(3).fill(60 + 7 * (x % 8) + y));
+  it("leaves a grey image grey whatever the saturation, and the mean grey whatever the contrast", () => {
+    const grey = image(16, 16, (x, y) => Array<number>(3).fill(60 + 7 * (x % 8) + y));
     for (let key = 0; key < 20; key++) {
       expect(augmentImage(grey, 16, { ...still, saturation: 1 }, new Random(key))).toEqual(coloursOf(grey));
       const contrasted = augmentImage(grey, 16, { ...still, contrast: 0.5 }, new Random(key));
@@ -148,7 +148,7 @@ describe("augmentImage", () => {
 
   it("takes all colour away when grayscale is certain, and keeps its lightness", () => {
     const pixels = augmentImage(
-      picture(8, 8, () => [200, 100, 50]),
+      image(8, 8, () => [200, 100, 50]),
       8,
       { ...still, grayscale: 1 },
       new Random(1),
@@ -157,7 +157,7 @@ describe("augmentImage", () => {
   });
 
   it("blurs a point into a round spot of the same sum", () => {
-    const point = picture(33, 33, (x, y) => (x === 16 && y === 16 ? [255, 255, 255] : [0, 0, 0]));
+    const point = image(33, 33, (x, y) => (x === 16 && y === 16 ? [255, 255, 255] : [0, 0, 0]));
     const pixels = augmentImage(point, 33, { ...still, blur: 2 }, new Random(4));
     const red = pixels.filter((_, i) => i % 3 === 0);
     const at = (x: number, y: number) => red[33 * y + x]!;
@@ -170,7 +170,7 @@ describe("augmentImage", () => {
 });
 
 describe("augmentImage, with a random resized crop", () => {
-  const photo = picture(256, 256, (x, y) => [x, y, 0]);
+  const photo = image(256, 256, (x, y) => [x, y, 0]);
 
   it("keeps the asked share of the area, upright, and moves about", () => {
     const lefts = Array.from({ length: 200 }, (_, key) => {
@@ -190,15 +190,15 @@ describe("augmentImage, with a random resized crop", () => {
     expect(Math.max(...lefts)).toBeGreaterThan(70);
   });
 
-  it("is the plain resize when the whole square picture is to be kept", () => {
+  it("is the plain resize when the whole square image is to be kept", () => {
     const whole = { left: 0, top: 0, width: 64, height: 64 };
     const geometry = { kind: "randomResizedCrop", area: [1, 1] } as const;
     const pixels = augmentImage(photo, 64, { ...photoAugment, geometry }, new Random(5));
     expect(pixels).toEqual(coloursOf(resample(photo, whole, whole, "bicubic")));
   });
 
-  it("takes the middle of a picture too long for any part", () => {
-    const strip = picture(300, 30, (x) => [Math.trunc((x * 255) / 299), 0, 0]);
+  it("takes the middle of an image too long for any part", () => {
+    const strip = image(300, 30, (x) => [Math.trunc((x * 255) / 299), 0, 0]);
     const pixels = augmentImage(strip, 8, photoAugment, new Random(6));
     expect(pixels[0]! + pixels[21]!).toBeCloseTo(255, -1);
     expect(pixels[21]! - pixels[0]!).toBeLessThan((255 * 40) / 300);

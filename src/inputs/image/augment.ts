@@ -16,17 +16,17 @@ import { placeOver } from "./placement.ts";
 import { checkRaster, packedPixels, unpackedPixels, type Box, type RasterImage, type Size } from "./raster-image.ts";
 import { applyTaps, resample, tapsOf } from "./resample.ts";
 
-/** For photos: a random part of the picture, resized to the square by Pillow's bicubic. */
+/** For photos: a random part of the image, resized to the square by Pillow's bicubic. */
 export interface RandomResizedCrop {
   readonly kind: "randomResizedCrop";
-  /** Share of the picture's area to keep, [least, most], in (0, 1]; the part's sides are as 3 : 4 to 4 : 3. */
+  /** Share of the image's area to keep, [least, most], in (0, 1]; the part's sides are as 3 : 4 to 4 : 3. */
   readonly area: readonly [number, number];
 }
 
-/** For drawings, with or without transparency: the whole picture somewhere on a background. */
+/** For drawings, with or without transparency: the whole image somewhere on a background. */
 export interface RandomPlacement {
   readonly kind: "randomPlacement";
-  /** What shows through transparent pixels and beside the picture: black, or see `randomBackground`. */
+  /** What shows through transparent pixels and beside the image: black, or see `randomBackground`. */
   readonly background: "none" | "random";
   /** Longer side as a share of the square's, [least, most], in (0, 2]; [1, 1] fills the square. */
   readonly scale: readonly [number, number];
@@ -39,7 +39,7 @@ export interface RandomPlacement {
 }
 
 /**
- * How training pictures are varied. Zero turns a part off. There is no mirroring and no change of hue: captions name
+ * How training images are varied. Zero turns a part off. There is no mirroring and no change of hue: captions name
  * sides and colours.
  */
 export interface AugmentConfig {
@@ -48,13 +48,13 @@ export interface AugmentConfig {
   readonly blur: number;
   /** Largest relative change of brightness, in [0, 1]: 0.2 multiplies by 0.8 … 1.2. */
   readonly brightness: number;
-  /** Largest relative change of the distance to the picture's mean grey, in [0, 1]. */
+  /** Largest relative change of the distance to the image's mean grey, in [0, 1]. */
   readonly contrast: number;
   /** Largest relative change of the distance to grey of the same lightness, in [0, 1]. */
   readonly saturation: number;
-  /** Probability of a picture without colour, in [0, 1]. */
+  /** Probability of an image without colour, in [0, 1]. */
   readonly grayscale: number;
-  /** Longest side of a rectangle of one colour over a part of the picture, as a share of the square's side, in [0, 1]. */
+  /** Longest side of a rectangle of one colour over a part of the image, as a share of the square's side, in [0, 1]. */
   readonly erase: number;
 }
 
@@ -95,12 +95,12 @@ function checkAugment(config: AugmentConfig): void {
 }
 
 /**
- * A random variation of the picture, ready for `normalizePixels`. The same picture, settings and state of `random` give
+ * A random variation of the image, ready for `normalizePixels`. The same image, settings and state of `random` give
  * the same bytes.
  *
  * @param imageSize - Side of the square, in pixels: S.
  * @returns 8-bit RGB [S, S, 3].
- * @throws {ClipError} `CLIP_IMAGE` if the picture's fields do not fit each other.
+ * @throws {ClipError} `CLIP_IMAGE` if the image's fields do not fit each other.
  */
 export function augmentImage(image: RasterImage, imageSize: number, config: AugmentConfig, random: Random): Uint8Array {
   checkKind("augmentImage: imageSize", imageSize, wholeNumber(1));
@@ -151,7 +151,7 @@ function smoothField(size: number, most: number, random: Random): Float32Array {
   return field;
 }
 
-/** Puts a rectangle of one random colour somewhere over the picture [size, size, 3]. */
+/** Puts a rectangle of one random colour somewhere over the image [size, size, 3]. */
 function erase(colours: Uint8Array, size: number, longest: number, random: Random): void {
   if (longest === 0) return;
   const side = () => Math.round(random.uniform(0, longest) * size);

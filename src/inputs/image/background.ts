@@ -1,7 +1,7 @@
 import type { Random } from "../../core/random.ts";
 import { evenChannels } from "./alpha.ts";
 
-/** An opaque picture [size, size] to put another on, packed as in `packedPixels`. */
+/** An opaque image [size, size] to put another on, packed as in `packedPixels`. */
 type Background = (size: number, random: Random) => Int32Array;
 
 const backgrounds: readonly Background[] = [
@@ -10,7 +10,7 @@ const backgrounds: readonly Background[] = [
   noise,
 ];
 
-/** White, on which pictures stand most often, half of the time; else one colour, a gradient between two, or soft noise. */
+/** White, on which images stand most often, half of the time; else one colour, a gradient between two, or soft noise. */
 export function randomBackground(size: number, random: Random): Int32Array {
   if (random.uniform() < 0.5) return new Int32Array(size * size).fill(-1);
   return backgrounds[random.integer(backgrounds.length)]!(size, random);

@@ -10,7 +10,7 @@ describe("shortestSideSize", () => {
     expect(shortestSideSize({ width: 2000, height: 1500 }, 224)).toEqual({ width: 298, height: 224 }); // 298.67
   });
 
-  it("refuses a picture longer than 10,000 : 1 and takes one just within", () => {
+  it("refuses an image longer than 10,000 : 1 and takes one just within", () => {
     expect(shortestSideSize({ width: 10_000, height: 1 }, 2)).toEqual({ width: 20_000, height: 2 });
     expect(() => shortestSideSize({ width: 1, height: 10_001 }, 2)).toThrow(
       /1×10001 pixels is longer than 10000 : 1; cut/,

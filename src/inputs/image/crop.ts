@@ -8,7 +8,7 @@ const maxAspectRatio = 10_000;
  * The size at which the shorter side is `shortest` pixels and the longer keeps the proportion, cut to whole pixels (not
  * rounded), as torchvision's `Resize` does.
  *
- * @throws {ClipError} `CLIP_IMAGE` if the picture is more than 10,000 times as long as wide.
+ * @throws {ClipError} `CLIP_IMAGE` if the image is more than 10,000 times as long as wide.
  */
 export function shortestSideSize({ width, height }: Size, shortest: number): Size {
   const [short, long] = width <= height ? [width, height] : [height, width];
@@ -16,7 +16,7 @@ export function shortestSideSize({ width, height }: Size, shortest: number): Siz
     const met = `${width}×${height} pixels`;
     throw new ClipError(
       "CLIP_IMAGE",
-      `a picture of ${met} is longer than ${maxAspectRatio} : 1; cut out the part to look at`,
+      `an image of ${met} is longer than ${maxAspectRatio} : 1; cut out the part to look at`,
     );
   }
   const scaled = Math.trunc((shortest * long) / short);
@@ -33,7 +33,7 @@ export function centerSquare({ width, height }: Size, side: number): Box {
   };
 }
 
-/** A copy of the pixels inside `box`, which lies inside the picture. */
+/** A copy of the pixels inside `box`, which lies inside the image. */
 export function cropImage(image: RasterImage, { left, top, width, height }: Box): RasterImage {
   const source = packedPixels(image.pixels);
   const cropped = new Int32Array(width * height);

@@ -66,7 +66,7 @@ function tiff(tags: Readonly<Record<number, readonly number[]>>, strip: readonly
   return bytes;
 }
 
-describe("decodeImage, given what is no good picture, names the file and the way out", () => {
+describe("decodeImage, given what is no good image, names the file and the way out", () => {
   const refused = async (path: string, options = {}) => {
     const error: unknown = await decodeImage(path, options).catch((error: unknown) => error);
     expect(error).toMatchObject({ code: "CLIP_IMAGE", message: expect.stringContaining(path) as string });
@@ -148,7 +148,7 @@ describe("decodeImage", () => {
     expect(await decodeImage(shifted.subarray(1))).toEqual(fromPath);
   });
 
-  // For each EXIF orientation: where in the stored rows the pixel (x, y) of the upright picture lies.
+  // For each EXIF orientation: where in the stored rows the pixel (x, y) of the upright image lies.
   const stored: Record<number, (x: number, y: number, w: number, h: number) => [number, number]> = {
     1: (x, y) => [x, y],
     2: (x, y, w) => [w - 1 - x, y],
@@ -176,7 +176,7 @@ describe("decodeImage", () => {
     },
   );
 
-  it("keeps alpha straight, and knows which pictures have one", async () => {
+  it("keeps alpha straight, and knows which images have one", async () => {
     const pixels = Uint8Array.of(200, 100, 50, 10, 1, 2, 3, 0);
     const png = await sharp(pixels, { raw: { width: 2, height: 1, channels: 4 } })
       .png()

@@ -200,8 +200,8 @@ async function decodeBySharp(bytes: Uint8Array, header: Metadata, options: Decod
 let loading: Promise<typeof sharp> | undefined;
 
 /**
- * With the first picture: it takes as long as a small program's start, and texts need none of it. An import of what
- * is loaded takes no time in Node, and as long as a small picture under loaders such as tsx.
+ * With the first image: it takes as long as a small program's start, and texts need none of it. An import of what
+ * is loaded takes no time in Node, and as long as a small image under loaders such as tsx.
  */
 function loadSharp(): Promise<typeof sharp> {
   return (loading ??= import("sharp").then((module) => module.default));
@@ -222,7 +222,7 @@ function undecoded(name: string, cause: Error): ClipError {
   return new ClipError("CLIP_IMAGE", `${name} ${problem}`, { cause });
 }
 
-/** True for pictures whose stored values are indices or bits. */
+/** True for images whose stored values are indices or bits. */
 function isIndexed({ format, isPalette, bitsPerSample }: Metadata, bytes: Uint8Array): boolean {
   if (bitsPerSample === 1) return true;
   if (format === "tiff") return tiffTags(bytes)?.get(262) === 3;

@@ -171,7 +171,7 @@ describe("a header that promises too much", () => {
   });
 });
 
-describe("a folder of pictures with any ending", () => {
+describe("a folder of images with any ending", () => {
   it.skipIf(sharedMissing)(`is decoded by content; what cannot be is named by its format${sharedMissing}`, async () => {
     const root = join(cases, "jfif-folder");
     const paths = await readdir(root, { recursive: true, withFileTypes: true });

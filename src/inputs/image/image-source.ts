@@ -30,10 +30,10 @@ export type ImageSource = string | Instance<"URL"> | ImageBytes | PageImage | Ra
 /** Pixels beyond which an image is refused before it is decoded: 512 MiB of RGB, where Pillow refuses as well. */
 export const defaultMaxImagePixels = 178_956_970;
 
-/** How to read a picture. */
+/** How to read an image. */
 export interface DecodeOptions {
   /**
-   * `"apply"` turns the picture as its EXIF orientation says, as a person would see it; `"ignore"` takes the rows as
+   * `"apply"` turns the image as its EXIF orientation says, as a person would see it; `"ignore"` takes the rows as
    * stored, as the reference implementations do. Default `"apply"`.
    */
   readonly orientation?: "apply" | "ignore" | undefined;

@@ -18,7 +18,7 @@ describe("normalizePixels", () => {
     expect(Math.max(...values)).toBeCloseTo(2.1459, 4);
   });
 
-  it("refuses a picture of another size and says both", () => {
+  it("refuses an image of another size and says both", () => {
     expect(() => normalizePixels(new Uint8Array(12), clipPreprocess)).toThrow(
       /expected 224×224 RGB pixels \(150528 bytes\), got 12 bytes; resize and crop/,
     );

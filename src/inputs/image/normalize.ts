@@ -3,12 +3,12 @@ import { checkOptions } from "../../core/options.ts";
 import { type PreprocessConfig, preprocessKinds } from "./preprocess-config.ts";
 
 /**
- * Standardises a square RGB picture into the planar tensor that the image tower reads: (pixel / 255 − mean) / std.
+ * Standardises a square RGB image into the planar tensor that the image tower reads: (pixel / 255 − mean) / std.
  *
  * @param pixels - 8-bit sRGB [imageSize, imageSize, 3], row-major.
  * @returns `pixelValues`, float32 [3, imageSize, imageSize], planes R, G, B; each operation is rounded to float32, so
  *   the values equal PyTorch's to the last bit. With OpenAI's constants they lie in [−1.7923, 2.1459].
- * @throws {ClipError} `CLIP_IMAGE` if the picture is not the square that the config asks for.
+ * @throws {ClipError} `CLIP_IMAGE` if the image is not the square that the config asks for.
  * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/clip.py`, `_transform`: ToTensor, then Normalize.
  */
 export function normalizePixels(

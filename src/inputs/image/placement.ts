@@ -1,9 +1,9 @@
 import { evenChannels, premultiply, scaleChannels } from "./alpha.ts";
 import { packedPixels, type RasterImage, type Size } from "./raster-image.ts";
 
-/** Where and how large a picture stands in a square of another. */
+/** Where and how large an image stands in a square of another. */
 export interface Placement {
-  /** Longer side of the picture as a share of the square's side. */
+  /** Longer side of the image as a share of the square's side. */
   readonly scale: number;
   /** Its centre against the square's, as shares of the square's side; positive is right and down. */
   readonly shift: readonly [number, number];
@@ -19,7 +19,7 @@ export interface Displacement {
   readonly y: Float32Array;
 }
 
-/** A picture with premultiplied alpha and a border of one transparent pixel, so that its edges need no care. */
+/** An image with premultiplied alpha and a border of one transparent pixel, so that its edges need no care. */
 interface Bordered extends Size {
   /** Packed, [height + 2, width + 2]. */
   readonly pixels: Int32Array;
@@ -28,10 +28,10 @@ interface Bordered extends Size {
 }
 
 /**
- * Draws the picture over an opaque background [size, size], which is changed. Alpha is honoured; outside the picture
+ * Draws the image over an opaque background [size, size], which is changed. Alpha is honoured; outside the image
  * the background stays.
  *
- * Each pixel of the square is sampled once, bilinearly, from the picture halved until a step is under two pixels: fast
+ * Each pixel of the square is sampled once, bilinearly, from the image halved until a step is under two pixels: fast
  * and smooth enough for training, not meant to equal any reference.
  */
 export function placeOver(background: Int32Array, size: number, image: RasterImage, placement: Placement): void {
@@ -48,7 +48,7 @@ export function placeOver(background: Int32Array, size: number, image: RasterIma
   const left = 0.5 - size * (0.5 + placement.shift[0]);
   const top = 0.5 - size * (0.5 + placement.shift[1]);
   for (let y = 0, i = 0; y < size; y++) {
-    // Where in the bordered picture the first pixel of this row lies; the border and half a pixel make ½.
+    // Where in the bordered image the first pixel of this row lies; the border and half a pixel make ½.
     let u = image.width / (2 * span) + 0.5 + cos * left + sin * (y + top);
     let v = image.height / (2 * span) + 0.5 - sin * left + cos * (y + top);
     for (let x = 0; x < size; x++, i++, u += cos, v -= sin) {

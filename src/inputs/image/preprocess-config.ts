@@ -2,7 +2,7 @@ import { z } from "zod";
 import { type Kind, number, oneOf, type OptionKinds, wholeNumber } from "../../core/options.ts";
 import type { ResampleFilter } from "./resample.ts";
 
-/** What a model expects of its pictures: part of the model, since a wrong value here only lowers its accuracy. */
+/** What a model expects of its images: part of the model, since a wrong value here only lowers its accuracy. */
 export interface PreprocessConfig {
   /** Side of the square the image tower reads, in pixels. */
   readonly imageSize: number;
@@ -10,7 +10,7 @@ export interface PreprocessConfig {
   readonly mean: readonly [number, number, number];
   /** Standard deviation of R, G and B in the training data, for values in [0, 1]. */
   readonly std: readonly [number, number, number];
-  /** How the picture is resized. */
+  /** How the image is resized. */
   readonly resample: ResampleFilter;
   /**
    * To what: the shorter side to `imageSize`, and the middle is kept (default); or both sides, whatever that does to
@@ -19,7 +19,7 @@ export interface PreprocessConfig {
   readonly resizeMode?: ResizeMode | undefined;
 }
 
-/** How a picture becomes a square. */
+/** How an image becomes a square. */
 export type ResizeMode = "shortest" | "squash";
 
 /** The constants of every CLIP that OpenAI published at 224 pixels; open_clip's models share mean, std and filter. */

@@ -34,7 +34,7 @@ function meanOf(values: ArrayLike<number>): number {
 
 const equal = { max: 0, mean: 0 };
 
-describe("preprocessImage, on our own small pictures", async () => {
+describe("preprocessImage, on our own small images", async () => {
   const folder = fileURLToPath(new URL("../../../fixtures/preprocess/", import.meta.url));
   const names = JSON.parse(readFileSync(join(folder, "names.json"), "utf8")) as string[];
   for (const resample of ["bicubic", "bilinear"] as const) {
@@ -65,7 +65,7 @@ describe.skipIf(sharedMissing)(`preprocessImage, against openai/CLIP's own trans
     const expected = readSafetensorsFixture(join(folder, "uint8.safetensors")).get("jpeg-cmyk.jpg")!;
     const { pixels } = await preprocessFile(join(folder, "images/jpeg-cmyk.jpg"));
     const { max, mean } = difference(pixels, expected.values);
-    expect(max).toBeLessThanOrEqual(101); // measured: 101, mean 16.7; another picture is around 70 away
+    expect(max).toBeLessThanOrEqual(101); // measured: 101, mean 16.7; another image is around 70 away
     expect(mean).toBeLessThan(17);
   });
 
@@ -79,7 +79,7 @@ describe.skipIf(sharedMissing)(`preprocessImage, against openai/CLIP's own trans
     expect(dark.pixels.reduce((most, level) => Math.max(most, level))).toBe(1);
   });
 
-  it("turned pictures are equal to exif_transpose and the transform", async () => {
+  it("turned images are equal to exif_transpose and the transform", async () => {
     const expected = readSafetensorsFixture(join(folder, "uint8_exif_transposed.safetensors"));
     expect([...expected.keys()].sort()).toEqual(["jpeg-exif3.jpg", "jpeg-exif6.jpg", "jpeg-exif8.jpg"]);
     for (const [file, { values }] of expected) {

@@ -5,7 +5,7 @@ import { type PreprocessConfig, preprocessKinds } from "./preprocess-config.ts";
 import { checkRaster, dropAlpha, type RasterImage } from "./raster-image.ts";
 import { resample } from "./resample.ts";
 
-/** A picture as the image tower reads it, S = `imageSize`. */
+/** An image as the image tower reads it, S = `imageSize`. */
 export interface PreprocessedImage {
   /** 8-bit RGB [S, S, 3]: what the model sees, for people to look at. */
   readonly pixels: Uint8Array;
@@ -17,7 +17,7 @@ export interface PreprocessedImage {
  * Shorter side to `imageSize` and the centre square, or squashed to a square; alpha dropped (not blended: a transparent
  * pixel shows the colour stored beneath); standardised. Equal to openai/CLIP's `_transform` with Pillow, bit for bit.
  *
- * @throws {ClipError} `CLIP_IMAGE` if the picture is more than 10,000 times as long as wide, or its fields do not fit each other.
+ * @throws {ClipError} `CLIP_IMAGE` if the image is more than 10,000 times as long as wide, or its fields do not fit each other.
  */
 export function preprocessImage(image: RasterImage, config: PreprocessConfig): PreprocessedImage {
   checkOptions("preprocessImage", config, preprocessKinds, ["imageSize", "mean", "std", "resample"]);

@@ -1,6 +1,6 @@
 import { ClipError } from "../../core/errors.ts";
 
-/** A decoded picture: what the file holds, not yet resized. */
+/** A decoded image: what the file holds, not yet resized. */
 export interface RasterImage {
   /** Pixels per row. */
   readonly width: number;
@@ -10,7 +10,7 @@ export interface RasterImage {
   readonly pixels: Uint8Array;
   /** False if alpha is 255 everywhere because the file has none. */
   readonly hasAlpha: boolean;
-  /** True for palette and 1-bit pictures: their values are not quantities, so resizing takes the nearest pixel. */
+  /** True for palette and 1-bit images: their values are not quantities, so resizing takes the nearest pixel. */
   readonly nearest: boolean;
 }
 

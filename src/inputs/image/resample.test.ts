@@ -21,7 +21,7 @@ describe.each(filters)("resample, %s", (filter) => {
     }
   });
 
-  it("keeps a picture of one colour, at every size", () => {
+  it("keeps an image of one colour, at every size", () => {
     for (const pixel of [
       [0, 0, 0, 255],
       [255, 255, 255, 255],
@@ -75,7 +75,7 @@ describe.each(filters)("resample, %s", (filter) => {
     }
   });
 
-  it("takes large pictures in pieces without a seam", () => {
+  it("takes large images in pieces without a seam", () => {
     // 3,000 rows of 1,200 pixels are 14 pieces; row y has level y / 12, so the result rises evenly.
     const [width, height] = [1200, 3000];
     const packed = Int32Array.from(

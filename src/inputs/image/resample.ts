@@ -25,7 +25,7 @@ const filters = {
 /** The filters a published preprocessing may name. */
 export type ResampleFilter = keyof typeof filters;
 
-/** Rows are handed to the kernel in pieces of about this size, so that its memory stays small for large pictures. */
+/** Rows are handed to the kernel in pieces of about this size, so that its memory stays small for large images. */
 const bandBytes = 2 ** 20;
 
 /** Which input pixels make each output pixel along one axis. */
@@ -36,10 +36,10 @@ export interface Taps {
 }
 
 /**
- * The part `region` of the picture resized to `target`, equal to the last bit to Pillow's `resize` followed by `crop`.
+ * The part `region` of the image resized to `target`, equal to the last bit to Pillow's `resize` followed by `crop`.
  *
- * Antialiased, columns first, rounded to 8 bits between the passes; transparent pictures are resized with
- * premultiplied colours; pictures marked `nearest` take the nearest pixel whatever the filter. Only the pixels that
+ * Antialiased, columns first, rounded to 8 bits between the passes; transparent images are resized with
+ * premultiplied colours; images marked `nearest` take the nearest pixel whatever the filter. Only the pixels that
  * `region` depends on are computed.
  *
  * @see {@link https://github.com/python-pillow/Pillow | Pillow} `src/libImaging/Resample.c`, 8 bits per channel.
@@ -63,7 +63,7 @@ export function applyTaps(image: RasterImage, columns: Taps, rows: Taps): Raster
   const firstRow = rows.records[0]!;
   const rowCount = rows.records[lastRecord]! + rows.records[lastRecord + 1]! - firstRow;
 
-  // One block of memory: both taps, a band of the source, the transposed picture between the passes, the result.
+  // One block of memory: both taps, a band of the source, the transposed image between the passes, the result.
   const bandRows = Math.min(rowCount, Math.ceil(bandBytes / (4 * image.width)));
   const rowTaps = columns.records.byteLength;
   const band = rowTaps + rows.records.byteLength;

@@ -9,20 +9,20 @@ import type { ImageArgument } from "./image-arguments.ts";
 import type { CliIo } from "./io.ts";
 import { thumbnail } from "./thumbnail.ts";
 
-/** What to do with pictures and labels. */
+/** What to do with images and labels. */
 export interface ClassifyRequest extends Omit<ClassifierOptions, "signal" | "onTruncate"> {
   readonly images: readonly ImageArgument[];
   readonly labels: readonly string[];
-  /** Labels kept per picture; default all. */
+  /** Labels kept per image; default all. */
   readonly topK?: number | undefined;
   /** Cut labels that are too long, and say what was cut. */
   readonly truncate?: boolean | undefined;
-  /** Where to write a page with the pictures beside their labels. */
+  /** Where to write a page with the images beside their labels. */
   readonly html?: string | undefined;
 }
 
-/** The answer for one picture. */
-export interface PictureLabels {
+/** The answer for one image. */
+export interface ImageLabels {
   /** The path. */
   readonly image: string;
   /** Best first. */
@@ -30,8 +30,8 @@ export interface PictureLabels {
 }
 
 /** What came out. */
-export interface ClassifiedPictures {
-  readonly results: readonly PictureLabels[];
+export interface ClassifiedImages {
+  readonly results: readonly ImageLabels[];
   /** All labels, in the order in which they were given. */
   readonly labels: readonly string[];
   /** How many images that were named one by one could not be read; each was reported, as those of folders were. */
@@ -39,31 +39,27 @@ export interface ClassifiedPictures {
 }
 
 /**
- * Classifies pictures one after the other. One that cannot be read is reported and left out, unless it is the only one.
+ * Classifies images one after the other. One that cannot be read is reported and left out, unless it is the only one.
  */
-export async function classifyPictures(
-  clip: ClipModel,
-  request: ClassifyRequest,
-  io: CliIo,
-): Promise<ClassifiedPictures> {
+export async function classifyImages(clip: ClipModel, request: ClassifyRequest, io: CliIo): Promise<ClassifiedImages> {
   const { images, labels, topK, html, templates = defaultTemplates, none, independent, truncate } = request;
   const { signal } = io;
   const sayCut = (text: string, dropped: string) =>
     io.err(`cut ${JSON.stringify(dropped)} off ${JSON.stringify(text)}`);
   const onTruncate = truncate ? sayCut : undefined;
   for (const label of labels) reportUnknownWords(clip, label, io);
-  // Waited for below: meanwhile the first pictures are decoded, and the image tower is compiled.
+  // Waited for below: meanwhile the first images are decoded, and the image tower is compiled.
   const classifier = ZeroShotClassifier.create(clip, labels, { templates, none, independent, signal, onTruncate });
   classifier.catch(() => {});
 
-  const pictures = new Map<string, string>();
+  const thumbnails = new Map<string, string>();
   const shown = images.map(({ name, load, decoding }): LazyImage => ({
     name,
     decoding,
     async load() {
       if (html === undefined) return load();
       const raster = await decodeImage(await load(), decoding);
-      pictures.set(name, await thumbnail(raster));
+      thumbnails.set(name, await thumbnail(raster));
       return raster;
     },
   }));
@@ -73,7 +69,7 @@ export async function classifyPictures(
     if (isNamed) failures++;
     io.err(isNamed ? message : `left out: ${message}`);
   };
-  const results: PictureLabels[] = [];
+  const results: ImageLabels[] = [];
   let done = 0;
   for await (const imageEmbed of clip.encodeImages(shown, { signal, ...(images.length > 1 && { onSkip }) })) {
     const { name } = images[done++]!;
@@ -84,7 +80,7 @@ export async function classifyPictures(
   if (html !== undefined) {
     const { classifyPage } = await import("../report/classify-page.ts");
     await writeFileAtomic(html, [
-      classifyPage({ results, labels: names, pictures, model: modelName(clip.path), templates }),
+      classifyPage({ results, labels: names, images: thumbnails, model: modelName(clip.path), templates }),
     ]);
     io.err(`wrote ${html}`);
   }

@@ -12,8 +12,8 @@ import { megabytes, showDownload } from "./options.ts";
 import { describeSkip } from "./terminal.ts";
 import { thumbnail } from "./thumbnail.ts";
 
-/** Pictures on the contact sheet, and the longer side of each in pixels. */
-const shownPictures = 60;
+/** Images on the contact sheet, and the longer side of each in pixels. */
+const shownImages = 60;
 const shownSize = 224;
 /** Lines of a list in a terminal, and characters of each. */
 const shownLines = 10;
@@ -34,14 +34,14 @@ export async function reportData(
   io: CliIo,
 ): Promise<void> {
   const pairs = await readPairs(source, { ...options, signal: io.signal, onProgress: showDownload(io) });
-  const every = Math.max(1, pairs.samples.length / shownPictures);
-  const sheet: { picture: string; name: string; captions: readonly string[] }[] = [];
+  const every = Math.max(1, pairs.samples.length / shownImages);
+  const sheet: { image: string; name: string; captions: readonly string[] }[] = [];
   const report = await checkData(pairs, {
     ...{ contextLength, maxImagePixels, signal: io.signal },
-    onProgress: (pictures) => io.progress(`${pictures} of ${pairs.samples.length} pictures`),
-    async onPicture({ image, captions }, index, raster) {
+    onProgress: (images) => io.progress(`${images} of ${pairs.samples.length} images`),
+    async onImage({ image, captions }, index, raster) {
       if (html === undefined || Math.floor(index / every) === Math.floor((index - 1) / every)) return;
-      sheet[index] = { picture: await thumbnail(raster, shownSize), name: image, captions };
+      sheet[index] = { image: await thumbnail(raster, shownSize), name: image, captions };
     },
   });
   if (html !== undefined) {
@@ -71,8 +71,8 @@ function describe({ captions, ...report }: DataReport): string[] {
   );
   list("skipped", report.skipped.map(describeSkip));
   list(
-    "captions of most pictures",
-    captions.shared.map(({ caption, pictures }) => `${pictures} × ${caption}`),
+    "captions of most images",
+    captions.shared.map(({ caption, images }) => `${images} × ${caption}`),
   );
   list("notes", report.notes);
   return lines;

@@ -4,8 +4,13 @@ import { printable } from "../../core/printable.ts";
 import { bindingAdvice, launched } from "../../engine/distributed/launch.ts";
 import { ClipEncoder } from "../../model/embedding/encoder.ts";
 import { counted, duration } from "../report/numbers.ts";
-import { readPictures } from "../../inputs/data/pairs.ts";
-import { checksumOf, imageEmbedding, pictureEmbedding, textEmbedding } from "../../applications/vectors/embeddings.ts";
+import { readImages } from "../../inputs/data/pairs.ts";
+import {
+  checksumOf,
+  imageEmbedding,
+  locatedImageEmbedding,
+  textEmbedding,
+} from "../../applications/vectors/embeddings.ts";
 import { type EmbeddedShard, embedShards } from "../../applications/vectors/embed-shards.ts";
 import { type VectorFormat } from "../../applications/vectors/vector-files.ts";
 import { rateAfterStart } from "./eval-options.ts";
@@ -94,7 +99,7 @@ async function readEmbedded(request: EmbedRequest, io: CliIo): Promise<Embed> {
     const image = await standardInputImage({ maxImagePixels }, io);
     return (encoder, model, options) => embedShards(imageEmbedding(encoder, image, { model, signal }), options);
   }
-  const read = await readPictures(source, { imageColumn, images, signal, onProgress: showDownload(io) });
+  const read = await readImages(source, { imageColumn, images, signal, onProgress: showDownload(io) });
   return (encoder, model, options) =>
-    embedShards(pictureEmbedding(encoder, read, source, { model, maxImagePixels, signal }), options);
+    embedShards(locatedImageEmbedding(encoder, read, source, { model, maxImagePixels, signal }), options);
 }

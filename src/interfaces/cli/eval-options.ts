@@ -2,7 +2,7 @@ import { basename, extname } from "node:path";
 import { Option } from "@commander-js/extra-typings";
 import { writeFileAtomic } from "../../core/atomic-write.ts";
 import { ClipError } from "../../core/errors.ts";
-import { type Picture, readPicture } from "../../inputs/data/image-location.ts";
+import { type ImageLocation, readImage } from "../../inputs/data/image-location.ts";
 import { defaultModel } from "../../model/hub/known-models.ts";
 import { counted } from "../report/numbers.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
@@ -12,7 +12,7 @@ import { modelOption, readChosenModel, repeated } from "./options.ts";
 import { describeSkip } from "./terminal.ts";
 import { thumbnail } from "./thumbnail.ts";
 
-/** Pictures that cannot be used are told one by one, up to so many. */
+/** Images that cannot be used are told one by one, up to so many. */
 const shownSkips = 20;
 
 /** Options that the evaluations share. */
@@ -55,9 +55,9 @@ export function showSkipped(skipped: readonly SkippedImage[], io: CliIo): void {
 }
 
 /**
- * What was left out of an evaluation: what cannot be used, and the pictures that cannot be decoded, which are told of here.
+ * What was left out of an evaluation: what cannot be used, and the images that cannot be decoded, which are told of here.
  *
- * @param measured - one model or more; no picture can be decoded for one of them alone.
+ * @param measured - one model or more; no image can be decoded for one of them alone.
  */
 export function withBroken(
   skipped: readonly SkippedImage[],
@@ -97,19 +97,19 @@ export function rateAfterStart(): (done: number) => number | undefined {
 }
 
 /**
- * Small copies of pictures as data URLs, for a page.
+ * Small copies of images as data URLs, for a page.
  *
- * @param shown - the names of those that are wanted, among all pictures.
+ * @param shown - the names of those that are wanted, among all images.
  */
 export async function thumbnails(
   shown: Iterable<string>,
-  pictures: readonly Picture[],
+  images: readonly ImageLocation[],
   size: number,
 ): Promise<Map<string, string>> {
   const wanted = new Set(shown);
   const urls = new Map<string, string>();
-  for (const picture of pictures)
-    if (wanted.delete(picture.image)) urls.set(picture.image, await thumbnail(await readPicture(picture), size));
+  for (const image of images)
+    if (wanted.delete(image.image)) urls.set(image.image, await thumbnail(await readImage(image), size));
   return urls;
 }
 

@@ -76,7 +76,7 @@ export async function runFinetuning(request: FinetuneRequest, io: CliIo): Promis
       ...{ out, resume, signal: io.signal, onDownload: showDownload(io), onProgress: showStep(io) },
       onPlan: (plan, pairs) => describePlan(plan, pairs, request).forEach((line) => io.err(line)),
       onFinding: ({ step, text }) => io.err(`doctor, step ${step}: ${text}`),
-      onScoring: (alpha, pictures, of) => io.progress(`blend ${alpha}: ${pictures} of ${of} pictures`),
+      onScoring: (alpha, count, of) => io.progress(`blend ${alpha}: ${count} of ${of} images`),
     },
   );
   reportSkipped(skipped, "", io);
@@ -115,7 +115,7 @@ function describePlan(
 ): string[] {
   const held = validation === undefined ? "held out to validate on" : "to validate on";
   const others =
-    general === undefined ? "no general set: only your pictures are measured" : `${pairs.general} of a general set`;
+    general === undefined ? "no general set: only your images are measured" : `${pairs.general} of a general set`;
   const rows = settings.map(({ name, value, why }) => [name, shortValue(value), why]);
   const data = `${counted(pairs.train, "pair")} to train on, ${pairs.validation} ${held}, ${others}`;
   const plan = table(["setting", "value", "because"], rows).split("\n");

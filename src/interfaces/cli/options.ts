@@ -27,7 +27,7 @@ export const activationOption = new Option(
 
 export const imageSizeOption = new Option(
   "--image-size <pixels>",
-  "read pictures at another size than the model was trained with",
+  "read images at another size than the model was trained with",
 ).argParser(wholeNumber(8192));
 
 export const loraOption = new Option(
@@ -90,7 +90,7 @@ export async function readChosenModel(options: ModelOptions, io: CliIo): Promise
 
 export const orientationOption = new Option(
   "--orientation <what>",
-  "turn the picture as its EXIF data say, or ignore them as the reference implementations do",
+  "turn the image as its EXIF data say, or ignore them as the reference implementations do",
 )
   .choices(["apply", "ignore"] as const)
   .default("apply" as const);
@@ -104,11 +104,11 @@ export const maxImagePixelsOption = new Option(
 
 export const imageColumnOption = new Option(
   "--image-column <name>",
-  "a table's column with the pictures (default: image, path or filepath)",
+  "a table's column with the images (default: image, path or filepath)",
 );
 export const imagesOption = new Option(
   "--images <folder>",
-  "what a table's paths are relative to, and where its pictures may lie, links followed (default: its folder)",
+  "what a table's paths are relative to, and where its images may lie, links followed (default: its folder)",
 );
 export const captionColumnOption = new Option(
   "--caption-column <name>",

@@ -13,7 +13,7 @@ import {
   zeroShotHead,
 } from "../../learning/evaluate/linear-probe.ts";
 import { encodeLabelled, type FeatureKind } from "../../learning/evaluate/image-features.ts";
-import { type LabelledPicture, readLabelledPictures, relabel } from "../../inputs/data/labelled-images.ts";
+import { type LabelledImage, readLabelledImages, relabel } from "../../inputs/data/labelled-images.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import type { CliIo } from "./io.ts";
 import { showSkipped } from "./eval-options.ts";
@@ -40,7 +40,7 @@ interface ProbeRequest extends ReadModelOptions {
   readonly json?: boolean | undefined;
 }
 
-/** Encodes the pictures, trains a head, and says how good it is. */
+/** Encodes the images, trains a head, and says how good it is. */
 export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> {
   const kind = featuresOf(request);
   const { seed, shots, lambda } = request;
@@ -52,33 +52,33 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
     showSkipped(fresh, io);
   };
   const read = async (source: string) => {
-    const pictures = await readLabelledPictures(source, { images: request.images, signal: io.signal });
-    leaveOut(pictures.skipped);
-    return pictures;
+    const images = await readLabelledImages(source, { images: request.images, signal: io.signal });
+    leaveOut(images.skipped);
+    return images;
   };
   const { classes, samples } = await read(request.train);
   if (classes.length < 2)
     throw new ClipError(
       "CLIP_DATA",
-      `${request.train} has pictures of one class alone, "${classes[0]}"; a probe needs two`,
+      `${request.train} has images of one class alone, "${classes[0]}"; a probe needs two`,
     );
   const others = async (source: string) => relabel(await read(source), classes, source);
-  const validationPictures = request.validation === undefined ? undefined : await others(request.validation);
-  const testPictures = request.test === undefined ? undefined : await others(request.test);
+  const validationImages = request.validation === undefined ? undefined : await others(request.validation);
+  const testImages = request.test === undefined ? undefined : await others(request.test);
   const chosen = shots === undefined ? samples : drawShots(samples, classes, shots, seed);
 
   const { signal } = io;
   await using encoder = new ClipEncoder(await readChosenModel(request, io), { signal });
-  const encode = (pictures: readonly LabelledPicture[], what: string) =>
-    encodeLabelled(encoder, pictures, kind, {
+  const encode = (images: readonly LabelledImage[], what: string) =>
+    encodeLabelled(encoder, images, kind, {
       maxImagePixels: request.maxImagePixels,
       signal,
-      onPicture: (done) => io.progress(`${what}: ${done} of ${pictures.length} pictures`),
+      onImage: (done) => io.progress(`${what}: ${done} of ${images.length} images`),
       onSkip: (skipped) => leaveOut([skipped]),
     });
   const train = await encode(chosen, "train");
-  const validation = validationPictures && (await encode(validationPictures, "validation"));
-  const test = testPictures && (await encode(testPictures, "test"));
+  const validation = validationImages && (await encode(validationImages, "validation"));
+  const test = testImages && (await encode(testImages, "test"));
   const around = request.init === "zero-shot" ? await headOfNames(encoder, classes, request.template, io) : undefined;
 
   const onPoint = ({ lambda, accuracy }: SweepPoint) =>
@@ -98,10 +98,10 @@ export async function runProbe(request: ProbeRequest, io: CliIo): Promise<void> 
   if (request.json) {
     const fit = { lambda: probe.lambda, iterations, reason, objective };
     const measured = { test: scores, zeroShot: zeroShotScores };
-    io.out(JSON.stringify({ ...about, pictures: counts, skipped: [...left.values()], ...fit, ...measured, sweep }));
+    io.out(JSON.stringify({ ...about, images: counts, skipped: [...left.values()], ...fit, ...measured, sweep }));
   } else {
     const rows = sweep.length > 0 ? [sweepTable(probe), ""] : [];
-    const fitted = `λ ${probe.lambda.toExponential(2)}, ${counted(counts.train, "picture")} of ${classes.length} classes, ${about.width} numbers each`;
+    const fitted = `λ ${probe.lambda.toExponential(2)}, ${counted(counts.train, "image")} of ${classes.length} classes, ${about.width} numbers each`;
     const lines = [`${fitted}; ${counted(iterations, "step")}`, ...describeScores(classes, scores, zeroShotScores)];
     io.out([...rows, ...lines].join("\n"));
   }
@@ -117,7 +117,7 @@ function featuresOf(request: ProbeRequest): FeatureKind {
   if (request.test === undefined && request.out === undefined)
     throw new ClipError(
       "CLIP_USAGE",
-      "the head would be neither measured nor kept; name pictures to measure it on by --test, or a file for it by --out",
+      "the head would be neither measured nor kept; name images to measure it on by --test, or a file for it by --out",
     );
   const zeroShot = request.init === "zero-shot";
   const kind = request.features ?? (zeroShot ? "after" : "before");
@@ -147,14 +147,14 @@ function headOfNames(
 }
 
 /** So many of each class; a class that has fewer cannot be learnt from as many as the others. */
-function drawShots(samples: readonly LabelledPicture[], classes: readonly string[], shots: number, seed: number) {
+function drawShots(samples: readonly LabelledImage[], classes: readonly string[], shots: number, seed: number) {
   const labels = samples.map(({ label }) => label);
   const drawn = drawPerClass(labels, (count) => Math.min(shots, count), seed).map((i) => samples[i]!);
   const lacking = classes.find((_, c) => drawn.filter(({ label }) => label === c).length < shots);
   if (lacking === undefined) return drawn;
   throw new ClipError(
     "CLIP_DATA",
-    `the class ${JSON.stringify(lacking)} has fewer than ${shots} pictures; lower --shots`,
+    `the class ${JSON.stringify(lacking)} has fewer than ${shots} images; lower --shots`,
   );
 }
 

@@ -35,7 +35,7 @@ export async function buildProgram(io: CliIo, name?: string): Promise<CommandUnk
     version: string;
   };
   const program = new Command("clip-ts")
-    .description("CLIP for TypeScript: name what is in pictures by any words, compare towers, train your own.")
+    .description("CLIP for TypeScript: name what is in images by any words, compare towers, train your own.")
     .version(version);
   const chosen = name !== undefined && Object.hasOwn(commands, name) ? [commands[name]!] : Object.values(commands);
   for (const load of chosen) program.addCommand((await load())(io).copyInheritedSettings(program));

@@ -1,13 +1,13 @@
 import type { SamplePrediction } from "../report/prediction-cards.ts";
 import { type Prediction } from "../../learning/train/validate.ts";
-import { readPicture } from "../../inputs/data/image-location.ts";
+import { readImage } from "../../inputs/data/image-location.ts";
 import { thumbnail } from "./thumbnail.ts";
 
-/** Validation pictures on a page about a run, and the longer side of each in pixels. */
-const shownPictures = 24;
+/** Validation images on a page about a run, and the longer side of each in pixels. */
+const shownImages = 24;
 const shownSize = 192;
 
-/** Chooses predictions for a page, and makes small copies of their pictures, each once. */
+/** Chooses predictions for a page, and makes small copies of their images, each once. */
 export class ShownPredictions {
   readonly #thumbnails = new Map<string, string>();
 
@@ -15,19 +15,19 @@ export class ShownPredictions {
    * Some predictions, evenly over the set, with probabilities among the labels shown.
    *
    * @param scale - what similarities are multiplied with: the exponential of logitScale.
-   * @throws {ClipError} if a picture cannot be read any more.
+   * @throws {ClipError} if an image cannot be read any more.
    */
   async choose(predictions: readonly Prediction[], scale: number): Promise<SamplePrediction[]> {
-    const every = Math.max(1, predictions.length / shownPictures);
+    const every = Math.max(1, predictions.length / shownImages);
     const chosen = predictions.filter((_, i) => Math.floor(i / every) !== Math.floor((i - 1) / every));
     return Promise.all(
-      chosen.slice(0, shownPictures).map(async ({ truth, ranked, ...picture }) => {
+      chosen.slice(0, shownImages).map(async ({ truth, ranked, ...image }) => {
         const weights = ranked.map(({ similarity }) => Math.exp(scale * (similarity - ranked[0]!.similarity)));
         const total = weights.reduce((sum, weight) => sum + weight, 0);
         const probable = ranked.map(({ label }, i) => ({ label, probability: weights[i]! / total }));
-        const small = this.#thumbnails.get(picture.image) ?? (await thumbnail(await readPicture(picture), shownSize));
-        this.#thumbnails.set(picture.image, small);
-        return { picture: small, truth, ranked: probable };
+        const small = this.#thumbnails.get(image.image) ?? (await thumbnail(await readImage(image), shownSize));
+        this.#thumbnails.set(image.image, small);
+        return { image: small, truth, ranked: probable };
       }),
     );
   }

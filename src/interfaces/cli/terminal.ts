@@ -56,7 +56,7 @@ const heatColours = [17, 18, 24, 30, 36, 72, 78, 114, 150, 186, 222];
 const firstBright = 5;
 
 /**
- * Similarities of pictures (rows) and labels (columns), the labels numbered and named below; as many tables one after
+ * Similarities of images (rows) and labels (columns), the labels numbered and named below; as many tables one after
  * the other as the width demands.
  */
 export function drawHeatMap(

@@ -1,6 +1,6 @@
 import type { RasterImage } from "../../inputs/image/raster-image.ts";
 
-/** Pixels along the longer side of a picture in a page. */
+/** Pixels along the longer side of an image in a page. */
 const thumbnailSize = 320;
 
 /** A small copy as data URL, for pages that hold everything they show. */

@@ -121,15 +121,15 @@ export async function noteNewStart(out: string, io: CliIo): Promise<void> {
   if (!(await exists(join(out, runFiles.checkpoint)))) io.err(`no checkpoint in ${out}: starting from step 0`);
 }
 
-/** Says what was left out: what each damaged shard costs, and pictures by the reason. */
+/** Says what was left out: what each damaged shard costs, and images by the reason. */
 export function reportSkipped(skipped: readonly SkippedImage[], whereListed: string, io: Pick<CliIo, "err">): void {
   const shards = skipped.filter(({ image }) => isShardName(image));
   for (const shard of shards.slice(0, shownShards)) io.err(describeSkip(shard));
   if (shards.length > shownShards) io.err(`and ${counted(shards.length - shownShards, "more shard")}`);
-  const pictures = skipped.filter(({ image }) => !isShardName(image));
-  if (pictures.length === 0) return;
-  io.err(`${counted(pictures.length, "picture")} ${pictures.length === 1 ? "was" : "were"} left out${whereListed}`);
-  for (const { reason, count } of countReasons(pictures)) io.err(`  ${count} × ${printable(reason)}`);
+  const images = skipped.filter(({ image }) => !isShardName(image));
+  if (images.length === 0) return;
+  io.err(`${counted(images.length, "image")} ${images.length === 1 ? "was" : "were"} left out${whereListed}`);
+  for (const { reason, count } of countReasons(images)) io.err(`  ${count} × ${printable(reason)}`);
 }
 
 /** Shows how far a run is. */

@@ -10,7 +10,7 @@ import { RunMetrics } from "./run-metrics.ts";
 import { ShownPredictions } from "./shown-predictions.ts";
 
 /**
- * The page of `clip-ts train --watch`. What the run tells is kept; curves are read from its folder, and pictures made small, while
+ * The page of `clip-ts train --watch`. What the run tells is kept; curves are read from its folder, and images made small, while
  * somebody looks.
  */
 export class TrainWatch implements AsyncDisposable {

@@ -4,11 +4,11 @@ import {
   classLabel,
   classLines,
   nameClasses,
-  type NamedPictures,
+  type NamedImages,
 } from "../../learning/evaluate/class-names.ts";
 import { BenchmarkSet } from "../../learning/evaluate/benchmark-set.ts";
 import { type KnownSet } from "../../learning/evaluate/known-sets.ts";
-import { onlyClasses, readLabelledPictures } from "../../inputs/data/labelled-images.ts";
+import { onlyClasses, readLabelledImages } from "../../inputs/data/labelled-images.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { defaultTemplates } from "../../model/zero-shot/templates.ts";
 import { showSkipped } from "./eval-options.ts";
@@ -20,7 +20,7 @@ import { readLines, readNamedText } from "./text-files.ts";
 interface ZeroShotSource {
   readonly data?: string | undefined;
   readonly dataset?: string | undefined;
-  /** One's own copy of the data set's pictures. */
+  /** One's own copy of the data set's images. */
   readonly copy?: string | undefined;
   readonly classes?: string | undefined;
   readonly templates?: string | undefined;
@@ -30,47 +30,47 @@ interface ZeroShotSource {
   readonly offline?: boolean | undefined;
 }
 
-/** Pictures, the names of their classes, and the sentences that these are put into. */
+/** Images, the names of their classes, and the sentences that these are put into. */
 export interface ZeroShotData {
-  /** Where the pictures are, for people. */
+  /** Where the images are, for people. */
   readonly source: string;
-  readonly pictures: NamedPictures;
+  readonly images: NamedImages;
   readonly templates: readonly string[];
   /** Where names and templates are from, if not from the data or the command line. */
   readonly namesFrom: string | undefined;
   readonly templatesFrom: string | undefined;
   /** The data set, if it is one of the paper's. */
   readonly known: KnownSet | undefined;
-  /** What cannot be used; whether a picture can be decoded shows when it is. */
+  /** What cannot be used; whether an image can be decoded shows when it is. */
   readonly skipped?: readonly SkippedImage[];
 }
 
 /**
- * Reads what is to be named: pictures of one's own, a published data set, or its names and templates with one's own copy of its pictures.
+ * Reads what is to be named: images of one's own, a published data set, or its names and templates with one's own copy of its images.
  *
  * @throws {ClipError} `CLIP_USAGE` if it is not said which; else as the readers of the parts.
  */
 export async function readZeroShotData(asked: ZeroShotSource, io: CliIo): Promise<ZeroShotData> {
   const { data, dataset, copy } = asked;
   if (data !== undefined && dataset !== undefined)
-    throw new ClipError("CLIP_USAGE", "--data are pictures of your own, --dataset a published set: give one of them");
+    throw new ClipError("CLIP_USAGE", "--data are images of your own, --dataset a published set: give one of them");
   if (dataset === undefined && copy !== undefined)
     throw new ClipError(
       "CLIP_USAGE",
-      `name pictures of your own by --data ${copy}, or the published set that they belong to by --dataset`,
+      `name images of your own by --data ${copy}, or the published set that they belong to by --dataset`,
     );
   if (dataset !== undefined) return readSet({ ...asked, dataset }, io);
   if (data === undefined)
-    throw new ClipError("CLIP_USAGE", "name pictures of your own by --data, or a published set by --dataset");
-  const read = await readLabelledPictures(data, { images: asked.images, signal: io.signal });
+    throw new ClipError("CLIP_USAGE", "name images of your own by --data, or a published set by --dataset");
+  const read = await readLabelledImages(data, { images: asked.images, signal: io.signal });
   showSkipped(read.skipped, io);
   const { classes } = asked;
-  const pictures =
+  const images =
     classes === undefined
       ? { ...read, classes: read.classes.map((name) => name.replaceAll("_", " ")), own: read.classes }
       : nameClasses(read, await readClassLines(classes, io), classes);
   return {
-    ...{ source: data, pictures: await keepOnly(pictures, asked.only, io), namesFrom: classes, known: undefined },
+    ...{ source: data, images: await keepOnly(images, asked.only, io), namesFrom: classes, known: undefined },
     skipped: read.skipped,
     ...((await givenTemplates(asked, io)) ?? { templates: defaultTemplates, templatesFrom: undefined }),
   };
@@ -90,24 +90,24 @@ async function readSet(asked: ZeroShotSource & { readonly dataset: string }, io:
   };
   const about = { ...templates, namesFrom, known: set.known };
   if (copy !== undefined) {
-    const read = await readLabelledPictures(copy, { images: asked.images, signal: io.signal });
+    const read = await readLabelledImages(copy, { images: asked.images, signal: io.signal });
     showSkipped(read.skipped, io);
-    const pictures = nameClasses(read, lines, namesFrom ?? dataset, areWordNetIds);
+    const images = nameClasses(read, lines, namesFrom ?? dataset, areWordNetIds);
     return {
       ...about,
       skipped: read.skipped,
       source: `${set.name} in ${copy}`,
-      pictures: await keepOnly(pictures, asked.only, io),
+      images: await keepOnly(images, asked.only, io),
     };
   }
-  const { samples, skipped } = await set.pictures(lines.length);
+  const { samples, skipped } = await set.images(lines.length);
   showSkipped(skipped, io);
   // Labels are the numbers of the lines.
   const own = lines.map((_, label) => String(label));
-  const pictures = lines.some((line) => line.includes("\t"))
+  const images = lines.some((line) => line.includes("\t"))
     ? nameClasses({ classes: own, samples }, lines, namesFrom ?? dataset)
     : { classes: lines.map(classLabel), own, samples };
-  return { ...about, source: set.name, skipped, pictures: await keepOnly(pictures, asked.only, io) };
+  return { ...about, source: set.name, skipped, images: await keepOnly(images, asked.only, io) };
 }
 
 const readClassLines = async (file: string, io: CliIo) => classLines(await readNamedText(file, io), file);
@@ -121,17 +121,17 @@ async function givenTemplates({ templates: file, template }: ZeroShotSource, io:
 /** Other tools mark the place with a letter. */
 const ourTemplate = (template: string) => template.replaceAll("{c}", "{}");
 
-async function keepOnly(pictures: NamedPictures, only: string | undefined, io: CliIo): Promise<NamedPictures> {
-  if (only === undefined) return pictures;
+async function keepOnly(images: NamedImages, only: string | undefined, io: CliIo): Promise<NamedImages> {
+  if (only === undefined) return images;
   const { classes: own, samples } = onlyClasses(
-    { classes: pictures.own, samples: pictures.samples },
+    { classes: images.own, samples: images.samples },
     await readLines(only, io),
     only,
   );
-  return { classes: own.map((name) => pictures.classes[pictures.own.indexOf(name)]!), own, samples };
+  return { classes: own.map((name) => images.classes[images.own.indexOf(name)]!), own, samples };
 }
 
 const licenceOf = (known: KnownSet | undefined): string =>
   known?.licence === undefined
-    ? "see its source for the licence of its pictures"
-    : `its pictures may be used under ${known.licence}`;
+    ? "see its source for the licence of its images"
+    : `its images may be used under ${known.licence}`;

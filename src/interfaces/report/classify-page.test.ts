@@ -18,7 +18,7 @@ const pageOf = (...results: ClassifiedImage[]) =>
   classifyPage({
     results,
     labels: labelsOf(results),
-    pictures: new Map(results.map(({ image }) => [image, pixel])),
+    images: new Map(results.map(({ image }) => [image, pixel])),
     model: "pictogram-resnet",
     templates: ["a photo of a {}"],
   });
@@ -33,7 +33,7 @@ describe("classifyPage", () => {
       result("/long/common/folder/a/1.jpg", { dog: 0.3, cat: 0.2 }),
       result("/long/common/folder/b/1.jpg", { cat: 0.3, dog: 0.2 }),
     ];
-    const page = classifyPage({ results, labels: ["cat", "dog"], pictures: new Map(), model: "m", templates: [] });
+    const page = classifyPage({ results, labels: ["cat", "dog"], images: new Map(), model: "m", templates: [] });
     expect(columnHeads(page)).toEqual(["cat", "dog"]);
     expect([...page.matchAll(/<h2 title="[^"]*"><bdi>(.*?)<\/bdi>/g)].map(([, name]) => name)).toEqual([
       "a/1.jpg",
@@ -41,7 +41,7 @@ describe("classifyPage", () => {
     ]);
   });
 
-  it("shows a lone picture beside its labels, without a heat map", () => {
+  it("shows a lone image beside its labels, without a heat map", () => {
     const page = pageOf(result("cat.jpg", { cat: 0.3, dog: 0.2 }));
     expect(page.match(/<img src="data:image\/png/g)).toHaveLength(1);
     expect(page.match(/50\.0\u00a0%/g)).toHaveLength(2);
@@ -49,7 +49,7 @@ describe("classifyPage", () => {
     expect(page).toContain("a photo of a {}");
   });
 
-  it("sets several pictures against all labels, each best outlined, the scale from the lowest to the highest", () => {
+  it("sets several images against all labels, each best outlined, the scale from the lowest to the highest", () => {
     const page = pageOf(result("a/cat.jpg", { cat: 0.31, dog: 0.2 }), result("a/dog.jpg", { cat: -0.05, dog: 0.28 }));
     expect(columnHeads(page)).toEqual(["cat", "dog"]);
     expect(cells(page)).toEqual([
@@ -72,12 +72,12 @@ describe("classifyPage", () => {
     expect(pageOf(result("a.jpg", { cat: 0.3 }))).toContain("@media print { .heat-frame.tall { max-height: none; } }");
   });
 
-  it("leaves cells open for labels that were not kept for a picture", () => {
+  it("leaves cells open for labels that were not kept for an image", () => {
     const page = pageOf(result("a.jpg", { cat: 0.3 }), result("b.jpg", { dog: 0.2 }));
     expect(cells(page).map(([text]) => text)).toEqual(["0.30", "–", "–", "0.20"]);
   });
 
-  it("shows of many labels every picture's best, and says how many there are", () => {
+  it("shows of many labels every image's best, and says how many there are", () => {
     const many = (best: string) => ({
       ...Object.fromEntries(Array.from({ length: 99 }, (_, i) => [`label ${i}`, i / 1000])),
       [best]: 0.5,
@@ -97,7 +97,7 @@ describe("classifyPage", () => {
     ];
     const page = classifyPage({
       ...{ results, labels: labelsOf(results) },
-      pictures: new Map([[`x" onerror='alert(1)'.jpg`, pixel]]),
+      images: new Map([[`x" onerror='alert(1)'.jpg`, pixel]]),
       model: "</title><script>",
       templates: ["<img src=x onerror=alert(3)> {}"],
     });
@@ -112,10 +112,10 @@ describe("classifyPage", () => {
     expect(page).toContain("default-src &#39;none&#39;; img-src data:;");
   });
 
-  it("says where a picture is missing, and lasts when nothing at all was classified", () => {
+  it("says where an image is missing, and lasts when nothing at all was classified", () => {
     const results = [result("gone.jpg", { cat: 0.3 })];
-    const noPictures = { labels: ["cat"], pictures: new Map<string, string>(), model: "m", templates: [] };
-    expect(classifyPage({ results, ...noPictures })).toContain("no picture");
-    expect(classifyPage({ ...noPictures, results: [], labels: [] })).toContain("0 pictures, 0 labels");
+    const noImages = { labels: ["cat"], images: new Map<string, string>(), model: "m", templates: [] };
+    expect(classifyPage({ results, ...noImages })).toContain("no image");
+    expect(classifyPage({ ...noImages, results: [], labels: [] })).toContain("0 images, 0 labels");
   });
 });

@@ -1,10 +1,10 @@
 import { html, type Html } from "./html.ts";
 import { count, counted } from "./numbers.ts";
-import { bars, modelNotice, page, picture, templateList } from "./page.ts";
+import { bars, modelNotice, page, img, templateList } from "./page.ts";
 import { shortNames } from "./short-names.ts";
 import { extremes } from "./thin-out.ts";
 
-/** One picture's answer, as `clip-ts classify --json` prints it. */
+/** One image's answer, as `clip-ts classify --json` prints it. */
 export interface ClassifiedImage {
   /** The path as it was given. */
   readonly image: string;
@@ -16,15 +16,15 @@ export interface ClassifyReport {
   readonly results: readonly ClassifiedImage[];
   /** All labels, in the order of the columns. */
   readonly labels: readonly string[];
-  /** Path as in `results` → data URL, `data:image/…`; 320 pixels a side are enough. A picture may be missing. */
-  readonly pictures: ReadonlyMap<string, string>;
+  /** Path as in `results` → data URL, `data:image/…`; 320 pixels a side are enough. An image may be missing. */
+  readonly images: ReadonlyMap<string, string>;
   /** The model's name. */
   readonly model: string;
   /** The sentences each label was read in, `{}` in its place. */
   readonly templates: readonly string[];
 }
 
-/** A picture's longer ranking is cut, and says so. */
+/** An image's longer ranking is cut, and says so. */
 const maxBars = 5;
 /** The heat map's columns: what a screen still shows. */
 const maxColumns = 30;
@@ -32,15 +32,15 @@ const maxColumns = 30;
 const maxRows = 20;
 
 /**
- * The page of `clip-ts classify --html`: every picture beside its labels and, for several pictures, their similarities
+ * The page of `clip-ts classify --html`: every image beside its labels and, for several images, their similarities
  * as a heat map; one HTML document that needs nothing else. All texts are escaped.
  */
-export function classifyPage({ results, labels, pictures, model, templates }: ClassifyReport): string {
-  const title = `${counted(results.length, "picture")}, ${counted(labels.length, "label")}`;
+export function classifyPage({ results, labels, images, model, templates }: ClassifyReport): string {
+  const title = `${counted(results.length, "image")}, ${counted(labels.length, "label")}`;
   const names = shortNames(results.map(({ image }) => image));
   const show = (image: string) => {
-    const dataUrl = pictures.get(image);
-    return dataUrl === undefined ? html`<span class="missing">no picture</span>` : picture(dataUrl, image);
+    const dataUrl = images.get(image);
+    return dataUrl === undefined ? html`<span class="missing">no image</span>` : img(dataUrl, image);
   };
   return page({
     title,
@@ -50,7 +50,7 @@ export function classifyPage({ results, labels, pictures, model, templates }: Cl
         <p class="lead">Classified by <bdi>${model}</bdi>, zero-shot.</p>
         ${modelNotice(model)} ${templates.length > 0 ? templateList(templates) : ""}
       </header>
-      <section class="pictures" aria-label="Pictures and their labels">
+      <section class="images" aria-label="Images and their labels">
         ${results.map((result, i) => imageCard(result, names[i]!, show(result.image)))}
       </section>
       ${results.length > 1 && labels.length > 0 ? heatMap(results, names, labels, show) : ""}`,
@@ -60,7 +60,7 @@ export function classifyPage({ results, labels, pictures, model, templates }: Cl
 function imageCard({ image, labels }: ClassifiedImage, name: string, shown: Html): Html {
   const hidden = labels.length - maxBars;
   return html`<article class="card">
-    <div class="picture">${shown}</div>
+    <div class="image">${shown}</div>
     <div>
       <h2 title="${image}"><bdi>${name}</bdi></h2>
       ${bars(labels.slice(0, maxBars).map(({ label, probability }, i) => ({ label, probability, marked: i === 0 })))}
@@ -83,10 +83,10 @@ function heatMap(
   });
   const known = rows.flatMap(({ cells }) => cells.filter((cell) => cell !== undefined));
   const [low, high] = extremes(known).map((i) => known[i]!) as [number, number];
-  return html`<h2 id="heat-title">Similarity of every picture to every label</h2>
+  return html`<h2 id="heat-title">Similarity of every image to every label</h2>
     <p class="quiet">
-      Cosine of the angle between picture and label; outlined: a picture's best.
-      ${columns.length < labels.length ? `Shown are ${count(columns.length)} of ${count(labels.length)} labels: each picture's best ones.` : ""}
+      Cosine of the angle between image and label; outlined: an image's best.
+      ${columns.length < labels.length ? `Shown are ${count(columns.length)} of ${count(labels.length)} labels: each image's best ones.` : ""}
     </p>
     <div class="legend" aria-hidden="true">
       <span>${cosine(low)}</span><span class="scale"></span><span>${cosine(high)}</span>
@@ -126,7 +126,7 @@ function middleCut(name: string): Html {
   >`;
 }
 
-/** Every picture's best label, then every picture's second, and so on, up to what a screen shows. */
+/** Every image's best label, then every image's second, and so on, up to what a screen shows. */
 function chooseColumns(results: readonly ClassifiedImage[]): ReadonlySet<string> {
   const columns = new Set<string>();
   const longest = Math.max(...results.map(({ labels }) => labels.length));
@@ -141,7 +141,7 @@ function chooseColumns(results: readonly ClassifiedImage[]): ReadonlySet<string>
 
 function heatCell(similarity: number | undefined, low: number, high: number, best: boolean): Html {
   if (similarity === undefined)
-    return html`<td class="unknown" title="not among the labels kept for this picture">–</td>`;
+    return html`<td class="unknown" title="not among the labels kept for this image">–</td>`;
   const share = high > low ? (similarity - low) / (high - low) : 1;
   // At this share of the mix black and white are equally legible, in light and in dark: a contrast of 4.5 at least.
   const classes = `${share > 0.6 ? "high" : ""}${best ? " best" : ""}`;
@@ -151,13 +151,13 @@ function heatCell(similarity: number | undefined, low: number, high: number, bes
 const cosine = (similarity: number): string => similarity.toFixed(2).replace("-", "−");
 
 const styles = `
-.pictures { display: grid; gap: 1rem; margin-top: 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); }
-.pictures .card { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 1.25rem; align-items: start; }
-.pictures h2 { font-size: .9rem; font-weight: 500; color: var(--ink-2); margin: 0 0 .75rem; overflow-wrap: anywhere; }
-.picture img { border-radius: .4rem; width: 100%; max-height: 22rem; object-fit: contain; object-position: top; }
+.images { display: grid; gap: 1rem; margin-top: 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); }
+.images .card { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 1.25rem; align-items: start; }
+.images h2 { font-size: .9rem; font-weight: 500; color: var(--ink-2); margin: 0 0 .75rem; overflow-wrap: anywhere; }
+.image img { border-radius: .4rem; width: 100%; max-height: 22rem; object-fit: contain; object-position: top; }
 .missing { display: grid; place-items: center; aspect-ratio: 1; border: 1px dashed var(--line); border-radius: .4rem; color: var(--ink-2); font-size: .8rem; text-align: center; }
 .rest { margin-top: .6rem; }
-@media (max-width: 32rem) { .pictures .card { grid-template-columns: 1fr; } .picture img { max-height: 18rem; width: auto; } }
+@media (max-width: 32rem) { .images .card { grid-template-columns: 1fr; } .image img { max-height: 18rem; width: auto; } }
 .legend { display: flex; align-items: center; gap: .5rem; margin: .75rem 0; font-size: .85rem; font-variant-numeric: tabular-nums; }
 .scale { width: 12rem; height: .7rem; border-radius: .2rem; background: linear-gradient(in oklab to right, var(--heat-low), var(--heat-high)); border: 1px solid var(--line); forced-color-adjust: none; }
 .heat-frame { overflow: auto; padding: 0; width: fit-content; max-width: 100%; }

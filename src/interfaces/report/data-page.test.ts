@@ -9,7 +9,7 @@ const report: DataPageParts["report"] = {
   reasons: [],
   width: { min: 100, median: 200, max: 340, bins: [1, 0, 3] },
   height: { min: 64, median: 64, max: 64, bins: [1200] },
-  repeatedPictures: 0,
+  repeatedImages: 0,
   captions: {
     ...{ count: 2400, distinct: 2400, shared: [], contextLength: 77, tooLong: 5 },
     tokens: { min: 5, median: 12, max: 104, bins: [2000, 395, 0, 5] },
@@ -25,9 +25,9 @@ const columns = (page: string) =>
 
 describe("dataPage", () => {
   it("says in a sentence what is there", () => {
-    expect(pageOf()).toContain("1,200 pairs can be used, with 2.0 captions to a picture; nothing is broken.");
+    expect(pageOf()).toContain("1,200 pairs can be used, with 2.0 captions to an image; nothing is broken.");
     const skipped = [{ image: "a.jpg", reason: "its caption is empty" }];
-    expect(pageOf({ skipped })).toContain("2.0 captions to a picture; 1 cannot.");
+    expect(pageOf({ skipped })).toContain("2.0 captions to an image; 1 cannot.");
   });
 
   it("draws columns as high as they are many, those beyond the context in another colour", () => {
@@ -68,9 +68,9 @@ describe("dataPage", () => {
 
   it("takes names and captions for text", () => {
     const hostile = `<img src=x onerror="alert(1)">`;
-    const sheet = [{ picture: pixel, name: hostile, captions: [hostile, hostile] }];
+    const sheet = [{ image: pixel, name: hostile, captions: [hostile, hostile] }];
     const skipped = [{ image: hostile, reason: hostile }];
-    const captions = { ...report.captions, shared: [{ caption: hostile, pictures: 2 }] };
+    const captions = { ...report.captions, shared: [{ caption: hostile, images: 2 }] };
     const page = pageOf({ skipped, captions, reasons: [{ reason: hostile, count: 1 }], notes: [hostile] }, sheet);
     expect(page).not.toContain("<img src=x");
     expect(page.match(/<img /g)).toHaveLength(1);

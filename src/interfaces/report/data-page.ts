@@ -1,6 +1,6 @@
 import { html, type Html } from "./html.ts";
 import { count, counted, percent } from "./numbers.ts";
-import { page, picture } from "./page.ts";
+import { page, img } from "./page.ts";
 import { shortNames } from "./short-names.ts";
 
 /** How a number is distributed: `bins` counts equal parts of the way from `min` to `max`. */
@@ -21,19 +21,19 @@ export interface DataPageParts {
     readonly reasons: readonly { readonly reason: string; readonly count: number }[];
     readonly width: Distribution | undefined;
     readonly height: Distribution | undefined;
-    readonly repeatedPictures: number;
+    readonly repeatedImages: number;
     readonly captions: {
       readonly count: number;
       readonly distinct: number;
-      readonly shared: readonly { readonly caption: string; readonly pictures: number }[];
+      readonly shared: readonly { readonly caption: string; readonly images: number }[];
       readonly tokens: Distribution;
       readonly contextLength: number;
       readonly tooLong: number;
     };
     readonly notes: readonly string[];
   };
-  /** Some five dozen pictures, evenly over the source; data URLs, 224 pixels a side are enough. */
-  readonly sheet: readonly { readonly picture: string; readonly name: string; readonly captions: readonly string[] }[];
+  /** Some five dozen images, evenly over the source; data URLs, 224 pixels a side are enough. */
+  readonly sheet: readonly { readonly image: string; readonly name: string; readonly captions: readonly string[] }[];
 }
 
 /** Longer lists are cut, and say so. */
@@ -41,7 +41,7 @@ const maxListed = 200;
 
 /**
  * The page of `clip-ts data check --html`: what is there in a sentence, what to know, distributions, what cannot be used, captions
- * that pictures share, and a contact sheet; one HTML document that needs nothing else. All texts are escaped.
+ * that images share, and a contact sheet; one HTML document that needs nothing else. All texts are escaped.
  */
 export function dataPage({ source, report, sheet }: DataPageParts): string {
   const { pairs, skipped, width, height, captions, notes } = report;
@@ -51,7 +51,7 @@ export function dataPage({ source, report, sheet }: DataPageParts): string {
     ["Left out", skipped.length === 0 ? "none" : `${count(skipped.length)} (${percent(skipped.length / all)})`],
     ["Captions", count(captions.count)],
     ["Different captions", count(captions.distinct)],
-    ["Pictures seen before", report.repeatedPictures === 0 ? "none" : count(report.repeatedPictures)],
+    ["Images seen before", report.repeatedImages === 0 ? "none" : count(report.repeatedImages)],
     ["Captions too long", captions.tooLong === 0 ? "none" : count(captions.tooLong)],
   ];
   return page({
@@ -93,7 +93,7 @@ function inWords({ pairs, skipped, captions }: DataPageParts["report"]): string 
   const usable = `${counted(pairs, "pair")} can be used`;
   const rest = skipped.length === 0 ? "nothing is broken" : `${count(skipped.length)} cannot`;
   const each = captions.count / Math.max(1, pairs);
-  const several = each >= 1.05 ? `, with ${each.toFixed(1)} captions to a picture` : "";
+  const several = each >= 1.05 ? `, with ${each.toFixed(1)} captions to an image` : "";
   return `${usable}${several}; ${rest}.`;
 }
 
@@ -162,20 +162,20 @@ function skippedList({ skipped, reasons }: DataPageParts["report"]): Html {
 }
 
 function sharedList({ captions: { shared } }: DataPageParts["report"]): Html {
-  const most = shared[0]!.pictures;
-  return html`<h2>Captions that pictures share</h2>
+  const most = shared[0]!.images;
+  return html`<h2>Captions that images share</h2>
     <div class="card scroll">
       <table class="shared">
         <tbody>
           ${shared.map(
-            ({ caption, pictures }) =>
+            ({ caption, images }) =>
               html`<tr>
                 <td>
                   <p title="${caption}"><bdi>${caption}</bdi></p>
                 </td>
-                <td class="number">${count(pictures)}</td>
+                <td class="number">${count(images)}</td>
                 <td class="bar" aria-hidden="true">
-                  <span style="width:${((100 * pictures) / most).toFixed(1)}%"></span>
+                  <span style="width:${((100 * images) / most).toFixed(1)}%"></span>
                 </td>
               </tr>`,
           )}
@@ -186,12 +186,12 @@ function sharedList({ captions: { shared } }: DataPageParts["report"]): Html {
 
 function contactSheet(sheet: DataPageParts["sheet"]): Html {
   return html`<h2>Contact sheet</h2>
-    <p class="quiet hint">${counted(sheet.length, "picture")}, evenly over the source.</p>
+    <p class="quiet hint">${counted(sheet.length, "image")}, evenly over the source.</p>
     <ul class="sheet">
       ${sheet.map(
-        ({ picture: shown, name, captions }) =>
+        ({ image: shown, name, captions }) =>
           html`<li class="card" title="${[name, ...captions].join("\n")}">
-            ${picture(shown, captions[0]!)}
+            ${img(shown, captions[0]!)}
             <p><bdi>${captions[0]!}</bdi></p>
             ${captions.length > 1 ? html`<p class="quiet">and ${counted(captions.length - 1, "more caption")}</p>` : ""}
           </li>`,

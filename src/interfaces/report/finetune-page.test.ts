@@ -10,7 +10,7 @@ const [own, general] = [
 ];
 const record = (change: Partial<FinetuneRecord> = {}): FinetuneRecord => ({
   ...{ model: "ViT-B-32", weights: "0", dtype: "F32", data: "pets", general: "others", maxLoss: 0.01, alpha: 0.5 },
-  why: "the best on your pictures",
+  why: "the best on your images",
   pairs: { train: 3068, validation: 341, general: 1691 },
   plan: { recipe: "some", settings: [{ name: "learningRate", value: 0.0001, why: "it is usual" }] },
   sweep: own.map((top1, i) => ({ alpha: i / 10, validation: scores(top1), general: scores(general[i]!) })),
@@ -22,13 +22,13 @@ describe("finetunePage", () => {
   it("says in words, numbers and a curve what became of both sets", () => {
     const page = text(finetunePage(record(), "tuned/report.html"));
     expect(page).toContain(
-      "The blend α = 0.5 is kept: of your pictures 41.1 % get their right name at the first try, with the original 16.1 %; " +
-        "of the general set 62.3 %, with the original 62.7 %. The best on your pictures.",
+      "The blend α = 0.5 is kept: of your images 41.1 % get their right name at the first try, with the original 16.1 %; " +
+        "of the general set 62.3 %, with the original 62.7 %. The best on your images.",
     );
     expect(page).toContain("<dd>16.1 % → 41.1 %</dd>");
     expect(page).toContain("<dd>62.7 % → 62.3 %</dd>");
     expect(page).toContain(
-      "Your pictures from 16.1 % at α 0 to 61.0 % at α 1, at most 61.6 %; the general set from 62.7 % at α 0 to 57.7 % at α 1, at most 62.9 %.",
+      "Your images from 16.1 % at α 0 to 61.0 % at α 1, at most 61.6 %; the general set from 62.7 % at α 0 to 57.7 % at α 1, at most 62.9 %.",
     );
     expect(page.match(/<circle class="own"/g)).toHaveLength(11);
     expect(page.match(/<rect class="general"/g)).toHaveLength(11);
@@ -36,7 +36,7 @@ describe("finetunePage", () => {
     expect(page).toContain('<a href="tuned/report.html">');
   });
 
-  it("draws every point inside its picture, at its place", () => {
+  it("draws every point inside its image, at its place", () => {
     const page = finetunePage(record(), "tuned/report.html");
     const points = Array.from(page.matchAll(/<circle class="own" cx="([\d.]+)" cy="([\d.]+)"/g), ([, x, y]) => [
       Number(x),
@@ -53,7 +53,7 @@ describe("finetunePage", () => {
     const page = text(finetunePage(record({ general: undefined, sweep, alpha: 0.33 }), "tuned/report.html"));
     expect(page).toContain("The blend α = 0.33 is kept, which was not measured.");
     expect(page).toContain(
-      "none was given: only your pictures are measured, and nothing shows what the model has lost of the rest",
+      "none was given: only your images are measured, and nothing shows what the model has lost of the rest",
     );
     expect(page).not.toContain("General set, top-1");
     expect(page).not.toContain('<rect class="general"');

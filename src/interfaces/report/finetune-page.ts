@@ -41,7 +41,7 @@ export function finetunePage(record: FinetuneRecord, training: string): string {
           <tbody>
             ${row("Model that was tuned", html`<bdi>${model}</bdi>`)}
             ${row("Trained on", html`${counted(pairs.train, "pair")} of <bdi>${data}</bdi>`)}
-            ${row("Your pictures", validationInWords(original, validation))}
+            ${row("Your images", validationInWords(original, validation))}
             ${row("General set", generalInWords(original, general))}
           </tbody>
         </table>
@@ -84,7 +84,7 @@ function resultInWords(original: Point, kept: Point | undefined, alpha: number):
   if (!kept) return `The blend α = ${alpha} is kept, which was not measured.`;
   const before = original.validation.top1;
   const own =
-    `The blend α = ${alpha} is kept: of your pictures ${percent(kept.validation.top1)} get their right name at the first try, ` +
+    `The blend α = ${alpha} is kept: of your images ${percent(kept.validation.top1)} get their right name at the first try, ` +
     `with the original ${percent(before)}`;
   if (!kept.general) return `${own}.`;
   return `${own}; of the general set ${percent(kept.general.top1)}, with the original ${percent(original.general!.top1)}.`;
@@ -95,20 +95,20 @@ function figuresOf(original: Point, kept: Point | undefined): [string, string][]
     const [before, after] = [original[of]?.top1, kept?.[of]?.top1];
     return before === undefined || after === undefined ? "–" : `${percent(before)} → ${percent(after)}`;
   };
-  const own: [string, string] = ["Your pictures, top-1", change("validation")];
+  const own: [string, string] = ["Your images, top-1", change("validation")];
   return original.general ? [own, ["General set, top-1", change("general")]] : [own];
 }
 
-function validationInWords({ validation: { count: pictures, classes } }: Point, source: string | undefined): Html {
+function validationInWords({ validation: { count: images, classes } }: Point, source: string | undefined): Html {
   const from = source === undefined ? html`held out of the data` : html`of <bdi>${source}</bdi>`;
-  return html`${counted(pictures, "picture")} ${from}, to be named out of ${counted(classes, "name")}; guessing would
-  get ${percent(1 / classes)}`;
+  return html`${counted(images, "image")} ${from}, to be named out of ${counted(classes, "name")}; guessing would get
+  ${percent(1 / classes)}`;
 }
 
 function generalInWords({ general }: Point, source: string | undefined): Html {
   if (!general || source === undefined)
-    return html`none was given: only your pictures are measured, and nothing shows what the model has lost of the rest`;
-  return html`${counted(general.count, "picture")} of <bdi>${source}</bdi>, out of ${counted(general.classes, "name")};
+    return html`none was given: only your images are measured, and nothing shows what the model has lost of the rest`;
+  return html`${counted(general.count, "image")} of <bdi>${source}</bdi>, out of ${counted(general.classes, "name")};
     guessing would get ${percent(1 / general.classes)}`;
 }
 
@@ -163,7 +163,7 @@ function curve({ sweep, alpha, maxLoss }: FinetuneRecord): Html {
   return html`<figure class="card" aria-labelledby="curve-title">
     <h3 id="curve-title">Top-1 by blend</h3>
     <p class="legend quiet">
-      <span><i class="own"></i>your pictures</span>
+      <span><i class="own"></i>your images</span>
       ${limit === undefined ? "" : html`<span><i class="general"></i>general set</span><span><i class="limit"></i>least that is allowed of it</span>`}
       <span><i class="kept"></i>kept, α ${alpha}</span>
     </p>
@@ -187,7 +187,7 @@ function curve({ sweep, alpha, maxLoss }: FinetuneRecord): Html {
         <line class="kept" x1="${x(alpha)}" x2="${x(alpha)}" y1="0" y2="${height}" />
         ${limit === undefined || limit < low ? "" : html`<line class="limit" x1="0" x2="${width}" y1="${y(limit)}" y2="${y(limit)}" />`}
         ${limit === undefined ? "" : line(general, "general", "general set", "rect")}
-        ${line(own, "own", "your pictures", "circle")}
+        ${line(own, "own", "your images", "circle")}
         <text x="0" y="${height + 38}">original</text>
         <text x="${width / 2}" y="${height + 38}" text-anchor="middle">α</text>
         <text x="${width}" y="${height + 38}" text-anchor="end">tuned</text>
@@ -212,7 +212,7 @@ function courseInWords(sweep: readonly Point[]): string {
   const course = (name: string, values: readonly number[]) =>
     `${name} from ${percent(values[0]!)} at α 0 to ${percent(values.at(-1)!)} at α 1, at most ${percent(Math.max(...values))}`;
   const own = course(
-    "Your pictures",
+    "Your images",
     sweep.map(({ validation }) => validation.top1),
   );
   const general = sweep.flatMap((point) => (point.general ? [point.general.top1] : []));

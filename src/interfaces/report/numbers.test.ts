@@ -37,5 +37,5 @@ it.each([
 });
 
 it("counts in the singular and the plural", () => {
-  expect([0, 1, 1234].map((value) => counted(value, "picture"))).toEqual(["0 pictures", "1 picture", "1,234 pictures"]);
+  expect([0, 1, 1234].map((value) => counted(value, "image"))).toEqual(["0 images", "1 image", "1,234 images"]);
 });

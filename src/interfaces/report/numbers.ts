@@ -8,7 +8,7 @@ const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 /** 12,345 */
 export const count = (value: number): string => grouped.format(value);
 
-/** 1 picture, 12,345 pictures */
+/** 1 image, 12,345 images */
 export const counted = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 
 /** Four significant digits and no idle zeros: 2.071, 0.0005, 1.667e-6. */

@@ -45,12 +45,12 @@ export function page({ title, styles, body, script = "", asksServer = false }: P
   return document.text;
 }
 
-/** A picture that travels inside the page. Throws where `dataUrl` would have to be fetched. */
-export function picture(dataUrl: string, alt: string): Html {
+/** An image that travels inside the page. Throws where `dataUrl` would have to be fetched. */
+export function img(dataUrl: string, alt: string): Html {
   if (!dataUrl.startsWith("data:image/")) {
     throw new ClipError(
       "CLIP_USAGE",
-      `a page carries its pictures itself: wanted a URL that begins with data:image/, met ${dataUrl.slice(0, 40)}`,
+      `a page carries its images itself: wanted a URL that begins with data:image/, met ${dataUrl.slice(0, 40)}`,
     );
   }
   return html`<img src="${dataUrl}" alt="${alt}" decoding="async" />`;

@@ -1,10 +1,10 @@
 import { html, type Html } from "./html.ts";
-import { bars, picture } from "./page.ts";
+import { bars, img } from "./page.ts";
 
-/** A picture of which the right name is known, with a model's answers. */
+/** An image of which the right name is known, with a model's answers. */
 export interface SamplePrediction {
   /** Data URL, `data:image/…`; 192 pixels a side are enough. */
-  readonly picture: string;
+  readonly image: string;
   /** The right name. */
   readonly truth: string;
   /** Best first. */
@@ -14,13 +14,13 @@ export interface SamplePrediction {
 /** Whether the best answer is the right one. */
 export const isRight = ({ truth, ranked }: SamplePrediction): boolean => ranked[0]?.label === truth;
 
-/** Each picture beside its answers; the right name stands out. */
+/** Each image beside its answers; the right name stands out. */
 export function predictionCards(predictions: readonly SamplePrediction[]): Html {
   return html`<ul class="predictions">
     ${predictions.map((prediction) => {
       const { truth, ranked } = prediction;
       return html`<li class="card">
-        ${picture(prediction.picture, truth)}
+        ${img(prediction.image, truth)}
         <div>
           <p class="truth">
             ${isRight(prediction) ? html`<span class="right">✓ right</span>` : html`<span class="wrong">✗ wrong</span>`}

@@ -2,18 +2,18 @@ import type { RetrievalScores } from "../../learning/evaluate/retrieval.ts";
 import { comparison, type Figures, scoreTableStyles } from "./comparison.ts";
 import { html, type Html } from "./html.ts";
 import { count, counted, percent } from "./numbers.ts";
-import { figures, modelNotice, page, picture } from "./page.ts";
+import { figures, modelNotice, page, img } from "./page.ts";
 
 /** What the page tells of a model. */
 export interface RetrievalModel {
   readonly model: string;
   readonly scores: RetrievalScores;
-  /** Path → data URL of all pictures among the hard queries. */
-  readonly pictures: ReadonlyMap<string, string>;
+  /** Path → data URL of all images among the hard queries. */
+  readonly images: ReadonlyMap<string, string>;
 }
 
 /**
- * The page of `clip-ts eval retrieval --report`: how often the right caption or picture is found, and the hardest queries with what was
+ * The page of `clip-ts eval retrieval --report`: how often the right caption or image is found, and the hardest queries with what was
  * found instead; one HTML document that needs nothing else. All texts are escaped.
  */
 export function retrievalPage({
@@ -21,7 +21,7 @@ export function retrievalPage({
   prefix,
   models,
 }: {
-  /** Where the pictures and captions are. */
+  /** Where the images and captions are. */
   readonly data: string;
   /** What captions were put behind. */
   readonly prefix: string;
@@ -36,8 +36,8 @@ export function retrievalPage({
         <p class="quiet">Retrieval evaluation</p>
         <h1><bdi>${data}</bdi></h1>
         <p class="lead">
-          Asked by a caption, <bdi>${best.model}</bdi> finds the right one of ${counted(scores.images, "picture")} at
-          the first try in ${percent(scores.imageRetrieval.r1)}; asked by a picture, one of its own among
+          Asked by a caption, <bdi>${best.model}</bdi> finds the right one of ${counted(scores.images, "image")} at the
+          first try in ${percent(scores.imageRetrieval.r1)}; asked by an image, one of its own among
           ${counted(scores.captions, "caption")} in ${percent(scores.textRetrieval.r1)}. Guessing would find
           ${percent(1 / scores.images)}.
         </p>
@@ -56,27 +56,27 @@ function figuresOf({ imageRetrieval, textRetrieval }: RetrievalScores): Figures 
       [`${way}, R@5`, percent(r5)],
       [`${way}, R@10`, percent(r10)],
     ] as const;
-  return [...recalls("Picture by caption", imageRetrieval), ...recalls("Caption by picture", textRetrieval)];
+  return [...recalls("Image by caption", imageRetrieval), ...recalls("Caption by image", textRetrieval)];
 }
 
-function modelSection({ model, scores, pictures }: RetrievalModel, several: boolean): Html {
-  const { hardCaptions, hardPictures, cut, broken } = scores;
-  const show = (image: string, alt: string) => picture(pictures.get(image)!, alt);
+function modelSection({ model, scores, images }: RetrievalModel, several: boolean): Html {
+  const { hardCaptions, hardImages, cut, broken } = scores;
+  const show = (image: string, alt: string) => img(images.get(image)!, alt);
   return html`<section>
     ${several ? html`<h2 class="model"><bdi>${model}</bdi></h2>` : ""} ${figures(figuresOf(scores))}
     ${cut > 0 ? html`<p class="quiet">${counted(cut, "caption")} had more tokens than the model reads, and lost their end.</p>` : ""}
-    ${broken.length > 0 ? html`<p class="quiet">${counted(broken.length, "picture")} could not be read.</p>` : ""}
+    ${broken.length > 0 ? html`<p class="quiet">${counted(broken.length, "image")} could not be read.</p>` : ""}
     ${
       hardCaptions.length === 0
         ? ""
         : html`<h2>The hardest captions</h2>
-            <p class="quiet hint">The right picture, outlined, and what was found instead.</p>
+            <p class="quiet hint">The right image, outlined, and what was found instead.</p>
             <ul class="queries">
               ${hardCaptions.map(
                 ({ caption, rank, image, found }) =>
                   html`<li class="card">
                     <p>“<bdi>${caption}</bdi>”</p>
-                    <p class="quiet">${counted(rank, "picture")} came before the right one.</p>
+                    <p class="quiet">${counted(rank, "image")} came before the right one.</p>
                     <div class="strip">
                       <span class="own">${show(image, `right: ${caption}`)}</span>
                       ${found.map((other) => show(other, "found instead"))}
@@ -86,12 +86,12 @@ function modelSection({ model, scores, pictures }: RetrievalModel, several: bool
             </ul>`
     }
     ${
-      hardPictures.length === 0
+      hardImages.length === 0
         ? ""
-        : html`<h2>The hardest pictures</h2>
+        : html`<h2>The hardest images</h2>
             <p class="quiet hint">The best of its own captions, and those that were found instead.</p>
             <ul class="queries">
-              ${hardPictures.map(
+              ${hardImages.map(
                 ({ image, rank, own, found }) =>
                   html`<li class="card beside">
                     ${show(image, own)}

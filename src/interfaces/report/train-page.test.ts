@@ -19,7 +19,7 @@ const report = (changes: Partial<TrainReport> = {}): TrainReport => ({
   findings: [],
   predictions: [
     {
-      picture: pixel,
+      image: pixel,
       truth: "cat",
       ranked: [
         { label: "cat", probability: 0.9 },
@@ -27,7 +27,7 @@ const report = (changes: Partial<TrainReport> = {}): TrainReport => ({
       ],
     },
     {
-      picture: pixel,
+      image: pixel,
       truth: "owl",
       ranked: [
         { label: "hen", probability: 0.7 },
@@ -64,7 +64,7 @@ describe("trainPage", () => {
   it("says in words and numbers how the run went", () => {
     const page = trainPage(report()).replaceAll("\u00a0", " ").replace(/\s+/g, " ");
     expect(page).toContain(
-      "After 3 steps the model gives 61.2 % of 1,000 validation pictures their right name at the first try, out of 200 names; guessing would get 0.5 %.",
+      "After 3 steps the model gives 61.2 % of 1,000 validation images their right name at the first try, out of 200 names; guessing would get 0.5 %.",
     );
     expect(page).toContain("Loss from 5.5 at step 1 to 4.5 at step 3, lowest 4 at step 2.");
     for (const [name, value] of [
@@ -75,7 +75,7 @@ describe("trainPage", () => {
     ]) {
       expect(page).toMatch(new RegExp(`<dt>${name!.replace(/[()]/g, "\\$&")}</dt> <dd>${value}</dd>`));
     }
-    expect(page).toContain("Every picture could be read.");
+    expect(page).toContain("Every image could be read.");
   });
 
   it("tells what the doctor noted, and nothing where it noted nothing", () => {
@@ -132,7 +132,7 @@ describe("trainPage", () => {
   });
 
   it("lets no text from files become markup", () => {
-    const prediction = { picture: pixel, truth: hostile, ranked: [{ label: hostile, probability: 1 }] };
+    const prediction = { image: pixel, truth: hostile, ranked: [{ label: hostile, probability: 1 }] };
     const clean = trainPage(
       report({ predictions: [{ ...prediction, truth: "a", ranked: [{ label: "a", probability: 1 }] }] }),
     );
@@ -155,15 +155,15 @@ describe("trainPage", () => {
     expect(page).not.toMatch(/<link|@import|url\(|\bsrc="(?!data:image\/)/);
   });
 
-  it("refuses a picture that would have to be fetched", () => {
-    const prediction = { picture: "https://example.org/cat.png", truth: "cat", ranked: [] };
+  it("refuses an image that would have to be fetched", () => {
+    const prediction = { image: "https://example.org/cat.png", truth: "cat", ranked: [] };
     expect(() => trainPage(report({ predictions: [prediction] }))).toThrow(/begins with data:image\/, met https:/);
   });
 
-  it("cuts a long list of skipped pictures and says so", () => {
+  it("cuts a long list of skipped images and says so", () => {
     const skipped = Array.from({ length: 1234 }, (_, i) => ({ path: `broken-${i}.jpg`, reason: "ends early" }));
     const page = trainPage(report({ totals: { ...report().totals, skipped } }));
-    expect(page).toContain("1,234 pictures could not be read and were left out");
+    expect(page).toContain("1,234 images could not be read and were left out");
     expect(page.match(/broken-\d+/g)).toHaveLength(200);
     expect(page).toContain("and 1,034 more");
   });

@@ -19,7 +19,7 @@ export interface TrainReport {
   readonly validation: readonly ValidationResult[];
   /** What seemed to be wrong, and what to try. */
   readonly findings: readonly { readonly step: number; readonly text: string }[];
-  /** Some two dozen pictures of the validation set with the last model's answers. */
+  /** Some two dozen images of the validation set with the last model's answers. */
   readonly predictions: readonly SamplePrediction[];
 }
 
@@ -30,9 +30,9 @@ export interface TrainTotals {
   readonly pairs: number;
   /** Wall-clock time of the training, in seconds. */
   readonly durationSeconds: number;
-  /** Share of that time in which the step waited for pictures and captions, in [0, 1]. */
+  /** Share of that time in which the step waited for images and captions, in [0, 1]. */
   readonly waitingShare: number;
-  /** Pictures that could not be read, each with the reason. */
+  /** Images that could not be read, each with the reason. */
   readonly skipped: readonly { readonly path: string; readonly reason: string }[];
 }
 
@@ -51,18 +51,18 @@ export interface TrainMetric {
   readonly logitScale: number;
 }
 
-/** Zero-shot classification of the validation pictures. */
+/** Zero-shot classification of the validation images. */
 export interface ValidationResult {
   readonly step: number;
-  /** Fraction of pictures whose name came first, and among the first five. */
+  /** Fraction of images whose name came first, and among the first five. */
   readonly top1: number;
   readonly top5: number;
-  /** Pictures classified, and names to choose from. */
+  /** Images classified, and names to choose from. */
   readonly count: number;
   readonly classes: number;
 }
 
-/** Longer lists of skipped pictures are cut, and say so. */
+/** Longer lists of skipped images are cut, and say so. */
 const maxSkippedShown = 200;
 
 /**
@@ -82,7 +82,7 @@ export function trainPage(report: TrainReport): string {
         <p class="lead">${resultInWords(report)}</p>
       </header>
       ${figures(figuresOf(report))}
-      ${totals.skipped.length > 0 ? skippedList(totals.skipped) : html`<p class="quiet">Every picture could be read.</p>`}
+      ${totals.skipped.length > 0 ? skippedList(totals.skipped) : html`<p class="quiet">Every image could be read.</p>`}
       ${
         findings.length > 0
           ? html`<h2>What the doctor noted</h2>
@@ -112,7 +112,7 @@ function resultInWords({ totals, metrics, validation }: TrainReport): string {
   if (last) {
     return (
       `After ${counted(last.step, "step")} the model gives ${percent(last.top1)} of ` +
-      `${counted(last.count, "validation picture")} their right name at the first try, out of ` +
+      `${counted(last.count, "validation image")} their right name at the first try, out of ` +
       `${counted(last.classes, "name")}; guessing would get ${percent(1 / last.classes)}.`
     );
   }
@@ -237,7 +237,7 @@ function skippedList(skipped: TrainTotals["skipped"]): Html {
   const hidden = skipped.length - maxSkippedShown;
   return html`<details class="card">
     <summary>
-      ${counted(skipped.length, "picture")} could not be read and ${skipped.length === 1 ? "was" : "were"} left out
+      ${counted(skipped.length, "image")} could not be read and ${skipped.length === 1 ? "was" : "were"} left out
     </summary>
     <ul class="skipped">
       ${skipped.slice(0, maxSkippedShown).map(
@@ -258,14 +258,14 @@ function validationTable(validation: readonly ValidationResult[]): Html {
       <table class="numbers">
         <thead>
           <tr>
-            ${["Step", "Top-1", "Top-5", "Pictures", "Names"].map((name) => html`<th scope="col">${name}</th>`)}
+            ${["Step", "Top-1", "Top-5", "Images", "Names"].map((name) => html`<th scope="col">${name}</th>`)}
           </tr>
         </thead>
         <tbody>
           ${validation.map(
-            ({ step, top1, top5, count: pictures, classes }) =>
+            ({ step, top1, top5, count: images, classes }) =>
               html`<tr>
-                ${[count(step), percent(top1), percent(top5), count(pictures), count(classes)].map((cell) => html`<td>${cell}</td>`)}
+                ${[count(step), percent(top1), percent(top5), count(images), count(classes)].map((cell) => html`<td>${cell}</td>`)}
               </tr>`,
           )}
         </tbody>
@@ -274,7 +274,7 @@ function validationTable(validation: readonly ValidationResult[]): Html {
   </details>`;
 }
 
-/** Pictures with their answers, and how many are right. */
+/** Images with their answers, and how many are right. */
 export function samplePredictions(predictions: readonly SamplePrediction[]): Html {
   return html`<p class="quiet hint">
       ${predictions.filter(isRight).length} of ${predictions.length} right. The right name is set in bold, its bar in

@@ -21,7 +21,7 @@ const state = (changes: Partial<WatchState> = {}): WatchState => ({
   speeds: [300, 340],
   firstSpeed: 119,
   findings: [{ step: 50, text: "the loss is high" }],
-  predictions: [{ picture: pixel, truth: "cat", ranked: [{ label: "cat", probability: 0.9 }] }],
+  predictions: [{ image: pixel, truth: "cat", ranked: [{ label: "cat", probability: 0.9 }] }],
   outcome: undefined,
   ...changes,
 });
@@ -110,7 +110,7 @@ describe("watchPage", () => {
     expect(page).toContain("default-src &#39;none&#39;;");
     const shown = state({
       findings: [{ step: 1, text: hostile }],
-      predictions: [{ picture: pixel, truth: hostile, ranked: [{ label: hostile, probability: 1 }] }],
+      predictions: [{ image: pixel, truth: hostile, ranked: [{ label: hostile, probability: 1 }] }],
     });
     for (const part of Object.values(watchParts({ ...run, model: "a" }, shown)))
       expect(part).not.toContain("<img src=x");

@@ -12,7 +12,7 @@ const answer = (image: string, truth: string, called: string): Answer => ({
   truthProbability: truth === called ? 0.8 : 0.1,
 });
 
-/** Three pictures of cats, of which one is called a dog, and one dog. */
+/** Three images of cats, of which one is called a dog, and one dog. */
 function modelOf(model: string, cat = "cat", dog = "dog"): ZeroShotModel {
   const answers = [answer("1", cat, cat), answer("2", cat, dog), answer("3", cat, cat), answer("4", dog, dog)];
   const scores: ZeroShotScores = {
@@ -31,7 +31,7 @@ function modelOf(model: string, cat = "cat", dog = "dog"): ZeroShotModel {
     scores,
     mistakes: [answers[1]!],
     confusions: [{ truth: cat, predicted: dog, count: 1, images: ["2"] }],
-    pictures: new Map([["2", pixel]]),
+    images: new Map([["2", pixel]]),
   };
 }
 const pageOf = (...models: ZeroShotModel[]) =>
@@ -48,7 +48,7 @@ const text = (page: string) => page.replace(/<[^>]*>/g, " ").replace(/[\s\u00a0]
 describe("zeroShotPage", () => {
   it("says the result in a sentence and figures", () => {
     const page = text(pageOf(modelOf("tiny")));
-    expect(page).toContain("tiny gives 75.0 % of 4 pictures the right name at the first try, out of 2 names");
+    expect(page).toContain("tiny gives 75.0 % of 4 images the right name at the first try, out of 2 names");
     expect(page).toMatch(/Top-1 75\.0 %.*Mean per class 83\.3 %.*ROC AUC 87\.5 %.*Calibration error 5\.0 %/);
     expect(page).toContain("On average it is 80.0 % sure of its answers and right in 75.0 %: too sure by 5 points.");
     expect(page).toContain("Names of the classes: names.txt .");
@@ -80,7 +80,7 @@ describe("zeroShotPage", () => {
     expect(page).toMatch(/class="gap"[^>]* y="60" [^>]*height="15"/);
   });
 
-  it("lists the hardest class first, and shows the pictures of mistakes and confusions", () => {
+  it("lists the hardest class first, and shows the images of mistakes and confusions", () => {
     const page = pageOf(modelOf("tiny"));
     const classes = page.slice(page.indexOf("Every class"));
     expect(classes.indexOf("<bdi>cat</bdi>")).toBeLessThan(classes.indexOf("<bdi>dog</bdi>"));

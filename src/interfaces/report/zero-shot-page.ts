@@ -4,16 +4,16 @@ import type { PublishedScore } from "../../learning/evaluate/known-sets.ts";
 import { comparison, scoreTableStyles } from "./comparison.ts";
 import { html, type Html } from "./html.ts";
 import { count, counted, percent } from "./numbers.ts";
-import { figures, modelNotice, page, picture, templateList } from "./page.ts";
+import { figures, modelNotice, page, img, templateList } from "./page.ts";
 import { predictionCards, predictionStyles } from "./prediction-cards.ts";
 import { reliabilityDiagram, reliabilityStyles } from "./reliability.ts";
 
-/** One class taken for another, with pictures. */
+/** One class taken for another, with images. */
 export interface ShownConfusion {
   readonly truth: string;
   readonly predicted: string;
   readonly count: number;
-  /** Keys of {@link ZeroShotModel.pictures}. */
+  /** Keys of {@link ZeroShotModel.images}. */
   readonly images: readonly string[];
 }
 
@@ -24,15 +24,15 @@ export interface ZeroShotModel {
   /** The worst, worst first. */
   readonly mistakes: readonly Answer[];
   readonly confusions: readonly ShownConfusion[];
-  /** What others have published of the model on these pictures, if they are a data set of the paper. */
+  /** What others have published of the model on these images, if they are a data set of the paper. */
   readonly published?: PublishedScore | undefined;
-  /** Path → data URL of the pictures of mistakes and confusions; 160 pixels a side are enough. */
-  readonly pictures: ReadonlyMap<string, string>;
+  /** Path → data URL of the images of mistakes and confusions; 160 pixels a side are enough. */
+  readonly images: ReadonlyMap<string, string>;
 }
 
 /** All that the page about a zero-shot evaluation tells; see {@link zeroShotPage}. */
 export interface ZeroShotReport {
-  /** Where the pictures are. */
+  /** Where the images are. */
   readonly data: string;
   /** The file with the classes' names, if it was one. */
   readonly classNames: string | undefined;
@@ -52,7 +52,7 @@ const shownAnswers = 3;
 
 /**
  * The page of `clip-ts eval zeroshot --report`: each model's figures, what it takes for what, whether its confidence can be believed, every
- * class, and its worst mistakes as pictures; one HTML document that needs nothing else. All texts are escaped.
+ * class, and its worst mistakes as images; one HTML document that needs nothing else. All texts are escaped.
  */
 export function zeroShotPage(report: ZeroShotReport): string {
   const { data, classNames, templates, templatesFile, models } = report;
@@ -71,7 +71,7 @@ export function zeroShotPage(report: ZeroShotReport): string {
         ${sources.length > 0 ? html`<p class="quiet">${sources}</p>` : ""} ${templateList(templates)}
       </header>
       ${models.length > 1 ? comparison(models.map((shown) => ({ model: shown.model, figures: figuresOf(shown) }))) : ""}
-      ${models.map((model) => modelSection(model, models.length > 1, report.clips ? "clip" : "picture"))}`,
+      ${models.map((model) => modelSection(model, models.length > 1, report.clips ? "clip" : "image"))}`,
   });
 }
 
@@ -80,7 +80,7 @@ function resultInWords({ models, clips }: ZeroShotReport): string {
   const classes = scores.classes.length;
   return (
     `${models.length > 1 ? `The best of ${models.length} models, ${model},` : model} gives ${percent(scores.top1)} of ` +
-    `${counted(scores.count, clips ? "clip" : "picture")} the right name at the first try, out of ` +
+    `${counted(scores.count, clips ? "clip" : "image")} the right name at the first try, out of ` +
     `${counted(classes, "name")} and without training on any; guessing would get ${percent(1 / classes)}.`
   );
 }
@@ -103,9 +103,9 @@ function figuresOf({ scores, published }: ZeroShotModel): [string, string][] {
 }
 
 function modelSection(shown: ZeroShotModel, several: boolean, noun: string): Html {
-  const { model, scores, mistakes, pictures } = shown;
+  const { model, scores, mistakes, images: thumbnails } = shown;
   const answers = mistakes.map(({ image, truths, ranked }) => ({
-    ...{ picture: pictures.get(image)!, truth: truths.join(", "), ranked: ranked.slice(0, shownAnswers) },
+    ...{ image: thumbnails.get(image)!, truth: truths.join(", "), ranked: ranked.slice(0, shownAnswers) },
   }));
   return html`<section>
     ${several ? html`<h2 class="model"><bdi>${model}</bdi></h2>` : ""} ${figures(figuresOf(shown))}
@@ -169,7 +169,7 @@ function matrix({ classes, confusions, answers }: ZeroShotScores, noun: string):
   </figure>`;
 }
 
-function confusionList({ confusions, pictures }: ZeroShotModel): Html {
+function confusionList({ confusions, images: thumbnails }: ZeroShotModel): Html {
   return html`<div class="card">
     <h3>Most often mistaken</h3>
     <ol class="confusions">
@@ -179,7 +179,7 @@ function confusionList({ confusions, pictures }: ZeroShotModel): Html {
             <p>
               <bdi>${truth}</bdi> called <b><bdi>${predicted}</bdi></b> <span class="quiet">${count(times)} ×</span>
             </p>
-            <div>${images.map((image) => picture(pictures.get(image)!, `${truth}, called ${predicted}`))}</div>
+            <div>${images.map((image) => img(thumbnails.get(image)!, `${truth}, called ${predicted}`))}</div>
           </li>`,
       )}
     </ol>
@@ -226,7 +226,7 @@ const known = (share: number | undefined, of = 1): string => (share === undefine
 function brokenList(broken: ZeroShotScores["broken"]): Html {
   return html`<details class="card">
     <summary>
-      ${counted(broken.length, "picture")} could not be read and ${broken.length === 1 ? "was" : "were"} left out
+      ${counted(broken.length, "image")} could not be read and ${broken.length === 1 ? "was" : "were"} left out
     </summary>
     <ul class="broken">
       ${broken.slice(0, 200).map(({ reason }) => html`<li><bdi>${reason}</bdi></li>`)}

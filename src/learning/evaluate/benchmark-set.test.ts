@@ -31,20 +31,20 @@ beforeEach(() => {
 });
 afterEach(() => vi.unstubAllEnvs());
 
-/** What a set says, with the pictures' bytes in place of where they lie. */
+/** What a set says, with the images' bytes in place of where they lie. */
 async function contentsOf(benchmark: BenchmarkSet) {
   const names = await benchmark.classLines();
-  const { samples, skipped } = await benchmark.pictures(names.length);
-  const pictures = samples.map(async ({ image, label, bytes }) => {
+  const { samples, skipped } = await benchmark.images(names.length);
+  const images = samples.map(async ({ image, label, bytes }) => {
     const { file, offset, length } = bytes!;
     return [image, label, (await readFile(file)).subarray(offset, offset + length).toString()];
   });
-  return { names, templates: await benchmark.templates(), pictures: await Promise.all(pictures), skipped };
+  return { names, templates: await benchmark.templates(), images: await Promise.all(images), skipped };
 }
 const contentsAt = (place: string) => ({
   names: classNames,
   templates,
-  pictures: [
+  images: [
     [`${place}/test/0.tar/s0000000.webp`, 2, "one"],
     [`${place}/test/0.tar/s0000001.png`, 0, "two"],
     [`${place}/test/1.tar/s0000002.jpg`, 1, "three"],
@@ -53,13 +53,13 @@ const contentsAt = (place: string) => ({
 });
 
 describe("a set in a folder", () => {
-  it("gives names and templates line by line, and the pictures of all shards with the numbers of their classes", async () => {
+  it("gives names and templates line by line, and the images of all shards with the numbers of their classes", async () => {
     const found = await BenchmarkSet.find(folder);
     expect([found.isRemote, found.known]).toEqual([false, undefined]);
     expect(await contentsOf(found)).toEqual(contentsAt(folder));
   });
 
-  it("gives a picture each class at which its .npy has a one, whatever its numbers are", async () => {
+  it("gives an image each class at which its .npy has a one, whatever its numbers are", async () => {
     const rows = {
       "a.jpg": "a",
       "a.npy": npyBytes("<i8", [3], BigInt64Array.of(1n, 0n, 1n)),
@@ -69,7 +69,7 @@ describe("a set in a folder", () => {
       "c.npy": npyBytes("<i4", [3], Int32Array.of(0, -1, 0)),
     };
     const place = await writeBenchmarkSet(join(root, "many"), { classNames, templates, shards: [rows] });
-    const { samples, skipped } = await (await BenchmarkSet.find(place)).pictures(3);
+    const { samples, skipped } = await (await BenchmarkSet.find(place)).images(3);
     expect(samples.map(({ image, label }) => [image.slice(-5), label])).toEqual([
       ...[
         ["a.jpg", 0],
@@ -83,7 +83,7 @@ describe("a set in a folder", () => {
   it("of which a shard was cut gives what stands before, and says what is lost", async () => {
     const place = await writeBenchmarkSet(join(root, "cut"), set);
     await truncate(join(place, "test/0.tar"), 2100);
-    const { samples, skipped } = await (await BenchmarkSet.find(place)).pictures(3);
+    const { samples, skipped } = await (await BenchmarkSet.find(place)).images(3);
     expect(samples.map(({ label }) => label)).toEqual([2, 1]);
     expect(skipped).toEqual([
       {
@@ -110,8 +110,8 @@ describe("a set in a folder", () => {
   it("of captions is none of classes, and a name that nobody knows is answered by those that are", async () => {
     const shards = [{ "a.jpg": "a", "a.txt": "a caption" }];
     const place = await writeBenchmarkSet(join(root, "captions"), { classNames, templates, shards });
-    await expect((await BenchmarkSet.find(place)).pictures(3)).rejects.toThrow(
-      /has no labelled pictures: .*a\.jpg: there is no \.cls or \.npy with its class/,
+    await expect((await BenchmarkSet.find(place)).images(3)).rejects.toThrow(
+      /has no labelled images: .*a\.jpg: there is no \.cls or \.npy with its class/,
     );
     await expect(BenchmarkSet.find("imagnet")).rejects.toThrow(
       /did you mean "imagenet"\? Known are imagenet, imagenetv2/,
@@ -179,7 +179,7 @@ describe("a set by its address", () => {
     const other = await serveFiles(folder);
     const found = await BenchmarkSet.find(`${other.url}/?key=secret`);
     expect(found.name).toBe(`${other.url}/`);
-    expect((await contentsOf(found)).pictures).toHaveLength(3);
+    expect((await contentsOf(found)).images).toHaveLength(3);
     expect(other.requests.every(({ path }) => path.endsWith("?key=secret"))).toBe(true);
     await other.close();
     const gone = await BenchmarkSet.find(`${other.url}/nowhere?key=secret`);

@@ -15,7 +15,7 @@ import { hubToken, hubUrl, offlineByDefault } from "../../model/hub/environment.
 import type { FetchOptions } from "../../core/fetch-options.ts";
 import { classLines } from "./class-names.ts";
 import { type KnownSet, knownSets } from "./known-sets.ts";
-import type { LabelledPicture } from "../../inputs/data/labelled-images.ts";
+import type { LabelledImage } from "../../inputs/data/labelled-images.ts";
 import { parseNpy } from "../../inputs/data/npy.ts";
 import type { BrokenImage } from "./encode-images.ts";
 
@@ -25,19 +25,19 @@ const files = {
   templates: "zeroshot_classification_templates.txt",
   shardCount: "test/nshards.txt",
 };
-/** More shards than any set of test pictures has. */
+/** More shards than any set of test images has. */
 const maxShards = 100_000;
 
-/** The pictures of a set. */
-export interface SetPictures {
-  readonly samples: readonly LabelledPicture[];
+/** The images of a set. */
+export interface SetImages {
+  readonly samples: readonly LabelledImage[];
   /** What cannot be used, and the rest of damaged shards. */
   readonly skipped: readonly BrokenImage[];
 }
 
 /**
  * A data set in the layout in which CLIP_benchmark publishes them: class names and templates, a line each, and webdataset shards of test
- * pictures. What is not on this machine is fetched when it is asked for, once, into `~/.cache/clip-ts/sets`.
+ * images. What is not on this machine is fetched when it is asked for, once, into `~/.cache/clip-ts/sets`.
  */
 export class BenchmarkSet {
   /** As a user names it; of an address without what it carries behind its `?`. */
@@ -96,12 +96,12 @@ export class BenchmarkSet {
   }
 
   /**
-   * The test pictures, from all shards.
+   * The test images, from all shards.
    *
    * @param classCount - classes that there are names of.
-   * @throws {ClipError} as {@link classLines}; `CLIP_DATA` also if a picture is of a class that has no name.
+   * @throws {ClipError} as {@link classLines}; `CLIP_DATA` also if an image is of a class that has no name.
    */
-  async pictures(classCount: number): Promise<SetPictures> {
+  async images(classCount: number): Promise<SetImages> {
     const text = (await this.#text(files.shardCount)).trim();
     const count = /^\d{1,9}$/.test(text) ? Number(text) : 0;
     if (count < 1 || count > maxShards)
@@ -109,7 +109,7 @@ export class BenchmarkSet {
         "CLIP_DATA",
         `${this.#placeOf(files.shardCount)} must be the number of shards, and is ${JSON.stringify(text.slice(0, 50))}`,
       );
-    const found: { samples: LabelledPicture[]; skipped: BrokenImage[] } = { samples: [], skipped: [] };
+    const found: { samples: LabelledImage[]; skipped: BrokenImage[] } = { samples: [], skipped: [] };
     for (let i = 0; i < count; i++) {
       const shard = `test/${i}.tar`;
       await collectShard(await this.#file(shard), this.#placeOf(shard), classCount, found);
@@ -118,7 +118,7 @@ export class BenchmarkSet {
     if (found.samples.length === 0)
       throw new ClipError(
         "CLIP_DATA",
-        `${this.name} has no labelled pictures` + (first ? `: ${first.image}: ${first.reason}` : " in its shards"),
+        `${this.name} has no labelled images` + (first ? `: ${first.image}: ${first.reason}` : " in its shards"),
       );
     return found;
   }
@@ -184,12 +184,12 @@ function cacheFolder(root: string): string {
   return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "clip-ts", "sets", key);
 }
 
-/** Adds the pictures of a shard with the classes that stand beside them. */
+/** Adds the images of a shard with the classes that stand beside them. */
 async function collectShard(
   path: string,
   shard: string,
   classCount: number,
-  { samples, skipped }: { readonly samples: LabelledPicture[]; readonly skipped: BrokenImage[] },
+  { samples, skipped }: { readonly samples: LabelledImage[]; readonly skipped: BrokenImage[] },
 ): Promise<void> {
   const { file } = await plainShard(path);
   const listing = await listShard(file, shard, isLabelName);
@@ -199,10 +199,10 @@ async function collectShard(
     listing.others.map((entry) => [entry.name, entry]),
   );
   for (const { name, offset, length } of listing.images) {
-    const picture = { image: `${shard}/${name}`, bytes: { file, offset, length } };
+    const image = { image: `${shard}/${name}`, bytes: { file, offset, length } };
     const labels = labelsOf(labelFiles.find(name, [".cls", ".npy"]), shard, classCount);
-    if (typeof labels === "string") skipped.push({ image: picture.image, reason: labels });
-    else for (const label of labels) samples.push({ ...picture, label });
+    if (typeof labels === "string") skipped.push({ image: image.image, reason: labels });
+    else for (const label of labels) samples.push({ ...image, label });
   }
   if (listing.damage !== undefined)
     skipped.push({ image: shard, reason: `the rest of the shard is lost: ${listing.damage}` });

@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { writeRandomPicture } from "../../../test/images.ts";
+import { writeRandomImage } from "../../../test/images.ts";
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
 import { saveTinyModel } from "../../../test/tiny-model.ts";
 import { ClipEncoder, collect, dot } from "../../model/embedding/encoder.ts";
@@ -11,7 +11,7 @@ import { evaluateCaptions, readCandidates } from "./captions.ts";
 const root = await temporaryFolder();
 const encoder = new ClipEncoder(await readModel(await saveTinyModel(join(root, "model"))));
 afterAll(() => encoder.release());
-const image = await writeRandomPicture(join(root, "a.png"), 1);
+const image = await writeRandomImage(join(root, "a.png"), 1);
 
 describe("readCandidates", () => {
   it("reads captions, and references where a column has them", async () => {
@@ -37,12 +37,12 @@ describe("evaluateCaptions", () => {
     }));
     const { captions, ...means } = await evaluateCaptions(encoder, candidates);
     const sentence = (text: string) => `A photo depicts ${text}`;
-    const [picture] = await collect(encoder.encodeImages([image]));
+    const [imageEmbed] = await collect(encoder.encodeImages([image]));
     const references = await collect(encoder.encodeTexts(candidates[0]!.references.map(sentence)));
     const texts = await collect(encoder.encodeTexts(candidates.map(({ caption }) => sentence(caption))));
     captions.forEach((caption, i) => {
       // Batches of other sizes: measured 1e-7; without the sentence's beginning the cosines differ by more than 1e-2.
-      const score = 2.5 * Math.max(0, dot(picture!, texts[i]!));
+      const score = 2.5 * Math.max(0, dot(imageEmbed!, texts[i]!));
       const nearest = Math.max(0, ...references.map((reference) => dot(texts[i]!, reference)));
       expect(caption.clipScore).toBeCloseTo(score, 5);
       expect(caption.refClipScore).toBeCloseTo(score === 0 ? 0 : 2 / (1 / score + 1 / nearest), 5);
@@ -52,7 +52,7 @@ describe("evaluateCaptions", () => {
     expect(means).toMatchObject({ count: 3, cut: 0, broken: [] });
   });
 
-  it("has no RefCLIPScore without references, and leaves broken pictures out", async () => {
+  it("has no RefCLIPScore without references, and leaves broken images out", async () => {
     const missing = { image: join(root, "none.png"), caption: "sun", references: [] };
     const scores = await evaluateCaptions(encoder, [missing, { image, caption: "sun", references: [] }]);
     expect(scores).toMatchObject({ count: 1, refClipScore: undefined, broken: [{ image: missing.image }] });

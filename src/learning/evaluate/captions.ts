@@ -1,6 +1,6 @@
 import { ClipError } from "../../core/errors.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
-import { assertSomeExist, baseOf, type Picture, pictureOfTable } from "../../inputs/data/image-location.ts";
+import { assertSomeExist, baseOf, type ImageLocation, imageOfTable } from "../../inputs/data/image-location.ts";
 import { captionColumns, imageColumns, readTexts } from "../../inputs/data/table.ts";
 import { type ClipEncoder, collect, dot } from "../../model/embedding/encoder.ts";
 import { clipScore, clipScorePrefix, refClipScore } from "./clip-score.ts";
@@ -8,9 +8,9 @@ import { meanOfKnown } from "./classification-metrics.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
 
 /** A caption to be judged. */
-export interface Candidate extends Picture {
+export interface Candidate extends ImageLocation {
   readonly caption: string;
-  /** What people say of the picture; empty where nobody was asked. */
+  /** What people say of the image; empty where nobody was asked. */
   readonly references: readonly string[];
 }
 
@@ -20,7 +20,7 @@ export interface CandidateColumns {
   readonly referenceColumn?: string | undefined;
   /** What stands between several references. Default `|`. */
   readonly separator?: string | undefined;
-  /** What paths of pictures are relative to, and where these may lie, links followed. Default: the table's folder. */
+  /** What paths of images are relative to, and where these may lie, links followed. Default: the table's folder. */
   readonly images?: string | undefined;
 }
 
@@ -40,7 +40,7 @@ export async function readCandidates(
   });
   if (rows.length === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
   const candidates = rows.map(({ place, values }) => ({
-    ...pictureOfTable(path, place, values["image"]!, images),
+    ...imageOfTable(path, place, values["image"]!, images),
     caption: values["caption"]!,
     references: values["references"]?.split(separator).map((text) => text.trim()) ?? [],
   }));
@@ -48,7 +48,7 @@ export async function readCandidates(
   return { candidates, skipped };
 }
 
-/** How well captions fit their pictures. */
+/** How well captions fit their images. */
 export interface ClipScores {
   readonly count: number;
   /** Means over the captions. */
@@ -64,7 +64,7 @@ export interface ClipScores {
 /**
  * Judges captions by a CLIP, with references or without (Hessel et al. 2021).
  *
- * @throws {ClipError} `CLIP_DATA` if not one picture can be read.
+ * @throws {ClipError} `CLIP_DATA` if not one image can be read.
  */
 export async function evaluateCaptions(
   encoder: ClipEncoder,
@@ -74,12 +74,12 @@ export async function evaluateCaptions(
   const broken: BrokenImage[] = [];
   const onBroken = (image: BrokenImage) => void broken.push(image);
   const imageEmbeds = new Map<string, Float32Array>();
-  const pictures = [...new Map(candidates.map((candidate) => [candidate.image, candidate as Picture])).values()];
-  for await (const { image, imageEmbed } of encodeReadable(encoder, pictures, { ...reading, signal, onBroken }))
+  const locations = [...new Map(candidates.map((candidate) => [candidate.image, candidate as ImageLocation])).values()];
+  for await (const { image, imageEmbed } of encodeReadable(encoder, locations, { ...reading, signal, onBroken }))
     imageEmbeds.set(image, imageEmbed);
   const judged = candidates.filter(({ image }) => imageEmbeds.has(image));
   if (judged.length === 0)
-    throw new ClipError("CLIP_DATA", `not one of ${pictures.length} pictures can be read: ${broken[0]!.reason}`);
+    throw new ClipError("CLIP_DATA", `not one of ${locations.length} images can be read: ${broken[0]!.reason}`);
 
   let cut = 0;
   const texts = [...new Set(judged.flatMap(({ caption, references }) => [caption, ...references]))];

@@ -1,34 +1,34 @@
 import { describe, expect, it } from "vitest";
 import { areWordNetIds, classLabel, classLines, nameClasses } from "./class-names.ts";
 
-const pictures = (...classes: string[]) => ({
+const images = (...classes: string[]) => ({
   classes,
   samples: classes.map((name, label) => ({ image: `/${name}.jpg`, label })),
 });
 /** What each of the data's classes is called. */
 function namesOf(classes: readonly string[], lines: readonly string[]): Record<string, unknown> {
-  const named = nameClasses(pictures(...classes), lines, "f");
+  const named = nameClasses(images(...classes), lines, "f");
   return Object.fromEntries(named.samples.map(({ image, label }) => [image.slice(1, -4), named.classes[label]]));
 }
 
 describe("nameClasses", () => {
   it("names in the order of the data's classes", () => {
-    expect(nameClasses(pictures("n01", "n02"), ["tench", "goldfish"], "f")).toEqual({
-      ...pictures("n01", "n02"),
+    expect(nameClasses(images("n01", "n02"), ["tench", "goldfish"], "f")).toEqual({
+      ...images("n01", "n02"),
       classes: ["tench", "goldfish"],
       own: ["n01", "n02"],
     });
   });
 
-  it("names by number where the data have numbers, and keeps classes without a picture", () => {
-    const { classes, own, samples } = nameClasses(pictures("1", "3"), ["zero", "one", "two", "three"], "f");
+  it("names by number where the data have numbers, and keeps classes without an image", () => {
+    const { classes, own, samples } = nameClasses(images("1", "3"), ["zero", "one", "two", "three"], "f");
     expect(samples.map(({ label }) => classes[label])).toEqual(["one", "three"]);
     expect([classes.length, own]).toEqual([4, ["0", "1", "2", "3"]]);
   });
 
   it("names by the data's own names before a tab, of which there may be more", () => {
     const lines = ["n03\tshark", "n01\ttench|fish", "n02\tgoldfish"];
-    expect(nameClasses(pictures("n01", "n02"), lines, "f").classes).toEqual([["tench", "fish"], "goldfish"]);
+    expect(nameClasses(images("n01", "n02"), lines, "f").classes).toEqual([["tench", "fish"], "goldfish"]);
   });
 
   it("finds a class by its own name, in whatever order the names stand, and by one name of several", () => {
@@ -38,7 +38,7 @@ describe("nameClasses", () => {
     expect(namesOf(["happy", "sad"], ["sad|depressed", "joyful|happy"])).toEqual({
       ...{ happy: ["joyful", "happy"], sad: ["sad", "depressed"] },
     });
-    const { own } = nameClasses(pictures("Forest"), ["river", "forest"], "f");
+    const { own } = nameClasses(images("Forest"), ["river", "forest"], "f");
     expect(own).toEqual(["river", "Forest"]);
   });
 
@@ -60,12 +60,12 @@ describe("nameClasses", () => {
       /^the class 3 is a name of f in line 2, and as a number, .* line 4; write/,
     ],
   ])("refuses names that do not fit: %j %j", (classes, lines, message) => {
-    expect(() => nameClasses(pictures(...classes), lines, "f")).toThrow(message);
+    expect(() => nameClasses(images(...classes), lines, "f")).toThrow(message);
   });
 
   it("goes by the order of the data's classes only where that is trusted", () => {
     const lines = ["tench", "goldfish"];
-    const name = (...classes: string[]) => nameClasses(pictures(...classes), lines, "f", areWordNetIds).classes;
+    const name = (...classes: string[]) => nameClasses(images(...classes), lines, "f", areWordNetIds).classes;
     expect(name("n01440764", "n01443537")).toEqual(lines);
     expect(() => name("Goldfische", "Schleien")).toThrow(/their order says nothing; write the data's class, a tab/);
   });

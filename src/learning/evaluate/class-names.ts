@@ -1,10 +1,10 @@
 import { ClipError } from "../../core/errors.ts";
 import { splitLines } from "../../core/text-file.ts";
 import { type ClassLabel, namesOf } from "../../model/zero-shot/prompts.ts";
-import { areNumbers, type LabelledPictures } from "../../inputs/data/labelled-images.ts";
+import { areNumbers, type LabelledImages } from "../../inputs/data/labelled-images.ts";
 
-/** Pictures whose classes are called as texts shall have it. */
-export interface NamedPictures extends Pick<LabelledPictures, "samples"> {
+/** Images whose classes are called as texts shall have it. */
+export interface NamedImages extends Pick<LabelledImages, "samples"> {
   readonly classes: readonly ClassLabel[];
   /** What the data call each class. */
   readonly own: readonly string[];
@@ -39,10 +39,10 @@ export function classLabel(line: string): ClassLabel {
 }
 
 /**
- * The same pictures, their classes named as texts shall have it.
+ * The same images, their classes named as texts shall have it.
  *
  * @param lines - a class each, as {@link classLabel} reads it. With a tab in each, the class as the data have it and its names, of as many
- *   classes as one likes. Else names alone, and all of them are then classes, even those without a picture: they are found by the names
+ *   classes as one likes. Else names alone, and all of them are then classes, even those without an image: they are found by the names
  *   that the data have, or by number where the data's classes are whole numbers, counted from 0. Where neither fits they are those of the
  *   data's classes in their order.
  * @param file - where they stand, for the message.
@@ -50,11 +50,11 @@ export function classLabel(line: string): ClassLabel {
  * @throws {ClipError} `CLIP_DATA` if a class has no name, or more than one reading gives it different ones.
  */
 export function nameClasses(
-  { classes, samples }: Pick<LabelledPictures, "classes" | "samples">,
+  { classes, samples }: Pick<LabelledImages, "classes" | "samples">,
   lines: readonly string[],
   file: string,
   trustOrder: (classes: readonly string[]) => boolean = () => true,
-): NamedPictures {
+): NamedImages {
   if (lines.every((line) => line.includes("\t"))) {
     const names = new Map(lines.map((line) => line.split("\t", 2) as [string, string]));
     const missing = classes.find((name) => !names.has(name));

@@ -15,7 +15,7 @@ export function truthRank(scores: ArrayLike<number>, truths: readonly number[]):
   return rank;
 }
 
-/** The share of queries whose right answer is among the first k: of classes top-k accuracy, of pictures and captions R@k. */
+/** The share of queries whose right answer is among the first k: of classes top-k accuracy, of images and captions R@k. */
 export function recallAtK(ranks: readonly number[], k: number): number {
   return ranks.filter((rank) => rank < k).length / ranks.length;
 }
@@ -30,9 +30,9 @@ export function meanOfKnown(values: readonly (number | undefined)[]): number | u
  * The 11-point interpolated average precision of VOC2007 (Everingham et al. 2010, section 4.2): the mean over the recalls 0, 0.1, …, 1 of
  * the best precision at that recall or a higher one. What has the same score is taken all at once.
  *
- * @param scores - how much each picture is held to show the class.
+ * @param scores - how much each image is held to show the class.
  * @param positive - whether it does.
- * @returns undefined if no picture does.
+ * @returns undefined if no image does.
  */
 export function averagePrecision11(scores: ArrayLike<number>, positive: readonly boolean[]): number | undefined {
   const positives = positive.filter(Boolean).length;

@@ -1,12 +1,12 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { writeRandomPicture } from "../../../test/images.ts";
+import { writeRandomImage } from "../../../test/images.ts";
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
 import { saveTinyModel } from "../../../test/tiny-model.ts";
 import { ClipEncoder } from "../../model/embedding/encoder.ts";
 import { readModel } from "../../model/pretrained/model-folder.ts";
-import { distanceKm, evaluateGeolocation, readPlacedPictures } from "./geolocation.ts";
+import { distanceKm, evaluateGeolocation, readPlacedImages } from "./geolocation.ts";
 
 const root = await temporaryFolder();
 const encoder = new ClipEncoder(await readModel(await saveTinyModel(join(root, "model"))));
@@ -30,19 +30,19 @@ describe("distanceKm", () => {
 });
 
 describe("evaluateGeolocation", () => {
-  it("takes the place of the most similar picture: here of the same, moved by known distances", async () => {
+  it("takes the place of the most similar image: here of the same, moved by known distances", async () => {
     const degree = distanceKm({ latitude: 0, longitude: 0 }, { latitude: 1, longitude: 0 });
     const moves = [0.5, 20, 100, 700, 2000, 5000];
     const known: string[] = [];
     const asked: string[] = [];
     for (const [i, kilometres] of moves.entries()) {
-      const image = await writeRandomPicture(join(root, `${i}.png`), i);
+      const image = await writeRandomImage(join(root, `${i}.png`), i);
       known.push(`${image},0,${20 * i}`);
       asked.push(`${image},${kilometres / degree},${20 * i}`);
     }
     const read = async (name: string, rows: readonly string[]) => {
       await writeFile(join(root, name), ["image,latitude,longitude", ...rows].join("\n"));
-      return (await readPlacedPictures(join(root, name))).pictures;
+      return (await readPlacedImages(join(root, name))).images;
     };
     const references = await read("known.csv", known);
     const scores = await evaluateGeolocation(encoder, await read("asked.csv", asked), references);

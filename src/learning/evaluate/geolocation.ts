@@ -1,12 +1,12 @@
 import { ClipError } from "../../core/errors.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
-import { assertSomeExist, baseOf, type Picture, pictureOfTable } from "../../inputs/data/image-location.ts";
+import { assertSomeExist, baseOf, type ImageLocation, imageOfTable } from "../../inputs/data/image-location.ts";
 import { imageColumns, readTexts } from "../../inputs/data/table.ts";
 import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
 
-/** Where a picture was taken, in degrees. */
-export interface PlacedPicture extends Picture {
+/** Where an image was taken, in degrees. */
+export interface PlacedImage extends ImageLocation {
   /** In [−90, 90], north positive. */
   readonly latitude: number;
   /** In [−180, 180], east positive. */
@@ -17,28 +17,28 @@ export interface PlacedPicture extends Picture {
  * Reads a `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`; relative to the file's folder), `latitude` and
  * `longitude`.
  *
- * @param images - what these paths are relative to instead, and where the pictures may lie, links followed.
+ * @param root - what these paths are relative to instead, and where the images may lie, links followed.
  * @throws {ClipError} `CLIP_DATA` as {@link readTexts}, if there is no row, or a place is none on Earth.
  */
-export async function readPlacedPictures(
+export async function readPlacedImages(
   path: string,
-  images?: string,
-): Promise<{ readonly pictures: readonly PlacedPicture[]; readonly skipped: readonly SkippedImage[] }> {
+  root?: string,
+): Promise<{ readonly images: readonly PlacedImage[]; readonly skipped: readonly SkippedImage[] }> {
   const { rows, skipped } = await readTexts(path, {
     ...{ image: imageColumns, latitude: ["latitude"], longitude: ["longitude"] },
   });
   if (rows.length === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
-  const pictures = rows.map(({ place, values }) => {
+  const images = rows.map(({ place, values }) => {
     const [latitude, longitude] = [Number(values.latitude), Number(values.longitude)];
     if (!(Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180))
       throw new ClipError(
         "CLIP_DATA",
         `${path}, ${place}: ${values.latitude}, ${values.longitude} is no place in degrees`,
       );
-    return { ...pictureOfTable(path, place, values.image, images), latitude, longitude };
+    return { ...imageOfTable(path, place, values.image, root), latitude, longitude };
   });
-  await assertSomeExist(path, pictures, baseOf(images));
-  return { pictures, skipped };
+  await assertSomeExist(path, images, baseOf(root));
+  return { images, skipped };
 }
 
 /** Mean radius of the Earth, in kilometres. */
@@ -46,8 +46,8 @@ const earthRadius = 6371;
 
 /** Kilometres between two places along a great circle, by the haversine formula. */
 export function distanceKm(
-  a: Pick<PlacedPicture, "latitude" | "longitude">,
-  b: Pick<PlacedPicture, "latitude" | "longitude">,
+  a: Pick<PlacedImage, "latitude" | "longitude">,
+  b: Pick<PlacedImage, "latitude" | "longitude">,
 ): number {
   const radians = (degrees: number) => (degrees * Math.PI) / 180;
   const half = (from: number, to: number) => Math.sin(radians(to - from) / 2) ** 2;
@@ -60,39 +60,39 @@ export function distanceKm(
 /** IM2GPS's distances in kilometres: street, city, region, country, continent. */
 export const placeDistances = [1, 25, 200, 750, 2500] as const;
 
-/** How near a picture's nearest neighbour was taken. */
+/** How near an image's nearest neighbour was taken. */
 export interface GeolocationScores {
   readonly count: number;
   readonly references: number;
-  /** The share of pictures within each of {@link placeDistances}. */
+  /** The share of images within each of {@link placeDistances}. */
   readonly within: readonly { readonly kilometres: number; readonly share: number }[];
   readonly broken: readonly BrokenImage[];
 }
 
 /**
- * Guesses for each picture the place of the most similar one of known place (Radford et al. 2021, IM2GPS). Holds an embedding for each
+ * Guesses for each image the place of the most similar one of known place (Radford et al. 2021, IM2GPS). Holds an embedding for each
  * reference: 2 GB for a million of 512 numbers.
  *
- * @throws {ClipError} `CLIP_DATA` if not one picture or reference can be read.
+ * @throws {ClipError} `CLIP_DATA` if not one image or reference can be read.
  */
 export async function evaluateGeolocation(
   encoder: ClipEncoder,
-  pictures: readonly PlacedPicture[],
-  references: readonly PlacedPicture[],
+  images: readonly PlacedImage[],
+  references: readonly PlacedImage[],
   reading: Omit<ReadOptions, "onBroken"> = {},
 ): Promise<GeolocationScores> {
   const broken: BrokenImage[] = [];
   const options = { ...reading, onBroken: (image: BrokenImage) => void broken.push(image) };
-  const encoded = (placed: readonly PlacedPicture[]) => {
+  const encoded = (placed: readonly PlacedImage[]) => {
     const places = new Map(placed.map((place) => [place.image, place]));
     return { places, embeds: encodeReadable(encoder, places.values(), options) };
   };
-  const known: { readonly place: PlacedPicture; readonly imageEmbed: Float32Array }[] = [];
+  const known: { readonly place: PlacedImage; readonly imageEmbed: Float32Array }[] = [];
   const reference = encoded(references);
   for await (const { image, imageEmbed } of reference.embeds)
     known.push({ place: reference.places.get(image)!, imageEmbed });
   const distances: number[] = [];
-  const query = encoded(pictures);
+  const query = encoded(images);
   for await (const { image, imageEmbed } of query.embeds) {
     let [nearest, best] = [known[0], -Infinity];
     for (const candidate of known) {
@@ -102,7 +102,7 @@ export async function evaluateGeolocation(
     if (nearest) distances.push(distanceKm(query.places.get(image)!, nearest.place));
   }
   if (distances.length === 0)
-    throw new ClipError("CLIP_DATA", `no picture could be placed: ${broken[0]?.reason ?? "there are none"}`);
+    throw new ClipError("CLIP_DATA", `no image could be placed: ${broken[0]?.reason ?? "there are none"}`);
   return {
     ...{ count: distances.length, references: known.length, broken },
     within: placeDistances.map((kilometres) => ({

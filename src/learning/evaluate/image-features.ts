@@ -1,38 +1,38 @@
 import { ClipError } from "../../core/errors.ts";
 import { float32 } from "../../core/tensor-data.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
-import { lazyPicture } from "../../inputs/data/image-location.ts";
+import { lazyImage } from "../../inputs/data/image-location.ts";
 import type { ClipEncoder, OnSkip } from "../../model/embedding/encoder.ts";
 import type { DecodeOptions } from "../../inputs/image/image-source.ts";
-import type { LabelledPicture } from "../../inputs/data/labelled-images.ts";
+import type { LabelledImage } from "../../inputs/data/labelled-images.ts";
 import type { LabelledFeatures } from "./logistic-regression.ts";
 
-/** Which vector stands for a picture: the one before the tower's projection, or the unit vector behind it. */
+/** Which vector stands for an image: the one before the tower's projection, or the unit vector behind it. */
 export type FeatureKind = "before" | "after";
 
-/** How pictures are read and encoded. */
+/** How images are read and encoded. */
 export interface FeatureOptions extends DecodeOptions {
-  /** Told after each picture. */
-  readonly onPicture?: ((done: number) => void) | undefined;
-  /** Told of a picture that cannot be read, which is left out. */
+  /** Told after each image. */
+  readonly onImage?: ((done: number) => void) | undefined;
+  /** Told of an image that cannot be read, which is left out. */
   readonly onSkip?: ((skipped: SkippedImage) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Encodes pictures with their classes.
+ * Encodes images with their classes.
  *
  * @throws {ClipError} `CLIP_DATA` if not one of them can be read.
  */
 export async function encodeLabelled(
   encoder: ClipEncoder,
-  samples: readonly LabelledPicture[],
+  samples: readonly LabelledImage[],
   kind: FeatureKind,
-  { onPicture, onSkip, signal, ...decoding }: FeatureOptions = {},
+  { onImage, onSkip, signal, ...decoding }: FeatureOptions = {},
 ): Promise<LabelledFeatures> {
   const labels: number[] = [];
   const encode = kind === "before" ? encoder.poolImages.bind(encoder) : encoder.encodeImages.bind(encoder);
-  const images = samples.map((sample) => lazyPicture(sample, decoding));
+  const images = samples.map((sample) => lazyImage(sample, decoding));
   let data = new Float32Array(0);
   let width = 0;
   let seen = 0;
@@ -44,9 +44,9 @@ export async function encodeLabelled(
       data.set(vector, width * labels.length);
       labels.push(label);
     }
-    onPicture?.(seen);
+    onImage?.(seen);
   }
   const done = labels.length;
-  if (done === 0) throw new ClipError("CLIP_DATA", `none of ${samples.length} pictures could be read`);
+  if (done === 0) throw new ClipError("CLIP_DATA", `none of ${samples.length} images could be read`);
   return { features: float32(data.subarray(0, done * width), [done, width]), labels: Int32Array.from(labels) };
 }

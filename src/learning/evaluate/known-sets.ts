@@ -7,12 +7,12 @@ type SetMetric = "top1" | "meanPerClass" | "meanAveragePrecision11" | "rocAuc";
 export interface KnownSet {
   /** What it is called here. */
   readonly name: string;
-  /** The data set of Hugging Face's hub that has its names, templates and pictures in CLIP_benchmark's layout, if there is one. */
+  /** The data set of Hugging Face's hub that has its names, templates and images in CLIP_benchmark's layout, if there is one. */
   readonly repository: string | undefined;
   readonly metric: SetMetric;
-  /** Test pictures that the paper counted; other copies of a set may have another split. */
-  readonly pictures: number;
-  /** What its pictures may be used for, as their publishers or those who publish them again have it; undefined if that was not found. */
+  /** Test images that the paper counted; other copies of a set may have another split. */
+  readonly images: number;
+  /** What its images may be used for, as their publishers or those who publish them again have it; undefined if that was not found. */
   readonly licence: string | undefined;
   /** Of OpenAI's models by their names: what the paper says, in percent. */
   readonly paper: Readonly<Record<string, number>>;
@@ -27,7 +27,7 @@ const tableModel = "ViT-L/14@336px";
 
 const imageNetTerms = "ImageNet's terms: research and teaching that are not commercial";
 
-/** Name, place in CLIP_benchmark's account if it is there, metric, test pictures, ViT-L/14@336's score, licence, open_clip's figures. */
+/** Name, place in CLIP_benchmark's account if it is there, metric, test images, ViT-L/14@336's score, licence, open_clip's figures. */
 const rows: readonly (readonly [
   string,
   string | undefined,
@@ -75,14 +75,14 @@ const imageNetOfPaper = {
 };
 
 /**
- * The paper's data sets of single pictures in classes, with its zero-shot scores.
+ * The paper's data sets of single images in classes, with its zero-shot scores.
  *
  * @see Radford et al. 2021, tables 9, 11 and 16; {@link https://github.com/mlfoundations/open_clip | open_clip}
  *   `docs/openclip_results.csv` for what the released weights reach; CLIP_benchmark's `benchmark/webdatasets.txt` for the names.
  */
 export const knownSets: readonly KnownSet[] = rows.map(
-  ([name, place, metric, pictures, score, licence, measured = []]): KnownSet => ({
-    ...{ name, metric, pictures, licence },
+  ([name, place, metric, images, score, licence, measured = []]): KnownSet => ({
+    ...{ name, metric, images, licence },
     repository: place === undefined ? undefined : `clip-benchmark/wds_${place}`,
     paper: { ...(name === "imagenet" && imageNetOfPaper), [tableModel]: score },
     released: Object.fromEntries(measured.map((figure, i) => [measuredModels[i]!, figure])),

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { randomPicture } from "../../../test/images.ts";
+import { randomImage } from "../../../test/images.ts";
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
 import { saveTinyModel } from "../../../test/tiny-model.ts";
 import { Random } from "../../core/random.ts";
@@ -16,7 +16,7 @@ const classNames = ["a", "b", "c"];
 const width = 8;
 
 /** Noisy classes: a head without penalty learns the noise. */
-function randomPictures(random: Random, count: number, centres: readonly number[]): LabelledFeatures {
+function randomImages(random: Random, count: number, centres: readonly number[]): LabelledFeatures {
   const labels = Int32Array.from({ length: count }, (_, i) => i % 3);
   const data = Array.from(labels).flatMap((label) =>
     Array.from({ length: width }, (_, j) => 0.6 * centres[label * width + j]! + random.normal()),
@@ -27,7 +27,7 @@ function randomPictures(random: Random, count: number, centres: readonly number[
 describe(`a linear probe (seed ${seed})`, () => {
   const random = new Random(seed);
   const centres = Array.from({ length: 3 * width }, () => random.normal());
-  const [train, validation] = [60, 300].map((count) => randomPictures(random, count, centres)) as [
+  const [train, validation] = [60, 300].map((count) => randomImages(random, count, centres)) as [
     LabelledFeatures,
     LabelledFeatures,
   ];
@@ -56,9 +56,9 @@ describe(`a linear probe (seed ${seed})`, () => {
     expect(probe.objective / (await regression.fit(probe.lambda)).objective).toBeCloseTo(1, 6);
   });
 
-  it("holds out a fifth of each class by the seed, where no validation pictures are given", async () => {
+  it("holds out a fifth of each class by the seed, where no validation images are given", async () => {
     const first = await trainProbe(train, classNames, { seed: 1 });
-    // 12 pictures are held out: accuracies are twelfths, or sums of quarters over classes.
+    // 12 images are held out: accuracies are twelfths, or sums of quarters over classes.
     for (const { accuracy } of first.sweep) expect((12 * accuracy) % 1).toBeCloseTo(0, 9);
     const other = await trainProbe(train, classNames, { seed: 2 });
     expect(other.sweep.map((point) => point.negativeLogLikelihood)).not.toEqual(
@@ -68,13 +68,13 @@ describe(`a linear probe (seed ${seed})`, () => {
 
   it("takes λ as it is given, and says what is missing where nothing can be held out", async () => {
     const few = { features: float32(new Float32Array(4 * width), [4, width]), labels: Int32Array.of(0, 1, 1, 2) };
-    await expect(trainProbe(few, classNames)).rejects.toThrow(/the class "a" has fewer than two pictures/);
+    await expect(trainProbe(few, classNames)).rejects.toThrow(/the class "a" has fewer than two images/);
     expect(await trainProbe(few, classNames, { lambda: 2 })).toMatchObject({ lambda: 2, sweep: [] });
   });
 });
 
 describe("scoreHead", () => {
-  it("counts by picture and by class", async () => {
+  it("counts by image and by class", async () => {
     const head = { weight: float32([1, 0, 0, 1, -1, -1], [3, 2]), bias: float32([0, 0, 0], [3]) };
     const features = float32([2, 0, 3, 1, 0, 1, 5, 0], [4, 2]);
     const scores = await scoreHead(head, { features, labels: Int32Array.of(0, 0, 1, 1) });
@@ -114,7 +114,7 @@ describe("zeroShotHead", async () => {
   it("gives the probabilities of zero-shot classification", async () => {
     const names = ["red apple", "green tree", "blue sea"];
     const templates = ["a picture of a {}", "the {}"];
-    const [embed] = await collect(encoder.encodeImages([randomPicture(1)]));
+    const [embed] = await collect(encoder.encodeImages([randomImage(1)]));
     const ranked = (await ZeroShotClassifier.create(encoder, names, { templates })).rank(embed!);
     const head = await zeroShotHead(encoder, names, { templates });
     const logits = await headLogits(head, float32(embed!, [1, embed!.length]));

@@ -14,17 +14,17 @@ import {
 
 /** How often a head is right. */
 export interface HeadScores {
-  /** The share of all pictures, in [0, 1]. */
+  /** The share of all images, in [0, 1]. */
   readonly accuracy: number;
-  /** The mean over classes of the share of their pictures; of classes that have some. */
+  /** The mean over classes of the share of their images; of classes that have some. */
   readonly meanPerClass: number;
-  /** By class, the share of its pictures; NaN of a class without. */
+  /** By class, the share of its images; NaN of a class without. */
   readonly perClass: readonly number[];
-  /** −ln of the probability of the own class, mean over pictures, in nats. */
+  /** −ln of the probability of the own class, mean over images, in nats. */
   readonly negativeLogLikelihood: number;
 }
 
-/** One strength of the penalty, with how a head fitted with it scores on pictures held out. */
+/** One strength of the penalty, with how a head fitted with it scores on images held out. */
 export interface SweepPoint extends HeadScores {
   readonly lambda: number;
   readonly iterations: number;
@@ -34,9 +34,9 @@ export interface SweepPoint extends HeadScores {
 export interface ProbeOptions {
   /** The strength of the penalty; without it a sweep chooses. */
   readonly lambda?: number | undefined;
-  /** What the sweep chooses by; default a fifth of each class of the training pictures. */
+  /** What the sweep chooses by; default a fifth of each class of the training images. */
   readonly validation?: LabelledFeatures | undefined;
-  /** Draws the pictures held out. Default 0. */
+  /** Draws the images held out. Default 0. */
   readonly seed?: number | undefined;
   /** The weights that the penalty draws to, such as {@link zeroShotHead}; default zeros. */
   readonly around?: LinearHead | undefined;
@@ -58,28 +58,28 @@ const lambdaAt = (step: number) => 10 ** (step / 8 - 6);
 /** The sweep begins with every so many steps, and halves that around the best. */
 const firstStride = 16;
 
-/** Of each class, what is held out if no validation pictures are given. */
+/** Of each class, what is held out if no validation images are given. */
 const heldOut = 1 / 5;
 
 /**
  * The paper's linear probe (Radford et al. 2021, section 3.2 and appendix A.3): logistic regression on the features, with the
- * strength of the penalty searched on pictures held out, and fitted again to all.
+ * strength of the penalty searched on images held out, and fitted again to all.
  *
- * @throws {ClipError} `CLIP_DATA` if a class has too few pictures to hold one out.
+ * @throws {ClipError} `CLIP_DATA` if a class has too few images to hold one out.
  */
 export async function trainProbe(
-  pictures: LabelledFeatures,
+  images: LabelledFeatures,
   classNames: readonly string[],
   { lambda, validation, seed = 0, around, onPoint, signal }: ProbeOptions = {},
 ): Promise<Probe> {
   const classes = classNames.length;
   if (lambda !== undefined) {
-    await using regression = await LogisticRegression.compile(pictures, classes);
+    await using regression = await LogisticRegression.compile(images, classes);
     return { ...(await regression.fit(lambda, { around, signal })), lambda, sweep: [] };
   }
-  const split = validation ? { train: pictures, validation } : holdOut(pictures, classNames, seed);
+  const split = validation ? { train: images, validation } : holdOut(images, classNames, seed);
   const { sweep, best, heads } = await sweepLambda(split.train, split.validation, classes, { around, onPoint, signal });
-  const all = validation ? joinPictures(pictures, validation) : pictures;
+  const all = validation ? joinImages(images, validation) : images;
   await using regression = await LogisticRegression.compile(all, classes);
   const fitted = await regression.fit(best.lambda, { around, start: heads.get(best), signal });
   return { ...fitted, lambda: best.lambda, sweep };
@@ -121,12 +121,12 @@ async function sweepLambda(
   return { sweep: order().map((step) => points.get(step)!), best: points.get(best)!, heads };
 }
 
-/** Few pictures often give the same accuracy; then by the likelihood. */
+/** Few images often give the same accuracy; then by the likelihood. */
 function isBetter(a: HeadScores, b: HeadScores): boolean {
   return a.accuracy === b.accuracy ? a.negativeLogLikelihood < b.negativeLogLikelihood : a.accuracy > b.accuracy;
 }
 
-/** How often a head is right about pictures. */
+/** How often a head is right about images. */
 export async function scoreHead(head: LinearHead, { features, labels }: LabelledFeatures): Promise<HeadScores> {
   return scoresOf(await headLogits(head, features), labels);
 }
@@ -190,27 +190,27 @@ export function drawPerClass(labels: ArrayLike<number>, count: (ofClass: number)
   return drawn.sort((a, b) => a - b);
 }
 
-function holdOut(pictures: LabelledFeatures, classNames: readonly string[], seed: number) {
-  const held = drawPerClass(pictures.labels, (count) => Math.max(1, Math.round(count * heldOut)), seed);
+function holdOut(images: LabelledFeatures, classNames: readonly string[], seed: number) {
+  const held = drawPerClass(images.labels, (count) => Math.max(1, Math.round(count * heldOut)), seed);
   const isHeld = new Set(held);
-  const rest = Array.from(pictures.labels.keys()).filter((i) => !isHeld.has(i));
-  const [train, validation] = [pickPictures(pictures, rest), pickPictures(pictures, held)];
+  const rest = Array.from(images.labels.keys()).filter((i) => !isHeld.has(i));
+  const [train, validation] = [pickImages(images, rest), pickImages(images, held)];
   const lacking = classNames.find((_, label) => !train.labels.includes(label));
   if (lacking !== undefined) {
-    const few = `the class ${JSON.stringify(lacking)} has fewer than two pictures, so none can be held out to choose λ by`;
-    throw new ClipError("CLIP_DATA", `${few}: add some, or give validation pictures or λ`);
+    const few = `the class ${JSON.stringify(lacking)} has fewer than two images, so none can be held out to choose λ by`;
+    throw new ClipError("CLIP_DATA", `${few}: add some, or give validation images or λ`);
   }
   return { train, validation };
 }
 
-function pickPictures({ features, labels }: LabelledFeatures, indices: readonly number[]): LabelledFeatures {
+function pickImages({ features, labels }: LabelledFeatures, indices: readonly number[]): LabelledFeatures {
   const width = features.shape[1]!;
   const data = new Float32Array(indices.length * width);
   indices.forEach((from, to) => data.set(features.data.subarray(from * width, (from + 1) * width), to * width));
   return { features: float32(data, [indices.length, width]), labels: Int32Array.from(indices, (i) => labels[i]!) };
 }
 
-function joinPictures(a: LabelledFeatures, b: LabelledFeatures): LabelledFeatures {
+function joinImages(a: LabelledFeatures, b: LabelledFeatures): LabelledFeatures {
   const data = new Float32Array(a.features.data.length + b.features.data.length);
   data.set(a.features.data);
   data.set(b.features.data, a.features.data.length);

@@ -54,7 +54,7 @@ const seed = 20_260_802;
 const [count, width, classes] = [60, 5, 4];
 
 /** Classes that overlap, of unequal sizes. */
-function randomPictures(random: Random): LabelledFeatures {
+function randomImages(random: Random): LabelledFeatures {
   const labels = Int32Array.from({ length: count }, (_, i) =>
     i < classes ? i : Math.floor(classes * random.uniform() ** 2),
   );
@@ -65,36 +65,36 @@ function randomPictures(random: Random): LabelledFeatures {
   return { features: float32(data, [count, width]), labels };
 }
 
-async function fit(pictures: LabelledFeatures, lambda: number, start?: LinearHead) {
-  await using regression = await LogisticRegression.compile(pictures, classes);
+async function fit(images: LabelledFeatures, lambda: number, start?: LinearHead) {
+  await using regression = await LogisticRegression.compile(images, classes);
   return await regression.fit(lambda, { start });
 }
 
 describe(`logistic regression of random features (seed ${seed})`, () => {
   const random = new Random(seed);
-  const pictures = randomPictures(random);
-  const { data } = pictures.features;
+  const images = randomImages(random);
+  const { data } = images.features;
 
   it("has at its end weights that are the gradient of the likelihood over λ", async () => {
     const lambda = 0.7;
-    const { head } = await fit(pictures, lambda);
-    const logits = (await headLogits(head, pictures.features)).data as Float32Array;
+    const { head } = await fit(images, lambda);
+    const logits = (await headLogits(head, images.features)).data as Float32Array;
     const wanted = new Float64Array(classes * width);
     softmax(logits, classes).forEach((probability, i) => {
-      const [picture, c] = [Math.floor(i / classes), i % classes];
-      const error = (pictures.labels[picture] === c ? 1 : 0) - probability;
-      for (let j = 0; j < width; j++) wanted[c * width + j]! += (error * data[picture * width + j]!) / lambda;
+      const [image, c] = [Math.floor(i / classes), i % classes];
+      const error = (images.labels[image] === c ? 1 : 0) - probability;
+      for (let j = 0; j < width; j++) wanted[c * width + j]! += (error * data[image * width + j]!) / lambda;
     });
     // Measured: 8e-4, as the gradient of what is left to gain, 1e-9, is over λ. A penalty of λ in place of λ/2 would be 0.5 off.
     expect(relativeError(head.weight.data, wanted)).toBeLessThan(3e-3);
   });
 
   it("with a penalty that nothing outweighs answers how frequent the classes are", async () => {
-    const { head } = await fit(pictures, 1e9);
+    const { head } = await fit(images, 1e9);
     expect(Math.max(...head.weight.data.map(Math.abs))).toBeLessThan(1e-6);
     const shares = softmax(head.bias.data, classes);
     shares.forEach((share, c) => {
-      expect(share).toBeCloseTo(pictures.labels.filter((label) => label === c).length / count, 4);
+      expect(share).toBeCloseTo(images.labels.filter((label) => label === c).length / count, 4);
     });
   });
 
@@ -104,7 +104,7 @@ describe(`logistic regression of random features (seed ${seed})`, () => {
       [classes, width],
     );
     const around = { weight, bias: float32(new Float32Array(classes), [classes]) };
-    await using regression = await LogisticRegression.compile(pictures, classes);
+    await using regression = await LogisticRegression.compile(images, classes);
     const held = await regression.fit(1e6, { around });
     expect(relativeError(held.head.weight.data, weight.data)).toBeLessThan(1e-4);
     const [free, weak] = [await regression.fit(1e-2), await regression.fit(1e-2, { around })];
@@ -112,8 +112,8 @@ describe(`logistic regression of random features (seed ${seed})`, () => {
     expect(weak.negativeLogLikelihood / free.negativeLogLikelihood).toBeCloseTo(1, 1);
   });
 
-  it("does not care where it starts, nor where zero is, nor into how many programs the pictures are split", async () => {
-    const { head, objective, iterations } = await fit(pictures, 0.5);
+  it("does not care where it starts, nor where zero is, nor into how many programs the images are split", async () => {
+    const { head, objective, iterations } = await fit(images, 0.5);
     const start = {
       weight: float32(
         Float32Array.from({ length: classes * width }, () => random.normal()),
@@ -125,25 +125,25 @@ describe(`logistic regression of random features (seed ${seed})`, () => {
       ),
     };
     const moved = {
-      ...pictures,
+      ...images,
       features: float32(
         data.map((value) => value + 10),
         [count, width],
       ),
     };
-    await using inParts = await LogisticRegression.compile(pictures, classes, 4 * width * 25);
-    for (const other of [await fit(pictures, 0.5, start), await fit(moved, 0.5), await inParts.fit(0.5)]) {
+    await using inParts = await LogisticRegression.compile(images, classes, 4 * width * 25);
+    for (const other of [await fit(images, 0.5, start), await fit(moved, 0.5), await inParts.fit(0.5)]) {
       expect(other.objective / objective).toBeCloseTo(1, 6);
       expect(relativeError(other.head.weight.data, head.weight.data)).toBeLessThan(1e-3);
     }
-    const again = await fit(pictures, 0.5, head);
+    const again = await fit(images, 0.5, head);
     expect(again.iterations).toBeLessThan(iterations / 2);
   });
 
   it("refuses what does not fit", async () => {
-    const few = { ...pictures, labels: pictures.labels.subarray(1) };
+    const few = { ...images, labels: images.labels.subarray(1) };
     await expect(LogisticRegression.compile(few, classes)).rejects.toThrow("features [60, 5] do not fit 59 labels");
-    await expect(LogisticRegression.compile(pictures, 2)).rejects.toThrow("of 2 classes they go from 0 to 1");
-    await expect(fit(pictures, 0)).rejects.toThrow("lambda is 0; it must be above 0");
+    await expect(LogisticRegression.compile(images, 2)).rejects.toThrow("of 2 classes they go from 0 to 1");
+    await expect(fit(images, 0)).rejects.toThrow("lambda is 0; it must be above 0");
   });
 });

@@ -6,7 +6,7 @@ import { linear } from "../../model/nn/layers.ts";
 import { minimize, type Minimum } from "../../engine/optimize/lbfgs.ts";
 import { Session } from "../../engine/runtime/session.ts";
 
-/** Features of N pictures, W numbers each, with the class of each among C. */
+/** Features of N images, W numbers each, with the class of each among C. */
 export interface LabelledFeatures {
   /** float32 [N, W] */
   readonly features: TensorData<"float32">;
@@ -38,7 +38,7 @@ export interface FittedHead extends Pick<Minimum, "iterations" | "evaluations" |
   readonly head: LinearHead;
   /** Σ NLL + λ/2 ‖weight − around‖², in nats. */
   readonly objective: number;
-  /** Σ NLL of the pictures, in nats. */
+  /** Σ NLL of the images, in nats. */
   readonly negativeLogLikelihood: number;
 }
 
@@ -46,7 +46,7 @@ export interface FittedHead extends Pick<Minimum, "iterations" | "evaluations" |
 const gradientTolerance = 1e-6;
 /** Of the loss; what scikit-learn's L-BFGS stops at is 2e-9. */
 const valueTolerance = 1e-9;
-/** Of the loss: the rounding of float32 products, which does not cancel completely over many pictures. */
+/** Of the loss: the rounding of float32 products, which does not cancel completely over many images. */
 const precision = 1e-9;
 /** A program is one message of at most 2 GiB. */
 const defaultProgramBytes = 2 ** 30;
@@ -54,43 +54,41 @@ const defaultProgramBytes = 2 ** 30;
 /**
  * Multinomial logistic regression with an L2 penalty on the weights and none on the biases. The two large products of each step
  * run in ONNX Runtime, in float32, on features whose mean is taken off: a bias makes up for that, as it costs nothing, and
- * smaller numbers are rounded less and need fewer steps. What is summed over pictures or steps is in double precision.
+ * smaller numbers are rounded less and need fewer steps. What is summed over images or steps is in double precision.
  */
 export class LogisticRegression implements AsyncDisposable {
   readonly #sessions: readonly Session[];
-  readonly #pictures: number;
+  readonly #images: number;
   readonly #classes: number;
   /** [W]: of the features, which is taken off them. */
   readonly #mean: Float64Array;
   /** [W]: of the features. */
   readonly #variance: Float64Array;
 
-  private constructor(sessions: readonly Session[], pictures: number, classes: number, { mean, variance }: Moments) {
-    [this.#sessions, this.#pictures, this.#classes] = [sessions, pictures, classes];
+  private constructor(sessions: readonly Session[], images: number, classes: number, { mean, variance }: Moments) {
+    [this.#sessions, this.#images, this.#classes] = [sessions, images, classes];
     [this.#mean, this.#variance] = [mean, variance];
   }
 
   /**
-   * Puts the pictures where the products run.
+   * Puts the images where the products run.
    *
    * @param classes - C
-   * @param maxProgramBytes - of features in one program; more pictures are in several.
+   * @param maxProgramBytes - of features in one program; more images are in several.
    * @throws {ClipError} `CLIP_USAGE` if features and labels are not as many, or a label is none of the classes.
    */
   static async compile(
-    pictures: LabelledFeatures,
+    images: LabelledFeatures,
     classes: number,
     maxProgramBytes = defaultProgramBytes,
   ): Promise<LogisticRegression> {
-    checkFeatures(pictures, classes);
-    const [count, width] = pictures.features.shape as [number, number];
-    const moments = momentsOf(pictures.features);
+    checkFeatures(images, classes);
+    const [count, width] = images.features.shape as [number, number];
+    const moments = momentsOf(images.features);
     const rows = Math.max(1, Math.floor(maxProgramBytes / (4 * width)));
     const sessions: Session[] = [];
     for (let from = 0; from < count; from += rows) {
-      sessions.push(
-        await Session.compile(lossProgram(centredRows(pictures, moments.mean, from, from + rows), classes)),
-      );
+      sessions.push(await Session.compile(lossProgram(centredRows(images, moments.mean, from, from + rows), classes)));
     }
     return new LogisticRegression(sessions, count, classes, moments);
   }
@@ -103,28 +101,28 @@ export class LogisticRegression implements AsyncDisposable {
   async fit(lambda: number, options: FitOptions = {}): Promise<FittedHead> {
     const { around, start = around, maxIterations = 1000, signal } = options;
     if (!(lambda > 0)) throw new ClipError("CLIP_USAGE", `lambda is ${lambda}; it must be above 0`);
-    const [weights, pictures] = [this.#classes * this.#mean.length, this.#pictures];
+    const [weights, images] = [this.#classes * this.#mean.length, this.#images];
     const centre = Float64Array.from(around?.weight.data ?? new Float64Array(weights));
-    const units = this.#units(lambda / pictures);
+    const units = this.#units(lambda / images);
     const x = new Float64Array(weights + this.#classes);
     if (start) {
       x.set(start.weight.data);
       start.bias.data.forEach((bias, c) => (x[weights + c] = bias + this.#atMean(x, c)));
       x.forEach((value, i) => (x[i] = value / units[i]!));
     }
-    // Divided by the number of pictures, so that the tolerances mean the same for few and many.
+    // Divided by the number of images, so that the tolerances mean the same for few and many.
     const objective = async (inUnits: Float64Array) => {
       const at = inUnits.map((value, i) => value * units[i]!);
       const { value, gradient } = await this.#loss(at);
       for (let i = 0; i < weights; i++) gradient[i]! += lambda * (at[i]! - centre[i]!);
-      gradient.forEach((entry, i) => (gradient[i] = (entry * units[i]!) / pictures));
-      return { value: (value + penalty(at)) / pictures, gradient };
+      gradient.forEach((entry, i) => (gradient[i] = (entry * units[i]!) / images));
+      return { value: (value + penalty(at)) / images, gradient };
     };
     const penalty = (at: Float64Array) =>
       (lambda / 2) * centre.reduce((sum, weight, i) => sum + (at[i]! - weight) ** 2, 0);
     const found = await minimize(objective, x, { maxIterations, gradientTolerance, valueTolerance, precision, signal });
     const at = found.x.map((value, i) => value * units[i]!);
-    const value = found.value * pictures;
+    const value = found.value * images;
     return {
       head: this.#headAt(at.map((value, i) => (i < weights ? value : value - this.#atMean(at, i - weights)))),
       objective: value,
@@ -174,13 +172,13 @@ export class LogisticRegression implements AsyncDisposable {
     return { value, gradient };
   }
 
-  /** Gives the memory of the pictures back. */
+  /** Gives the memory of the images back. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#sessions.map((session) => session.release()));
   }
 }
 
-/** The logarithm of each picture's probability of its class [n], and the gradient of minus their sum. */
+/** The logarithm of each image's probability of its class [n], and the gradient of minus their sum. */
 function lossProgram({ features, labels }: LabelledFeatures, classes: number) {
   const [count, width] = features.shape as [number, number];
   const head = { weight: input("weight", [classes, width]), bias: input("bias", [classes]) };
@@ -201,10 +199,10 @@ function lossProgram({ features, labels }: LabelledFeatures, classes: number) {
 /** A session that makes `logits` [N, C] of `features` [N, W] and a head's `weight` and `bias`. */
 export function compileHead(classes: number, width: number): Promise<Session> {
   const head = { weight: input("weight", [classes, width]), bias: input("bias", [classes]) };
-  return Session.compile({ logits: linear(head, input("features", ["pictures", width])) });
+  return Session.compile({ logits: linear(head, input("features", ["images", width])) });
 }
 
-/** The logits of every picture, float32 [N, C]. */
+/** The logits of every image, float32 [N, C]. */
 export async function headLogits(head: LinearHead, features: TensorData<"float32">): Promise<TensorData> {
   const [classes, width] = head.weight.shape as [number, number];
   await using session = await compileHead(classes, width);
@@ -226,7 +224,7 @@ function momentsOf({ data, shape }: TensorData<"float32">): Moments {
   return { mean, variance };
 }
 
-/** Some of the pictures, with the mean taken off. */
+/** Some of the images, with the mean taken off. */
 function centredRows({ features, labels }: LabelledFeatures, mean: Float64Array, from: number, to: number) {
   const width = mean.length;
   const data = features.data.slice(from * width, to * width);

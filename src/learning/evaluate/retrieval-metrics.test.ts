@@ -4,7 +4,7 @@ import { recallAtK } from "./classification-metrics.ts";
 import { retrievalRanks } from "./retrieval-metrics.ts";
 
 describe("retrievalRanks", () => {
-  it("gives the recalls that NumPy's sorting and scikit-learn give, with several captions a picture", async () => {
+  it("gives the recalls that NumPy's sorting and scikit-learn give, with several captions an image", async () => {
     const { imageOfText, similarities, textRecall, imageRecall } = JSON.parse(
       readFileSync(new URL("../../../fixtures/metrics/retrieval.json", import.meta.url), "utf8"),
     ) as {
@@ -20,7 +20,7 @@ describe("retrievalRanks", () => {
       expect(recallAtK(imageRanks, Number(k))).toBeCloseTo(recall, 12);
   });
 
-  it("finds nothing first if everything is equally near, though a picture's captions do not compete", async () => {
+  it("finds nothing first if everything is equally near, though an image's captions do not compete", async () => {
     const rows = [Array<number>(5).fill(0.3), Array<number>(5).fill(0.3)];
     expect(await retrievalRanks(() => rows, [0, 0, 1, 1, 1])).toEqual({
       textRanks: [3, 2],

@@ -1,17 +1,17 @@
 /** How far down each query's answer stands: wrong ones before it, 0 if it comes first; ties count against. */
 export interface RetrievalRanks {
-  /** For each picture its best caption among all captions: text retrieval. */
+  /** For each image its best caption among all captions: text retrieval. */
   readonly textRanks: number[];
-  /** For each caption its picture among all pictures: image retrieval. */
+  /** For each caption its image among all images: image retrieval. */
   readonly imageRanks: number[];
 }
 
 /**
- * Ranks in both directions. A picture may have several captions: the best of its own counts, and the others do not stand in its
+ * Ranks in both directions. An image may have several captions: the best of its own counts, and the others do not stand in its
  * way, as in CLIP_benchmark.
  *
- * @param rows - for each picture in turn the similarities to all captions; asked for twice, so that never more than a row is held.
- * @param imageOfText - for each caption the number of its picture; every picture has one at least.
+ * @param rows - for each image in turn the similarities to all captions; asked for twice, so that never more than a row is held.
+ * @param imageOfText - for each caption the number of its image; every image has one at least.
  */
 export async function retrievalRanks(
   rows: () => AsyncIterable<ArrayLike<number>> | Iterable<ArrayLike<number>>,

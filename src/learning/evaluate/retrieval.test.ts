@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { writeRandomPicture } from "../../../test/images.ts";
+import { writeRandomImage } from "../../../test/images.ts";
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
 import { saveTinyModel } from "../../../test/tiny-model.ts";
 import { ClipEncoder, collect, dot } from "../../model/embedding/encoder.ts";
@@ -16,7 +16,7 @@ afterAll(() => encoder.release());
 describe("readCaptionTable", () => {
   const file = join(root, "captions.tsv");
 
-  it("takes all captions of a picture, of its rows and between separators, from a folder of its own", async () => {
+  it("takes all captions of an image, of its rows and between separators, from a folder of its own", async () => {
     await writeFile(file, "file\ttexts\nb.jpg\ta sea| the sea |\na.jpg\tred\nb.jpg\tblue\n");
     const columns = { imageColumn: "file", captionColumn: "texts", separator: "|", images: join(root, "photos") };
     await expect(readCaptionTable(file, columns)).rejects.toThrow(
@@ -42,21 +42,21 @@ describe("readCaptionTable", () => {
 });
 
 describe("evaluateRetrieval", async () => {
-  const words = ["red", "green", "blue", "apple", "tree", "sea", "sun", "picture"];
-  // More pictures than are multiplied at once, with one to three captions each, no two alike.
-  const pictures: { image: string; captions: string[] }[] = [];
+  const words = ["red", "green", "blue", "apple", "tree", "sea", "sun", "image"];
+  // More images than are multiplied at once, with one to three captions each, no two alike.
+  const images: { image: string; captions: string[] }[] = [];
   for (let i = 0; i < 70; i++) {
     const captions = Array.from({ length: 1 + (i % 3) }, (_, k) => {
       const [a, b, c] = [i % 8, Math.floor(i / 8) % 8, (i + k) % 8];
       return `${words[a]} ${words[b]} ${words[c]} ${"of the ".repeat(Math.floor(i / 64))}${k}`;
     });
-    pictures.push({ image: await writeRandomPicture(join(root, `${i}.png`), i), captions });
+    images.push({ image: await writeRandomImage(join(root, `${i}.png`), i), captions });
   }
 
-  it("counts as one does who compares every caption with every picture", async () => {
-    const prefix = "a picture of ";
-    const imageEmbeds = await collect(encoder.encodeImages(pictures.map(({ image }) => image)));
-    const captions = pictures.flatMap(({ captions }, of) => captions.map((caption) => ({ caption, of })));
+  it("counts as one does who compares every caption with every image", async () => {
+    const prefix = "an image of ";
+    const imageEmbeds = await collect(encoder.encodeImages(images.map(({ image }) => image)));
+    const captions = images.flatMap(({ captions }, of) => captions.map((caption) => ({ caption, of })));
     const textEmbeds = await collect(encoder.encodeTexts(captions.map(({ caption }) => prefix + caption)));
     const cosines = imageEmbeds.map((image) => textEmbeds.map((text) => dot(image, text)));
     const found = (k: number) => ({
@@ -71,7 +71,7 @@ describe("evaluateRetrieval", async () => {
     });
     const progress: string[] = [];
     const onProgress = (done: number, of: number) => void progress.push(`${done}/${of}`);
-    const scores = await evaluateRetrieval(encoder, pictures, { prefix, onProgress });
+    const scores = await evaluateRetrieval(encoder, images, { prefix, onProgress });
     expect(scores).toMatchObject({ images: 70, captions: captions.length, cut: 0, broken: [] });
     expect(progress.at(-1)).toBe(`${70 + captions.length}/${70 + captions.length}`);
     for (const [name, k] of [
@@ -90,18 +90,18 @@ describe("evaluateRetrieval", async () => {
     const text = captions.findIndex(({ caption }) => caption === hardest!.caption);
     const column = cosines.map((row) => row[text]!);
     const own = captions[text]!.of;
-    expect(hardest!.image).toBe(pictures[own]!.image);
+    expect(hardest!.image).toBe(images[own]!.image);
     expect(hardest!.rank).toBe(column.filter((cosine, i) => i !== own && cosine >= column[own]!).length);
-    expect(hardest!.found[0]).toBe(pictures[column.indexOf(Math.max(...column))]!.image);
+    expect(hardest!.found[0]).toBe(images[column.indexOf(Math.max(...column))]!.image);
   });
 
-  it("leaves broken pictures out with their captions, and counts captions that were cut", async () => {
+  it("leaves broken images out with their captions, and counts captions that were cut", async () => {
     const torn = join(root, "torn.png");
-    await writeFile(torn, "no picture");
+    await writeFile(torn, "no image");
     const long = "the blue sea and ".repeat(20);
     const some = [
       { image: torn, captions: ["sun"] },
-      { ...pictures[0]!, captions: [long] },
+      { ...images[0]!, captions: [long] },
     ];
     const scores = await evaluateRetrieval(encoder, some);
     expect(scores).toMatchObject({ images: 1, captions: 1, cut: 1, broken: [{ image: torn }] });

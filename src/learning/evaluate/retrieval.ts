@@ -3,16 +3,16 @@ import { concatenate, float32, type TensorData } from "../../core/tensor-data.ts
 import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
 import { input } from "../../engine/graph/tensor.ts";
 import { Session } from "../../engine/runtime/session.ts";
-import type { CaptionedPicture } from "../../inputs/data/captioned-images.ts";
+import type { CaptionedImage } from "../../inputs/data/captioned-images.ts";
 import { recallAtK } from "./classification-metrics.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
 import { retrievalRanks } from "./retrieval-metrics.ts";
 
-/** How pictures are found by captions, and captions by pictures. */
+/** How images are found by captions, and captions by images. */
 export interface RetrievalOptions extends Omit<ReadOptions, "onBroken"> {
   /** What captions are put behind, as the paper's "a photo of ". Default: nothing. */
   readonly prefix?: string | undefined;
-  /** Called with how many pictures, and then captions, are done of how many of both. */
+  /** Called with how many images, and then captions, are done of how many of both. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined;
 }
 
@@ -23,8 +23,8 @@ export interface Recalls {
   readonly r10: number;
 }
 
-/** A picture by which its own captions are hard to find. */
-export interface HardPicture {
+/** An image by which its own captions are hard to find. */
+export interface HardImage {
   readonly image: string;
   /** How many foreign captions stand before the best of its own. */
   readonly rank: number;
@@ -33,12 +33,12 @@ export interface HardPicture {
   readonly found: readonly string[];
 }
 
-/** A caption by which its picture is hard to find. */
+/** A caption by which its image is hard to find. */
 export interface HardCaption {
   readonly caption: string;
   readonly rank: number;
   readonly image: string;
-  /** The pictures that come first instead. */
+  /** The images that come first instead. */
   readonly found: readonly string[];
 }
 
@@ -46,12 +46,12 @@ export interface HardCaption {
 export interface RetrievalScores {
   readonly images: number;
   readonly captions: number;
-  /** A picture asks for one of its captions. */
+  /** An image asks for one of its captions. */
   readonly textRetrieval: Recalls;
-  /** A caption asks for its picture. */
+  /** A caption asks for its image. */
   readonly imageRetrieval: Recalls;
   /** Hardest first. */
-  readonly hardPictures: readonly HardPicture[];
+  readonly hardImages: readonly HardImage[];
   readonly hardCaptions: readonly HardCaption[];
   /** Captions with more tokens than the model reads, which were cut, as is usual. */
   readonly cut: number;
@@ -60,28 +60,28 @@ export interface RetrievalScores {
 
 /** Hard queries kept, and wrong answers of each. */
 const [keptQueries, keptFound] = [12, 3];
-/** Pictures whose similarities are computed at once. */
+/** Images whose similarities are computed at once. */
 const rowsAtOnce = 64;
 
 /**
- * Finds captions by pictures and pictures by captions among all of a set (Radford et al. 2021, table 13). Ties count against the model;
- * the captions of one picture do not stand in each other's way.
+ * Finds captions by images and images by captions among all of a set (Radford et al. 2021, table 13). Ties count against the model;
+ * the captions of one image do not stand in each other's way.
  *
- * @throws {ClipError} `CLIP_DATA` if not one picture can be read.
+ * @throws {ClipError} `CLIP_DATA` if not one image can be read.
  */
 export async function evaluateRetrieval(
   encoder: ClipEncoder,
-  pictures: readonly CaptionedPicture[],
+  locations: readonly CaptionedImage[],
   { prefix = "", onProgress, signal, ...reading }: RetrievalOptions = {},
 ): Promise<RetrievalScores> {
-  const pictureOf = new Map(pictures.map((picture) => [picture.image, picture]));
-  const total = pictures.reduce((sum, { captions }) => sum + captions.length, pictureOf.size);
+  const imageLocationOf = new Map(locations.map((location) => [location.image, location]));
+  const total = locations.reduce((sum, { captions }) => sum + captions.length, imageLocationOf.size);
   let done = 0;
   const broken: BrokenImage[] = [];
-  const onBroken = (picture: BrokenImage) => void broken.push(picture);
+  const onBroken = (location: BrokenImage) => void broken.push(location);
   const images: string[] = [];
   const imageEmbeds: Float32Array[] = [];
-  for await (const { image, imageEmbed } of encodeReadable(encoder, pictureOf.values(), {
+  for await (const { image, imageEmbed } of encodeReadable(encoder, imageLocationOf.values(), {
     ...reading,
     signal,
     onBroken,
@@ -91,10 +91,10 @@ export async function evaluateRetrieval(
     onProgress?.(++done, total);
   }
   if (images.length === 0)
-    throw new ClipError("CLIP_DATA", `not one of ${pictureOf.size} pictures can be read: ${broken[0]!.reason}`);
+    throw new ClipError("CLIP_DATA", `not one of ${imageLocationOf.size} images can be read: ${broken[0]!.reason}`);
 
-  const captions = images.flatMap((image) => pictureOf.get(image)!.captions);
-  const imageOfText = images.flatMap((image, i) => pictureOf.get(image)!.captions.map(() => i));
+  const captions = images.flatMap((image) => imageLocationOf.get(image)!.captions);
+  const imageOfText = images.flatMap((image, i) => imageLocationOf.get(image)!.captions.map(() => i));
   let cut = 0;
   const textEmbeds: Float32Array[] = [];
   const texts = captions.map((caption) => prefix + caption);
@@ -108,7 +108,7 @@ export async function evaluateRetrieval(
     ...{ images: images.length, captions: captions.length, cut, broken },
     textRetrieval: recallsOf(textRanks),
     imageRetrieval: recallsOf(imageRanks),
-    hardPictures: hardest(textRanks).map((image) => {
+    hardImages: hardest(textRanks).map((image) => {
       const order = nearest(imageEmbeds[image]!, textEmbeds);
       const isOwn = (text: number) => imageOfText[text] === image;
       const found = order.filter((text) => !isOwn(text)).slice(0, keptFound);

@@ -2,7 +2,7 @@ import { ClipError } from "../../core/errors.ts";
 import type { ClipEncoder } from "../../model/embedding/encoder.ts";
 import { type ClassifierOptions, ZeroShotClassifier } from "../../model/zero-shot/classifier.ts";
 import { namesOf } from "../../model/zero-shot/prompts.ts";
-import type { NamedPictures } from "./class-names.ts";
+import type { NamedImages } from "./class-names.ts";
 import {
   averagePrecision11,
   type Calibration,
@@ -16,20 +16,20 @@ import {
 import { type Example, examplesOf } from "../../inputs/data/labelled-images.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
 
-/** How labelled pictures are named. */
+/** How labelled images are named. */
 export interface ZeroShotOptions
   extends Pick<ClassifierOptions, "templates" | "onTruncate" | "onEqualLabels">, Omit<ReadOptions, "onBroken"> {
-  /** The pictures of one folder are frames of one clip: the probabilities of its classes are the means over them. Default false. */
+  /** The images of one folder are frames of one clip: the probabilities of its classes are the means over them. Default false. */
   readonly clips?: boolean | undefined;
-  /** Called after each picture with how many are done. */
+  /** Called after each image with how many are done. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined;
 }
 
-/** What a model answered to one picture or clip. */
+/** What a model answered to one image or clip. */
 export interface Answer {
-  /** Path of the picture, or of the clip's folder. */
+  /** Path of the image, or of the clip's folder. */
   readonly name: string;
-  /** One of its pictures: a path, or an archive and the place in it. */
+  /** One of its images: a path, or an archive and the place in it. */
   readonly image: string;
   readonly truths: readonly string[];
   /** The best answers, best first. */
@@ -42,7 +42,7 @@ export interface Answer {
 /** How well a class is told from the others. */
 export interface ClassScores {
   readonly name: string;
-  /** Pictures that show it. */
+  /** Images that show it. */
   readonly count: number;
   /** The share of them that was given its name; undefined if there are none. */
   readonly recall: number | undefined;
@@ -51,9 +51,9 @@ export interface ClassScores {
   readonly averagePrecision11: number | undefined;
 }
 
-/** A model on labelled pictures. All shares are in [0, 1]. */
+/** A model on labelled images. All shares are in [0, 1]. */
 export interface ZeroShotScores {
-  /** Pictures or clips that could be read. */
+  /** Images or clips that could be read. */
   readonly count: number;
   readonly top1: number;
   readonly top5: number;
@@ -71,23 +71,23 @@ export interface ZeroShotScores {
   readonly broken: readonly BrokenImage[];
 }
 
-/** Answers kept of each picture. */
+/** Answers kept of each image. */
 const keptAnswers = 5;
 
 /**
- * Names pictures by the names of their classes, zero-shot, and counts what is right (Radford et al. 2021, section 3.1). A picture with
+ * Names images by the names of their classes, zero-shot, and counts what is right (Radford et al. 2021, section 3.1). An image with
  * several classes is named rightly by any of them. Ties count against the model.
  *
- * Holds a number for each picture and class: 200 MB for the 50,000 of ImageNet in 1,000 classes.
+ * Holds a number for each image and class: 200 MB for the 50,000 of ImageNet in 1,000 classes.
  *
- * @param pictures - the names of their classes are put into the templates as they are; several names of a class are averaged, and its first
+ * @param images - the names of their classes are put into the templates as they are; several names of a class are averaged, and its first
  *   is its label. Classes whose names are the same to the model cannot be told apart, share their probability, and count against the
  *   model; `onEqualLabels` is told of them.
- * @throws {ClipError} `CLIP_DATA` if not one picture can be read; `CLIP_USAGE` and `CLIP_TEXT` as {@link ZeroShotClassifier.create}.
+ * @throws {ClipError} `CLIP_DATA` if not one image can be read; `CLIP_USAGE` and `CLIP_TEXT` as {@link ZeroShotClassifier.create}.
  */
 export async function evaluateZeroShot(
   encoder: ClipEncoder,
-  pictures: Omit<NamedPictures, "own">,
+  images: Omit<NamedImages, "own">,
   {
     templates,
     onTruncate,
@@ -98,12 +98,12 @@ export async function evaluateZeroShot(
     ...reading
   }: ZeroShotOptions = {},
 ): Promise<ZeroShotScores> {
-  const classifier = await ZeroShotClassifier.create(encoder, pictures.classes, {
+  const classifier = await ZeroShotClassifier.create(encoder, images.classes, {
     ...{ templates, onTruncate, signal },
     onEqualLabels,
   });
-  const examples = examplesOf(pictures.samples, clips);
-  const total = examples.reduce((sum, example) => sum + example.pictures.length, 0);
+  const examples = examplesOf(images.samples, clips);
+  const total = examples.reduce((sum, example) => sum + example.images.length, 0);
   const broken: BrokenImage[] = [];
   const rows: Float32Array[] = [];
   const answers: NumberedAnswer[] = [];
@@ -114,7 +114,7 @@ export async function evaluateZeroShot(
   };
   for await (const { example, image, frames } of encodeExamples(encoder, examples, { ...reading, signal, onBroken })) {
     const probabilities = Float32Array.from(meanOf(frames.map((frame) => classifier.probabilities(frame))));
-    // Of a single picture the cosines rank as the probabilities do, and stay apart where those come close to 0 or 1.
+    // Of a single image the cosines rank as the probabilities do, and stay apart where those come close to 0 or 1.
     const row = clips ? probabilities : classifier.similarities(frames[0]!);
     rows.push(row);
     answers.push(answerOf(example, image, row, probabilities));
@@ -122,24 +122,24 @@ export async function evaluateZeroShot(
   }
   if (answers.length === 0) {
     const example = broken[0] ? `: ${broken[0].reason}` : "";
-    throw new ClipError("CLIP_DATA", `not one of ${total} pictures can be read${example}`);
+    throw new ClipError("CLIP_DATA", `not one of ${total} images can be read${example}`);
   }
-  const classes = pictures.classes.map((label) => namesOf(label)[0]!);
+  const classes = images.classes.map((label) => namesOf(label)[0]!);
   return { ...summarize(classes, rows, answers), broken };
 }
 
-/** The examples of which a picture can be read, with the embeddings of their pictures. */
+/** The examples of which an image can be read, with the embeddings of their images. */
 async function* encodeExamples(
   encoder: ClipEncoder,
   examples: readonly Example[],
   options: ReadOptions,
 ): AsyncGenerator<{ readonly example: Example; readonly image: string; readonly frames: Float32Array[] }> {
   const exampleOf = new Map(
-    examples.flatMap((example) => example.pictures.map((picture) => [picture.image, example] as const)),
+    examples.flatMap((example) => example.images.map((location) => [location.image, example] as const)),
   );
-  const pictures = examples.flatMap((example) => example.pictures);
+  const images = examples.flatMap((example) => example.images);
   let open: { readonly example: Example; readonly image: string; readonly frames: Float32Array[] } | undefined;
-  for await (const { image, imageEmbed } of encodeReadable(encoder, pictures, options)) {
+  for await (const { image, imageEmbed } of encodeReadable(encoder, images, options)) {
     const example = exampleOf.get(image)!;
     // The frames of a clip come one after the other.
     if (open?.example !== example) {

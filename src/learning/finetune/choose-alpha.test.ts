@@ -11,11 +11,11 @@ const sweep = (own: readonly number[], general?: readonly number[]): SweepScores
 const rising = [16, 18, 21, 29, 35, 41, 47, 53, 59, 62, 61];
 
 describe("chooseAlpha", () => {
-  it("takes the best on the validation pictures of those that lose no more of the general set than is allowed", () => {
+  it("takes the best on the validation images of those that lose no more of the general set than is allowed", () => {
     const general = [63, 63, 62, 62, 62, 62, 61, 61, 60, 59, 58];
     expect(chooseAlpha(sweep(rising, general), 0.01)).toEqual({
       alpha: 0.5,
-      why: "the best on your pictures, 41.0 %, of those that lose at most 1.0 points of the general set",
+      why: "the best on your images, 41.0 %, of those that lose at most 1.0 points of the general set",
     });
     expect(chooseAlpha(sweep(rising, general), 0.05).alpha).toBe(0.9);
     expect(chooseAlpha(sweep(rising, general), 0).alpha).toBe(0.1);
@@ -30,12 +30,12 @@ describe("chooseAlpha", () => {
     const ruined = [63, 50, 40, 30, 20, 10, 10, 10, 10, 10, 10];
     expect(chooseAlpha(sweep(rising, ruined), 0.01)).toEqual({
       alpha: 0,
-      why: "the original is the best on your pictures of those that lose at most 1.0 points of the general set; 0.9 would gain 46.0 points and lose 53.0 points",
+      why: "the original is the best on your images of those that lose at most 1.0 points of the general set; 0.9 would gain 46.0 points and lose 53.0 points",
     });
     const worse = rising.map((_, i) => 16 - i);
     expect(chooseAlpha(sweep(worse, rising), 0.01)).toEqual({
       alpha: 0,
-      why: "no blend is better on your pictures than the original",
+      why: "no blend is better on your images than the original",
     });
   });
 

@@ -5,12 +5,12 @@ export interface SweepScores {
   /** Share of the tuned weights. */
   readonly alpha: number;
   readonly validation: ValidationScores;
-  /** On pictures of other things, if there are any. */
+  /** On images of other things, if there are any. */
   readonly general?: ValidationScores | undefined;
 }
 
 /**
- * Which blend to keep. With a general set: the best on the validation pictures of those that lose no more than `maxLoss` of the
+ * Which blend to keep. With a general set: the best on the validation images of those that lose no more than `maxLoss` of the
  * general top-1; of equals the one nearer to the original. Without one nothing shows what is lost: then the one nearest to the
  * original of those that are as good as the best up to a standard error (Breiman et al. 1984, section 3.4.3).
  *
@@ -33,16 +33,16 @@ export function chooseAlpha(
     return { alpha, why };
   }
   const before = original.general.top1;
-  // Shares of few pictures: what is equal on paper must not fail by the last digit.
+  // Shares of few images: what is equal on paper must not fail by the last digit.
   const allowed = sweep.filter(({ general }) => general!.top1 >= before - maxLoss - 1e-9);
   const { alpha, validation } = best(allowed);
   const limit = `of those that lose at most ${points(maxLoss)} of the general set`;
-  if (alpha > 0) return { alpha, why: `the best on your pictures, ${percent(validation.top1)}, ${limit}` };
+  if (alpha > 0) return { alpha, why: `the best on your images, ${percent(validation.top1)}, ${limit}` };
   const wanted = best(sweep);
   const why =
     wanted.alpha === 0
-      ? "no blend is better on your pictures than the original"
-      : `the original is the best on your pictures ${limit}; ${wanted.alpha} would gain ` +
+      ? "no blend is better on your images than the original"
+      : `the original is the best on your images ${limit}; ${wanted.alpha} would gain ` +
         `${points(wanted.validation.top1 - validation.top1)} and lose ${points(before - wanted.general!.top1)}`;
   return { alpha, why };
 }

@@ -35,7 +35,7 @@ export const finetuneRecipes = {
     settings: { lora: { rank: 8, alpha: 8 } },
     why: {
       what: "so few pairs would be learned by heart by all weights; changes of low rank hold on to the model (Hu et al. 2022)",
-      learningRate: "of low-rank changes from few pictures (Zanella and Ben Ayed 2024)",
+      learningRate: "of low-rank changes from few images (Zanella and Ben Ayed 2024)",
       epochs: "so few pairs make few steps otherwise",
       batchSize: "as there (Zanella and Ben Ayed 2024)",
     },
@@ -47,7 +47,7 @@ export const finetuneRecipes = {
     learningRate: 3e-5,
     settings: { layerDecay: 0.7 },
     why: {
-      what: "early blocks see what all pictures have in common, and need to change least (Bao et al. 2022; Dong et al. 2022)",
+      what: "early blocks see what all images have in common, and need to change least (Bao et al. 2022; Dong et al. 2022)",
       learningRate: "of end-to-end fine-tuning (Wortsman et al. 2022)",
       epochs: "as there (Wortsman et al. 2022)",
       batchSize: "of few classes a larger batch has nothing but repeats",

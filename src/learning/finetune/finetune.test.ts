@@ -60,7 +60,7 @@ describe(`finetune (seed ${seed})`, () => {
     const { record, training, skipped } = await finetune(config(), {
       out,
       onPlan: ({ recipe }, pairs) => told.push(recipe, JSON.stringify(pairs)),
-      onScoring: (alpha, pictures, of) => void (pictures === of && told.push(String(alpha))),
+      onScoring: (alpha, images, of) => void (images === of && told.push(String(alpha))),
     });
     // A fifth of each class is held out.
     expect(told.slice(0, 2)).toEqual(["some", '{"train":24,"validation":6,"general":10}']);
@@ -116,25 +116,25 @@ describe(`finetune (seed ${seed})`, () => {
   });
 
   it("takes captions and validation as they are given, names what cannot be read, and puts any other blend into the model later", async () => {
-    const pictures = await drawShapes(join(root, "captioned"), 20);
-    await writeFile(join(pictures, "3.png"), "no picture");
+    const images = await drawShapes(join(root, "captioned"), 20);
+    await writeFile(join(images, "3.png"), "no image");
     const broken = await drawShapes(join(root, "broken"), 5);
-    await writeFile(join(broken, "1.png"), "no picture");
+    await writeFile(join(broken, "1.png"), "no image");
     const [out, mine] = [join(root, "low-rank"), await saveTinyModel(join(root, "mine"))];
-    const sources = { data: pictures, validation: pictures, general: broken };
+    const sources = { data: images, validation: images, general: broken };
     const { record, skipped } = await finetune(
       { model: mine, ...sources, alpha: 0.25, settings: { ...settings, steps: 9 } },
       { out },
     );
     expect(record).toMatchObject({
-      ...{ data: pictures, validation: pictures, general: broken, pairs: { train: 20, validation: 20, general: 5 } },
+      ...{ data: images, validation: images, general: broken, pairs: { train: 20, validation: 20, general: 5 } },
       ...{ alpha: 0.25, why: "it was asked for", plan: { recipe: "few" } },
     });
     expect(record!.sweep[0]).toMatchObject({
       validation: { count: 19, classes: 20 },
       general: { count: 4, classes: 5 },
     });
-    expect(skipped.map(({ image }) => image).sort()).toEqual([join(broken, "1.png"), join(pictures, "3.png")]);
+    expect(skipped.map(({ image }) => image).sort()).toEqual([join(broken, "1.png"), join(images, "3.png")]);
 
     const kept = () => weightsOf(join(out, finetuneFiles.model));
     const tuned = await weightsOf(join(out, finetuneFiles.tuned, runFiles.model));

@@ -49,9 +49,9 @@ export interface FinetuneConfig {
   readonly model: string | (() => Promise<string>);
   /** What to learn. The folders of a folder without captions are taken for classes, read in the sentences of zero-shot classification. */
   readonly data: FinetuneSource;
-  /** What blends are chosen by. Default: a fifth of the pictures of `data`, of each class the same, which are then not trained on. */
+  /** What blends are chosen by. Default: a fifth of the images of `data`, of each class the same, which are then not trained on. */
   readonly validation?: FinetuneSource | undefined;
-  /** Pictures of other things, on which the model is not to become worse. Default: none, and only `validation` is measured. */
+  /** Images of other things, on which the model is not to become worse. Default: none, and only `validation` is measured. */
   readonly general?: FinetuneSource | undefined;
   /** How much of the general set's top-1 may be lost, in [0, 1]. Default 0.01. */
   readonly maxLoss?: number | undefined;
@@ -78,8 +78,8 @@ type SaidElsewhere = (typeof saidElsewhere)[number];
 export interface FinetuneOptions extends Omit<TrainOptions, "tensorboard"> {
   /** Told before the first step how the model will be tuned, and on how much. */
   readonly onPlan?: ((plan: FinetunePlan, pairs: FinetuneRecord["pairs"]) => void) | undefined;
-  /** Told of each blend how many pictures are done, of how many. */
-  readonly onScoring?: ((alpha: number, pictures: number, of: number) => void) | undefined;
+  /** Told of each blend how many images are done, of how many. */
+  readonly onScoring?: ((alpha: number, images: number, of: number) => void) | undefined;
 }
 
 const alphaKind: Kind = {
@@ -110,7 +110,7 @@ const recordSchema = z.strictObject({
   /** The model that was tuned: its path, and the SHA-256 of its weights' values. */
   model: z.string(),
   weights: z.string(),
-  /** Another size of pictures than the model's. */
+  /** Another size of images than the model's. */
   imageSize: z.number().optional(),
   dtype: z.enum(["F32", "F16"]),
   data: z.string(),
@@ -139,7 +139,7 @@ export interface FinetuneResult {
   readonly training: TrainResult;
   /** Undefined if the training or the blending was stopped. */
   readonly record: FinetuneRecord | undefined;
-  /** What was left out, with the pictures of validation and general set. */
+  /** What was left out, with the images of validation and general set. */
   readonly skipped: readonly SkippedImage[];
 }
 
@@ -150,9 +150,9 @@ const usualMaxLoss = 0.01;
 const alphas = Array.from({ length: 11 }, (_, i) => i / 10);
 
 /**
- * Fine-tunes a model on pairs of pictures and captions without ruining it: a training run with settings that follow from how much
+ * Fine-tunes a model on pairs of images and captions without ruining it: a training run with settings that follow from how much
  * there is to learn from, then blends of the original's weights with the tuned ones (Wortsman et al. 2022, WiSE-FT), each measured on
- * validation pictures and on a general set. The one that is kept stands in `model/`, which `loadClip` reads; {@link keepAlpha} takes
+ * validation images and on a general set. The one that is kept stands in `model/`, which `loadClip` reads; {@link keepAlpha} takes
  * another.
  *
  * @throws {ClipError} `CLIP_CONFIG` if a setting makes no sense or follows from something else; as {@link train}.
@@ -230,7 +230,7 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   return { training, record, skipped: [...skipped.values()] };
 }
 
-/** Pictures that blends are measured on. */
+/** Images that blends are measured on. */
 interface MeasuredSet {
   readonly samples: readonly Sample[];
   readonly areClasses: boolean;

@@ -2,7 +2,7 @@ import { ClipError } from "../../core/errors.ts";
 import { type ClipEncoder, dot, type OnSkip } from "../../model/embedding/encoder.ts";
 import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
 import { namesOf, nameVectors, type NamingOptions } from "../train/name-vectors.ts";
-import { lazyPicture } from "../../inputs/data/image-location.ts";
+import { lazyImage } from "../../inputs/data/image-location.ts";
 import type { ValidationScores } from "../train/run-folder.ts";
 import type { Sample, SkippedImage } from "../../inputs/data/sources/samples.ts";
 
@@ -10,23 +10,23 @@ import type { Sample, SkippedImage } from "../../inputs/data/sources/samples.ts"
 export interface ScoreOptions extends Pick<NamingOptions, "areClasses"> {
   readonly maxImagePixels?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Told of each picture that cannot be read; it is left out. */
+  /** Told of each image that cannot be read; it is left out. */
   readonly onBroken?: ((broken: SkippedImage) => void) | undefined;
-  /** Told how many pictures are done. */
-  readonly onProgress?: ((pictures: number) => void) | undefined;
+  /** Told how many images are done. */
+  readonly onProgress?: ((count: number) => void) | undefined;
 }
 
-/** How pictures are named. */
+/** How images are named. */
 export interface PairScores {
   readonly scores: ValidationScores;
-  /** What each picture that can be read is taken for. */
+  /** What each image that can be read is taken for. */
   readonly answers: ReadonlyMap<string, string>;
 }
 
 /**
- * Names each picture by the captions of all, as a run's validation does, with a finished model. Captions that are too long are cut.
+ * Names each image by the captions of all, as a run's validation does, with a finished model. Captions that are too long are cut.
  *
- * @throws {ClipError} `CLIP_DATA` if not one picture can be read.
+ * @throws {ClipError} `CLIP_DATA` if not one image can be read.
  */
 export async function scorePairs(
   encoder: ClipEncoder,
@@ -36,7 +36,7 @@ export async function scorePairs(
   const names = namesOf(samples, { areClasses, templates: ["{}"] });
   const texts = names.sentences.flat();
   const vectors = await nameVectors(names, encoder.encodeTexts(texts, { signal, onTruncate: () => undefined }));
-  const images = samples.map((sample) => lazyPicture(sample, { maxImagePixels }));
+  const images = samples.map((sample) => lazyImage(sample, { maxImagePixels }));
   const onSkip: OnSkip = ({ message }, _, index) => onBroken?.({ image: samples[index]!.image, reason: message });
   const ranks: number[] = [];
   const answers = new Map<string, string>();
@@ -50,7 +50,7 @@ export async function scorePairs(
     answers.set(image, names.labels[best]!);
     onProgress?.(ranks.length);
   }
-  if (ranks.length === 0) throw new ClipError("CLIP_DATA", `not one of ${samples.length} pictures can be read`);
+  if (ranks.length === 0) throw new ClipError("CLIP_DATA", `not one of ${samples.length} images can be read`);
   const [top1, top5] = [recallAtK(ranks, 1), recallAtK(ranks, 5)];
   return { scores: { top1, top5, count: ranks.length, classes: names.labels.length }, answers };
 }

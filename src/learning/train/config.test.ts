@@ -8,7 +8,7 @@ import { parseStrict } from "../../core/parse.ts";
 import { clipConfigs } from "../../model/towers/configs.ts";
 import { checkTrainable, readTrainConfig, trainConfigSchema, trainedArchitecture } from "./config.ts";
 
-const least = { model: tinyVit, train: "pictures", batchSize: 8, steps: 100, learningRate: 1e-3 };
+const least = { model: tinyVit, train: "images", batchSize: 8, steps: 100, learningRate: 1e-3 };
 
 /** What is wrong with the least configuration and these changes, line by line. */
 function problemsOf(change: object): string[] {
@@ -201,11 +201,11 @@ describe("a run's configuration", () => {
     const path = join(folder, "runs", "train.json");
     await writeFile(
       path,
-      JSON.stringify({ ...least, model: undefined, init: "../old", train: "../pictures", validation: "/elsewhere" }),
+      JSON.stringify({ ...least, model: undefined, init: "../old", train: "../images", validation: "/elsewhere" }),
     );
     expect(await readTrainConfig(path)).toMatchObject({
       init: join(folder, "old"),
-      train: join(folder, "pictures"),
+      train: join(folder, "images"),
       validation: "/elsewhere",
     });
 

@@ -46,11 +46,11 @@ const augmentSchema = z.strictObject({
 });
 
 const columns = {
-  /** A table's column with the paths of pictures, or the pictures themselves. Default: `image`, `path` or `filepath`. */
+  /** A table's column with the paths of images, or the images themselves. Default: `image`, `path` or `filepath`. */
   imageColumn: z.string().optional(),
   /** A table's column with captions. Default: `caption` or `title`. */
   captionColumn: z.string().optional(),
-  /** A folder that a table's paths are relative to, and in which its pictures may lie, links followed. Default: the table's. */
+  /** A folder that a table's paths are relative to, and in which its images may lie, links followed. Default: the table's. */
   images: z.string().min(1).optional(),
   /** Sentences for the names of class folders; `{}` marks the place. */
   classTemplates: z.array(z.string().includes("{}")).min(1).optional(),
@@ -75,7 +75,7 @@ export const trainConfigSchema = z
       .optional(),
     /** In place of `model`: a model folder or weight file to go on from, with its architecture, vocabulary and preprocessing. */
     init: z.string().min(1).optional(),
-    /** Another size for pictures than that of `init`, in pixels; a ViT's positions are resized for it. */
+    /** Another size for images than that of `init`, in pixels; a ViT's positions are resized for it. */
     imageSize: size(8_192).optional(),
     /** The published vocabulary (default); or one of at most the model's vocabSize tokens, made from the captions. */
     tokenizer: z.enum(["clip", "captions"]).optional(),
@@ -85,14 +85,14 @@ export const trainConfigSchema = z
       (value) => (typeof value === "object" && value !== null && !Array.isArray(value) ? [value] : value),
       z.union([z.string(), z.array(mixedSource).min(1)]),
     ),
-    /** One, for zero-shot validation: each picture's first caption among those of all. */
+    /** One, for zero-shot validation: each image's first caption among those of all. */
     validation: z.union([z.string(), z.strictObject(source)]).optional(),
-    /** In place of `validation`: a share of the pictures of `train`, of each class the same, drawn by the seed. They are not trained on. */
+    /** In place of `validation`: a share of the images of `train`, of each class the same, drawn by the seed. They are not trained on. */
     validationShare: share.gt(0).lt(1).optional(),
     // For the sources that do not say it themselves.
     ...columns,
     syntheticColumn,
-    /** Larger pictures, in width × height, are left out. */
+    /** Larger images, in width × height, are left out. */
     maxImagePixels: count.optional(),
     /**
      * Read shard after shard, in a new order each epoch, and shuffle among so many pairs. For disks that are slow at jumping; without
@@ -103,11 +103,11 @@ export const trainConfigSchema = z
     templates: z.array(z.string().includes("{}")).min(1).default(["{}"]),
     /** Default: as CLIP was trained. */
     preprocess: preprocessSchema.unwrap().optional(),
-    /** How training pictures are varied. */
+    /** How training images are varied. */
     augment: augmentSchema.default(photoAugment as z.output<typeof augmentSchema>),
 
     /**
-     * Default: what belongs to the model's scores. `clips` also takes a synthetic caption of each picture: pictures are to find a
+     * Default: what belongs to the model's scores. `clips` also takes a synthetic caption of each image: images are to find a
      * sentence of it too, and where its weight is not 0 a decoder of `captionLength` tokens learns to write it, beside the model.
      */
     objective: z
@@ -132,7 +132,7 @@ export const trainConfigSchema = z
     warmupSteps: z.int().min(0).default(0),
     /** Last steps of a constant schedule, in which the rate falls to nearly 0 in equal parts. */
     cooldownSteps: z.int().min(0).default(0),
-    /** Share of each target that goes to all texts (and pictures) of the batch alike; for softmax scores. */
+    /** Share of each target that goes to all texts (and images) of the batch alike; for softmax scores. */
     labelSmoothing: share.lt(1).default(0),
     /** Whether the image tower stays as it is, but for its last blocks that are unlocked and what follows them. */
     lockImage: z.boolean().default(false),
@@ -147,7 +147,7 @@ export const trainConfigSchema = z
      * (alpha / rank) · up · down.
      */
     lora: loraConfigSchema.optional(),
-    /** Share of each picture's patches that a step does not see: less time and memory, and less to overfit on. */
+    /** Share of each image's patches that a step does not see: less time and memory, and less to overfit on. */
     patchDropout: share.max(0.9).default(0),
     /** What the learning rate is multiplied with from each block to the one before it. */
     layerDecay: z.number().positive().max(1).default(1),

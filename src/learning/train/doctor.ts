@@ -86,7 +86,7 @@ const diagnoses: Readonly<Record<Diagnosis, (window: Window) => string | undefin
     if (isEarly || loss < (1 - chanceMargin) * chanceLoss) return undefined;
     return (
       `the loss is ${loss.toFixed(2)}, and chance is ${chanceLoss.toFixed(2)} for this batch: nothing is learned. Look whether ` +
-      "captions belong to their pictures (clip-ts data check), whether 32 pairs can be learned by heart (clip-ts train --overfit), and try a " +
+      "captions belong to their images (clip-ts data check), whether 32 pairs can be learned by heart (clip-ts train --overfit), and try a " +
       "learningRate ten times lower, then ten times higher"
     );
   },
@@ -106,10 +106,10 @@ const diagnoses: Readonly<Record<Diagnosis, (window: Window) => string | undefin
     const largest = Math.max(...spikes.map((step) => step.gradientNorm));
     return (
       `${spikes.length} of the last ${steps.length} gradients are over ${spikeSize} times the usual ${short(usual)}, up to ${short(largest)}. ` +
-      "Set gradClipNorm to 1, lower beta2, or look at the pictures of these steps"
+      "Set gradClipNorm to 1, lower beta2, or look at the images of these steps"
     );
   },
-  deadImageTower: (window) => deadTower(window, "pictures", "imageSpread"),
+  deadImageTower: (window) => deadTower(window, "images", "imageSpread"),
   deadTextTower: (window) => deadTower(window, "captions", "textSpread"),
   logitScale: ({ steps, patient: { maxLogitScale } }) => {
     if (!steps.every((step) => step.logitScale >= maxLogitScale)) return undefined;
@@ -130,7 +130,7 @@ const diagnoses: Readonly<Record<Diagnosis, (window: Window) => string | undefin
     const share = mean(steps.map((step) => step.waitShare));
     if (share < longWait) return undefined;
     return (
-      `${percent(share)} of the time is spent waiting for pictures. Set workers higher, store the pictures nearer to the size that is trained ` +
+      `${percent(share)} of the time is spent waiting for images. Set workers higher, store the images nearer to the size that is trained ` +
       "(clip-ts data pack), or on a faster disk"
     );
   },

@@ -2,7 +2,7 @@ import { dot } from "../../model/embedding/encoder.ts";
 import { meanOverPrompts, prompts } from "../../model/zero-shot/prompts.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
 
-/** The names among which pictures are given theirs, each with the sentences that it is read in. */
+/** The names among which images are given theirs, each with the sentences that it is read in. */
 export interface Names {
   readonly labels: readonly string[];
   /** Of each label. */

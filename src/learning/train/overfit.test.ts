@@ -7,10 +7,10 @@ import { drawShapes, tinyRun, tinyVit } from "../../../test/train/tiny-run.ts";
 import { overfit } from "./overfit.ts";
 
 let root: string;
-let pictures: string;
+let images: string;
 beforeAll(async () => {
   root = await temporaryFolder();
-  pictures = await drawShapes(join(root, "pictures"));
+  images = await drawShapes(join(root, "images"));
 });
 
 /** The drawings with other captions. */
@@ -26,12 +26,12 @@ describe("overfit", () => {
   it("finds a run in order whose model learns its pairs by heart, and writes nothing", async () => {
     const steps: number[] = [];
     const before = await readdir(root);
-    const result = await overfit(tinyRun(pictures, settings), { onProgress: ({ step }) => steps.push(step) });
+    const result = await overfit(tinyRun(images, settings), { onProgress: ({ step }) => steps.push(step) });
     expect(result).toMatchObject({
       learned: true,
       pairs: 30,
       differentCaptions: 30,
-      differentPictures: 30,
+      differentImages: 30,
       leastLoss: 0,
     });
     expect(result.chanceLoss).toBeCloseTo(Math.log(30), 12);
@@ -52,8 +52,8 @@ describe("overfit", () => {
     expect(result).toMatchObject({ learned: true, differentCaptions: 10 });
   });
 
-  it("says so without an attempt where all captions, or all pictures, are equal", async () => {
-    const folder = await captioned("equal", () => "a picture");
+  it("says so without an attempt where all captions, or all images, are equal", async () => {
+    const folder = await captioned("equal", () => "an image");
     const result = await overfit(tinyRun(folder, { ...settings, tokenizer: "captions" }));
     expect(result).toMatchObject({ learned: false, attempts: [], differentCaptions: 1 });
     expect(result.leastLoss).toBeCloseTo(result.chanceLoss, 12);
@@ -62,18 +62,18 @@ describe("overfit", () => {
     );
     const one = await drawShapes(join(root, "one"));
     for (let i = 1; i < 30; i++) await copyFile(join(one, "0.png"), join(one, `${i}.png`));
-    expect((await overfit(tinyRun(one, settings))).text).toContain("all are the same picture");
+    expect((await overfit(tinyRun(one, settings))).text).toContain("all are the same image");
   });
 
   it("finds the learning rate that would do where the run's own is too low", async () => {
-    const low = await overfit(tinyRun(pictures, { ...settings, learningRate: 1e-6 }));
+    const low = await overfit(tinyRun(images, { ...settings, learningRate: 1e-6 }));
     expect(low.learned).toBe(false);
     expect(low.text).toMatch(/^it cannot learn 30 pairs by heart at learningRate 0\.000001: /);
     expect(low.text).toMatch(/\n- with learningRate 0\.0+1 it can: yours is too low$/);
   });
 
   it("finds one where the run's own is too high", async () => {
-    const high = await overfit(tinyRun(pictures, { ...settings, learningRate: 1 }));
+    const high = await overfit(tinyRun(images, { ...settings, learningRate: 1 }));
     expect(high.learned).toBe(false);
     expect(high.text).toContain("it can: yours is too high");
   });
@@ -81,24 +81,24 @@ describe("overfit", () => {
   it("names what is locked, and hidden, where no rate will do", async () => {
     const switches = { lockImage: true, lockText: true, unlockedTextBlocks: 1, patchDropout: 0.75 };
     const model = { ...tinyVit, vision: { ...tinyVit.vision, width: 64 } };
-    const result = await overfit(tinyRun(pictures, { ...settings, ...switches, model, learningRate: 1e-9 }));
+    const result = await overfit(tinyRun(images, { ...settings, ...switches, model, learningRate: 1e-9 }));
     expect(result).toMatchObject({ learned: false, attempts: [{}, {}, {}, {}, {}, {}] });
     expect(result.text).toContain("it cannot with any of 1e-9, 1e-8, 1e-10, 1e-7, 1e-11, 0.000001");
     expect(result.text).toMatch(/only [\d.]+ % of the weights are trained \(lockImage, lockText\)/);
-    expect(result.text).toContain("patchDropout hides 75 % of each picture");
-    await expect(overfit(tinyRun(pictures, { lockImage: true, lockText: true }))).rejects.toThrow(
+    expect(result.text).toContain("patchDropout hides 75 % of each image");
+    await expect(overfit(tinyRun(images, { lockImage: true, lockText: true }))).rejects.toThrow(
       "both towers are locked",
     );
   });
 
   it("is an option of clip-ts train, whose exit code says it too", async () => {
     const file = join(root, "run.json");
-    const run = { model: tinyVit, tokenizer: "captions", train: "pictures", batchSize: 8, steps: 10, ...settings };
+    const run = { model: tinyVit, tokenizer: "captions", train: "images", batchSize: 8, steps: 10, ...settings };
     await writeFile(file, JSON.stringify(run));
     const good = await call(["train", "--config", file, "--overfit"]);
     expect(good).toMatchObject({ code: 0, err: "" });
     expect(good.out).toMatch(/^it can learn 30 pairs by heart/);
-    await writeFile(file, JSON.stringify({ ...run, train: await captioned("equal", () => "a picture") }));
+    await writeFile(file, JSON.stringify({ ...run, train: await captioned("equal", () => "an image") }));
     const bad = await call(["train", "--config", file, "--overfit", "--json"]);
     expect(bad).toMatchObject({
       code: 1,

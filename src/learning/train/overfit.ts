@@ -4,7 +4,7 @@ import { abortSignal, callback, checkOptions, type OptionKinds } from "../../cor
 import { parseStrict } from "../../core/parse.ts";
 import type { DownloadProgress } from "../../core/progress.ts";
 import { Random } from "../../core/random.ts";
-import { readPicture } from "../../inputs/data/image-location.ts";
+import { readImage } from "../../inputs/data/image-location.ts";
 import { squarePixels } from "../../inputs/image/preprocess.ts";
 import { type ClipConfig } from "../../model/towers/config.ts";
 import { countParameters } from "../../model/towers/parameters.ts";
@@ -49,7 +49,7 @@ export interface OverfitResult {
   readonly learned: boolean;
   readonly pairs: number;
   readonly differentCaptions: number;
-  readonly differentPictures: number;
+  readonly differentImages: number;
   /** In nats: of a model that tells nothing apart, and the least that captions which repeat allow. */
   readonly chanceLoss: number;
   readonly leastLoss: number;
@@ -89,12 +89,12 @@ export async function overfit(config: TrainConfig, options: OverfitOptions = {})
   const batch = await makeBatch(pairs.samples, start, config);
   const count = batch.captionGroup.length;
   const differentCaptions = new Set(batch.captionGroup).size;
-  const differentPictures = countDifferent(batch.pixels, count);
+  const differentImages = countDifferent(batch.pixels, count);
   const [chance, least] = [chanceLoss(architecture, count), leastLoss(batch.captionGroup, architecture, config)];
 
   const attempts: OverfitAttempt[] = [];
   // Where all is one there is nothing to learn.
-  if (differentCaptions > 1 && differentPictures > 1) {
+  if (differentCaptions > 1 && differentImages > 1) {
     const attempt = async (learningRate: number) => {
       const goal = { chance, least };
       const made = await attemptAt(learningRate, batch, config, start, goal, options);
@@ -105,7 +105,7 @@ export async function overfit(config: TrainConfig, options: OverfitOptions = {})
   }
   const trained = trainedParameters(architecture, config).reduce((sum, { size }) => sum + size, 0);
   const seen = {
-    ...{ learned: attempts[0]?.learned ?? false, pairs: count, differentCaptions, differentPictures },
+    ...{ learned: attempts[0]?.learned ?? false, pairs: count, differentCaptions, differentImages },
     ...{ chanceLoss: chance, leastLoss: least, attempts },
   };
   return { ...seen, text: describe(seen, config, trained / countParameters(architecture)) };
@@ -122,13 +122,13 @@ async function makeBatch(samples: readonly Sample[], start: Start, config: Train
     (met.has(caption) ? repeated : fresh).push(samples[at]!);
     met.add(caption);
   }
-  const pictures: Uint8Array[] = [];
+  const images: Uint8Array[] = [];
   const captions: string[] = [];
   for (const sample of [...fresh, ...repeated]) {
     if (captions.length === checkedPairs) break;
     try {
-      const raster = await readPicture(sample, { maxImagePixels: config.maxImagePixels });
-      pictures.push(squarePixels(raster, preprocess));
+      const raster = await readImage(sample, { maxImagePixels: config.maxImagePixels });
+      images.push(squarePixels(raster, preprocess));
       captions.push(sample.captions[0]!);
     } catch (error) {
       if (!(error instanceof ClipError)) throw error;
@@ -139,7 +139,7 @@ async function makeBatch(samples: readonly Sample[], start: Start, config: Train
   const { contextLength } = architecture.text;
   const { inputIds, endOfText } = tokenizer.tokenize(captions, { contextLength, ...asCaption });
   return {
-    pixels: Buffer.concat(pictures),
+    pixels: Buffer.concat(images),
     inputIds,
     endOfText,
     captionGroup: captionGroups(inputIds, captions.length),
@@ -236,11 +236,11 @@ function describe(seen: Seen, config: TrainConfig, trainedShare: number): string
 function nothingToLearn({ differentCaptions }: Seen): string {
   return differentCaptions === 1
     ? "all have the same caption, so there is nothing to tell apart. Look at the captions with clip-ts data check; is it the right column?"
-    : "all are the same picture. Look at the pictures with clip-ts data check";
+    : "all are the same image. Look at the images with clip-ts data check";
 }
 
 function whatToTry(
-  { pairs, differentCaptions, differentPictures, attempts }: Seen,
+  { pairs, differentCaptions, differentImages, attempts }: Seen,
   { learningRate, patchDropout, lockImage, lockText, lora }: TrainConfig,
   trainedShare: number,
 ): string[] {
@@ -260,9 +260,9 @@ function whatToTry(
   }
   if (differentCaptions < pairs / 2)
     hints.push(`only ${differentCaptions} of the ${pairs} captions differ; are the others what they should be?`);
-  if (differentPictures < pairs)
+  if (differentImages < pairs)
     hints.push(
-      `only ${differentPictures} of the ${pairs} pictures differ, and what is equal cannot have different captions`,
+      `only ${differentImages} of the ${pairs} images differ, and what is equal cannot have different captions`,
     );
   const scale = Math.exp(attempts[0]!.logitScale);
   if (better === undefined && scale < smallScale)
@@ -270,6 +270,6 @@ function whatToTry(
       `logitScale multiplies cosines by only ${scale.toFixed(1)}, with which no loss is near the least; begin with ln(1/0.07) = 2.66`,
     );
   if (patchDropout > 0)
-    hints.push(`patchDropout hides ${(100 * patchDropout).toFixed(0)} % of each picture; leave it out`);
+    hints.push(`patchDropout hides ${(100 * patchDropout).toFixed(0)} % of each image; leave it out`);
   return hints;
 }

@@ -151,7 +151,7 @@ describe("RunFolder", () => {
     expect((await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   });
 
-  it("lists skipped pictures once, by path, over all stretches of a run", async () => {
+  it("lists skipped images once, by path, over all stretches of a run", async () => {
     const folder = newFolder();
     const [a, b, c] = ["a", "b", "c"].map((image) => ({ image, reason: `no ${image}` }));
     await toyRun(folder, { until: 2, skipped: [c!, a!] });
@@ -187,7 +187,7 @@ describe("RunFolder", () => {
       another("there were 2 pairs, those for validation among them, and are 1"),
     );
     await expect(open({ samples: [{ ...first!, captions: ["other"] }, ...rest] }, true)).rejects.toMatchObject(
-      another("some of the 2 pairs have other pictures or captions"),
+      another("some of the 2 pairs have other images or captions"),
     );
     expect(read(unbroken, runFiles.checkpoint).equals(before)).toBe(true);
   });

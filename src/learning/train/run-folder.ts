@@ -29,11 +29,11 @@ export type MetricsLine =
     }
   | { readonly step: number; readonly validation: ValidationScores };
 
-/** Zero-shot accuracy: the share of pictures whose caption is the best, or among the best five, of all captions. */
+/** Zero-shot accuracy: the share of images whose caption is the best, or among the best five, of all captions. */
 export interface ValidationScores {
   readonly top1: number;
   readonly top5: number;
-  /** Pictures. */
+  /** Images. */
   readonly count: number;
   /** Captions to choose among. */
   readonly classes: number;
@@ -170,7 +170,7 @@ export class RunFolder implements AsyncDisposable {
   }
 
   /**
-   * Lists the pictures left out, by path, those of earlier stretches of the run among them, and gives the whole list.
+   * Lists the images left out, by path, those of earlier stretches of the run among them, and gives the whole list.
    *
    * @throws {ClipError} `CLIP_FILE` if the disk is full.
    */
@@ -266,7 +266,7 @@ function changesOf(was: RunRecord, is: RunRecord): string[] {
     .map((key) => `${key} was ${before.get(key) ?? "not set"} and is ${now.get(key) ?? "not set"}`);
   if (was.pairs !== is.pairs)
     changes.push(`there were ${was.pairs} pairs, those for validation among them, and are ${is.pairs}`);
-  else if (was.data !== is.data) changes.push(`some of the ${is.pairs} pairs have other pictures or captions`);
+  else if (was.data !== is.data) changes.push(`some of the ${is.pairs} pairs have other images or captions`);
   return changes;
 }
 

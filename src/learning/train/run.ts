@@ -43,7 +43,7 @@ export interface TrainValidation {
   /** Updates made before it. */
   readonly step: number;
   readonly scores: ValidationScores;
-  /** One for each picture that can be read, in the order of the source. */
+  /** One for each image that can be read, in the order of the source. */
   readonly predictions: readonly Prediction[];
 }
 
@@ -105,7 +105,7 @@ interface RunParts {
   readonly events: EventFile | undefined;
   readonly architecture: ClipConfig;
   readonly samples: readonly Sample[];
-  /** All pictures left out so far. */
+  /** All images left out so far. */
   readonly skipped: () => readonly SkippedImage[];
 }
 

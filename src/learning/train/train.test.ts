@@ -19,10 +19,10 @@ import { train } from "./train.ts";
 import { type TrainProgress, type TrainValidation } from "./run.ts";
 
 let root: string;
-let pictures: string;
+let images: string;
 beforeAll(async () => {
   root = await temporaryFolder();
-  pictures = await drawShapes(join(root, "pictures"), 16);
+  images = await drawShapes(join(root, "images"), 16);
 });
 
 async function metricsOf(out: string): Promise<MetricsLine[]> {
@@ -41,7 +41,7 @@ describe("train", () => {
   ] as const)("stops writing once another process has its folder: %s", async (what, change, at, steps) => {
     const out = join(root, `lost at ${what}`);
     const takeLock = () => writeFileSync(join(out, runFiles.lock), "another-machine 1 some-id 1");
-    const taken = train(tinyRun(pictures, { validation: pictures, ...change }), {
+    const taken = train(tinyRun(images, { validation: images, ...change }), {
       out,
       onProgress: ({ step }) => void (step === at && takeLock()),
       onValidation: () => void (at === "validation" && takeLock()),
@@ -59,7 +59,7 @@ describe("train", () => {
   });
 
   it("says what seems to be wrong: a learning rate under which nothing is learned; and draws curves for TensorBoard", async () => {
-    const config = tinyRun(pictures, { steps: 250, learningRate: 1e-12, saveEvery: 250 });
+    const config = tinyRun(images, { steps: 250, learningRate: 1e-12, saveEvery: 250 });
     const out = join(root, "learns-nothing");
     const told: string[] = [];
     const { findings } = await train(config, {
@@ -75,13 +75,13 @@ describe("train", () => {
     expect(bytes.match(/gradientNorm/g)).toHaveLength(250);
   });
 
-  it("learns to name 16 pictures, and leaves a model that can be read", async () => {
-    const config = tinyRun(pictures, {
+  it("learns to name 16 images, and leaves a model that can be read", async () => {
+    const config = tinyRun(images, {
       steps: 140,
       learningRate: 3e-3,
       warmupSteps: 10,
       gradClipNorm: 10,
-      validation: pictures,
+      validation: images,
       validateEvery: 70,
       dtype: "F16",
     });
@@ -94,7 +94,7 @@ describe("train", () => {
     const lines = await metricsOf(out);
     const losses = lines.flatMap((line) => ("loss" in line ? [line.loss] : []));
     const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-    // By chance the loss is ln 8 = 2.08. Measured: 2.67 at first, 0.021 in the end, and every picture is named.
+    // By chance the loss is ln 8 = 2.08. Measured: 2.67 at first, 0.021 in the end, and every image is named.
     expect(losses).toHaveLength(140);
     expect(mean(losses.slice(0, 2))).toBeGreaterThan(2);
     expect(mean(losses.slice(-10))).toBeLessThan(0.1);
@@ -145,7 +145,7 @@ describe("train", () => {
   it("trains a model whose scores are sigmoids, read at the last place, with its scale and bias", async () => {
     const model = { ...tinyVit, score: "sigmoid", text: { ...tinyVit.text, causal: false, pool: "last" } };
     const out = join(root, "sigmoid");
-    const config = tinyRun(pictures, { model, steps: 200, learningRate: 3e-3, validation: pictures });
+    const config = tinyRun(images, { model, steps: 200, learningRate: 3e-3, validation: images });
     const { scores } = await train(config, { out });
     const losses = (await metricsOf(out)).flatMap((line) => ("loss" in line ? [line.loss] : []));
     // Who knows nothing but that one in 8 belongs together has 3.0. Measured: 13.2 at first, 1.1 to 1.9 in the end.
@@ -159,7 +159,7 @@ describe("train", () => {
     // What is validated while it trains is what the finished model computes.
     await using clip = await loadClip(join(out, runFiles.model));
     const captions = ["a red circle", "a green circle", "a blue circle", "a yellow circle", "a black circle"];
-    const [image] = await collect(clip.encodeImages([join(pictures, "0.png")]));
+    const [image] = await collect(clip.encodeImages([join(images, "0.png")]));
     const texts = await collect(clip.encodeTexts(captions));
     const { predictions } = await train(config, { out, resume: true });
     const ranked = predictions[0]!.ranked.filter(({ label }) => captions.includes(label));
@@ -173,7 +173,7 @@ describe("train", () => {
     const described = await describeShapes(await drawShapes(join(root, "described"), 16));
     const objective = { kind: "clips", captionLength: 24 };
     const out = join(root, "clips");
-    const change = { steps: 60, learningRate: 3e-3, validation: pictures, objective };
+    const change = { steps: 60, learningRate: 3e-3, validation: images, objective };
     const { scores } = await train(tinyRun(described, change), { out, tensorboard: true });
     const lines = (await metricsOf(out)).filter((line) => "loss" in line);
     for (const { loss, contrastiveLoss, captionLoss, ...rest } of lines) {
@@ -195,13 +195,13 @@ describe("train", () => {
     expect(model.config).toEqual({ ...tinyVit, text: { ...tinyVit.text, vocabSize: model.config.text.vocabSize } });
     expect([...model.parameters.keys()]).toEqual([...parameterSpecs(model.config).keys()]);
     await using clip = await loadClip(join(out, runFiles.model));
-    const [image] = await collect(clip.encodeImages([join(pictures, "0.png")]));
+    const [image] = await collect(clip.encodeImages([join(images, "0.png")]));
     expect(dot(image!, image!)).toBeCloseTo(1, 5);
   });
 
   it("refuses synthetic captions that are not there, with the columns that are", async () => {
     const table = join(root, "pairs.csv");
-    await writeFile(table, `image,caption,alt\n${join(pictures, "0.png")},a red circle,round\n`);
+    await writeFile(table, `image,caption,alt\n${join(images, "0.png")},a red circle,round\n`);
     const objective = { kind: "clips" };
     await expect(train(tinyRun(table, { objective }), { out: join(root, "no-column") })).rejects.toMatchObject({
       code: "CLIP_DATA",
@@ -214,11 +214,11 @@ describe("train", () => {
     );
   });
 
-  it("goes on from a model that is there, with its vocabulary, at another size of pictures, and keeps what is locked", async () => {
+  it("goes on from a model that is there, with its vocabulary, at another size of images, and keeps what is locked", async () => {
     const init = await saveTinyModel(join(root, "given"));
     const out = join(root, "goes-on");
     const change = { model: undefined, init, tokenizer: undefined, imageSize: 48, lockText: true, steps: 2 };
-    await train(tinyRun(pictures, change), { out });
+    await train(tinyRun(images, change), { out });
     const [before, after] = [await readModel(init, { imageSize: 48 }), await readModel(join(out, runFiles.model))];
     expect(after.config).toEqual(before.config);
     expect((await readTokenizer(after)).vocabSize).toBe(before.config.text.vocabSize);
@@ -237,7 +237,7 @@ describe("train", () => {
     const out = join(root, "low-rank");
     const lora = { rank: 4, alpha: 8 };
     const change = { model: undefined, init, tokenizer: undefined, lora, lockText: true, steps: 3, averageDecay: 0.5 };
-    await train(tinyRun(pictures, change), { out });
+    await train(tinyRun(images, change), { out });
     const changes = await openSafetensors(join(out, runFiles.lora, "lora.safetensors"));
     expect([...changes.tensors.keys()].every((path) => /^vision\.blocks\..*\.lora\.(?:down|up)$/.test(path))).toBe(
       true,
@@ -259,7 +259,7 @@ describe("train", () => {
   });
 
   it("stops at a loss that is no number: keeps the checkpoint, says the step and what went in", async () => {
-    const config = tinyRun(pictures, { learningRate: 1e30, saveEvery: 1 });
+    const config = tinyRun(images, { learningRate: 1e30, saveEvery: 1 });
     const out = join(root, "diverges");
     const wayOut = "Lower learningRate, lengthen warmupSteps or set gradClipNorm, and start anew";
     const kept = "the weights were not updated, and the checkpoint of step 1 is untouched";
@@ -282,7 +282,7 @@ describe("train", () => {
   });
 
   it("says so where there is no checkpoint to keep", async () => {
-    const config = tinyRun(pictures, { learningRate: 1e30 });
+    const config = tinyRun(images, { learningRate: 1e30 });
     await expect(train(config, { out: join(root, "early") })).rejects.toThrow("there is no checkpoint yet");
   });
 
@@ -294,14 +294,14 @@ describe("train", () => {
     [{ batchSize: 1 }, "CLIP_CONFIG", "set batchSize to 2 or more"],
     [{ lockText: true, unlockedTextBlocks: 2 }, "CLIP_CONFIG", "2 blocks are unlocked, the text tower has 1"],
   ])("refuses before it trains: %j", async (change, code, message) => {
-    const refused = train(tinyRun(pictures, change), { out: join(root, "refused") });
+    const refused = train(tinyRun(images, change), { out: join(root, "refused") });
     await expect(refused).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
     expect(existsSync(join(root, "refused"))).toBe(false);
   });
 
   it("leaves a folder to the process that writes it", async () => {
     const out = join(root, "locked");
-    const config = tinyRun(pictures, { steps: 100_000, saveEvery: 100_000 });
+    const config = tinyRun(images, { steps: 100_000, saveEvery: 100_000 });
     const stop = new AbortController();
     let second: Promise<unknown> | undefined;
     const onProgress = () => {
@@ -318,12 +318,12 @@ describe("train", () => {
     expect(existsSync(join(out, runFiles.lock))).toBe(false);
   });
 
-  it("gives up when most pictures are broken, and names some", async () => {
+  it("gives up when most images are broken, and names some", async () => {
     const folder = await drawShapes(join(root, "broken"), 10);
-    for (const i of [0, 1, 2, 3, 4, 5]) await writeFile(join(folder, `${i}.png`), "no picture");
+    for (const i of [0, 1, 2, 3, 4, 5]) await writeFile(join(folder, `${i}.png`), "no image");
     await expect(train(tinyRun(folder, { batchSize: 4 }), { out: join(root, "broken-run") })).rejects.toMatchObject({
       code: "CLIP_DATA",
-      message: expect.stringContaining("of 10 pictures cannot be used, more than half are") as string,
+      message: expect.stringContaining("of 10 images cannot be used, more than half are") as string,
     });
   });
 
@@ -342,15 +342,15 @@ describe("train", () => {
       tokenizer: new JsonTokenizer(json, { pad_token: "</s>" }, "canonicalize"),
     });
     const out = join(root, "siglip-tuned");
-    const change = { model: undefined, tokenizer: undefined, init, validation: pictures, validateEvery: 300 };
+    const change = { model: undefined, tokenizer: undefined, init, validation: images, validateEvery: 300 };
     const run = { ...change, steps: 300, learningRate: 3e-3, warmupSteps: 10, gradClipNorm: 10 };
-    const { scores } = await train(tinyRun(pictures, run), { out });
+    const { scores } = await train(tinyRun(images, run), { out });
     // By chance one of 16. Measured: 10.
     expect(scores!.top1).toBeGreaterThanOrEqual(6 / 16);
     const model = await readModel(join(out, runFiles.model));
     expect((await readTokenizer(model)).encodeWithMarks("A red, circle.")).toEqual([3, 4, 9, 1]);
 
-    const decoding = tinyRun(pictures, { ...run, objective: { kind: "clips" } });
+    const decoding = tinyRun(images, { ...run, objective: { kind: "clips" } });
     await expect(startModel(decoding, [])).rejects.toMatchObject({
       code: "CLIP_CONFIG",
       message: expect.stringContaining("has no mark that a text begins with") as string,

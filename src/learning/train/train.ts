@@ -29,14 +29,14 @@ import { type Start, startModel } from "./initial-model.ts";
 import { Validator } from "./validate.ts";
 
 /**
- * Trains a CLIP, a new one or one that is there, on pairs of pictures and captions (Radford et al. 2021, section 2). The folder `out` gets
+ * Trains a CLIP, a new one or one that is there, on pairs of images and captions (Radford et al. 2021, section 2). The folder `out` gets
  * `metrics.jsonl` while it runs and `model/`, which `loadClip` reads, at its end. The same configuration gives the same
  * metrics to the bit, whenever the run is stopped, by whatever, and resumed.
  *
  * Processes that `mpirun` or `srun` started together train one model: each has its share of every batch, and only the first writes. If one fails
  * it says why, and all of them end.
  *
- * @throws {ClipError} `CLIP_DATA` if there are too few pairs or most pictures are broken; `CLIP_TRAIN` if the loss is no
+ * @throws {ClipError} `CLIP_DATA` if there are too few pairs or most images are broken; `CLIP_TRAIN` if the loss is no
  *   finite number any more (the last checkpoint stays, `failure.json` has the batch) or the folder holds another run;
  *   `CLIP_FILE` if the disk is full; `CLIP_GROUP` if processes that were started together cannot work together.
  */

@@ -18,7 +18,7 @@ const preprocess = {
 const idsOf = (text: string) => tokenizer.tokenize([text], { contextLength }).inputIds;
 
 /**
- * Towers without weights: the feature of a picture is its mean colour, that of a text stands in a table. None has unit
+ * Towers without weights: the feature of an image is its mean colour, that of a text stands in a table. None has unit
  * length.
  */
 function handmadeTowers(table: Readonly<Record<string, readonly number[]>>): Towers & { readonly texts: string[] } {
@@ -51,7 +51,7 @@ beforeAll(async () => {
   folder = await temporaryFolder();
 });
 
-/** A picture of one colour, with its captions. */
+/** An image of one colour, with its captions. */
 async function sample(
   name: string,
   [r, g, b]: readonly [number, number, number],
@@ -64,7 +64,7 @@ async function sample(
 }
 
 describe("Validator", () => {
-  it("counts a picture as named if its first caption is the best of all, or among the best five", async () => {
+  it("counts an image as named if its first caption is the best of all, or among the best five", async () => {
     const samples = [
       await sample("red", [255, 0, 0], "red", "crimson"),
       await sample("green", [0, 255, 0], "green"),
@@ -77,9 +77,9 @@ describe("Validator", () => {
       red: [3, 0, 0],
       green: [0, 5, 0],
       blue: [0, 0, 0.1],
-      // Red and blue are nearer to its picture: third of five.
+      // Red and blue are nearer to its image: third of five.
       purple: [0, 1, 0.1],
-      // Turned away from its picture: last of five.
+      // Turned away from its image: last of five.
       brown: [-1, -1, 0],
     });
     const validator = new Validator(samples, { templates: ["{}"], tokenizer, preprocess });
@@ -136,7 +136,7 @@ describe("Validator", () => {
     expect(towers.texts).toEqual(["a red thing", "red, red", "a green thing", "green, green"]);
   });
 
-  it("takes more pictures and captions than go through the towers at once", async () => {
+  it("takes more images and captions than go through the towers at once", async () => {
     const [red, green] = [await sample("red", [255, 0, 0], ""), await sample("green", [0, 255, 0], "")];
     const samples = Array.from({ length: 150 }, (_, i) => ({
       image: (i % 3 === 0 ? red : green).image,
@@ -151,9 +151,9 @@ describe("Validator", () => {
     predictions.forEach(({ ranked }, i) => expect(ranked[0]!.label).toBe(i % 3 === 0 ? "n3" : "n4"));
   });
 
-  it("leaves broken pictures out and lists them once", async () => {
+  it("leaves broken images out and lists them once", async () => {
     const torn = join(folder, "torn.png");
-    await writeFile(torn, "no picture");
+    await writeFile(torn, "no image");
     const samples = [
       { image: torn, captions: ["red"] },
       await sample("green", [0, 255, 0], "green"),
@@ -174,7 +174,7 @@ describe("Validator", () => {
     const allBroken = new Validator(samples.slice(0, 1), { templates: ["{}"], tokenizer, preprocess });
     await expect(allBroken.validate(towers)).rejects.toMatchObject({
       code: "CLIP_DATA",
-      message: expect.stringContaining("not one of 1 validation pictures can be read") as string,
+      message: expect.stringContaining("not one of 1 validation images can be read") as string,
     });
   });
 });

@@ -6,7 +6,7 @@ import { preprocessImage } from "../../inputs/image/preprocess.ts";
 import { type PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import { type RasterImage } from "../../inputs/image/raster-image.ts";
 import type { TextTokenizer } from "../../inputs/text/tokenizer.ts";
-import { type Picture, usePicture } from "../../inputs/data/image-location.ts";
+import { type ImageLocation, useLocatedImage } from "../../inputs/data/image-location.ts";
 import { asCaption } from "./batches/caption-tokens.ts";
 import { type Names, namesOf, nameVectors, type NamingOptions, normalized } from "./name-vectors.ts";
 import type { Sample, SkippedImage } from "../../inputs/data/sources/samples.ts";
@@ -20,8 +20,8 @@ export interface Towers {
   encodeTexts(inputIds: Int32Array, endOfText: Int32Array): Promise<Float32Array>;
 }
 
-/** A validation picture and how its true caption ranks. */
-export interface Prediction extends Picture {
+/** A validation image and how its true caption ranks. */
+export interface Prediction extends ImageLocation {
   readonly truth: string;
   /** The best captions, best first, with their cosines. */
   readonly ranked: readonly { readonly label: string; readonly similarity: number }[];
@@ -30,7 +30,7 @@ export interface Prediction extends Picture {
 const rowsAtOnce = 64;
 const shownLabels = 5;
 
-/** Names each picture of a validation set by the captions of all, zero-shot. */
+/** Names each image of a validation set by the captions of all, zero-shot. */
 export class Validator {
   readonly #names: Names;
   readonly #samples: readonly Sample[];
@@ -39,7 +39,7 @@ export class Validator {
   readonly #decoding: DecodeOptions;
   readonly #broken = new Map<string, SkippedImage>();
 
-  /** @param samples - each picture's true name is its first caption. */
+  /** @param samples - each image's true name is its first caption. */
   constructor(
     samples: readonly Sample[],
     options: NamingOptions & {
@@ -54,13 +54,13 @@ export class Validator {
     this.#decoding = { maxImagePixels: options.maxImagePixels };
   }
 
-  /** The broken pictures met so far: they are left out of the scores. */
+  /** The broken images met so far: they are left out of the scores. */
   get broken(): readonly SkippedImage[] {
     return [...this.#broken.values()];
   }
 
   /**
-   * Scores of all pictures; `predictions` has one entry for each.
+   * Scores of all images; `predictions` has one entry for each.
    *
    * @throws {ClipError} `CLIP_DATA` if not one of them can be read.
    */
@@ -72,7 +72,7 @@ export class Validator {
     for await (const { samples, pixelValues } of this.#batches()) {
       const images = rowsOf(await towers.encodeImages(pixelValues), towers.embedDim).map(normalized);
       for (const [i, image] of images.entries()) {
-        const { captions, ...picture } = samples[i]!;
+        const { captions, ...location } = samples[i]!;
         const truth = captions[0]!;
         const similarities = vectors.map((vector) => dot(image, vector));
         ranks.push(truthRank(similarities, [labels.indexOf(truth)]));
@@ -80,16 +80,13 @@ export class Validator {
           .map((similarity, i) => ({ label: labels[i]!, similarity }))
           .sort((a, b) => b.similarity - a.similarity)
           .slice(0, shownLabels);
-        predictions.push({ ...picture, truth, ranked });
+        predictions.push({ ...location, truth, ranked });
       }
     }
     const count = predictions.length;
     if (count === 0) {
       const example = `such as ${this.broken[0]!.reason}`;
-      throw new ClipError(
-        "CLIP_DATA",
-        `not one of ${this.#samples.length} validation pictures can be read, ${example}`,
-      );
+      throw new ClipError("CLIP_DATA", `not one of ${this.#samples.length} validation images can be read, ${example}`);
     }
     const [top1, top5] = [recallAtK(ranks, 1), recallAtK(ranks, 5)];
     return { scores: { top1, top5, count, classes: labels.length }, predictions };
@@ -108,7 +105,7 @@ export class Validator {
     }
   }
 
-  /** All pictures that can be read, some at a time. */
+  /** All images that can be read, some at a time. */
   async *#batches(): AsyncGenerator<{ samples: readonly Sample[]; pixelValues: Float32Array }> {
     const size = 3 * this.#preprocess.imageSize ** 2;
     for (let start = 0; start < this.#samples.length; start += rowsAtOnce) {
@@ -122,13 +119,13 @@ export class Validator {
     }
   }
 
-  async #readPixelValues(picture: Picture): Promise<Float32Array | undefined> {
+  async #readPixelValues(location: ImageLocation): Promise<Float32Array | undefined> {
     try {
       const preprocess = (raster: RasterImage) => preprocessImage(raster, this.#preprocess).pixelValues;
-      return await usePicture(picture, this.#decoding, preprocess);
+      return await useLocatedImage(location, this.#decoding, preprocess);
     } catch (error) {
       if (!(error instanceof ClipError)) throw error;
-      this.#broken.set(picture.image, { image: picture.image, reason: error.message });
+      this.#broken.set(location.image, { image: location.image, reason: error.message });
       return undefined;
     }
   }

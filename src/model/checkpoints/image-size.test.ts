@@ -28,7 +28,7 @@ async function stored(config: ClipConfig) {
 
 describe("a table of positions", () => {
   // Recorded by scripts/fixtures-towers.py. Measured: at most 1e-7; Keys' cubic with another constant is 2e-2 off.
-  it.each([3, 5, 10, 12])("is resized as PyTorch resizes pictures, from 7 to %i", async (side) => {
+  it.each([3, 5, 10, 12])("is resized as PyTorch resizes images, from 7 to %i", async (side) => {
     const { tensors } = await openSafetensors("fixtures/towers/positions.safetensors");
     const table = await readFloats(tensors.get("from7")!);
     const wanted = await readFloats(tensors.get(`to${side}`)!);
@@ -50,7 +50,7 @@ describe("a table of positions", () => {
   it("is refused where a size does not divide into patches, and to towers without such a table", async () => {
     await expect(withImageSize(vit, await stored(vit), 30)).rejects.toThrow(/a multiple of its patches' 4 pixels/);
     await expect(withImageSize(clipConfigs.RN50, new Map(), 288)).rejects.toThrow(
-      /reads pictures of 224 pixels; only ViTs/,
+      /reads images of 224 pixels; only ViTs/,
     );
   });
 });

@@ -7,7 +7,7 @@ import { readParameter, type StoredParameters } from "./load.ts";
 const positions = "vision.positionalEmbedding";
 
 /**
- * The model for pictures of another size than it was trained with: its table of positions is resized like a picture, by
+ * The model for images of another size than it was trained with: its table of positions is resized like an image, by
  * antialiased bicubic interpolation, as open_clip's `resize_pos_embed` does.
  *
  * @throws {ClipError} `CLIP_CONFIG` if the image tower is no ViT of patches, or the size is smaller than one patch.
@@ -21,12 +21,12 @@ export async function withImageSize(
   if (imageSize === vision.imageSize) return { config, parameters };
   if (vision.kind !== "vit" || vision.pool === "places" || vision.stem === "convolutions") {
     const only = "only ViTs whose features are read from one token can be used at another";
-    throw new ClipError("CLIP_CONFIG", `this model reads pictures of ${vision.imageSize} pixels; ${only}`);
+    throw new ClipError("CLIP_CONFIG", `this model reads images of ${vision.imageSize} pixels; ${only}`);
   }
   const grid = (size: number) => Math.floor(size / vision.patchSize);
   if (grid(imageSize) < 1 || (vision.pool !== "probe" && imageSize % vision.patchSize !== 0)) {
     const sizes = `a multiple of its patches' ${vision.patchSize} pixels`;
-    throw new ClipError("CLIP_CONFIG", `this model can read pictures of ${sizes}, not of ${imageSize}`);
+    throw new ClipError("CLIP_CONFIG", `this model can read images of ${sizes}, not of ${imageSize}`);
   }
   const table = await readParameter(parameters.get(positions)!);
   const width = vision.width;

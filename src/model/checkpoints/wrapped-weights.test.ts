@@ -3,7 +3,7 @@ import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { randomPicture } from "../../../test/images.ts";
+import { randomImage } from "../../../test/images.ts";
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig, tinyModel } from "../../../test/tiny-model.ts";
 import { reduced, type Saved, SavedObject, type SavedTensor, torchFile } from "../../../test/torch-file.ts";
@@ -242,8 +242,8 @@ describe("weights whose axes lie in another order", () => {
     const config = join(await saveTinyModel(join(folder, `model-${files++}`)), "config.json");
     const embeds = async (model: string) => {
       await using encoder = new ClipEncoder(await readModel(model, { config }));
-      const pictures = await collect(encoder.encodeImages([randomPicture(1)]));
-      return [...pictures, ...(await collect(encoder.encodeTexts(["a red apple"])))];
+      const images = await collect(encoder.encodeImages([randomImage(1)]));
+      return [...images, ...(await collect(encoder.encodeTexts(["a red apple"])))];
     };
     expect(await embeds(path)).toEqual(await embeds(await save(await torchFile(weights))));
     const saved = await save(Buffer.alloc(0), "safetensors");

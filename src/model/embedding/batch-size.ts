@@ -1,26 +1,26 @@
 import type { ClipConfig, VitConfig } from "../towers/config.ts";
 
 /**
- * What a batch of pictures may take beside the weights. A fraction of what the weights of those models take that need so much, and a
+ * What a batch of images may take beside the weights. A fraction of what the weights of those models take that need so much, and a
  * constant, so that the same model makes the same batches everywhere.
  */
 const budgetBytes = 2 ** 28;
 
-/** Beyond this a picture is encoded no sooner. */
+/** Beyond this an image is encoded no sooner. */
 const largestBatch = 16;
 
-/** How many pictures are encoded at once unless one says so: 16, or as many as fit into 256 MiB, and at least one. */
+/** How many images are encoded at once unless one says so: 16, or as many as fit into 256 MiB, and at least one. */
 export function imageBatchSize({ vision }: Pick<ClipConfig, "vision">): number {
-  return Math.min(largestBatch, Math.max(1, Math.floor(budgetBytes / pictureBytes(vision))));
+  return Math.min(largestBatch, Math.max(1, Math.floor(budgetBytes / imageBytes(vision))));
 }
 
 /**
- * The most that one picture of a batch holds at a time, in bytes: its pixels, in the batch at work and twice in the next while that is
+ * The most that one image of a batch holds at a time, in bytes: its pixels, in the batch at work and twice in the next while that is
  * put together, and the numbers of the layer that has most of them.
  */
-export function pictureBytes(vision: ClipConfig["vision"]): number {
+export function imageBytes(vision: ClipConfig["vision"]): number {
   const pixels = 3 * vision.imageSize ** 2;
-  // The first stage of a ResNet: shortcut, inside and sum, each of 4 · width channels at a quarter of the picture's side.
+  // The first stage of a ResNet: shortcut, inside and sum, each of 4 · width channels at a quarter of the image's side.
   const inside = vision.kind === "vit" ? vitNumbers(vision) : (3 * 4 * vision.width * vision.imageSize ** 2) / 16;
   return 4 * (3 * pixels + inside);
 }

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { randomPicture, writeRandomPicture } from "../../../test/images.ts";
+import { randomImage, writeRandomImage } from "../../../test/images.ts";
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../../../test/tiny-model.ts";
 import { readParameter } from "../checkpoints/load.ts";
@@ -22,18 +22,18 @@ const model = await readModel(await saveTinyModel(join(root, "model")));
 const encoder = new ClipEncoder(model);
 afterAll(() => encoder.release());
 
-const pictures = [1, 2, 3, 4, 5].map((seed) => randomPicture(seed));
+const rasters = [1, 2, 3, 4, 5].map((seed) => randomImage(seed));
 const texts = ["a red apple", "the sea", "a picture of a tree"];
 
 describe("an encoder", () => {
-  it("gives unit vectors, one per picture and text, in the order given", async () => {
-    const embeds = [...(await collect(encoder.encodeImages(pictures))), ...(await collect(encoder.encodeTexts(texts)))];
+  it("gives unit vectors, one per image and text, in the order given", async () => {
+    const embeds = [...(await collect(encoder.encodeImages(rasters))), ...(await collect(encoder.encodeTexts(texts)))];
     expect(embeds).toHaveLength(8);
     for (const embed of embeds) {
       expect(embed).toHaveLength(tinyConfig.embedDim);
       expect(dot(embed, embed)).toBeCloseTo(1, 6);
     }
-    const [last] = await collect(encoder.encodeImages([pictures[4]!]));
+    const [last] = await collect(encoder.encodeImages([rasters[4]!]));
     expect(relativeError(embeds[4]!, last!)).toBeLessThan(1e-6);
   });
 
@@ -48,8 +48,8 @@ describe("an encoder", () => {
   ])("pools %s to vectors of which the projection makes the features", async (_, config, names, width) => {
     const stored = await readModel(await saveTinyModel(join(root, `pooled-${width}`), { config }));
     await using own = new ClipEncoder(stored);
-    const pooled = await collect(own.poolImages(pictures));
-    const embeds = await collect(own.encodeImages(pictures));
+    const pooled = await collect(own.poolImages(rasters));
+    const embeds = await collect(own.encodeImages(rasters));
     const read = async (name: string) => (await readParameter(stored.parameters.get(name)!)).data;
     const [projection] = await Promise.all(stored.parameters.has(names[0]!) ? [read(names[0]!)] : []);
     const layers = await Promise.all(
@@ -77,13 +77,13 @@ describe("an encoder", () => {
 
   // Measured: 1.3e-7.
   it("gives the same vectors whatever the batch", async () => {
-    const [whole, single] = [encoder.encodeImages(pictures), encoder.encodeImages(pictures, { batchSize: 2 })];
+    const [whole, single] = [encoder.encodeImages(rasters), encoder.encodeImages(rasters, { batchSize: 2 })];
     const [a, b] = [await collect(whole), await collect(single)];
     a.forEach((embed, i) => expect(relativeError(embed, b[i]!)).toBeLessThan(1e-6));
   });
 
   it("reads a path, its bytes and its pixels alike", async () => {
-    const path = await writeRandomPicture(join(root, "picture.png"), 7);
+    const path = await writeRandomImage(join(root, "image.png"), 7);
     const [a, b, c] = await collect(encoder.encodeImages([path, await readFile(path), await decodeImage(path)]));
     expect([b, c]).toEqual([a, a]);
   });
@@ -93,7 +93,7 @@ describe("an encoder", () => {
     function* endless() {
       for (;;) {
         read++;
-        yield pictures[0]!;
+        yield rasters[0]!;
       }
     }
     for await (const embed of encoder.encodeImages(endless(), { batchSize: 3 })) {
@@ -126,12 +126,12 @@ describe("an encoder", () => {
   });
 
   it("has as logits the cosines of the embeddings times the scale, as the forward pass has them", async () => {
-    const { data, shape } = await encoder.logits(pictures, texts);
+    const { data, shape } = await encoder.logits(rasters, texts);
     expect(shape).toEqual([5, 3]);
     const { inputIds } = (await readTokenizer(model)).tokenize(texts, { contextLength: 24 });
     const pixelValues = new Float32Array(5 * 3 * 32 * 32);
-    pictures.forEach((picture, i) =>
-      pixelValues.set(preprocessImage(picture, model.preprocess).pixelValues, i * 3 * 32 * 32),
+    rasters.forEach((raster, i) =>
+      pixelValues.set(preprocessImage(raster, model.preprocess).pixelValues, i * 3 * 32 * 32),
     );
     const outputs = await forward(model, {
       pixelValues: { dtype: "float32", shape: [5, 3, 32, 32], data: pixelValues },
@@ -144,8 +144,8 @@ describe("an encoder", () => {
   it("tells of images that cannot be read, and leaves their places open", async () => {
     const broken = new Uint8Array([1, 2, 3]);
     const lazy = { name: "from elsewhere", load: () => Promise.reject(new Error("no such key")) };
-    const images = [pictures[0]!, broken, pictures[1]!, lazy, { name: "late", load: () => pictures[2]! }];
-    const wanted = await collect(encoder.encodeImages([0, 1, 2].map((i) => pictures[i]!)));
+    const images = [rasters[0]!, broken, rasters[1]!, lazy, { name: "late", load: () => rasters[2]! }];
+    const wanted = await collect(encoder.encodeImages([0, 1, 2].map((i) => rasters[i]!)));
     for (const batchSize of [1, 2, 16]) {
       const skipped: [string, unknown, number][] = [];
       const options = {
@@ -164,7 +164,7 @@ describe("an encoder", () => {
     }
     const pooled = await collect(encoder.poolImages(images, { onSkip: () => {} }));
     expect(pooled.map((vector) => vector !== undefined)).toEqual([true, false, true, false, true]);
-    const { data } = await encoder.logits([broken, pictures[0]!], ["the sea"], { onSkip: () => {} });
+    const { data } = await encoder.logits([broken, rasters[0]!], ["the sea"], { onSkip: () => {} });
     expect(data[0]).toBeNaN();
     expect(data[1]).toBeGreaterThan(-100);
     await expect(collect(encoder.encodeImages(images))).rejects.toMatchObject({ code: "CLIP_IMAGE" });
@@ -184,8 +184,8 @@ describe("an encoder", () => {
       code: "CLIP_RUNTIME",
       message: expect.stringMatching(/^the vector of image 0 .*weights are damaged/) as string,
     };
-    await expect(collect(own.encodeImages(pictures, { onSkip }))).rejects.toMatchObject(at);
-    await expect(own.logits(pictures, texts)).rejects.toMatchObject({ code: "CLIP_RUNTIME" });
+    await expect(collect(own.encodeImages(rasters, { onSkip }))).rejects.toMatchObject(at);
+    await expect(own.logits(rasters, texts)).rejects.toMatchObject({ code: "CLIP_RUNTIME" });
     await expect(collect(own.encodeTexts(["the sea"]))).rejects.toThrow(/^the vector of text 0 \("the sea"\)/);
     const inputIds = { dtype: "int32" as const, shape: [1, 2], data: Int32Array.of(1, 2) };
     await expect(forward(spoiled, { inputIds })).rejects.toMatchObject({ code: "CLIP_RUNTIME" });
@@ -194,7 +194,7 @@ describe("an encoder", () => {
   it("says that it was released, whenever that was", async () => {
     const own = new ClipEncoder(model);
     const released = /^this model was released; load it again$/;
-    const stream = own.encodeImages(pictures, { batchSize: 1 });
+    const stream = own.encodeImages(rasters, { batchSize: 1 });
     expect((await stream.next()).done).toBe(false);
     const starting = own
       .encodeTexts(texts)
@@ -204,8 +204,8 @@ describe("an encoder", () => {
     await expect(collect(stream)).rejects.toThrow(released);
     await starting;
     await expect(collect(own.encodeTexts(texts))).rejects.toThrow(released);
-    await expect(collect(own.poolImages(pictures))).rejects.toThrow(released);
-    await expect(own.logits(pictures, texts)).rejects.toThrow(released);
+    await expect(collect(own.poolImages(rasters))).rejects.toThrow(released);
+    await expect(own.logits(rasters, texts)).rejects.toThrow(released);
     await own.release();
   });
 
@@ -227,7 +227,7 @@ describe("an encoder", () => {
     ["q4", 0.95],
   ] as const)("in %s gives almost the vectors of the weights as they are", async (dtype, wanted) => {
     const { images, texts: embeds } = await measureQuantization(new ClipEncoder(model, { dtype }), model, {
-      images: pictures,
+      images: rasters,
       texts,
     });
     expect([images!.count, embeds!.count]).toEqual([5, 3]);
@@ -243,7 +243,7 @@ describe("an encoder", () => {
     await collect(other.encodeTexts(texts));
     await other.release();
     await expect(collect(other.encodeTexts(texts))).rejects.toMatchObject({ code: "CLIP_USAGE" });
-    await expect(collect(other.encodeImages(pictures))).rejects.toThrow(/was released; load it again/);
+    await expect(collect(other.encodeImages(rasters))).rejects.toThrow(/was released; load it again/);
   });
 });
 

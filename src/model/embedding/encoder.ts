@@ -40,7 +40,7 @@ export type Source<Item> = Iterable<Item> | AsyncIterable<Item>;
 /** How a stream is encoded. */
 export interface EncodeOptions {
   /**
-   * How many are encoded at once. Memory grows with it; speed hardly, beyond the default: 16, of pictures fewer if a batch of them would
+   * How many are encoded at once. Memory grows with it; speed hardly, beyond the default: 16, of images fewer if a batch of them would
    * take more than 256 MiB.
    */
   readonly batchSize?: number | undefined;
@@ -104,8 +104,8 @@ const textBatchSize = 16;
 const sortedBatches = 64;
 
 /**
- * Turns pictures and texts into unit vectors of one space. Each tower is compiled when it is first needed, so a program
- * that only reads pictures never loads the text tower. `await using` gives the memory back.
+ * Turns images and texts into unit vectors of one space. Each tower is compiled when it is first needed, so a program
+ * that only reads images never loads the text tower. `await using` gives the memory back.
  */
 export class ClipEncoder implements AsyncDisposable {
   /** The folder or file the model was read from. */
@@ -126,7 +126,7 @@ export class ClipEncoder implements AsyncDisposable {
 
   /**
    * @param model - from {@link readModel}; its weights stay on disk until a tower is needed.
-   * @param options - `prepack: false` for a handful of pictures and texts: the towers start sooner, and each batch takes longer;
+   * @param options - `prepack: false` for a handful of images and texts: the towers start sooner, and each batch takes longer;
    *   `dtype` for weights of few bits.
    */
   constructor(model: StoredModel, options: EncoderOptions = {}) {
@@ -296,8 +296,8 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   /**
-   * The scaled cosines of every picture with every text, `logitsPerImage` [I, T]; their softmax along a row says which
-   * text fits the picture, along a column which picture fits the text; of a model trained with sigmoids, the sigmoid of each
+   * The scaled cosines of every image with every text, `logitsPerImage` [I, T]; their softmax along a row says which
+   * text fits the image, along a column which image fits the text; of a model trained with sigmoids, the sigmoid of each
    * says how well the two fit. With `onSkip` the row of an image that cannot be read is NaN.
    */
   async logits(

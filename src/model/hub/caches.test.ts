@@ -183,7 +183,7 @@ describe("the list of the cache", () => {
       }
     };
     await put("models--google--bert", { "snapshots/1/config.json": '{"model_type":"bert"}', "blobs/a": "12345" });
-    await put("datasets--some--pictures", { "snapshots/1/config.json": '{"model_type":"clip"}' });
+    await put("datasets--some--images", { "snapshots/1/config.json": '{"model_type":"clip"}' });
     await put("models--half--fetched", { "snapshots/1/config.json": '{"model_type":"clip"}', "blobs/a.part": "123" });
     await put("models--open--clip", { "snapshots/1/open_clip_config.json": "{}" });
     await symlink("../../blobs/gone", join(home, "hub", "models--open--clip", "snapshots", "1", "weights"));
@@ -197,7 +197,7 @@ describe("the list of the cache", () => {
     for (const model of models) await removeCached(model);
     expect(await listCache()).toEqual([]);
     expect((await readdir(join(home, "hub"))).sort()).toEqual([
-      ...["datasets--some--pictures", "models--broken--link", "models--google--bert", "version.txt"],
+      ...["datasets--some--images", "models--broken--link", "models--google--bert", "version.txt"],
     ]);
   });
 

@@ -53,7 +53,7 @@ describe("batchNorm", () => {
     await expectEqual(batchNorm({ ...affine, runningMean: mean, runningVar }, x), train({ ...affine, ...running }).y);
   });
 
-  it("in inference takes each picture by itself", () =>
+  it("in inference takes each image by itself", () =>
     expectEqual(
       batchNorm({ ...affine, ...running }, x).slice(0, 1, 1),
       batchNorm({ ...affine, ...running }, x.slice(0, 1, 1)),
@@ -61,19 +61,19 @@ describe("batchNorm", () => {
 });
 
 describe("groupNorm", () => {
-  it("gives each group of channels of each picture mean 0 and variance 1", async () => {
+  it("gives each group of channels of each image mean 0 and variance 1", async () => {
     const groups = groupNorm(plain, 2, x).reshape([n, 2, -1]);
     await expectEqual(groups.mean(-1), scalar(0).expand([n, 2]));
     await expectEqual(groups.square().mean(-1), scalar(1).expand([n, 2]), 5e-5);
   });
 
-  it("takes each picture by itself, and does not see its brightness or contrast", async () => {
+  it("takes each image by itself, and does not see its brightness or contrast", async () => {
     const y = groupNorm(affine, 2, x);
     await expectEqual(groupNorm(affine, 2, x.slice(0, 1, 1)), y.slice(0, 1, 1));
     await expectEqual(groupNorm(affine, 2, x.mul(8).add(3)), y, 5e-5);
   });
 
-  it("with a group for each channel is batchNorm of one picture", async () => {
+  it("with a group for each channel is batchNorm of one image", async () => {
     const one = x.slice(0, 0, 1);
     await expectEqual(groupNorm(affine, channels, one), batchNorm({ ...affine, ...running }, one, []));
   });

@@ -39,13 +39,13 @@ it("a vocabulary that the model came without is missed by every reader", async (
     );
 });
 
-it("a bare file leaves heads, activation, pictures and vocabulary to be guessed", async () => {
+it("a bare file leaves heads, activation, images and vocabulary to be guessed", async () => {
   const preprocess = { ...tiny.preprocess, mean: [0.5, 0.5, 0.5], resizeMode: "squash" } as const;
   const model = { ...tiny, config: { ...tiny.config, activation: "gelu" as const }, preprocess };
   expect(await misread(model, "openai")).toEqual([
     expect.stringMatching(/goes by shapes takes another model for this one \(.*width.*heads\): give it --config/),
     expect.stringMatching(/computes quickGelu whatever the file, and this model was trained with gelu/),
-    expect.stringMatching(/pictures otherwise than this model wants: mean 0\.5 0\.5 0\.5, resizeMode squash$/),
+    expect.stringMatching(/images otherwise than this model wants: mean 0\.5 0\.5 0\.5, resizeMode squash$/),
     expect.stringMatching(/has the published vocabulary, and this model another/),
   ]);
 });

@@ -37,22 +37,20 @@ function byBareFile(model: StoredModel): string[] {
   const { config, preprocess, vocabulary } = model;
   const { mean, std, resample } = clipPreprocess;
   const isSame = (ours: readonly number[], theirs: readonly number[]) => ours.every((value, i) => value === theirs[i]);
-  const pictures = {
+  const images = {
     mean: isSame(preprocess.mean, mean) || preprocess.mean.join(" "),
     std: isSame(preprocess.std, std) || preprocess.std.join(" "),
     resample: preprocess.resample === resample || preprocess.resample,
     resizeMode: preprocess.resizeMode !== "squash" || preprocess.resizeMode,
   };
-  const other = Object.entries(pictures).flatMap(([key, value]) => (value === true ? [] : [`${key} ${value}`]));
+  const other = Object.entries(images).flatMap(([key, value]) => (value === true ? [] : [`${key} ${value}`]));
   const unsaid = unsaidByShapes(model);
   return [
     ...(unsaid ? [`a reader that goes by shapes takes another model for this one (${unsaid}): give it --config`] : []),
     ...(config.activation === "quickGelu"
       ? []
       : [`OpenAI's code computes quickGelu whatever the file, and this model was trained with ${config.activation}`]),
-    ...(other.length > 0
-      ? [`OpenAI's code prepares pictures otherwise than this model wants: ${other.join(", ")}`]
-      : []),
+    ...(other.length > 0 ? [`OpenAI's code prepares images otherwise than this model wants: ${other.join(", ")}`] : []),
     ...(vocabulary.kind === "clip" ? [] : ["OpenAI's code has the published vocabulary, and this model another"]),
   ];
 }

@@ -387,10 +387,10 @@ describe("inspectModel", () => {
     await convertModel(await readModel(folder), converted, { to: "open_clip" });
     for (const file of [join(folder, "model.safetensors"), join(converted, "open_clip_model.safetensors")]) {
       const { config, preprocess } = await inspectModel(file, { activation: "geluTanh" });
-      const { config: wanted, preprocess: pictures } = await readModel(folder);
+      const { config: wanted, preprocess: wantedPreprocess } = await readModel(folder);
       // Two heads of 32 do not show in shapes.
       const heads = { vision: { ...wanted.vision, heads: 1 }, text: { ...wanted.text, heads: 1 } };
-      expect([config, preprocess]).toEqual([{ ...wanted, ...heads }, pictures]);
+      expect([config, preprocess]).toEqual([{ ...wanted, ...heads }, wantedPreprocess]);
     }
   });
 

@@ -59,7 +59,7 @@ export interface ReadModelOptions {
   readonly config?: string | undefined;
   /** In place of a config: the architecture is then read off the shapes. */
   readonly activation?: ClipConfig["activation"] | undefined;
-  /** Another size for pictures than the model was trained with, in pixels; a ViT's positions are resized for it. */
+  /** Another size for images than the model was trained with, in pixels; a ViT's positions are resized for it. */
   readonly imageSize?: number | undefined;
   /** A folder with changes of low rank that `clip-ts train` left beside its model, to be merged into the weights. */
   readonly lora?: string | undefined;

@@ -38,7 +38,7 @@ export interface OnnxFile {
 
 /**
  * A model as ONNX files, as Hugging Face's `optimum` names them and their inputs and outputs: `model.onnx` for both towers,
- * `text_model.onnx` and `vision_model.onnx` for one each, with as many pictures and texts, and as long ones, as one gives
+ * `text_model.onnx` and `vision_model.onnx` for one each, with as many images and texts, and as long ones, as one gives
  * them. Plain ONNX Runtime and transformers.js read them. Weights that are too large for ONNX are in a file of the same name with
  * `_data` behind it, which comes first.
  */

@@ -12,7 +12,7 @@ import { decodeCaptions, isOfDecoder } from "./caption-decoder.ts";
 import type { ClipConfig } from "./config.ts";
 import { mapParameters } from "./parameters.ts";
 
-/** What scripts/fixtures-towers.py has recorded: 3 pairs with 5 tokens of a picture and 7 of a text. */
+/** What scripts/fixtures-towers.py has recorded: 3 pairs with 5 tokens of an image and 7 of a text. */
 const recorded = readSafetensorsFixture(
   fileURLToPath(new URL("../../../fixtures/decoder/io.safetensors", import.meta.url)),
 );

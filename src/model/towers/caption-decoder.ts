@@ -28,7 +28,7 @@ export interface TowerTokens {
 }
 
 /**
- * What stands at each place of a long caption, as logits [N, Q, vocabSize], from a picture and its short caption (CLIPS, Liu
+ * What stands at each place of a long caption, as logits [N, Q, vocabSize], from an image and its short caption (CLIPS, Liu
  * et al. 2024). Learned queries take the place of words: all are written at once, in blocks of the text tower's shape.
  */
 export function decodeCaptions(

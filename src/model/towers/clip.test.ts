@@ -36,7 +36,7 @@ async function run(outputs: Record<string, Tensor>, feeds: Record<string, Tensor
   return results;
 }
 
-const pictures = (of: ClipConfig, seed: number) => {
+const pixels = (of: ClipConfig, seed: number) => {
   const random = new Random(seed);
   const side = of.vision.imageSize;
   return float32(
@@ -75,10 +75,10 @@ describe.each([
   ["ViT", config],
   ["ResNet with group norm", groupNorm],
 ])("encodeImage, %s", (_, of) => {
-  it("gives each picture its features, whatever else is in the batch", async () => {
+  it("gives each image its features, whatever else is in the batch", async () => {
     const side = of.vision.imageSize;
     const p = parametersOf(of);
-    const all = pictures(of, 2);
+    const all = pixels(of, 2);
     const batch = await run({ y: encodeImage(p, of, input("x", [3, 3, side, side])) }, { x: all });
     const one = float32(all.data.slice(2 * 3 * side * side), [1, 3, side, side]);
     const alone = await run({ y: encodeImage(p, of, input("x", [1, 3, side, side])) }, { x: one });
@@ -86,7 +86,7 @@ describe.each([
     [...(alone["y"]!.data as Float32Array)].forEach((value, i) => expect(value).toBeCloseTo(last[i]!, 5));
   });
 
-  it("sees where in the picture something is", async () => {
+  it("sees where in the image something is", async () => {
     const side = of.vision.imageSize;
     const p = parametersOf(of);
     const corner = (at: number) => {
@@ -135,10 +135,7 @@ describe("checkpointBlocks", () => {
       const features = encodeImage(p, config, x, { checkpointBlocks });
       return gradients(features.square().sum(), [x])[0]!;
     };
-    const { plain, recomputed } = await run(
-      { plain: slope(false), recomputed: slope(true) },
-      { x: pictures(config, 4) },
-    );
+    const { plain, recomputed } = await run({ plain: slope(false), recomputed: slope(true) }, { x: pixels(config, 4) });
     const difference = Math.hypot(
       ...[...(plain!.data as Float32Array)].map((value, i) => value - Number(recomputed!.data[i])),
     );

@@ -20,13 +20,13 @@ export interface TransformerConfig {
 /** A Vision Transformer (Dosovitskiy et al. 2021) as CLIP has it: class token, layer norm before the blocks. */
 export interface VitConfig extends TransformerConfig {
   readonly kind: "vit";
-  /** Side of the square picture, in pixels. */
+  /** Side of the square image, in pixels. */
   readonly imageSize: number;
   /** Side of a patch, in pixels. */
   readonly patchSize: number;
   /**
    * How pixels become tokens: by one convolution as large as a patch (default), or by small ones that overlap (Xiao et
-   * al. 2021), which learn from fewer pictures; then `patchSize` is a multiple of 4.
+   * al. 2021), which learn from fewer images; then `patchSize` is a multiple of 4.
    */
   readonly stem?: "patch" | "convolutions" | undefined;
   /**
@@ -38,7 +38,7 @@ export interface VitConfig extends TransformerConfig {
   readonly pool?: "class" | "places" | "probe" | undefined;
   /**
    * Whether the features are also read from oriented gradients and colours that are not learned, which carries over from
-   * few pictures; then pixels are from −1 to 1 and `imageSize` is a multiple of 16.
+   * few images; then pixels are from −1 to 1 and `imageSize` is a multiple of 16.
    */
   readonly descriptors?: boolean | undefined;
 }
@@ -49,7 +49,7 @@ export interface VitConfig extends TransformerConfig {
  */
 export interface ResNetConfig {
   readonly kind: "resnet";
-  /** Side of the square picture, in pixels. */
+  /** Side of the square image, in pixels. */
   readonly imageSize: number;
   /** Channels of the first stage's bottlenecks; a stage has 4 times as many outside, and twice those before it. */
   readonly width: number;
@@ -57,7 +57,7 @@ export interface ResNetConfig {
   readonly layers: readonly number[];
   /** Heads of the attention pool. */
   readonly heads: number;
-  /** `batch` as published; `group` sees one picture at a time. */
+  /** `batch` as published; `group` sees one image at a time. */
   readonly norm: "batch" | "group";
 }
 

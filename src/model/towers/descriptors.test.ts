@@ -6,10 +6,10 @@ import { constant } from "../../engine/graph/tensor.ts";
 import { descriptorCount, descriptors } from "./descriptors.ts";
 
 const size = 32;
-const picture = randomInput([2, 3, size, size], { seed: 5 });
-const describeAll = async (pixels: typeof picture) => floats((await run({ y: descriptors(constant(pixels)) }))["y"]);
+const drawing = randomInput([2, 3, size, size], { seed: 5 });
+const describeAll = async (pixels: typeof drawing) => floats((await run({ y: descriptors(constant(pixels)) }))["y"]);
 
-/** The same by loops, angles and double precision: one picture, before each part is brought to mean 0 and deviation 1. */
+/** The same by loops, angles and double precision: one image, before each part is brought to mean 0 and deviation 1. */
 function describedByLoops(pixels: Float32Array): number[] {
   const at = (channel: number, y: number, x: number) => pixels[(channel * size + y) * size + x]!;
   const grey = (y: number, x: number) => 0.299 * at(0, y, x) + 0.587 * at(1, y, x) + 0.114 * at(2, y, x);
@@ -60,11 +60,11 @@ function describedByLoops(pixels: Float32Array): number[] {
 
 describe("descriptors", () => {
   it("are histograms of gradients, colours, and shares of colours, each part shifted and scaled", async () => {
-    const got = await describeAll(picture);
+    const got = await describeAll(drawing);
     expect(got).toHaveLength(2 * descriptorCount);
     const parts = [2304, 576, 144, 36, 9, 768, 1088];
     for (const image of [0, 1]) {
-      const wanted = describedByLoops(picture.data.slice(image * 3 * size ** 2, (image + 1) * 3 * size ** 2));
+      const wanted = describedByLoops(drawing.data.slice(image * 3 * size ** 2, (image + 1) * 3 * size ** 2));
       expect(wanted).toHaveLength(descriptorCount);
       let from = 0;
       for (const length of parts) {
@@ -86,7 +86,7 @@ describe("descriptors", () => {
         Float32Array.from({ length: 3 * size ** 2 }, (_, i) => value(i % size, Math.floor(i / size) % size)),
         [1, 3, size, size],
       );
-    const whole = async (pixels: typeof picture) => {
+    const whole = async (pixels: typeof drawing) => {
       const from = 2304 + 576 + 144 + 36;
       return [...(await describeAll(pixels)).slice(from, from + 9)].map((value) => Math.round(value * 100) / 100);
     };

@@ -29,7 +29,7 @@ export const descriptorCount =
   colourCentres.length ** 3 * (4 ** 2 + 1);
 
 /**
- * What a picture is like before anything is learned, [I, 3, S, S] → [I, {@link descriptorCount}], for pixels from −1 to 1
+ * What an image is like before anything is learned, [I, 3, S, S] → [I, {@link descriptorCount}], for pixels from −1 to 1
  * and S a multiple of 16: how strong its edges are in each of 9 directions (histograms of oriented gradients, Dalal and
  * Triggs 2005) in grids of 16², 8², 4², 2² and 1 cells (a spatial pyramid, Lazebnik et al. 2006), the colours of 16² cells,
  * and how often each of 64 colours occurs in 4² cells and in all. Roots keep the largest from outweighing the rest.

@@ -120,7 +120,7 @@ describe("an impossible architecture", () => {
     vision: { ...vit.vision, ...change },
   });
   it.each<[string, ClipConfig, RegExp]>([
-    ["patches that do not tile the picture", changed({ patchSize: 7 }), /imageSize 64 does not divide/],
+    ["patches that do not tile the image", changed({ patchSize: 7 }), /imageSize 64 does not divide/],
     ["heads that do not share the width", changed({ heads: 3 }), /vision.width 128 does not divide into 3 heads/],
     [
       "a text tower of such heads",

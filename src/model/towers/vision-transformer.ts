@@ -31,7 +31,7 @@ export interface VisionTransformer<Leaf = Tensor> {
   readonly lnPost: Affine<Leaf>;
   /** [W, E]; or the layers that read all places */
   readonly projection: Leaf | PlacesPool<Leaf> | ProbePool<Leaf>;
-  /** Adds what the picture's {@link descriptors} tell to the features. */
+  /** Adds what the image's {@link descriptors} tell to the features. */
   readonly descriptors?: Readout<Leaf>;
 }
 
@@ -74,7 +74,7 @@ export interface TowerOptions {
   /** Gradients keep only the input of each block and compute the inside again. */
   readonly checkpointBlocks?: boolean;
   /**
-   * int32 [I, K]: the tokens that the image tower's blocks see, as rows of all pictures' tokens one picture after the other,
+   * int32 [I, K]: the tokens that the image tower's blocks see, as rows of all images' tokens one image after the other,
    * the class token among them (Li et al. 2023, FLIP); default all.
    */
   readonly keptTokens?: Tensor;

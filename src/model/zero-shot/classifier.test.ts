@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { randomPicture } from "../../../test/images.ts";
+import { randomImage } from "../../../test/images.ts";
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../../../test/tiny-model.ts";
 import { collect, dot } from "../embedding/encoder.ts";
@@ -15,8 +15,8 @@ afterAll(() => clip.release());
 
 const labels = ["red apple", "green tree", "blue sea", "sun"];
 const templates = ["{}", "a picture of a {}", "the {} and the {}"];
-const picture = randomPicture(3);
-const [imageEmbed] = await collect(clip.encodeImages([picture]));
+const image = randomImage(3);
+const [imageEmbed] = await collect(clip.encodeImages([image]));
 const sum = (numbers: readonly number[]) => numbers.reduce((total, x) => total + x, 0);
 
 /** The label's vector, by the definition. */
@@ -52,12 +52,12 @@ describe("a zero-shot classifier", () => {
     wanted.forEach((vector, column) =>
       vector.forEach((value, row) => expect(zeroShotWeights.data[row * 2 + column]).toBeCloseTo(value, 6)),
     );
-    const [best] = await clip.classify(picture, [["red apple", "sun"]]);
+    const [best] = await clip.classify(image, [["red apple", "sun"]]);
     expect(best!.label).toBe("red apple");
   });
 
   it("gives labels the softmax of their scaled cosines, best first", async () => {
-    const ranked = await clip.classify(picture, labels, { templates });
+    const ranked = await clip.classify(image, labels, { templates });
     const cosines = await Promise.all(ranked.map(({ label }) => cosineOf(label)));
     const total = sum(cosines.map((cosine) => Math.exp(scale * cosine)));
     ranked.forEach(({ similarity, probability }, i) => {
@@ -73,29 +73,29 @@ describe("a zero-shot classifier", () => {
   it("gives labels the sigmoids of a model trained with them", async () => {
     const config = { ...tinyConfig, score: "sigmoid" } as const;
     await using siglip = await loadClip(await saveTinyModel(join(await temporaryFolder(), "siglip"), { config }));
-    const [embed] = await collect(siglip.encodeImages([picture]));
-    const ranked = await siglip.classify(picture, labels, { templates: ["{}"] });
+    const [embed] = await collect(siglip.encodeImages([image]));
+    const ranked = await siglip.classify(image, labels, { templates: ["{}"] });
     const texts = await collect(siglip.encodeTexts(ranked.map(({ label }) => label)));
     expect([siglip.logitScale, siglip.logitBias]).toEqual([Math.fround(Math.log(10)), -10]);
     ranked.forEach(({ probability }, i) => {
       expect(probability).toBeCloseTo(1 / (1 + Math.exp(10 - 10 * dot(embed!, texts[i]!))), 6);
     });
-    await expect(siglip.classify(picture, labels, { none: true })).rejects.toThrow(
+    await expect(siglip.classify(image, labels, { none: true })).rejects.toThrow(
       /this model gives each label a probability, so none fits if all are below ½/,
     );
   });
 
   it("does not care in which order labels come", async () => {
-    const ranked = await clip.classify(picture, labels);
-    const reversed = await clip.classify(picture, [...labels].reverse());
+    const ranked = await clip.classify(image, labels);
+    const reversed = await clip.classify(image, [...labels].reverse());
     expect(reversed.map(({ label }) => label)).toEqual(ranked.map(({ label }) => label));
     reversed.forEach(({ probability }, i) => expect(probability).toBeCloseTo(ranked[i]!.probability, 6));
   });
 
   it("cuts at topK without changing the probabilities", async () => {
-    const all = await clip.classify(picture, labels);
-    expect(await clip.classify(picture, labels, { topK: 2 })).toEqual(all.slice(0, 2));
-    await expect(clip.classify(picture, labels, { topK: 0 })).rejects.toThrow(
+    const all = await clip.classify(image, labels);
+    expect(await clip.classify(image, labels, { topK: 2 })).toEqual(all.slice(0, 2));
+    await expect(clip.classify(image, labels, { topK: 0 })).rejects.toThrow(
       "topK must be a whole number of at least 1, got 0",
     );
   });
@@ -156,7 +156,7 @@ describe("labels that say the same", () => {
       ["red apple", "RED APPLE"],
       ["blue_sea", "Blue sea"],
     ]);
-    const [embed] = await collect(clip.encodeImages([picture]));
+    const [embed] = await collect(clip.encodeImages([image]));
     const [first, , second, third] = classifier.probabilities(embed!);
     expect([second, third]).toEqual([first, first]);
   });
@@ -178,8 +178,8 @@ describe("a damaged model", () => {
 
 describe("none of these", () => {
   it("has the probability of all labels that say nothing together, and none of the others changes in proportion", async () => {
-    const plain = await clip.classify(picture, labels, { templates });
-    const ranked = await clip.classify(picture, labels, { templates, none: true });
+    const plain = await clip.classify(image, labels, { templates });
+    const ranked = await clip.classify(image, labels, { templates, none: true });
     expect(sum(ranked.map(({ probability }) => probability))).toBeCloseTo(1, 9);
     const of = (label: string) => ranked.find((row) => row.label === label)!;
     const odds = (label: string) => of(label).probability / of(labels[0]!).probability;
@@ -195,10 +195,10 @@ describe("none of these", () => {
 
 describe("independent labels", () => {
   it("have the same probability whatever stands beside them: against the labels that say nothing", async () => {
-    const all = await clip.classify(picture, labels, { templates, independent: true });
+    const all = await clip.classify(image, labels, { templates, independent: true });
     const nulls = sum((await Promise.all(nullLabels.map(cosineOf))).map((cosine) => Math.exp(scale * cosine)));
     for (const { label, probability } of all) {
-      const [alone] = await clip.classify(picture, [label], { templates, independent: true });
+      const [alone] = await clip.classify(image, [label], { templates, independent: true });
       expect(alone!.probability).toBeCloseTo(probability, 6);
       const own = Math.exp(scale * (await cosineOf(label)));
       expect(probability).toBeCloseTo(own / (own + nulls), 5);
@@ -218,10 +218,10 @@ class CountingModel extends ClipModel {
 describe("a model", () => {
   it("encodes the same labels once", async () => {
     await using counting = new CountingModel(await readModel(folder));
-    await counting.classify(picture, labels);
-    await counting.classify(randomPicture(4), labels);
+    await counting.classify(image, labels);
+    await counting.classify(randomImage(4), labels);
     expect(counting.encoded).toBe(1);
-    await counting.classify(picture, labels, { none: true });
+    await counting.classify(image, labels, { none: true });
     expect(counting.encoded).toBe(2);
   });
 });

@@ -28,7 +28,7 @@ export interface ClassifierOptions {
   readonly none?: boolean | undefined;
   /**
    * Gives each label a probability of its own, whatever the other labels are: it against the labels that say nothing.
-   * CLIP learns to compare, so a cosine means something only beside another one of the same picture. A model trained with
+   * CLIP learns to compare, so a cosine means something only beside another one of the same image. A model trained with
    * sigmoids (SigLIP) has such probabilities of its own, and no others.
    */
   readonly independent?: boolean | undefined;
@@ -67,13 +67,13 @@ export interface RankedLabel {
   readonly label: string;
   /** In [0, 1]. All labels together have 1, unless each has its own. */
   readonly probability: number;
-  /** Cosine of picture and label, in [−1, 1]; comparable between labels for one picture, hardly between pictures. */
+  /** Cosine of image and label, in [−1, 1]; comparable between labels for one image, hardly between images. */
   readonly similarity: number;
 }
 
 /**
- * Names what is in pictures by labels it was never trained on: the vectors of the labels, computed once, against the
- * vector of each picture (Radford et al. 2021, section 3.1).
+ * Names what is in images by labels it was never trained on: the vectors of the labels, computed once, against the
+ * vector of each image (Radford et al. 2021, section 3.1).
  */
 export class ZeroShotClassifier {
   /** The label of each class. */
@@ -153,7 +153,7 @@ export class ZeroShotClassifier {
   }
 
   /**
-   * The cosine of a picture's embedding with each label, in the order of the labels.
+   * The cosine of an image's embedding with each label, in the order of the labels.
    *
    * @throws {ClipError} `CLIP_USAGE` if it is no vector of the model's length.
    */
@@ -163,7 +163,7 @@ export class ZeroShotClassifier {
   }
 
   /**
-   * The labels of a picture, best first.
+   * The labels of an image, best first.
    *
    * @param imageEmbed - float32 [E] of unit length, as `encodeImages` gives it.
    * @param topK - how many; default all. It does not change their probabilities.

@@ -18,7 +18,7 @@ import type { ClassLabel } from "./prompts.ts";
 /** How many sets of labels a model remembers the vectors of. */
 const maxClassifiers = 8;
 
-/** What `classify` takes beside picture and labels. */
+/** What `classify` takes beside image and labels. */
 export interface ClassifyOptions extends Omit<ClassifierOptions, "signal" | "onEqualLabels">, DecodeOptions {
   /** How many labels to give back; default all. */
   readonly topK?: number | undefined;
@@ -58,12 +58,12 @@ export class ClipModel extends ClipEncoder {
   readonly #classifiers = new Map<string, Promise<ZeroShotClassifier>>();
 
   /**
-   * The labels of a picture, best first. The vectors of the labels are kept, so that the next picture with the same ones
+   * The labels of an image, best first. The vectors of the labels are kept, so that the next image with the same ones
    * costs only itself.
    *
    * @param labels - what each class is called: one name, or several names.
    *
-   * @throws {ClipError} `CLIP_IMAGE` if the picture cannot be read; `CLIP_USAGE` and `CLIP_TEXT` as
+   * @throws {ClipError} `CLIP_IMAGE` if the image cannot be read; `CLIP_USAGE` and `CLIP_TEXT` as
    *   {@link ZeroShotClassifier.create}.
    */
   async classify(

@@ -11,7 +11,7 @@ export const defaultTemplates: readonly string[] = [
 ];
 
 /**
- * Labels that say nothing, put into the same templates as the others: how well a picture matches them is how well it
+ * Labels that say nothing, put into the same templates as the others: how well an image matches them is how well it
  * matches any sentence of that kind.
  */
 export const nullLabels: readonly string[] = ["", "thing", "object"];

@@ -10,17 +10,17 @@ import { classCaptions, PairCollector, type Pairs, type SourceOptions, synthetic
 /** Caption files read at once. */
 const openFiles = 64;
 
-/** Pictures of a folder and the folders in it, by path: with the captions beside them, or those of their class folders. */
+/** Images of a folder and the folders in it, by path: with the captions beside them, or those of their class folders. */
 export async function readFolder(
   folder: string,
   { images, others, skipped }: FolderListing,
   options: SourceOptions,
 ): Promise<Pairs> {
-  const { classTemplates, picturesOnly, signal } = options;
+  const { classTemplates, imagesOnly, signal } = options;
   const collected = new PairCollector();
   for (const { image, reason } of skipped) collected.skip(image, reason);
-  if (picturesOnly) {
-    for (const name of images) collected.addPicture({ image: join(folder, name) });
+  if (imagesOnly) {
+    for (const name of images) collected.addImage({ image: join(folder, name) });
     return collected;
   }
   const texts = new Sidecars(
@@ -28,7 +28,7 @@ export async function readFolder(
     others.filter((name) => /\.txt$/i.test(name)).map((name) => [name, name]),
   );
   if (!classTemplates) for (const { image, reason } of texts.hidden) collected.skip(join(folder, image), reason);
-  /** The lines of the file beside a picture with one of these endings, or why they cannot be read; undefined if there is none. */
+  /** The lines of the file beside an image with one of these endings, or why they cannot be read; undefined if there is none. */
   const linesBeside = async (image: string, endings: readonly string[]) => {
     const file = texts.find(image, endings);
     return file === undefined ? undefined : readLines(join(folder, file));
@@ -50,7 +50,7 @@ export async function readFolder(
   return collected;
 }
 
-/** Whether the folders in a folder are classes: they hold pictures, and none has captions beside it. */
+/** Whether the folders in a folder are classes: they hold images, and none has captions beside it. */
 export async function isClassFolder(folder: string): Promise<boolean> {
   const { images, others } = await listFolder(folder).catch(() => ({ images: [], others: [] }));
   const texts = new Sidecars(

@@ -52,10 +52,10 @@ describe("a Parquet table", () => {
     });
   });
 
-  it("gives the pictures that are in it, from a shard that is written once", async () => {
-    const pictures = [1, 2, 3].map((i) => Uint8Array.from({ length: 5000 * i }, (_, at) => 128 + ((at * i) % 128)));
+  it("gives the images that are in it, from a shard that is written once", async () => {
+    const images = [1, 2, 3].map((i) => Uint8Array.from({ length: 5000 * i }, (_, at) => 128 + ((at * i) % 128)));
     const path = await write("bytes.parquet", [
-      { name: "image", data: pictures, type: "BYTE_ARRAY" },
+      { name: "image", data: images, type: "BYTE_ARRAY" },
       { name: "caption", data: ["one", "two\nlines", "three"], type: "STRING" },
     ]);
     const { samples, skipped } = await readPairs(path);
@@ -67,20 +67,20 @@ describe("a Parquet table", () => {
     expect(skipped).toEqual([]);
     for (const [i, { bytes }] of samples.entries()) {
       const { file, offset, length } = bytes!;
-      expect(new Uint8Array((await readFile(file)).subarray(offset, offset + length))).toEqual(pictures[i]);
+      expect(new Uint8Array((await readFile(file)).subarray(offset, offset + length))).toEqual(images[i]);
     }
     expect((await readPairs(path)).samples).toEqual(samples);
     const templated = await readPairs(path, { classTemplates: ["a {}"] });
     expect(templated.samples.map(({ captions }) => captions)).toEqual([["a one"], ["a two lines"], ["a three"]]);
   });
 
-  it("lists rows that cannot be used beside pictures inside, whenever it is read", async () => {
-    const picture = Uint8Array.from({ length: 600 }, (_, at) => 128 + (at % 128));
+  it("lists rows that cannot be used beside images inside, whenever it is read", async () => {
+    const location = Uint8Array.from({ length: 600 }, (_, at) => 128 + (at % 128));
     const columns = (image: (Uint8Array | null)[], caption: unknown[]) => [
       { name: "image", data: image, type: "BYTE_ARRAY" as const, nullable: true },
       { name: "caption", data: caption, type: "JSON" as const },
     ];
-    const five = [picture, picture, null, picture, picture];
+    const five = [location, location, null, location, location];
     const path = await write("bad-rows.parquet", columns(five, ["one", { not: "text" }, "three", "four", "five"]));
     for (let times = 0; times < 2; times++) {
       const { samples, skipped } = await readPairs(path);
@@ -91,14 +91,14 @@ describe("a Parquet table", () => {
       ]);
       expect(skipped).toEqual([
         { image: `${path}, row 2`, reason: '"caption" must be a string or a list of strings' },
-        { image: `${path}, row 3`, reason: '"image" holds no picture' },
+        { image: `${path}, row 3`, reason: '"image" holds no image' },
       ]);
     }
-    const half = await write("half.parquet", columns([picture, null], ["one", "two"]));
-    await expect(readPairs(half)).rejects.toThrow(/row 2: "image" holds no picture; 1 of 2 rows/);
+    const half = await write("half.parquet", columns([location, null], ["one", "two"]));
+    await expect(readPairs(half)).rejects.toThrow(/row 2: "image" holds no image; 1 of 2 rows/);
   });
 
-  it("gives synthetic captions, beside paths and beside pictures inside", async () => {
+  it("gives synthetic captions, beside paths and beside images inside", async () => {
     const texts = [
       { name: "caption", data: ["one", "two"], type: "STRING" as const },
       { name: "synthetic", data: ["One. Uno!", ""], type: "STRING" as const },
@@ -107,9 +107,9 @@ describe("a Parquet table", () => {
       { name: "image", data: ["a.jpg", "b.jpg"], type: "STRING" },
       ...texts,
     ]);
-    const pictures = [1, 2].map((i) => Uint8Array.from({ length: 5000 }, (_, at) => 128 + ((at * i) % 128)));
+    const images = [1, 2].map((i) => Uint8Array.from({ length: 5000 }, (_, at) => 128 + ((at * i) % 128)));
     const bytes = await write("synthetic-bytes.parquet", [
-      { name: "image", data: pictures, type: "BYTE_ARRAY" },
+      { name: "image", data: images, type: "BYTE_ARRAY" },
       ...texts,
     ]);
     for (const path of [paths, bytes]) {
@@ -221,7 +221,7 @@ describe("a Parquet table", () => {
   });
 
   it("is read or refused, naming the file, with any damage in its metadata", async () => {
-    const texts = Array.from({ length: 8 }, (_, i) => `a picture of ${i}`);
+    const texts = Array.from({ length: 8 }, (_, i) => `an image of ${i}`);
     const path = await write("good.parquet", [
       { name: "id", data: texts.map((_, i) => i) },
       { name: "image", data: texts.map((_, i) => `${i}.jpg`), type: "STRING" },

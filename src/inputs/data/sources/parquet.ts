@@ -18,19 +18,19 @@ const maxGroupBytes = 2 ** 30;
 const maxGroupRows = 2 ** 25;
 
 /**
- * Pairs of a Parquet table, whose pictures are paths, bytes, or bytes with a path as Hugging Face's data sets have them. A
- * picture among other rows' compressed bytes cannot be read alone, so that pictures inside are written to a shard first, once.
+ * Pairs of a Parquet table, whose images are paths, bytes, or bytes with a path as Hugging Face's data sets have them. An
+ * image among other rows' compressed bytes cannot be read alone, so that images inside are written to a shard first, once.
  */
 export async function readParquet(path: string, options: SourceOptions): Promise<Pairs> {
   const table = await openTable(path);
   const columns = chooseColumns(path, table.names, options);
-  if (!(await hasPictures(table, columns)))
+  if (!(await hasImages(table, columns)))
     return pairsOfRows(path, (_, choose) => readPaths(table, choose(table.names)), options);
   const how = JSON.stringify([columns, options.classTemplates]);
   const { file } = await keptShard(resolve(path), how, () => tarBytes(rowsAsFiles(table, columns, options)));
   const collected = new PairCollector();
-  const { synthetic, picturesOnly } = options;
-  await collectShard({ file, name: path }, { synthetic, picturesOnly }, collected);
+  const { synthetic, imagesOnly } = options;
+  await collectShard({ file, name: path }, { synthetic, imagesOnly }, collected);
   const isProblem = (name: string) => name.endsWith(problemEnding);
   const { entries } = await listTar(file, (name, length) => (isProblem(name) ? length : undefined));
   for (const { name, content } of entries.filter(({ name }) => isProblem(name))) {
@@ -86,7 +86,7 @@ function endOf(elements: readonly { readonly num_children?: number }[], at: numb
   return end;
 }
 
-async function hasPictures(table: Table, columns: Columns): Promise<boolean> {
+async function hasImages(table: Table, columns: Columns): Promise<boolean> {
   for await (const { image } of readRows(table, columns)) {
     if (typeof image === "string" || bytesOf(image)) return typeof image !== "string";
   }
@@ -169,7 +169,7 @@ function bytesOf(image: unknown): Uint8Array | undefined {
 }
 
 /**
- * As they stand in a shard: picture and captions under the row's number, or why the row cannot be used.
+ * As they stand in a shard: image and captions under the row's number, or why the row cannot be used.
  *
  * @throws {ClipError} `CLIP_DATA` if half of the rows or more cannot be used.
  */
@@ -177,13 +177,13 @@ async function* rowsAsFiles(table: Table, columns: Columns, options: SourceOptio
   const bad = new BadRows(table.path);
   for await (const { place, image, caption, synthetic } of readRows(table, columns)) {
     const name = place.replace(" ", "-");
-    const captions = options.picturesOnly ? undefined : captionsOf(caption, columns, options);
+    const captions = options.imagesOnly ? undefined : captionsOf(caption, columns, options);
     const parts = textsOf(synthetic, columns.synthetic);
     const bytes = bytesOf(image);
     if (!bytes || typeof captions === "string" || typeof parts === "string") {
       const problem = bytes
         ? [captions, parts].find((found) => typeof found === "string")!
-        : `"${columns.image}" holds no picture`;
+        : `"${columns.image}" holds no image`;
       bad.add({ place, problem });
       yield { name: `${name}${problemEnding}`, bytes: new TextEncoder().encode(problem) };
       continue;

@@ -1,11 +1,11 @@
-import type { Picture } from "../image-location.ts";
+import type { ImageLocation } from "../image-location.ts";
 import type { SkippedImage } from "../image-files.ts";
 import { abortSignal, callback, flag, listOf, type OptionKinds, text } from "../../../core/options.ts";
 import type { FetchOptions } from "../../../core/fetch-options.ts";
 import { fillTemplate } from "../../text/fill-template.ts";
 
-/** A picture and what may be said of it. */
-export interface Sample extends Picture {
+/** An image and what may be said of it. */
+export interface Sample extends ImageLocation {
   /** At least one, none empty; one is drawn whenever the sample is. */
   readonly captions: readonly string[];
   /** What a model has said of it at length, where it is read and there. */
@@ -17,7 +17,7 @@ export type { SkippedImage };
 /** What a source of training pairs holds. */
 export interface Pairs {
   readonly samples: readonly Sample[];
-  /** Pictures without a usable caption. Whether a picture itself can be read shows when it is decoded. */
+  /** Images without a usable caption. Whether an image itself can be read shows when it is decoded. */
   readonly skipped: readonly SkippedImage[];
 }
 
@@ -27,19 +27,19 @@ export interface SourceOptions extends Pick<FetchOptions, "signal" | "onProgress
   readonly imageColumn?: string | undefined;
   /** Default: the first of `caption`, `title` that exists. */
   readonly captionColumn?: string | undefined;
-  /** What a table's paths are relative to, and where its pictures may lie, links followed. Default: the table's folder. */
+  /** What a table's paths are relative to, and where its images may lie, links followed. Default: the table's folder. */
   readonly images?: string | undefined;
   /** Whether synthetic captions are read too. */
   readonly synthetic?: boolean | undefined;
   /** Where they are: a column, or the `x` of `a.x.txt` or of a key of `a.json`. Default: the first of `synthetic`, `re_caption` that exists. */
   readonly syntheticColumn?: string | undefined;
   /**
-   * Sentences in which a class takes the place of `{}`: in folders and shards the name of the folder that a picture is in, in
+   * Sentences in which a class takes the place of `{}`: in folders and shards the name of the folder that an image is in, in
    * tables the caption.
    */
   readonly classTemplates?: readonly string[] | undefined;
-  /** Pictures alone are wanted: nobody looks for captions, and the samples have none. */
-  readonly picturesOnly?: boolean | undefined;
+  /** Images alone are wanted: nobody looks for captions, and the samples have none. */
+  readonly imagesOnly?: boolean | undefined;
 }
 
 export const sourceKinds: OptionKinds<SourceOptions> = {
@@ -49,7 +49,7 @@ export const sourceKinds: OptionKinds<SourceOptions> = {
   synthetic: flag,
   syntheticColumn: text,
   classTemplates: listOf(text),
-  picturesOnly: flag,
+  imagesOnly: flag,
   signal: abortSignal,
   onProgress: callback,
 };
@@ -63,7 +63,7 @@ export function syntheticColumns({ syntheticColumn }: SourceOptions): readonly s
 const maxCaptionLength = 10_000;
 const tooLong = `is longer than ${maxCaptionLength} characters`;
 
-/** Sorts what was read into samples and skipped pictures. */
+/** Sorts what was read into samples and skipped images. */
 export class PairCollector implements Pairs {
   readonly samples: Sample[] = [];
   readonly skipped: SkippedImage[] = [];
@@ -72,21 +72,25 @@ export class PairCollector implements Pairs {
    * @param found - the captions, or the reason why there are none.
    * @param foundSynthetic - the parts of the synthetic caption, or why it cannot be read.
    */
-  add(picture: Picture, found: readonly string[] | string, foundSynthetic: readonly string[] | string = []): void {
-    if (typeof found === "string") return this.skip(picture.image, found);
-    if (typeof foundSynthetic === "string") return this.skip(picture.image, foundSynthetic);
+  add(
+    location: ImageLocation,
+    found: readonly string[] | string,
+    foundSynthetic: readonly string[] | string = [],
+  ): void {
+    if (typeof found === "string") return this.skip(location.image, found);
+    if (typeof foundSynthetic === "string") return this.skip(location.image, foundSynthetic);
     const captions = withoutBlanks(found);
     const synthetic = withoutBlanks(foundSynthetic).join(" ");
-    if (captions.length === 0) this.skip(picture.image, "its caption is empty");
+    if (captions.length === 0) this.skip(location.image, "its caption is empty");
     else if (captions.some(({ length }) => length > maxCaptionLength))
-      this.skip(picture.image, `its caption ${tooLong}`);
-    else if (synthetic.length > maxCaptionLength) this.skip(picture.image, `its synthetic caption ${tooLong}`);
-    else this.samples.push({ ...picture, captions, ...(synthetic !== "" && { synthetic }) });
+      this.skip(location.image, `its caption ${tooLong}`);
+    else if (synthetic.length > maxCaptionLength) this.skip(location.image, `its synthetic caption ${tooLong}`);
+    else this.samples.push({ ...location, captions, ...(synthetic !== "" && { synthetic }) });
   }
 
   /** For whom captions do not matter. */
-  addPicture(picture: Picture): void {
-    this.samples.push({ ...picture, captions: [] });
+  addImage(location: ImageLocation): void {
+    this.samples.push({ ...location, captions: [] });
   }
 
   skip(image: string, reason: string): void {
@@ -109,7 +113,7 @@ export function fillTemplates(templates: readonly string[], label: string): stri
   return templates.map((template) => fillTemplate(template, label));
 }
 
-/** The captions of a picture by its place: of the class whose folder it is in, or why there are none. */
+/** The captions of an image by its place: of the class whose folder it is in, or why there are none. */
 export function classCaptions(name: string, templates: readonly string[]): string[] | string {
   const folder = name.split(/[\\/]/).at(-2);
   if (folder === undefined) return "it is in no class folder";

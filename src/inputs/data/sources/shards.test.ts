@@ -69,7 +69,7 @@ describe("expandBraces", () => {
 });
 
 describe("a shard", () => {
-  it("gives each picture the captions under its name, from .txt or .json, whatever stands between", async () => {
+  it("gives each image the captions under its name, from .txt or .json, whatever stands between", async () => {
     const shard = await tar({
       "a/b.JPG": "first",
       "c.png": "second",
@@ -130,7 +130,7 @@ describe("a shard", () => {
     );
   });
 
-  it("gives no picture the captions of another of the same name: the last of a name counts", async () => {
+  it("gives no image the captions of another of the same name: the last of a name counts", async () => {
     const first = await readFile(await tar({ "1.jpg": "first", "1.txt": "one" }));
     const second = await readFile(await tar({ "1.jpg": "second", "1.txt": "two" }));
     const both = join(root, "both.tar");
@@ -206,7 +206,7 @@ describe("a shard", () => {
   it("loses only what is behind the place where it was cut, and says so", async () => {
     const plain = await readFile(await tar(three));
     const cut = join(root, "cut.tar");
-    await writeFile(cut, plain.subarray(0, 512 * 9 + 2)); // in the third picture: header and block of 4 files before it
+    await writeFile(cut, plain.subarray(0, 512 * 9 + 2)); // in the third image: header and block of 4 files before it
     const { samples, skipped } = await readPairs(cut);
     expect(samples.map(({ captions: [caption] }) => caption)).toEqual(["cat 1", "cat 2"]);
     const reason =

@@ -45,7 +45,7 @@ export async function collectShard(
   options: SourceOptions,
   collected: PairCollector,
 ): Promise<void> {
-  const isText = (name: string) => !options.picturesOnly && /\.(txt|json)$/i.test(name);
+  const isText = (name: string) => !options.imagesOnly && /\.(txt|json)$/i.test(name);
   const listing = await listShard(file, shard, isText);
   const before = collected.samples.length;
   for (const { image, reason } of listing.skipped) collected.skip(image, reason);
@@ -55,15 +55,15 @@ export async function collectShard(
   );
   for (const { image, reason } of texts.hidden) collected.skip(`${shard}/${image}`, reason);
   for (const { name, offset, length } of listing.images) {
-    const picture = { image: `${shard}/${name}`, bytes: { file, offset, length } };
-    if (options.picturesOnly) collected.addPicture(picture);
-    else collected.add(picture, captionsOf(name, texts, shard, options), syntheticOf(name, texts, shard, options));
+    const location = { image: `${shard}/${name}`, bytes: { file, offset, length } };
+    if (options.imagesOnly) collected.addImage(location);
+    else collected.add(location, captionsOf(name, texts, shard, options), syntheticOf(name, texts, shard, options));
   }
   // Why it could not be fetched to its end says already what to do.
   const problem = damage ?? (listing.damage && `${listing.damage}; fetch or pack it again`);
   if (problem === undefined) return;
   const read = collected.samples.length - before;
-  const what = `${options.picturesOnly ? "picture" : "pair"}${read === 1 ? "" : "s"}`;
+  const what = `${options.imagesOnly ? "image" : "pair"}${read === 1 ? "" : "s"}`;
   collected.skip(
     shard,
     `the shard is cut or damaged; ${read} ${what} could be read, what came after is lost: ${problem}`,

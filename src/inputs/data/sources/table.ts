@@ -1,4 +1,4 @@
-import { assertSomeExist, baseOf, pictureOfTable } from "../image-location.ts";
+import { assertSomeExist, baseOf, imageOfTable } from "../image-location.ts";
 import { type BadRow, BadRows, captionColumns, findColumn, imageColumns, readRows, settingOf } from "../table.ts";
 import {
   asCaptions,
@@ -41,7 +41,7 @@ async function* readPairRows(path: string, choose: ChooseColumns): AsyncGenerato
     yield "problem" in row ? row : { place: row.place, ...row.values };
 }
 
-/** Pairs of rows whose pictures are paths relative to the folder of the file. */
+/** Pairs of rows whose images are paths relative to the folder of the file. */
 export async function pairsOfRows(
   path: string,
   readRows: (path: string, choose: ChooseColumns) => AsyncIterable<Row | BadRow>,
@@ -57,17 +57,17 @@ export async function pairsOfRows(
       continue;
     }
     const { place, image } = row;
-    const captions = options.picturesOnly ? [] : captionsOf(row.caption, columns!, options);
-    const synthetic = options.picturesOnly ? [] : textsOf(row.synthetic, columns!.synthetic);
+    const captions = options.imagesOnly ? [] : captionsOf(row.caption, columns!, options);
+    const synthetic = options.imagesOnly ? [] : textsOf(row.synthetic, columns!.synthetic);
     if (typeof image !== "string" || image.trim() === "" || image.includes("\0"))
-      bad.add({ place, problem: `"${columns!.image}" must be the path of a picture` });
+      bad.add({ place, problem: `"${columns!.image}" must be the path of an image` });
     else if (typeof captions === "string") bad.add({ place, problem: captions });
     else if (typeof synthetic === "string") bad.add({ place, problem: synthetic });
     else {
       bad.countGood();
-      const picture = pictureOfTable(path, place, image.trim(), options.images);
-      if (options.picturesOnly) collected.addPicture(picture);
-      else collected.add(picture, captions, synthetic);
+      const location = imageOfTable(path, place, image.trim(), options.images);
+      if (options.imagesOnly) collected.addImage(location);
+      else collected.add(location, captions, synthetic);
     }
   }
   bad.assertFew();
@@ -106,7 +106,7 @@ export function chooseColumns(path: string, names: readonly string[], options: S
   const image = find("image", imageColumns);
   return {
     image,
-    ...(!options.picturesOnly && { caption: find("caption", captionColumns) }),
+    ...(!options.imagesOnly && { caption: find("caption", captionColumns) }),
     ...(options.synthetic && { synthetic: find("synthetic", syntheticColumns(options)) }),
   };
 }

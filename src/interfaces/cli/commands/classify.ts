@@ -4,7 +4,7 @@ import { printable } from "../../../core/printable.ts";
 import { type Agreement, measureQuantization } from "../../../model/embedding/quantization.ts";
 import { checkLabels } from "../../../model/zero-shot/classifier.ts";
 import { ClipModel } from "../../../model/zero-shot/clip.ts";
-import { type ClassifiedPictures, classifyPictures } from "../classify-images.ts";
+import { type ClassifiedImages, classifyImages } from "../classify-images.ts";
 import { imageArguments, withFirstRead } from "../image-arguments.ts";
 import type { CliIo } from "../io.ts";
 import {
@@ -28,12 +28,12 @@ import { readLines } from "../text-files.ts";
 /** What a person takes in at a glance. */
 const shownInTerminal = 5;
 
-/** Names what is in pictures. */
+/** Names what is in images. */
 export const classifyCommand = (io: CliIo) =>
   new Command("classify")
-    .summary("name what is in pictures, by any labels")
+    .summary("name what is in images, by any labels")
     .description(
-      "Ranks labels by how well they fit each picture: as bars, or, for several pictures, as a heat map of similarities. " +
+      "Ranks labels by how well they fit each image: as bars, or, for several images, as a heat map of similarities. " +
         "An image named here that cannot be read makes the exit code 1; one found in a folder is left out and reported, as by embed and " +
         "eval, unless none of them can be read.",
     )
@@ -61,7 +61,7 @@ export const classifyCommand = (io: CliIo) =>
     .option("--independent", "give each label its own probability, whatever the others are")
     .option("--truncate", "cut labels that have more tokens than the model reads, and say what was cut")
     .option("--json", "print one JSON document")
-    .option("--html <file>", "write a page with the pictures beside their labels")
+    .option("--html <file>", "write a page with the images beside their labels")
     .addOption(maxImagePixelsOption)
     .addHelpText(
       "after",
@@ -82,7 +82,7 @@ export const classifyCommand = (io: CliIo) =>
       const prepack = images.length + labels.length > fewInputs;
       const model = await readChosenModel(options, io);
       await using clip = new ClipModel(model, { prepack, dtype });
-      const answers = await classifyPictures(clip, { ...request, topK: json ? topK : undefined }, io);
+      const answers = await classifyImages(clip, { ...request, topK: json ? topK : undefined }, io);
       const { results, failures } = answers;
       if (json) io.out(JSON.stringify({ results }, null, 2));
       else show(answers, topK ?? shownInTerminal, io);
@@ -103,7 +103,7 @@ export const classifyCommand = (io: CliIo) =>
 
 const fewInputs = 32;
 
-/** So many pictures and labels tell how close weights of few bits come, in a fraction of the time that loading takes. */
+/** So many images and labels tell how close weights of few bits come, in a fraction of the time that loading takes. */
 const probed = 8;
 
 function describeAgreement(dtype: string, what: string, { count, mean, least }: Agreement): string {
@@ -117,8 +117,8 @@ async function readLabels(labels: string | undefined, file: string | undefined, 
   throw new ClipError("CLIP_USAGE", 'there are no labels; name them: --labels "a cat,a dog" or --labels-file FILE');
 }
 
-/** One picture as bars; several as a heat map of the labels that are among the best of any. */
-function show({ results, labels: given }: ClassifiedPictures, topK: number, io: CliIo): void {
+/** One image as bars; several as a heat map of the labels that are among the best of any. */
+function show({ results, labels: given }: ClassifiedImages, topK: number, io: CliIo): void {
   const paper = { columns: io.columns ?? 80, colour: io.colour };
   const [first, ...others] = results;
   if (!first) return;

@@ -29,7 +29,7 @@ const checkCommand = (io: CliIo) =>
   new Command("check")
     .summary("say what is in training data, and what is wrong with them")
     .description(
-      "Reads every caption and decodes every picture: sizes, what cannot be used and why, captions that several pictures share, " +
+      "Reads every caption and decodes every image: sizes, what cannot be used and why, captions that several images share, " +
         "lengths of captions in tokens of the published vocabulary.",
     )
     .argument("<source>", source)
@@ -59,7 +59,7 @@ const packCommand = (io: CliIo) =>
   new Command("pack")
     .summary("write training data as webdataset shards")
     .description(
-      "Writes pictures, as they are, and captions into tar archives: few large files, which are faster to copy and to read than many " +
+      "Writes images, as they are, and captions into tar archives: few large files, which are faster to copy and to read than many " +
         "small ones. The pairs are shuffled, so that each shard is a fair sample of all.",
     )
     .argument("<in>", source)

@@ -15,19 +15,16 @@ import {
   wholeNumber,
 } from "../options.ts";
 
-/** Writes the vectors of many pictures or texts into files. */
+/** Writes the vectors of many images or texts into files. */
 export const embedCommand = (io: CliIo) =>
   new Command("embed")
-    .summary("write the unit vectors of many pictures or texts into files")
+    .summary("write the unit vectors of many images or texts into files")
     .description(
-      "Encodes the pictures of a folder, of shards or of a table, or the lines of a text file, and writes unit vectors and " +
+      "Encodes the images of a folder, of shards or of a table, or the lines of a text file, and writes unit vectors and " +
         "names in shards. A shard is there whole or not at all: called again, the command goes on with those that are missing. " +
         "Under mpirun or srun the processes share the shards.",
     )
-    .argument(
-      "<source>",
-      "a folder of pictures, shards (.tar, .tar.gz), a table with a column of pictures; or a text file",
-    )
+    .argument("<source>", "a folder of images, shards (.tar, .tar.gz), a table with a column of images; or a text file")
     .requiredOption("--out <folder>", "where the files are written")
     .option("--texts", "the source is a text file, - for the standard input: embed its lines; blank ones are left out")
     .addOption(
@@ -35,7 +32,7 @@ export const embedCommand = (io: CliIo) =>
         .choices(["parquet", "npy"] as const)
         .default("parquet" as const),
     )
-    .option("--shard-size <n>", "pictures or texts in a shard", wholeNumber(1_000_000), 10_000)
+    .option("--shard-size <n>", "images or texts in a shard", wholeNumber(1_000_000), 10_000)
     .addOption(modelOption())
     .addOption(configOption)
     .addOption(activationOption)

@@ -15,10 +15,10 @@ import {
 } from "../options.ts";
 import { table } from "../terminal.ts";
 
-/** Judges captions of pictures. */
+/** Judges captions of images. */
 export const evalClipScoreCommand = (io: CliIo) =>
   new Command("clipscore")
-    .summary("how well captions fit their pictures: CLIPScore and RefCLIPScore")
+    .summary("how well captions fit their images: CLIPScore and RefCLIPScore")
     .description(
       "Judges captions by the models (Hessel et al. 2021). The data are a .csv, .tsv or .jsonl with the columns image (or path, " +
         "filepath; relative to the file) and caption (or title); with a column of references RefCLIPScore is given too. " +
@@ -27,7 +27,7 @@ export const evalClipScoreCommand = (io: CliIo) =>
     )
     .requiredOption("--data <file>", "the table of captions")
     .addOption(modelsOption())
-    .option("--reference-column <name>", "the column with what people say of the picture")
+    .option("--reference-column <name>", "the column with what people say of the image")
     .option("--separator <text>", "what stands between several references", "|")
     .addOption(imagesOption)
     .option("--json", "print one JSON document, with the scores of each caption")

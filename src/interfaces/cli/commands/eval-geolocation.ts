@@ -1,6 +1,6 @@
 import { Command } from "@commander-js/extra-typings";
 import { printable } from "../../../core/printable.ts";
-import { evaluateGeolocation, readPlacedPictures } from "../../../learning/evaluate/geolocation.ts";
+import { evaluateGeolocation, readPlacedImages } from "../../../learning/evaluate/geolocation.ts";
 import { measureModels, modelsOption, showSkipped, withBroken } from "../eval-options.ts";
 import type { CliIo } from "../io.ts";
 import {
@@ -15,18 +15,18 @@ import {
 } from "../options.ts";
 import { percent, table } from "../terminal.ts";
 
-/** Guesses where pictures were taken. */
+/** Guesses where images were taken. */
 export const evalGeolocationCommand = (io: CliIo) =>
   new Command("geolocation")
-    .summary("how near a picture's most similar picture was taken")
+    .summary("how near an image's most similar image was taken")
     .description(
-      "Guesses for each picture the place of its nearest neighbour among pictures of known place, and prints the share within " +
+      "Guesses for each image the place of its nearest neighbour among images of known place, and prints the share within " +
         "1, 25, 200, 750 and 2,500 km. Both tables are .csv, .tsv or .jsonl with the columns image (or path, filepath; relative " +
         "to the file), " +
         "latitude and longitude in degrees.",
     )
-    .requiredOption("--data <file>", "the pictures to place")
-    .requiredOption("--references <file>", "the pictures of known place")
+    .requiredOption("--data <file>", "the images to place")
+    .requiredOption("--references <file>", "the images of known place")
     .addOption(imagesOption)
     .addOption(modelsOption())
     .option("--json", "print one JSON document")
@@ -41,13 +41,13 @@ export const evalGeolocationCommand = (io: CliIo) =>
       examples("clip-ts eval geolocation --data im2gps.csv --references photos.csv --model ViT-B/32"),
     )
     .action(async ({ data, references, images, json, ...options }) => {
-      const asked = await readPlacedPictures(data, images);
-      const known = await readPlacedPictures(references, images);
+      const asked = await readPlacedImages(data, images);
+      const known = await readPlacedImages(references, images);
       const skipped = [...asked.skipped, ...known.skipped];
       showSkipped(skipped, io);
       const { maxImagePixels } = options;
       const measured = await measureModels(options, io, (clip) =>
-        evaluateGeolocation(clip, asked.pictures, known.pictures, { maxImagePixels, signal: io.signal }),
+        evaluateGeolocation(clip, asked.images, known.images, { maxImagePixels, signal: io.signal }),
       );
       const leftOut = withBroken(skipped, measured, io);
       if (json) {
@@ -60,5 +60,5 @@ export const evalGeolocationCommand = (io: CliIo) =>
         ...[printable(model), String(scores.count), String(scores.references)],
         ...scores.within.map(({ share }) => percent(share)),
       ]);
-      io.out(table(["model", "pictures", "references", ...distances], rows));
+      io.out(table(["model", "images", "references", ...distances], rows));
     });

@@ -1,6 +1,6 @@
 import { Command } from "@commander-js/extra-typings";
 import { printable } from "../../../core/printable.ts";
-import { type CaptionedPicture, readCaptionTable } from "../../../inputs/data/captioned-images.ts";
+import { type CaptionedImage, readCaptionTable } from "../../../inputs/data/captioned-images.ts";
 import { evaluateRetrieval, type RetrievalScores } from "../../../learning/evaluate/retrieval.ts";
 import { isSeparated } from "../../../inputs/data/table.ts";
 import type { SkippedImage } from "../../../inputs/data/image-files.ts";
@@ -32,20 +32,20 @@ import {
 } from "../options.ts";
 import { percent, table } from "../terminal.ts";
 
-/** The longer side of each picture on the page, in pixels. */
+/** The longer side of each image on the page, in pixels. */
 const shownSize = 160;
 
-/** Finds pictures by captions and captions by pictures, and counts. */
+/** Finds images by captions and captions by images, and counts. */
 export const evalRetrievalCommand = (io: CliIo) =>
   new Command("retrieval")
-    .summary("how often the right picture is found by a caption, and the other way round")
+    .summary("how often the right image is found by a caption, and the other way round")
     .description(
-      "Each caption asks for its picture among all, and each picture for one of its captions among all; R@k is the share " +
-        "whose answer is among the first k. The data are a folder with captions beside the pictures (a.jpg and a.txt, a " +
-        "caption a line), shards of such files, a .csv or .tsv, whose rows of one picture belong together, or .jsonl.\n\n" +
+      "Each caption asks for its image among all, and each image for one of its captions among all; R@k is the share " +
+        "whose answer is among the first k. The data are a folder with captions beside the images (a.jpg and a.txt, a " +
+        "caption a line), shards of such files, a .csv or .tsv, whose rows of one image belong together, or .jsonl.\n\n" +
         "Ties count against the model; captions with more tokens than it reads are cut, as is usual.",
     )
-    .requiredOption("--data <source>", "the pictures and their captions")
+    .requiredOption("--data <source>", "the images and their captions")
     .addOption(modelsOption())
     .option("--prefix <text>", 'what captions are put behind, as the paper\'s "a photo of " (default: nothing)')
     .addOption(imageColumnOption)
@@ -69,16 +69,16 @@ export const evalRetrievalCommand = (io: CliIo) =>
     )
     .action(async ({ data, prefix = "", imageColumn, captionColumn, separator, images, report, json, ...options }) => {
       const columns = { imageColumn, captionColumn, images };
-      const read: { readonly samples: readonly CaptionedPicture[]; readonly skipped: readonly SkippedImage[] } =
+      const read: { readonly samples: readonly CaptionedImage[]; readonly skipped: readonly SkippedImage[] } =
         isSeparated(data)
           ? await readCaptionTable(data, { ...columns, separator })
           : await readPairs(data, { ...columns, signal: io.signal });
-      const { samples: pictures, skipped } = read;
+      const { samples: captioned, skipped } = read;
       showSkipped(skipped, io);
       const { maxImagePixels } = options;
       const measured = await measureModels(options, io, (clip, model) => {
-        const onProgress = progressOf(model, "pictures and captions", io);
-        return evaluateRetrieval(clip, pictures, { prefix, maxImagePixels, signal: io.signal, onProgress });
+        const onProgress = progressOf(model, "images and captions", io);
+        return evaluateRetrieval(clip, captioned, { prefix, maxImagePixels, signal: io.signal, onProgress });
       });
       const leftOut = withBroken(skipped, measured, io);
       for (const { model, scores } of measured) if (scores.cut > 0) io.err(describeCut(scores.cut, model));
@@ -94,16 +94,16 @@ export const evalRetrievalCommand = (io: CliIo) =>
       const { retrievalPage } = await import("../../report/retrieval-page.ts");
       const models = await Promise.all(
         measured.map(async ({ model, scores }) => {
-          const queries = [...scores.hardPictures, ...scores.hardCaptions].map(({ image }) => image);
+          const queries = [...scores.hardImages, ...scores.hardCaptions].map(({ image }) => image);
           const found = scores.hardCaptions.flatMap((caption) => caption.found);
-          return { model, scores, pictures: await thumbnails([...queries, ...found], pictures, shownSize) };
+          return { model, scores, images: await thumbnails([...queries, ...found], captioned, shownSize) };
         }),
       );
       await writeReport(report, retrievalPage({ data, prefix, models }), document, io);
     });
 
 function print(measured: readonly Measured<RetrievalScores>[], io: CliIo): void {
-  const head = ["model", "pictures", "captions", "image R@1", "R@5", "R@10", "text R@1", "R@5", "R@10"];
+  const head = ["model", "images", "captions", "image R@1", "R@5", "R@10", "text R@1", "R@5", "R@10"];
   const rows = measured.map(({ model, scores: { images, captions, imageRetrieval, textRetrieval } }) => [
     ...[printable(model), String(images), String(captions)],
     ...[imageRetrieval, textRetrieval].flatMap(({ r1, r5, r10 }) => [r1, r5, r10].map(percent)),

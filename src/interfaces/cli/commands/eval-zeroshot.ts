@@ -2,7 +2,7 @@ import { Command, Option } from "@commander-js/extra-typings";
 import { printable } from "../../../core/printable.ts";
 import { type Answer, evaluateZeroShot, type ZeroShotScores } from "../../../learning/evaluate/zero-shot.ts";
 import { type KnownSet, knownSets, metricNames, publishedScore } from "../../../learning/evaluate/known-sets.ts";
-import { type NamedPictures } from "../../../learning/evaluate/class-names.ts";
+import { type NamedImages } from "../../../learning/evaluate/class-names.ts";
 import { modelName } from "../../../model/hub/cache.ts";
 import { type ClipModel } from "../../../model/zero-shot/clip.ts";
 import { namesOf } from "../../../model/zero-shot/prompts.ts";
@@ -31,32 +31,32 @@ import {
 import { percent, table } from "../terminal.ts";
 import { readZeroShotData } from "../zeroshot-data.ts";
 
-/** Mistakes on the page, and the longer side of each picture in pixels. */
+/** Mistakes on the page, and the longer side of each image in pixels. */
 const shownMistakes = 24;
 const shownSize = 160;
-/** Confusions on the page, and the pictures of each. */
+/** Confusions on the page, and the images of each. */
 const shownConfusions = 8;
-const picturesOfConfusion = 4;
+const imagesOfConfusion = 4;
 /** Confusions in the terminal. */
 const printedConfusions = 5;
 
-/** Names labelled pictures zero-shot, and counts. */
+/** Names labelled images zero-shot, and counts. */
 export const evalZeroShotCommand = (io: CliIo) =>
   new Command("zeroshot")
-    .summary("how many labelled pictures are given their right name")
+    .summary("how many labelled images are given their right name")
     .description(
-      "Names pictures of known classes by the classes' names, without training, and counts what is right. The data are a folder " +
+      "Names images of known classes by the classes' names, without training, and counts what is right. The data are a folder " +
         "with a folder for each class, or a .csv, .tsv or .jsonl with the columns image (or path, filepath; relative to the file) " +
         "and label; a " +
-        "picture with several classes stands there several times. Or they are a published set, with its names and templates.\n\n" +
+        "image with several classes stands there several times. Or they are a published set, with its names and templates.\n\n" +
         "Ties count against the model. mAP is VOC2007's 11-point average precision, mean over the classes; ROC AUC is given of " +
         "two classes; ECE is the expected calibration error, how far confidence and accuracy are apart.",
     )
     .argument(
       "[copy]",
-      "with --dataset: your own copy of its pictures, as --data takes them; without it, they are fetched",
+      "with --dataset: your own copy of its images, as --data takes them; without it, they are fetched",
     )
-    .option("--data <source>", "the pictures and their classes")
+    .option("--data <source>", "the images and their classes")
     .addOption(imagesOption)
     .option(
       "--dataset <set>",
@@ -79,8 +79,8 @@ export const evalZeroShotCommand = (io: CliIo) =>
         .argParser(repeatedTemplate)
         .conflicts("templates"),
     )
-    .option("--only <file>", "only these of the data's classes, one a line, as pictures and as answers")
-    .option("--clips", "pictures in one folder are frames of one clip: probabilities are averaged over them")
+    .option("--only <file>", "only these of the data's classes, one a line, as images and as answers")
+    .option("--clips", "images in one folder are frames of one clip: probabilities are averaged over them")
     .option("--truncate", "cut names that have more tokens than the model reads, and say what was cut")
     .addOption(reportOption())
     .option("--json", "print one JSON document")
@@ -100,7 +100,7 @@ export const evalZeroShotCommand = (io: CliIo) =>
       ),
     )
     .action(async (copy, { clips, truncate, report, json, only, ...options }) => {
-      const { source, pictures, templates, ...from } = await readZeroShotData({ ...options, copy, only }, io);
+      const { source, images: labelled, templates, ...from } = await readZeroShotData({ ...options, copy, only }, io);
       const { known } = from;
       const { signal } = io;
       const { maxImagePixels } = options;
@@ -109,9 +109,9 @@ export const evalZeroShotCommand = (io: CliIo) =>
       const onEqualLabels = sayEqualNames(io);
       const evaluation = { templates, clips, maxImagePixels, signal, onEqualLabels, ...(truncate && { onTruncate }) };
       const measured = await measureModels(options, io, async (clip, model) => {
-        warnOfUnknownWords(clip, pictures, io);
-        const onProgress = progressOf(model, "pictures", io);
-        return evaluateZeroShot(clip, pictures, { ...evaluation, onProgress });
+        warnOfUnknownWords(clip, labelled, io);
+        const onProgress = progressOf(model, "images", io);
+        return evaluateZeroShot(clip, labelled, { ...evaluation, onProgress });
       });
       const skipped = withBroken(from.skipped ?? [], measured, io);
       const said = {
@@ -146,7 +146,7 @@ export const evalZeroShotCommand = (io: CliIo) =>
             mistakes,
             confusions,
             published,
-            pictures: await thumbnails(shown, pictures.samples, shownSize),
+            images: await thumbnails(shown, labelled.samples, shownSize),
           };
         }),
       );
@@ -170,7 +170,7 @@ function sayEqualNames(io: CliIo): (first: string, second: string) => void {
   };
 }
 
-function warnOfUnknownWords(clip: ClipModel, { classes }: NamedPictures, io: CliIo): void {
+function warnOfUnknownWords(clip: ClipModel, { classes }: NamedImages, io: CliIo): void {
   const names = classes.flatMap(namesOf);
   const unknown = names.filter((name) => clip.unknownWords(name).length > 0);
   if (unknown.length === 0) return;
@@ -183,7 +183,7 @@ function warnOfUnknownWords(clip: ClipModel, { classes }: NamedPictures, io: Cli
 }
 
 function print(measured: readonly Measured<ZeroShotScores>[], io: CliIo): void {
-  const head = ["model", "pictures", "top-1", "top-5", "per class", "mAP", "ROC AUC", "ECE"];
+  const head = ["model", "images", "top-1", "top-5", "per class", "mAP", "ROC AUC", "ECE"];
   const rows = measured.map(({ model, scores }) => [
     ...[
       printable(model),
@@ -214,7 +214,7 @@ function printPublished(set: KnownSet, measured: readonly Measured<ZeroShotScore
   io.out(`\n${set.name}, ${metricNames[set.metric]} as the paper counts it`);
   io.out(table(["model", "here", "paper", "released weights"], rows));
   const { count } = measured[0]!.scores;
-  if (count !== set.pictures) io.out(`The paper's figure is of ${set.pictures} pictures; these are ${count}.`);
+  if (count !== set.images) io.out(`The paper's figure is of ${set.images} images; these are ${count}.`);
 }
 
 /** The mistakes that the model was surest of. */
@@ -232,6 +232,6 @@ function examplesOfConfusion(
 ): string[] {
   return answers
     .filter(({ rank, truths, ranked }) => rank > 0 && truths[0] === truth && ranked[0]!.label === predicted)
-    .slice(0, picturesOfConfusion)
+    .slice(0, imagesOfConfusion)
     .map(({ image }) => image);
 }

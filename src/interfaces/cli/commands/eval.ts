@@ -10,7 +10,7 @@ import { probeCommand } from "./probe.ts";
 export const evalCommand = (io: CliIo) =>
   new Command("eval")
     .summary("measure how good models are, as the CLIP paper does")
-    .description("Measures models on pictures of which the truth is known; several in one table.")
+    .description("Measures models on images of which the truth is known; several in one table.")
     .addCommand(evalZeroShotCommand(io))
     .addCommand(evalRetrievalCommand(io))
     // The same command as clip-ts probe: whoever looks for the paper's evaluations finds all of them here.

@@ -18,12 +18,12 @@ import {
 /** Fine-tunes a model on pairs of one's own, and takes care that it stays good at the rest. */
 export const finetuneCommand = (io: CliIo) =>
   new Command("finetune")
-    .summary("fine-tune a model on your pictures without ruining it")
+    .summary("fine-tune a model on your images without ruining it")
     .description(
-      "Trains a model on your pictures, then measures blends of its old and new weights (WiSE-FT) on validation pictures and on a " +
+      "Trains a model on your images, then measures blends of its old and new weights (WiSE-FT) on validation images and on a " +
         "general set, and keeps the best that has not become worse at the rest. How it trains follows from how much there is to " +
         "learn from, is printed with the reasons, and can be set otherwise. The data are a folder whose folders are classes, a " +
-        "folder with captions beside the pictures, a .csv, .tsv, .jsonl or .parquet, or webdataset shards.\n\n" +
+        "folder with captions beside the images, a .csv, .tsv, .jsonl or .parquet, or webdataset shards.\n\n" +
         "Ctrl-C stops with a checkpoint, and --resume goes on. With the folder of a finished run and --alpha another blend is put " +
         "into its model/, without training again.",
     )
@@ -36,7 +36,7 @@ export const finetuneCommand = (io: CliIo) =>
     )
     .option(
       "--general <source>",
-      "pictures of other things, on which the model is to stay good (default: none; then only your pictures are measured)",
+      "images of other things, on which the model is to stay good (default: none; then only your images are measured)",
     )
     .option("--max-loss <points>", "how many points of the general set's top-1 may be lost", points, 1)
     .option("--alpha <number>", "keep this blend: from 0, the model as it was, to 1, the tuned one", share)

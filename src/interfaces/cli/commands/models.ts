@@ -175,7 +175,7 @@ function describe({ config, preprocess, ...report }: ModelReport): [string, stri
     ["weights", `${report.weights}: ${containers[report.container]}, ${report.layout}`],
     ["size", `${report.parameters.toLocaleString("en")} parameters, ${size.join(", ")}`],
     ["architecture", report.architectures.join(", ") || "none of the published ones"],
-    ["pictures", tower],
+    ["images", tower],
     ["texts", textTower],
     ["features", `${config.embedDim}, ${activation}${text.activation ? `, texts ${text.activation}` : ""}`],
     ["score", `${score}, scale ${Math.exp(report.logitScale).toFixed(2)}${bias}`],

@@ -12,7 +12,7 @@ export const parityCommand = (io: CliIo) =>
   new Command("parity")
     .summary("compare this machine's numbers with recorded ones")
     .description(
-      "Computes what was recorded elsewhere and prints how far the numbers are apart: always texts, pictures and small towers " +
+      "Computes what was recorded elsewhere and prints how far the numbers are apart: always texts, images and small towers " +
         "with the recordings in this package (its folder fixtures); and what others have published of models whose weights " +
         "are in the caches. Nothing is fetched; what cannot run says why. The exit code is 1 if numbers differ by more than " +
         "is allowed, or nothing could be compared of the model named.\n\n" +
@@ -24,7 +24,7 @@ export const parityCommand = (io: CliIo) =>
     .addOption(activationOption)
     .option(
       "--data <folder>",
-      "where the pictures are that are no part of this package, as golden/CLIP.png (default: none)",
+      "where the images are that are no part of this package, as golden/CLIP.png (default: none)",
     )
     .option("--fixtures <folder>", "recordings in the place of the package's own")
     .option("--json", "print one JSON document")
@@ -42,7 +42,7 @@ export const parityCommand = (io: CliIo) =>
           [
             describeMachine(machine),
             `recordings: ${printable(fixtures)}`,
-            `pictures: ${data === undefined ? "those of the package; --data names a folder of more" : printable(data)}`,
+            `images: ${data === undefined ? "those of the package; --data names a folder of more" : printable(data)}`,
             "",
             table(["case", "compared", "delta", "allowed", "result"], rows.flatMap(cells)),
             ...describeSkipped(rows),

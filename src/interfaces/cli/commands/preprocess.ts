@@ -20,15 +20,15 @@ import {
 /** As large as a config may say; the tensors take 1 GB then. */
 const maxSize = 8_192;
 
-/** Turns a picture into what the image tower reads. */
+/** Turns an image into what the image tower reads. */
 export const preprocessCommand = (io: CliIo) =>
   new Command("preprocess")
-    .summary("turn a picture into what the image tower reads")
+    .summary("turn an image into what the image tower reads")
     .description(
-      "Writes the picture resized, cropped and standardised to a safetensors file: pixels (uint8 [S, S, 3]) and " +
+      "Writes the image resized, cropped and standardised to a safetensors file: pixels (uint8 [S, S, 3]) and " +
         "pixelValues (float32 [3, S, S]).",
     )
-    .argument("<image>", "the picture")
+    .argument("<image>", "the image")
     .requiredOption("--out <file>", "safetensors file to write")
     .option("--size <n>", "side of the square in pixels (default: the model's, or 224)", wholeNumber(maxSize))
     .addOption(orientationOption)

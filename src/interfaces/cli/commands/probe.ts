@@ -19,16 +19,16 @@ export const probeCommand = (io: CliIo) =>
   new Command("probe")
     .summary("train a linear layer on a model's features, and say how good they are")
     .description(
-      "The paper's linear probe: logistic regression on the vectors that the image tower makes of labelled pictures, fitted by " +
-        "L-BFGS. The strength λ of its penalty is searched over 97 values from 1e-6 to 1e6 on pictures held out, and the head " +
+      "The paper's linear probe: logistic regression on the vectors that the image tower makes of labelled images, fitted by " +
+        "L-BFGS. The strength λ of its penalty is searched over 97 values from 1e-6 to 1e6 on images held out, and the head " +
         "fitted again to all. The model itself stays as it is.\n\n" +
-        "Pictures come from a folder with a folder for each class, or from a .csv, .tsv or .jsonl with the columns image " +
+        "Images come from a folder with a folder for each class, or from a .csv, .tsv or .jsonl with the columns image " +
         "(or path, filepath) and label.",
     )
-    .requiredOption("--train <source>", "the pictures to learn from")
-    .option("--test <source>", "pictures to say the accuracy on")
-    .option("--validation <source>", "what λ is chosen by (default: a fifth of each class of the training pictures)")
-    .option("--shots <n>", "learn from so many pictures of each class, drawn by --seed", wholeNumber())
+    .requiredOption("--train <source>", "the images to learn from")
+    .option("--test <source>", "images to say the accuracy on")
+    .option("--validation <source>", "what λ is chosen by (default: a fifth of each class of the training images)")
+    .option("--shots <n>", "learn from so many images of each class, drawn by --seed", wholeNumber())
     .addOption(
       new Option(
         "--features <which>",

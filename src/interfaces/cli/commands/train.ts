@@ -9,10 +9,10 @@ const watchOption = new Option(
     "and the process ends as without it (default port: one that is free)",
 ).argParser(wholeNumber(65_535));
 
-/** Pre-trains a CLIP on pairs of pictures and captions. */
+/** Pre-trains a CLIP on pairs of images and captions. */
 export const trainCommand = (io: CliIo) =>
   new Command("train")
-    .summary("pre-train a CLIP on your pictures and captions")
+    .summary("pre-train a CLIP on your images and captions")
     .description(
       "Trains what the configuration says. The folder gets metrics.jsonl and checkpoints while it runs, and in the end " +
         "the model and a page with curves and sample predictions. A doctor watches, and says in plain words what seems to be " +

@@ -10,7 +10,7 @@ import { resample } from "../../../inputs/image/resample.ts";
 import { Moved, serve } from "../../../engine/threads/serve.ts";
 import { makeTokenizer } from "../../../inputs/text/make-tokenizer.ts";
 import type { TextTokenizer, TokenizerSource } from "../../../inputs/text/tokenizer.ts";
-import { type Picture, readPictureAtOnce } from "../../../inputs/data/image-location.ts";
+import { type ImageLocation, readImageAtOnce } from "../../../inputs/data/image-location.ts";
 import { asCaption } from "./caption-tokens.ts";
 import type { SyntheticDraw } from "./synthetic-captions.ts";
 import type { SyntheticTensors } from "./pair-tensors.ts";
@@ -29,7 +29,7 @@ export interface DataWorkerSetup {
 
 /** One row of a batch. */
 export interface RowRequest {
-  readonly picture: Picture;
+  readonly image: ImageLocation;
   readonly caption: string;
   /** Where it is trained with. */
   readonly synthetic?: SyntheticDraw | undefined;
@@ -39,7 +39,7 @@ export interface RowRequest {
 
 type SyntheticRows = Omit<SyntheticTensors, "captionGroup">;
 
-/** The rows asked for, in order; those of broken pictures hold zeros. */
+/** The rows asked for, in order; those of broken images hold zeros. */
 export interface DataRows {
   /** 8-bit RGB [n, S, S, 3]. */
   readonly pixels: Uint8Array;
@@ -54,13 +54,13 @@ export interface DataRows {
 
 let setup: DataWorkerSetup;
 let tokenizer: TextTokenizer;
-/** Working copies by name. Every epoch asks for every picture once, so what is in is as good as what would replace it. */
+/** Working copies by name. Every epoch asks for every image once, so what is in is as good as what would replace it. */
 const cache = new Map<string, RasterImage>();
 let cachedBytes = 0;
 let decodedImages = 0;
 
-// Both hold for the whole process: more threads for one picture would only take the cores from the step, and no
-// picture is decoded twice in a row.
+// Both hold for the whole process: more threads for one image would only take the cores from the step, and no
+// image is decoded twice in a row.
 sharp.concurrency(1);
 sharp.cache(false);
 
@@ -76,11 +76,11 @@ const methods = {
     const pixels = new Uint8Array(rows.length * rowLength);
     const broken: { row: number; reason: string }[] = [];
     const decodedBefore = decodedImages;
-    // sharp decodes on threads of its own: the next picture is under way while this one is augmented.
-    let next = rows[0] && loadImage(rows[0].picture);
+    // sharp decodes on threads of its own: the next image is under way while this one is augmented.
+    let next = rows[0] && loadImage(rows[0].image);
     for (const [row, { augmentationKey }] of rows.entries()) {
       const image = await next!;
-      next = rows[row + 1] && loadImage(rows[row + 1]!.picture);
+      next = rows[row + 1] && loadImage(rows[row + 1]!.image);
       if (image instanceof ClipError) broken.push({ row, reason: image.message });
       else pixels.set(makePixels(image, augmentationKey), row * rowLength);
     }
@@ -114,15 +114,15 @@ function tokenizeSynthetic(draws: readonly SyntheticDraw[]): SyntheticRows {
 /** The calls that a data worker answers. */
 export type DataWorkerMethods = typeof methods;
 
-/** The picture's working copy, or why it cannot be used. */
-async function loadImage(picture: Picture): Promise<RasterImage | ClipError> {
-  const cached = cache.get(picture.image);
+/** The image's working copy, or why it cannot be used. */
+async function loadImage(location: ImageLocation): Promise<RasterImage | ClipError> {
+  const cached = cache.get(location.image);
   if (cached) return cached;
   try {
-    const image = workingCopy(await readPictureAtOnce(picture, { maxImagePixels: setup.maxImagePixels }));
+    const image = workingCopy(await readImageAtOnce(location, { maxImagePixels: setup.maxImagePixels }));
     decodedImages++;
     if (cachedBytes + image.pixels.length <= setup.cacheBytes) {
-      cache.set(picture.image, image);
+      cache.set(location.image, image);
       cachedBytes += image.pixels.length;
     }
     return image;
@@ -133,7 +133,7 @@ async function loadImage(picture: Picture): Promise<RasterImage | ClipError> {
 }
 
 /**
- * As small as the picture may be stored without a difference that matters: the model's square when nothing varies it;
+ * As small as the image may be stored without a difference that matters: the model's square when nothing varies it;
  * otherwise no more than twice the pixels along a side that the closest crop needs, so that most are not resized twice.
  */
 function workingCopy(image: RasterImage): RasterImage {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { holdOut } from "./hold-out.ts";
 import type { Sample } from "../../../inputs/data/sources/samples.ts";
 
-/** So many pictures of each class. */
+/** So many images of each class. */
 const classes = (...counts: readonly number[]): Sample[] =>
   counts.flatMap((count, label) =>
     Array.from({ length: count }, (_, i) => ({
@@ -19,7 +19,7 @@ const ofClass = (samples: readonly Sample[], label: number) =>
   samples.filter(({ image }) => image.startsWith(`/${label}/`)).length;
 
 describe("holdOut", () => {
-  it("keeps of each class its share, of captions that stand alone their share of all, and every picture once", () => {
+  it("keeps of each class its share, of captions that stand alone their share of all, and every image once", () => {
     const captions = Array.from({ length: 50 }, (_, i) => ({
       image: `/captioned/${i}.png`,
       captions: [`caption ${i}`],
@@ -39,7 +39,7 @@ describe("holdOut", () => {
     expect(held(2)).not.toEqual(held(1));
   });
 
-  it("parts no rows of one picture, and counts anew what each source has", () => {
+  it("parts no rows of one image, and counts anew what each source has", () => {
     const rows = Array.from({ length: 40 }, (_, i) => ({ image: `/${Math.floor(i / 4)}.png`, captions: [`row ${i}`] }));
     const { train, heldOut } = holdOut(mixed(rows, classes(20)), 0.3, 5);
     expect(heldOut).toHaveLength(4 * 3 + 6);
@@ -48,9 +48,9 @@ describe("holdOut", () => {
     expect(train.mixture.map(({ count }) => count)).toEqual([28, 14]);
   });
 
-  it("refuses a share that is not one picture", () => {
+  it("refuses a share that is not one image", () => {
     expect(() => holdOut(mixed(classes(4)), 0.2, 1)).toThrow(
-      "a share of 0.2 of 4 pictures is not one to validate on; raise it, add pictures, or name others for validation",
+      "a share of 0.2 of 4 images is not one to validate on; raise it, add images, or name others for validation",
     );
   });
 });

@@ -5,11 +5,11 @@ import { purposes } from "./sampling.ts";
 import type { Sample } from "../../../inputs/data/sources/samples.ts";
 
 /**
- * Keeps a share of the pictures from training, drawn by the seed. Of those with the same captions, such as the pictures of a class, the
- * same share is kept, as nearly as whole numbers allow; all rows of a picture are on one side.
+ * Keeps a share of the images from training, drawn by the seed. Of those with the same captions, such as the images of a class, the
+ * same share is kept, as nearly as whole numbers allow; all rows of an image are on one side.
  *
  * @param share - in (0, 1).
- * @throws {ClipError} `CLIP_DATA` if that is not one picture.
+ * @throws {ClipError} `CLIP_DATA` if that is not one image.
  */
 export function holdOut(
   pairs: MixedPairs,
@@ -24,14 +24,14 @@ export function holdOut(
     const list = JSON.stringify(captions);
     ofCaptions.set(list, (ofCaptions.get(list) ?? new Set()).add(image));
   }
-  // One after the other, so that every so many pictures one falls due, whether in a long list or in several short ones.
+  // One after the other, so that every so many images one falls due, whether in a long list or in several short ones.
   const random = new Random(seed, purposes.heldOut);
   const shuffled = <Item>(items: readonly Item[]) => Array.from(random.permutation(items.length), (i) => items[i]!);
   const order = shuffled([...ofCaptions.values()]).flatMap((images) => shuffled([...images]));
   const held = new Set(order.filter((_, i) => Math.floor((i + 1) * share) > Math.floor(i * share)));
   if (held.size === 0) {
-    const few = `a share of ${share} of ${order.length} pictures is not one to validate on`;
-    throw new ClipError("CLIP_DATA", `${few}; raise it, add pictures, or name others for validation`);
+    const few = `a share of ${share} of ${order.length} images is not one to validate on`;
+    throw new ClipError("CLIP_DATA", `${few}; raise it, add images, or name others for validation`);
   }
   const isHeld = ({ image }: Sample) => held.has(image);
   let first = 0;

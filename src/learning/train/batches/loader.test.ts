@@ -36,7 +36,7 @@ const tokenizer = new ClipTokenizer(["d o", "do g</w>"]);
 const base = { batchSize: 4, seed: 7, preprocess, augment, tokenizer, contextLength: 12, workers: 1 };
 
 let root: string;
-/** 14 pictures of random pixels: PNG with alpha and JPEG, 20 to 46 pixels wide. */
+/** 14 images of random pixels: PNG with alpha and JPEG, 20 to 46 pixels wide. */
 let samples: Sample[];
 /** Steps 0 … 5 of an unbroken run on one thread. */
 let unbroken: readonly TrainingBatch[];
@@ -87,7 +87,7 @@ function linkedPeers(size: number): Peers[] {
 }
 
 describe("DataLoader", () => {
-  it("gives each row the picture, augmented by the sampler's key, and the caption of its sample", async () => {
+  it("gives each row the image, augmented by the sampler's key, and the caption of its sample", async () => {
     const sampler = new Sampler(samples, base);
     expect(unbroken.map(({ step }) => step)).toEqual([0, 1, 2, 3, 4, 5]);
     for (const { step, samples: drawn, pixels, inputIds, endOfText, captions } of unbroken) {
@@ -172,7 +172,7 @@ describe("DataLoader", () => {
     expect(Math.max(...reds.map((red) => Math.abs(red - 0x77)))).toBeLessThanOrEqual(3);
   });
 
-  it("decodes a picture once if the cache holds all, and only those outside again if it holds some", async () => {
+  it("decodes an image once if the cache holds all, and only those outside again if it holds some", async () => {
     const bytes = samples.reduce((sum, _, i) => sum + (20 + 2 * i) * 24 * 4, 0);
     const all = await load({ batchSize: 14, cacheBytes: bytes }, { toStep: 3 });
     expect(all.loader.stats.decodedImages).toBe(14);
@@ -196,12 +196,12 @@ describe("DataLoader", () => {
     expect(loader.stats.truncatedCaptions).toBe(2);
   });
 
-  it("lists broken pictures and replaces them alike, whatever was known of them before", async () => {
+  it("lists broken images and replaces them alike, whatever was known of them before", async () => {
     const broken = ["damaged.jpg", "empty.png", "text.png", "missing.png"].map((name) => join(root, name));
     const photo = await sharp(samples[3]!.image).resize(200, 200).jpeg().toBuffer();
     await writeFile(broken[0]!, photo.subarray(0, photo.length / 2));
     await writeFile(broken[1]!, "");
-    await writeFile(broken[2]!, "no picture");
+    await writeFile(broken[2]!, "no image");
     const data = [...samples.slice(0, 8), ...broken.map((image) => ({ image, captions: ["a dog"] }))];
     const { batches, loader } = await load({ batchSize: 5 }, { data, toStep: 6 });
     expect(new Map(loader.broken.map(({ image, reason }) => [image, reason]))).toEqual(
@@ -228,7 +228,7 @@ describe("DataLoader", () => {
     for (let step = 5; step >= 0; step--) expect(await take(backwards, step, step + 1)).toEqual([batches[step]]);
   });
 
-  it("shares a batch out among processes, which put the same in place of broken pictures as one does", async () => {
+  it("shares a batch out among processes, which put the same in place of broken images as one does", async () => {
     const missing = [2, 5, 9].map((i) => ({ image: join(root, `missing-${i}.png`), captions: ["a dog"] }));
     const data = [...samples.slice(0, 11), ...missing];
     const options = { batchSize: 6, cacheBytes: 0 };
@@ -247,15 +247,15 @@ describe("DataLoader", () => {
     expect(shares[0]!.loader.stats.decodedImages).toBeLessThan(alone.stats.decodedImages / 2);
   });
 
-  it("gives up when more than half of the pictures are broken, or too few are left for a batch", async () => {
+  it("gives up when more than half of the images are broken, or too few are left for a batch", async () => {
     const missing = (count: number) =>
       Array.from({ length: count }, (_, i) => ({ image: join(root, `no-${i}.jpg`), captions: ["x"] }));
     const most = [...samples.slice(0, 4), ...missing(5)];
     await expect(load({ batchSize: 3 }, { data: most })).rejects.toThrow(
-      /5 of 9 pictures cannot be used, more than half are; repair or remove them, such as:\n.*no-\d\.jpg does not exist/,
+      /5 of 9 images cannot be used, more than half are; repair or remove them, such as:\n.*no-\d\.jpg does not exist/,
     );
     await expect(load({ batchSize: 3 }, { data: [...samples.slice(0, 2), ...missing(2)] })).rejects.toThrow(
-      "2 of 4 pictures cannot be used, too few are left for a batch of 3",
+      "2 of 4 images cannot be used, too few are left for a batch of 3",
     );
   });
 

@@ -4,7 +4,7 @@ import { cut } from "../../../core/listing.ts";
 import type { AugmentConfig } from "../../../inputs/image/augment.ts";
 import type { PreprocessConfig } from "../../../inputs/image/preprocess-config.ts";
 import { noPeers, type Peers } from "../../../engine/distributed/group.ts";
-import { pictureOf } from "../../../inputs/data/image-location.ts";
+import { imageLocationOf } from "../../../inputs/data/image-location.ts";
 import { Remote } from "../../../engine/threads/remote.ts";
 import type { TextTokenizer } from "../../../inputs/text/tokenizer.ts";
 import { captionGroups } from "../../../inputs/data/caption-groups.ts";
@@ -16,7 +16,7 @@ import { Sampler, type SamplerOptions } from "./sampling.ts";
 
 export interface DataLoaderOptions extends SamplerOptions {
   readonly preprocess: PreprocessConfig;
-  /** Without it every picture is preprocessed as for inference. */
+  /** Without it every image is preprocessed as for inference. */
   readonly augment?: AugmentConfig | undefined;
   readonly tokenizer: TextTokenizer;
   /** L. Longer captions are cut. */
@@ -27,9 +27,9 @@ export interface DataLoaderOptions extends SamplerOptions {
   readonly workers?: number | undefined;
   /** Batches made ahead of the one in use. Default 4, or as many as fit into 512 MiB. */
   readonly prefetch?: number | undefined;
-  /** Decoded pictures to keep, all threads together, 4 bytes a pixel. Default 2 GiB, at most a quarter of the memory. */
+  /** Decoded images to keep, all threads together, 4 bytes a pixel. Default 2 GiB, at most a quarter of the memory. */
   readonly cacheBytes?: number | undefined;
-  /** Larger pictures are broken. Default: those that `decodeImage` refuses. */
+  /** Larger images are broken. Default: those that `decodeImage` refuses. */
   readonly maxImagePixels?: number | undefined;
   /** The processes that share each batch, its rows in equal parts by rank. Default: this one alone. */
   readonly peers?: Peers | undefined;
@@ -58,7 +58,7 @@ interface BatchInTheMaking extends Omit<TrainingBatch, "captionGroup" | "synthet
   readonly synthetic?: Omit<SyntheticTensors, "captionGroup"> | undefined;
 }
 
-/** A batch, and its rows whose pictures are broken. */
+/** A batch, and its rows whose images are broken. */
 interface FilledBatch {
   readonly batch: BatchInTheMaking;
   readonly brokenRows: readonly number[];
@@ -68,7 +68,7 @@ interface FilledBatch {
 export interface DataLoaderStats {
   /** Time a consumer spent waiting for a batch. */
   readonly waitSeconds: number;
-  /** Pictures decoded rather than found in the cache. */
+  /** Images decoded rather than found in the cache. */
   readonly decodedImages: number;
   /** Captions that did not fit the context. */
   readonly truncatedCaptions: number;
@@ -83,14 +83,14 @@ const maxBytesAhead = 2 ** 29;
 
 const syntheticRows = ["inputIds", "endOfText", "writtenIds", "tokenWeights"] as const;
 
-/** A loader gives up when more than this share of all pictures is broken. */
+/** A loader gives up when more than this share of all images is broken. */
 const maxBrokenShare = 0.5;
 
 /**
  * Makes the batches of a training run on worker threads, ahead of the steps: decodes, augments and tokenises.
  *
  * A batch is a function of samples, options and step alone: the number of threads, the cache, and where a run was
- * interrupted do not show in it. A broken picture is listed in `broken` and replaced by the next sample of its epoch that
+ * interrupted do not show in it. A broken image is listed in `broken` and replaced by the next sample of its epoch that
  * the batch does not hold. `await using` ends the threads.
  */
 export class DataLoader implements AsyncDisposable {
@@ -135,7 +135,7 @@ export class DataLoader implements AsyncDisposable {
     this.#started.catch(() => undefined); // whoever asks for a batch gets the error
   }
 
-  /** The broken pictures met so far. */
+  /** The broken images met so far. */
   get broken(): readonly SkippedImage[] {
     return [...this.#broken.values()];
   }
@@ -147,7 +147,7 @@ export class DataLoader implements AsyncDisposable {
   /**
    * The batches of steps `fromStep` (default 0) to before `toStep`, in order. To stop early, leave the loop.
    *
-   * @throws {ClipError} `CLIP_DATA` if more than half of all pictures are broken, too few are left for a batch, or a
+   * @throws {ClipError} `CLIP_DATA` if more than half of all images are broken, too few are left for a batch, or a
    *   thread died.
    */
   async *batches({ fromStep = 0, toStep }: { fromStep?: number; toStep: number }): AsyncGenerator<TrainingBatch> {
@@ -174,7 +174,7 @@ export class DataLoader implements AsyncDisposable {
     await this.close();
   }
 
-  /** This process's rows of a step's batch, but for those whose pictures are broken. */
+  /** This process's rows of a step's batch, but for those whose images are broken. */
   async #fillBatch(step: number): Promise<FilledBatch> {
     const { batchSize, contextLength, preprocess, objective } = this.#options;
     const { rank, size } = this.#peers;
@@ -192,13 +192,13 @@ export class DataLoader implements AsyncDisposable {
   }
 
   /**
-   * Puts other samples into the rows whose pictures are broken. Which ones follows from the rows of all processes: each is told what
+   * Puts other samples into the rows whose images are broken. Which ones follows from the rows of all processes: each is told what
    * the others met.
    */
   async #replaceBroken({ batch, brokenRows }: FilledBatch): Promise<TrainingBatch> {
     const replacements = this.#sampler.replacements(batch.step);
     const met = await this.#share(brokenRows.map((row) => batch.samples[row]!));
-    // One row after the other: what replaces a row must not depend on which pictures were known to be broken before.
+    // One row after the other: what replaces a row must not depend on which images were known to be broken before.
     for (const [rank, samples] of met.entries()) {
       for (const i of samples.keys()) {
         const isOwn = rank === this.#peers.rank;
@@ -243,7 +243,7 @@ export class DataLoader implements AsyncDisposable {
     for (let i = 0; i < weights.length; i++) weights[i]! /= total;
   }
 
-  /** Makes rows of a batch, each on the thread that has its picture in its cache; returns those that are broken. */
+  /** Makes rows of a batch, each on the thread that has its image in its cache; returns those that are broken. */
   async #fillRows(batch: BatchInTheMaking, rows: readonly number[]): Promise<number[]> {
     const healthy = rows.filter((row) => !this.#broken.has(batch.samples[row]!));
     await Promise.all(
@@ -285,7 +285,7 @@ export class DataLoader implements AsyncDisposable {
 
   #requestRow(step: number, sample: number): RowRequest {
     return {
-      picture: pictureOf(this.#samples[sample]!),
+      image: imageLocationOf(this.#samples[sample]!),
       caption: this.#sampler.drawCaption(step, sample),
       synthetic: this.#options.objective && this.#sampler.drawSynthetic(step, sample),
       augmentationKey: this.#sampler.augmentationKey(step, sample),
@@ -305,7 +305,7 @@ export class DataLoader implements AsyncDisposable {
 
   #tooManyBroken(problem: string): ClipError {
     const examples = this.broken.slice(0, 3).map(({ reason }) => `\n  ${cut(reason)}`);
-    const met = `${this.#broken.size} of ${this.#samples.length} pictures cannot be used, ${problem}`;
+    const met = `${this.#broken.size} of ${this.#samples.length} images cannot be used, ${problem}`;
     return new ClipError("CLIP_DATA", `${met}; repair or remove them, such as:${examples.join("")}`);
   }
 }

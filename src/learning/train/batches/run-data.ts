@@ -16,7 +16,7 @@ interface RunDataConfig {
 /** What a run trains on, and what it is validated on. */
 interface RunData {
   readonly pairs: MixedPairs;
-  /** `areClasses`: whether captions are sentences about the class of a picture. */
+  /** `areClasses`: whether captions are sentences about the class of an image. */
   readonly validation: (Pairs & { readonly areClasses: boolean }) | undefined;
 }
 

@@ -93,7 +93,7 @@ export class Sampler {
 
   /**
    * One of the sample's captions. Samples with the same list of captions get the same one within a step: their captions
-   * would otherwise count as wrong answers for each other's pictures.
+   * would otherwise count as wrong answers for each other's images.
    */
   drawCaption(step: number, sample: number): string {
     const { captions } = this.#samples[sample]!;
@@ -165,7 +165,7 @@ export class Sampler {
     });
   }
 
-  /** The same draws with the shards in random order; a picture that is a file of its own counts as a shard. */
+  /** The same draws with the shards in random order; an image that is a file of its own counts as a shard. */
   #byShard(draws: readonly number[], random: Random): Uint32Array {
     const starts = draws.flatMap((sample, at) => {
       const shard = this.#samples[sample]!.bytes?.file;

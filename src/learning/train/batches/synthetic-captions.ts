@@ -1,7 +1,7 @@
 import type { DecoderConfig } from "../../../model/towers/config.ts";
 
 /**
- * Training with a synthetic caption of each picture beside the one from the web (CLIPS, Liu et al. 2024): pictures are to find both
+ * Training with a synthetic caption of each image beside the one from the web (CLIPS, Liu et al. 2024): images are to find both
  * their caption and a sentence of the synthetic one, and a decoder learns to write all of that.
  */
 export interface ClipsObjective {

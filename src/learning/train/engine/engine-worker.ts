@@ -14,10 +14,10 @@ let preprocess: PixelConstants;
 
 type PixelConstants = Pick<PreprocessConfig, "imageSize" | "mean" | "std">;
 
-/** N pairs as they travel to this thread: pictures as 8-bit RGB [N, S, S, 3]. */
+/** N pairs as they travel to this thread: images as 8-bit RGB [N, S, S, 3]. */
 export type PairPixels = Omit<PairTensors, "pixelValues"> & { readonly pixels: Uint8Array };
 
-/** Pictures that are standardised when they are asked for: of a large batch never all are at once. */
+/** Images that are standardised when they are asked for: of a large batch never all are at once. */
 class StandardisedPixels implements PixelValues {
   readonly #pixels: Uint8Array;
   readonly #constants: PixelConstants;
@@ -44,7 +44,7 @@ const methods = {
   exchange: (text: string): string[] => group.exchange(text),
   abort: (message: string): void => group.abort(message),
   leave: (): void => group.leave(),
-  /** @param constants - by which pictures are standardised. */
+  /** @param constants - by which images are standardised. */
   async create(
     options: EngineOptions,
     parameters: Map<string, Float32Array>,

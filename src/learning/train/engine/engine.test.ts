@@ -19,7 +19,7 @@ const groupNorm: ClipConfig = {
   vision: { kind: "resnet", imageSize: 16, width: 16, layers: [1, 1], heads: 2, norm: "group" },
 };
 
-/** Scores by sigmoids, texts read at their last place, pictures by a probe. */
+/** Scores by sigmoids, texts read at their last place, images by a probe. */
 const siglip: ClipConfig = {
   ...tinyVit,
   embedDim: 32,
@@ -28,7 +28,7 @@ const siglip: ClipConfig = {
   text: { ...tinyVit.text, causal: false, pool: "last", projectionBias: true },
 };
 
-/** Two texts of each picture, of which a decoder learns to write the second. */
+/** Two texts of each image, of which a decoder learns to write the second. */
 const clips: ClipsObjective = { decoderWeight: 2, captionLength: 6 };
 const decoding: ClipConfig = { ...tinyVit, text: { ...tinyVit.text, layers: 2 }, decoder: { length: 6 } };
 
@@ -179,7 +179,7 @@ describe("a step", () => {
     }
   });
 
-  it("reports a spread of 0 where all pictures or all texts are alike", async () => {
+  it("reports a spread of 0 where all images or all texts are alike", async () => {
     const engine = await createEngine();
     const batch = randomBatch(4);
     const [pixels, words] = [batch.pixelValues.length / 8, batch.inputIds.length / 8];
@@ -188,9 +188,9 @@ describe("a step", () => {
       inputIds: batch.inputIds.map((_, i) => batch.inputIds[i % words]!),
       endOfText: batch.endOfText.map(() => batch.endOfText[0]!),
     };
-    const ofPictures = await engine.step({ ...batch, pixelValues: same.pixelValues }, 1e-6);
-    expect(Math.abs(ofPictures.imageSpread)).toBeLessThan(1e-5);
-    expect(ofPictures.textSpread).toBeGreaterThan(0.01);
+    const ofImages = await engine.step({ ...batch, pixelValues: same.pixelValues }, 1e-6);
+    expect(Math.abs(ofImages.imageSpread)).toBeLessThan(1e-5);
+    expect(ofImages.textSpread).toBeGreaterThan(0.01);
     const ofTexts = await engine.step({ ...batch, inputIds: same.inputIds, endOfText: same.endOfText }, 1e-6);
     expect(Math.abs(ofTexts.textSpread)).toBeLessThan(1e-5);
     expect(ofTexts.imageSpread).toBeGreaterThan(0.01);
@@ -205,7 +205,7 @@ describe("a step", () => {
     ["siglip, clipped", siglip, { gradClipNorm: 0.1 }],
     ["vit with a decoder", decoding, { objective: clips }],
     ["vit with a decoder, clipped", decoding, { objective: clips, gradClipNorm: 0.1 }],
-    ["siglip with two texts a picture", siglip, { objective: { ...clips, decoderWeight: 0 } }],
+    ["siglip with two texts an image", siglip, { objective: { ...clips, decoderWeight: 0 } }],
     ["group-normed resnet with a decoder", { ...groupNorm, decoder: { length: 6 } }, { objective: clips }],
     ["group-normed resnet, clipped", groupNorm, { gradClipNorm: 0.1 }],
   ])("in chunks has each parameter's gradient of the whole batch to 1e-5, %s", async (_, config, change) => {
@@ -441,7 +441,7 @@ describe("the objective clips", () => {
     expect(logitScale).toBeGreaterThan(2);
   });
 
-  it("learns to write: each place its token, of its own picture", async () => {
+  it("learns to write: each place its token, of its own image", async () => {
     const engine = await createEngine({ config: decoding, objective: clips, weightDecay: 0 });
     const losses: number[] = [];
     for (let step = 0; step < 60; step++)
@@ -466,7 +466,7 @@ describe("the objective clips", () => {
 });
 
 describe("patch dropout", () => {
-  it("shows each picture by some of its patches, others in the next step and with another seed", async () => {
+  it("shows each image by some of its patches, others in the next step and with another seed", async () => {
     const losses: number[] = [];
     for (const change of [{ seed: 0 }, { seed: 0 }, { seed: 1 }, { patchDropout: 0 }]) {
       const engine = await createEngine({ patchDropout: 0.5, ...change });
@@ -506,7 +506,7 @@ describe("batch norm's running statistics", () => {
     ];
     expect(normOfAll(wanted)).toBeGreaterThan(0);
     expect(relativeDifference(met, wanted)).toBeLessThan(1e-5);
-    // Variances start at 1; a chunk of two pictures has about that of the batch.
+    // Variances start at 1; a chunk of two images has about that of the batch.
     for (const engine of [whole, cut]) {
       const [values] = statistics(await snapshotOf(engine), "runningVar").values();
       for (const value of values!) {
@@ -518,7 +518,7 @@ describe("batch norm's running statistics", () => {
 });
 
 describe("the moving average of the weights", () => {
-  it("keeps the given share, less in the first steps, and is what pictures and texts are encoded with", async () => {
+  it("keeps the given share, less in the first steps, and is what images and texts are encoded with", async () => {
     const engine = await createEngine({ averageDecay: 0.3 });
     const average = new Map(
       Array.from(initializeParameters(tinyVit, 1), ([path, { data }]) => [path, Float64Array.from(data)]),

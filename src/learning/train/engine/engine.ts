@@ -234,8 +234,8 @@ export class TrainEngine implements EngineState, EngineStateTarget, AsyncDisposa
   }
 
   /**
-   * What a step sees of these pairs' pictures where patches are dropped: for each pair its own, by chance, whatever batch or
-   * chunk it is in. Rows of tokens, as the program counts them from the first picture.
+   * What a step sees of these pairs' images where patches are dropped: for each pair its own, by chance, whatever batch or
+   * chunk it is in. Rows of tokens, as the program counts them from the first image.
    */
   #keptTokens(firstPair: number, pairs: number): { keptTokens?: TensorData } {
     const { config, patchDropout, seed } = this.#options;
@@ -392,7 +392,7 @@ export class TrainEngine implements EngineState, EngineStateTarget, AsyncDisposa
       this.#sessions.set(name, session);
     }
     const { inputs } = await session;
-    // A program has no input for what it does not use, such as the pictures where their tower is locked.
+    // A program has no input for what it does not use, such as the images where their tower is locked.
     const used = inputs.map(
       ({ name }) => [name, feeds[name] ?? float32(parameters.get(name)!, this.#shapes.get(name)!)] as const,
     );

@@ -66,7 +66,7 @@ describe("clipLoss", () => {
     expect(await lossOf([-100, 100, 100, -100])).toBe(200);
   });
 
-  it("does not see pictures and texts exchanged", async () => {
+  it("does not see images and texts exchanged", async () => {
     const values = randomLogits(5, 1);
     const transposed = values.map((_, i) => values[(i % 5) * 5 + Math.floor(i / 5)]!);
     expect(await lossOf(transposed)).toBeCloseTo(await lossOf(values), 5);
@@ -120,7 +120,7 @@ describe("clipLoss", () => {
   });
 
   it("refuses what is not square", () => {
-    expect(() => clipLoss(input("logits", [3, 4]))).toThrow(/as many pictures as texts/);
+    expect(() => clipLoss(input("logits", [3, 4]))).toThrow(/as many images as texts/);
   });
 });
 
@@ -177,7 +177,7 @@ describe("siglipLoss", () => {
   );
 
   it("refuses what is not square", () => {
-    expect(() => siglipLoss(input("logits", [3, 4]))).toThrow(/as many pictures as texts/);
+    expect(() => siglipLoss(input("logits", [3, 4]))).toThrow(/as many images as texts/);
   });
 });
 

@@ -11,10 +11,10 @@ import type { ClipConfig } from "../../../model/towers/config.ts";
 export const maxLogitScale = Math.log(100);
 
 /**
- * The symmetric cross-entropy of a batch of N pairs, in nats: each picture is to find its text among all, each text its
- * picture (Radford et al. 2021, figure 3). With N pairs that nothing tells apart it is ln N.
+ * The symmetric cross-entropy of a batch of N pairs, in nats: each image is to find its text among all, each text its
+ * image (Radford et al. 2021, figure 3). With N pairs that nothing tells apart it is ln N.
  *
- * @param logitsPerImage - [N, N], row i for picture i; finite at any size, as the logarithm is taken inside the softmax.
+ * @param logitsPerImage - [N, N], row i for image i; finite at any size, as the logarithm is taken inside the softmax.
  * @param targets - [N, N], symmetric, rows summing to 1; by default each pair is its own and only match. See
  *   {@link captionTargets}.
  */
@@ -27,8 +27,8 @@ export function clipLoss(logitsPerImage: Tensor, targets?: Tensor): Tensor {
  * What n of N pairs bring into {@link clipLoss}: what all N bring adds up to it. So processes that have n pairs each compute n rows in
  * place of N.
  *
- * @param logitsPerImage - [n, N], their pictures and all texts.
- * @param logitsPerText - [n, N], their texts and all pictures.
+ * @param logitsPerImage - [n, N], their images and all texts.
+ * @param logitsPerText - [n, N], their texts and all images.
  * @param targets - [n, N], their rows of the targets.
  */
 export function clipLossShare(logitsPerImage: Tensor, logitsPerText: Tensor, targets: Tensor): Tensor {
@@ -44,7 +44,7 @@ function crossEntropy(logLikelihood: Tensor, targets: Tensor): Tensor {
 }
 
 /**
- * The sigmoid loss of a batch of N pairs, in nats a pair: each picture and each text are to say whether they belong
+ * The sigmoid loss of a batch of N pairs, in nats a pair: each image and each text are to say whether they belong
  * together, whatever else is in the batch (Zhai et al. 2023, algorithm 1). −(1/N) Σ ln σ(±logit), + for what belongs
  * together. The value of a logit of any size is finite, and exact to 6e-8.
  *
@@ -60,7 +60,7 @@ export function siglipLoss(logitsPerImage: Tensor, matches?: Tensor): Tensor {
 /**
  * What n of N pairs bring into {@link siglipLoss}: what all N bring adds up to it.
  *
- * @param logitsPerImage - [n, N], their pictures and all texts, with the bias.
+ * @param logitsPerImage - [n, N], their images and all texts, with the bias.
  * @param matches - [n, N], their rows of the matches.
  */
 export function siglipLossShare(logitsPerImage: Tensor, matches: Tensor): Tensor {
@@ -80,7 +80,7 @@ export function chanceLoss({ score }: Pick<ClipConfig, "score">, pairs: number):
 }
 
 /**
- * Which pictures and texts belong together where captions repeat, [N, N]: 1 for those of equal captions, 0 for the rest.
+ * Which images and texts belong together where captions repeat, [N, N]: 1 for those of equal captions, 0 for the rest.
  *
  * @param captionGroup - int32 [N]: equal numbers for equal captions.
  * @param rows - int32 [n], those of the pairs whose rows [n, N] are wanted; default all.
@@ -153,7 +153,7 @@ export function captionLoss(logits: Tensor, writtenIds: Tensor, tokenWeights: Te
 function pairsOf(loss: string, logits: Tensor): number {
   const [rows, columns] = logits.shape;
   if (logits.rank === 2 && rows === columns && typeof rows === "number") return rows;
-  throw new ShapeError(loss, "needs as many pictures as texts, [N, N]", { logits: describe(logits) });
+  throw new ShapeError(loss, "needs as many images as texts, [N, N]", { logits: describe(logits) });
 }
 
 function identity(size: number): Tensor {

@@ -33,7 +33,7 @@ export const featureGradients = {
   syntheticFeatures: "syntheticGradient",
 } as const;
 
-/** The towers' features of N pairs, [N, E] each: of pictures, captions, and a sentence of each synthetic caption. */
+/** The towers' features of N pairs, [N, E] each: of images, captions, and a sentence of each synthetic caption. */
 type Features = Readonly<Record<"imageFeatures" | "textFeatures", Tensor>> & { readonly syntheticFeatures?: Tensor };
 
 /** How a step is computed. */
@@ -42,7 +42,7 @@ export interface StepOptions extends Pick<TowerOptions, "checkpointBlocks"> {
   readonly trained?: ReadonlySet<string> | undefined;
   /** See {@link smoothTargets}; default 0. */
   readonly labelSmoothing?: number | undefined;
-  /** Share of the patches that are left out: the pictures' other tokens are then an input, `keptTokens`. Default 0. */
+  /** Share of the patches that are left out: the images' other tokens are then an input, `keptTokens`. Default 0. */
   readonly patchDropout?: number | undefined;
   /** Without it there are no synthetic captions. */
   readonly objective?: ClipsObjective | undefined;
@@ -139,7 +139,7 @@ export function chunkGradientProgram(config: ClipConfig, chunkSize: number, opti
     const features = ends[name]!;
     return features.mul(input(featureGradients[name], features.shape)).sum();
   });
-  // What is written of one picture does not depend on the others: their losses add up.
+  // What is written of one image does not depend on the others: their losses add up.
   const written = writtenLoss(config, inputs.parameters, tokens, options);
   if (written) shares.push(written.mul(options.objective!.decoderWeight));
   const share = shares.reduce((sum, part) => sum.add(part));
@@ -151,7 +151,7 @@ export function chunkGradientProgram(config: ClipConfig, chunkSize: number, opti
   return { ...parts, ...namedGradients(inputs, dys), ...statistics(inputs, updates) };
 }
 
-/** `imageFeatures` of any number of pictures: for validation, with the parameters of the moment. */
+/** `imageFeatures` of any number of images: for validation, with the parameters of the moment. */
 export function imageFeaturesProgram(config: ClipConfig): Program {
   const { vision } = parameterInputs(config, "vision").parameters;
   const pixelValues = input("pixelValues", ["images", 3, config.vision.imageSize, config.vision.imageSize]);
@@ -189,13 +189,13 @@ function only(
   return { ...inputs, learned: new Map(learned) };
 }
 
-/** How many of a picture's tokens a step sees: one patch at least, and the class token where there is one. */
+/** How many of an image's tokens a step sees: one patch at least, and the class token where there is one. */
 export function keptTokens(config: ClipConfig, patchDropout: number): number {
   const { patches, others } = tokensOf(config);
   return others + Math.max(1, Math.round((1 - patchDropout) * patches));
 }
 
-/** A ViT's tokens of a picture: the class token, if there is one, and the patches behind it. */
+/** A ViT's tokens of an image: the class token, if there is one, and the patches behind it. */
 export function tokensOf(config: ClipConfig): { readonly others: number; readonly patches: number } {
   const [tokens] = parameterSpecs(config).get("vision.positionalEmbedding")!.shape as [number];
   const others = parameterSpecs(config).has("vision.classEmbedding") ? 1 : 0;
@@ -238,7 +238,7 @@ function textInputs(texts: number | string, { text }: ClipConfig): { inputIds: T
 }
 
 /**
- * How far pictures and texts are from finding each other, or what some of the pairs bring into that; where there are synthetic captions,
+ * How far images and texts are from finding each other, or what some of the pairs bring into that; where there are synthetic captions,
  * the mean of both kinds of text.
  */
 function contrastiveLoss(
@@ -254,7 +254,7 @@ function contrastiveLoss(
   return syntheticFeatures ? ofCaptions.add(lossOf(syntheticFeatures, "syntheticGroup")).mul(0.5) : ofCaptions;
 }
 
-/** The loss that belongs to how the model scores; equal captions belong to each other's pictures. */
+/** The loss that belongs to how the model scores; equal captions belong to each other's images. */
 function pairsLoss(
   { score }: ClipConfig,
   { imageFeatures, textFeatures }: Features,

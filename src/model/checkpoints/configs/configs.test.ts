@@ -249,7 +249,7 @@ describe("open_clip_config.json", () => {
     expect(() => siglip("convnext_base")).toThrow(/the image tower convnext_base with pool map .* is not supported/);
   });
 
-  it("says how pictures are resized and texts cleaned", () => {
+  it("says how images are resized and texts cleaned", () => {
     expect(read({}, { resize_mode: "squash", interpolation: "bilinear", mean: half, std: half }).preprocess).toEqual({
       ...{ imageSize: 224, mean: half, std: half, resample: "bilinear", resizeMode: "squash" },
     });

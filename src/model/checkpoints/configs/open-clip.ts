@@ -159,13 +159,13 @@ function trunkActivation(name: string): Activation {
 }
 
 /**
- * The architecture and the pictures' preprocessing in an `open_clip_config.json`.
+ * The architecture and the images' preprocessing in an `open_clip_config.json`.
  *
  * @throws {ClipError} `CLIP_CONFIG` if it names towers or options that we cannot compute.
  * @see {@link https://github.com/mlfoundations/open_clip | open_clip} `src/open_clip/model.py`, whose defaults these are.
  */
 export function openClipConfig(json: object, path: string): { config: ClipConfig; preprocess: PreprocessConfig } {
-  const { model_cfg: model, preprocess_cfg: pictures } = parseStrict(configSchema, asPublished(json), path);
+  const { model_cfg: model, preprocess_cfg: images } = parseStrict(configSchema, asPublished(json), path);
   const { vision_cfg: vision, text_cfg: text } = model;
   const activationOf = (kwargs: z.output<typeof actKwargs>): Activation => {
     if (model.quick_gelu) return "quickGelu";
@@ -198,8 +198,8 @@ export function openClipConfig(json: object, path: string): { config: ClipConfig
     },
     path,
   );
-  if (pictures.size !== undefined && pictures.size !== config.vision.imageSize) {
-    const both = `preprocess_cfg.size ${pictures.size} is not the image size of the model, ${config.vision.imageSize}`;
+  if (images.size !== undefined && images.size !== config.vision.imageSize) {
+    const both = `preprocess_cfg.size ${images.size} is not the image size of the model, ${config.vision.imageSize}`;
     throw new ClipError("CLIP_CONFIG", `${path}: ${both}; only equal sizes are supported`);
   }
   const half = [0.5, 0.5, 0.5] as const;
@@ -207,10 +207,10 @@ export function openClipConfig(json: object, path: string): { config: ClipConfig
     config,
     preprocess: {
       imageSize: config.vision.imageSize,
-      mean: pictures.mean ?? (trunk ? half : clipPreprocess.mean),
-      std: pictures.std ?? (trunk ? half : clipPreprocess.std),
-      resample: pictures.interpolation,
-      resizeMode: pictures.resize_mode,
+      mean: images.mean ?? (trunk ? half : clipPreprocess.mean),
+      std: images.std ?? (trunk ? half : clipPreprocess.std),
+      resample: images.interpolation,
+      resizeMode: images.resize_mode,
     },
   };
 }
