@@ -3,11 +3,14 @@
  */
 import { cpus } from "node:os";
 import { clipConfigs } from "../src/model/towers/configs.ts";
-import { parameterSpecs } from "../src/model/towers/parameters.ts";
+import { parameterSpecs } from "../src/model/nn/parameters.ts";
+import { clipParameters } from "../src/model/towers/parameters.ts";
 import { AdamW } from "../src/engine/optimize/adamw.ts";
 
 const runs = 9;
-const specs = [...parameterSpecs(clipConfigs["ViT-B-32-quickgelu"])].filter(([, { trainable }]) => trainable);
+const specs = [...parameterSpecs(clipParameters(clipConfigs["ViT-B-32-quickgelu"]))].filter(
+  ([, { trainable }]) => trainable,
+);
 const parameters = specs.map(([path, { shape }]) => ({
   path,
   size: shape.reduce((total, size) => total * size, 1),

@@ -21,7 +21,8 @@ import { float32 } from "../src/core/tensor-data.ts";
 import { input } from "../src/engine/graph/tensor.ts";
 import { clipConfigs } from "../src/model/towers/configs.ts";
 import { encodeImage } from "../src/model/towers/clip.ts";
-import { initializeParameters } from "../src/model/towers/parameters.ts";
+import { initializeParameters } from "../src/model/nn/parameters.ts";
+import { clipParameters } from "../src/model/towers/parameters.ts";
 import { Session } from "../src/engine/runtime/session.ts";
 import { ClipTokenizer } from "../src/inputs/text/tokenizer.ts";
 import { loadClip } from "../src/model/zero-shot/clip.ts";
@@ -103,7 +104,7 @@ async function openOurs(task: Task, folder: string): Promise<Side> {
     const { config, parameters } = await readModel(join(folder, "own"));
     const pixelValues = input("pixelValues", ["images", 3, 224, 224]);
     const session = await Session.compile({
-      imageFeatures: encodeImage(storedParameters(config, parameters), config, pixelValues),
+      imageEmbeds: encodeImage(storedParameters(config, parameters), config, pixelValues),
     });
     const model = () => {
       // Given away by each pass, as the encoder gives away what it has decoded.
@@ -212,7 +213,7 @@ async function compare(): Promise<void> {
 async function makeModels(folder: string): Promise<void> {
   const config = clipConfigs["ViT-B-32-quickgelu"];
   const own = join(folder, "own");
-  const parameters = initializeParameters(config, 1);
+  const parameters = initializeParameters(clipParameters(config), 1);
   const tokenizer = await ClipTokenizer.published();
   await saveModel(own, { config, preprocess: clipPreprocess, tokenizer, parameters });
   await convertModel(await readModel(own), join(folder, "peer"), { to: "onnx" });

@@ -23,7 +23,8 @@ import { clipPreprocess } from "../src/inputs/image/preprocess-config.ts";
 import { type RasterImage } from "../src/inputs/image/raster-image.ts";
 import { clipConfigs } from "../src/model/towers/configs.ts";
 import { encodeImage, encodeText } from "../src/model/towers/clip.ts";
-import { initializeParameters } from "../src/model/towers/parameters.ts";
+import { initializeParameters } from "../src/model/nn/parameters.ts";
+import { clipParameters } from "../src/model/towers/parameters.ts";
 import { buildModel } from "../src/engine/onnx/build.ts";
 import { type NamedTensors, OrtSession } from "../src/engine/runtime/ort-session.ts";
 import { ClipTokenizer } from "../src/inputs/text/tokenizer.ts";
@@ -77,14 +78,14 @@ async function cpuTimes(dtype: Name, folder: string): Promise<Pick<Measured, "im
   const record = (tower: "vision" | "text") =>
     dtype === "f32" ? storedParameters(config, parameters) : quantizedParameters(config, parameters, tower, dtype);
   const [pixelValues, inputIds] = [input("x", [16, 3, 224, 224]), input("ids", [16, 14], "int32")];
-  const imageFeatures = encodeImage(await record("vision"), config, pixelValues);
+  const imageEmbeds = encodeImage(await record("vision"), config, pixelValues);
   const endOfText = input("end", [16], "int32");
-  const textFeatures = encodeText(await record("text"), config, { inputIds, endOfText });
+  const textEmbeds = encodeText(await record("text"), config, { inputIds, endOfText });
   return {
-    imageCpuMs: await cpuMs(imageFeatures, {
+    imageCpuMs: await cpuMs(imageEmbeds, {
       x: float32(new Float32Array(16 * 3 * 224 * 224).fill(0.3), [16, 3, 224, 224]),
     }),
-    textCpuMs: await cpuMs(textFeatures, {
+    textCpuMs: await cpuMs(textEmbeds, {
       ids: int32(new Int32Array(16 * 14).fill(400), [16, 14]),
       end: int32(new Int32Array(16).fill(13), [16]),
     }),
@@ -113,7 +114,7 @@ async function compare(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "clip-ts-quantized-"));
   try {
     const config = clipConfigs["ViT-B-32-quickgelu"];
-    const parameters = initializeParameters(config, 1);
+    const parameters = initializeParameters(clipParameters(config), 1);
     await saveModel(folder, {
       config,
       preprocess: clipPreprocess,

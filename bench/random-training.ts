@@ -1,5 +1,6 @@
 import { type ClipConfig } from "../src/model/towers/config.ts";
-import { initializeParameters } from "../src/model/towers/parameters.ts";
+import { initializeParameters } from "../src/model/nn/parameters.ts";
+import { clipParameters } from "../src/model/towers/parameters.ts";
 import { type EngineOptions, TrainEngine } from "../src/learning/train/engine/engine.ts";
 import type { PairTensors } from "../src/learning/train/batches/pair-tensors.ts";
 import { trainEverything } from "../src/learning/train/engine/trained-parameters.ts";
@@ -25,7 +26,9 @@ export class RandomTraining implements AsyncDisposable {
     batchSize: number,
     change: Partial<Pick<EngineOptions, "checkpointBlocks" | "lockImage">> = {},
   ): Promise<RandomTraining> {
-    const parameters = new Map(Array.from(initializeParameters(config, 1), ([path, { data }]) => [path, data]));
+    const parameters = new Map(
+      Array.from(initializeParameters(clipParameters(config), 1), ([path, { data }]) => [path, data]),
+    );
     const options: EngineOptions = {
       ...{ config, batchSize, chunkSize: batchSize, gradClipNorm: 1, averageDecay: undefined },
       ...{ checkpointBlocks: false, beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 },

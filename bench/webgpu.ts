@@ -10,13 +10,14 @@ import { relativeError } from "../src/learning/parity/compare.ts";
 import { constant, input, type Tensor } from "../src/engine/graph/tensor.ts";
 import { clipConfigs } from "../src/model/towers/configs.ts";
 import { encodeImage } from "../src/model/towers/clip.ts";
-import { initializeParameters, mapParameters } from "../src/model/towers/parameters.ts";
+import { initializeParameters, mapParameters } from "../src/model/nn/parameters.ts";
+import { clipParameters } from "../src/model/towers/parameters.ts";
 import { buildModel } from "../src/engine/onnx/build.ts";
 import { type NamedTensors, OrtSession, type SessionOptions } from "../src/engine/runtime/ort-session.ts";
 import { prefixes, stepProgram } from "../src/learning/train/engine/programs.ts";
 
 const config = clipConfigs["ViT-B-32-quickgelu"];
-const parameters = initializeParameters(config, 1);
+const parameters = initializeParameters(clipParameters(config), 1);
 const { contextLength } = config.text;
 
 const images = (count: number) =>
@@ -27,12 +28,12 @@ const images = (count: number) =>
 
 console.log(`ViT-B/32 on WebGPU and ${cpus().length} × ${cpus()[0]!.model}, Node ${process.version}`);
 for (const batchSize of [16, 64]) {
-  const p = mapParameters(config, (path) => constant(parameters.get(path)!));
-  const imageFeatures = encodeImage(p, config, input("pixelValues", [batchSize, 3, 224, 224]));
+  const p = mapParameters(clipParameters(config), (path) => constant(parameters.get(path)!));
+  const imageEmbeds = encodeImage(p, config, input("pixelValues", [batchSize, 3, 224, 224]));
   const feeds = { pixelValues: images(batchSize) };
   // Nothing of it may be left to the processor.
-  const webgpu = await measure({ imageFeatures }, feeds, 8, { device: "webgpu", fallback: false });
-  const cpu = await measure({ imageFeatures }, feeds, 8, { device: "cpu" });
+  const webgpu = await measure({ imageEmbeds }, feeds, 8, { device: "webgpu", fallback: false });
+  const cpu = await measure({ imageEmbeds }, feeds, 8, { device: "cpu" });
   const [rate, peer] = [webgpu, cpu].map(({ ms }) => ((1000 * batchSize) / ms).toFixed(0));
   const apart = largestError(webgpu.outputs, cpu.outputs, "");
   console.log(`image tower, batch ${batchSize}: ${rate} images a second, processor ${peer}; ${apart} apart`);

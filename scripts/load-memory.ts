@@ -18,13 +18,14 @@ import { collect } from "../src/model/embedding/encoder.ts";
 import { saveModel } from "../src/model/pretrained/save-model.ts";
 import { clipPreprocess } from "../src/inputs/image/preprocess-config.ts";
 import { clipConfigs } from "../src/model/towers/configs.ts";
-import { countParameters, initializeParameters } from "../src/model/towers/parameters.ts";
+import { countParameters, initializeParameters } from "../src/model/nn/parameters.ts";
+import { clipParameters } from "../src/model/towers/parameters.ts";
 import { ClipTokenizer } from "../src/inputs/text/tokenizer.ts";
 import { loadClip } from "../src/model/zero-shot/clip.ts";
 
 const allowed = 1.15;
 const config = clipConfigs["ViT-B-32-quickgelu"];
-const wanted = 4 * countParameters(config);
+const wanted = 4 * countParameters(clipParameters(config));
 const image = fileURLToPath(new URL("../assets/samples/rocket.png", import.meta.url));
 
 /** Writes the tensors of a safetensors file with `torch.save`. */
@@ -68,7 +69,7 @@ async function compare(): Promise<void> {
   const run = promisify(execFile);
   const folder = await mkdtemp(join(tmpdir(), "clip-ts-load-"));
   try {
-    const parameters = initializeParameters(config, 1);
+    const parameters = initializeParameters(clipParameters(config), 1);
     const model = { config, preprocess: clipPreprocess, tokenizer: await ClipTokenizer.published(), parameters };
     const files: Record<string, string> = {};
     for (const dtype of ["F32", "F16"] as const) {
@@ -92,7 +93,7 @@ async function compare(): Promise<void> {
     if (values.json) console.log(JSON.stringify({ machine, wanted, rows }));
     else {
       console.log(
-        `${machine}; 4 bytes × ${countParameters(config).toLocaleString("en")} parameters: ${(wanted / 1e6).toFixed(0)} MB`,
+        `${machine}; 4 bytes × ${countParameters(clipParameters(config)).toLocaleString("en")} parameters: ${(wanted / 1e6).toFixed(0)} MB`,
       );
       for (const { what, bytes, ratio } of rows)
         console.log(`${what.padEnd(28)}${(bytes / 1e6).toFixed(0).padStart(6)} MB${ratio.toFixed(2).padStart(7)}`);

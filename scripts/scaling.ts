@@ -11,7 +11,8 @@
 import { parseArgs } from "node:util";
 import { smallLength } from "../src/engine/distributed/group.ts";
 import { clipConfigs } from "../src/model/towers/configs.ts";
-import { parameterSpecs } from "../src/model/towers/parameters.ts";
+import { parameterSpecs } from "../src/model/nn/parameters.ts";
+import { clipParameters } from "../src/model/towers/parameters.ts";
 
 const { values } = parseArgs({
   options: {
@@ -26,7 +27,9 @@ const [pairs, step, features] = [Number(values.pairs), Number(values.step), Numb
 const [bytesPerSecond, latency] = [Number(values.gigabits) * 1.25e8, Number(values.latency) / 1e6];
 
 const config = clipConfigs["ViT-B-32-quickgelu"];
-const sizes = [...parameterSpecs(config).values()].map(({ shape }) => shape.reduce((size, length) => size * length, 1));
+const sizes = [...parameterSpecs(clipParameters(config)).values()].map(({ shape }) =>
+  shape.reduce((size, length) => size * length, 1),
+);
 const parameters = sizes.reduce((sum, size) => sum + size, 0);
 /** The small ones go as one. */
 const messages = 1 + sizes.filter((size) => size >= smallLength).length;

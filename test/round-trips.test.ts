@@ -7,7 +7,8 @@ import { readTensorBytes } from "../src/model/checkpoints/stored-tensor.ts";
 import { type Conversion, convertModel } from "../src/model/pretrained/convert.ts";
 import { readModel, type StoredModel } from "../src/model/pretrained/model-folder.ts";
 import { type ClipConfig } from "../src/model/towers/config.ts";
-import { initializeParameters } from "../src/model/towers/parameters.ts";
+import { initializeParameters } from "../src/model/nn/parameters.ts";
+import { clipParameters } from "../src/model/towers/parameters.ts";
 import { loadClip } from "../src/model/zero-shot/clip.ts";
 import { randomImage } from "./images.ts";
 import { sharedFolder, sharedMissing } from "./read-fixture.ts";
@@ -68,7 +69,7 @@ describe("from one layout to another and back", () => {
   it.each(trips)("$name, $from by way of $by, $dtype: the same bytes", async ({ config, from, by, dtype }) => {
     const folder = join(root, `own-${folders++}`);
     await mkdir(folder);
-    await saveParameters(join(folder, "model.safetensors"), initializeParameters(config, 1));
+    await saveParameters(join(folder, "model.safetensors"), initializeParameters(clipParameters(config), 1));
     const own = await readModel(join(folder, "model.safetensors"), { config: await writeConfig(config) });
     const there = await pass(own, from, dtype === "F16" ? dtype : undefined);
     const back = await pass((await pass(there.model, by)).model, from);

@@ -1,7 +1,8 @@
 import { saveModel, type ModelToSave } from "../src/model/pretrained/save-model.ts";
 import { clipPreprocess } from "../src/inputs/image/preprocess-config.ts";
 import { type ClipConfig } from "../src/model/towers/config.ts";
-import { initializeParameters } from "../src/model/towers/parameters.ts";
+import { initializeParameters } from "../src/model/nn/parameters.ts";
+import { clipParameters } from "../src/model/towers/parameters.ts";
 import { ClipTokenizer } from "../src/inputs/text/tokenizer.ts";
 import { trainBpe } from "../src/inputs/text/train-bpe.ts";
 
@@ -24,7 +25,7 @@ export function tinyModel<Change extends Partial<ModelToSave>>(change: Change = 
     config: tinyConfig,
     preprocess: clipPreprocess,
     tokenizer,
-    parameters: initializeParameters(change.config ?? tinyConfig, 1),
+    parameters: initializeParameters(clipParameters(change.config ?? tinyConfig), 1),
     ...change,
   };
 }

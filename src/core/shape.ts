@@ -80,3 +80,8 @@ export function normalizeAxis(axis: number, rank: number): number | undefined {
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dim, axis) => dim === b[axis]);
 }
+
+/** How many elements a tensor of this shape holds. */
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}

@@ -7,7 +7,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { ClipEncoder, collect, dot } from "../../src/model/embedding/encoder.ts";
 import { readModel } from "../../src/model/pretrained/model-folder.ts";
 import { readNpy } from "../../src/inputs/data/npy.ts";
-import { initializeParameters } from "../../src/model/towers/parameters.ts";
+import { initializeParameters } from "../../src/model/nn/parameters.ts";
+import { clipParameters } from "../../src/model/towers/parameters.ts";
 import { writeRandomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../tiny-model.ts";
@@ -46,7 +47,7 @@ describe("clip-ts embed", () => {
   });
 
   it("writes no vector of a damaged model", async () => {
-    const parameters = initializeParameters(tinyConfig, 1);
+    const parameters = initializeParameters(clipParameters(tinyConfig), 1);
     parameters.get("vision.projection")!.data[0] = NaN;
     const damaged = await saveTinyModel(join(root, "damaged"), { parameters });
     const out = join(root, "of-damaged");

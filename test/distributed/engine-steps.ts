@@ -1,7 +1,8 @@
 import { Random } from "../../src/core/random.ts";
 import { alone, type Group } from "../../src/engine/distributed/group.ts";
 import { type ClipConfig, type VitConfig } from "../../src/model/towers/config.ts";
-import { initializeParameters } from "../../src/model/towers/parameters.ts";
+import { initializeParameters } from "../../src/model/nn/parameters.ts";
+import { clipParameters } from "../../src/model/towers/parameters.ts";
 import { type EngineOptions, TrainEngine } from "../../src/learning/train/engine/engine.ts";
 import type { PairTensors } from "../../src/learning/train/batches/pair-tensors.ts";
 import { trainEverything } from "../../src/learning/train/engine/trained-parameters.ts";
@@ -54,7 +55,7 @@ export async function makeSteps(name: string, steps: number, group: Group = alon
     ...{ labelSmoothing: 0, patchDropout: 0, seed: 0, ...trainEverything, ...change },
   };
   // Not the first's start: that of the first is what all must begin with.
-  const start = initializeParameters(config, 1 + group.rank);
+  const start = initializeParameters(clipParameters(config), 1 + group.rank);
   // A bottleneck starts as its shortcut, and has no gradients then.
   for (const [path, { data }] of start) if (path.endsWith("conv3.norm.weight")) data.fill(0.5);
   await using engine = await TrainEngine.create(

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { storedParameters } from "../../src/model/checkpoints/load.ts";
 import { openTowers, readFeeds, type RecordedTowers, towerErrors } from "../../src/learning/parity/recorded-towers.ts";
 import { input } from "../../src/engine/graph/tensor.ts";
-import { poolImage } from "../../src/model/towers/clip.ts";
+import { imageTower } from "../../src/model/towers/image-tower.ts";
 import { sharedMissing } from "../read-fixture.ts";
 import { openSharedTowers, ownTowers } from "./towers.ts";
 
@@ -11,13 +11,13 @@ async function pooledError(towers: RecordedTowers, name: string, names?: Paramet
   const { config, parameters, recorded } = towers;
   const { imageSize } = config.vision;
   const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
-  const pooled = poolImage(storedParameters(config, parameters), config, pixelValues);
+  const pooled = imageTower(storedParameters(config, parameters).vision, config, pixelValues).pooled;
   const feeds = await readFeeds(towers, names);
   const errors = await towerErrors(recorded, new Map([[name, pooled]]), { pixelValues: feeds["pixelValues"]! });
   return errors.get(name)!;
 }
 
-describe("poolImage", () => {
+describe("pooled features", () => {
   // Relative L2, measured: at most 1e-6. Without the last norm, or behind the projection, not even the shape is the same or 1 is met.
   const tolerance = 1e-5;
 

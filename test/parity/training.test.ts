@@ -7,8 +7,9 @@ import { float32, type TensorData } from "../../src/core/tensor-data.ts";
 import { relativeError } from "../../src/learning/parity/compare.ts";
 import { openTowers, readFeeds } from "../../src/learning/parity/recorded-towers.ts";
 import { input } from "../../src/engine/graph/tensor.ts";
+import { l2Normalize } from "../../src/model/nn/layers.ts";
 import { clipLogits } from "../../src/model/towers/clip.ts";
-import { parameterSpecs } from "../../src/model/towers/parameters.ts";
+import { parameterSpecs } from "../../src/model/nn/parameters.ts";
 import { AdamW } from "../../src/engine/optimize/adamw.ts";
 import { Session } from "../../src/engine/runtime/session.ts";
 import { clipLoss } from "../../src/learning/train/engine/losses.ts";
@@ -239,7 +240,7 @@ describe.skipIf(sharedMissing)(`gradients of a batch of 16, ViT${sharedMissing}`
     const ends = ["imageFeatures", "textFeatures"].map((name) => input(name, [pairs, embedDim]));
     const [imageEnd, textEnd] = ends as [(typeof ends)[0], (typeof ends)[0]];
     const logitScale = input("logitScale", []);
-    const loss = clipLoss(clipLogits(imageEnd, textEnd, { logitScale }).logitsPerImage);
+    const loss = clipLoss(clipLogits({ logitScale }, l2Normalize(imageEnd), l2Normalize(textEnd)));
     const [atImages, atTexts, atScale] = gradients(loss, [imageEnd, textEnd, logitScale]);
     await using middle = await Session.compile({ loss, atImages: atImages!, atTexts: atTexts!, atScale: atScale! });
     const seeds = await middle.run({

@@ -9,9 +9,13 @@ import { float32, type TensorData } from "../../src/core/tensor-data.ts";
 import { relativeError } from "../../src/learning/parity/compare.ts";
 import { pooledPlaces } from "../../src/model/embedding/forward.ts";
 import { input, type Tensor } from "../../src/engine/graph/tensor.ts";
-import { type Clip, clipLogits, encodeImage, encodeText } from "../../src/model/towers/clip.ts";
+import { l2Normalize } from "../../src/model/nn/layers.ts";
+import { type Clip, clipLogits } from "../../src/model/towers/clip.ts";
+import { imageTower } from "../../src/model/towers/image-tower.ts";
+import { textTransformer } from "../../src/model/towers/text-transformer.ts";
 import { type ClipConfig } from "../../src/model/towers/config.ts";
-import { mapParameters, parameterSpecs } from "../../src/model/towers/parameters.ts";
+import { mapParameters, parameterSpecs } from "../../src/model/nn/parameters.ts";
+import { clipParameters } from "../../src/model/towers/parameters.ts";
 import type { StatisticUpdate } from "../../src/model/nn/norms.ts";
 import { clipLoss } from "../../src/learning/train/engine/losses.ts";
 import { sharedFolder } from "../read-fixture.ts";
@@ -107,14 +111,14 @@ function rows({ dtype, shape, data }: TensorData, picked: readonly number[]): Te
 
 /** Parameters as feeds. */
 export function parameterFeeds(config: ClipConfig, parameters: Values): Record<string, TensorData> {
-  const specs = parameterSpecs(config);
+  const specs = parameterSpecs(clipParameters(config));
   return Object.fromEntries([...parameters].map(([path, data]) => [path, float32(data, specs.get(path)!.shape)]));
 }
 
 /** Inputs for all parameters, and those among them that are learned. */
 export function parameterInputs(config: ClipConfig): { readonly p: Clip; readonly learned: Map<string, Tensor> } {
   const learned = new Map<string, Tensor>();
-  const p = mapParameters(config, (path, { shape, trainable }) => {
+  const p = mapParameters(clipParameters(config), (path, { shape, trainable }) => {
     const tensor = input(path, shape);
     if (trainable) learned.set(path, tensor);
     return tensor;
@@ -125,11 +129,11 @@ export function parameterInputs(config: ClipConfig): { readonly p: Clip; readonl
 /** Features of a batch of pairs in training. */
 export function encodePairs(p: Clip, config: ClipConfig, pairs: number, updates: StatisticUpdate[] = []) {
   const { imageSize } = config.vision;
-  const imageFeatures = encodeImage(p, config, input("pixelValues", [pairs, 3, imageSize, imageSize]), { updates });
-  const textFeatures = encodeText(p, config, {
-    inputIds: input("inputIds", [pairs, config.text.contextLength], "int32"),
-    endOfText: input("endOfText", [pairs], "int32"),
-  });
+  const pixelValues = input("pixelValues", [pairs, 3, imageSize, imageSize]);
+  const { imageFeatures } = imageTower(p.vision, config, pixelValues, { updates });
+  const inputIds = input("inputIds", [pairs, config.text.contextLength], "int32");
+  const endOfText = input("endOfText", [pairs], "int32");
+  const { textFeatures } = textTransformer(p.text, config, inputIds, endOfText);
   return { imageFeatures, textFeatures };
 }
 
@@ -138,7 +142,7 @@ export function trainingOutputs(config: ClipConfig, pairs: number): Record<strin
   const { p, learned } = parameterInputs(config);
   const updates: StatisticUpdate[] = [];
   const { imageFeatures, textFeatures } = encodePairs(p, config, pairs, updates);
-  const { logitsPerImage } = clipLogits(imageFeatures, textFeatures, p);
+  const logitsPerImage = clipLogits(p, l2Normalize(imageFeatures), l2Normalize(textFeatures));
   const loss = clipLoss(logitsPerImage);
   const slopes = gradients(loss, [...learned.values()]);
   return {

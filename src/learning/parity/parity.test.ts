@@ -10,7 +10,8 @@ import { convertModel } from "../../model/pretrained/convert.ts";
 import { readModel } from "../../model/pretrained/model-folder.ts";
 import { type ClipConfig } from "../../model/towers/config.ts";
 import { clipConfigs } from "../../model/towers/configs.ts";
-import { parameterSpecs } from "../../model/towers/parameters.ts";
+import { parameterSpecs } from "../../model/nn/parameters.ts";
+import { clipParameters } from "../../model/towers/parameters.ts";
 import { retrievalPhotos } from "./known-outputs.ts";
 import { packageFixtures, parity, type ParityOptions, type ParityRow } from "./parity.ts";
 
@@ -213,7 +214,7 @@ describe("what is known of published models", () => {
 async function writeZeros(folder: string, config: ClipConfig): Promise<void> {
   let offset = 0;
   const header: Record<string, unknown> = {};
-  for (const [name, { shape }] of parameterSpecs(config)) {
+  for (const [name, { shape }] of parameterSpecs(clipParameters(config))) {
     const bytes = 4 * shape.reduce((total, size) => total * size, 1);
     header[name] = { dtype: "F32", shape, data_offsets: [offset, (offset += bytes)] };
   }

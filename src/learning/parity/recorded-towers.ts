@@ -9,7 +9,10 @@ import { float32, type TensorData } from "../../core/tensor-data.ts";
 import { pooledPlaces } from "../../model/embedding/forward.ts";
 import { input, reachable, type Tensor } from "../../engine/graph/tensor.ts";
 import { type ClipConfig } from "../../model/towers/config.ts";
-import { clipLogits, encodeImage, encodeText } from "../../model/towers/clip.ts";
+import { l2Normalize } from "../../model/nn/layers.ts";
+import { clipLogits } from "../../model/towers/clip.ts";
+import { imageTower } from "../../model/towers/image-tower.ts";
+import { textTransformer } from "../../model/towers/text-transformer.ts";
 import { Session } from "../../engine/runtime/session.ts";
 import { relativeError } from "./compare.ts";
 
@@ -105,10 +108,12 @@ export function namedValues({ config, parameters }: RecordedTowers): Map<string,
   const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
   const inputIds = input("inputIds", ["texts", contextLength], "int32");
   const endOfText = input("endOfText", ["texts"], "int32");
-  const imageFeatures = encodeImage(p, config, pixelValues);
-  const textFeatures = encodeText(p, config, { inputIds, endOfText });
-  const logits = clipLogits(imageFeatures, textFeatures, p);
-  const graph = reachable(Object.values(logits));
+  const { imageFeatures } = imageTower(p.vision, config, pixelValues);
+  const { textFeatures } = textTransformer(p.text, config, inputIds, endOfText);
+  const [imageEmbeds, textEmbeds] = [l2Normalize(imageFeatures), l2Normalize(textFeatures)];
+  const logitsPerImage = clipLogits(p, imageEmbeds, textEmbeds);
+  const outputs = { imageEmbeds, textEmbeds, logitsPerImage, logitsPerText: logitsPerImage.T };
+  const graph = reachable(Object.values(outputs));
   const named = graph.flatMap((tensor): [string, Tensor][] => (tensor.name ? [[tensor.name, tensor]] : []));
   const probabilities = (logits: Tensor) => (config.score === "sigmoid" ? logits.sigmoid() : logits.softmax(1));
   return new Map<string, Tensor>([
@@ -116,8 +121,8 @@ export function namedValues({ config, parameters }: RecordedTowers): Map<string,
     // The last norm of what is read, which is all that is normed.
     ["text.pooled", graph.find(({ name }) => name === "text.lnFinal")!],
     ["text.blocks.0.ln1", graph.find(({ inputs }) => inputs[1] === p.text.blocks[0]!.ln1.weight)!],
-    ...Object.entries({ imageFeatures, textFeatures, ...logits, logitScaleExp: p.logitScale.exp() }),
-    ["probabilitiesPerImage", probabilities(logits.logitsPerImage)],
-    ["probabilitiesPerText", probabilities(logits.logitsPerText)],
+    ...Object.entries({ imageFeatures, textFeatures, ...outputs, logitScaleExp: p.logitScale.exp() }),
+    ["probabilitiesPerImage", probabilities(outputs.logitsPerImage)],
+    ["probabilitiesPerText", probabilities(outputs.logitsPerText)],
   ]);
 }

@@ -12,7 +12,8 @@ import { isAddress } from "../../inputs/data/plain-shard.ts";
 import { decoderOf } from "./batches/synthetic-captions.ts";
 import { type ClipConfig } from "../../model/towers/config.ts";
 import { clipConfigs, type ClipModelName } from "../../model/towers/configs.ts";
-import { parameterSpecs } from "../../model/towers/parameters.ts";
+import { parameterSpecs } from "../../model/nn/parameters.ts";
+import { clipParameters } from "../../model/towers/parameters.ts";
 import { trainedParameters } from "./engine/trained-parameters.ts";
 
 const count = z.int().positive();
@@ -312,7 +313,7 @@ export function checkTrainable(run: TrainConfig, config: ClipConfig): void {
       "CLIP_CONFIG",
       "in a batch of one pair there is nothing to tell it apart from; set batchSize to 2 or more",
     );
-  if (run.lora && ![...parameterSpecs(config).keys()].some(isLora))
+  if (run.lora && ![...parameterSpecs(clipParameters(config)).keys()].some(isLora))
     throw new ClipError(
       "CLIP_CONFIG",
       "lora changes the blocks of transformers, and no tower that is not locked has any; unlock one, or leave lora out",

@@ -6,7 +6,8 @@ import { isLora } from "../../model/pretrained/lora.ts";
 import { readModel, readTokenizer } from "../../model/pretrained/model-folder.ts";
 import { clipPreprocess, type PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import { type ClipConfig } from "../../model/towers/config.ts";
-import { initializeParameters } from "../../model/towers/parameters.ts";
+import { initializeParameters } from "../../model/nn/parameters.ts";
+import { clipParameters } from "../../model/towers/parameters.ts";
 import { isOfDecoder } from "../../model/towers/caption-decoder.ts";
 import { ClipTokenizer, type TextTokenizer } from "../../inputs/text/tokenizer.ts";
 import { trainBpe } from "../../inputs/text/train-bpe.ts";
@@ -45,7 +46,7 @@ async function newModel(run: TrainConfig, captions: readonly string[]): Promise<
     architecture,
     preprocess: { ...(run.preprocess ?? clipPreprocess), imageSize: architecture.vision.imageSize },
     tokenizer,
-    parameters: initializeParameters(architecture, run.seed),
+    parameters: initializeParameters(clipParameters(architecture), run.seed),
     words: captionWords(captions),
   };
 }
@@ -67,7 +68,7 @@ async function givenModel(path: string, run: TrainConfig, captions: readonly str
     tokenizer,
     parameters: new Map([
       ...(await readParameters(model.parameters)),
-      ...initializeParameters(architecture, run.seed, (path) => isLora(path) || isOfDecoder(path)),
+      ...initializeParameters(clipParameters(architecture), run.seed, (path) => isLora(path) || isOfDecoder(path)),
     ]),
     words: model.words && [...new Set([...model.words, ...captionWords(captions)])].sort(),
   };

@@ -1,4 +1,3 @@
-import { dot } from "../../model/embedding/encoder.ts";
 import { meanOverPrompts, prompts } from "../../model/zero-shot/prompts.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
 
@@ -37,10 +36,4 @@ export function namesOf(samples: readonly Sample[], { areClasses = false, templa
  */
 export function nameVectors({ sentences }: Names, textEmbeds: AsyncIterable<Float32Array>): Promise<Float32Array[]> {
   return meanOverPrompts(textEmbeds, sentences, ["{}"]);
-}
-
-/** At length 1. */
-export function normalized(vector: Float32Array): Float32Array {
-  const norm = Math.sqrt(dot(vector, vector));
-  return vector.map((value) => value / norm);
 }

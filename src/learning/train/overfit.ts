@@ -7,7 +7,8 @@ import { Random } from "../../core/random.ts";
 import { readImage } from "../../inputs/data/image-location.ts";
 import { squarePixels } from "../../inputs/image/preprocess.ts";
 import { type ClipConfig } from "../../model/towers/config.ts";
-import { countParameters } from "../../model/towers/parameters.ts";
+import { countParameters } from "../../model/nn/parameters.ts";
+import { clipParameters } from "../../model/towers/parameters.ts";
 import { Remote } from "../../engine/threads/remote.ts";
 import { asCaption } from "./batches/caption-tokens.ts";
 import { captionGroups } from "../../inputs/data/caption-groups.ts";
@@ -108,7 +109,7 @@ export async function overfit(config: TrainConfig, options: OverfitOptions = {})
     ...{ learned: attempts[0]?.learned ?? false, pairs: count, differentCaptions, differentImages },
     ...{ chanceLoss: chance, leastLoss: least, attempts },
   };
-  return { ...seen, text: describe(seen, config, trained / countParameters(architecture)) };
+  return { ...seen, text: describe(seen, config, trained / countParameters(clipParameters(architecture))) };
 }
 
 /** Pairs of different captions as far as there are such, as a run without augmentation would see them. */

@@ -10,7 +10,7 @@ import { openSafetensors } from "../../model/checkpoints/safetensors.ts";
 import { readParameters } from "../../model/checkpoints/load.ts";
 import { collect, dot } from "../../model/embedding/encoder.ts";
 import { readModel, readTokenizer } from "../../model/pretrained/model-folder.ts";
-import { parameterSpecs } from "../../model/towers/parameters.ts";
+import { parameterSpecs } from "../../model/nn/parameters.ts";
 import { JsonTokenizer } from "../../inputs/text/json-tokenizer.ts";
 import { loadClip } from "../../model/zero-shot/clip.ts";
 import { startModel } from "./initial-model.ts";

@@ -13,7 +13,8 @@ import { saveLora } from "../../model/pretrained/save-lora.ts";
 import { saveModel } from "../../model/pretrained/save-model.ts";
 import { type ClipConfig } from "../../model/towers/config.ts";
 import { isOfDecoder } from "../../model/towers/caption-decoder.ts";
-import { parameterSpecs } from "../../model/towers/parameters.ts";
+import { parameterSpecs } from "../../model/nn/parameters.ts";
+import { clipParameters } from "../../model/towers/parameters.ts";
 import { Remote } from "../../engine/threads/remote.ts";
 import { type TrainConfig, trainConfigSchema } from "./config.ts";
 import type { EngineOptions } from "./engine/engine.ts";
@@ -187,7 +188,7 @@ async function trainedModel(
   engine: Remote<EngineMethods>,
   architecture: ClipConfig,
 ): Promise<Map<string, TensorData<"float32">>> {
-  const specs = parameterSpecs(architecture);
+  const specs = parameterSpecs(clipParameters(architecture));
   const ofModel = [...(await finalWeights(engine))].filter(([path]) => !isOfDecoder(path));
   return new Map(ofModel.map(([path, values]) => [path, float32(values, specs.get(path)!.shape)]));
 }

@@ -18,14 +18,14 @@ const preprocess = {
 const idsOf = (text: string) => tokenizer.tokenize([text], { contextLength }).inputIds;
 
 /**
- * Towers without weights: the feature of an image is its mean colour, that of a text stands in a table. None has unit
- * length.
+ * Towers without weights: the feature of an image is its mean colour, that of a text stands in a table.
  */
 function handmadeTowers(table: Readonly<Record<string, readonly number[]>>): Towers & { readonly texts: string[] } {
   const known = new Map(Object.entries(table).map(([text, feature]) => [idsOf(text).join(), { text, feature }]));
   const texts: string[] = [];
+  const unit = (vector: readonly number[]) => vector.map((value) => value / Math.hypot(...vector));
   const rows = (count: number, row: (i: number) => readonly number[]) =>
-    Promise.resolve(Float32Array.from(Array.from({ length: count }, (_, i) => row(i)).flat()));
+    Promise.resolve(Float32Array.from(Array.from({ length: count }, (_, i) => unit(row(i))).flat()));
   return {
     embedDim: 3,
     contextLength,

@@ -8,7 +8,7 @@ import { type RasterImage } from "../../inputs/image/raster-image.ts";
 import type { TextTokenizer } from "../../inputs/text/tokenizer.ts";
 import { type ImageLocation, useLocatedImage } from "../../inputs/data/image-location.ts";
 import { asCaption } from "./batches/caption-tokens.ts";
-import { type Names, namesOf, nameVectors, type NamingOptions, normalized } from "./name-vectors.ts";
+import { type Names, namesOf, nameVectors, type NamingOptions } from "./name-vectors.ts";
 import type { Sample, SkippedImage } from "../../inputs/data/sources/samples.ts";
 import type { ValidationScores } from "./run-folder.ts";
 
@@ -70,7 +70,7 @@ export class Validator {
     const predictions: Prediction[] = [];
     const ranks: number[] = [];
     for await (const { samples, pixelValues } of this.#batches()) {
-      const images = rowsOf(await towers.encodeImages(pixelValues), towers.embedDim).map(normalized);
+      const images = rowsOf(await towers.encodeImages(pixelValues), towers.embedDim);
       for (const [i, image] of images.entries()) {
         const { captions, ...location } = samples[i]!;
         const truth = captions[0]!;
@@ -101,7 +101,7 @@ export class Validator {
         contextLength,
         ...asCaption,
       });
-      yield* rowsOf(await towers.encodeTexts(inputIds, endOfText), embedDim).map(normalized);
+      yield* rowsOf(await towers.encodeTexts(inputIds, endOfText), embedDim);
     }
   }
 

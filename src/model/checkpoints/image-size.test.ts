@@ -5,7 +5,8 @@ import { relativeError } from "../../learning/parity/compare.ts";
 import { resampleGrid } from "../../inputs/image/resample.ts";
 import { type ClipConfig } from "../towers/config.ts";
 import { clipConfigs } from "../towers/configs.ts";
-import { initializeParameters } from "../towers/parameters.ts";
+import { initializeParameters } from "../nn/parameters.ts";
+import { clipParameters } from "../towers/parameters.ts";
 import { withImageSize } from "./image-size.ts";
 import { loadParameters, readParameter } from "./load.ts";
 import { openSafetensors } from "./safetensors.ts";
@@ -22,7 +23,7 @@ const vit: ClipConfig = {
 
 async function stored(config: ClipConfig) {
   const path = join(folder, `${config.vision.kind}.safetensors`);
-  await saveParameters(path, initializeParameters(config, 5));
+  await saveParameters(path, initializeParameters(clipParameters(config), 5));
   return loadParameters(path, config);
 }
 

@@ -7,7 +7,8 @@ import { sharedFolder, sharedMissing } from "../../../test/read-fixture.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
 import { type ClipConfig } from "../towers/config.ts";
 import { clipConfigs } from "../towers/configs.ts";
-import { initializeParameters, leaves, parameterSpecs } from "../towers/parameters.ts";
+import { initializeParameters, leaves, parameterSpecs } from "../nn/parameters.ts";
+import { clipParameters } from "../towers/parameters.ts";
 import { Tensor } from "../../engine/graph/tensor.ts";
 import { buildModel } from "../../engine/onnx/build.ts";
 import { OrtSession } from "../../engine/runtime/ort-session.ts";
@@ -83,7 +84,7 @@ describe.each([
   ["SigLIP", siglip, ["ours", "hf", "open_clip"]],
 ] as const)("a saved %s", (name, config, layouts) => {
   it.each(layouts)("comes back bit for bit under %s names", async (names) => {
-    const parameters = initializeParameters(config, 1);
+    const parameters = initializeParameters(clipParameters(config), 1);
     const path = join(folder, `${name}-${names}.safetensors`);
     await saveParameters(path, parameters, { names });
     expectSameTensors(await readParameters(await loadParameters(path, config)), parameters);
@@ -91,7 +92,7 @@ describe.each([
 
   it.each(["F32", "F16"] as const)("gives ONNX Runtime the same numbers as %s places in the file", async (dtype) => {
     const path = join(folder, `${name}-${dtype}.safetensors`);
-    await saveParameters(path, initializeParameters(config, 2), { dtype });
+    await saveParameters(path, initializeParameters(clipParameters(config), 2), { dtype });
     // And one as bfloat16, 2.5.
     const brain = join(folder, "brain");
     await writeFile(brain, Uint8Array.of(0x20, 0x40));
@@ -153,13 +154,13 @@ describe("a file written in another's names", () => {
 
   it("keeps half precisions as they are, and halves what is not if asked to", async () => {
     const half = join(folder, "half.safetensors");
-    await saveParameters(half, initializeParameters(vit, 1), { names: "openai", dtype: "F16" });
+    await saveParameters(half, initializeParameters(clipParameters(vit), 1), { names: "openai", dtype: "F16" });
     const dtypes = async (path: string) => (await openWeightFile(path)).tensors.get("text_projection.weight")?.dtype;
     expect(await dtypes(await write(half, vit, "hf"))).toBe("F16");
     const back = await write(await write(half, vit, "hf"), vit, "openai");
     expect(await contents(back)).toEqual(await contents(half));
     const whole = join(folder, "whole.safetensors");
-    await saveParameters(whole, initializeParameters(vit, 1), { names: "hf" });
+    await saveParameters(whole, initializeParameters(clipParameters(vit), 1), { names: "hf" });
     const halved = join(folder, "halved.safetensors");
     await saveParameters(halved, await loadParameters(whole, vit), { names: "openai", dtype: "F16" });
     expect(await contents(halved)).toEqual(await contents(half));
@@ -167,7 +168,7 @@ describe("a file written in another's names", () => {
 
   it("is refused where the layout has no such model", async () => {
     const saved = (config: ClipConfig, names: LayoutName) =>
-      saveParameters(join(folder, "none.safetensors"), initializeParameters(config, 1), { names });
+      saveParameters(join(folder, "none.safetensors"), initializeParameters(clipParameters(config), 1), { names });
     await expect(saved(resNet, "hf")).rejects.toThrow(/CLIPModel has no ResNets; convert it to openai or open_clip/);
     await expect(saved(siglip, "openai")).rejects.toThrow(/no place for SigLIP; convert it to hf or open_clip/);
   });
@@ -189,7 +190,10 @@ describe("weights in several files", () => {
   };
 
   it("are read by their index", async () => {
-    expectSameTensors(await readParameters(await loadParameters(await spread(), vit)), initializeParameters(vit, 3));
+    expectSameTensors(
+      await readParameters(await loadParameters(await spread(), vit)),
+      initializeParameters(clipParameters(vit), 3),
+    );
   });
 
   it("are all there, and beside it", async () => {
@@ -205,7 +209,7 @@ describe("weights in several files", () => {
 describe("saveParameters in OpenAI's names", () => {
   it("writes the names of the published files, counters of batch norm among them", async () => {
     const path = join(folder, "published.safetensors");
-    await saveParameters(path, initializeParameters(resNet, 1), { names: "openai" });
+    await saveParameters(path, initializeParameters(clipParameters(resNet), 1), { names: "openai" });
     const names = [...(await openSafetensors(path)).tensors.keys()];
     expect(names).toEqual(
       expect.arrayContaining(["visual.bn1.num_batches_tracked", "visual.layer1.1.bn3.running_var"]),
@@ -241,7 +245,7 @@ describe("saveParameters in OpenAI's names", () => {
     const path = join(folder, "group.safetensors");
     const saved = saveParameters(
       path,
-      initializeParameters({ ...group, vision: { ...group.vision, imageSize: 64 } }, 1),
+      initializeParameters(clipParameters({ ...group, vision: { ...group.vision, imageSize: 64 } }), 1),
       { names: "openai" },
     );
     await expect(saved).rejects.toThrow(/no place for vision.stages.4/);
@@ -250,7 +254,7 @@ describe("saveParameters in OpenAI's names", () => {
 
 describe("loadParameters", () => {
   it("lists all differences in one message: missing, unknown, of another shape, not floating-point", async () => {
-    const parameters = new Map<string, TensorData>(initializeParameters(vit, 1));
+    const parameters = new Map<string, TensorData>(initializeParameters(clipParameters(vit), 1));
     parameters.delete("text.lnFinal.bias");
     parameters.set("text.blocks.7.ln1.weight", float32([1], [1]));
     parameters.set("vision.projection", float32(new Float32Array(16 * 64), [16, 64]));
@@ -265,7 +269,7 @@ describe("loadParameters", () => {
 
   it("names what is missing in the file's own dialect too", async () => {
     const path = join(folder, "dialect.safetensors");
-    const parameters = initializeParameters(vit, 1);
+    const parameters = initializeParameters(clipParameters(vit), 1);
     parameters.delete("vision.blocks.1.mlp.fc.bias");
     await saveParameters(path, parameters, { names: "openai" });
     expect(await problemsOf(path, vit)).toEqual([
@@ -275,7 +279,7 @@ describe("loadParameters", () => {
 
   it("refuses float64 with the reason", async () => {
     const path = join(folder, "double.safetensors");
-    const tensors = Array.from(initializeParameters(vit, 1), ([name, { data, shape }]) => {
+    const tensors = Array.from(initializeParameters(clipParameters(vit), 1), ([name, { data, shape }]) => {
       const bytes = () => bytesOf(name === "logitScale" ? Float64Array.of(1) : data);
       return [name, { dtype: name === "logitScale" ? "F64" : "F32", shape, bytes }] as const;
     });
@@ -286,7 +290,7 @@ describe("loadParameters", () => {
   });
 
   it("does not take one tower for the other", async () => {
-    const problems = await problemsOf(await save("other", initializeParameters(resNet, 1)), vit);
+    const problems = await problemsOf(await save("other", initializeParameters(clipParameters(resNet), 1)), vit);
     const ofVision = [...parameterSpecs(vit).keys(), ...parameterSpecs(resNet).keys()].filter((path) =>
       path.startsWith("vision."),
     );
@@ -295,7 +299,7 @@ describe("loadParameters", () => {
 
   it("takes a logitScale with one axis, and numbers that OpenAI's archives hold beside the weights", async () => {
     const path = join(folder, "scale.safetensors");
-    await saveParameters(path, initializeParameters(vit, 1), { names: "openai" });
+    await saveParameters(path, initializeParameters(clipParameters(vit), 1), { names: "openai" });
     const tensors = await readAll((await openSafetensors(path)).tensors);
     const widened = new Map<string, TensorData>([...tensors, ["logit_scale", float32([2.5], [1])]]);
     widened.set("context_length", { dtype: "int64", shape: [], data: BigInt64Array.of(8n) });

@@ -6,7 +6,8 @@ import { float32, type TensorData } from "../../core/tensor-data.ts";
 import { concat, constant, stored, type Tensor } from "../../engine/graph/tensor.ts";
 import { type Clip } from "../towers/clip.ts";
 import { type ClipConfig } from "../towers/config.ts";
-import { mapParameters, parameterSpecs } from "../towers/parameters.ts";
+import { mapParameters, parameterSpecs } from "../nn/parameters.ts";
+import { clipParameters } from "../towers/parameters.ts";
 import { detectLayout, type Layout, layouts, missingTower } from "./names/layouts.ts";
 import type { Placement } from "./names/patterns.ts";
 import { readFloats, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
@@ -107,7 +108,7 @@ function fitParameters(
   path: string,
   opaque: ReadonlyMap<string, string> = new Map(),
 ) {
-  const specs = parameterSpecs(config);
+  const specs = parameterSpecs(clipParameters(config));
   const fitting = new Map<string, StoredParameter>();
   const show = (ours: string) => {
     const theirs = layout.fromOurs(ours);
@@ -175,7 +176,7 @@ export function storedParameters(
     const whole = pieces.length === 1 ? pieces[0]! : concat(pieces, 0);
     tensors.set(path, (transposed ? whole.T : whole.reshape(shape)).named(path));
   }
-  return mapParameters(config, (path) => others.get(path) ?? tensors.get(path)!);
+  return mapParameters(clipParameters(config), (path) => others.get(path) ?? tensors.get(path)!);
 }
 
 const dtypes: Partial<Record<StoredDtype, Dtype>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };

@@ -7,7 +7,7 @@ import { Random } from "../../core/random.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
 import { apply, constant, Tensor } from "../../engine/graph/tensor.ts";
 import { type ClipConfig } from "../towers/config.ts";
-import { leaves } from "../towers/parameters.ts";
+import { leaves } from "../nn/parameters.ts";
 import { loadParameters } from "./load.ts";
 import { type QuantizedDtype, quantizedParameters, quantizeMatrix } from "./quantize.ts";
 

@@ -4,7 +4,8 @@ import { float32, type TensorData } from "../../core/tensor-data.ts";
 import { apply, constant, type Tensor } from "../../engine/graph/tensor.ts";
 import { type Clip } from "../towers/clip.ts";
 import { type ClipConfig } from "../towers/config.ts";
-import { parameterSpecs } from "../towers/parameters.ts";
+import { parameterSpecs } from "../nn/parameters.ts";
+import { clipParameters } from "../towers/parameters.ts";
 import { readParameter, storedParameters, type StoredParameters, transpose } from "./load.ts";
 
 /** Weights of 8 or 4 bits, with a scale for each 32 of them: 9 and 5 bits in all. */
@@ -98,7 +99,7 @@ export async function quantizedParameters(
 ): Promise<Clip> {
   // A projection is [W, E], where layers are [out, in].
   const projection = `${tower}.projection`;
-  const shapes = Array.from(parameterSpecs(config), ([path, { shape }]) => [path, shape] as const)
+  const shapes = Array.from(parameterSpecs(clipParameters(config)), ([path, { shape }]) => [path, shape] as const)
     .filter(([path, shape]) => path.startsWith(`${tower}.`) && shape.length === 2)
     .filter(([path]) => path === projection || (path.endsWith(".weight") && !readInParts.includes(path)))
     .map(([path, shape]) => [path, path === projection ? shape.toReversed() : shape] as const);

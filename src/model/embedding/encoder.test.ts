@@ -10,7 +10,8 @@ import { relativeError } from "../../learning/parity/compare.ts";
 import { decodeImage } from "../../inputs/image/decode.ts";
 import { preprocessImage } from "../../inputs/image/preprocess.ts";
 import { type ClipConfig } from "../towers/config.ts";
-import { initializeParameters } from "../towers/parameters.ts";
+import { initializeParameters } from "../nn/parameters.ts";
+import { clipParameters } from "../towers/parameters.ts";
 import { batches, mapInOrder } from "../../core/streams.ts";
 import { ClipEncoder, collect, dot } from "./encoder.ts";
 import { forward } from "./forward.ts";
@@ -174,7 +175,7 @@ describe("an encoder", () => {
   });
 
   it.each([NaN, Infinity, 0])("gives no vector that a weight of %d has spoiled", async (value) => {
-    const parameters = initializeParameters(tinyConfig, 1);
+    const parameters = initializeParameters(clipParameters(tinyConfig), 1);
     for (const name of ["vision.projection", "text.projection"]) parameters.get(name)!.data.fill(value);
     const folder = await saveTinyModel(join(root, `spoiled-${value}`), { parameters });
     const spoiled = await readModel(folder);

@@ -21,9 +21,9 @@ import { useImage } from "../../inputs/image/decode.ts";
 import { preprocessImage } from "../../inputs/image/preprocess.ts";
 import { type PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import { type RasterImage } from "../../inputs/image/raster-image.ts";
-import { type Clip, encodeImage, encodeText, poolImage } from "../towers/clip.ts";
+import { type Clip, encodeImage, encodeText } from "../towers/clip.ts";
+import { imageTower } from "../towers/image-tower.ts";
 import { type ClipConfig } from "../towers/config.ts";
-import { l2Normalize } from "../nn/layers.ts";
 import type { NamedTensors } from "../../engine/runtime/ort-session.ts";
 import { type CompileOptions, type RunOptions, Session } from "../../engine/runtime/session.ts";
 import type { TextTokenizer, TokenizedTexts } from "../../inputs/text/tokenizer.ts";
@@ -337,13 +337,13 @@ export class ClipEncoder implements AsyncDisposable {
 
   // What failed is tried again by the next call: a network may be back by then.
   #visionSession(): Promise<Session> {
-    const session = (this.#vision ??= this.#compileVision((...tower) => l2Normalize(encodeImage(...tower))));
+    const session = (this.#vision ??= this.#compileVision(encodeImage));
     session.catch(() => (this.#vision = undefined));
     return session;
   }
 
   #poolSession(): Promise<Session> {
-    const session = (this.#pool ??= this.#compileVision(poolImage));
+    const session = (this.#pool ??= this.#compileVision((p, ...rest) => imageTower(p.vision, ...rest).pooled));
     session.catch(() => (this.#pool = undefined));
     return session;
   }
@@ -373,7 +373,7 @@ export class ClipEncoder implements AsyncDisposable {
     const parameters = await this.#parameters("text");
     const inputIds = input("inputIds", ["texts", "length"], "int32");
     const endOfText = input("endOfText", ["texts"], "int32");
-    const textEmbeds = l2Normalize(encodeText(parameters, config, { inputIds, endOfText }));
+    const textEmbeds = encodeText(parameters, config, { inputIds, endOfText });
     return Session.compile({ textEmbeds }, this.#compileOptions);
   }
 

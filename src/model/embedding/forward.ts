@@ -3,7 +3,9 @@ import { ClipError } from "../../core/errors.ts";
 import { checkKind, checkOptions, flag, type Kind, oneOf, type OptionKinds } from "../../core/options.ts";
 import { float32, int32, type TensorData } from "../../core/tensor-data.ts";
 import { input, type Tensor } from "../../engine/graph/tensor.ts";
-import { clipLogits, encodeImage, encodeText } from "../towers/clip.ts";
+import { clipLogits } from "../towers/clip.ts";
+import { imageTower } from "../towers/image-tower.ts";
+import { textTransformer } from "../towers/text-transformer.ts";
 import { type TextConfig } from "../towers/config.ts";
 import { l2Normalize } from "../nn/layers.ts";
 import { type CompileOptions, Session } from "../../engine/runtime/session.ts";
@@ -56,22 +58,22 @@ export async function forward(
   if (inputs.pixelValues) {
     feeds["pixelValues"] = checkPixelValues(inputs.pixelValues, model);
     const pixelValues = input("pixelValues", inputs.pixelValues.shape);
-    outputs["imageFeatures"] = encodeImage(p, config, pixelValues);
+    outputs["imageFeatures"] = imageTower(p.vision, config, pixelValues).imageFeatures;
     outputs["imageEmbeds"] = l2Normalize(outputs["imageFeatures"]);
   }
   if (inputs.inputIds) {
     feeds["inputIds"] = checkInputIds(inputs.inputIds, model);
     feeds["endOfText"] = pooledPlaces(inputs.inputIds, config.text.pool);
     const [inputIds, endOfText] = ["inputIds", "endOfText"].map((name) => input(name, feeds[name]!.shape, "int32"));
-    outputs["textFeatures"] = encodeText(p, config, { inputIds: inputIds!, endOfText: endOfText! });
+    outputs["textFeatures"] = textTransformer(p.text, config, inputIds!, endOfText!).textFeatures;
     outputs["textEmbeds"] = l2Normalize(outputs["textFeatures"]);
   }
-  const { imageFeatures, textFeatures } = outputs;
-  if (!imageFeatures && !textFeatures)
+  const { imageEmbeds, textEmbeds } = outputs;
+  if (!imageEmbeds && !textEmbeds)
     throw new ClipError("CLIP_USAGE", "there is nothing to compute: give pixelValues, inputIds, or both");
-  if (imageFeatures && textFeatures) {
-    const { logitsPerImage, logitsPerText } = clipLogits(imageFeatures, textFeatures, p);
-    Object.assign(outputs, { logitsPerImage, logitsPerText });
+  if (imageEmbeds && textEmbeds) {
+    const logitsPerImage = clipLogits(p, imageEmbeds, textEmbeds);
+    Object.assign(outputs, { logitsPerImage, logitsPerText: logitsPerImage.T });
   }
   await using session = await Session.compile(outputs, options);
   const results = await session.run(feeds);

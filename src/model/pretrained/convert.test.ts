@@ -13,7 +13,8 @@ import { float32 } from "../../core/tensor-data.ts";
 import { relativeError } from "../../learning/parity/compare.ts";
 import { type ClipConfig, type VitConfig } from "../towers/config.ts";
 import { clipConfigs } from "../towers/configs.ts";
-import { initializeParameters } from "../towers/parameters.ts";
+import { initializeParameters } from "../nn/parameters.ts";
+import { clipParameters } from "../towers/parameters.ts";
 import { JsonTokenizer } from "../../inputs/text/json-tokenizer.ts";
 import { type Conversion, convertModel } from "./convert.ts";
 import { forward } from "../embedding/forward.ts";
@@ -46,7 +47,9 @@ async function siglipFolder(): Promise<string> {
       ...{ causal: false, pool: "last", projectionBias: true },
     },
   };
-  await saveParameters(join(folder, "model.safetensors"), initializeParameters(config, 1), { names: "hf" });
+  await saveParameters(join(folder, "model.safetensors"), initializeParameters(clipParameters(config), 1), {
+    names: "hf",
+  });
   return folder;
 }
 

@@ -3,9 +3,13 @@ import { readParameter } from "../checkpoints/load.ts";
 import { float32 } from "../../core/tensor-data.ts";
 import type { TensorPlace } from "../../engine/graph/ops.ts";
 import { constant, input, stored, type Tensor } from "../../engine/graph/tensor.ts";
-import { type Clip, clipLogits, encodeImage, encodeText } from "../towers/clip.ts";
+import { l2Normalize } from "../nn/layers.ts";
+import { type Clip, clipLogits } from "../towers/clip.ts";
+import { imageTower } from "../towers/image-tower.ts";
+import { textTransformer } from "../towers/text-transformer.ts";
 import { type ClipConfig } from "../towers/config.ts";
-import { mapParameters } from "../towers/parameters.ts";
+import { mapParameters } from "../nn/parameters.ts";
+import { clipParameters } from "../towers/parameters.ts";
 import { lowerProgram } from "../../engine/onnx/build.ts";
 import { encodeModel } from "../../engine/onnx/encode.ts";
 import type { DeferredBytes } from "../../engine/onnx/protobuf.ts";
@@ -48,7 +52,7 @@ export function exportOnnx(
 ): OnnxFile[] {
   const suffix = dtype === "F16" ? "_fp16" : "";
   const isHalved = (shape: readonly number[]) => dtype === "F16" && shape.length > 1;
-  const p = mapParameters(config, (path) => {
+  const p = mapParameters(clipParameters(config), (path) => {
     const { shape } = parameters.get(path)!;
     const byteLength = shape.reduce((count, size) => count * size, isHalved(shape) ? 2 : 4);
     const place = { file: "", byteOffset: 0, byteLength };
@@ -110,16 +114,18 @@ function filesOf(
 function programs(p: Clip, config: ClipConfig, endOfTextId: number): Record<string, () => Record<string, Tensor>> {
   const { imageSize } = config.vision;
   const siglip = config.score === "sigmoid";
-  const images = () => encodeImage(p, config, input("pixel_values", ["image_batch", 3, imageSize, imageSize]));
+  const pixelValues = input("pixel_values", ["image_batch", 3, imageSize, imageSize]);
+  const images = () => imageTower(p.vision, config, pixelValues).imageFeatures;
   const texts = () => {
     const inputIds = input("input_ids", ["text_batch", "sequence"], "int64").cast("int32");
-    return encodeText(p, config, { inputIds, endOfText: pooledPlaces(inputIds, config, endOfTextId) });
+    return textTransformer(p.text, config, inputIds, pooledPlaces(inputIds, config, endOfTextId)).textFeatures;
   };
   return {
     model: () => {
-      const { logitsPerImage, logitsPerText, textEmbeds, imageEmbeds } = clipLogits(images(), texts(), p);
+      const [imageEmbeds, textEmbeds] = [l2Normalize(images()), l2Normalize(texts())];
+      const logitsPerImage = clipLogits(p, imageEmbeds, textEmbeds);
       return {
-        ...{ logits_per_image: logitsPerImage, logits_per_text: logitsPerText },
+        ...{ logits_per_image: logitsPerImage, logits_per_text: logitsPerImage.T },
         ...{ text_embeds: textEmbeds, image_embeds: imageEmbeds },
       };
     },

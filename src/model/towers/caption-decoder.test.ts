@@ -10,7 +10,8 @@ import { OrtSession } from "../../engine/runtime/ort-session.ts";
 import { captionLoss } from "../../learning/train/engine/losses.ts";
 import { decodeCaptions, isOfDecoder } from "./caption-decoder.ts";
 import type { ClipConfig } from "./config.ts";
-import { mapParameters } from "./parameters.ts";
+import { mapParameters } from "../nn/parameters.ts";
+import { clipParameters } from "./parameters.ts";
 
 /** What scripts/fixtures-towers.py has recorded: 3 pairs with 5 tokens of an image and 7 of a text. */
 const recorded = readSafetensorsFixture(
@@ -34,7 +35,7 @@ const asInput = (name: string) => {
   return tensor;
 };
 const tokens = { imageTokens: asInput("imageTokens"), textTokens: asInput("textTokens") };
-const { decoder } = mapParameters(config, (path, { shape }) =>
+const { decoder } = mapParameters(clipParameters(config), (path, { shape }) =>
   isOfDecoder(path) ? asInput(path) : input(path, shape),
 );
 const logits = decodeCaptions(decoder!, config, tokens);

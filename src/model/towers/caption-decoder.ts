@@ -1,7 +1,7 @@
-import { checkpoint } from "../../engine/autodiff/gradients.ts";
 import { float32 } from "../../core/tensor-data.ts";
 import { concat, constant, type Tensor } from "../../engine/graph/tensor.ts";
-import { type Affine, type Block, block, layerNorm, type Linear, linear } from "../nn/layers.ts";
+import { type Affine, type Block, layerNorm, type Linear, linear } from "../nn/layers.ts";
+import { transformer } from "../nn/transformer.ts";
 import type { ClipConfig } from "./config.ts";
 import type { TowerOptions } from "./vision-transformer.ts";
 
@@ -35,24 +35,21 @@ export function decodeCaptions(
   p: CaptionDecoder,
   { text, activation, layerNormEpsilon }: ClipConfig,
   { imageTokens, textTokens }: TowerTokens,
-  { checkpointBlocks = false }: Pick<TowerOptions, "checkpointBlocks"> = {},
+  { checkpointBlocks }: Pick<TowerOptions, "checkpointBlocks"> = {},
 ): Tensor {
   const config = { heads: text.heads, activation: text.activation ?? activation, layerNormEpsilon };
   const prefix = concat([linear(p.imageProjection, imageTokens), linear(p.textProjection, textTokens)], 1); // [N, P, W]
   const [pairs, prefixLength, width] = prefix.shape as readonly [number, number, number];
   const queries = p.queries.shape[0] as number;
 
-  const all = prefixMask(prefixLength, queries);
+  const mask = prefixMask(prefixLength, queries);
   // Of the last block's output the queries alone are used.
   const last = {
-    mask: all.slice(0, prefixLength, queries),
+    mask: mask.slice(0, prefixLength, queries),
     read: (tokens: Tensor) => tokens.slice(1, prefixLength, queries),
   };
   let x = concat([prefix, p.queries.expand([pairs, queries, width])], 1); // [N, P + Q, W]
-  p.blocks.forEach((layer, i) => {
-    const compute = (input: Tensor) => block(layer, config, input, i < p.blocks.length - 1 ? { mask: all } : last);
-    x = (checkpointBlocks ? checkpoint(compute, x) : compute(x)).named(`decoder.blocks.${i}`);
-  });
+  x = transformer(p.blocks, config, x, { name: "decoder.blocks", mask, checkpointBlocks, last });
   const places = layerNorm(p.lnFinal, x, layerNormEpsilon).reshape([-1, width]);
   return places.matmul(p.head.T).reshape([pairs, queries, p.head.shape[0]!]);
 }

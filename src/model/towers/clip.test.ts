@@ -5,9 +5,11 @@ import { float32, int32, type TensorData } from "../../core/tensor-data.ts";
 import { constant, input, type Tensor } from "../../engine/graph/tensor.ts";
 import { buildModel } from "../../engine/onnx/build.ts";
 import { OrtSession } from "../../engine/runtime/ort-session.ts";
-import { clipLogits, encodeImage, encodeText } from "./clip.ts";
+import { clip, clipLogits, encodeImage, encodeText } from "./clip.ts";
+import { imageTower } from "./image-tower.ts";
 import type { ClipConfig } from "./config.ts";
-import { initializeParameters, mapParameters } from "./parameters.ts";
+import { initializeParameters, mapParameters } from "../nn/parameters.ts";
+import { clipParameters } from "./parameters.ts";
 
 const config: ClipConfig = {
   embedDim: 8,
@@ -21,9 +23,9 @@ const groupNorm: ClipConfig = {
 };
 
 const parametersOf = (of: ClipConfig) => {
-  const values = initializeParameters(of, 1);
+  const values = initializeParameters(clipParameters(of), 1);
   // Gains of 0 would hide the bottlenecks.
-  return mapParameters(of, (path) => {
+  return mapParameters(clipParameters(of), (path) => {
     const { data, shape } = values.get(path)!;
     return constant(float32(path.endsWith("conv3.norm.weight") ? data.map(() => 1) : data, shape));
   });
@@ -49,19 +51,19 @@ const ends = int32([2, 5, 3], [3]);
 const ids = [10, 4, 11, 0, 0, 0, 10, 1, 2, 3, 4, 11, 10, 9, 8, 11, 0, 0];
 
 describe("encodeText", () => {
-  const textFeatures = encodeText(parametersOf(config), config, { inputIds, endOfText });
-  const featuresOf = async (values: number[]) =>
-    (await run({ textFeatures }, { inputIds: int32(values, [3, 6]), endOfText: ends }))["textFeatures"]!.data;
+  const textEmbeds = encodeText(parametersOf(config), config, { inputIds, endOfText });
+  const embedsOf = async (values: number[]) =>
+    (await run({ textEmbeds }, { inputIds: int32(values, [3, 6]), endOfText: ends }))["textEmbeds"]!.data;
 
   it("does not see what stands behind the end of the text", async () => {
     const padded = ids.map((id, i) => (i % 6 > ends.data[Math.floor(i / 6)]! ? 7 : id));
-    expect(await featuresOf(padded)).toEqual(await featuresOf(ids));
+    expect(await embedsOf(padded)).toEqual(await embedsOf(ids));
   });
 
   it("sees every token before it", async () => {
-    const plain = await featuresOf(ids);
+    const plain = await embedsOf(ids);
     for (const place of [0, 1, 6, 10, 14]) {
-      const changed = await featuresOf(ids.with(place, 5));
+      const changed = await embedsOf(ids.with(place, 5));
       const row = Math.floor(place / 6);
       const difference = Math.max(
         ...Array.from({ length: 8 }, (_, i) => Math.abs(Number(changed[8 * row + i]) - Number(plain[8 * row + i]))),
@@ -103,26 +105,31 @@ describe.each([
   });
 });
 
-describe("clipLogits", () => {
-  it("are cosines times exp(logitScale): between its bounds, blind to the length of the features", async () => {
-    const [images, texts] = [input("images", [3, 8]), input("texts", [2, 8])];
-    const random = new Random(3);
-    const features = (rows: number) =>
-      float32(
-        Float32Array.from({ length: rows * 8 }, () => random.normal()),
-        [rows, 8],
-      );
-    const logits = (scale: Tensor) =>
-      clipLogits(images.mul(scale), texts, { logitScale: constant(float32([Math.log(20)], [])) });
-    const outputs = {
-      short: logits(constant(float32([1], []))).logitsPerImage,
-      long: logits(constant(float32([64], []))).logitsPerImage,
-    };
-    const { short, long } = await run(outputs, { images: features(3), texts: features(2) });
-    [...(short!.data as Float32Array)].forEach((value, i) => {
-      expect(Math.abs(value)).toBeLessThan(20);
-      expect(long!.data[i]).toBeCloseTo(value, 4);
-    });
+describe("clip", () => {
+  it("gives unit vectors, and as logits their cosines times exp(logitScale)", async () => {
+    const scale = constant(float32([Math.log(20)], []));
+    const p = { ...parametersOf(config), logitScale: scale };
+    const pixelValues = input("pixelValues", [3, 3, 8, 8]);
+    const feeds = { pixelValues: pixels(config, 5), inputIds: int32(ids, [3, 6]), endOfText: ends };
+    const outputs = await run(clip(p, config, { pixelValues, inputIds, endOfText }), feeds);
+    const rows = (name: string) =>
+      [0, 1, 2].map((i) => [...(outputs[name]!.data as Float32Array)].slice(8 * i, 8 * (i + 1)));
+    const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+    const [images, texts] = [rows("imageEmbeds"), rows("textEmbeds")];
+    for (const vector of [...images, ...texts]) expect(dot(vector, vector)).toBeCloseTo(1, 5);
+    images.forEach((image, i) =>
+      texts.forEach((text, t) => {
+        expect(outputs["logitsPerImage"]!.data[3 * i + t]).toBeCloseTo(20 * dot(image, text), 4);
+        expect(outputs["logitsPerText"]!.data[3 * t + i]).toBeCloseTo(20 * dot(image, text), 4);
+      }),
+    );
+  });
+
+  it("adds the bias of a SigLIP-style model", async () => {
+    const [scale, bias] = [Math.log(10), -10].map((value) => constant(float32([value], [])));
+    const vectors = constant(float32([0.6, 0.8, 1, 0], [2, 2]));
+    const { y } = await run({ y: clipLogits({ logitScale: scale!, logitBias: bias! }, vectors, vectors) }, {});
+    [0, -4, -4, 0].forEach((wanted, i) => expect(y!.data[i]).toBeCloseTo(wanted, 5));
   });
 });
 
@@ -132,7 +139,7 @@ describe("checkpointBlocks", () => {
     const p = parametersOf(config);
     const x = input("x", [3, 3, side, side]);
     const slope = (checkpointBlocks: boolean) => {
-      const features = encodeImage(p, config, x, { checkpointBlocks });
+      const { imageFeatures: features } = imageTower(p.vision, config, x, { checkpointBlocks });
       return gradients(features.square().sum(), [x])[0]!;
     };
     const { plain, recomputed } = await run({ plain: slope(false), recomputed: slope(true) }, { x: pixels(config, 4) });

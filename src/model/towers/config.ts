@@ -100,12 +100,6 @@ export interface ClipConfig {
   readonly decoder?: DecoderConfig | undefined;
 }
 
-/** Channels of the convolutional stem. */
-export const stemChannels = 24;
-
-/** Numbers that each place keeps where the features are read from all places. */
-export const placeWidth = 48;
-
 /** Channels after the last stage of a ResNet. */
 export function resNetOutput({ width, layers }: ResNetConfig): number {
   return width * 4 * 2 ** (layers.length - 1);

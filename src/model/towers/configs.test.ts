@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { ClipConfig } from "./config.ts";
-import { parameterSpecs, countParameters } from "./parameters.ts";
+import { parameterSpecs, countParameters } from "../nn/parameters.ts";
+import { clipParameters } from "./parameters.ts";
 import { type ClipModelName, clipConfigs } from "./configs.ts";
 
 // Millions of numbers in the image tower and in the text tower, logitScale in neither: open_clip, docs/model_profile.csv.
@@ -52,7 +53,7 @@ const profile: Partial<Record<ClipModelName, readonly [image: number, text: numb
 
 function countTower(name: ClipModelName, tower: "vision" | "text"): number {
   let count = 0;
-  for (const [path, { shape, trainable }] of parameterSpecs(clipConfigs[name])) {
+  for (const [path, { shape, trainable }] of parameterSpecs(clipParameters(clipConfigs[name]))) {
     if (trainable && path.startsWith(`${tower}.`)) count += shape.reduce((total, size) => total * size, 1);
   }
   return count;
@@ -71,7 +72,7 @@ describe("clipConfigs", () => {
     ["ViT-L-14-quickgelu", 427_616_513],
     ["ViT-L-14-336-quickgelu", 427_944_193],
   ])("gives OpenAI's %s its %i parameters", (name, count) => {
-    expect(countParameters(clipConfigs[name])).toBe(count);
+    expect(countParameters(clipParameters(clipConfigs[name]))).toBe(count);
   });
 
   it.each(Object.entries(profile))(

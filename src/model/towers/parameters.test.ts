@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { ClipConfig } from "./config.ts";
-import { countParameters, initializeParameters, mapParameters, parameterSpecs } from "./parameters.ts";
+import { countParameters, initializeParameters, mapParameters, parameterSpecs } from "../nn/parameters.ts";
+import { clipParameters } from "./parameters.ts";
 
 const text = { contextLength: 32, vocabSize: 300, width: 64, layers: 3, heads: 1 };
 const vit: ClipConfig = {
@@ -68,7 +69,7 @@ const standardDeviations: [string, ClipConfig, Record<string, number>][] = [
 
 describe("initializeParameters", () => {
   it.each(standardDeviations)("spreads the numbers of the %s as OpenAI's code does", (_, config, wanted) => {
-    const parameters = initializeParameters(config, 5);
+    const parameters = initializeParameters(clipParameters(config), 5);
     for (const [path, deviation] of Object.entries(wanted)) {
       const { data } = parameters.get(path)!;
       // Five standard errors of a standard deviation.
@@ -78,7 +79,7 @@ describe("initializeParameters", () => {
   });
 
   it("starts norms at 1 and 0, each bottleneck as its shortcut, logitScale at ln(1 / 0.07)", () => {
-    const parameters = initializeParameters(resNet, 5);
+    const parameters = initializeParameters(clipParameters(resNet), 5);
     const only = (path: string) => new Set(parameters.get(path)!.data);
     expect(only("vision.stages.0.1.conv2.norm.weight")).toEqual(new Set([1]));
     expect(only("vision.stages.0.1.conv2.norm.bias")).toEqual(new Set([0]));
@@ -89,7 +90,7 @@ describe("initializeParameters", () => {
   });
 
   it("is a function of the seed", () => {
-    const at = (seed: number) => initializeParameters(vit, seed).get("vision.projection")!.data;
+    const at = (seed: number) => initializeParameters(clipParameters(vit), seed).get("vision.projection")!.data;
     expect(at(3)).toEqual(at(3));
     expect(at(3)).not.toEqual(at(4));
   });
@@ -97,7 +98,7 @@ describe("initializeParameters", () => {
 
 describe("mapParameters", () => {
   it("puts what it is given for a path where the record has it", () => {
-    const { text: tower, logitScale } = mapParameters(vit, (path) => path);
+    const { text: tower, logitScale } = mapParameters(clipParameters(vit), (path) => path);
     expect(tower.blocks[2]!.mlp.fc.weight).toBe("text.blocks.2.mlp.fc.weight");
     expect(logitScale).toBe("logitScale");
   });
@@ -110,7 +111,9 @@ describe("countParameters", () => {
       0,
     );
     const channels = [...parameterSpecs(resNet)].filter(([path]) => path.endsWith("runningMean"));
-    expect(all - countParameters(resNet)).toBe(2 * channels.reduce((sum, [, { shape }]) => sum + shape[0]!, 0));
+    expect(all - countParameters(clipParameters(resNet))).toBe(
+      2 * channels.reduce((sum, [, { shape }]) => sum + shape[0]!, 0),
+    );
   });
 });
 
@@ -128,6 +131,6 @@ describe("an impossible architecture", () => {
       /text.width 64 does not divide into 5 heads/,
     ],
   ])("is refused: %s", (_, config, message) => {
-    expect(() => parameterSpecs(config)).toThrow(message);
+    expect(() => parameterSpecs(clipParameters(config))).toThrow(message);
   });
 });

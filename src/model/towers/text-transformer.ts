@@ -1,8 +1,8 @@
-import { checkpoint } from "../../engine/autodiff/gradients.ts";
 import type { Dim } from "../../core/shape.ts";
 import { float32, int32 } from "../../core/tensor-data.ts";
 import { constant, Tensor } from "../../engine/graph/tensor.ts";
-import { type Affine, type Block, block, layerNorm, type Linear, linear } from "../nn/layers.ts";
+import { type Affine, type Block, layerNorm, type Linear, linear } from "../nn/layers.ts";
+import { transformer } from "../nn/transformer.ts";
 import type { ClipConfig } from "./config.ts";
 import type { TowerOptions } from "./vision-transformer.ts";
 
@@ -37,29 +37,21 @@ export function textTransformer(
   { text, activation, layerNormEpsilon }: ClipConfig,
   inputIds: Tensor,
   endOfText: Tensor,
-  { checkpointBlocks = false, allTokens = false }: TowerOptions = {},
+  { checkpointBlocks, allTokens = false }: TowerOptions = {},
 ): TextTowerOutput {
   const { contextLength, causal = true } = text;
   const config = { heads: text.heads, activation: text.activation ?? activation, layerNormEpsilon };
   const length = inputIds.shape[1]!;
-  const mask = causal ? causalMask(contextLength) : undefined;
-  const all = mask?.slice(0, 0, length).slice(1, 0, length);
+  const whole = causal ? causalMask(contextLength) : undefined;
+  const mask = whole?.slice(0, 0, length).slice(1, 0, length);
   const atEnd = (tokens: Tensor) => atPositions(tokens, endOfText, contextLength);
   // Of the last block's output the end-of-text alone is used: its row of the mask for each text, [T, 1, 1, L].
-  const ofEnd = {
-    mask: mask?.gather(endOfText).slice(1, 0, length).reshape([-1, 1, 1, length]),
-    read: atEnd,
-  };
-  const last = allTokens ? { mask: all } : ofEnd;
-  let x = p.tokenEmbedding
-    .gather(inputIds)
-    .named("text.tokens")
-    .add(p.positionalEmbedding.slice(0, 0, length))
-    .named("text.embeddings"); // [T, L, W]
-  p.blocks.forEach((layer, i) => {
-    const compute = (input: Tensor) => block(layer, config, input, i < p.blocks.length - 1 ? { mask: all } : last);
-    x = (checkpointBlocks ? checkpoint(compute, x) : compute(x)).named(`text.blocks.${i}`);
-  });
+  const endMask = whole?.gather(endOfText).slice(1, 0, length).reshape([-1, 1, 1, length]);
+  const last = allTokens ? undefined : { mask: endMask, read: atEnd };
+
+  let x = p.tokenEmbedding.gather(inputIds).named("text.tokens"); // [T, L, W]
+  x = x.add(p.positionalEmbedding.slice(0, 0, length)).named("text.embeddings");
+  x = transformer(p.blocks, config, x, { name: "text.blocks", mask, checkpointBlocks, last });
   const norm = (tokens: Tensor) => layerNorm(p.lnFinal, tokens, layerNormEpsilon).named("text.lnFinal");
   const pooled = norm((allTokens ? atEnd(x) : x).select(1, 0));
   const { projection } = p;

@@ -6,7 +6,8 @@ import { defaultModel, type KnownModel, knownModels, pictograms } from "../../..
 import { listCache, removeCached } from "../../../model/hub/cache.ts";
 import { resolveModel } from "../../../model/hub/resolve.ts";
 import { clipConfigs } from "../../../model/towers/configs.ts";
-import { countParameters } from "../../../model/towers/parameters.ts";
+import { countParameters } from "../../../model/nn/parameters.ts";
+import { clipParameters } from "../../../model/towers/parameters.ts";
 import type { CliIo } from "../io.ts";
 import {
   locateModel,
@@ -41,7 +42,7 @@ const listCommand = (io: CliIo) =>
       const models = await Promise.all(
         knownModels.map(async (model) => ({
           ...model,
-          parameters: countParameters(clipConfigs[model.architecture]),
+          parameters: countParameters(clipParameters(clipConfigs[model.architecture])),
           default: model.name === defaultModel,
           cached: await isCached(model),
         })),
@@ -53,7 +54,14 @@ const listCommand = (io: CliIo) =>
         return [name, architecture, millions(parameters), `${imageNet.toFixed(1)} %`, licence, state];
       });
       const own = "in this package; knows drawings, not photos";
-      rows.push([pictograms, "pictogram", millions(countParameters(clipConfigs.pictogram)), "–", "MIT", own]);
+      rows.push([
+        pictograms,
+        "pictogram",
+        millions(countParameters(clipParameters(clipConfigs.pictogram))),
+        "–",
+        "MIT",
+        own,
+      ]);
       io.out(table(["name", "architecture", "parameters", "ImageNet", "licence", "here"], rows));
     });
 

@@ -6,7 +6,8 @@ import { Random } from "../../../core/random.ts";
 import { isLora, mergeLora } from "../../../model/pretrained/lora.ts";
 import { relativeError } from "../../parity/compare.ts";
 import { type ClipConfig, type VitConfig } from "../../../model/towers/config.ts";
-import { initializeParameters, parameterSpecs } from "../../../model/towers/parameters.ts";
+import { initializeParameters, parameterSpecs } from "../../../model/nn/parameters.ts";
+import { clipParameters } from "../../../model/towers/parameters.ts";
 import { type EngineOptions, TrainEngine } from "./engine.ts";
 import { restoreState } from "./engine-state.ts";
 import type { PairTensors } from "../batches/pair-tensors.ts";
@@ -59,7 +60,10 @@ async function createEngine(
     ...trainEverything,
     ...change,
   };
-  const initial = Array.from(initializeParameters(options.config, 1), ([path, { data }]) => [path, data] as const);
+  const initial = Array.from(
+    initializeParameters(clipParameters(options.config), 1),
+    ([path, { data }]) => [path, data] as const,
+  );
   const engine = await TrainEngine.create(options, new Map([...initial, ...Object.entries(values)]));
   opened.push(engine);
   return engine;
@@ -212,7 +216,7 @@ describe("a step", () => {
     const options = { config, ...change };
     // A bottleneck starts as its shortcut, and has no gradients then.
     const gains = () => {
-      const specs = parameterSpecs(config);
+      const specs = parameterSpecs(clipParameters(config));
       const paths = [...specs.keys()].filter((path) => path.endsWith("conv3.norm.weight"));
       return Object.fromEntries(paths.map((path) => [path, new Float32Array(specs.get(path)!.shape[0]!).fill(0.5)]));
     };
@@ -270,7 +274,10 @@ describe("a step", () => {
   it("lets weight decay shrink matrices, kernels and tables, and nothing else", async () => {
     const [free, decayed] = [await createEngine({ weightDecay: 0 }), await createEngine({ weightDecay: 0.5 })];
     for (const engine of [free, decayed]) await engine.step(randomBatch(5), 0.01);
-    const [without, start] = [(await snapshotOf(free)).of("parameter"), initializeParameters(tinyVit, 1)];
+    const [without, start] = [
+      (await snapshotOf(free)).of("parameter"),
+      initializeParameters(clipParameters(tinyVit), 1),
+    ];
     for (const [path, values] of (await snapshotOf(decayed)).of("parameter")) {
       const { shape, data } = start.get(path)!;
       const shrunk = shape.length >= 2 ? 0.005 : 0;
@@ -285,7 +292,7 @@ describe("a step", () => {
     // Features so short that bringing them to unit length has slopes whose squares overflow.
     ["gradients beyond float32, of a finite loss", 0, 1e-19, {}],
   ])("changes nothing after %s", async (_, pixelValue, projectionScale, change) => {
-    const { data } = initializeParameters(tinyVit, 1).get("vision.projection")!;
+    const { data } = initializeParameters(clipParameters(tinyVit), 1).get("vision.projection")!;
     const values = { "vision.projection": data.map((value) => value * projectionScale) };
     const engine = await createEngine({ averageDecay: 0.9, ...change }, values);
     const before = digestOf(await snapshotOf(engine));
@@ -317,7 +324,7 @@ describe("a locked tower", () => {
     for (const engine of [free, locked]) await engine.step(randomBatch(2), 1e-2);
     const wanted = [...(await firstGradients(free))].filter(([path]) => trained.test(path));
     expect(relativeDifference(await firstGradients(locked), new Map(wanted))).toBeLessThan(1e-5);
-    const start = initializeParameters(deep, 1);
+    const start = initializeParameters(clipParameters(deep), 1);
     for (const [path, values] of (await snapshotOf(locked)).of("parameter")) {
       const moved = norm(values.map((value, i) => value - start.get(path)!.data[i]!)) > 0;
       expect(moved, path).toBe(trained.test(path));
@@ -345,7 +352,7 @@ describe("changes of low rank", () => {
   /** The start with changes that are not 0. */
   const start = () => {
     const random = new Random(11);
-    const values = initializeParameters(changed, 1);
+    const values = initializeParameters(clipParameters(changed), 1);
     for (const [path, { data }] of values)
       if (path.endsWith(".up")) data.forEach((_, i) => (data[i] = 0.1 * random.normal()));
     return values;
@@ -355,7 +362,7 @@ describe("changes of low rank", () => {
 
   it("give the features of the weights that they are merged into, to 1e-6", async () => {
     const merged = mergeLora(start(), lora);
-    expect([...merged.keys()]).toEqual([...parameterSpecs(tinyVit).keys()]);
+    expect([...merged.keys()]).toEqual([...parameterSpecs(clipParameters(tinyVit)).keys()]);
     const [apart, whole, plain] = [
       await createEngine({ config: changed }, numbersOf(start())),
       await createEngine({}, numbersOf(merged)),
@@ -521,7 +528,10 @@ describe("the moving average of the weights", () => {
   it("keeps the given share, less in the first steps, and is what images and texts are encoded with", async () => {
     const engine = await createEngine({ averageDecay: 0.3 });
     const average = new Map(
-      Array.from(initializeParameters(tinyVit, 1), ([path, { data }]) => [path, Float64Array.from(data)]),
+      Array.from(initializeParameters(clipParameters(tinyVit), 1), ([path, { data }]) => [
+        path,
+        Float64Array.from(data),
+      ]),
     );
     for (const t of [1, 2, 3, 4]) {
       await engine.step(randomBatch(t), 0.01);

@@ -3,7 +3,8 @@ import { Random } from "../../../core/random.ts";
 import { float32, int32, type TensorData } from "../../../core/tensor-data.ts";
 import { alone, type Group, sumOver } from "../../../engine/distributed/group.ts";
 import { type ClipConfig } from "../../../model/towers/config.ts";
-import { parameterSpecs } from "../../../model/towers/parameters.ts";
+import { parameterSpecs } from "../../../model/nn/parameters.ts";
+import { clipParameters } from "../../../model/towers/parameters.ts";
 import { buildModel } from "../../../engine/onnx/build.ts";
 import { AdamW, type AdamwOptions } from "../../../engine/optimize/adamw.ts";
 import type { Moment } from "../../../engine/optimize/adamw-shard.ts";
@@ -20,14 +21,14 @@ import {
   chunkGradientProgram,
   featureGradients,
   featureNames,
-  imageFeaturesProgram,
+  imageEmbedsProgram,
   isOfTower,
   keptTokens,
   prefixes,
   type Program,
   type StepOptions,
   stepProgram,
-  textFeaturesProgram,
+  textEmbedsProgram,
   tokensOf,
 } from "./programs.ts";
 import { purposes } from "../batches/sampling.ts";
@@ -99,7 +100,9 @@ export class TrainEngine implements EngineState, EngineStateTarget, AsyncDisposa
   ) {
     [this.#options, this.#parameters, this.#adamw, this.#trained] = [options, parameters, adamw, trained];
     this.#group = group;
-    this.#shapes = new Map(Array.from(parameterSpecs(options.config), ([path, { shape }]) => [path, shape]));
+    this.#shapes = new Map(
+      Array.from(parameterSpecs(clipParameters(options.config)), ([path, { shape }]) => [path, shape]),
+    );
     if (options.averageDecay !== undefined) {
       this.#average = new Map(Array.from(parameters, ([path, values]) => [path, values.slice()]));
     }
@@ -139,27 +142,22 @@ export class TrainEngine implements EngineState, EngineStateTarget, AsyncDisposa
     return { ...met, logitScale: logitScale[0]! };
   }
 
-  /** Image features [n, E], not normalised, by the averaged weights if there are any. */
+  /** Unit vectors of images, [n, E], by the averaged weights if there are any. */
   async encodeImages(pixelValues: Float32Array): Promise<Float32Array> {
     const { config } = this.#options;
     const { imageSize } = config.vision;
     const shape = [pixelValues.length / (3 * imageSize ** 2), 3, imageSize, imageSize];
     const feeds = { pixelValues: float32(pixelValues, shape) };
-    const { imageFeatures } = await this.#run(
-      "imageFeatures",
-      () => imageFeaturesProgram(config),
-      feeds,
-      this.#average,
-    );
-    return imageFeatures!.data as Float32Array;
+    const { imageEmbeds } = await this.#run("imageEmbeds", () => imageEmbedsProgram(config), feeds, this.#average);
+    return imageEmbeds!.data as Float32Array;
   }
 
-  /** Text features [n, E], not normalised, by the averaged weights if there are any. */
+  /** Unit vectors of texts, [n, E], by the averaged weights if there are any. */
   async encodeTexts(inputIds: Int32Array, endOfText: Int32Array): Promise<Float32Array> {
     const { config } = this.#options;
     const feeds = textFeeds({ inputIds, endOfText }, config);
-    const { textFeatures } = await this.#run("textFeatures", () => textFeaturesProgram(config), feeds, this.#average);
-    return textFeatures!.data as Float32Array;
+    const { textEmbeds } = await this.#run("textEmbeds", () => textEmbedsProgram(config), feeds, this.#average);
+    return textEmbeds!.data as Float32Array;
   }
 
   get steps(): number {

@@ -5,6 +5,7 @@ import { Random } from "../../../core/random.ts";
 import { float32, int32, type TensorData } from "../../../core/tensor-data.ts";
 import { relativeError } from "../../parity/compare.ts";
 import { input, type Tensor } from "../../../engine/graph/tensor.ts";
+import { l2Normalize } from "../../../model/nn/layers.ts";
 import { clipLogits } from "../../../model/towers/clip.ts";
 import { buildModel } from "../../../engine/onnx/build.ts";
 import { OrtSession } from "../../../engine/runtime/ort-session.ts";
@@ -168,7 +169,9 @@ describe("siglipLoss", () => {
       const names = ["image_features", "text_features", "t_prime", "logit_bias"];
       const inputs = names.map((key) => input(key, read(key).shape));
       const [imageFeatures, textFeatures, logitScale, logitBias] = inputs as [Tensor, Tensor, Tensor, Tensor];
-      const loss = siglipLoss(clipLogits(imageFeatures, textFeatures, { logitScale, logitBias }).logitsPerImage);
+      const loss = siglipLoss(
+        clipLogits({ logitScale, logitBias }, l2Normalize(imageFeatures), l2Normalize(textFeatures)),
+      );
       const slopes = gradients(loss, inputs).map((slope, i) => [`grad.${names[i]!}`, slope] as const);
       const feeds = names.map((key) => [key, float32(read(key).values, read(key).shape)] as const);
       const met = await run({ loss, ...Object.fromEntries(slopes) }, Object.fromEntries(feeds));

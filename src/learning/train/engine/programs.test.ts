@@ -1,7 +1,8 @@
 import { expect, it } from "vitest";
 import type { Tensor } from "../../../engine/graph/tensor.ts";
 import { type ClipConfig } from "../../../model/towers/config.ts";
-import { parameterSpecs } from "../../../model/towers/parameters.ts";
+import { parameterSpecs } from "../../../model/nn/parameters.ts";
+import { clipParameters } from "../../../model/towers/parameters.ts";
 import { stepProgram } from "./programs.ts";
 
 const config: ClipConfig = {
@@ -21,6 +22,6 @@ it("sums the squares of the gradients in the order in which these are made", () 
     ids.push(product.inputs[0]!.id);
     sum = rest;
   }
-  expect(ids).toHaveLength(parameterSpecs(config).size);
+  expect(ids).toHaveLength(parameterSpecs(clipParameters(config)).size);
   expect(ids).toEqual(ids.toSorted((a, b) => b - a));
 });

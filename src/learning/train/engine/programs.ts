@@ -1,9 +1,11 @@
 import { gradients } from "../../../engine/autodiff/gradients.ts";
 import { input, scalar, type Tensor } from "../../../engine/graph/tensor.ts";
-import { type Clip, clipLogits, encodeImage, encodeText, imageTower } from "../../../model/towers/clip.ts";
+import { type Clip, clipLogits, encodeImage, encodeText } from "../../../model/towers/clip.ts";
+import { imageTower } from "../../../model/towers/image-tower.ts";
 import { type ClipConfig } from "../../../model/towers/config.ts";
 import { decodeCaptions, type TowerTokens } from "../../../model/towers/caption-decoder.ts";
-import { mapParameters, parameterSpecs } from "../../../model/towers/parameters.ts";
+import { mapParameters, parameterSpecs } from "../../../model/nn/parameters.ts";
+import { clipParameters } from "../../../model/towers/parameters.ts";
 import { textTransformer } from "../../../model/towers/text-transformer.ts";
 import { type TowerOptions } from "../../../model/towers/vision-transformer.ts";
 import { l2Normalize } from "../../../model/nn/layers.ts";
@@ -151,24 +153,24 @@ export function chunkGradientProgram(config: ClipConfig, chunkSize: number, opti
   return { ...parts, ...namedGradients(inputs, dys), ...statistics(inputs, updates) };
 }
 
-/** `imageFeatures` of any number of images: for validation, with the parameters of the moment. */
-export function imageFeaturesProgram(config: ClipConfig): Program {
+/** `imageEmbeds` of any number of images: for validation, with the parameters of the moment. */
+export function imageEmbedsProgram(config: ClipConfig): Program {
   const { vision } = parameterInputs(config, "vision").parameters;
   const pixelValues = input("pixelValues", ["images", 3, config.vision.imageSize, config.vision.imageSize]);
-  return { imageFeatures: encodeImage({ vision }, config, pixelValues) };
+  return { imageEmbeds: encodeImage({ vision }, config, pixelValues) };
 }
 
-/** `textFeatures` of any number of texts. */
-export function textFeaturesProgram(config: ClipConfig): Program {
+/** `textEmbeds` of any number of texts. */
+export function textEmbedsProgram(config: ClipConfig): Program {
   const { text } = parameterInputs(config, "text").parameters;
-  return { textFeatures: encodeText({ text }, config, textInputs("texts", config)) };
+  return { textEmbeds: encodeText({ text }, config, textInputs("texts", config)) };
 }
 
 function parameterInputs(config: ClipConfig, prefix = ""): Inputs {
-  const specs = parameterSpecs(config);
+  const specs = parameterSpecs(clipParameters(config));
   const learned = new Map<string, Tensor>();
   const pathOf = new Map<Tensor, string>();
-  const parameters = mapParameters(config, (path, { shape }) => {
+  const parameters = mapParameters(clipParameters(config), (path, { shape }) => {
     // What is not asked for is no input of the program: nothing that is reached uses it.
     const tensor = path.startsWith(prefix) ? input(path, shape) : scalar(0);
     pathOf.set(tensor, path);
@@ -197,8 +199,8 @@ export function keptTokens(config: ClipConfig, patchDropout: number): number {
 
 /** A ViT's tokens of an image: the class token, if there is one, and the patches behind it. */
 export function tokensOf(config: ClipConfig): { readonly others: number; readonly patches: number } {
-  const [tokens] = parameterSpecs(config).get("vision.positionalEmbedding")!.shape as [number];
-  const others = parameterSpecs(config).has("vision.classEmbedding") ? 1 : 0;
+  const [tokens] = parameterSpecs(clipParameters(config)).get("vision.positionalEmbedding")!.shape as [number];
+  const others = parameterSpecs(clipParameters(config)).has("vision.classEmbedding") ? 1 : 0;
   return { others, patches: tokens - others };
 }
 
@@ -218,7 +220,7 @@ function encodePairs(
   // A tower that stays as it is computes as in inference: with its running statistics, which stay too.
   const training = trained && isImageTowerLocked(trained) ? {} : { updates };
   const options = { checkpointBlocks, allTokens: config.decoder !== undefined };
-  const images = imageTower(parameters, config, pixelValues, { ...options, ...kept, ...training });
+  const images = imageTower(parameters.vision, config, pixelValues, { ...options, ...kept, ...training });
   // One pass for the captions and, behind them, the sentences of the synthetic ones.
   const { inputIds, endOfText } = textInputs(objective ? 2 * pairs : pairs, config);
   const texts = textTransformer(parameters.text, config, inputIds, endOfText, options);
@@ -266,11 +268,12 @@ function pairsLoss(
   const [pairs] = imageFeatures.shape as readonly [number, number];
   const captionGroup = input(group, [pairs], "int32");
   const own = (rows: Tensor) => (count === pairs ? rows : rows.slice(0, first, count));
-  const { logitsPerImage } = clipLogits(own(imageFeatures), textFeatures, parameters);
+  const [imageEmbeds, textEmbeds] = [l2Normalize(imageFeatures), l2Normalize(textFeatures)];
+  const logitsPerImage = clipLogits(parameters, own(imageEmbeds), textEmbeds);
   if (score === "sigmoid") return siglipLossShare(logitsPerImage, captionMatches(captionGroup, own(captionGroup)));
   const targets = smoothTargets(captionTargets(captionGroup, own(captionGroup)), labelSmoothing);
   if (count === pairs) return clipLoss(logitsPerImage, targets);
-  const { logitsPerText } = clipLogits(imageFeatures, own(textFeatures), parameters);
+  const logitsPerText = clipLogits(parameters, imageEmbeds, own(textEmbeds)).T;
   return clipLossShare(logitsPerImage, logitsPerText, targets);
 }
 

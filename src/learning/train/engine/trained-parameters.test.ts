@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { tinyResNet, tinyVit } from "../../../../test/train/tiny-run.ts";
 import { type ClipConfig, type VitConfig } from "../../../model/towers/config.ts";
-import { parameterSpecs } from "../../../model/towers/parameters.ts";
+import { parameterSpecs } from "../../../model/nn/parameters.ts";
+import { clipParameters } from "../../../model/towers/parameters.ts";
 import { trainedParameters, trainEverything } from "./trained-parameters.ts";
 
 const deep: ClipConfig = { ...tinyVit, vision: { ...(tinyVit.vision as VitConfig), layers: 3 } };
@@ -14,7 +15,7 @@ const choose = (config: ClipConfig, change: object) => trainedParameters(config,
 describe("the parameters that are trained", () => {
   it("are by default all that can be learned, at one rate; what has two axes or more decays", () => {
     const trained = choose(tinyResNet, {});
-    const learnable = [...parameterSpecs(tinyResNet)].filter(([, { trainable }]) => trainable);
+    const learnable = [...parameterSpecs(clipParameters(tinyResNet))].filter(([, { trainable }]) => trainable);
     expect(trained.map(({ path }) => path)).toEqual(learnable.map(([path]) => path));
     expect(new Set(trained.map(({ rateScale }) => rateScale))).toEqual(new Set([1]));
     expect(trained.map(({ decay }) => decay)).toEqual(learnable.map(([, { shape }]) => shape.length > 1));
@@ -46,7 +47,7 @@ describe("the parameters that are trained", () => {
     const ofDecoder = choose(config, { lockImage: true, layerDecay: 0.5 }).filter(
       ({ path }) => !path.startsWith("text."),
     );
-    const paths = [...parameterSpecs(config).keys()].filter((path) => path.startsWith("decoder."));
+    const paths = [...parameterSpecs(clipParameters(config)).keys()].filter((path) => path.startsWith("decoder."));
     expect(paths).toHaveLength(2 + 2 + 1 + 12 + 2 + 1);
     expect(ofDecoder.map(({ path }) => path)).toEqual(paths);
     expect(new Set(ofDecoder.map(({ rateScale }) => rateScale))).toEqual(new Set([1]));

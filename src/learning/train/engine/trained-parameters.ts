@@ -2,7 +2,8 @@ import { ClipError } from "../../../core/errors.ts";
 import { isLora } from "../../../model/pretrained/lora.ts";
 import { type ClipConfig, type ResNetConfig } from "../../../model/towers/config.ts";
 import { isOfDecoder } from "../../../model/towers/caption-decoder.ts";
-import { parameterSpecs } from "../../../model/towers/parameters.ts";
+import { parameterSpecs } from "../../../model/nn/parameters.ts";
+import { clipParameters } from "../../../model/towers/parameters.ts";
 import type { OptimizedParameter } from "../../../engine/optimize/adamw.ts";
 
 /** Which parameters a run trains, and how. */
@@ -36,7 +37,7 @@ export const trainEverything: ParameterChoice = {
  */
 export function trainedParameters(config: ClipConfig, choice: ParameterChoice): OptimizedParameter[] {
   const { lockImage, lockText, unlockedImageBlocks, unlockedTextBlocks, layerDecay, undecayed } = choice;
-  const specs = parameterSpecs(config);
+  const specs = parameterSpecs(clipParameters(config));
   const towers = {
     vision: { blocks: blockCount(config, "vision"), locked: lockImage, unlocked: unlockedImageBlocks },
     text: { blocks: blockCount(config, "text"), locked: lockText, unlocked: unlockedTextBlocks },

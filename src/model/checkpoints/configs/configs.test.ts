@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { clipPreprocess } from "../../../inputs/image/preprocess-config.ts";
 import { type ClipConfig } from "../../towers/config.ts";
 import { clipConfigs } from "../../towers/configs.ts";
-import { countParameters } from "../../towers/parameters.ts";
+import { countParameters } from "../../nn/parameters.ts";
+import { clipParameters } from "../../towers/parameters.ts";
 import { huggingFaceConfig, huggingFacePreprocess } from "./hugging-face.ts";
 import {
   isOpenClipConfig,
@@ -33,7 +34,7 @@ describe("Hugging Face's config.json", () => {
         ...{ causal: false, pool: "last", projectionBias: true },
       },
     });
-    expect(countParameters(config)).toBe(203_155_970);
+    expect(countParameters(clipParameters(config))).toBe(203_155_970);
   });
 
   it("gives each tower its own activation and width of MLPs", () => {
