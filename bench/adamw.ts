@@ -1,6 +1,7 @@
 /**
  * One AdamW step for the 151 million parameters of ViT-B/32, in milliseconds: `npx tsx bench/adamw.ts [--json]`.
  */
+import { sizeOf } from "../src/core/shape.ts";
 import { cpus } from "node:os";
 import { clipConfigs } from "../src/model/towers/configs.ts";
 import { parameterSpecs } from "../src/model/nn/parameters.ts";
@@ -13,12 +14,12 @@ const specs = [...parameterSpecs(clipParameters(clipConfigs["ViT-B-32-quickgelu"
 );
 const parameters = specs.map(([path, { shape }]) => ({
   path,
-  size: shape.reduce((total, size) => total * size, 1),
+  shape,
   decay: shape.length > 1,
 }));
-const numbers = parameters.reduce((total, { size }) => total + size, 0);
+const numbers = parameters.reduce((total, { shape }) => total + sizeOf(shape), 0);
 const filled = (value: number) =>
-  new Map(parameters.map(({ path, size }) => [path, new Float32Array(size).fill(value)]));
+  new Map(parameters.map(({ path, shape }) => [path, new Float32Array(sizeOf(shape)).fill(value)]));
 const summarise = (times: number[]) => {
   const sorted = times.map(Math.round).sort((a, b) => a - b);
   return { min: sorted[0]!, median: sorted[Math.floor(sorted.length / 2)]!, max: sorted.at(-1)! };

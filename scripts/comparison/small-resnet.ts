@@ -1,6 +1,6 @@
 import { Random } from "../../src/core/random.ts";
+import { sizeOf } from "../../src/core/shape.ts";
 import { float32, type TensorData } from "../../src/core/tensor-data.ts";
-import { gradients } from "../../src/engine/autodiff/gradients.ts";
 import type { LabelledImage } from "../../src/inputs/data/labelled-images.ts";
 import { conv2d, input, type Tensor } from "../../src/engine/graph/tensor.ts";
 import type { AugmentConfig } from "../../src/inputs/image/augment.ts";
@@ -10,7 +10,7 @@ import { normalizePixels } from "../../src/inputs/image/normalize.ts";
 import { preprocessImage } from "../../src/inputs/image/preprocess.ts";
 import { batchNorm, type StatisticUpdate } from "../../src/model/nn/norms.ts";
 import { linear } from "../../src/model/nn/layers.ts";
-import { AdamW } from "../../src/engine/optimize/adamw.ts";
+import { minimize } from "../../src/engine/optimize/minimize.ts";
 import { Session } from "../../src/engine/runtime/session.ts";
 import { ClipTokenizer } from "../../src/inputs/text/tokenizer.ts";
 import { DataLoader } from "../../src/learning/train/batches/loader.ts";
@@ -88,67 +88,53 @@ export async function trainResNet(
   { batchSize, steps, learningRate, seed, augment, onStep }: ResNetTraining,
 ): Promise<ResNetWeights> {
   const { imageSize, classes } = config;
-  const weights = new Map<string, TensorData<"float32">>();
-  const tensors = new Map<string, Tensor>();
-  const declare: Declare = (path, shape, initial) => {
-    const random = new Random(seed, weights.size);
-    const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () =>
-      "std" in initial ? initial.std * random.normal() : initial.value,
-    );
-    weights.set(path, float32(data, shape));
-    tensors.set(path, input(path, shape));
-    return tensors.get(path)!;
-  };
-  const updates: StatisticUpdate[] = [];
   const pixelValues = input("pixelValues", [batchSize, 3, imageSize, imageSize]);
-  const logits = smallResNet(config, pixelValues, declare, updates);
   const targets = input("targets", [batchSize, classes]);
-  const loss = targets
-    .mul(logits.logSoftmax(-1))
-    .sum()
-    .mul(-1 / batchSize);
-
-  const learned = [...tensors.keys()].filter((path) => !path.includes(".running"));
-  const dys = gradients(
-    loss,
-    learned.map((path) => tensors.get(path)!),
-  );
-  const outputs = {
-    loss,
-    ...Object.fromEntries(learned.map((path, i) => [`gradient.${path}`, dys[i]!])),
-    ...Object.fromEntries(updates.map((update) => [`new.${update.old.name!}`, update.new])),
-  };
-  await using session = await Session.compile(outputs, { training: true });
-  const parameters = new Map(learned.map((path) => [path, weights.get(path)!.data]));
-  const sizes = learned.map((path) => {
-    const { data, shape } = weights.get(path)!;
-    return { path, size: data.length, decay: shape.length > 1 };
-  });
-  await using adamw = await AdamW.create({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.05 }, sizes);
-  await using loader = await loaderOf(images, imageSize, { batchSize, seed, augment });
-
-  for await (const batch of loader.batches({ toStep: steps })) {
-    mirrorSome(batch.pixels, imageSize, new Random(seed, batch.step));
-    const feeds = {
-      pixelValues: float32(standardised(batch.pixels, imageSize), pixelValues.shape as number[]),
-      targets: float32(
-        oneHot(
-          Array.from(batch.samples, (i: number) => images[i]!.label),
-          classes,
-        ),
-        [batchSize, classes],
-      ),
+  const program = (parameters: ReadonlyMap<string, Tensor>) => {
+    const updates: StatisticUpdate[] = [];
+    const logits = smallResNet(config, pixelValues, (path) => parameters.get(path)!, updates);
+    const loss = targets.mul(logits.logSoftmax(-1)).sum();
+    return {
+      loss: loss.mul(-1 / batchSize),
+      statistics: new Map(updates.map((update) => [update.old.name!, update.new])),
     };
-    const results = await session.run({ ...feeds, ...Object.fromEntries(weights) });
-    const dataOf = (name: string) => results[name]!.data as Float32Array;
-    const rate = scheduledLearningRate(batch.step, { learningRate, steps, warmupSteps: Math.ceil(steps / 20) });
-    const ofParameters = new Map(learned.map((path) => [path, dataOf(`gradient.${path}`)]));
-    await adamw.step(parameters, ofParameters, { learningRate: rate });
-    for (const [path, { shape }] of weights) {
-      weights.set(path, float32(parameters.get(path) ?? dataOf(`new.${path}`), shape));
-    }
-    onStep?.(batch.step + 1, dataOf("loss")[0]!);
+  };
+  await using loader = await loaderOf(images, imageSize, { batchSize, seed, augment });
+  const batches = loader.batches({ toStep: steps });
+  const feeds = async (step: number) => {
+    const { value: batch } = await batches.next();
+    mirrorSome(batch!.pixels, imageSize, new Random(seed, step));
+    const labels = Array.from(batch!.samples, (i: number) => images[i]!.label);
+    return {
+      pixelValues: float32(standardised(batch!.pixels, imageSize), [batchSize, 3, imageSize, imageSize]),
+      targets: float32(oneHot(labels, classes), [batchSize, classes]),
+    };
+  };
+  const schedule = { learningRate, steps, warmupSteps: Math.ceil(steps / 20) };
+  let weights: ResNetWeights = initialWeights(config, seed);
+  const training = minimize(weights, program, {
+    steps,
+    learningRate: (step) => scheduledLearningRate(step, schedule),
+    optimizer: { kind: "adamw", beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.05 },
+    feeds,
+  });
+  for await (const { step, loss, parameters } of training) {
+    weights = parameters;
+    onStep?.(step, loss);
   }
+  return weights;
+}
+
+/** What {@link smallResNet} declares, drawn by the seed. */
+function initialWeights(config: ResNetConfig, seed: number): ResNetWeights {
+  const weights = new Map<string, TensorData<"float32">>();
+  const { imageSize } = config;
+  smallResNet(config, input("pixelValues", [1, 3, imageSize, imageSize]), (path, shape, initial) => {
+    const random = new Random(seed, weights.size);
+    const next = () => ("std" in initial ? initial.std * random.normal() : initial.value);
+    weights.set(path, float32(Float32Array.from({ length: sizeOf(shape) }, next), shape));
+    return input(path, shape);
+  });
   return weights;
 }
 

@@ -1,5 +1,6 @@
 import { adamwWasm } from "./adamw-wasm.ts";
-import type { OptimizedParameter } from "./adamw.ts";
+import { sizeOf } from "../../core/shape.ts";
+import type { OptimizedParameter } from "./optimizer.ts";
 
 /** The numbers of one update, worked out from the options and the count of updates. */
 export interface AdamwStep {
@@ -58,7 +59,7 @@ export class AdamwShard {
     const places = new Map(
       parameters.map((parameter) => {
         const address = end;
-        end += 2 * paddedBytes(parameter.size);
+        end += 2 * paddedBytes(sizeOf(parameter.shape));
         return [parameter.path, { parameter, address }];
       }),
     );
@@ -76,7 +77,7 @@ export class AdamwShard {
     const [p, g] = [new Float32Array(this.#buffer, 0, chunk), new Float32Array(this.#buffer, 4 * chunk, chunk)];
     for (const [path, { parameter, address }] of this.#places) {
       const [values, gradient] = [parameters.get(path)!, gradients.get(path)!];
-      const [first, second] = [address, address + paddedBytes(parameter.size)];
+      const [first, second] = [address, address + paddedBytes(sizeOf(parameter.shape))];
       const { rateScale = 1 } = parameter;
       const rate = stepSize * rateScale;
       const keep = parameter.decay ? 1 - decay * rateScale : 1;
@@ -104,7 +105,7 @@ export class AdamwShard {
 
   #view(moment: Moment, path: string): Float32Array {
     const { parameter, address } = this.#places.get(path)!;
-    const { size } = parameter;
+    const size = sizeOf(parameter.shape);
     return new Float32Array(this.#buffer, moment === "first" ? address : address + paddedBytes(size), size);
   }
 }

@@ -1,6 +1,6 @@
 import { discard } from "../threads/discard.ts";
 import { Moved, serve } from "../threads/serve.ts";
-import type { OptimizedParameter } from "./adamw.ts";
+import type { OptimizedParameter } from "./optimizer.ts";
 import { AdamwShard, type AdamwStep, type Moment } from "./adamw-shard.ts";
 
 let shard: AdamwShard;

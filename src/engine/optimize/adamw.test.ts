@@ -1,18 +1,23 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "../../core/random.ts";
-import { AdamW, type AdamwOptions, type OptimizedParameter } from "./adamw.ts";
+import { AdamW, type AdamwOptions } from "./adamw.ts";
+import type { OptimizedParameter } from "./optimizer.ts";
 import type { Moment } from "./adamw-shard.ts";
 
 const clip: AdamwOptions = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 };
 
 /** Sizes around four, which the kernel takes at a time, and around the pieces in which numbers pass through it. */
 const sizes = [1, 2, 3, 4, 5, 4095, 4096, 4097, 8191, 8192, 8193, 20_000];
-const parameters: OptimizedParameter[] = sizes.map((size, i) => ({ path: `p${size}`, size, decay: i % 2 === 0 }));
+const parameters: OptimizedParameter[] = sizes.map((size, i) => ({
+  path: `p${size}`,
+  shape: [size],
+  decay: i % 2 === 0,
+}));
 
 /** Random numbers by path, from 1e-6 to 1e2 in size. */
 function randomValues(random: Random, described: readonly OptimizedParameter[]): Map<string, Float32Array> {
   const number = () => random.normal() * 10 ** random.uniform(-6, 2);
-  return new Map(described.map(({ path, size }) => [path, Float32Array.from({ length: size }, number)]));
+  return new Map(described.map(({ path, shape: [size] }) => [path, Float32Array.from({ length: size! }, number)]));
 }
 
 const copy = (values: ReadonlyMap<string, Float32Array>) =>
@@ -35,11 +40,15 @@ class DoubleAdamW {
   step(gradients: ReadonlyMap<string, Float32Array>, learningRate: number, gradientScale: number): void {
     const { beta1, beta2, epsilon, weightDecay } = this.#options;
     this.#steps++;
-    for (const { path, size, decay } of parameters) {
+    for (const {
+      path,
+      shape: [size],
+      decay,
+    } of parameters) {
       const x = this.values.get(path)!;
-      const { m, v } = this.#moments.get(path) ?? { m: new Float64Array(size), v: new Float64Array(size) };
+      const { m, v } = this.#moments.get(path) ?? { m: new Float64Array(size!), v: new Float64Array(size!) };
       this.#moments.set(path, { m, v });
-      for (let i = 0; i < size; i++) {
+      for (let i = 0; i < size!; i++) {
         const g = gradients.get(path)![i]! * gradientScale;
         m[i] = beta1 * m[i]! + (1 - beta1) * g;
         v[i] = beta2 * v[i]! + (1 - beta2) * g ** 2;
@@ -93,7 +102,7 @@ describe("AdamW", () => {
   it("shrinks what decays by the learning rate times the decay, and nothing else, where gradients are zero", async () => {
     const start = randomValues(new Random(1), parameters);
     const values = copy(start);
-    const zeros = new Map(parameters.map(({ path, size }) => [path, new Float32Array(size)]));
+    const zeros = new Map(parameters.map(({ path, shape: [size] }) => [path, new Float32Array(size!)]));
     await using adamw = await AdamW.create(clip, parameters);
     await adamw.step(values, zeros, { learningRate: 0.25 });
     for (const { path, decay } of parameters) {
@@ -138,24 +147,28 @@ describe("AdamW", () => {
     await using adamw = await AdamW.create(clip, parameters);
     const before = await momentsOf(adamw, parameters);
     await adamw.step(values, randomValues(new Random(4), parameters), { learningRate: 1e-3 });
-    for (const { path, size } of parameters) {
-      for (const moment of ["first", "second"]) expect(before.get(`${moment} ${path}`)).toEqual(new Float32Array(size));
+    for (const {
+      path,
+      shape: [size],
+    } of parameters) {
+      for (const moment of ["first", "second"])
+        expect(before.get(`${moment} ${path}`)).toEqual(new Float32Array(size!));
     }
   });
 
   it("gives the same numbers to the bit on one thread and on two, moments too", async () => {
     // Enough for two threads to be worth it.
     const large: OptimizedParameter[] = [
-      { path: "a", size: 4_100_001, decay: true },
-      { path: "b", size: 3_900_001, decay: false },
-      { path: "c", size: 7, decay: true },
+      { path: "a", shape: [4_100_001], decay: true },
+      { path: "b", shape: [3_900_001], decay: false },
+      { path: "c", shape: [7], decay: true },
     ];
     const pattern = Float32Array.from({ length: 10_007 }, (_, i) => Math.sin(i) ** 3);
     const numbers = (from: number): Map<string, Float32Array> =>
       new Map(
-        large.map(({ path, size }) => {
-          const values = new Float32Array(size);
-          for (let at = 0; at < size; at += pattern.length) values.set(pattern.subarray(from, from + size - at), at);
+        large.map(({ path, shape: [size] }) => {
+          const values = new Float32Array(size!);
+          for (let at = 0; at < size!; at += pattern.length) values.set(pattern.subarray(from, from + size! - at), at);
           return [path, values];
         }),
       );

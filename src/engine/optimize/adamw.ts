@@ -1,19 +1,10 @@
 import { availableParallelism } from "node:os";
+import { sizeOf } from "../../core/shape.ts";
 import { discard } from "../threads/discard.ts";
 import { Remote } from "../threads/remote.ts";
 import type { AdamwMethods } from "./adamw-worker.ts";
+import type { OptimizedParameter, Optimizer, UpdateOptions } from "./optimizer.ts";
 import { AdamwShard, type AdamwStep, type Moment } from "./adamw-shard.ts";
-
-/** A parameter as the optimiser sees it. */
-export interface OptimizedParameter {
-  readonly path: string;
-  /** How many numbers it holds. */
-  readonly size: number;
-  /** False for gains, biases and logitScale, which weight decay leaves alone. */
-  readonly decay: boolean;
-  /** What its learning rate is multiplied with; default 1. */
-  readonly rateScale?: number;
-}
 
 /** Constants of AdamW; CLIP's are β₁ 0.9, β₂ 0.98, ε 1e-6, decay 0.2. */
 export interface AdamwOptions {
@@ -32,7 +23,7 @@ const maxNumbersPerThread = 400_000_000;
  * AdamW (Loshchilov and Hutter 2019), decoupled weight decay as in PyTorch. The arithmetic is one pass over memory in
  * WebAssembly; large models are shared out over threads, which gives the same numbers to the bit.
  */
-export class AdamW implements AsyncDisposable {
+export class AdamW implements Optimizer {
   readonly #options: AdamwOptions;
   /** The share of the calling thread. */
   readonly #own: AdamwShard;
@@ -49,7 +40,7 @@ export class AdamW implements AsyncDisposable {
     parameters: readonly OptimizedParameter[],
     { threads = availableParallelism() }: { threads?: number } = {},
   ): Promise<AdamW> {
-    const total = parameters.reduce((sum, { size }) => sum + size, 0);
+    const total = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     const wanted = Math.min(threads, Math.floor(total / numbersPerThread));
     const shares = share(parameters, Math.max(1, wanted, Math.ceil(total / maxNumbersPerThread)));
     const [own, ...others] = shares as [OptimizedParameter[], ...OptimizedParameter[][]];
@@ -57,17 +48,10 @@ export class AdamW implements AsyncDisposable {
     return new AdamW(options, await AdamwShard.create(own), await threadsReady);
   }
 
-  /**
-   * One update.
-   *
-   * @param parameters - by path; each fills its buffer. Arrays may be replaced by others with the new values.
-   * @param gradients - by path; they are used up, and empty afterwards.
-   * @param gradientScale - multiplies all gradients: clipping.
-   */
   async step(
     parameters: Map<string, Float32Array>,
     gradients: ReadonlyMap<string, Float32Array>,
-    { learningRate, gradientScale = 1 }: { learningRate: number; gradientScale?: number },
+    { learningRate, gradientScale = 1 }: UpdateOptions,
   ): Promise<void> {
     const { beta1, beta2, epsilon, weightDecay } = this.#options;
     const t = ++this.steps;
@@ -110,10 +94,10 @@ export class AdamW implements AsyncDisposable {
 /** Largest first, each to the thread that has least so far. */
 function share(parameters: readonly OptimizedParameter[], threads: number): OptimizedParameter[][] {
   const shares = Array.from({ length: threads }, () => ({ size: 0, parameters: [] as OptimizedParameter[] }));
-  for (const parameter of parameters.toSorted((a, b) => b.size - a.size)) {
+  for (const parameter of parameters.toSorted((a, b) => sizeOf(b.shape) - sizeOf(a.shape))) {
     const smallest = shares.reduce((least, next) => (next.size < least.size ? next : least));
     smallest.parameters.push(parameter);
-    smallest.size += parameter.size;
+    smallest.size += sizeOf(parameter.shape);
   }
   return shares.map(({ parameters }) => parameters);
 }

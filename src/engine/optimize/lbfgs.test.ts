@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "../../core/random.ts";
-import { minimize, type Objective } from "./lbfgs.ts";
+import { lbfgs, type Objective } from "./lbfgs.ts";
 
 /** Σ 100 (x₂ᵢ₊₁ − x₂ᵢ²)² + (1 − x₂ᵢ)²: a bent valley, whose minimum is 0 where all are 1. */
 const rosenbrock: Objective = (x) => {
@@ -32,10 +32,10 @@ function quadratic(scales: readonly number[], at: readonly number[], random: Ran
 
 const distance = (a: Float64Array, b: ArrayLike<number>) => Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
 
-describe("minimize", () => {
+describe("lbfgs", () => {
   it.each([2, 100])("finds the minimum of Rosenbrock's valley in %i dimensions", async (size) => {
     const start = Float64Array.from({ length: size }, (_, i) => (i % 2 === 0 ? -1.2 : 1));
-    const { x, value, iterations, reason, gradient } = await minimize(rosenbrock, start);
+    const { x, value, iterations, reason, gradient } = await lbfgs(rosenbrock, start);
     expect(reason).toBe("gradient");
     expect(distance(x, new Array<number>(size).fill(1))).toBeLessThan(1e-8);
     expect(value).toBeLessThan(1e-16);
@@ -53,15 +53,15 @@ describe("minimize", () => {
       const scales = Array.from({ length: size }, () => 10 ** random.uniform(-2, 2));
       const at = scales.map(() => 5 * random.normal());
       const objective = quadratic(scales, at, random);
-      const { x } = await minimize(objective, new Float64Array(size), { gradientTolerance: 1e-10 });
+      const { x } = await lbfgs(objective, new Float64Array(size), { gradientTolerance: 1e-10 });
       expect(distance(x, at)).toBeLessThan(1e-7);
     }
   });
 
   it("learns the curvature from all the steps that it remembers", async () => {
     const objective = quadratic([1, 3, 10, 30, 100], [1, 2, 3, 4, 5], new Random(1));
-    const remembering = await minimize(objective, new Float64Array(5));
-    const forgetful = await minimize(objective, new Float64Array(5), { history: 1 });
+    const remembering = await lbfgs(objective, new Float64Array(5));
+    const forgetful = await lbfgs(objective, new Float64Array(5), { history: 1 });
     // Measured: 20 and 111.
     expect(remembering.iterations).toBeLessThan(forgetful.iterations / 1.5);
     for (const { x } of [remembering, forgetful]) expect(distance(x, [1, 2, 3, 4, 5])).toBeLessThan(1e-8);
@@ -73,7 +73,7 @@ describe("minimize", () => {
     let beforeX: Float64Array = Float64Array.of(-1.2, 1);
     // The law is checked from outside, one step at a time: history is lost, the conditions are the same.
     for (let i = 0; i < 20; i++) {
-      const { x, value, gradient } = await minimize(rosenbrock, beforeX, { maxIterations: 1 });
+      const { x, value, gradient } = await lbfgs(rosenbrock, beforeX, { maxIterations: 1 });
       const start = await rosenbrock(beforeX);
       const along = (g: Float64Array) => g.reduce((sum, dx, j) => sum + dx * (x[j]! - beforeX[j]!), 0);
       steps.push({ value, slope: Math.abs(along(gradient)) / Math.abs(along(start.gradient)) });
@@ -91,7 +91,7 @@ describe("minimize", () => {
       gradient: Float64Array.of(1 - 1 / x!),
     });
     for (const start of [1e-3, 50]) {
-      const { x, value } = await minimize(objective, Float64Array.of(start));
+      const { x, value } = await lbfgs(objective, Float64Array.of(start));
       expect(x[0]).toBeCloseTo(1, 7);
       expect(value).toBeCloseTo(1, 12);
     }
@@ -99,13 +99,13 @@ describe("minimize", () => {
 
   it("stops at the bounds it is given, and says which", async () => {
     const start = Float64Array.of(-1.2, 1);
-    expect(await minimize(rosenbrock, start, { maxIterations: 3 })).toMatchObject({
+    expect(await lbfgs(rosenbrock, start, { maxIterations: 3 })).toMatchObject({
       reason: "iterations",
       iterations: 3,
     });
-    const rough = await minimize(rosenbrock, start, { valueTolerance: 0.5 });
+    const rough = await lbfgs(rosenbrock, start, { valueTolerance: 0.5 });
     expect(rough.reason).toBe("value");
-    const at = await minimize(rosenbrock, Float64Array.of(1, 1));
+    const at = await lbfgs(rosenbrock, Float64Array.of(1, 1));
     expect(at).toMatchObject({ reason: "gradient", iterations: 0, evaluations: 1 });
   });
 
@@ -115,7 +115,7 @@ describe("minimize", () => {
       const { value, gradient } = await rosenbrock(x);
       return { value: Math.round(value * 1e3) / 1e3, gradient };
     };
-    const { reason, value } = await minimize(objective, Float64Array.of(-1.2, 1));
+    const { reason, value } = await lbfgs(objective, Float64Array.of(-1.2, 1));
     expect(reason).toBe("precision");
     expect(value).toBeLessThan(0.01);
   });
@@ -127,7 +127,7 @@ describe("minimize", () => {
       if (++evaluations === 5) controller.abort();
       return rosenbrock(x);
     };
-    await expect(minimize(objective, Float64Array.of(-1.2, 1), { signal: controller.signal })).rejects.toThrow();
+    await expect(lbfgs(objective, Float64Array.of(-1.2, 1), { signal: controller.signal })).rejects.toThrow();
     expect(evaluations).toBe(5);
   });
 });

@@ -8,8 +8,8 @@ export interface Evaluation {
 /** A smooth function of n numbers; where it is not defined, its value is no finite number. */
 export type Objective = (x: Float64Array) => Evaluation | Promise<Evaluation>;
 
-/** When {@link minimize} is done, and what it keeps. */
-export interface MinimizeOptions {
+/** When {@link lbfgs} is done, and what it keeps. */
+export interface LbfgsOptions {
   /** Steps at most. Default 1000. */
   readonly maxIterations?: number | undefined;
   /** Done when no entry of the gradient is larger. Default 1e-8. */
@@ -24,7 +24,7 @@ export interface MinimizeOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Where {@link minimize} ended. */
+/** Where {@link lbfgs} ended. */
 export interface Minimum extends Evaluation {
   readonly x: Float64Array;
   /** Steps taken. */
@@ -56,11 +56,7 @@ const maxTries = 30;
  *
  * @see Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4 and 7.5, 3.5 and 3.6.
  */
-export async function minimize(
-  objective: Objective,
-  start: Float64Array,
-  options: MinimizeOptions = {},
-): Promise<Minimum> {
+export async function lbfgs(objective: Objective, start: Float64Array, options: LbfgsOptions = {}): Promise<Minimum> {
   const { maxIterations = 1000, gradientTolerance = 1e-8, valueTolerance = 0, history = 10, signal } = options;
   let evaluations = 0;
   const evaluate = (x: Float64Array) => {

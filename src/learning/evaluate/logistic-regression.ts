@@ -3,7 +3,7 @@ import { ClipError } from "../../core/errors.ts";
 import { float32, int32, type TensorData } from "../../core/tensor-data.ts";
 import { constant, input } from "../../engine/graph/tensor.ts";
 import { linear } from "../../model/nn/layers.ts";
-import { minimize, type Minimum } from "../../engine/optimize/lbfgs.ts";
+import { lbfgs, type Minimum } from "../../engine/optimize/lbfgs.ts";
 import { Session } from "../../engine/runtime/session.ts";
 
 /** Features of N images, W numbers each, with the class of each among C. */
@@ -120,7 +120,7 @@ export class LogisticRegression implements AsyncDisposable {
     };
     const penalty = (at: Float64Array) =>
       (lambda / 2) * centre.reduce((sum, weight, i) => sum + (at[i]! - weight) ** 2, 0);
-    const found = await minimize(objective, x, { maxIterations, gradientTolerance, valueTolerance, precision, signal });
+    const found = await lbfgs(objective, x, { maxIterations, gradientTolerance, valueTolerance, precision, signal });
     const at = found.x.map((value, i) => value * units[i]!);
     const value = found.value * images;
     return {

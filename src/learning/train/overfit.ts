@@ -1,3 +1,4 @@
+import { sizeOf } from "../../core/shape.ts";
 import { createHash } from "node:crypto";
 import { ClipError } from "../../core/errors.ts";
 import { abortSignal, callback, checkOptions, type OptionKinds } from "../../core/options.ts";
@@ -104,7 +105,7 @@ export async function overfit(config: TrainConfig, options: OverfitOptions = {})
     };
     for (const factor of factors) if (await attempt(Number((factor * config.learningRate).toPrecision(6)))) break;
   }
-  const trained = trainedParameters(architecture, config).reduce((sum, { size }) => sum + size, 0);
+  const trained = trainedParameters(architecture, config).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   const seen = {
     ...{ learned: attempts[0]?.learned ?? false, pairs: count, differentCaptions, differentImages },
     ...{ chanceLoss: chance, leastLoss: least, attempts },

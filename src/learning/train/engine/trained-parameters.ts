@@ -4,7 +4,7 @@ import { type ClipConfig, type ResNetConfig } from "../../../model/towers/config
 import { isOfDecoder } from "../../../model/towers/caption-decoder.ts";
 import { parameterSpecs } from "../../../model/nn/parameters.ts";
 import { clipParameters } from "../../../model/towers/parameters.ts";
-import type { OptimizedParameter } from "../../../engine/optimize/adamw.ts";
+import type { OptimizedParameter } from "../../../engine/optimize/optimizer.ts";
 
 /** Which parameters a run trains, and how. */
 export interface ParameterChoice {
@@ -67,9 +67,8 @@ export function trainedParameters(config: ClipConfig, choice: ParameterChoice): 
     const depth = tower ? depthOf(path, config) : 0;
     const isLocked = tower?.locked && (tower.unlocked === 0 || depth <= tower.blocks - tower.unlocked);
     if (!trainable || isLocked || (byLora && !isLora(path) && !isOfDecoder(path))) return [];
-    const size = shape.reduce((total, length) => total * length, 1);
     const decay = shape.length >= 2 && !undecayed.some((name) => isNamed(path, name));
-    return [{ path, size, decay, rateScale: tower ? layerDecay ** (tower.blocks + 1 - depth) : 1 }];
+    return [{ path, shape, decay, rateScale: tower ? layerDecay ** (tower.blocks + 1 - depth) : 1 }];
   });
   if (trained.some(({ path }) => path.split(".")[0]! in towers)) return trained;
   throw new ClipError(
