@@ -104,7 +104,7 @@ async function openOurs(task: Task, folder: string): Promise<Side> {
     const { config, parameters } = await readModel(join(folder, "own"));
     const pixelValues = input("pixelValues", ["images", 3, 224, 224]);
     const session = await Session.compile({
-      imageEmbeds: encodeImage(storedParameters(config, parameters), config, pixelValues),
+      imageEmbeds: encodeImage(storedParameters(clipParameters(config), parameters), config, pixelValues),
     });
     const model = () => {
       // Given away by each pass, as the encoder gives away what it has decoded.

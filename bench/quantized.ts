@@ -13,6 +13,7 @@ import { basename, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { quantizedParameters } from "../src/model/checkpoints/quantize.ts";
+import { towerMatrices } from "../src/model/towers/matrices.ts";
 import { storedParameters } from "../src/model/checkpoints/load.ts";
 import { float32, int32 } from "../src/core/tensor-data.ts";
 import { collect, dot } from "../src/model/embedding/encoder.ts";
@@ -76,7 +77,9 @@ async function measure(dtype: Name, folder: string): Promise<Measured> {
 async function cpuTimes(dtype: Name, folder: string): Promise<Pick<Measured, "imageCpuMs" | "textCpuMs">> {
   const { config, parameters } = await readModel(folder);
   const record = (tower: "vision" | "text") =>
-    dtype === "f32" ? storedParameters(config, parameters) : quantizedParameters(config, parameters, tower, dtype);
+    dtype === "f32"
+      ? storedParameters(clipParameters(config), parameters)
+      : quantizedParameters(clipParameters(config), parameters, towerMatrices(config, tower), dtype);
   const [pixelValues, inputIds] = [input("x", [16, 3, 224, 224]), input("ids", [16, 14], "int32")];
   const imageEmbeds = encodeImage(await record("vision"), config, pixelValues);
   const endOfText = input("end", [16], "int32");

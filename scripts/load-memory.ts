@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
+import { clipLayout } from "../src/model/checkpoints/names/layouts.ts";
 import { saveParameters } from "../src/model/checkpoints/save.ts";
 import { collect } from "../src/model/embedding/encoder.ts";
 import { saveModel } from "../src/model/pretrained/save-model.ts";
@@ -77,7 +78,7 @@ async function compare(): Promise<void> {
       await saveModel(join(folder, dtype), { ...model, dtype });
     }
     const plain = join(folder, "openai.safetensors");
-    await saveParameters(plain, parameters, { names: "openai" });
+    await saveParameters(plain, parameters, { layout: clipLayout("openai", config) });
     const archive = join(folder, "model.pt");
     const torch = await run("/usr/bin/python3", ["-c", toTorch, plain, archive]).catch(() => undefined);
     if (torch) files["PyTorch's torch.save, F32"] = archive;

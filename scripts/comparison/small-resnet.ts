@@ -13,7 +13,7 @@ import { linear } from "../../src/model/nn/layers.ts";
 import { minimize } from "../../src/engine/optimize/minimize.ts";
 import { Session } from "../../src/engine/runtime/session.ts";
 import { ClipTokenizer } from "../../src/inputs/text/tokenizer.ts";
-import { DataLoader } from "../../src/learning/train/batches/loader.ts";
+import { DataLoader, type TrainingBatch } from "../../src/learning/train/batches/loader.ts";
 import { scheduledLearningRate } from "../../src/learning/train/schedule.ts";
 
 /** A residual network for images of `imageSize` pixels. */
@@ -102,11 +102,11 @@ export async function trainResNet(
   await using loader = await loaderOf(images, imageSize, { batchSize, seed, augment });
   const batches = loader.batches({ toStep: steps });
   const feeds = async (step: number) => {
-    const { value: batch } = await batches.next();
-    mirrorSome(batch!.pixels, imageSize, new Random(seed, step));
-    const labels = Array.from(batch!.samples, (i: number) => images[i]!.label);
+    const batch = (await batches.next()).value as TrainingBatch;
+    mirrorSome(batch.pixels, imageSize, new Random(seed, step));
+    const labels = Array.from(batch.samples, (i: number) => images[i]!.label);
     return {
-      pixelValues: float32(standardised(batch!.pixels, imageSize), [batchSize, 3, imageSize, imageSize]),
+      pixelValues: float32(standardised(batch.pixels, imageSize), [batchSize, 3, imageSize, imageSize]),
       targets: float32(oneHot(labels, classes), [batchSize, classes]),
     };
   };

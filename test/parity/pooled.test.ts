@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { storedParameters } from "../../src/model/checkpoints/load.ts";
+import { clipParameters } from "../../src/model/towers/parameters.ts";
 import { openTowers, readFeeds, type RecordedTowers, towerErrors } from "../../src/learning/parity/recorded-towers.ts";
 import { input } from "../../src/engine/graph/tensor.ts";
 import { imageTower } from "../../src/model/towers/image-tower.ts";
@@ -11,7 +12,7 @@ async function pooledError(towers: RecordedTowers, name: string, names?: Paramet
   const { config, parameters, recorded } = towers;
   const { imageSize } = config.vision;
   const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
-  const pooled = imageTower(storedParameters(config, parameters).vision, config, pixelValues).pooled;
+  const pooled = imageTower(storedParameters(clipParameters(config), parameters).vision, config, pixelValues).pooled;
   const feeds = await readFeeds(towers, names);
   const errors = await towerErrors(recorded, new Map([[name, pooled]]), { pixelValues: feeds["pixelValues"]! });
   return errors.get(name)!;

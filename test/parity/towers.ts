@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { inferConfig } from "../../src/model/checkpoints/infer-config.ts";
 import { loadParameters } from "../../src/model/checkpoints/load.ts";
+import { clipParameters } from "../../src/model/towers/parameters.ts";
 import { openSafetensors } from "../../src/model/checkpoints/safetensors.ts";
 import { openWeightFile } from "../../src/model/checkpoints/weight-file.ts";
 import { readFloats } from "../../src/model/checkpoints/stored-tensor.ts";
@@ -22,7 +23,7 @@ export async function openSharedTowers(
   const path = `${sharedTowers(name)}/${weights}`;
   const config = inferConfig((await openWeightFile(path)).tensors, "quickGelu", path);
   const { tensors: recorded } = await openSafetensors(`${sharedTowers(name)}/io.safetensors`);
-  return { config, parameters: await loadParameters(path, config), recorded };
+  return { config, parameters: await loadParameters(path, clipParameters(config)), recorded };
 }
 
 /** The recorded numbers of a name. */

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { expect } from "vitest";
 import { gradients } from "../../src/engine/autodiff/gradients.ts";
-import { detectLayout } from "../../src/model/checkpoints/names/layouts.ts";
+import { clipLayouts } from "../../src/model/checkpoints/names/layouts.ts";
 import { openSafetensors } from "../../src/model/checkpoints/safetensors.ts";
 import { readFloats, readIntegers, type StoredTensor } from "../../src/model/checkpoints/stored-tensor.ts";
 import { readParameters } from "../../src/model/checkpoints/load.ts";
@@ -73,7 +73,7 @@ export async function openTrainingRun(kind: "vit" | "rn"): Promise<TrainingRun> 
   const [steps, size] = indices.shape as [number, number];
   const chunked = data.get("gradcache_index");
   const pixelValues = normalize(images, record);
-  const layout = detectLayout((await open("final.safetensors")).keys())!;
+  const layout = clipLayouts.detect((await open("final.safetensors")).keys())!;
   return {
     config,
     start: new Map([...(await readParameters(parameters))].map(([path, tensor]) => [path, tensor.data])),

@@ -40,7 +40,7 @@ function adamByHand(steps: number, rate: (step: number) => number, scale = 1): n
       const g = 2 * (value - 1);
       m[i] = 0.9 * m[i]! + 0.1 * g;
       v[i] = 0.999 * v[i]! + 0.001 * g * g;
-      p[i] = value - (scale * rate(t - 1) * (m[i]! / (1 - 0.9 ** t))) / (Math.sqrt(v[i]! / (1 - 0.999 ** t)) + 1e-8);
+      p[i] = value - (scale * rate(t - 1) * (m[i] / (1 - 0.9 ** t))) / (Math.sqrt(v[i] / (1 - 0.999 ** t)) + 1e-8);
     });
   }
   return p;

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { clipConfigSchema } from "../../model/checkpoints/config-schema.ts";
 import { loadParameters, storedParameters, type StoredParameters } from "../../model/checkpoints/load.ts";
+import { clipParameters } from "../../model/towers/parameters.ts";
 import { openSafetensors } from "../../model/checkpoints/safetensors.ts";
 import { readFloats, readIntegers, type StoredTensor } from "../../model/checkpoints/stored-tensor.ts";
 import { ClipError } from "../../core/errors.ts";
@@ -32,7 +33,11 @@ export interface RecordedTowers {
 export async function openTowers(folder: string): Promise<RecordedTowers> {
   const config = await readJson(clipConfigSchema, join(folder, "config.json"));
   const { tensors: recorded } = await openSafetensors(join(folder, "io.safetensors"));
-  return { config, parameters: await loadParameters(join(folder, "model.safetensors"), config), recorded };
+  return {
+    config,
+    parameters: await loadParameters(join(folder, "model.safetensors"), clipParameters(config)),
+    recorded,
+  };
 }
 
 /** What the towers were fed when they were recorded. */
@@ -104,7 +109,7 @@ export function recordedTensor(recorded: RecordedTowers["recorded"], name: strin
 export function namedValues({ config, parameters }: RecordedTowers): Map<string, Tensor> {
   const { imageSize } = config.vision;
   const { contextLength } = config.text;
-  const p = storedParameters(config, parameters);
+  const p = storedParameters(clipParameters(config), parameters);
   const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
   const inputIds = input("inputIds", ["texts", contextLength], "int32");
   const endOfText = input("endOfText", ["texts"], "int32");

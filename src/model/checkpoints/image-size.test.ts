@@ -24,7 +24,7 @@ const vit: ClipConfig = {
 async function stored(config: ClipConfig) {
   const path = join(folder, `${config.vision.kind}.safetensors`);
   await saveParameters(path, initializeParameters(clipParameters(config), 5));
-  return loadParameters(path, config);
+  return loadParameters(path, clipParameters(config));
 }
 
 describe("a table of positions", () => {

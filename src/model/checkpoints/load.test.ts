@@ -15,7 +15,8 @@ import { OrtSession } from "../../engine/runtime/ort-session.ts";
 import { inferConfig } from "./infer-config.ts";
 import { loadParameters, readParameters, storedParameters } from "./load.ts";
 import { huggingFaceConfig } from "./configs/hugging-face.ts";
-import { type LayoutName, saveParameters } from "./save.ts";
+import { clipLayout, type LayoutName } from "./names/layouts.ts";
+import { saveParameters } from "./save.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { bytesOf, writeDeferred, writeSafetensors } from "./write-safetensors.ts";
 import { readFloats, readTensorBytes, type StoredTensor } from "./stored-tensor.ts";
@@ -61,7 +62,7 @@ function expectSameTensors(met: ReadonlyMap<string, TensorData>, wanted: Readonl
 }
 
 const problemsOf = async (path: string, config: ClipConfig) =>
-  loadParameters(path, config).then(
+  loadParameters(path, clipParameters(config)).then(
     () => [],
     (error: Error & { code?: string }) => {
       expect(error.code).toBe("CLIP_CHECKPOINT");
@@ -86,8 +87,8 @@ describe.each([
   it.each(layouts)("comes back bit for bit under %s names", async (names) => {
     const parameters = initializeParameters(clipParameters(config), 1);
     const path = join(folder, `${name}-${names}.safetensors`);
-    await saveParameters(path, parameters, { names });
-    expectSameTensors(await readParameters(await loadParameters(path, config)), parameters);
+    await saveParameters(path, parameters, names === "ours" ? {} : { layout: clipLayout(names, config) });
+    expectSameTensors(await readParameters(await loadParameters(path, clipParameters(config))), parameters);
   });
 
   it.each(["F32", "F16"] as const)("gives ONNX Runtime the same numbers as %s places in the file", async (dtype) => {
@@ -97,9 +98,9 @@ describe.each([
     const brain = join(folder, "brain");
     await writeFile(brain, Uint8Array.of(0x20, 0x40));
     const bf16 = { file: brain, byteOffset: 0, byteLength: 2, dtype: "BF16", shape: [] } as const;
-    const places = new Map(await loadParameters(path, config));
+    const places = new Map(await loadParameters(path, clipParameters(config)));
     places.set("logitScale", { shape: [], parts: [bf16], transposed: false });
-    const record = storedParameters(config, places);
+    const record = storedParameters(clipParameters(config), places);
     const tensors = [...leaves(record, (node): node is Tensor => node instanceof Tensor)];
     const outputs = Object.fromEntries(tensors.map(([parameter, tensor]) => [`value of ${parameter}`, tensor]));
     const session = await OrtSession.create(buildModel(outputs), { threads: 1 });
@@ -129,7 +130,9 @@ describe("a file written in another's names", () => {
   const fixtures = `${sharedFolder}fixtures`;
   const write = async (from: string, config: ClipConfig, names: LayoutName) => {
     const path = join(folder, `converted-${names}.safetensors`);
-    await saveParameters(path, await loadParameters(from, config), { names });
+    await saveParameters(path, await loadParameters(from, clipParameters(config)), {
+      layout: clipLayout(names, config),
+    });
     return path;
   };
 
@@ -154,21 +157,29 @@ describe("a file written in another's names", () => {
 
   it("keeps half precisions as they are, and halves what is not if asked to", async () => {
     const half = join(folder, "half.safetensors");
-    await saveParameters(half, initializeParameters(clipParameters(vit), 1), { names: "openai", dtype: "F16" });
+    await saveParameters(half, initializeParameters(clipParameters(vit), 1), {
+      layout: clipLayout("openai", vit),
+      dtype: "F16",
+    });
     const dtypes = async (path: string) => (await openWeightFile(path)).tensors.get("text_projection.weight")?.dtype;
     expect(await dtypes(await write(half, vit, "hf"))).toBe("F16");
     const back = await write(await write(half, vit, "hf"), vit, "openai");
     expect(await contents(back)).toEqual(await contents(half));
     const whole = join(folder, "whole.safetensors");
-    await saveParameters(whole, initializeParameters(clipParameters(vit), 1), { names: "hf" });
+    await saveParameters(whole, initializeParameters(clipParameters(vit), 1), { layout: clipLayout("hf", vit) });
     const halved = join(folder, "halved.safetensors");
-    await saveParameters(halved, await loadParameters(whole, vit), { names: "openai", dtype: "F16" });
+    await saveParameters(halved, await loadParameters(whole, clipParameters(vit)), {
+      layout: clipLayout("openai", vit),
+      dtype: "F16",
+    });
     expect(await contents(halved)).toEqual(await contents(half));
   });
 
   it("is refused where the layout has no such model", async () => {
-    const saved = (config: ClipConfig, names: LayoutName) =>
-      saveParameters(join(folder, "none.safetensors"), initializeParameters(clipParameters(config), 1), { names });
+    const saved = async (config: ClipConfig, names: LayoutName) =>
+      saveParameters(join(folder, "none.safetensors"), initializeParameters(clipParameters(config), 1), {
+        layout: clipLayout(names, config),
+      });
     await expect(saved(resNet, "hf")).rejects.toThrow(/CLIPModel has no ResNets; convert it to openai or open_clip/);
     await expect(saved(siglip, "openai")).rejects.toThrow(/no place for SigLIP; convert it to hf or open_clip/);
   });
@@ -191,7 +202,7 @@ describe("weights in several files", () => {
 
   it("are read by their index", async () => {
     expectSameTensors(
-      await readParameters(await loadParameters(await spread(), vit)),
+      await readParameters(await loadParameters(await spread(), clipParameters(vit))),
       initializeParameters(clipParameters(vit), 3),
     );
   });
@@ -209,7 +220,9 @@ describe("weights in several files", () => {
 describe("saveParameters in OpenAI's names", () => {
   it("writes the names of the published files, counters of batch norm among them", async () => {
     const path = join(folder, "published.safetensors");
-    await saveParameters(path, initializeParameters(clipParameters(resNet), 1), { names: "openai" });
+    await saveParameters(path, initializeParameters(clipParameters(resNet), 1), {
+      layout: clipLayout("openai", resNet),
+    });
     const names = [...(await openSafetensors(path)).tensors.keys()];
     expect(names).toEqual(
       expect.arrayContaining(["visual.bn1.num_batches_tracked", "visual.layer1.1.bn3.running_var"]),
@@ -228,7 +241,9 @@ describe("saveParameters in OpenAI's names", () => {
       const { tensors } = await openSafetensors(published);
       const config = inferConfig(tensors, "quickGelu", published);
       const path = join(folder, `${name}.safetensors`);
-      await saveParameters(path, await readParameters(await loadParameters(published, config)), { names: "openai" });
+      await saveParameters(path, await readParameters(await loadParameters(published, clipParameters(config))), {
+        layout: clipLayout("openai", config),
+      });
       const saved = (await openSafetensors(path)).tensors;
       expect(new Set(saved.keys())).toEqual(new Set(tensors.keys()));
       // The counters start again at 0.
@@ -246,7 +261,7 @@ describe("saveParameters in OpenAI's names", () => {
     const saved = saveParameters(
       path,
       initializeParameters(clipParameters({ ...group, vision: { ...group.vision, imageSize: 64 } }), 1),
-      { names: "openai" },
+      { layout: clipLayout("openai", group) },
     );
     await expect(saved).rejects.toThrow(/no place for vision.stages.4/);
   });
@@ -271,7 +286,7 @@ describe("loadParameters", () => {
     const path = join(folder, "dialect.safetensors");
     const parameters = initializeParameters(clipParameters(vit), 1);
     parameters.delete("vision.blocks.1.mlp.fc.bias");
-    await saveParameters(path, parameters, { names: "openai" });
+    await saveParameters(path, parameters, { layout: clipLayout("openai", vit) });
     expect(await problemsOf(path, vit)).toEqual([
       "missing from the file: vision.blocks.1.mlp.fc.bias (visual.transformer.resblocks.1.mlp.c_fc.bias) [256]",
     ]);
@@ -300,17 +315,17 @@ describe("loadParameters", () => {
 
   it("takes a logitScale with one axis, and numbers that OpenAI's archives hold beside the weights", async () => {
     const path = join(folder, "scale.safetensors");
-    await saveParameters(path, initializeParameters(clipParameters(vit), 1), { names: "openai" });
+    await saveParameters(path, initializeParameters(clipParameters(vit), 1), { layout: clipLayout("openai", vit) });
     const tensors = await readAll((await openSafetensors(path)).tensors);
     const widened = new Map<string, TensorData>([...tensors, ["logit_scale", float32([2.5], [1])]]);
     widened.set("context_length", { dtype: "int64", shape: [], data: BigInt64Array.of(8n) });
-    const loaded = await readParameters(await loadParameters(await save("widened", widened), vit));
+    const loaded = await readParameters(await loadParameters(await save("widened", widened), clipParameters(vit)));
     expect(loaded.get("logitScale")).toEqual(float32([2.5], []));
   });
 
   it("says what it met where the names are of no layout it knows", async () => {
     const path = await save("foreign", new Map([["encoder.layer_norm.bias", float32([1], [1])]]));
-    await expect(loadParameters(path, vit)).rejects.toThrow(
+    await expect(loadParameters(path, clipParameters(vit))).rejects.toThrow(
       /names of none of these: .*; it has encoder.layer_norm.bias/,
     );
   });

@@ -4,11 +4,8 @@ import { cut, listed } from "../../core/listing.ts";
 import { sameShape } from "../../core/shape.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
 import { concat, constant, stored, type Tensor } from "../../engine/graph/tensor.ts";
-import { type Clip } from "../towers/clip.ts";
-import { type ClipConfig } from "../towers/config.ts";
-import { mapParameters, parameterSpecs } from "../nn/parameters.ts";
-import { clipParameters } from "../towers/parameters.ts";
-import { detectLayout, type Layout, layouts, missingTower } from "./names/layouts.ts";
+import { mapParameters, type ParameterSpec, parameterSpecs, type Specs, type WithLeaves } from "../nn/parameters.ts";
+import { clipLayouts, type Layout, type LayoutFamily } from "./names/layouts.ts";
 import type { Placement } from "./names/patterns.ts";
 import { readFloats, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 import { openWeightFile } from "./weight-file.ts";
@@ -36,12 +33,17 @@ interface TranslatedTensors {
 /**
  * Finds the parameters of a model in a weight file of any kind and layout that we know. Only its table of contents is read.
  *
+ * @param family - the layouts that a file of such a model may have; default CLIP's.
  * @throws {ClipError} `CLIP_CHECKPOINT` unless every tensor of the model is in the file, in its shape, and nothing is left
  *   over; the message lists all differences. `CLIP_FILE` if the file cannot be read.
  */
-export async function loadParameters(path: string, config: ClipConfig): Promise<ReadonlyMap<string, StoredParameter>> {
+export async function loadParameters<Model extends object>(
+  path: string,
+  model: Model & Specs<Model>,
+  family: LayoutFamily = clipLayouts,
+): Promise<ReadonlyMap<string, StoredParameter>> {
   const { tensors, opaque } = await openWeightFile(path);
-  return fitParameters(translateNames(tensors, path), config, path, opaque);
+  return fitParameters(translateNames(tensors, path, family), parameterSpecs<Model>(model), path, opaque);
 }
 
 /**
@@ -49,16 +51,16 @@ export async function loadParameters(path: string, config: ClipConfig): Promise<
  *
  * @throws {ClipError} `CLIP_CHECKPOINT` if the names are of one tower alone, or of no layout that we know.
  */
-export function translateNames(tensors: ReadonlyMap<string, StoredTensor>, path: string): TranslatedTensors {
-  const missing = missingTower(tensors.keys());
-  if (missing)
-    throw new ClipError(
-      "CLIP_CHECKPOINT",
-      `${path} has no ${missing} tower; clip-ts needs both towers of a CLIP or SigLIP`,
-    );
-  const layout = detectLayout(tensors.keys());
+export function translateNames(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  path: string,
+  { detect, titles, problem }: LayoutFamily = clipLayouts,
+): TranslatedTensors {
+  const strange = problem?.(tensors.keys());
+  if (strange !== undefined) throw new ClipError("CLIP_CHECKPOINT", `${path} ${strange}`);
+  const layout = detect(tensors.keys());
   if (!layout) {
-    const known = [...new Set(Object.values(layouts).map(({ title }) => title))].join(", ");
+    const known = titles.join(", ");
     const some = [...tensors.keys()].slice(0, 5).map(cut).join(", ") || "nothing";
     throw new ClipError("CLIP_CHECKPOINT", `${path} has the tensor names of none of these: ${known}; it has ${some}`);
   }
@@ -104,11 +106,10 @@ const floatDtypes: readonly string[] = ["F32", "F16", "BF16"];
 
 function fitParameters(
   { layout, parameters, unknown }: TranslatedTensors,
-  config: ClipConfig,
+  specs: ReadonlyMap<string, ParameterSpec>,
   path: string,
   opaque: ReadonlyMap<string, string> = new Map(),
 ) {
-  const specs = parameterSpecs(clipParameters(config));
   const fitting = new Map<string, StoredParameter>();
   const show = (ours: string) => {
     const theirs = layout.fromOurs(ours);
@@ -160,11 +161,11 @@ function fitParameters(
  *
  * @param others - tensors that stand in the place of some of them, by path.
  */
-export function storedParameters(
-  config: ClipConfig,
+export function storedParameters<Model extends object>(
+  model: Model & Specs<Model>,
   parameters: StoredParameters,
   others: ReadonlyMap<string, Tensor> = new Map(),
-): Clip {
+): WithLeaves<Model, Tensor> {
   const tensors = new Map<string, Tensor>();
   for (const [path, parameter] of parameters) {
     if ("data" in parameter) {
@@ -176,7 +177,7 @@ export function storedParameters(
     const whole = pieces.length === 1 ? pieces[0]! : concat(pieces, 0);
     tensors.set(path, (transposed ? whole.T : whole.reshape(shape)).named(path));
   }
-  return mapParameters(clipParameters(config), (path) => others.get(path) ?? tensors.get(path)!);
+  return mapParameters<Model, Tensor>(model, (path) => others.get(path) ?? tensors.get(path)!);
 }
 
 const dtypes: Partial<Record<StoredDtype, Dtype>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };

@@ -9,6 +9,8 @@ import { apply, constant, Tensor } from "../../engine/graph/tensor.ts";
 import { type ClipConfig } from "../towers/config.ts";
 import { leaves } from "../nn/parameters.ts";
 import { loadParameters } from "./load.ts";
+import { clipParameters } from "../towers/parameters.ts";
+import { towerMatrices } from "../towers/matrices.ts";
 import { type QuantizedDtype, quantizedParameters, quantizeMatrix } from "./quantize.ts";
 
 const seed = Math.floor(Math.random() * 2 ** 31);
@@ -63,8 +65,8 @@ describe("a model in few bits", async () => {
   const root = await temporaryFolder();
   const read = async (name: string, config: ClipConfig, tower: "vision" | "text") => {
     const folder = await saveTinyModel(join(root, name), { config });
-    const parameters = await loadParameters(join(folder, "model.safetensors"), config);
-    const record = await quantizedParameters(config, parameters, tower, "q8");
+    const parameters = await loadParameters(join(folder, "model.safetensors"), clipParameters(config));
+    const record = await quantizedParameters(clipParameters(config), parameters, towerMatrices(config, tower), "q8");
     const tensors = [...leaves(record, (node): node is Tensor => node instanceof Tensor)];
     return new Map(tensors.map(([path, tensor]) => [path, tensor.op === "transpose" ? tensor.inputs[0]! : tensor]));
   };
@@ -96,7 +98,9 @@ describe("a model in few bits", async () => {
 
   it("names the weight that is no number", async () => {
     const spoilt = new Map([["text.blocks.0.attn.qkv.weight", float32(new Float32Array(96 * 32).fill(NaN), [96, 32])]]);
-    await expect(quantizedParameters(tinyConfig, spoilt, "text", "q4")).rejects.toMatchObject({
+    await expect(
+      quantizedParameters(clipParameters(tinyConfig), spoilt, towerMatrices(tinyConfig, "text"), "q4"),
+    ).rejects.toMatchObject({
       code: "CLIP_CHECKPOINT",
       message: "text.blocks.0.attn.qkv.weight: a weight is no finite number, and cannot be quantised",
     });

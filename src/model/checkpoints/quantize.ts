@@ -2,10 +2,7 @@ import type { OwnBytes } from "../../core/dtype.ts";
 import { ClipError } from "../../core/errors.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
 import { apply, constant, type Tensor } from "../../engine/graph/tensor.ts";
-import { type Clip } from "../towers/clip.ts";
-import { type ClipConfig } from "../towers/config.ts";
-import { parameterSpecs } from "../nn/parameters.ts";
-import { clipParameters } from "../towers/parameters.ts";
+import { parameterSpecs, type Specs, type WithLeaves } from "../nn/parameters.ts";
 import { readParameter, storedParameters, type StoredParameters, transpose } from "./load.ts";
 
 /** Weights of 8 or 4 bits, with a scale for each 32 of them: 9 and 5 bits in all. */
@@ -15,9 +12,6 @@ const bitsOf = { q8: 8, q4: 4 } as const satisfies Record<QuantizedDtype, number
 
 /** How many weights share a scale: what ONNX Runtime's kernels are written for first. */
 const blockSize = 32;
-
-/** Queries by themselves, keys and values by themselves. */
-const readInParts = ["vision.projection.attn.qkv.weight"];
 
 /** The smallest float32 with all its digits. */
 const smallestNormal = 2 ** -126;
@@ -85,35 +79,41 @@ export function quantizeMatrix(
   };
 }
 
+/** A matrix to quantize. */
+export interface QuantizedPath {
+  readonly path: string;
+  /** The model has [in, out] where a linear layer has [out, in]. */
+  readonly transposed?: boolean;
+}
+
 /**
- * The model's record with the matrices of one tower's linear layers in few bits, in memory; the rest as {@link storedParameters} has
- * it: tables, norms, convolutions and biases, and a matrix that is only read in parts. One matrix after the other is read as float32.
+ * A model's record with some of its matrices in few bits, in memory; the rest as {@link storedParameters} has it. One matrix
+ * after the other is read as float32.
  *
  * @throws {ClipError} `CLIP_CHECKPOINT` as {@link quantizeMatrix}, with the weight's name; or if the file became shorter.
  */
-export async function quantizedParameters(
-  config: ClipConfig,
+export async function quantizedParameters<Model extends object>(
+  model: Model & Specs<Model>,
   parameters: StoredParameters,
-  tower: "vision" | "text",
+  matrices: readonly QuantizedPath[],
   dtype: QuantizedDtype,
-): Promise<Clip> {
-  // A projection is [W, E], where layers are [out, in].
-  const projection = `${tower}.projection`;
-  const shapes = Array.from(parameterSpecs(clipParameters(config)), ([path, { shape }]) => [path, shape] as const)
-    .filter(([path, shape]) => path.startsWith(`${tower}.`) && shape.length === 2)
-    .filter(([path]) => path === projection || (path.endsWith(".weight") && !readInParts.includes(path)))
-    .map(([path, shape]) => [path, path === projection ? shape.toReversed() : shape] as const);
+): Promise<WithLeaves<Model, Tensor>> {
+  const specs = parameterSpecs<Model>(model);
+  const shapes = matrices.map(({ path, transposed = false }) => {
+    const { shape } = specs.get(path)!;
+    return { path, transposed, shape: transposed ? shape.toReversed() : shape };
+  });
   // One piece of memory goes back to the system when it is done with; many small ones leave holes.
-  const codes = new Uint8Array(shapes.reduce((sum, [, shape]) => sum + codesOf(shape, dtype), 0));
-  const matrices = new Map<string, Tensor>();
+  const codes = new Uint8Array(shapes.reduce((sum, { shape }) => sum + codesOf(shape, dtype), 0));
+  const tensors = new Map<string, Tensor>();
   let at = 0;
-  for (const [path, shape] of shapes) {
+  for (const { path, transposed, shape } of shapes) {
     const matrix = await readParameter(parameters.get(path)!);
-    const turned = path === projection ? float32(transpose(matrix.data, shape), shape) : matrix;
+    const turned = transposed ? float32(transpose(matrix.data, shape), shape) : matrix;
     const tensor = dequantized(path, turned, dtype, codes.subarray(at, (at += codesOf(shape, dtype))));
-    matrices.set(path, path === projection ? tensor.T : tensor);
+    tensors.set(path, transposed ? tensor.T : tensor);
   }
-  return storedParameters(config, parameters, matrices);
+  return storedParameters<Model>(model, parameters, tensors);
 }
 
 function dequantized(

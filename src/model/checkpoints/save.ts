@@ -8,13 +8,10 @@ import type { Naming } from "./names/patterns.ts";
 import { bytesOf, type DeferredTensor, writeDeferred } from "./write-safetensors.ts";
 import { elementBytes, inOrder, readFloats, readTensorBytes } from "./stored-tensor.ts";
 
-/** Whose tensor names a file gets. */
-export type LayoutName = "ours" | "openai" | "hf" | "open_clip";
-
 /** How {@link saveParameters} writes. */
 export interface SaveOptions extends WatchOptions {
-  /** Ours by default. OpenAI's are those that most others read. */
-  readonly names?: LayoutName;
+  /** The names that tensors get; default our own. */
+  readonly layout?: Layout;
   /** What float32 tensors of two axes or more become; by default they stay what they are. */
   readonly dtype?: "F32" | "F16";
 }
@@ -33,9 +30,8 @@ export type SavableParameter = TensorData<"float32"> | StoredParameter;
 export async function saveParameters(
   path: string,
   parameters: ReadonlyMap<string, SavableParameter>,
-  { names = "ours", dtype = "F32", ...watch }: SaveOptions = {},
+  { layout = layouts.ours, dtype = "F32", ...watch }: SaveOptions = {},
 ): Promise<void> {
-  const layout = layoutFor(names, parameters);
   const tensors = new Map<string, DeferredTensor>();
   for (const [ours, parameter] of parameters) {
     const namings = layout.fromOurs(ours);
@@ -51,24 +47,6 @@ export async function saveParameters(
       });
   }
   await writeDeferred(path, tensors, watch);
-}
-
-/** The layout of a family's files for the kind of model that these parameters are of. */
-function layoutFor(names: LayoutName, parameters: ReadonlyMap<string, unknown>): Layout {
-  if (names === "ours") return layouts.ours;
-  if (parameters.has("vision.projection.probe")) {
-    if (names === "openai")
-      throw new ClipError("CLIP_CHECKPOINT", "OpenAI's layout has no place for SigLIP; convert it to hf or open_clip");
-    return names === "hf" ? layouts.siglip : layouts.customTextTimmVit;
-  }
-  const isVit = parameters.has("vision.projection");
-  if (names === "hf" && !isVit)
-    throw new ClipError(
-      "CLIP_CHECKPOINT",
-      "Hugging Face's CLIPModel has no ResNets; convert it to openai or open_clip",
-    );
-  if (names === "hf") return layouts.huggingFace;
-  return isVit ? layouts.openAiVit : layouts.openAiResNet;
 }
 
 /** A parameter, or the part of it that a tensor of the layout is. */

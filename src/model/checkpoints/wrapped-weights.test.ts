@@ -12,7 +12,8 @@ import { ClipEncoder, collect } from "../embedding/encoder.ts";
 import { readModel } from "../pretrained/model-folder.ts";
 import { weightsAmong } from "../hub/model-file-names.ts";
 import { loadParameters, readParameter, transpose } from "./load.ts";
-import { layouts } from "./names/layouts.ts";
+import { clipParameters } from "../towers/parameters.ts";
+import { clipLayout, layouts } from "./names/layouts.ts";
 import { saveParameters } from "./save.ts";
 import { openWeightFile } from "./weight-file.ts";
 import { writeSafetensors } from "./write-safetensors.ts";
@@ -41,7 +42,7 @@ const other = (value: number): Record<string, SavedTensor> =>
   );
 
 async function expectTheModel(path: string): Promise<void> {
-  const found = await loadParameters(path, tinyConfig);
+  const found = await loadParameters(path, clipParameters(tinyConfig));
   expect([...found.keys()].sort()).toEqual([...parameters.keys()].sort());
   const bytes = (data: Float32Array) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   for (const [name, { data }] of parameters)
@@ -139,7 +140,10 @@ describe.each(["zip", "legacy"] as const)("weights in PyTorch's files (%s)", (fo
     const path = await save(await torchFile({ state_dict: { ...weights, text_projection: sparse } }, format));
     const message = `${path} (OpenAI's names) does not fit the model; is it of another architecture?
   text.projection (text_projection): the file has no plain tensor, but what torch._utils._rebuild_sparse_tensor would make, which is not run here`;
-    await expect(loadParameters(path, tinyConfig)).rejects.toMatchObject({ code: "CLIP_CHECKPOINT", message });
+    await expect(loadParameters(path, clipParameters(tinyConfig))).rejects.toMatchObject({
+      code: "CLIP_CHECKPOINT",
+      message,
+    });
   });
 });
 
@@ -247,8 +251,8 @@ describe("weights whose axes lie in another order", () => {
     };
     expect(await embeds(path)).toEqual(await embeds(await save(await torchFile(weights))));
     const saved = await save(Buffer.alloc(0), "safetensors");
-    for (const names of ["ours", "openai", "hf"] as const) {
-      await saveParameters(saved, await loadParameters(path, tinyConfig), { names });
+    for (const layout of [layouts.ours, clipLayout("openai", tinyConfig), clipLayout("hf", tinyConfig)]) {
+      await saveParameters(saved, await loadParameters(path, clipParameters(tinyConfig)), { layout });
       await expectTheModel(saved);
     }
   });

@@ -1,4 +1,6 @@
 import { storedParameters } from "../checkpoints/load.ts";
+import { clipParameters } from "../towers/parameters.ts";
+import { towerMatrices } from "../towers/matrices.ts";
 import { type QuantizedDtype, quantizedParameters } from "../checkpoints/quantize.ts";
 import { ClipError } from "../../core/errors.ts";
 import {
@@ -380,7 +382,9 @@ export class ClipEncoder implements AsyncDisposable {
   async #parameters(tower: "vision" | "text"): Promise<Clip> {
     const { config, parameters } = this.#model;
     const { dtype } = this.#options;
-    return dtype ? quantizedParameters(config, parameters, tower, dtype) : storedParameters(config, parameters);
+    return dtype
+      ? quantizedParameters(clipParameters(config), parameters, towerMatrices(config, tower), dtype)
+      : storedParameters(clipParameters(config), parameters);
   }
 
   /** Codes are arranged in any case: the kernels widen others to float32 again for every run. */

@@ -1,4 +1,5 @@
 import { storedParameters } from "../checkpoints/load.ts";
+import { clipParameters } from "../towers/parameters.ts";
 import { ClipError } from "../../core/errors.ts";
 import { checkKind, checkOptions, flag, type Kind, oneOf, type OptionKinds } from "../../core/options.ts";
 import { float32, int32, type TensorData } from "../../core/tensor-data.ts";
@@ -52,7 +53,7 @@ export async function forward(
   checkOptions("forward", inputs, inputKinds);
   checkOptions("forward", options, forwardKinds);
   const { config } = model;
-  const p = storedParameters(config, model.parameters);
+  const p = storedParameters(clipParameters(config), model.parameters);
   const feeds: Record<string, TensorData> = {};
   const outputs: Record<string, Tensor> = {};
   if (inputs.pixelValues) {

@@ -26,7 +26,7 @@ export type WithLeaves<Node, Leaf> = Node extends ParameterSpec
     : { readonly [Key in keyof Node]: WithLeaves<Node[Key], Leaf> };
 
 /** A model's record of specs; `never` where it holds anything else, such as a configuration. */
-type Specs<Node> = Node extends ParameterSpec | undefined
+export type Specs<Node> = Node extends ParameterSpec | undefined
   ? Node
   : Node extends object
     ? { readonly [Key in keyof Node]: Specs<Node[Key]> }

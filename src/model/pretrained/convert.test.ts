@@ -7,6 +7,7 @@ import { temporaryFolder } from "../../../test/temporary-folder.ts";
 import { saveTinyModel, tinyConfig } from "../../../test/tiny-model.ts";
 import { wordTokenizer } from "../../../test/word-tokenizer.ts";
 import { readParameters } from "../checkpoints/load.ts";
+import { clipLayout } from "../checkpoints/names/layouts.ts";
 import { saveParameters } from "../checkpoints/save.ts";
 import type { WriteProgress } from "../../core/atomic-write.ts";
 import { float32 } from "../../core/tensor-data.ts";
@@ -48,7 +49,7 @@ async function siglipFolder(): Promise<string> {
     },
   };
   await saveParameters(join(folder, "model.safetensors"), initializeParameters(clipParameters(config), 1), {
-    names: "hf",
+    layout: clipLayout("hf", config),
   });
   return folder;
 }

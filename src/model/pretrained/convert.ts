@@ -1,6 +1,7 @@
 import { realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { publishedVocabulary, toOpenClipConfig } from "../checkpoints/configs/open-clip.ts";
+import { clipLayout } from "../checkpoints/names/layouts.ts";
 import { saveParameters } from "../checkpoints/save.ts";
 import { toHuggingFaceConfig, toHuggingFacePreprocess } from "../checkpoints/configs/hugging-face.ts";
 import { makeFolder, type WatchOptions, writeFileAtomic } from "../../core/atomic-write.ts";
@@ -65,7 +66,7 @@ export async function convertModel(model: StoredModel, out: string, options: Con
     if (!out.endsWith(".safetensors"))
       throw new ClipError("CLIP_USAGE", `${out}: OpenAI's names are written to one file; name it *.safetensors`);
     await makeFolder(dirname(out));
-    await saveParameters(out, model.parameters, { names: to, dtype, ...watch });
+    await saveParameters(out, model.parameters, { layout: clipLayout(to, model.config), dtype, ...watch });
     return [out];
   }
   const endOfTextId = to === "onnx" ? await endMark(model) : undefined;
@@ -88,7 +89,7 @@ export async function convertModel(model: StoredModel, out: string, options: Con
   }
   if (to === "onnx") return written;
   const weights = join(out, to === "hf" ? "model.safetensors" : "open_clip_model.safetensors");
-  await saveParameters(weights, model.parameters, { names: to, dtype, ...watch });
+  await saveParameters(weights, model.parameters, { layout: clipLayout(to, model.config), dtype, ...watch });
   return [...written, weights];
 }
 

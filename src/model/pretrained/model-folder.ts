@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { withImageSize } from "../checkpoints/image-size.ts";
 import { loadParameters, readParameter, type StoredParameters } from "../checkpoints/load.ts";
+import { clipParameters } from "../towers/parameters.ts";
 import { ClipError } from "../../core/errors.ts";
 import { exists, readText } from "../../core/files.ts";
 import { checkKind, checkOptions, text } from "../../core/options.ts";
@@ -51,7 +52,7 @@ export async function readModel(path: string, options: ReadModelOptions = {}): P
   checkOptions("readModel", options, readModelKinds);
   const { weights, wordsFile, ...found } = await findModelFiles(path, options);
   const { imageSize = found.config.vision.imageSize } = options;
-  const bare = await loadParameters(weights, found.config);
+  const bare = await loadParameters(weights, clipParameters(found.config));
   const stored = options.lora === undefined ? bare : await withLora(bare, options.lora, path);
   const { config, parameters } = await withImageSize(found.config, stored, imageSize);
   const scalar = async (name: string) => (await readParameter(parameters.get(name)!)).data[0]!;
