@@ -82,7 +82,7 @@ describe("models inspect", () => {
     const { code, out } = await call(["models", "inspect", model]);
     expect(code).toBe(0);
     expect(out).toMatch(/^weights {7}.*tiny\/model\.safetensors: safetensors, our names$/m);
-    expect(out).toMatch(/^images {6}ViT, 1 block of width 32, 2 heads, patches of 16$/m);
+    expect(out).toMatch(/^images {8}ViT, 1 block of width 32, 2 heads, patches of 16$/m);
     expect(out).toMatch(/^features {6}16, quickGelu$/m);
     const json = await call(["models", "inspect", model, "--json"]);
     expect((JSON.parse(json.out) as ModelReport).config).toEqual(tinyConfig);

@@ -54,7 +54,7 @@ describe("evaluateRetrieval", async () => {
   }
 
   it("counts as one does who compares every caption with every image", async () => {
-    const prefix = "an image of ";
+    const prefix = "a picture of ";
     const imageEmbeds = await collect(encoder.encodeImages(images.map(({ image }) => image)));
     const captions = images.flatMap(({ captions }, of) => captions.map((caption) => ({ caption, of })));
     const textEmbeds = await collect(encoder.encodeTexts(captions.map(({ caption }) => prefix + caption)));

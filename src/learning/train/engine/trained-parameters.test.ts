@@ -51,7 +51,7 @@ describe("the parameters that are trained", () => {
     expect(paths).toHaveLength(2 + 2 + 1 + 12 + 2 + 1);
     expect(ofDecoder.map(({ path }) => path)).toEqual(paths);
     expect(new Set(ofDecoder.map(({ rateScale }) => rateScale))).toEqual(new Set([1]));
-    expect(ofDecoder.find(({ path }) => path === "decoder.queries")).toMatchObject({ decay: true, size: 4 * 32 });
+    expect(ofDecoder.find(({ path }) => path === "decoder.queries")).toMatchObject({ decay: true, shape: [4, 32] });
     const [queries] = choose(config, { undecayed: ["decoder.queries"] }).filter(
       ({ path }) => path === "decoder.queries",
     );
