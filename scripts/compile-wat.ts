@@ -8,7 +8,7 @@ export interface Kernel {
   readonly module: URL;
 }
 
-export const kernels: readonly Kernel[] = ["optimize/adamw", "image/weigh-rows"].map((path) => ({
+export const kernels: readonly Kernel[] = ["engine/optimize/adamw", "inputs/image/weigh-rows"].map((path) => ({
   name: path.replace(/.*\//, ""),
   source: new URL(`../src/${path}.wat`, import.meta.url),
   module: new URL(`../src/${path}-wasm.ts`, import.meta.url),

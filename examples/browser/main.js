@@ -4,7 +4,7 @@
 import { bestDevice, knownModels, loadClip } from "clip-ts";
 
 const element = (id) => document.getElementById(id);
-const [status, progress, image, labels, answers] = ["status", "progress", "image", "labels", "answers"].map(element);
+const [status, progress, frame, labels, answers] = ["status", "progress", "image", "labels", "answers"].map(element);
 const samples = ["rocket", "pizza", "snail", "bicycle", "guitar", "house", "sunflower", "umbrella"];
 
 /** How many answers the page has room for. */
@@ -83,8 +83,8 @@ function bar({ label, probability }, rank) {
 /** @param {string | File} source */
 async function look(source) {
   image = source;
-  if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
-  image.src = typeof source === "string" ? source : URL.createObjectURL(source);
+  if (frame.src.startsWith("blob:")) URL.revokeObjectURL(frame.src);
+  frame.src = typeof source === "string" ? source : URL.createObjectURL(source);
   await classify();
 }
 
@@ -127,5 +127,5 @@ element("model-form").addEventListener("submit", (event) => {
 });
 
 labels.value = ["rocket", "pizza", "snail", "bicycle", "guitar", "house", "sunflower", "umbrella", "cat"].join("\n");
-image.src = image;
+frame.src = image;
 await load("pictograms");

@@ -10,7 +10,7 @@ import { retrievalRanks } from "./retrieval-metrics.ts";
 
 /** How images are found by captions, and captions by images. */
 export interface RetrievalOptions extends Omit<ReadOptions, "onBroken"> {
-  /** What captions are put behind, as the paper's "a photo of ". Default: nothing. */
+  /** Text prepended to each caption, such as the paper's "a photo of ". Default: none. */
   readonly prefix?: string | undefined;
   /** Called with how many images, and then captions, are done of how many of both. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined;

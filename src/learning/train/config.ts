@@ -47,16 +47,16 @@ const augmentSchema = z.strictObject({
 });
 
 const columns = {
-  /** A table's column with the paths of images, or the images themselves. Default: `image`, `path` or `filepath`. */
+  /** Table column with image paths, or with the images themselves. Default: `image`, `path` or `filepath`. */
   imageColumn: z.string().optional(),
-  /** A table's column with captions. Default: `caption` or `title`. */
+  /** Table column with captions. Default: `caption` or `title`. */
   captionColumn: z.string().optional(),
-  /** A folder that a table's paths are relative to, and in which its images may lie, links followed. Default: the table's. */
+  /** Folder that holds a table's images; its paths are relative to it. Links out of it are refused. Default: the table's folder. */
   images: z.string().min(1).optional(),
-  /** Sentences for the names of class folders; `{}` marks the place. */
+  /** Templates that turn the name of a class folder into captions; `{}` stands for the name. */
   classTemplates: z.array(z.string().includes("{}")).min(1).optional(),
 };
-/** Where synthetic captions are: a column, or the `x` of `a.x.txt` or of a key of `a.json`; for the objective clips. */
+/** Source of synthetic captions, for the objective `clips`: a table column, or the `x` of `a.x.txt`, or a key of `a.json`. */
 const syntheticColumn = z.string().min(1).optional();
 const source = { source: z.string(), ...columns };
 /** More would make an epoch of nothing but copies. */
@@ -70,46 +70,46 @@ const mixedSource = z.strictObject({
 /** A training run as its JSON file says it; paths are relative to the file. */
 export const trainConfigSchema = z
   .strictObject({
-    /** A name of `clipConfigs`, or an architecture; for a new model. */
+    /** Architecture of a new model: a name from `clipConfigs`, or an object. */
     model: z
       .union([z.enum(Object.keys(clipConfigs) as [ClipModelName, ...ClipModelName[]]), clipConfigSchema])
       .optional(),
-    /** In place of `model`: a model folder or weight file to go on from, with its architecture, vocabulary and preprocessing. */
+    /** Instead of `model`: a model folder or weight file to continue from, with its architecture, vocabulary and preprocessing. */
     init: z.string().min(1).optional(),
-    /** Another size for images than that of `init`, in pixels; a ViT's positions are resized for it. */
+    /** Image size in pixels, if it differs from that of `init`; a ViT's positional embedding is resized. */
     imageSize: size(8_192).optional(),
-    /** The published vocabulary (default); or one of at most the model's vocabSize tokens, made from the captions. */
+    /** Vocabulary: CLIP's (default), or one trained on the captions, with at most the model's vocabSize tokens. */
     tokenizer: z.enum(["clip", "captions"]).optional(),
-    /** A folder, shards, or a table, as `readPairs` takes it; or several, each with the weight by which it is drawn. */
+    /** Training data: a folder, shards or a table; or a list of sources, each with a sampling weight. */
     train: z.preprocess(
       // One source with how it is read needs no list around it.
       (value) => (typeof value === "object" && value !== null && !Array.isArray(value) ? [value] : value),
       z.union([z.string(), z.array(mixedSource).min(1)]),
     ),
-    /** One, for zero-shot validation: each image's first caption among those of all. */
+    /** One source for zero-shot validation: each image must find its first caption among all first captions. */
     validation: z.union([z.string(), z.strictObject(source)]).optional(),
-    /** In place of `validation`: a share of the images of `train`, of each class the same, drawn by the seed. They are not trained on. */
+    /** Instead of `validation`: a share of the training images, equal for every class, that is held out. */
     validationShare: share.gt(0).lt(1).optional(),
     // For the sources that do not say it themselves.
     ...columns,
     syntheticColumn,
-    /** Larger images, in width × height, are left out. */
+    /** Skip images with more pixels (width × height). */
     maxImagePixels: count.optional(),
     /**
-     * Read shard after shard, in a new order each epoch, and shuffle among so many pairs. For disks that are slow at jumping; without
-     * it all are shuffled.
+     * Read shards one after the other, in a new order each epoch, and shuffle within a buffer of this many pairs. For disks with slow
+     * random access; by default all pairs are shuffled.
      */
     shuffleBuffer: count.optional(),
-    /** Sentences around the validation captions, averaged; `{}` marks the place. */
+    /** Prompt templates for validation; the text embeddings are averaged. `{}` stands for the caption. */
     templates: z.array(z.string().includes("{}")).min(1).default(["{}"]),
-    /** Default: as CLIP was trained. */
+    /** Image preprocessing. Default: CLIP's. */
     preprocess: preprocessSchema.unwrap().optional(),
-    /** How training images are varied. */
+    /** Image augmentation. */
     augment: augmentSchema.default(photoAugment as z.output<typeof augmentSchema>),
 
     /**
-     * Default: what belongs to the model's scores. `clips` also takes a synthetic caption of each image: images are to find a
-     * sentence of it too, and where its weight is not 0 a decoder of `captionLength` tokens learns to write it, beside the model.
+     * Default: CLIP's loss, or SigLIP's for a SigLIP-style model. `clips` adds a synthetic caption of each image (Liu et al. 2024):
+     * images must also find one sentence of it, and with `decoderWeight` above 0 a decoder learns to write it, up to `captionLength` tokens.
      */
     objective: z
       .strictObject({
@@ -121,63 +121,63 @@ export const trainConfigSchema = z
 
     /** Pairs per update. */
     batchSize: count,
-    /** Pairs encoded at once; a divisor of batchSize. Less needs less memory and more time, with the same result but for batch norm's statistics. */
+    /** Pairs encoded at once; must divide batchSize. Smaller chunks save memory and cost time; results are equal except for batch norm statistics. */
     chunkSize: count.optional(),
-    /** Updates. */
+    /** Number of updates. */
     steps: count,
-    /** Of AdamW, its highest. */
+    /** Peak learning rate. */
     learningRate: z.number().positive(),
-    /** What the rate does after the warm-up: half a cosine down to nearly 0, or nothing before the cool-down. */
+    /** Learning-rate schedule after the warm-up: cosine decay to nearly 0, or constant until the cool-down. */
     schedule: z.enum(["cosine", "constant"]).default("cosine"),
-    /** First steps, in which the rate rises from 0 in equal parts. */
+    /** Steps of linear warm-up from 0. */
     warmupSteps: z.int().min(0).default(0),
-    /** Last steps of a constant schedule, in which the rate falls to nearly 0 in equal parts. */
+    /** Steps of linear cool-down to nearly 0 at the end of a constant schedule. */
     cooldownSteps: z.int().min(0).default(0),
-    /** Share of each target that goes to all texts (and images) of the batch alike; for softmax scores. */
+    /** Label smoothing: share of each target spread evenly over the batch. Softmax losses only. */
     labelSmoothing: share.lt(1).default(0),
-    /** Whether the image tower stays as it is, but for its last blocks that are unlocked and what follows them. */
+    /** Freeze the image tower, except for unlocked blocks and the layers after them. */
     lockImage: z.boolean().default(false),
-    /** How many of a locked image tower's last blocks are trained. */
+    /** Number of last blocks of a frozen image tower that are trained. */
     unlockedImageBlocks: z.int().min(0).default(0),
-    /** Whether the text tower stays as it is, but for its last blocks that are unlocked and what follows them. */
+    /** Freeze the text tower, except for unlocked blocks and the layers after them. */
     lockText: z.boolean().default(false),
-    /** How many of a locked text tower's last blocks are trained. */
+    /** Number of last blocks of a frozen text tower that are trained. */
     unlockedTextBlocks: z.int().min(0).default(0),
     /**
-     * Trains changes of low rank to the blocks' matrices alone, in the towers that are not locked; for `init`. The change is
-     * (alpha / rank) · up · down.
+     * LoRA: train only low-rank changes of the blocks' matrices, (alpha / rank) · up · down, in the towers that are not frozen. Needs
+     * `init`.
      */
     lora: loraConfigSchema.optional(),
-    /** Share of each image's patches that a step does not see: less time and memory, and less to overfit on. */
+    /** Share of each image's patches dropped in a step (FLIP): saves time and memory, and regularizes. */
     patchDropout: share.max(0.9).default(0),
-    /** What the learning rate is multiplied with from each block to the one before it. */
+    /** Layer-wise learning-rate decay: factor from each block to the one before it. */
     layerDecay: z.number().positive().max(1).default(1),
-    /** AdamW's share of the old value in its average of the gradients. */
+    /** β₁, decay rate of AdamW's first moment. */
     beta1: share.lt(1).default(0.9),
-    /** The same in its average of their squares. */
+    /** β₂, decay rate of AdamW's second moment. */
     beta2: share.lt(1).default(0.98),
-    /** AdamW's, beside the root of that average. */
+    /** ε of AdamW. */
     epsilon: z.number().positive().default(1e-6),
-    /** AdamW's pull of weights towards 0. */
+    /** Weight decay of AdamW. */
     weightDecay: z.number().min(0).default(0.2),
-    /** Parameters, or beginnings of their paths, that weight decay leaves alone beside vectors, such as `text.tokenEmbedding`. */
+    /** Parameters without weight decay besides gains, biases and vectors: paths or their beginnings, such as `text.tokenEmbedding`. */
     undecayed: z.array(z.string().min(1)).default([]),
-    /** Gradients whose norm is above it are scaled down to it. */
+    /** Clip the gradient to this norm. */
     gradClipNorm: z.number().positive().optional(),
-    /** Share of the old value in a moving average of the weights, which is then what is validated and saved. */
+    /** EMA decay of the weights; the averaged weights are validated and saved. */
     averageDecay: share.lt(1).optional(),
-    /** Computes each block again on the way back instead of keeping what is in it: less memory and more time, the same result. */
+    /** Gradient checkpointing: recompute each block in the backward pass. Saves memory, costs time, results are equal. */
     checkpointBlocks: z.boolean().default(false),
-    /** Of everything drawn: the same seed gives the same run. */
+    /** Random seed; equal seeds reproduce the run. */
     seed: z.int().min(0).default(0),
 
     /** Steps between validations. */
     validateEvery: count.default(1000),
-    /** Steps between checkpoints: what a run that is killed loses. */
+    /** Steps between checkpoints; a killed run loses at most these. */
     saveEvery: count.default(1000),
-    /** Threads that prepare data. Default: by the machine. */
+    /** Threads that prepare data. Default: chosen for the machine. */
     workers: count.optional(),
-    /** How the finished model's matrices are stored. */
+    /** Dtype of the finished model's matrices. */
     dtype: z.enum(["F32", "F16"]).default("F32"),
   })
   .refine(({ model, init }) => (model === undefined) !== (init === undefined), {

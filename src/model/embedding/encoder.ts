@@ -114,9 +114,9 @@ export class ClipEncoder implements AsyncDisposable {
   readonly path: string;
   readonly config: ClipConfig;
   readonly preprocess: PreprocessConfig;
-  /** What cosines are multiplied with before a softmax, as a logarithm. */
+  /** Log of the scale applied to cosine similarities. */
   readonly logitScale: number;
-  /** What is added then; 0 unless the model was trained with sigmoids. */
+  /** Logit bias; 0 unless the model is SigLIP-style. */
   readonly logitBias: number;
   readonly #model: StoredModel;
   #vision: Promise<Session> | undefined;

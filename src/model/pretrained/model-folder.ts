@@ -30,9 +30,9 @@ export interface StoredModel {
   readonly preprocess: PreprocessConfig;
   readonly vocabulary: Vocabulary;
   readonly parameters: StoredParameters;
-  /** What cosines are multiplied with before a softmax or sigmoid, as a logarithm. */
+  /** Log of the scale applied to cosine similarities. */
   readonly logitScale: number;
-  /** What is added then; 0 unless scores are sigmoids. */
+  /** Logit bias; 0 unless the model is SigLIP-style. */
   readonly logitBias: number;
   /** The words of its training captions, if the model is small enough to know only these. */
   readonly words: ReadonlySet<string> | undefined;

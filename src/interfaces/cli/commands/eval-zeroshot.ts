@@ -47,8 +47,7 @@ export const evalZeroShotCommand = (io: CliIo) =>
     .description(
       "Names images of known classes by the classes' names, without training, and counts what is right. The data are a folder " +
         "with a folder for each class, or a .csv, .tsv or .jsonl with the columns image (or path, filepath; relative to the file) " +
-        "and label; a " +
-        "image with several classes stands there several times. Or they are a published set, with its names and templates.\n\n" +
+        "and label; an image with several classes has several rows. Or they are a published set, with its names and templates.\n\n" +
         "Ties count against the model. mAP is VOC2007's 11-point average precision, mean over the classes; ROC AUC is given of " +
         "two classes; ECE is the expected calibration error, how far confidence and accuracy are apart.",
     )

@@ -1,4 +1,4 @@
-/** What a tensor of a file is of a parameter. */
+/** Which slice of a parameter a file tensor holds. */
 export interface Part {
   /** Which rows (of the first axis) of the parameter it has, as shares of them: from, to, of how many. */
   readonly rows: readonly [from: number, to: number, of: number];
