@@ -30,7 +30,7 @@ export class RandomTraining implements AsyncDisposable {
       Array.from(initializeParameters(clipParameters(config), 1), ([path, { data }]) => [path, data]),
     );
     const options: EngineOptions = {
-      ...{ config, batchSize, chunkSize: batchSize, gradClipNorm: 1, averageDecay: undefined },
+      ...{ config, batchSize, chunkSize: batchSize, gradClipNorm: 1, emaDecay: undefined },
       ...{ checkpointBlocks: false, beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 },
       ...{ labelSmoothing: 0, patchDropout: 0, seed: 0, ...trainEverything, ...change },
     };

@@ -8,7 +8,7 @@ await using clip = await loadClip("pictograms");
 // The vectors of the labels are computed here, once: the mean over the sentences.
 const classifier = await ZeroShotClassifier.create(clip, ["animal", "food", "building"], {
   templates: ["{}", "a picture of a {}", "a drawing of a {}"],
-  independent: true,
+  multiLabel: true,
 });
 
 let seen = 0;

@@ -179,7 +179,7 @@ describe("options", () => {
   it("that make no sense are refused", async () => {
     expectError(await classify(image, "--top-k", "0"), 2, /'--top-k <n>' argument '0' is invalid. It must be a whole/);
     expectError(await classify(image, "--top-k", "1.5"), 2, /argument '1.5' is invalid/);
-    expectError(await classify(image, "--none", "--independent"), 2, /cannot be used with option '--independent'/);
+    expectError(await classify(image, "--none", "--multi-label"), 2, /cannot be used with option '--multi-label'/);
     expectError(await call(["classify", "--labels", "a"]), 2, /clip-ts classify: missing required argument 'image'/);
     expectError(await call(["preprocess", image, "--out", "x", "--size", "100000"]), 2, /whole number from 1 to 8192/);
     expectError(

@@ -83,8 +83,11 @@ describe("clip-ts classify --json", () => {
     }
   });
 
-  it.each(["none", "independent"] as const)("passes --%s on", async (option) => {
-    const { out } = await classify(first, `--${option}`, "--json");
+  it.each([
+    ["--none", "none"],
+    ["--multi-label", "multiLabel"],
+  ] as const)("passes %s on", async (flag, option) => {
+    const { out } = await classify(first, flag, "--json");
     await using clip = await loadClip(model, { prepack: false });
     const wanted = await clip.classify(first, labels, { [option]: true });
     expect((JSON.parse(out) as Document).results[0]!.labels).toEqual(wanted);

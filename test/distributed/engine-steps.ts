@@ -50,7 +50,7 @@ export async function makeSteps(name: string, steps: number, group: Group = alon
   const { config, ...change } = cases[name]!;
   const count = batchSize / group.size;
   const options: EngineOptions = {
-    ...{ config, batchSize, chunkSize: count, gradClipNorm: undefined, averageDecay: undefined },
+    ...{ config, batchSize, chunkSize: count, gradClipNorm: undefined, emaDecay: undefined },
     ...{ checkpointBlocks: false, beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 },
     ...{ labelSmoothing: 0, patchDropout: 0, seed: 0, ...trainEverything, ...change },
   };

@@ -26,7 +26,7 @@ beforeAll(async () => {
   for (const i of [4, 11, 19]) await writeFile(join(images, `${i}.png`), "no image");
   config = tinyRun(images, {
     ...{ steps: 12, saveEvery: 3, warmupSteps: 3, validation: images, validateEvery: 6 },
-    ...{ averageDecay: 0.9, gradClipNorm: 20, patchDropout: 0.5 },
+    ...{ emaDecay: 0.9, gradClipNorm: 20, patchDropout: 0.5 },
   });
   unbroken = join(root, "unbroken");
   await train(config, { out: unbroken });

@@ -39,7 +39,7 @@ describe("a training run whose process is killed", () => {
       validation: images,
       validateEvery: 20,
       objective: { kind: "clips", captionLength: 16 },
-      averageDecay: 0.9,
+      emaDecay: 0.9,
     });
     const unbroken = join(root, "unbroken");
     await train(config, { out: unbroken });

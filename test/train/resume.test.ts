@@ -47,7 +47,7 @@ const settings = () => ({
   saveEvery: 4,
   validation: images,
   validateEvery: 5,
-  averageDecay: 0.9,
+  emaDecay: 0.9,
   gradClipNorm: 20,
   patchDropout: 0.5,
   augment: {
@@ -168,7 +168,7 @@ describe("a training run in chunks", () => {
   const objective = { kind: "clips", captionLength: 20 };
   it.each([
     ["resnet with batch norm", { model: tinyResNet }],
-    ["with synthetic captions and a decoder", { objective, averageDecay: 0.9 }],
+    ["with synthetic captions and a decoder", { objective, emaDecay: 0.9 }],
   ])("leaves the same bytes when it is stopped and resumed, %s", async (_, change) => {
     const config = tinyRun(described, { ...change, steps: 6, chunkSize: 4, saveEvery: 2 });
     const [unbroken, out] = [newFolder(), newFolder()];

@@ -42,14 +42,14 @@ export interface ClassifiedImages {
  * Classifies images one after the other. One that cannot be read is reported and left out, unless it is the only one.
  */
 export async function classifyImages(clip: ClipModel, request: ClassifyRequest, io: CliIo): Promise<ClassifiedImages> {
-  const { images, labels, topK, html, templates = defaultTemplates, none, independent, truncate } = request;
+  const { images, labels, topK, html, templates = defaultTemplates, none, multiLabel, truncate } = request;
   const { signal } = io;
   const sayCut = (text: string, dropped: string) =>
     io.err(`cut ${JSON.stringify(dropped)} off ${JSON.stringify(text)}`);
   const onTruncate = truncate ? sayCut : undefined;
   for (const label of labels) reportUnknownWords(clip, label, io);
   // Waited for below: meanwhile the first images are decoded, and the image tower is compiled.
-  const classifier = ZeroShotClassifier.create(clip, labels, { templates, none, independent, signal, onTruncate });
+  const classifier = ZeroShotClassifier.create(clip, labels, { templates, none, multiLabel, signal, onTruncate });
   classifier.catch(() => {});
 
   const thumbnails = new Map<string, string>();

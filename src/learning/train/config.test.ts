@@ -168,7 +168,7 @@ describe("a run's configuration", () => {
     { learningRate: Infinity },
     { beta1: 1 },
     { beta2: 1 },
-    { averageDecay: 1 },
+    { emaDecay: 1 },
     { epsilon: 0 },
     { weightDecay: -0.1 },
     { gradClipNorm: 0 },

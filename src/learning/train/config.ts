@@ -165,7 +165,7 @@ export const trainConfigSchema = z
     /** Clip the gradient to this norm. */
     gradClipNorm: z.number().positive().optional(),
     /** EMA decay of the weights; the averaged weights are validated and saved. */
-    averageDecay: share.lt(1).optional(),
+    emaDecay: share.lt(1).optional(),
     /** Gradient checkpointing: recompute each block in the backward pass. Saves memory, costs time, results are equal. */
     checkpointBlocks: z.boolean().default(false),
     /** Random seed; equal seeds reproduce the run. */

@@ -184,7 +184,7 @@ async function attemptAt(
   const { chunkSize = batchSize } = config;
   const options: EngineOptions = {
     ...{ ...config, config: architecture, batchSize, chunkSize: batchSize % chunkSize === 0 ? chunkSize : batchSize },
-    ...{ gradClipNorm: config.gradClipNorm, averageDecay: undefined, objective: undefined },
+    ...{ gradClipNorm: config.gradClipNorm, emaDecay: undefined, objective: undefined },
   };
   const engine = new Remote<EngineMethods>("learning/train/engine/engine-worker");
   try {

@@ -237,7 +237,7 @@ describe("train", () => {
     const init = await saveTinyModel(join(root, "base"));
     const out = join(root, "low-rank");
     const lora = { rank: 4, alpha: 8 };
-    const change = { model: undefined, init, tokenizer: undefined, lora, lockText: true, steps: 3, averageDecay: 0.5 };
+    const change = { model: undefined, init, tokenizer: undefined, lora, lockText: true, steps: 3, emaDecay: 0.5 };
     await train(tinyRun(images, change), { out });
     const changes = await openSafetensors(join(out, runFiles.lora, "lora.safetensors"));
     expect([...changes.tensors.keys()].every((path) => /^vision\.blocks\..*\.lora\.(?:down|up)$/.test(path))).toBe(

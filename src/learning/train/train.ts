@@ -205,7 +205,7 @@ async function startEngine(
     config: architecture,
     chunkSize: chunkSizeOf(config, peers),
     gradClipNorm: config.gradClipNorm,
-    averageDecay: config.averageDecay,
+    emaDecay: config.emaDecay,
   };
   const initial = new Map(Array.from(parameters, ([path, { data }]) => [path, data]));
   await engine.call("create", [options, initial, preprocess], initial.values());

@@ -136,7 +136,7 @@ describe("a zero-shot classifier", () => {
     [["cat"], { templates: ["a photo"] }, 'the template "a photo" has no {} to put the label in'],
     [["cat"], { templates: [] }, "there are no templates"],
     [["none of these"], { none: true }, 'the label "none of these" is added by itself'],
-    [["cat"], { none: true, independent: true }, "none and independent exclude each other"],
+    [["cat"], { none: true, multiLabel: true }, "none and multiLabel exclude each other"],
   ])("refuses the labels %j with %j", async (names, options, message) => {
     await expect(ZeroShotClassifier.create(clip, names, options)).rejects.toMatchObject({
       code: "CLIP_USAGE",
@@ -193,12 +193,12 @@ describe("none of these", () => {
   });
 });
 
-describe("independent labels", () => {
+describe("multi-label classification", () => {
   it("have the same probability whatever stands beside them: against the labels that say nothing", async () => {
-    const all = await clip.classify(image, labels, { templates, independent: true });
+    const all = await clip.classify(image, labels, { templates, multiLabel: true });
     const nulls = sum((await Promise.all(nullLabels.map(cosineOf))).map((cosine) => Math.exp(scale * cosine)));
     for (const { label, probability } of all) {
-      const [alone] = await clip.classify(image, [label], { templates, independent: true });
+      const [alone] = await clip.classify(image, [label], { templates, multiLabel: true });
       expect(alone!.probability).toBeCloseTo(probability, 6);
       const own = Math.exp(scale * (await cosineOf(label)));
       expect(probability).toBeCloseTo(own / (own + nulls), 5);

@@ -31,7 +31,7 @@ export interface ClassifierOptions {
    * CLIP learns to compare, so a cosine means something only beside another one of the same image. A model trained with
    * sigmoids (SigLIP) has such probabilities of its own, and no others.
    */
-  readonly independent?: boolean | undefined;
+  readonly multiLabel?: boolean | undefined;
   /** Stops between batches of sentences. */
   readonly signal?: AbortSignal | undefined;
   /** See {@link EncodeTextOptions}. */
@@ -46,7 +46,7 @@ export interface ClassifierOptions {
 export const classifierKinds: OptionKinds<ClassifierOptions> = {
   templates: listOf(text),
   none: flag,
-  independent: flag,
+  multiLabel: flag,
   signal: abortSignal,
   onTruncate: callback,
   onEqualLabels: callback,
@@ -85,7 +85,7 @@ export class ZeroShotClassifier {
   readonly #nulls: readonly Float32Array[];
   readonly #scale: number;
   readonly #bias: number;
-  readonly #independent: boolean;
+  readonly #multiLabel: boolean;
   readonly #embedKind: Kind;
 
   private constructor(
@@ -93,9 +93,9 @@ export class ZeroShotClassifier {
     classes: readonly Float32Array[],
     nulls: readonly Float32Array[],
     { logitScale, logitBias }: Pick<ClipEncoder, "logitScale" | "logitBias">,
-    independent: boolean,
+    multiLabel: boolean,
   ) {
-    [this.classNames, this.#classes, this.#nulls, this.#independent] = [classNames, classes, nulls, independent];
+    [this.classNames, this.#classes, this.#nulls, this.#multiLabel] = [classNames, classes, nulls, multiLabel];
     [this.#scale, this.#bias] = [Math.exp(logitScale), logitBias];
     this.zeroShotWeights = columns(classes);
     const embedDim = classes[0]!.length;
@@ -122,15 +122,15 @@ export class ZeroShotClassifier {
     checkKind(`${of}: the encoder`, encoder, encoderKind);
     checkKind(`${of}: labels`, labels, listOf(labelKind));
     checkOptions(of, options, classifierKinds);
-    const { templates = defaultTemplates, none = false, independent = false, onEqualLabels, ...encoding } = options;
+    const { templates = defaultTemplates, none = false, multiLabel = false, onEqualLabels, ...encoding } = options;
     const classes = checkLabels(labels, none);
     checkTemplates(templates);
     const sigmoid = encoder.config.score === "sigmoid";
-    if (none && (independent || sigmoid)) {
+    if (none && (multiLabel || sigmoid)) {
       const why = sigmoid ? "this model gives each label a probability" : "with a probability for each label";
       throw new ClipError(
         "CLIP_USAGE",
-        `none and independent exclude each other: ${why}, so none fits if all are below ½`,
+        `none and multiLabel exclude each other: ${why}, so none fits if all are below ½`,
       );
     }
     const names = classes.map(([name]) => name!);
@@ -139,7 +139,7 @@ export class ZeroShotClassifier {
       const first = Math.min(ofName, alike[label]!);
       if (first < label) (onEqualLabels ?? refuseEqualLabels)(names[first]!, names[label]!);
     });
-    const nulls = !sigmoid && (none || independent) ? nullLabels : [];
+    const nulls = !sigmoid && (none || multiLabel) ? nullLabels : [];
     const encoded = [...classes, ...nulls];
     const textEmbeds = encoder.encodeTexts(prompts(encoded, templates), encoding);
     const vectors = await meanOverPrompts(textEmbeds, encoded, templates).catch(async (error: unknown) => {
@@ -149,7 +149,7 @@ export class ZeroShotClassifier {
     // Rounding differs between batches; what is alike must tie.
     const own = alike.map((first) => vectors[first]!);
     const others = vectors.slice(classes.length);
-    return new ZeroShotClassifier(names, own, others, encoder, independent || sigmoid);
+    return new ZeroShotClassifier(names, own, others, encoder, multiLabel || sigmoid);
   }
 
   /**
@@ -178,7 +178,7 @@ export class ZeroShotClassifier {
     const ranked = this.classNames.map((label, i): RankedLabel => {
       return { label, probability: probabilities[i]!, similarity: similarities[i]! };
     });
-    if (nullSimilarities.length > 0 && !this.#independent)
+    if (nullSimilarities.length > 0 && !this.#multiLabel)
       ranked.push({ label: noneOfThese, probability: none, similarity: Math.max(...nullSimilarities) });
     return ranked.sort((a, b) => b.probability - a.probability || b.similarity - a.similarity).slice(0, topK);
   }
@@ -199,11 +199,11 @@ export class ZeroShotClassifier {
     const logits = Array.from(similarities, (similarity) => this.#scale * similarity + this.#bias);
     const nullLogits = nullSimilarities.map((similarity) => this.#scale * similarity);
     // Against 0 the share of a logit is its sigmoid.
-    const nullLogit = this.#independent && nullLogits.length === 0 ? 0 : logSumExp(nullLogits);
+    const nullLogit = this.#multiLabel && nullLogits.length === 0 ? 0 : logSumExp(nullLogits);
     const total = logSumExp([...logits, nullLogit]);
     if (Number.isNaN(total))
       throw new ClipError("CLIP_RUNTIME", "the model's answer is no number; its weights are damaged or overflowed");
-    const against = (logit: number) => (this.#independent ? logSumExp([logit, nullLogit]) : total);
+    const against = (logit: number) => (this.#multiLabel ? logSumExp([logit, nullLogit]) : total);
     return {
       probabilities: logits.map((logit) => Math.exp(logit - against(logit))),
       none: Math.exp(nullLogit - total),

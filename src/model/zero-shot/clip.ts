@@ -73,8 +73,8 @@ export class ClipModel extends ClipEncoder {
   ): Promise<RankedLabel[]> {
     checkKind("classify: the image", image, imageKind);
     checkOptions("classify", options, classifyKinds);
-    const { topK, templates, none, independent, onTruncate, ...decoding } = options;
-    const classifier = await this.#classifier(labels, { templates, none, independent, onTruncate });
+    const { topK, templates, none, multiLabel, onTruncate, ...decoding } = options;
+    const classifier = await this.#classifier(labels, { templates, none, multiLabel, onTruncate });
     const [imageEmbed] = await collect(this.encodeImages([image], decoding));
     return classifier.rank(imageEmbed!, { topK });
   }

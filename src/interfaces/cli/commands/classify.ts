@@ -57,8 +57,8 @@ export const classifyCommand = (io: CliIo) =>
     .addOption(loraOption)
     .addOption(imageSizeOption)
     .addOption(dtypeOption)
-    .addOption(new Option("--none", 'may answer "none of these"').conflicts("independent"))
-    .option("--independent", "give each label its own probability, whatever the others are")
+    .addOption(new Option("--none", 'may answer "none of these"').conflicts("multiLabel"))
+    .option("--multi-label", "give each label its own probability, independent of the others")
     .option("--truncate", "cut labels that have more tokens than the model reads, and say what was cut")
     .option("--json", "print one JSON document")
     .option("--html <file>", "write a page with the images beside their labels")
@@ -72,12 +72,12 @@ export const classifyCommand = (io: CliIo) =>
       ),
     )
     .action(async (args, options) => {
-      const { template: templates, topK, json, dtype, none, independent, truncate, html, maxImagePixels } = options;
+      const { template: templates, topK, json, dtype, none, multiLabel, truncate, html, maxImagePixels } = options;
       const labels = await readLabels(options.labels, options.labelsFile, io);
       // Before a model is fetched: whether there are labels, and an image that can be read.
       checkLabels(labels, none === true);
       const images = await withFirstRead(await imageArguments(args, { maxImagePixels }, io), io);
-      const request = { images, labels, templates, none, independent, truncate, html };
+      const request = { images, labels, templates, none, multiLabel, truncate, html };
       // For so little, arranging the weights would take longer than it saves.
       const prepack = images.length + labels.length > fewInputs;
       const model = await readChosenModel(options, io);

@@ -48,7 +48,7 @@ async function createEngine(
     batchSize: 8,
     chunkSize: 8,
     gradClipNorm: undefined,
-    averageDecay: undefined,
+    emaDecay: undefined,
     checkpointBlocks: false,
     beta1: 0.9,
     beta2: 0.98,
@@ -294,7 +294,7 @@ describe("a step", () => {
   ])("changes nothing after %s", async (_, pixelValue, projectionScale, change) => {
     const { data } = initializeParameters(clipParameters(tinyVit), 1).get("vision.projection")!;
     const values = { "vision.projection": data.map((value) => value * projectionScale) };
-    const engine = await createEngine({ averageDecay: 0.9, ...change }, values);
+    const engine = await createEngine({ emaDecay: 0.9, ...change }, values);
     const before = digestOf(await snapshotOf(engine));
     const batch = randomBatch(7);
     batch.pixelValues[100] = pixelValue;
@@ -526,7 +526,7 @@ describe("batch norm's running statistics", () => {
 
 describe("the moving average of the weights", () => {
   it("keeps the given share, less in the first steps, and is what images and texts are encoded with", async () => {
-    const engine = await createEngine({ averageDecay: 0.3 });
+    const engine = await createEngine({ emaDecay: 0.3 });
     const average = new Map(
       Array.from(initializeParameters(clipParameters(tinyVit), 1), ([path, { data }]) => [
         path,
@@ -556,13 +556,13 @@ describe("the moving average of the weights", () => {
 
 describe("a state", () => {
   it.each([
-    ["vit", { averageDecay: 0.9 }],
+    ["vit", { emaDecay: 0.9 }],
     ["vit in chunks", { chunkSize: 4 }],
     ["vit that sees half of its patches", { patchDropout: 0.5 }],
-    ["vit whose image tower is locked", { lockImage: true, averageDecay: 0.9 }],
-    ["siglip in chunks", { config: siglip, chunkSize: 4, averageDecay: 0.9 }],
-    ["vit with a decoder in chunks", { config: decoding, objective: clips, chunkSize: 4, averageDecay: 0.9 }],
-    ["resnet with batch norm", { config: tinyResNet, averageDecay: 0.9 }],
+    ["vit whose image tower is locked", { lockImage: true, emaDecay: 0.9 }],
+    ["siglip in chunks", { config: siglip, chunkSize: 4, emaDecay: 0.9 }],
+    ["vit with a decoder in chunks", { config: decoding, objective: clips, chunkSize: 4, emaDecay: 0.9 }],
+    ["resnet with batch norm", { config: tinyResNet, emaDecay: 0.9 }],
   ])("goes on to the same numbers to the bit, %s", async (_, change) => {
     const unbroken = await createEngine(change);
     for (const s of [1, 2]) await unbroken.step(randomBatch(s, change), 1e-3);
@@ -579,7 +579,7 @@ describe("a state", () => {
   });
 
   it("is a copy: later steps do not show in it", async () => {
-    const engine = await createEngine({ averageDecay: 0.9 });
+    const engine = await createEngine({ emaDecay: 0.9 });
     const state = await snapshotOf(engine);
     const kept = digestOf(state);
     await engine.step(randomBatch(1), 1e-2);
@@ -596,7 +596,7 @@ describe("a state", () => {
       message:
         "the checkpoint is not one of this model: parameter.vision.projection has 1024 numbers in it, 512 are wanted",
     });
-    const averaged = await createEngine({ averageDecay: 0.9 });
+    const averaged = await createEngine({ emaDecay: 0.9 });
     await expect(restoreState(averaged, engine)).rejects.toMatchObject({ code: "CLIP_CHECKPOINT" });
   });
 });

@@ -44,7 +44,7 @@ export interface EngineOptions extends AdamwOptions, ParameterChoice {
   /** Gradients above this norm are scaled down to it. */
   readonly gradClipNorm: number | undefined;
   /** Share of the old value in the moving average of the weights, in [0, 1); without it there is no average. */
-  readonly averageDecay: number | undefined;
+  readonly emaDecay: number | undefined;
   /** See {@link StepOptions}. */
   readonly checkpointBlocks: boolean;
   readonly labelSmoothing: number;
@@ -103,7 +103,7 @@ export class TrainEngine implements EngineState, EngineStateTarget, AsyncDisposa
     this.#shapes = new Map(
       Array.from(parameterSpecs(clipParameters(options.config)), ([path, { shape }]) => [path, shape]),
     );
-    if (options.averageDecay !== undefined) {
+    if (options.emaDecay !== undefined) {
       this.#average = new Map(Array.from(parameters, ([path, values]) => [path, values.slice()]));
     }
   }
@@ -398,10 +398,10 @@ export class TrainEngine implements EngineState, EngineStateTarget, AsyncDisposa
   }
 
   #updateAverage(): void {
-    const { averageDecay } = this.#options;
-    if (averageDecay === undefined) return;
+    const { emaDecay } = this.#options;
+    if (emaDecay === undefined) return;
     // Early on the average is over what there is: the start values would weigh too much.
-    const keep = Math.min(averageDecay, (1 + this.#adamw.steps) / (10 + this.#adamw.steps));
+    const keep = Math.min(emaDecay, (1 + this.#adamw.steps) / (10 + this.#adamw.steps));
     for (const [path, values] of this.#parameters) {
       const average = this.#average!.get(path)!;
       // What stays as it is stays so to the bit.
