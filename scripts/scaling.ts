@@ -8,6 +8,7 @@
  * there are others; `npx tsx bench/train-step.ts` measures both. `--gigabits` a second, of each node in each direction, and `--latency` of a message, in
  * microseconds, are the network's.
  */
+import { sizeOf } from "../src/core/shape.ts";
 import { parseArgs } from "node:util";
 import { smallLength } from "../src/engine/distributed/group.ts";
 import { clipConfigs } from "../src/model/towers/configs.ts";
@@ -27,9 +28,7 @@ const [pairs, step, features] = [Number(values.pairs), Number(values.step), Numb
 const [bytesPerSecond, latency] = [Number(values.gigabits) * 1.25e8, Number(values.latency) / 1e6];
 
 const config = clipConfigs["ViT-B-32-quickgelu"];
-const sizes = [...parameterSpecs(clipParameters(config)).values()].map(({ shape }) =>
-  shape.reduce((size, length) => size * length, 1),
-);
+const sizes = [...parameterSpecs(clipParameters(config)).values()].map(({ shape }) => sizeOf(shape));
 const parameters = sizes.reduce((sum, size) => sum + size, 0);
 /** The small ones go as one. */
 const messages = 1 + sizes.filter((size) => size >= smallLength).length;

@@ -17,8 +17,6 @@ export interface UpdateOptions {
 
 /** Updates parameters by their gradients, and keeps what it needs from step to step. */
 export interface Optimizer extends AsyncDisposable {
-  /** Updates made; set it to resume from saved moments. */
-  steps: number;
   /**
    * One update.
    *

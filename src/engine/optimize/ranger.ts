@@ -30,7 +30,7 @@ export class Ranger implements Optimizer {
   readonly #parameters: readonly OptimizedParameter[];
   readonly #options: Required<{ [Key in keyof RangerOptions]: number }>;
   readonly #moments = new Map<string, Moments>();
-  steps = 0;
+  #steps = 0;
 
   constructor(
     parameters: readonly OptimizedParameter[],
@@ -45,7 +45,7 @@ export class Ranger implements Optimizer {
     gradients: ReadonlyMap<string, Float32Array>,
     { learningRate, gradientScale = 1 }: UpdateOptions,
   ): Promise<void> {
-    const t = ++this.steps;
+    const t = ++this.#steps;
     const { beta1, beta2, epsilon } = this.#options;
     const rectification = rectify(beta2, t);
     const stepSize = (learningRate * (rectification ?? 1)) / (1 - beta1 ** t);

@@ -1,3 +1,4 @@
+import { sizeOf } from "../../core/shape.ts";
 import { ClipError } from "../../core/errors.ts";
 import { checkKind, type Kind, record } from "../../core/options.ts";
 import type { OnnxModel } from "../onnx/build.ts";
@@ -32,7 +33,7 @@ export function checkFeeds(inputs: OnnxModel["inputs"], feeds: NamedTensors): vo
         if (!sizes.has(dim)) sizes.set(dim, size);
         return sizes.get(dim) === size;
       });
-    const elements = feed.shape.reduce((total, size) => total * size, 1);
+    const elements = sizeOf(feed.shape);
     if (!fits)
       problems.push(`"${name}" must be ${dtype} [${shape.join(", ")}], got ${feed.dtype} [${feed.shape.join(", ")}]`);
     else if (feed.data.length !== elements)

@@ -1,3 +1,4 @@
+import { sizeOf } from "../../core/shape.ts";
 import { readFile } from "node:fs/promises";
 import { decodeFloat16 } from "../../core/half.ts";
 import { ClipError } from "../../core/errors.ts";
@@ -47,7 +48,7 @@ export function parseNpy(content: Uint8Array, name: string): TensorData<"float32
     throw new ClipError("CLIP_DATA", `${name} says ${header.trim()}; read are ${known}, in row-major order`);
   }
   const shape = Array.from(dims.matchAll(/\d+/g), Number);
-  const elements = shape.reduce((total, size) => total * size, 1);
+  const elements = sizeOf(shape);
   const wanted = elements * Number(dtype.at(-1));
   if (bytes.length - start !== wanted)
     throw new ClipError("CLIP_DATA", `${name} has ${bytes.length - start} bytes of numbers and promises ${wanted}`);

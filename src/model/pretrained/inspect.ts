@@ -1,3 +1,4 @@
+import { sizeOf } from "../../core/shape.ts";
 import { isDeepStrictEqual } from "node:util";
 import { checkKind, checkOptions, text } from "../../core/options.ts";
 import { openWeightFile, type WeightFile } from "../checkpoints/weight-file.ts";
@@ -43,7 +44,7 @@ export async function inspectModel(path: string, options: ReadModelOptions = {})
   const bytes: Record<string, number> = {};
   let count = 0;
   for (const parameter of parameters.values()) {
-    count += parameter.shape.reduce((total, size) => total * size, 1);
+    count += sizeOf(parameter.shape);
     for (const { dtype, byteLength } of "parts" in parameter ? parameter.parts : [])
       bytes[dtype] = (bytes[dtype] ?? 0) + byteLength;
   }
