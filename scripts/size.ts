@@ -1,5 +1,5 @@
 /**
- * How large the project is: lines in each folder of src, tests apart, the package as npm packs it, and what a page fetches.
+ * The size of the project: lines and function lengths in src, the package as npm packs it, and the files a page fetches.
  *
  *   npm run size
  */
@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import ts from "typescript";
 import { build, type Rollup } from "vite";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -29,6 +30,40 @@ const total = [...lines.values()].reduce((sum, { code, tests }) => ({
   tests: sum.tests + tests,
 }));
 row("total", total.code, total.tests);
+
+/** Every function of src with a body, tests apart: its name and its length in lines. */
+function functionLengths(): { name: string; length: number }[] {
+  const found: { name: string; length: number }[] = [];
+  for (const path of readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })) {
+    if (!path.endsWith(".ts") || /(-wasm|\.test)\.ts$/.test(path)) continue;
+    const file = ts.createSourceFile(
+      path,
+      readFileSync(join(root, "src", path), "utf8"),
+      ts.ScriptTarget.Latest,
+      true,
+      ts.ScriptKind.TS,
+    );
+    const lineOf = (position: number) => file.getLineAndCharacterOfPosition(position).line;
+    const visit = (node: ts.Node): void => {
+      if (ts.isFunctionLike(node) && "body" in node && node.body !== undefined) {
+        const named =
+          ts.isVariableDeclaration(node.parent) || ts.isPropertyAssignment(node.parent) ? node.parent : node;
+        const name = (named as { name?: ts.Node }).name?.getText(file) ?? "(anonymous)";
+        found.push({ name: `${name} (${path})`, length: lineOf(node.end) - lineOf(node.getStart(file)) + 1 });
+      }
+      ts.forEachChild(node, visit);
+    };
+    visit(file);
+  }
+  return found.sort((a, b) => b.length - a.length);
+}
+
+const functions = functionLengths();
+const quantile = (q: number) => functions[Math.floor((1 - q) * (functions.length - 1))]!.length;
+console.log(
+  `${functions.length} functions: median ${quantile(0.5)} lines, 90th percentile ${quantile(0.9)}; the longest:`,
+);
+for (const { name, length } of functions.slice(0, 15)) console.log(`${String(length).padStart(6)}  ${name}`);
 
 interface Pack {
   readonly size: number;
