@@ -1,12 +1,6 @@
 import { describe, expect, it } from "vitest";
-import {
-  type PickleDialect,
-  PickleError,
-  PickleInstance,
-  type PickleList,
-  type PickleValue,
-  readPickle,
-} from "./pickle.ts";
+import { readPickle } from "./pickle.ts";
+import { type PickleDialect, PickleError, PickleInstance, type PickleList, type PickleValue } from "./pickle-values.ts";
 
 const dialect: PickleDialect = {
   functions: { "math.sum": (args) => args.reduce<number>((sum, value) => sum + Number(value), 0) },
@@ -65,14 +59,18 @@ describe("readPickle", () => {
   });
 
   it.each([
-    ["an unknown opcode", [0x97, "."], "opcode 0x97 is none that weight files need"],
+    ["an unknown opcode", [0x97, "."], "opcode 0x97 does not occur in weight files"],
     [
       "a call of a value",
       ["K", 1, ")", "R", "."],
-      "at byte 3 of the pickle: what is called is neither a function nor a class",
+      "at byte 3 of the pickle: it calls something that is neither a function nor a class",
     ],
-    ["a call without a tuple", ["cmath\nsum\n", "K", 1, "R", "."], "what is called is neither a function nor a class"],
-    ["a state for a number", ["K", 1, "K", 2, "b", "."], "what gets a state is no object"],
+    [
+      "a call without a tuple",
+      ["cmath\nsum\n", "K", 1, "R", "."],
+      "it calls something that is neither a function nor a class",
+    ],
+    ["a state for a number", ["K", 1, "K", 2, "b", "."], "it sets the state of something that is not an object"],
     ["an end too early", ["X", 200, 0, 0, 0, "a"], "it ends too early"],
     ["a text of 4 GB", ["X", 255, 255, 255, 255, "a"], "it ends too early"],
     ["nothing", [], "it ends too early"],
@@ -80,10 +78,10 @@ describe("readPickle", () => {
     ["no mark", ["t", "."], "there is no mark"],
     ["what was not remembered", ["h", 9, "."], "nothing was remembered as 9"],
     ["half a pair", ["}", "(", "K", 1, "u", "."], "a key has no value"],
-    ["a number that is none", ["Ixyz\n", "."], "a number is none"],
+    ["a number that is none", ["Ixyz\n", "."], "a number is not valid"],
     ["bytes of 2 GB", ["B", 0, 0, 0, 0x80, "a"], "it ends too early"],
-    ["an addition to a tuple", [")", "K", 1, "a", "."], "what is appended to is no list"],
-    ["a text that is none", ["X", 1, 0, 0, 0, 0xff, "."], "a text is no UTF-8"],
+    ["an addition to a tuple", [")", "K", 1, "a", "."], "it appends to something that is not a list"],
+    ["a text that is none", ["X", 1, 0, 0, 0, 0xff, "."], "a text is not valid UTF-8"],
     ["a name without an end", ["cos"], "a name has no end"],
   ] as [string, (string | number)[], string][])("refuses %s", (_, parts, message) => {
     expect(() => read(...parts)).toThrow(PickleError);

@@ -1,305 +1,38 @@
-/**
- * Reads the pickles that PyTorch writes, and executes nothing: a pickle is a program for a stack machine, and this one
- * builds plain values and calls the few functions of {@link PickleDialect}. What any other class or function would have made
- * is a {@link PickleInstance}, of which only the name and the state are known.
- *
- * Each opcode takes time and memory for its own bytes alone, and their number is limited.
- *
- * @see {@link https://github.com/python/cpython/blob/3.11/Lib/pickletools.py | CPython} `Lib/pickletools.py` for the opcodes.
- */
-export type PickleValue =
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | PickleGlobal
-  | PickleInstance
-  | PickleList
-  | PickleObject
-  | readonly PickleValue[]
-  | Map<PickleValue, PickleValue>;
+import { PickleBytes, PickleMachine } from "./pickle-machine.ts";
+import {
+  type PickleDialect,
+  PickleError,
+  PickleGlobal,
+  PickleInstance,
+  PickleList,
+  type PickleValue,
+} from "./pickle-values.ts";
 
-/** So many opcodes are read at most: a tensor takes about 40. */
+/** Limit on opcodes: a tensor takes about 40. */
 const maxOpcodes = 4_000_000;
-/** So many lists, dictionaries, tuples and objects are made at most: a tensor takes about 7, and one some 200 bytes. */
-const maxObjects = 500_000;
-/** No module, class or function has a longer name. */
-const maxNameLength = 1_000;
-
-/** A list; tuples are arrays. */
-export class PickleList {
-  readonly items: PickleValue[] = [];
-}
-
-/** What the functions of a dialect return; nothing is known of it here. */
-export abstract class PickleObject {
-  abstract readonly kind: string;
-}
-
-/** A name in a module. Nothing is imported. */
-export class PickleGlobal {
-  readonly module: string;
-  /** `module.name` */
-  readonly path: string;
-
-  constructor(module: string, name: string) {
-    [this.module, this.path] = [module, `${module}.${name}`];
-  }
-}
-
-/** What a class or function that is only a name would have made: what it was given as its state and its items. */
-export class PickleInstance {
-  state: PickleValue = null;
-  /** Of a class that is a kind of dictionary. */
-  readonly items = new Map<PickleValue, PickleValue>();
-
-  readonly type: PickleGlobal;
-
-  constructor(type: PickleGlobal) {
-    this.type = type;
-  }
-}
-
-/** What a pickle may have done. */
-export interface PickleDialect {
-  /** Functions that may be called, by module and name. */
-  readonly functions: Readonly<Record<string, (args: readonly PickleValue[]) => PickleValue>>;
-  /** What a persistent id stands for. */
-  persistent(id: PickleValue): PickleValue;
-}
-
-/** A pickle that is damaged or too large; the message says where. */
-export class PickleError extends Error {}
 
 /**
- * The value that the pickle at `start` describes, and where it ends.
+ * Reads a pickle as PyTorch writes it, and executes nothing: a pickle is a program for a stack machine, and this one
+ * builds plain values and calls only the functions of the dialect. Any other class or function becomes a
+ * {@link PickleInstance} with its name and state.
  *
- * @throws {PickleError} with the place, for everything that is not as it should be.
+ * Each opcode takes time and memory in proportion to its own bytes, and the number of opcodes is limited.
+ *
+ * @returns the value, and the position after the pickle.
+ * @throws {PickleError} with the position, if the pickle is damaged or too large.
  */
 export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0): { value: PickleValue; end: number } {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const memo = new Map<number, PickleValue>();
-  /** The stacks below each mark. */
-  const below: PickleValue[][] = [];
-  let stack: PickleValue[] = [];
-  let at = start;
-
-  /** Steps over this many bytes and says where they began. */
-  const take = (length: number): number => {
-    if (length > bytes.length - at) throw new PickleError("it ends too early");
-    return (at += length) - length;
-  };
-  const uint8 = () => view.getUint8(take(1));
-  const uint16 = () => view.getUint16(take(2), true);
-  const uint32 = () => view.getUint32(take(4), true);
-  const uint64 = () => Number(view.getBigUint64(take(8), true));
-  const text = (length: number) => {
-    const from = take(length);
-    try {
-      return utf8.decode(bytes.subarray(from, from + length));
-    } catch {
-      throw new PickleError("a text is no UTF-8");
-    }
-  };
-  const latin1 = (length: number) => {
-    const from = take(length);
-    return Array.from(bytes.subarray(from, from + length), (byte) => String.fromCharCode(byte)).join("");
-  };
-  const line = () => {
-    const end = bytes.indexOf(newline, at);
-    if (end < 0) throw new PickleError("a name has no end");
-    const name = text(end - at);
-    at++;
-    return name;
-  };
-
-  let objects = 0;
-  const push = (value: PickleValue) => void stack.push(value);
-  /** Counts what is about to be made. */
-  const make = <Made>(made: () => Made, count = 1): Made => {
-    if ((objects += count) > maxObjects) throw new PickleError(`it makes more than ${maxObjects} objects`);
-    return made();
-  };
-  const pushNew = (made: () => PickleValue) => push(make(made));
-  const pop = (): PickleValue => {
-    if (stack.length === 0) throw new PickleError("the stack is empty");
-    return stack.pop()!;
-  };
-  const top = (): PickleValue => {
-    if (stack.length === 0) throw new PickleError("the stack is empty");
-    return stack.at(-1)!;
-  };
-  /** What was pushed since the last mark. */
-  const popMark = (): PickleValue[] => {
-    const values = stack;
-    const before = below.pop();
-    if (!before) throw new PickleError("there is no mark");
-    stack = before;
-    return values;
-  };
-  const popMany = (count: number): PickleValue[] => Array.from({ length: count }, pop).reverse();
-
-  const append = (values: readonly PickleValue[]) => {
-    const list = top();
-    if (list instanceof PickleInstance) return;
-    if (!(list instanceof PickleList)) throw new PickleError("what is appended to is no list");
-    for (const value of values) list.items.push(value);
-  };
-  const setItems = (pairs: readonly PickleValue[]) => {
-    const object = top();
-    const dict = object instanceof PickleInstance ? object.items : object;
-    if (!(dict instanceof Map)) throw new PickleError("what gets items is no dictionary");
-    if (pairs.length % 2 !== 0) throw new PickleError("a key has no value");
-    for (let i = 0; i < pairs.length; i += 2) dict.set(pairs[i]!, pairs[i + 1]!);
-  };
-  const recall = (index: number) => {
-    if (!memo.has(index)) throw new PickleError(`nothing was remembered as ${index}`);
-    push(memo.get(index)!);
-  };
-  const remember = (index: number) => void memo.set(index, top());
-
-  const name = (module: PickleValue, attribute: PickleValue) => {
-    if (typeof module !== "string" || typeof attribute !== "string") throw new PickleError("a name is no text");
-    if (module.length + attribute.length > maxNameLength)
-      throw new PickleError(`a name has more than ${maxNameLength} characters`);
-    pushNew(() => new PickleGlobal(module, attribute));
-  };
-  /** The one place where anything is called: a function of the dialect, or nothing. */
-  const call = (callee: PickleValue, args: PickleValue) => {
-    // What an unknown function gives may be called too.
-    const target = callee instanceof PickleInstance ? callee.type : callee;
-    if (!(target instanceof PickleGlobal) || !Array.isArray(args))
-      throw new PickleError("what is called is neither a function nor a class");
-    const known = target === callee && Object.hasOwn(dialect.functions, target.path);
-    if (!known) return pushNew(() => new PickleInstance(target));
-    // A function may copy the lists that it is given, and be given the same one again.
-    const items = (args as PickleValue[]).map((value) => (value instanceof PickleList ? value.items.length : 0));
-    const count = items.reduce((sum, length) => sum + length, 1);
-    push(make(() => dialect.functions[target.path]!(args as PickleValue[]), count));
-  };
-  const skip = (length: number) => {
-    take(length);
-    pushNew(() => new PickleInstance(bytesType));
-  };
-  const build = () => {
-    const state = pop();
-    const instance = top();
-    // The other objects that are built upon are dictionaries and tensors with notes for PyTorch.
-    if (instance instanceof PickleInstance) instance.state = state;
-    else if (typeof instance !== "object" || instance === null) throw new PickleError("what gets a state is no object");
-  };
-
-  const opcodes: Readonly<Record<number, () => void>> = {
-    [code("N")]: () => push(null),
-    [code("I")]: () => push(number(line())),
-    [code("F")]: () => push(number(line())),
-    [code("L")]: () => push(number(line().replace(/L$/, ""))),
-    0x88: () => push(true),
-    0x89: () => push(false),
-    [code("K")]: () => push(uint8()),
-    [code("M")]: () => push(uint16()),
-    [code("J")]: () => push(view.getInt32(take(4), true)),
-    0x8a: () => {
-      const length = uint8();
-      const from = take(length);
-      push(littleEndian(bytes.subarray(from, from + length)));
-    },
-    [code("G")]: () => push(view.getFloat64(take(8))),
-    [code("X")]: () => push(text(uint32())),
-    0x8c: () => push(text(uint8())),
-    0x8d: () => push(text(uint64())),
-    [code("V")]: () => push(line()),
-    // Python 2's strings, and bytes, which no weights need.
-    [code("S")]: () => push(line().replace(/^(['"])(.*)\1$/, "$2")),
-    [code("T")]: () => push(latin1(uint32())),
-    [code("U")]: () => push(latin1(uint8())),
-    [code("B")]: () => skip(uint32()),
-    [code("C")]: () => skip(uint8()),
-    0x8e: () => skip(uint64()),
-    0x96: () => skip(uint64()),
-
-    [code("(")]: () => {
-      below.push(stack);
-      stack = make(() => []);
-    },
-    [code("0")]: () => void (stack.length > 0 ? pop() : popMark()),
-    [code("1")]: () => void popMark(),
-    [code("2")]: () => push(top()),
-    [code(")")]: () => pushNew(() => []),
-    [code("t")]: () => push(popMark()),
-    0x85: () => pushNew(() => popMany(1)),
-    0x86: () => pushNew(() => popMany(2)),
-    0x87: () => pushNew(() => popMany(3)),
-    [code("]")]: () => pushNew(() => new PickleList()),
-    [code("l")]: () => {
-      const values = popMark();
-      pushNew(() => new PickleList());
-      append(values);
-    },
-    [code("a")]: () => append([pop()]),
-    [code("e")]: () => append(popMark()),
-    0x8f: () => pushNew(() => new PickleList()), // a set
-    0x90: () => append(popMark()),
-    0x91: () => push(popMark()),
-    [code("}")]: () => pushNew(() => new Map()),
-    [code("d")]: () => {
-      const pairs = popMark();
-      pushNew(() => new Map());
-      setItems(pairs);
-    },
-    [code("s")]: () => setItems(popMany(2)),
-    [code("u")]: () => setItems(popMark()),
-
-    [code("p")]: () => remember(number(line())),
-    [code("q")]: () => remember(uint8()),
-    [code("r")]: () => remember(uint32()),
-    0x94: () => remember(memo.size),
-    [code("g")]: () => recall(number(line())),
-    [code("h")]: () => recall(uint8()),
-    [code("j")]: () => recall(uint32()),
-
-    [code("c")]: () => name(line(), line()),
-    0x93: () => {
-      const [module, attribute] = popMany(2);
-      name(module!, attribute!);
-    },
-    [code("Q")]: () => push(dialect.persistent(pop())),
-    [code("R")]: () => {
-      const [callee, args] = popMany(2);
-      call(callee!, args!);
-    },
-    0x81: () => {
-      const [type, args] = popMany(2);
-      call(type!, args!);
-    },
-    0x92: () => {
-      const [type, args] = popMany(3);
-      call(type!, args!);
-    },
-    [code("i")]: () => {
-      name(line(), line());
-      const type = pop();
-      call(type, popMark());
-    },
-    [code("o")]: () => {
-      const [type = null, ...args] = popMark();
-      call(type, args);
-    },
-    [code("b")]: build,
-
-    0x80: () => void uint8(), // the version of the protocol; the opcodes say all
-    0x95: () => void take(8), // the length of a frame, for those who read from a stream
-  };
-
+  const input = new PickleBytes(bytes, start);
+  const machine = new PickleMachine(dialect);
   for (let count = 1; ; count++) {
-    const begin = at;
+    const begin = input.at;
     try {
       if (count > maxOpcodes) throw new PickleError(`it has more than ${maxOpcodes} opcodes`);
-      const opcode = uint8();
-      if (opcode === code(".")) return { value: pop(), end: at };
-      if (!opcodes[opcode]) throw new PickleError(`opcode 0x${opcode.toString(16)} is none that weight files need`);
-      opcodes[opcode]();
+      const opcode = input.uint8();
+      if (opcode === code(".")) return { value: machine.pop(), end: input.at };
+      const run = opcodes[opcode];
+      if (!run) throw new PickleError(`opcode 0x${opcode.toString(16)} does not occur in weight files`);
+      run(machine, input);
     } catch (error) {
       if (error instanceof PickleError) error.message = `at byte ${begin - start} of the pickle: ${error.message}`;
       throw error;
@@ -307,21 +40,102 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
   }
 }
 
-/** A number that is written out. */
-function number(text: string): number {
-  const value = Number(text);
-  if (text === "" || Number.isNaN(value)) throw new PickleError("a number is none");
-  return value;
+function code(character: string): number {
+  return character.charCodeAt(0);
 }
 
-const bytesType = new PickleGlobal("builtins", "bytes");
-const utf8 = new TextDecoder("utf-8", { fatal: true });
-const newline = 0x0a;
-const code = (character: string) => character.charCodeAt(0);
-
-/** A whole number of any length, two's complement. */
-function littleEndian(bytes: Uint8Array): bigint {
-  let value = 0n;
-  for (const byte of bytes.toReversed()) value = (value << 8n) | BigInt(byte);
-  return BigInt.asIntN(8 * bytes.length, value);
+/** Bytes, which weights do not need. */
+function skipBytes(machine: PickleMachine, input: PickleBytes, length: number): void {
+  input.skip(length);
+  machine.pushNew(() => new PickleInstance(new PickleGlobal("builtins", "bytes")));
 }
+
+/** @see {@link https://github.com/python/cpython/blob/3.11/Lib/pickletools.py | CPython} `Lib/pickletools.py` */
+const opcodes: Readonly<Record<number, (machine: PickleMachine, input: PickleBytes) => void>> = {
+  // Constants
+  [code("N")]: (m) => m.push(null),
+  0x88: (m) => m.push(true),
+  0x89: (m) => m.push(false),
+  [code("I")]: (m, input) => m.push(input.numberLine()),
+  [code("F")]: (m, input) => m.push(input.numberLine()),
+  [code("L")]: (m, input) => m.push(input.numberLine(input.line().replace(/L$/, ""))),
+  [code("K")]: (m, input) => m.push(input.uint8()),
+  [code("M")]: (m, input) => m.push(input.uint16()),
+  [code("J")]: (m, input) => m.push(input.int32()),
+  0x8a: (m, input) => m.push(input.integer(input.uint8())),
+  [code("G")]: (m, input) => m.push(input.float64()),
+  [code("X")]: (m, input) => m.push(input.text(input.uint32())),
+  0x8c: (m, input) => m.push(input.text(input.uint8())),
+  0x8d: (m, input) => m.push(input.text(input.uint64())),
+  [code("V")]: (m, input) => m.push(input.line()),
+  // Strings of Python 2
+  [code("S")]: (m, input) => m.push(input.line().replace(/^(['"])(.*)\1$/, "$2")),
+  [code("T")]: (m, input) => m.push(input.latin1(input.uint32())),
+  [code("U")]: (m, input) => m.push(input.latin1(input.uint8())),
+  [code("B")]: (m, input) => skipBytes(m, input, input.uint32()),
+  [code("C")]: (m, input) => skipBytes(m, input, input.uint8()),
+  0x8e: (m, input) => skipBytes(m, input, input.uint64()),
+  0x96: (m, input) => skipBytes(m, input, input.uint64()),
+
+  // The stack
+  [code("(")]: (m) => m.mark(),
+  [code("0")]: (m) => m.drop(),
+  [code("1")]: (m) => void m.popMark(),
+  [code("2")]: (m) => m.push(m.top()),
+
+  // Tuples, lists, sets (as lists), dictionaries
+  [code(")")]: (m) => m.pushNew(() => []),
+  [code("t")]: (m) => m.push(m.popMark()),
+  0x85: (m) => m.pushNew(() => m.popMany(1)),
+  0x86: (m) => m.pushNew(() => m.popMany(2)),
+  0x87: (m) => m.pushNew(() => m.popMany(3)),
+  [code("]")]: (m) => m.pushNew(() => new PickleList()),
+  [code("l")]: (m) => {
+    const values = m.popMark();
+    m.pushNew(() => new PickleList());
+    m.append(values);
+  },
+  [code("a")]: (m) => m.append([m.pop()]),
+  [code("e")]: (m) => m.append(m.popMark()),
+  0x8f: (m) => m.pushNew(() => new PickleList()),
+  0x90: (m) => m.append(m.popMark()),
+  0x91: (m) => m.push(m.popMark()),
+  [code("}")]: (m) => m.pushNew(() => new Map()),
+  [code("d")]: (m) => {
+    const pairs = m.popMark();
+    m.pushNew(() => new Map());
+    m.setItems(pairs);
+  },
+  [code("s")]: (m) => m.setItems(m.popMany(2)),
+  [code("u")]: (m) => m.setItems(m.popMark()),
+
+  // The memo
+  [code("p")]: (m, input) => m.remember(input.numberLine()),
+  [code("q")]: (m, input) => m.remember(input.uint8()),
+  [code("r")]: (m, input) => m.remember(input.uint32()),
+  0x94: (m) => m.remember(),
+  [code("g")]: (m, input) => m.recall(input.numberLine()),
+  [code("h")]: (m, input) => m.recall(input.uint8()),
+  [code("j")]: (m, input) => m.recall(input.uint32()),
+
+  // Classes, functions, objects
+  [code("c")]: (m, input) => m.pushGlobal(input.line(), input.line()),
+  0x93: (m) => m.pushGlobal(...(m.popMany(2) as [PickleValue, PickleValue])),
+  [code("Q")]: (m) => m.pushPersistent(),
+  [code("R")]: (m) => m.call(...(m.popMany(2) as [PickleValue, PickleValue])),
+  0x81: (m) => m.call(...(m.popMany(2) as [PickleValue, PickleValue])),
+  0x92: (m) => m.call(...(m.popMany(3).slice(0, 2) as [PickleValue, PickleValue])),
+  [code("i")]: (m, input) => {
+    m.pushGlobal(input.line(), input.line());
+    const type = m.pop();
+    m.call(type, m.popMark());
+  },
+  [code("o")]: (m) => {
+    const [type = null, ...args] = m.popMark();
+    m.call(type, args);
+  },
+  [code("b")]: (m) => m.build(),
+
+  0x80: (_, input) => void input.uint8(), // version of the protocol
+  0x95: (_, input) => void input.skip(8), // length of a frame, for readers of streams
+};

@@ -2,6 +2,7 @@ import { type Reader, ZipReader } from "@zip.js/zip.js/lib/zip-core-reader.js";
 import { ClipError } from "../../core/errors.ts";
 import { cut } from "../../core/listing.ts";
 import { readRange, realFile, sizeOf } from "../../core/files.ts";
+import { readPickle } from "./pickle.ts";
 import {
   type PickleDialect,
   PickleError,
@@ -10,8 +11,7 @@ import {
   PickleList,
   PickleObject,
   type PickleValue,
-  readPickle,
-} from "./pickle.ts";
+} from "./pickle-values.ts";
 import type { TensorGroups } from "./names/model-tensors.ts";
 import { elementBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 
