@@ -159,7 +159,7 @@ describe("a model", () => {
 
   it("without a config is not guessed the activation of, and the option is named", async () => {
     const bare = join(model, "model.safetensors");
-    expectError(await using(bare), 1, /does not say which activation .* --activation/s);
+    expectError(await using(bare), 1, /does not record its activation.* --activation/s);
     expectError(await using(model, "--activation", "relu"), 2, /Allowed choices are quickGelu, gelu, geluTanh/);
     const without = await call(["classify", image, "--labels", "a", "--activation", "gelu"]);
     expectError(without, 2, /--config and --activation say what a weight file does not; name it by --model/);

@@ -107,7 +107,7 @@ describe("models inspect", () => {
     const bare = await call(["models", "inspect", empty]);
     expect([bare.code, bare.err]).toEqual([
       1,
-      expect.stringMatching(/does not say which activation .* name it by --activation/),
+      expect.stringMatching(/does not record its activation.* name it by --activation/),
     ]);
     const config = await call(["models", "inspect", model, "--config", join(root, "nowhere.json")]);
     expect(config.err).toMatch(/cannot read .*nowhere\.json: it does not exist$/);

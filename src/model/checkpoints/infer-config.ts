@@ -20,86 +20,113 @@ export function inferConfig(
   activation: ClipConfig["activation"] | undefined,
   path: string,
 ): ClipConfig {
-  const { parameters: ours } = translateNames(tensors, path);
+  const shapes = new KnownShapes(translateNames(tensors, path).parameters, path);
   if (!activation) {
     throw new ClipError(
       "CLIP_CONFIG",
-      `${path} does not say which activation it was trained with, and the wrong one costs accuracy without an error: ` +
+      `${path} does not record its activation, and a wrong one silently lowers accuracy: ` +
         `name it by --activation: quickGelu (OpenAI's own models), gelu (most others) or geluTanh`,
     );
   }
-  const size = (name: string, axis: number): number => {
-    const value = ours.get(name)?.shape[axis];
-    if (value === undefined || value === 0)
-      throw new ClipError("CLIP_CHECKPOINT", `${path} does not tell its architecture: ${name} is missing or too small`);
-    return value;
-  };
-  const count = (prefix: string, suffix: string) => {
-    let n = 0;
-    while (ours.has(`${prefix}.${n}.${suffix}`)) n++;
-    return n;
-  };
-  const heads = (width: number): number => {
-    if (width % headDim === 0) return width / headDim;
-    const problem = `a width of ${width} is no multiple of ${headDim}, so its heads cannot be told`;
-    throw new ClipError("CLIP_CHECKPOINT", `${path} does not tell its architecture: ${problem}; give a config`);
-  };
-  const isSiglip = ours.has("vision.projection.probe");
-  const mlp = (tower: string, width: number) => {
-    const mlpWidth = size(`${tower}.blocks.0.mlp.fc.weight`, 0);
-    return mlpWidth === 4 * width ? {} : { mlpWidth };
-  };
-  /** From the length of a table of positions that begins with one for the class token or the mean. */
-  const gridSize = (table: string) => Math.round(Math.sqrt(size(table, 0) - 1));
-
-  const vit = (): VitConfig => {
-    const patches = isSiglip ? "vision.patchEmbedding.weight" : "vision.patchEmbedding";
-    const [width, patchSize] = [size(patches, 0), size(patches, 3)];
-    const places = isSiglip ? Math.sqrt(size("vision.positionalEmbedding", 0)) : gridSize("vision.positionalEmbedding");
-    const layers = count("vision.blocks", "attn.qkv.weight");
-    return {
-      kind: "vit",
-      imageSize: patchSize * Math.round(places),
-      patchSize,
-      ...{ width, layers, heads: heads(width), ...mlp("vision", width) },
-      ...(isSiglip && { pool: "probe" }),
-    };
-  };
-  const resNet = (): ResNetConfig => {
-    const width = size("vision.stages.0.0.conv1.kernel", 0);
-    const stages = count("vision.stages", "0.conv1.kernel");
-    const layers = Array.from({ length: stages }, (_, i) => count(`vision.stages.${i}`, "conv1.kernel"));
-    const reduction = 4 * 2 ** (stages - 1);
-    return {
-      kind: "resnet",
-      imageSize: reduction * gridSize("vision.attentionPool.positionalEmbedding"),
-      width,
-      layers,
-      heads: heads(width * reduction),
-      norm: ours.has("vision.stem.0.norm.runningMean") ? "batch" : "group",
-    };
-  };
-  const textWidth = size("text.tokenEmbedding", 1);
-  const projectionBias = ours.has("text.projection.bias");
-  const config: ClipConfig = {
-    embedDim: projectionBias ? size("text.projection.weight", 0) : size("text.projection", 1),
+  const isSiglip = shapes.has("vision.projection.probe");
+  const isVit = isSiglip || shapes.has("vision.patchEmbedding");
+  const projectionBias = shapes.has("text.projection.bias");
+  return publishedHeads({
+    embedDim: projectionBias ? shapes.size("text.projection.weight", 0) : shapes.size("text.projection", 1),
     activation,
     ...(isSiglip && { layerNormEpsilon: 1e-6 }),
-    ...(ours.has("logitBias") && { score: "sigmoid" }),
-    vision: isSiglip || ours.has("vision.patchEmbedding") ? vit() : resNet(),
+    ...(shapes.has("logitBias") && { score: "sigmoid" }),
+    vision: isVit ? inferVit(shapes, isSiglip) : inferResNet(shapes),
     text: {
-      contextLength: size("text.positionalEmbedding", 0),
-      vocabSize: size("text.tokenEmbedding", 0),
-      width: textWidth,
-      layers: count("text.blocks", "attn.qkv.weight"),
-      heads: heads(textWidth),
-      ...mlp("text", textWidth),
+      contextLength: shapes.size("text.positionalEmbedding", 0),
+      vocabSize: shapes.size("text.tokenEmbedding", 0),
+      ...inferTransformer(shapes, "text", shapes.size("text.tokenEmbedding", 1)),
       ...(projectionBias && { projectionBias }),
-      // What SigLIP is beside its shapes.
+      // SigLIP's text tower, which its shapes do not show.
       ...(isSiglip && { causal: false, pool: "last" }),
     },
+  });
+}
+
+/** The shapes of a file's parameters, by our names. */
+class KnownShapes {
+  readonly #parameters: ReadonlyMap<string, { readonly shape: readonly number[] }>;
+  readonly #path: string;
+
+  constructor(parameters: ReadonlyMap<string, { readonly shape: readonly number[] }>, path: string) {
+    this.#parameters = parameters;
+    this.#path = path;
+  }
+
+  has(name: string): boolean {
+    return this.#parameters.has(name);
+  }
+
+  size(name: string, axis: number): number {
+    const size = this.#parameters.get(name)?.shape[axis];
+    return size || this.#refuse(`${name} is missing or too small`);
+  }
+
+  /** The number of consecutive `prefix.0.suffix`, `prefix.1.suffix`, …. */
+  count(prefix: string, suffix: string): number {
+    let count = 0;
+    while (this.has(`${prefix}.${count}.${suffix}`)) count++;
+    return count;
+  }
+
+  /** The side of a square grid, from the length of a table that begins with a position for the class token or the mean. */
+  gridSize(table: string): number {
+    return Math.round(Math.sqrt(this.size(table, 0) - 1));
+  }
+
+  heads(width: number): number {
+    if (width % headDim === 0) return width / headDim;
+    return this.#refuse(
+      `a width of ${width} is not a multiple of ${headDim}, so the number of heads is unknown; give a config`,
+    );
+  }
+
+  #refuse(problem: string): never {
+    throw new ClipError("CLIP_CHECKPOINT", `${this.#path} does not show its architecture: ${problem}`);
+  }
+}
+
+function inferTransformer(shapes: KnownShapes, tower: "vision" | "text", width: number) {
+  const mlpWidth = shapes.size(`${tower}.blocks.0.mlp.fc.weight`, 0);
+  return {
+    width,
+    layers: shapes.count(`${tower}.blocks`, "attn.qkv.weight"),
+    heads: shapes.heads(width),
+    ...(mlpWidth !== 4 * width && { mlpWidth }),
   };
-  return publishedHeads(config);
+}
+
+function inferVit(shapes: KnownShapes, isSiglip: boolean): VitConfig {
+  const patches = isSiglip ? "vision.patchEmbedding.weight" : "vision.patchEmbedding";
+  const positions = "vision.positionalEmbedding";
+  const patchSize = shapes.size(patches, 3);
+  const gridSize = isSiglip ? Math.round(Math.sqrt(shapes.size(positions, 0))) : shapes.gridSize(positions);
+  return {
+    kind: "vit",
+    imageSize: patchSize * gridSize,
+    patchSize,
+    ...inferTransformer(shapes, "vision", shapes.size(patches, 0)),
+    ...(isSiglip && { pool: "probe" }),
+  };
+}
+
+function inferResNet(shapes: KnownShapes): ResNetConfig {
+  const width = shapes.size("vision.stages.0.0.conv1.kernel", 0);
+  const stages = shapes.count("vision.stages", "0.conv1.kernel");
+  const reduction = 4 * 2 ** (stages - 1);
+  return {
+    kind: "resnet",
+    imageSize: reduction * shapes.gridSize("vision.attentionPool.positionalEmbedding"),
+    width,
+    layers: Array.from({ length: stages }, (_, i) => shapes.count(`vision.stages.${i}`, "conv1.kernel")),
+    heads: shapes.heads(width * reduction),
+    norm: shapes.has("vision.stem.0.norm.runningMean") ? "batch" : "group",
+  };
 }
 
 /** Heads do not show in shapes either: ViT-H's are 80 wide; nor do pixels at the border that no patch reads. */

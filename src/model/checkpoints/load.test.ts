@@ -355,7 +355,7 @@ describe("inferConfig", () => {
 
   it("does not guess the activation", () => {
     expect(() => inferConfig(shapesOf(vit), undefined, "model.safetensors")).toThrow(
-      /model.safetensors does not say which activation/,
+      /model.safetensors does not record its activation/,
     );
   });
 
@@ -364,6 +364,6 @@ describe("inferConfig", () => {
     shapes.delete("vision.positionalEmbedding");
     expect(() => inferConfig(shapes, "gelu", "model.safetensors")).toThrow(/vision.positionalEmbedding is missing/);
     const narrow = shapesOf({ ...vit, text: { ...text, width: 24 } });
-    expect(() => inferConfig(narrow, "gelu", "model.safetensors")).toThrow(/a width of 24 is no multiple of 64/);
+    expect(() => inferConfig(narrow, "gelu", "model.safetensors")).toThrow(/a width of 24 is not a multiple of 64/);
   });
 });

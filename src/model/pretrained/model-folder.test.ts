@@ -140,7 +140,7 @@ describe("a bare weight file", () => {
 
   it("is not guessed the activation of", async () => {
     const folder = await saveTinyModel(newFolder());
-    await expect(readModel(join(folder, "model.safetensors"))).rejects.toThrow(/does not say which activation/);
+    await expect(readModel(join(folder, "model.safetensors"))).rejects.toThrow(/does not record its activation/);
   });
 
   it("does not take an activation that contradicts the config", async () => {
