@@ -161,9 +161,9 @@ async function fetchAll(url: string, part: string, options: DownloadOptions): Pr
   });
 }
 
-/** Asks for what is missing of the part; true if the file is then complete. */
+/** Requests the missing rest of the part; true if the file is then complete. */
 async function fetchRest(url: string, part: string, options: DownloadOptions): Promise<boolean> {
-  const { token, signal, size, checksum, onProgress } = options;
+  const { token, signal, size, checksum } = options;
   const validator = await readFile(validatorFile(part), "utf8").catch(() => undefined);
   // With neither, the rest of another file would pass for the rest of this one.
   const start = validator !== undefined || checksum ? ((await sizeOf(part)) ?? 0) : 0;
@@ -183,56 +183,87 @@ async function fetchRest(url: string, part: string, options: DownloadOptions): P
   const isRest = response.status === 206 && Number(range?.[1]) === start && isSame;
   if (response.status === 416 || (response.status === 206 && !isRest)) {
     await response.body?.cancel();
-    // It was all there: an earlier process ended before it could say so.
+    // The part was complete: an earlier process ended before it could rename it.
     if (isSame && response.headers.get("content-range") === `bytes */${start}`) return true;
-    await discard(part); // the server has another file than this was the beginning of
+    await discard(part); // the server has a different file now
     return false;
   }
   if (!response.ok) throw await refusal(url, response, token);
-  if (isWebPage(response)) {
-    await response.body?.cancel();
-    throw new ClipError("CLIP_DOWNLOAD", `cannot fetch ${url}: ${pageInstead}`);
-  }
-  const length = response.headers.has("content-encoding") ? null : response.headers.get("content-length");
-  const said = isRest ? Number(range![2]) : length === null ? undefined : Number(length);
-  if (said !== undefined && size !== undefined && said !== size) {
-    await response.body?.cancel();
-    throw new ClipError("CLIP_DOWNLOAD", `${url} has ${said} bytes, and ${size} were announced; try again later`);
-  }
-  const total = said ?? size;
-  let received = isRest ? start : 0;
   try {
-    if (total !== undefined) await assertRoom(dirname(part), total - received, "free some, or name another place");
-    // An older part must not be taken for one of this state.
-    if (!isRest) await remove(validatorFile(part));
+    const total = totalBytes(url, response, isRest ? Number(range![2]) : undefined, size);
+    if (total !== undefined)
+      await assertRoom(dirname(part), total - (isRest ? start : 0), "free some, or name another place");
+    if (!isRest) await startPart(part, met);
+    return await appendBody(url, part, response, {
+      received: isRest ? start : 0,
+      total,
+      onProgress: options.onProgress,
+    });
   } catch (error) {
-    await response.body?.cancel();
+    await response.body?.cancel().catch(() => undefined);
     throw error;
   }
-  const file = await open(part, isRest ? "a" : "w").catch((cause) => {
-    throw cannotWrite(part, cause, "nothing was fetched");
-  });
+}
+
+/**
+ * The size of the whole file, if it is known.
+ *
+ * @param ranged - the size given by `Content-Range`.
+ * @param announced - the size known before the request.
+ * @throws {ClipError} `CLIP_DOWNLOAD` if the two differ, or a web page came instead of the file.
+ */
+function totalBytes(
+  url: string,
+  response: Response,
+  ranged: number | undefined,
+  announced: number | undefined,
+): number | undefined {
+  if (isWebPage(response)) throw new ClipError("CLIP_DOWNLOAD", `cannot fetch ${url}: ${pageInstead}`);
+  const length = response.headers.has("content-encoding") ? null : response.headers.get("content-length");
+  const sent = ranged ?? (length === null ? undefined : Number(length));
+  if (sent !== undefined && announced !== undefined && sent !== announced)
+    throw new ClipError("CLIP_DOWNLOAD", `${url} has ${sent} bytes, and ${announced} were announced; try again later`);
+  return sent ?? announced;
+}
+
+/** Empties the part and records which version of the server's file it will hold. */
+async function startPart(part: string, validator: string | undefined): Promise<void> {
+  const refuse = (path: string) => (cause: Error) => {
+    throw cannotWrite(path, cause, "nothing was fetched");
+  };
+  // Never a part of one version beside the validator of another.
+  await remove(validatorFile(part));
+  await writeFile(part, "").catch(refuse(part));
+  if (validator !== undefined) await writeFile(validatorFile(part), validator).catch(refuse(validatorFile(part)));
+}
+
+/** Appends what arrives to the part; true if the file is then complete. */
+async function appendBody(url: string, part: string, response: Response, progress: AppendProgress): Promise<boolean> {
+  let { received } = progress;
+  const { total, onProgress } = progress;
+  const refuse = (cause: Error) => {
+    throw cannotWrite(part, cause, "what has arrived is kept");
+  };
+  const file = await open(part, "a").catch(refuse);
   try {
-    if (!isRest && met !== undefined)
-      await writeFile(validatorFile(part), met).catch((cause) => {
-        throw cannotWrite(validatorFile(part), cause, "nothing was fetched");
-      });
     for await (const chunk of response.body ?? []) {
       received += (chunk as Uint8Array).length;
       if (received > (total ?? maxBytes))
         throw new ClipError("CLIP_DOWNLOAD", `${url} sends more than the ${total ?? maxBytes} bytes it should have`);
-      await file.appendFile(chunk as Uint8Array).catch((cause) => {
-        throw cannotWrite(part, cause, "what has arrived is kept");
-      });
+      await file.appendFile(chunk as Uint8Array).catch(refuse);
       onProgress?.({ url, received, total });
     }
-    await file.sync().catch((cause) => {
-      throw cannotWrite(part, cause, "what has arrived is kept");
-    });
+    await file.sync().catch(refuse);
   } finally {
     await file.close();
   }
   return total === undefined || received === total;
+}
+
+interface AppendProgress extends Pick<DownloadOptions, "onProgress"> {
+  /** Bytes of the file that are in the part already. */
+  readonly received: number;
+  readonly total: number | undefined;
 }
 
 /** What a server says of the state of a file, as far as it may be asked for by `If-Range`; a weak ETag may not. */
