@@ -132,55 +132,27 @@ async function readPiece(url: string, head: Head, offset: number, length: number
   return bytes;
 }
 
-/** What arrived before a connection broke is gone on from. */
+/** Fetches a range, and continues after a broken connection with the bytes still missing. */
 async function fetchPiece(
   url: string,
   head: Head,
   offset: number,
   length: number,
   { onBytes, signal }: RangeOptions,
-): Promise<Uint8Array<ArrayBuffer>> {
+): Promise<OwnBytes> {
   const bytes = new Uint8Array(length);
   let done = 0;
-  let problem: unknown;
+  let problem: unknown = new Error("the connection ended early");
   for (let idle = 0; idle < maxIdleAttempts; idle++) {
-    const all = whole.get(url);
-    if (all) {
-      bytes.set((await all).subarray(offset + done, offset + length), done);
-      onBytes?.(length - done);
-      return bytes;
-    }
     if (idle > 0) await pause(idle);
     const before = done;
     try {
-      const range = `bytes=${offset + done}-${offset + length - 1}`;
-      const response = await fetch(url, { headers: { range }, cache: "no-store", ...(signal && { signal }) });
-      refuseChanged(url, head, response);
-      if (response.status === 200) {
-        // No ranges here: it is fetched once and kept for as long as the page lives.
-        const fetched = readWhole(url, response, head.size);
-        whole.set(url, fetched);
-        fetched.catch(() => whole.delete(url));
-        await fetched;
-        idle--;
-        continue;
-      }
-      const met = response.headers.get("content-range");
-      const isWanted = response.status === 206 && (met === null || met.startsWith(`bytes ${offset + done}-`));
-      if (!isWanted) {
-        await response.body?.cancel();
-        if (!isPassing(response)) throw refused(url, response.status);
-        throw new Error(`the server answers ${response.status}`);
-      }
-      for await (const chunk of chunksOf(response)) {
-        if (done + chunk.length > length)
-          throw new ClipError("CLIP_FILE", `${url} sends more than the ${length} bytes that were asked for`);
+      for await (const chunk of rangeOf(url, head, offset + done, length - done, signal)) {
         bytes.set(chunk, done);
         done += chunk.length;
         onBytes?.(chunk.length);
       }
       if (done === length) return bytes;
-      problem = new Error("the connection ended early");
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof ClipError) throw error;
@@ -191,6 +163,52 @@ async function fetchPiece(
   throw new ClipError("CLIP_FILE", `cannot fetch ${url}: ${(problem as Error).message}; load the page again to go on`, {
     cause: problem,
   });
+}
+
+/** The bytes of a range as they arrive; fewer if the connection breaks. */
+async function* rangeOf(
+  url: string,
+  head: Head,
+  offset: number,
+  length: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<OwnBytes> {
+  const all = whole.get(url) ?? (yield* partialContent(url, head, offset, length, signal));
+  if (all) yield (await all).subarray(offset, offset + length);
+}
+
+/** Yields the bytes of a range; or returns the whole file, if the server does not support ranges. */
+async function* partialContent(
+  url: string,
+  head: Head,
+  offset: number,
+  length: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<OwnBytes, OwnBytes | undefined> {
+  const headers = { range: `bytes=${offset}-${offset + length - 1}` };
+  const response = await fetch(url, { headers, cache: "no-store", ...(signal && { signal }) });
+  refuseChanged(url, head, response);
+  if (response.status === 200) return keepWhole(url, readWhole(url, response, head.size));
+  const range = response.headers.get("content-range");
+  if (response.status !== 206 || (range !== null && !range.startsWith(`bytes ${offset}-`))) {
+    await response.body?.cancel();
+    throw isPassing(response) ? new Error(`the server answers ${response.status}`) : refused(url, response.status);
+  }
+  let received = 0;
+  for await (const chunk of chunksOf(response)) {
+    received += chunk.length;
+    if (received > length)
+      throw new ClipError("CLIP_FILE", `${url} sends more than the ${length} bytes that were asked for`);
+    yield chunk;
+  }
+  return undefined;
+}
+
+/** Keeps a file in memory for as long as the page lives. */
+function keepWhole(url: string, fetched: Promise<OwnBytes>): Promise<OwnBytes> {
+  whole.set(url, fetched);
+  fetched.catch(() => whole.delete(url));
+  return fetched;
 }
 
 /** A part of another version would be no part of this file. */
