@@ -23,7 +23,7 @@ import { readModel } from "../../model/pretrained/model-folder.ts";
 import { defaultTemplates } from "../../model/zero-shot/templates.ts";
 import { Blender, finetuneFiles } from "./weight-blends.ts";
 import { chooseAlpha, type SweepScores } from "./choose-alpha.ts";
-import { trainConfigSchema } from "../train/config.ts";
+import { type TrainConfig, trainConfigSchema } from "../train/config.ts";
 import {
   type FinetunePlan,
   finetuneRecipes,
@@ -37,7 +37,13 @@ import { trainKinds, type TrainOptions, type TrainResult } from "../train/run.ts
 import { type ScoreOptions, scorePairs } from "./score-pairs.ts";
 import { isClassFolder } from "../../inputs/data/sources/folder.ts";
 import { isAddress } from "../../inputs/data/plain-shard.ts";
-import { type Sample, type SkippedImage, sourceKinds, type SourceOptions } from "../../inputs/data/sources/samples.ts";
+import {
+  type Pairs,
+  type Sample,
+  type SkippedImage,
+  sourceKinds,
+  type SourceOptions,
+} from "../../inputs/data/sources/samples.ts";
 import { lockFolder, train } from "../train/train.ts";
 
 /** Where the pairs of a fine-tuning are: a source as `readPairs` takes it, or with how it is read. */
@@ -158,76 +164,108 @@ const alphas = Array.from({ length: 11 }, (_, i) => i / 10);
  * @throws {ClipError} `CLIP_CONFIG` if a setting makes no sense or follows from something else; as {@link train}.
  */
 export async function finetune(config: FinetuneConfig, options: FinetuneOptions): Promise<FinetuneResult> {
+  checkConfig(config, options);
+  const { onPlan, onScoring, ...listeners } = options;
+  const { signal } = options;
+  const data = await readData(config, options);
+  const model = resolve(typeof config.model === "function" ? await config.model() : config.model);
+  const original = await readModel(model, { imageSize: data.reading.imageSize });
+  const plan = planFinetuning({
+    pairs: data.counts.train,
+    architecture: original.config,
+    recipe: config.recipe,
+    epochs: config.epochs,
+    settings: config.settings ?? {},
+  });
+  const run = runConfig(model, data, Object.fromEntries(plan.settings.map(({ name, value }) => [name, value])));
+  await using lock = await lockFolder(options.out);
+  void lock;
+  onPlan?.(plan, data.counts);
+  const training = await train(run, { ...listeners, out: join(options.out, finetuneFiles.tuned) });
+  const skipped = new Map([...training.skipped, ...(data.general?.skipped ?? [])].map((skip) => [skip.image, skip]));
+  const resultWith = (record?: FinetuneRecord) => ({ training, record, skipped: [...skipped.values()] });
+  if (!training.finished) return resultWith();
+
+  const blender = await Blender.open(original, options.out, run.dtype);
+  const { validation, general } = data;
+  const { maxImagePixels } = data.reading;
+  const onBroken = (broken: SkippedImage) => void skipped.set(broken.image, broken);
+  const sweep = await measureBlends(blender, { validation, general, maxImagePixels, signal, onScoring, onBroken });
+  if (!sweep) return resultWith();
+  const { maxLoss = usualMaxLoss, alpha } = config;
+  const chosen = alpha === undefined ? chooseAlpha(sweep, maxLoss) : { alpha, why: askedFor };
+  const record: FinetuneRecord = {
+    model,
+    weights: blender.fingerprint,
+    ...(data.reading.imageSize !== undefined && { imageSize: data.reading.imageSize }),
+    dtype: run.dtype,
+    data: nameOf(config.data),
+    ...(config.validation && { validation: nameOf(config.validation) }),
+    ...(config.general && { general: nameOf(config.general) }),
+    pairs: data.counts,
+    plan: { ...plan, settings: [...plan.settings] },
+    maxLoss,
+    sweep,
+    ...chosen,
+  };
+  await blender.save(chosen.alpha);
+  await writeRecord(options.out, record);
+  return resultWith(record);
+}
+
+function checkConfig(config: FinetuneConfig, options: FinetuneOptions): void {
   checkOptions("finetune", config, configKinds, ["model", "data"]);
   checkOptions("finetune", options, optionKinds, ["out"]);
-  const { maxLoss = usualMaxLoss, alpha, settings = {} } = config;
   if (launched().size > 1)
     throw new ClipError(
       "CLIP_USAGE",
       "clip-ts finetune is one process; to share the work of a training, start clip-ts train with mpirun",
     );
-  const strange = saidElsewhere.find((key) => key in settings);
-  if (strange !== undefined)
-    throw new ClipError("CLIP_CONFIG", `${strange} follows from model, data and validation; leave it out`);
+  const fixed = saidElsewhere.find((key) => key in (config.settings ?? {}));
+  if (fixed !== undefined)
+    throw new ClipError("CLIP_CONFIG", `${fixed} follows from model, data and validation; leave it out`);
+}
+
+/** The pairs of a fine-tuning, and how they are read. */
+interface FinetuneData {
+  /** Keys of the run's configuration. */
+  readonly sources: object;
+  readonly reading: TrainConfig;
+  readonly validation: MeasuredSet;
+  readonly general: (Pairs & MeasuredSet) | undefined;
+  readonly counts: FinetuneRecord["pairs"];
+}
+
+async function readData(config: FinetuneConfig, options: FinetuneOptions): Promise<FinetuneData> {
   const [data, validationSource, general] = await Promise.all(
     [config.data, config.validation, config.general].map(asSource),
   );
   const split = validationSource ? { validation: validationSource } : { validationShare: heldOutShare };
-  const asRun = (init: string, given: object) =>
-    parseStrict(trainConfigSchema, { init, train: [data], ...split, ...given }, "the fine-tuning");
-  // How data is read does not depend on what follows from how much there is.
+  const sources = { train: [data!], ...split };
+  // How data is read does not depend on the settings that follow from its size.
+  const { settings = {} } = config;
   const given = Object.fromEntries(readingKeys.map((key) => [key, settings[key]]));
-  const reading = asRun("model", { batchSize: 1, steps: 1, learningRate: 1, ...given });
-  const { imageSize, maxImagePixels } = reading;
+  const reading = runConfig("model", { sources }, { batchSize: 1, steps: 1, learningRate: 1, ...given });
   const watching = { signal: options.signal, onProgress: options.onDownload };
   const { pairs, validation } = await readRunData(reading, watching);
   const common = { ...pickOptions<SourceOptions>(reading, sourceKinds), ...watching };
   const generalPairs =
     general && (await readPairs(general.source, { ...common, ...pickOptions<SourceOptions>(general, sourceKinds) }));
-
-  const model = resolve(typeof config.model === "function" ? await config.model() : config.model);
-  const original = await readModel(model, { imageSize });
-  const counts = {
-    train: pairs.samples.length,
-    validation: validation!.samples.length,
-    general: generalPairs?.samples.length ?? 0,
-  };
-  const plan = planFinetuning({
-    ...{ pairs: counts.train, architecture: original.config },
-    ...{ recipe: config.recipe, epochs: config.epochs, settings },
-  });
-  const planned = Object.fromEntries(plan.settings.map(({ name, value }) => [name, value]));
-  const run = asRun(model, planned);
-  const { onPlan, onScoring, ...listeners } = options;
-  await using lock = await lockFolder(options.out);
-  void lock;
-  onPlan?.(plan, counts);
-  const training = await train(run, { ...listeners, out: join(options.out, finetuneFiles.tuned) });
-  const skipped = new Map([...training.skipped, ...(generalPairs?.skipped ?? [])].map((skip) => [skip.image, skip]));
-  const stopped = () => ({ training, record: undefined, skipped: [...skipped.values()] });
-  if (!training.finished) return stopped();
-
-  const blender = await Blender.open(original, options.out, run.dtype);
-  const sweep = await measureBlends(blender, {
+  return {
+    sources,
+    reading,
     validation: validation!,
     general: generalPairs && { ...generalPairs, areClasses: general.classTemplates !== undefined },
-    maxImagePixels,
-    signal: options.signal,
-    onScoring,
-    onBroken: (broken) => skipped.set(broken.image, broken),
-  });
-  if (!sweep) return stopped();
-  const chosen = alpha === undefined ? chooseAlpha(sweep, maxLoss) : { alpha, why: askedFor };
-  const record: FinetuneRecord = {
-    ...{ model, weights: blender.fingerprint, ...(imageSize !== undefined && { imageSize }), dtype: run.dtype },
-    ...{ data: nameOf(config.data), pairs: counts, plan: { ...plan, settings: [...plan.settings] } },
-    ...(config.validation && { validation: nameOf(config.validation) }),
-    ...(config.general && { general: nameOf(config.general) }),
-    ...{ maxLoss, sweep, ...chosen },
+    counts: {
+      train: pairs.samples.length,
+      validation: validation!.samples.length,
+      general: generalPairs?.samples.length ?? 0,
+    },
   };
-  await blender.save(chosen.alpha);
-  await writeRecord(options.out, record);
-  return { training, record, skipped: [...skipped.values()] };
+}
+
+function runConfig(init: string, { sources }: Pick<FinetuneData, "sources">, settings: object): TrainConfig {
+  return parseStrict(trainConfigSchema, { init, ...sources, ...settings }, "the fine-tuning");
 }
 
 /** Images that blends are measured on. */
