@@ -41,62 +41,80 @@ export function trainBpe(texts: Iterable<string>, vocabSize: number): string[] {
       `vocabSize is ${vocabSize}; it must be a whole number of at least ${baseSize + 2}`,
     );
   }
+  const pairs = new PairCounts(countWords(texts));
   const tokens = [...characterOfId, ...characterOfId.map((character) => character + endOfWord)];
   const known = new Set(tokens);
   const endsWord = tokens.map((_, id) => id >= byteIds);
-
-  const pairs = new Map<number, Pair>();
-  const add = (left: number, right: number, word: Word, sign: 1 | -1) => {
-    const key = pairKey(left, right);
-    let pair = pairs.get(key);
-    if (!pair) pairs.set(key, (pair = { left, right, count: 0, words: new Set() }));
-    pair.count += sign * word.count;
-    pair.words.add(word);
-    return pair;
-  };
-  for (const word of countWords(texts)) forEachPair(word.ids, (left, right) => add(left, right, word, 1));
-
-  // Counts fall while a pair waits; it is put back with its count of then when its turn comes.
-  const byCount = new Heap<{ pair: Pair; count: number }>(
-    (a, b) => a.count > b.count || (a.count === b.count && isFirst(a.pair, b.pair)),
-  );
-  const offer = (pair: Pair) => byCount.add({ pair, count: pair.count });
-  for (const pair of pairs.values()) offer(pair);
-
   const merges: string[] = [];
   while (merges.length < wanted) {
-    const best = byCount.take();
-    if (!best || best.count < 2) break;
-    const { pair, count } = best;
-    if (count !== pair.count) {
-      if (count > pair.count) offer(pair);
-      continue;
-    }
+    const pair = pairs.takeMostFrequent();
+    if (!pair) break;
     const { left, right } = pair;
     const token = tokens[left]! + tokens[right]!;
     // Another pair has made this token, or it would be read as the end of a word.
     if (known.has(token) || (token.endsWith(endOfWord) && !endsWord[right])) continue;
-    const id = tokens.length;
+    pairs.merge(pair, tokens.length);
     merges.push(`${tokens[left]} ${tokens[right]}`);
     tokens.push(token);
     known.add(token);
     endsWord.push(endsWord[right]!);
+  }
+  return merges;
+}
 
+/** The pairs of neighbouring tokens in all words, with their counts. */
+class PairCounts {
+  readonly #pairs = new Map<number, Pair>();
+  /** A pair's count may fall while it waits; then it is put back with its new count when its turn comes. */
+  readonly #byCount = new Heap<{ pair: Pair; count: number }>(
+    (a, b) => a.count > b.count || (a.count === b.count && isFirst(a.pair, b.pair)),
+  );
+
+  constructor(words: readonly Word[]) {
+    for (const word of words) forEachPair(word.ids, (left, right) => this.#add(left, right, word, 1));
+    for (const pair of this.#pairs.values()) this.#offer(pair);
+  }
+
+  /** Undefined if no pair is left that occurs twice. */
+  takeMostFrequent(): Pair | undefined {
+    for (;;) {
+      const best = this.#byCount.take();
+      if (!best || best.count < 2) return undefined;
+      const { pair, count } = best;
+      if (count === pair.count) return pair;
+      if (count > pair.count) this.#offer(pair);
+    }
+  }
+
+  /** Replaces a pair by the token `id` in all words. */
+  merge({ left, right, words }: Pair, id: number): void {
     const grown = new Set<Pair>();
-    for (const word of pair.words) {
+    for (const word of words) {
       const merged = mergePair(word.ids, left, right, id);
       if (merged.length === word.ids.length) continue;
-      forEachPair(word.ids, (a, b) => add(a, b, word, -1));
+      forEachPair(word.ids, (a, b) => this.#add(a, b, word, -1));
       word.ids = merged;
       forEachPair(word.ids, (a, b) => {
-        const changed = add(a, b, word, 1);
+        const changed = this.#add(a, b, word, 1);
         if (a === id || b === id) grown.add(changed);
       });
     }
-    pairs.delete(pairKey(left, right));
-    grown.forEach(offer);
+    this.#pairs.delete(pairKey(left, right));
+    grown.forEach((pair) => this.#offer(pair));
   }
-  return merges;
+
+  #offer(pair: Pair): void {
+    this.#byCount.add({ pair, count: pair.count });
+  }
+
+  #add(left: number, right: number, word: Word, sign: 1 | -1): Pair {
+    const key = pairKey(left, right);
+    let pair = this.#pairs.get(key);
+    if (!pair) this.#pairs.set(key, (pair = { left, right, count: 0, words: new Set() }));
+    pair.count += sign * word.count;
+    pair.words.add(word);
+    return pair;
+  }
 }
 
 const isFirst = (a: Pair, b: Pair) => a.left < b.left || (a.left === b.left && a.right < b.right);

@@ -103,28 +103,52 @@ export async function evaluateRetrieval(
     onProgress?.(++done, total);
   }
 
+  const searched = { images, captions, imageOfText, imageEmbeds, textEmbeds };
   const { textRanks, imageRanks } = await ranksOf(imageEmbeds, textEmbeds, imageOfText, signal);
   return {
-    ...{ images: images.length, captions: captions.length, cut, broken },
+    images: images.length,
+    captions: captions.length,
+    cut,
+    broken,
     textRetrieval: recallsOf(textRanks),
     imageRetrieval: recallsOf(imageRanks),
-    hardImages: hardest(textRanks).map((image) => {
-      const order = nearest(imageEmbeds[image]!, textEmbeds);
-      const isOwn = (text: number) => imageOfText[text] === image;
-      const found = order.filter((text) => !isOwn(text)).slice(0, keptFound);
-      return {
-        ...{ image: images[image]!, rank: textRanks[image]!, own: captions[order.find(isOwn)!]! },
-        found: found.map((text) => captions[text]!),
-      };
-    }),
-    hardCaptions: hardest(imageRanks).map((text) => {
-      const own = imageOfText[text]!;
-      const found = nearest(textEmbeds[text]!, imageEmbeds).filter((image) => image !== own);
-      return {
-        ...{ caption: captions[text]!, rank: imageRanks[text]!, image: images[own]! },
-        found: found.slice(0, keptFound).map((image) => images[image]!),
-      };
-    }),
+    hardImages: hardest(textRanks).map((image) => hardImage(image, textRanks[image]!, searched)),
+    hardCaptions: hardest(imageRanks).map((text) => hardCaption(text, imageRanks[text]!, searched)),
+  };
+}
+
+/** Everything that is searched. */
+interface Searched {
+  readonly images: readonly string[];
+  readonly captions: readonly string[];
+  /** By caption, the index of its image. */
+  readonly imageOfText: readonly number[];
+  readonly imageEmbeds: readonly Float32Array[];
+  readonly textEmbeds: readonly Float32Array[];
+}
+
+function hardImage(image: number, rank: number, searched: Searched): HardImage {
+  const { images, captions, imageOfText, imageEmbeds, textEmbeds } = searched;
+  const order = nearest(imageEmbeds[image]!, textEmbeds);
+  const isOwn = (text: number) => imageOfText[text] === image;
+  const others = order.filter((text) => !isOwn(text)).slice(0, keptFound);
+  return {
+    image: images[image]!,
+    rank,
+    own: captions[order.find(isOwn)!]!,
+    found: others.map((text) => captions[text]!),
+  };
+}
+
+function hardCaption(text: number, rank: number, searched: Searched): HardCaption {
+  const { images, captions, imageOfText, imageEmbeds, textEmbeds } = searched;
+  const own = imageOfText[text]!;
+  const others = nearest(textEmbeds[text]!, imageEmbeds).filter((image) => image !== own);
+  return {
+    caption: captions[text]!,
+    rank,
+    image: images[own]!,
+    found: others.slice(0, keptFound).map((image) => images[image]!),
   };
 }
 
