@@ -1,6 +1,7 @@
 import type { SamplePrediction } from "../report/prediction-cards.ts";
 import { type Prediction } from "../../learning/train/validate.ts";
 import { readImage } from "../../inputs/data/image-location.ts";
+import { logitOf, softmax } from "../../model/embedding/logits.ts";
 import { thumbnail } from "./thumbnail.ts";
 
 /** Validation images on a page about a run, and the longer side of each in pixels. */
@@ -14,17 +15,16 @@ export class ShownPredictions {
   /**
    * Some predictions, evenly over the set, with probabilities among the labels shown.
    *
-   * @param scale - what similarities are multiplied with: the exponential of logitScale.
    * @throws {ClipError} if an image cannot be read any more.
    */
-  async choose(predictions: readonly Prediction[], scale: number): Promise<SamplePrediction[]> {
+  async choose(predictions: readonly Prediction[], logitScale: number): Promise<SamplePrediction[]> {
+    const logit = logitOf({ logitScale, logitBias: 0 });
     const every = Math.max(1, predictions.length / shownImages);
     const chosen = predictions.filter((_, i) => Math.floor(i / every) !== Math.floor((i - 1) / every));
     return Promise.all(
       chosen.slice(0, shownImages).map(async ({ truth, ranked, ...image }) => {
-        const weights = ranked.map(({ similarity }) => Math.exp(scale * (similarity - ranked[0]!.similarity)));
-        const total = weights.reduce((sum, weight) => sum + weight, 0);
-        const probable = ranked.map(({ label }, i) => ({ label, probability: weights[i]! / total }));
+        const probabilities = softmax(ranked.map(({ similarity }) => logit(similarity)));
+        const probable = ranked.map(({ label }, i) => ({ label, probability: probabilities[i]! }));
         const small = this.#thumbnails.get(image.image) ?? (await thumbnail(await readImage(image), shownSize));
         this.#thumbnails.set(image.image, small);
         return { image: small, truth, ranked: probable };

@@ -174,7 +174,7 @@ export async function writeTrainReport(out: string, config: TrainConfig, result:
     metrics,
     validation,
     findings: result.findings,
-    predictions: await new ShownPredictions().choose(result.predictions, Math.exp(metrics.at(-1)!.logitScale)),
+    predictions: await new ShownPredictions().choose(result.predictions, metrics.at(-1)!.logitScale),
   });
   const report = join(out, runFiles.report);
   await writeFileAtomic(report, [page]);

@@ -95,8 +95,8 @@ export class TrainWatch implements AsyncDisposable {
     const of = this.#validation;
     if (!of) return "They come with the first validation.";
     if (this.#predictions?.of !== of) {
-      const scale = Math.exp(this.#metrics.metrics.at(-1)!.logitScale);
-      const shown = await this.#shown.choose(of.predictions, scale).catch((error: Error) => error.message);
+      const { logitScale } = this.#metrics.metrics.at(-1)!;
+      const shown = await this.#shown.choose(of.predictions, logitScale).catch((error: Error) => error.message);
       this.#predictions = { of, shown };
     }
     return this.#predictions.shown;

@@ -2,6 +2,7 @@ import { ClipError } from "../../core/errors.ts";
 import { Random } from "../../core/random.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
 import type { ClipEncoder } from "../../model/embedding/encoder.ts";
+import { logitOf } from "../../model/embedding/logits.ts";
 import { type ClassifierOptions, ZeroShotClassifier } from "../../model/zero-shot/classifier.ts";
 import {
   compileHead,
@@ -164,9 +165,10 @@ export async function zeroShotHead(
 ): Promise<LinearHead> {
   const { zeroShotWeights } = await ZeroShotClassifier.create(encoder, classNames, options);
   const [width, classes] = zeroShotWeights.shape as [number, number];
-  const scale = Math.exp(encoder.logitScale);
+  // A bias that is the same for all classes does not change a softmax.
+  const logit = logitOf({ logitScale: encoder.logitScale, logitBias: 0 });
   const weight = new Float32Array(classes * width);
-  zeroShotWeights.data.forEach((value, i) => (weight[(i % classes) * width + Math.floor(i / classes)] = scale * value));
+  zeroShotWeights.data.forEach((value, i) => (weight[(i % classes) * width + Math.floor(i / classes)] = logit(value)));
   return { weight: float32(weight, [classes, width]), bias: float32(new Float32Array(classes), [classes]) };
 }
 

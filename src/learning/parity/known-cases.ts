@@ -3,6 +3,7 @@ import { ClipError } from "../../core/errors.ts";
 import { exists } from "../../core/files.ts";
 import { concatenate, float32, int32, type TensorData } from "../../core/tensor-data.ts";
 import { dot } from "../../model/embedding/encoder.ts";
+import { softmax } from "../../model/embedding/logits.ts";
 import { forward, type ForwardInputs } from "../../model/embedding/forward.ts";
 import { inspectModel } from "../../model/pretrained/inspect.ts";
 import { readModel, readTokenizer, type StoredModel } from "../../model/pretrained/model-folder.ts";
@@ -183,13 +184,6 @@ const quantities: Readonly<Record<Quantity, (rowsOf: RowsOf, options: QuantityOp
   "first of textFeatures": (rowsOf, { count }) => [...rowsOf("textFeatures")[0]!.subarray(0, count)],
   "last of textFeatures": (rowsOf, { count }) => [...rowsOf("textFeatures")[0]!.subarray(-count)],
 };
-
-function softmax(logits: Float32Array): number[] {
-  const largest = Math.max(...logits);
-  const weights = Array.from(logits, (logit) => Math.exp(logit - largest));
-  const total = weights.reduce((all, weight) => all + weight, 0);
-  return weights.map((weight) => weight / total);
-}
 
 function sigmoids(logits: Float32Array): number[] {
   return Array.from(logits, (logit) => 1 / (1 + Math.exp(-logit)));

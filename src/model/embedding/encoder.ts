@@ -33,6 +33,7 @@ import { imageBatchSize } from "./batch-size.ts";
 import { batches, mapInOrder, oneAhead } from "../../core/streams.ts";
 import { storedModel } from "../pretrained/model-files.ts";
 import { readTokenizer, type StoredModel } from "../pretrained/model-folder.ts";
+import { logitOf } from "./logits.ts";
 import { checkedVector, rowsOf } from "./vector.ts";
 import { unknownWords } from "../pretrained/known-words.ts";
 
@@ -312,13 +313,10 @@ export class ClipEncoder implements AsyncDisposable {
     const { onTruncate, ...imageOptions } = options;
     const { batchSize, signal } = options;
     const textEmbeds = await collect(this.encodeTexts(texts, { batchSize, signal, onTruncate }));
-    const scale = Math.exp(this.logitScale);
-    if (!Number.isFinite(scale) || !Number.isFinite(this.logitBias))
-      throw new ClipError("CLIP_RUNTIME", `the model's scale of its cosines is ${scale}: its weights are damaged`);
+    const logit = logitOf(this);
     const logits: Float32Array[] = [];
     for await (const imageEmbed of this.#runImages("logits", images, imageOptions, () => this.#visionSession())) {
-      const score = (textEmbed: Float32Array) =>
-        imageEmbed ? scale * dot(imageEmbed, textEmbed) + this.logitBias : NaN;
+      const score = (textEmbed: Float32Array) => (imageEmbed ? logit(dot(imageEmbed, textEmbed)) : NaN);
       logits.push(Float32Array.from(textEmbeds, score));
     }
     return float32(concatenate(logits), [logits.length, textEmbeds.length]);

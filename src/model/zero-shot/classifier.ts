@@ -13,6 +13,7 @@ import {
 } from "../../core/options.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
 import { type ClipEncoder, dot, encoderKind, type EncodeTextOptions } from "../embedding/encoder.ts";
+import { type LogitParameters, logitOf, logSumExp } from "../embedding/logits.ts";
 import { firstAlike, firstOfName } from "./equal-labels.ts";
 import { type ClassLabel, labelKind, meanOverPrompts, namesOf, prompts } from "./prompts.ts";
 import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
@@ -83,8 +84,7 @@ export class ZeroShotClassifier {
   readonly #classes: readonly Float32Array[];
   /** Empty where nothing is compared with them. */
   readonly #nulls: readonly Float32Array[];
-  readonly #scale: number;
-  readonly #bias: number;
+  readonly #logit: (similarity: number) => number;
   readonly #multiLabel: boolean;
   readonly #embedKind: Kind;
 
@@ -92,11 +92,11 @@ export class ZeroShotClassifier {
     classNames: readonly string[],
     classes: readonly Float32Array[],
     nulls: readonly Float32Array[],
-    { logitScale, logitBias }: Pick<ClipEncoder, "logitScale" | "logitBias">,
+    model: LogitParameters,
     multiLabel: boolean,
   ) {
     [this.classNames, this.#classes, this.#nulls, this.#multiLabel] = [classNames, classes, nulls, multiLabel];
-    [this.#scale, this.#bias] = [Math.exp(logitScale), logitBias];
+    this.#logit = logitOf(model);
     this.zeroShotWeights = columns(classes);
     const embedDim = classes[0]!.length;
     this.#embedKind = {
@@ -196,8 +196,8 @@ export class ZeroShotClassifier {
 
   /** How the probability is shared, given the cosines: by each label, and by those that say nothing together. */
   #shares(similarities: Float32Array, nullSimilarities: readonly number[]): { probabilities: number[]; none: number } {
-    const logits = Array.from(similarities, (similarity) => this.#scale * similarity + this.#bias);
-    const nullLogits = nullSimilarities.map((similarity) => this.#scale * similarity);
+    const logits = Array.from(similarities, this.#logit);
+    const nullLogits = nullSimilarities.map(this.#logit);
     // Against 0 the share of a logit is its sigmoid.
     const nullLogit = this.#multiLabel && nullLogits.length === 0 ? 0 : logSumExp(nullLogits);
     const total = logSumExp([...logits, nullLogit]);
@@ -216,13 +216,6 @@ function columns(vectors: readonly Float32Array[]): TensorData<"float32"> {
   const matrix = new Float32Array(rows * count);
   vectors.forEach((vector, column) => vector.forEach((value, row) => (matrix[row * count + column] = value)));
   return float32(matrix, [rows, count]);
-}
-
-function logSumExp(values: readonly number[]): number {
-  const largest = values.reduce((a, b) => Math.max(a, b), -Infinity);
-  return largest === -Infinity
-    ? largest
-    : largest + Math.log(values.reduce((sum, x) => sum + Math.exp(x - largest), 0));
 }
 
 /** The names of each class. @throws {ClipError} `CLIP_USAGE` as `ZeroShotClassifier.create`. */
