@@ -10,19 +10,10 @@ export type { DownloadProgress } from "./core/progress.ts";
 export { clearCache } from "./core/files.browser.ts";
 
 /** Embeddings: images and texts to unit vectors in one space. */
-export {
-  ClipEncoder,
-  collect,
-  dot,
-  type EncodeImageOptions,
-  type EncodeOptions,
-  type EncoderOptions,
-  type EncodeTextOptions,
-  type LazyImage,
-  type LogitsOptions,
-  type OnSkip,
-  type Source,
-} from "./model/embedding/encoder.ts";
+export { ClipEncoder, collect, dot, type EncodeTextOptions, type LogitsOptions } from "./model/embedding/encoder.ts";
+export type { EncodeImageOptions, EncodeOptions, LazyImage, OnSkip } from "./model/embedding/image-stream.ts";
+export type { EncoderOptions } from "./model/embedding/compiled-towers.ts";
+export type { Source } from "./core/streams.ts";
 export { readModel, readTokenizer, type StoredModel } from "./model/pretrained/model-folder.ts";
 
 /** Images of a page. */

@@ -12,19 +12,10 @@ export { pictogramModel } from "./model/hub/pictograms.ts";
 export { resolveModel, type ResolveOptions } from "./model/hub/resolve.ts";
 
 /** Embeddings: images and texts to unit vectors in one space. */
-export {
-  ClipEncoder,
-  collect,
-  dot,
-  type EncodeImageOptions,
-  type EncodeOptions,
-  type EncoderOptions,
-  type EncodeTextOptions,
-  type LazyImage,
-  type LogitsOptions,
-  type OnSkip,
-  type Source,
-} from "./model/embedding/encoder.ts";
+export { ClipEncoder, collect, dot, type EncodeTextOptions, type LogitsOptions } from "./model/embedding/encoder.ts";
+export type { EncodeImageOptions, EncodeOptions, LazyImage, OnSkip } from "./model/embedding/image-stream.ts";
+export type { EncoderOptions } from "./model/embedding/compiled-towers.ts";
+export type { Source } from "./core/streams.ts";
 export type { DecodeOptions, ImageSource, PageImage } from "./inputs/image/image-source.ts";
 export type { PreprocessConfig } from "./inputs/image/preprocess-config.ts";
 export type { RasterImage } from "./inputs/image/raster-image.ts";

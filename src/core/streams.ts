@@ -1,9 +1,8 @@
+/** Several, in memory or as they come. */
+export type Source<Item> = Iterable<Item> | AsyncIterable<Item>;
+
 /** Items as groups of `size`, the last perhaps smaller; at most one group is held. `signal` stops between groups. */
-export async function* batches<Item>(
-  items: Iterable<Item> | AsyncIterable<Item>,
-  size: number,
-  signal?: AbortSignal,
-): AsyncGenerator<Item[]> {
+export async function* batches<Item>(items: Source<Item>, size: number, signal?: AbortSignal): AsyncGenerator<Item[]> {
   let batch: Item[] = [];
   for await (const item of items) {
     signal?.throwIfAborted();
@@ -23,10 +22,7 @@ const atOnce = 4;
  * What `map` makes of each item, in the order of the items; four are made at a time, so that an image does not wait for the one
  * before. An error comes when its item's turn does.
  */
-export async function* mapInOrder<From, To>(
-  items: Iterable<From> | AsyncIterable<From>,
-  map: (item: From) => Promise<To>,
-): AsyncGenerator<To> {
+export async function* mapInOrder<From, To>(items: Source<From>, map: (item: From) => Promise<To>): AsyncGenerator<To> {
   const begun: Promise<To>[] = [];
   for await (const item of items) {
     const made = map(item);

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { dirname, extname, relative, resolve } from "node:path";
 import { readParameter } from "../../model/checkpoints/load.ts";
-import type { ClipEncoder, LazyImage, OnSkip } from "../../model/embedding/encoder.ts";
+import type { ClipEncoder } from "../../model/embedding/encoder.ts";
+import type { LazyImage, OnSkip } from "../../model/embedding/image-stream.ts";
 import type { StoredModel } from "../../model/pretrained/model-folder.ts";
 import type { DecodeOptions } from "../../inputs/image/image-source.ts";
 import { lazyImage, type ImageLocation } from "../../inputs/data/image-location.ts";

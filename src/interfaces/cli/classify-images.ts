@@ -1,5 +1,5 @@
 import { writeFileAtomic } from "../../core/atomic-write.ts";
-import type { LazyImage, OnSkip } from "../../model/embedding/encoder.ts";
+import type { LazyImage, OnSkip } from "../../model/embedding/image-stream.ts";
 import { modelName } from "../../model/hub/cache.ts";
 import { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "../../model/zero-shot/classifier.ts";
 import { type ClipModel } from "../../model/zero-shot/clip.ts";

@@ -1,5 +1,6 @@
 import { lazyImage, type ImageLocation } from "../../inputs/data/image-location.ts";
-import type { ClipEncoder, EncodeOptions, OnSkip } from "../../model/embedding/encoder.ts";
+import type { ClipEncoder } from "../../model/embedding/encoder.ts";
+import type { EncodeOptions, OnSkip } from "../../model/embedding/image-stream.ts";
 import type { DecodeOptions } from "../../inputs/image/image-source.ts";
 
 /** An image that cannot be read, and why. */

@@ -1,5 +1,6 @@
 import { ClipError } from "../../core/errors.ts";
-import { type ClipEncoder, dot, type OnSkip } from "../../model/embedding/encoder.ts";
+import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
+import type { OnSkip } from "../../model/embedding/image-stream.ts";
 import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
 import { namesOf, nameVectors, type NamingOptions } from "../train/name-vectors.ts";
 import { lazyImage } from "../../inputs/data/image-location.ts";

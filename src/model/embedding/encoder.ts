@@ -1,7 +1,3 @@
-import { storedParameters } from "../checkpoints/load.ts";
-import { clipParameters } from "../towers/parameters.ts";
-import { towerMatrices } from "../towers/matrices.ts";
-import { type QuantizedDtype, quantizedParameters } from "../checkpoints/quantize.ts";
 import { ClipError } from "../../core/errors.ts";
 import {
   abortSignal,
@@ -14,64 +10,29 @@ import {
   type OptionKinds,
   sourceOf,
   text,
-  wholeNumber,
 } from "../../core/options.ts";
+import { batches, oneAhead, type Source } from "../../core/streams.ts";
 import { concatenate, float32, int32, type TensorData } from "../../core/tensor-data.ts";
-import { input, type Tensor } from "../../engine/graph/tensor.ts";
-import { decodeKinds, imageKind, type DecodeOptions, type ImageSource } from "../../inputs/image/image-source.ts";
-import { useImage } from "../../inputs/image/decode.ts";
-import { preprocessImage } from "../../inputs/image/preprocess.ts";
-import { type PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
-import { type RasterImage } from "../../inputs/image/raster-image.ts";
-import { type Clip, encodeImage, encodeText } from "../towers/clip.ts";
-import { imageTower } from "../towers/image-tower.ts";
-import { type ClipConfig } from "../towers/config.ts";
-import type { NamedTensors } from "../../engine/runtime/ort-session.ts";
-import { type CompileOptions, type RunOptions, Session } from "../../engine/runtime/session.ts";
+import type { ImageSource } from "../../inputs/image/image-source.ts";
+import type { PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import type { TextTokenizer, TokenizedTexts } from "../../inputs/text/tokenizer.ts";
-import { imageBatchSize } from "./batch-size.ts";
-import { batches, mapInOrder, oneAhead } from "../../core/streams.ts";
+import { unknownWords } from "../pretrained/known-words.ts";
 import { storedModel } from "../pretrained/model-files.ts";
 import { readTokenizer, type StoredModel } from "../pretrained/model-folder.ts";
+import type { ClipConfig } from "../towers/config.ts";
+import { imageBatchSize } from "./batch-size.ts";
+import { CompiledTowers, type EncoderOptions } from "./compiled-towers.ts";
+import {
+  type EncodeImageOptions,
+  encodeImageKinds,
+  encodeKinds,
+  type EncodeOptions,
+  type LazyImage,
+  nameOf,
+  prepareImages,
+} from "./image-stream.ts";
 import { logitOf } from "./logits.ts";
 import { checkedVector, rowsOf } from "./vector.ts";
-import { unknownWords } from "../pretrained/known-words.ts";
-
-/** Several, in memory or as they come. */
-export type Source<Item> = Iterable<Item> | AsyncIterable<Item>;
-
-/** How a stream is encoded. */
-export interface EncodeOptions {
-  /**
-   * How many are encoded at once. Memory grows with it; speed hardly, beyond the default: 16, of images fewer if a batch of them would
-   * take more than 256 MiB.
-   */
-  readonly batchSize?: number | undefined;
-  /** Stops between batches. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** An image that is read when its turn comes, from wherever it lies. */
-export interface LazyImage {
-  /** What errors call it. */
-  readonly name: string;
-  /** Its path, its bytes or the like: pixels that are decoded already are outside of the limit of memory for images. */
-  readonly load: () => ImageSource | Promise<ImageSource>;
-  /** How it is decoded, where that differs from the rest of the stream. */
-  readonly decoding?: DecodeOptions | undefined;
-}
-
-/** How images are read and encoded. */
-export interface EncodeImageOptions extends EncodeOptions, DecodeOptions {
-  /**
-   * Is told of each image that cannot be read, in order. The stream then goes on, and yields `undefined` in that image's
-   * place, so that vector i is always of image i. Without it the first such image ends the stream with its error.
-   */
-  readonly onSkip?: OnSkip | undefined;
-}
-
-/** @param index - the image's place in the source, from 0. */
-export type OnSkip = (error: ClipError, image: ImageSource | LazyImage, index: number) => void;
 
 /** How texts are encoded. */
 export interface EncodeTextOptions extends EncodeOptions {
@@ -82,19 +43,6 @@ export interface EncodeTextOptions extends EncodeOptions {
 /** How {@link ClipEncoder.logits} reads and encodes. */
 export interface LogitsOptions extends EncodeImageOptions, EncodeTextOptions {}
 
-/** How a {@link ClipEncoder} computes. */
-export interface EncoderOptions extends Pick<CompileOptions, "device" | "onProgress" | "signal"> {
-  /** Whether ONNX Runtime arranges the weights for speed when a tower starts. Default true. */
-  readonly prepack?: boolean | undefined;
-  /**
-   * Rounds the matrices of the linear layers to 8 or 4 bits when a tower starts, for memory: the vectors then differ a little from
-   * those of the weights as they are, which is the default.
-   */
-  readonly dtype?: QuantizedDtype | undefined;
-}
-
-const encodeKinds: OptionKinds<EncodeOptions> = { batchSize: wholeNumber(1), signal: abortSignal };
-const encodeImageKinds: OptionKinds<EncodeImageOptions> = { ...encodeKinds, ...decodeKinds, onSkip: callback };
 const encodeTextKinds: OptionKinds<EncodeTextOptions> = { ...encodeKinds, onTruncate: callback };
 const logitsKinds: OptionKinds<LogitsOptions> = { ...encodeTextKinds, ...encodeImageKinds };
 export const encoderKinds: OptionKinds<EncoderOptions> = {
@@ -120,12 +68,8 @@ export class ClipEncoder implements AsyncDisposable {
   /** Logit bias; 0 unless the model is SigLIP-style. */
   readonly logitBias: number;
   readonly #model: StoredModel;
-  #vision: Promise<Session> | undefined;
-  #pool: Promise<Session> | undefined;
-  #text: Promise<Session> | undefined;
+  readonly #towers: CompiledTowers;
   #tokenizer: Promise<TextTokenizer> | undefined;
-  readonly #options: EncoderOptions;
-  #released = false;
 
   /**
    * @param model - from {@link readModel}; its weights stay on disk until a tower is needed.
@@ -136,9 +80,12 @@ export class ClipEncoder implements AsyncDisposable {
     checkKind("the model", model, storedModel);
     checkOptions(new.target.name, options, encoderKinds);
     this.#model = model;
-    this.#options = { ...options };
-    [this.path, this.config, this.preprocess] = [model.path, model.config, model.preprocess];
-    [this.logitScale, this.logitBias] = [model.logitScale, model.logitBias];
+    this.#towers = new CompiledTowers(model, { ...options });
+    this.path = model.path;
+    this.config = model.config;
+    this.preprocess = model.preprocess;
+    this.logitScale = model.logitScale;
+    this.logitBias = model.logitBias;
   }
 
   /** Numbers in an embedding. */
@@ -162,7 +109,7 @@ export class ClipEncoder implements AsyncDisposable {
     options: EncodeImageOptions,
   ): AsyncGenerator<Float32Array | undefined>;
   encodeImages(images: Source<ImageSource | LazyImage>, options: EncodeImageOptions = {}) {
-    return this.#runImages("encodeImages", images, options, () => this.#visionSession());
+    return this.#runImages("encodeImages", images, options, "images");
   }
 
   /**
@@ -181,48 +128,29 @@ export class ClipEncoder implements AsyncDisposable {
     options: EncodeImageOptions,
   ): AsyncGenerator<Float32Array | undefined>;
   poolImages(images: Source<ImageSource | LazyImage>, options: EncodeImageOptions = {}) {
-    return this.#runImages("poolImages", images, options, () => this.#poolSession());
+    return this.#runImages("poolImages", images, options, "pooledImages");
   }
 
-  /** One row of what a session makes of pixelValues for each image. */
   async *#runImages(
     of: string,
     images: Source<ImageSource | LazyImage>,
     options: EncodeImageOptions,
-    open: () => Promise<Session>,
+    program: "images" | "pooledImages",
   ): AsyncGenerator<Float32Array | undefined> {
     checkKind(`${of}: images`, images, sourceOf("images"));
     checkOptions(of, options, encodeImageKinds);
-    this.#refuseReleased();
+    this.#towers.refuseReleased();
     const { batchSize = imageBatchSize(this.config), signal, onSkip, ...decoding } = options;
     const { imageSize } = this.preprocess;
-    let count = 0;
-    const reading = { ...decoding, signal };
-    const prepared = mapInOrder(images, (image) => this.#prepare(image, count++, reading, onSkip !== undefined));
+    const prepared = prepareImages(images, this.preprocess, { ...decoding, signal }, onSkip !== undefined);
     for await (const batch of oneAhead(batches(prepared, batchSize, signal))) {
       for (const { image, index, error } of batch) if (error) onSkip?.(error, image, index);
       const pixels = batch.flatMap(({ pixelValues }) => pixelValues ?? []);
       const pixelValues = float32(concatenate(pixels), [pixels.length, 3, imageSize, imageSize]);
-      const outputs = pixels.length > 0 ? await this.#run(open, { pixelValues }, { move: true }) : {};
-      const vectors = pixels.length > 0 ? rowsOf(outputs["vectors"]!) : [];
+      const vectors = pixels.length > 0 ? rowsOf(await this.#towers.run(program, { pixelValues }, { move: true })) : [];
       let row = 0;
       for (const { error, index, image } of batch)
         yield error ? undefined : checkedVector(vectors[row++]!, () => nameOf(image, index));
-    }
-  }
-
-  /** What the image tower reads of an image; or, if it may be skipped, why there is nothing. */
-  async #prepare(image: ImageSource | LazyImage, index: number, decoding: DecodeOptions, maySkip: boolean) {
-    checkKind(`image ${index}`, image, imageKind);
-    try {
-      const [source, options] = isLazy(image)
-        ? [await load(image), { ...decoding, name: image.name, ...image.decoding }]
-        : [image, decoding];
-      const preprocess = (raster: RasterImage) => preprocessImage(raster, this.preprocess).pixelValues;
-      return { image, index, pixelValues: await useImage(source, options, preprocess) };
-    } catch (error) {
-      if (!maySkip || !(error instanceof ClipError) || error.code === "CLIP_USAGE") throw error;
-      return { image, index, error };
     }
   }
 
@@ -237,7 +165,7 @@ export class ClipEncoder implements AsyncDisposable {
   async *encodeTexts(texts: Source<string>, options: EncodeTextOptions = {}): AsyncGenerator<Float32Array> {
     checkKind("encodeTexts: texts", texts, sourceOf("strings"));
     checkOptions("encodeTexts", options, encodeTextKinds);
-    this.#refuseReleased();
+    this.#towers.refuseReleased();
     const { batchSize = textBatchSize, signal, onTruncate } = options;
     const tokenizer = await this.#readTokenizer();
     const { contextLength, pool } = this.config.text;
@@ -254,14 +182,14 @@ export class ClipEncoder implements AsyncDisposable {
         const ids = batch.flatMap((text) => [
           ...inputIds.subarray(text * contextLength, text * contextLength + length),
         ]);
-        const { textEmbeds } = await this.#run(() => this.#textSession(), {
+        const textEmbeds = await this.#towers.run("texts", {
           inputIds: int32(ids, [batch.length, length]),
           endOfText: int32(
             Int32Array.from(batch, (text) => endOfText[text]!),
             [batch.length],
           ),
         });
-        for (const [row, embed] of rowsOf(textEmbeds!).entries()) {
+        for (const [row, embed] of rowsOf(textEmbeds).entries()) {
           const text = batch[row]!;
           embeds[text] = checkedVector(
             embed,
@@ -315,7 +243,7 @@ export class ClipEncoder implements AsyncDisposable {
     const textEmbeds = await collect(this.encodeTexts(texts, { batchSize, signal, onTruncate }));
     const logit = logitOf(this);
     const logits: Float32Array[] = [];
-    for await (const imageEmbed of this.#runImages("logits", images, imageOptions, () => this.#visionSession())) {
+    for await (const imageEmbed of this.#runImages("logits", images, imageOptions, "images")) {
       const score = (textEmbed: Float32Array) => (imageEmbed ? logit(dot(imageEmbed, textEmbed)) : NaN);
       logits.push(Float32Array.from(textEmbeds, score));
     }
@@ -327,88 +255,19 @@ export class ClipEncoder implements AsyncDisposable {
     return this.#model.words ? unknownWords(text, this.#model.words) : [];
   }
 
-  /** Runs a tower; between the last look at whether the model was released and the run nothing can come. */
-  async #run(open: () => Promise<Session>, feeds: NamedTensors, options?: RunOptions): Promise<NamedTensors> {
-    this.#refuseReleased();
-    const session = await open();
-    this.#refuseReleased();
-    return session.run(feeds, options);
-  }
-
-  // What failed is tried again by the next call: a network may be back by then.
-  #visionSession(): Promise<Session> {
-    const session = (this.#vision ??= this.#compileVision(encodeImage));
-    session.catch(() => (this.#vision = undefined));
-    return session;
-  }
-
-  #poolSession(): Promise<Session> {
-    const session = (this.#pool ??= this.#compileVision((p, ...rest) => imageTower(p.vision, ...rest).pooled));
-    session.catch(() => (this.#pool = undefined));
-    return session;
-  }
-
-  #textSession(): Promise<Session> {
-    const session = (this.#text ??= this.#compileText());
-    session.catch(() => (this.#text = undefined));
-    return session;
-  }
-
   #readTokenizer(): Promise<TextTokenizer> {
     const tokenizer = (this.#tokenizer ??= readTokenizer(this.#model));
     tokenizer.catch(() => (this.#tokenizer = undefined));
     return tokenizer;
   }
 
-  async #compileVision(tower: (p: Clip, config: ClipConfig, pixelValues: Tensor) => Tensor): Promise<Session> {
-    const { config } = this;
-    const { imageSize } = config.vision;
-    const parameters = await this.#parameters("vision");
-    const pixelValues = input("pixelValues", ["images", 3, imageSize, imageSize]);
-    return Session.compile({ vectors: tower(parameters, config, pixelValues) }, this.#compileOptions);
+  /** Frees the memory of both towers. */
+  release(): Promise<void> {
+    return this.#towers.release();
   }
 
-  async #compileText(): Promise<Session> {
-    const { config } = this;
-    const parameters = await this.#parameters("text");
-    const inputIds = input("inputIds", ["texts", "length"], "int32");
-    const endOfText = input("endOfText", ["texts"], "int32");
-    const textEmbeds = encodeText(parameters, config, { inputIds, endOfText });
-    return Session.compile({ textEmbeds }, this.#compileOptions);
-  }
-
-  async #parameters(tower: "vision" | "text"): Promise<Clip> {
-    const { config, parameters } = this.#model;
-    const { dtype } = this.#options;
-    return dtype
-      ? quantizedParameters(clipParameters(config), parameters, towerMatrices(config, tower), dtype)
-      : storedParameters(clipParameters(config), parameters);
-  }
-
-  /** Codes are arranged in any case: the kernels widen others to float32 again for every run. */
-  get #compileOptions(): CompileOptions {
-    const { dtype, ...options } = this.#options;
-    return dtype ? { ...options, prepack: true } : options;
-  }
-
-  #refuseReleased(): void {
-    if (this.#released) throw new ClipError("CLIP_USAGE", "this model was released; load it again");
-  }
-
-  /** Gives the memory of both towers back. */
-  async release(): Promise<void> {
-    this.#released = true;
-    // One tower's end must not keep the other's from coming.
-    const ended = await Promise.allSettled(
-      [this.#vision, this.#pool, this.#text].map(async (compiling) =>
-        (await compiling?.catch(() => undefined))?.release(),
-      ),
-    );
-    for (const end of ended) if (end.status === "rejected") throw end.reason;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.release();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
   }
 }
 
@@ -440,23 +299,4 @@ export async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]>
   const all: Item[] = [];
   for await (const item of items) all.push(item);
   return all;
-}
-
-function isLazy(image: ImageSource | LazyImage): image is LazyImage {
-  return typeof image === "object" && image !== null && "load" in image && typeof image.load === "function";
-}
-
-async function load({ name, load }: LazyImage): Promise<ImageSource> {
-  try {
-    return await load();
-  } catch (cause) {
-    if (cause instanceof ClipError) throw cause;
-    throw new ClipError("CLIP_IMAGE", `${name} cannot be loaded: ${(cause as Error).message}`, { cause });
-  }
-}
-
-/** An image of a stream as messages call it. */
-function nameOf(image: ImageSource | LazyImage, index: number): string {
-  if (typeof image === "string") return `image ${index} (${image.slice(0, 200)})`;
-  return isLazy(image) ? `image ${index} (${image.name})` : `image ${index}`;
 }

@@ -1,7 +1,8 @@
 import { abortSignal, callback, checkKind, checkOptions, listOf, type OptionKinds, text } from "../../core/options.ts";
 import { decodeKinds, imageKind } from "../../inputs/image/image-source.ts";
 import type { DecodeOptions, ImageSource } from "../../inputs/image/image-source.ts";
-import { ClipEncoder, collect, dot, encoderKind, type LazyImage, type EncodeTextOptions } from "./encoder.ts";
+import { ClipEncoder, collect, dot, encoderKind, type EncodeTextOptions } from "./encoder.ts";
+import type { LazyImage } from "./image-stream.ts";
 import { storedModel } from "../pretrained/model-files.ts";
 import type { StoredModel } from "../pretrained/model-folder.ts";
 

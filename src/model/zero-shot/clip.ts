@@ -1,5 +1,6 @@
 import { checkKind, checkOptions, type OptionKinds, pickOptions, text, withoutKinds } from "../../core/options.ts";
-import { ClipEncoder, collect, encoderKinds, type EncoderOptions } from "../embedding/encoder.ts";
+import { ClipEncoder, collect, encoderKinds } from "../embedding/encoder.ts";
+import type { EncoderOptions } from "../embedding/compiled-towers.ts";
 import { readModelKinds, type ReadModelOptions } from "../pretrained/model-files.ts";
 import { readModel } from "../pretrained/model-folder.ts";
 import { resolveKinds } from "../hub/resolve-kinds.ts";
