@@ -3,9 +3,9 @@ import { alone, type Group } from "../../src/engine/distributed/group.ts";
 import { type ClipConfig, type VitConfig } from "../../src/model/towers/config.ts";
 import { initializeParameters } from "../../src/model/nn/parameters.ts";
 import { clipParameters } from "../../src/model/towers/parameters.ts";
-import { type EngineOptions, TrainEngine } from "../../src/learning/train/engine/engine.ts";
+import { type TrainerOptions, Trainer } from "../../src/learning/train/step/trainer.ts";
 import type { PairTensors } from "../../src/learning/train/batches/pair-tensors.ts";
-import { trainEverything } from "../../src/learning/train/engine/trained-parameters.ts";
+import { trainEverything } from "../../src/learning/train/step/trained-parameters.ts";
 import { snapshotOf } from "../train/snapshot.ts";
 import { tinyResNet, tinyVit } from "../train/tiny-run.ts";
 
@@ -22,7 +22,7 @@ const siglip: ClipConfig = {
 };
 
 /** What several processes are to compute as one does. */
-export const cases: Readonly<Record<string, Partial<EngineOptions> & { readonly config: ClipConfig }>> = {
+export const cases: Readonly<Record<string, Partial<TrainerOptions> & { readonly config: ClipConfig }>> = {
   vit: { config: tinyVit },
   "vit with smoothed labels and half of its patches, clipped": {
     ...{ config: tinyVit, gradClipNorm: 0.1, labelSmoothing: 0.1, patchDropout: 0.5 },
@@ -49,7 +49,7 @@ export interface Outcome {
 export async function makeSteps(name: string, steps: number, group: Group = alone): Promise<Outcome> {
   const { config, ...change } = cases[name]!;
   const count = batchSize / group.size;
-  const options: EngineOptions = {
+  const options: TrainerOptions = {
     ...{ config, batchSize, chunkSize: count, gradClipNorm: undefined, emaDecay: undefined },
     ...{ checkpointBlocks: false, beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 },
     ...{ labelSmoothing: 0, patchDropout: 0, seed: 0, ...trainEverything, ...change },
@@ -58,7 +58,7 @@ export async function makeSteps(name: string, steps: number, group: Group = alon
   const start = initializeParameters(clipParameters(config), 1 + group.rank);
   // A bottleneck starts as its shortcut, and has no gradients then.
   for (const [path, { data }] of start) if (path.endsWith("conv3.norm.weight")) data.fill(0.5);
-  await using engine = await TrainEngine.create(
+  await using engine = await Trainer.create(
     options,
     new Map(Array.from(start, ([path, { data }]) => [path, data])),
     group,

@@ -17,13 +17,13 @@ export interface ParameterChoice {
   /** What the learning rate is multiplied with from each block to the one before it. */
   readonly layerDecay: number;
   /** Parameters, or beginnings of their paths up to a dot, that weight decay leaves alone too. */
-  readonly undecayed: readonly string[];
+  readonly noWeightDecay: readonly string[];
 }
 
 /** All of them, at one rate. */
 export const trainEverything: ParameterChoice = {
   ...{ lockImage: false, lockText: false, unlockedImageBlocks: 0, unlockedTextBlocks: 0 },
-  ...{ layerDecay: 1, undecayed: [] },
+  ...{ layerDecay: 1, noWeightDecay: [] },
 };
 
 /**
@@ -33,10 +33,10 @@ export const trainEverything: ParameterChoice = {
  * last.
  *
  * @throws {ClipError} `CLIP_CONFIG` if nothing of either tower is left to train, more blocks are unlocked than there are, a
- *   batch-normed tower is locked in part, or a path in `undecayed` is none of the model.
+ *   batch-normed tower is locked in part, or a path in `noWeightDecay` is none of the model.
  */
 export function trainedParameters(config: ClipConfig, choice: ParameterChoice): OptimizedParameter[] {
-  const { lockImage, lockText, unlockedImageBlocks, unlockedTextBlocks, layerDecay, undecayed } = choice;
+  const { lockImage, lockText, unlockedImageBlocks, unlockedTextBlocks, layerDecay, noWeightDecay: noWeightDecay } = choice;
   const specs = parameterSpecs(clipParameters(config));
   const towers = {
     vision: { blocks: blockCount(config, "vision"), locked: lockImage, unlocked: unlockedImageBlocks },
@@ -52,12 +52,12 @@ export function trainedParameters(config: ClipConfig, choice: ParameterChoice): 
       );
   }
   const isNamed = (path: string, name: string) => path === name || path.startsWith(`${name}.`);
-  const strange = undecayed.find((name) => ![...specs.keys()].some((path) => isNamed(path, name)));
+  const strange = noWeightDecay.find((name) => ![...specs.keys()].some((path) => isNamed(path, name)));
   if (strange !== undefined) {
     const some = "vision.positionalEmbedding or text.blocks.0";
     throw new ClipError(
       "CLIP_CONFIG",
-      `undecayed: no parameter of the model begins with ${strange}; name such as ${some}`,
+      `noWeightDecay: no parameter of the model begins with ${strange}; name such as ${some}`,
     );
   }
   // Where there are changes of low rank, of the model they alone are trained.
@@ -67,7 +67,7 @@ export function trainedParameters(config: ClipConfig, choice: ParameterChoice): 
     const depth = tower ? depthOf(path, config) : 0;
     const isLocked = tower?.locked && (tower.unlocked === 0 || depth <= tower.blocks - tower.unlocked);
     if (!trainable || isLocked || (byLora && !isLora(path) && !isOfDecoder(path))) return [];
-    const decay = shape.length >= 2 && !undecayed.some((name) => isNamed(path, name));
+    const decay = shape.length >= 2 && !noWeightDecay.some((name) => isNamed(path, name));
     return [{ path, shape, decay, rateScale: tower ? layerDecay ** (tower.blocks + 1 - depth) : 1 }];
   });
   if (trained.some(({ path }) => path.split(".")[0]! in towers)) return trained;

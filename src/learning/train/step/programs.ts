@@ -10,7 +10,7 @@ import { textTransformer } from "../../../model/towers/text-transformer.ts";
 import { type TowerOptions } from "../../../model/towers/vision-transformer.ts";
 import { l2Normalize } from "../../../model/nn/layers.ts";
 import type { StatisticUpdate } from "../../../model/nn/norms.ts";
-import type { ClipsObjective } from "../batches/synthetic-captions.ts";
+import type { SyntheticCaptionsObjective } from "../batches/synthetic-captions.ts";
 import { isImageTowerLocked } from "./trained-parameters.ts";
 import {
   captionLoss,
@@ -47,7 +47,7 @@ export interface StepOptions extends Pick<TowerOptions, "checkpointBlocks"> {
   /** Share of the patches that are left out: the images' other tokens are then an input, `keptTokens`. Default 0. */
   readonly patchDropout?: number | undefined;
   /** Without it there are no synthetic captions. */
-  readonly objective?: ClipsObjective | undefined;
+  readonly objective?: SyntheticCaptionsObjective | undefined;
 }
 
 /** The pairs of a batch that one of several processes has. */

@@ -4,11 +4,11 @@ import { normalizePixels } from "../../../inputs/image/normalize.ts";
 import { type PreprocessConfig } from "../../../inputs/image/preprocess-config.ts";
 import { discard } from "../../../engine/threads/discard.ts";
 import { Moved, serve } from "../../../engine/threads/serve.ts";
-import { type EngineOptions, type StepResult, TrainEngine } from "./engine.ts";
-import type { EngineState } from "./engine-state.ts";
+import { type TrainerOptions, type StepResult, Trainer } from "./trainer.ts";
+import type { TrainerState } from "./trainer-state.ts";
 import type { PairTensors, PixelValues } from "../batches/pair-tensors.ts";
 
-let engine: TrainEngine;
+let trainer: Trainer;
 let group: Group = alone;
 let preprocess: PixelConstants;
 
@@ -46,42 +46,42 @@ const methods = {
   leave: (): void => group.leave(),
   /** @param constants - by which images are standardised. */
   async create(
-    options: EngineOptions,
+    options: TrainerOptions,
     parameters: Map<string, Float32Array>,
     constants: PixelConstants,
   ): Promise<void> {
     preprocess = constants;
-    engine = await TrainEngine.create(options, parameters, group);
+    trainer = await Trainer.create(options, parameters, group);
   },
-  startAsFirst: (steps: number): Promise<void> => engine.startAsFirst(steps),
-  checksum: (): string => engine.checksum(),
+  startAsFirst: (steps: number): Promise<void> => trainer.startAsFirst(steps),
+  checksum: (): string => trainer.checksum(),
   async step({ pixels, ...batch }: PairPixels, learningRate: number): Promise<StepResult> {
     const pixelValues = new StandardisedPixels(pixels, preprocess);
-    const told = await engine.step({ ...batch, pixelValues }, learningRate);
+    const told = await trainer.step({ ...batch, pixelValues }, learningRate);
     discard([pixels]);
     return told;
   },
   async encodeImages(pixelValues: Float32Array): Promise<Moved<Float32Array>> {
-    const features = await engine.encodeImages(pixelValues);
+    const features = await trainer.encodeImages(pixelValues);
     return new Moved(features, [features]);
   },
   async encodeTexts(inputIds: Int32Array, endOfText: Int32Array): Promise<Moved<Float32Array>> {
-    const features = await engine.encodeTexts(inputIds, endOfText);
+    const features = await trainer.encodeTexts(inputIds, endOfText);
     return new Moved(features, [features]);
   },
-  layout: (): Pick<EngineState, "steps" | "lengths"> => ({ steps: engine.steps, lengths: engine.lengths }),
+  layout: (): Pick<TrainerState, "steps" | "lengths"> => ({ steps: trainer.steps, lengths: trainer.lengths }),
   async read(name: string): Promise<Moved<Float32Array>> {
-    const values = await engine.read(name);
+    const values = await trainer.read(name);
     return new Moved(values, [values]);
   },
   async write(name: string, values: Float32Array): Promise<void> {
-    await engine.write(name, values);
+    await trainer.write(name, values);
     discard([values]);
   },
-  goOnFrom: (steps: number): void => engine.goOnFrom(steps),
+  goOnFrom: (steps: number): void => trainer.resumeAt(steps),
 };
 
 /** The calls that the training thread answers. */
-export type EngineMethods = typeof methods;
+export type TrainerMethods = typeof methods;
 
 serve(methods);

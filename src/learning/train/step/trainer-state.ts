@@ -4,7 +4,7 @@ import { ClipError } from "../../../core/errors.ts";
  * All that a run goes on from: what an engine holds and a checkpoint keeps. Its arrays are read one at a time, since those of a ViT-B/32 are 2 GB
  * together.
  */
-export interface EngineState {
+export interface TrainerState {
   /** Updates made. */
   readonly steps: number;
   /**
@@ -17,11 +17,11 @@ export interface EngineState {
 }
 
 /** What takes a state over. */
-export interface EngineStateTarget {
+export interface TrainerStateTarget {
   readonly lengths: ReadonlyMap<string, number>;
   write(name: string, values: Float32Array): Promise<void>;
   /** Counts from so many updates on. */
-  goOnFrom(steps: number): Promise<void> | void;
+  resumeAt(steps: number): Promise<void> | void;
 }
 
 /**
@@ -29,7 +29,7 @@ export interface EngineStateTarget {
  *
  * @throws {ClipError} `CLIP_CHECKPOINT` if it is not one of this model; nothing is changed then.
  */
-export async function restoreState(target: EngineStateTarget, state: EngineState): Promise<void> {
+export async function restoreState(target: TrainerStateTarget, state: TrainerState): Promise<void> {
   for (const [name, length] of target.lengths) {
     const saved = state.lengths.get(name);
     if (saved === length) continue;
@@ -37,5 +37,5 @@ export async function restoreState(target: EngineStateTarget, state: EngineState
     throw new ClipError("CLIP_CHECKPOINT", `the checkpoint is not one of this model: ${both}`);
   }
   for (const name of target.lengths.keys()) await target.write(name, await state.read(name));
-  await target.goOnFrom(state.steps);
+  await target.resumeAt(state.steps);
 }

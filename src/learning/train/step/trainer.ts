@@ -7,12 +7,12 @@ import { parameterSpecs } from "../../../model/nn/parameters.ts";
 import { clipParameters } from "../../../model/towers/parameters.ts";
 import { buildModel } from "../../../engine/onnx/build.ts";
 import { AdamW, type AdamwOptions } from "../../../engine/optimize/adamw.ts";
-import type { Moment } from "../../../engine/optimize/adamw-shard.ts";
+import type { Moment } from "../../../engine/optimize/adamw-part.ts";
 import { discard } from "../../../engine/threads/discard.ts";
 import { type NamedTensors, OrtSession } from "../../../engine/runtime/ort-session.ts";
 import { captionGroups } from "../../../inputs/data/caption-groups.ts";
-import type { ClipsObjective } from "../batches/synthetic-captions.ts";
-import type { EngineState, EngineStateTarget } from "./engine-state.ts";
+import type { SyntheticCaptionsObjective } from "../batches/synthetic-captions.ts";
+import type { TrainerState, TrainerStateTarget } from "./trainer-state.ts";
 import { maxLogitScale } from "./losses.ts";
 import { chunkOf, decoderFeeds, groupFeeds, type PairTensors, textFeeds, towerFeeds } from "../batches/pair-tensors.ts";
 import {
@@ -35,7 +35,7 @@ import { purposes } from "../batches/sampling.ts";
 import { type ParameterChoice, trainedParameters } from "./trained-parameters.ts";
 
 /** What a training run computes with. */
-export interface EngineOptions extends AdamwOptions, ParameterChoice {
+export interface TrainerOptions extends AdamwOptions, ParameterChoice {
   readonly config: ClipConfig;
   /** Pairs per update, N. */
   readonly batchSize: number;
@@ -50,7 +50,7 @@ export interface EngineOptions extends AdamwOptions, ParameterChoice {
   readonly labelSmoothing: number;
   readonly patchDropout: number;
   /** Set for batches with synthetic captions; the decoder, if there is one, is the model's. */
-  readonly objective?: ClipsObjective | undefined;
+  readonly objective?: SyntheticCaptionsObjective | undefined;
   /** What patches are left out by, beside the step and the pair. */
   readonly seed: number;
 }
@@ -80,8 +80,8 @@ export interface StepResult {
  * Holds a model, its optimiser and the compiled programs of a step; it blocks the thread that it runs on. Several processes that are a
  * group make each step together: each has its share of the pairs, in order of rank, and all come to the same parameters.
  */
-export class TrainEngine implements EngineState, EngineStateTarget, AsyncDisposable {
-  readonly #options: EngineOptions;
+export class Trainer implements TrainerState, TrainerStateTarget, AsyncDisposable {
+  readonly #options: TrainerOptions;
   readonly #group: Group;
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
   readonly #parameters: Map<string, Float32Array>;
@@ -92,7 +92,7 @@ export class TrainEngine implements EngineState, EngineStateTarget, AsyncDisposa
   #average: Map<string, Float32Array> | undefined;
 
   private constructor(
-    options: EngineOptions,
+    options: TrainerOptions,
     parameters: Map<string, Float32Array>,
     adamw: AdamW,
     trained: ReadonlySet<string>,
@@ -110,13 +110,13 @@ export class TrainEngine implements EngineState, EngineStateTarget, AsyncDisposa
 
   /** @param parameters - start values by path; they are taken over. */
   static async create(
-    options: EngineOptions,
+    options: TrainerOptions,
     parameters: Map<string, Float32Array>,
     group: Group = alone,
-  ): Promise<TrainEngine> {
+  ): Promise<Trainer> {
     const trained = trainedParameters(options.config, options);
     const adamw = await AdamW.create(options, trained);
-    return new TrainEngine(options, parameters, adamw, new Set(trained.map(({ path }) => path)), group);
+    return new Trainer(options, parameters, adamw, new Set(trained.map(({ path }) => path)), group);
   }
 
   /**
@@ -186,7 +186,7 @@ export class TrainEngine implements EngineState, EngineStateTarget, AsyncDisposa
     else own!.set(values);
   }
 
-  goOnFrom(steps: number): void {
+  resumeAt(steps: number): void {
     this.#adamw.steps = steps;
   }
 
@@ -197,7 +197,7 @@ export class TrainEngine implements EngineState, EngineStateTarget, AsyncDisposa
       this.#group.broadcast(values);
       await this.write(name, values);
     }
-    this.goOnFrom(steps);
+    this.resumeAt(steps);
   }
 
   /** Equal for parameters that are equal to the bit. */

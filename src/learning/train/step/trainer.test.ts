@@ -8,10 +8,10 @@ import { relativeError } from "../../parity/compare.ts";
 import { type ClipConfig, type VitConfig } from "../../../model/towers/config.ts";
 import { initializeParameters, parameterSpecs } from "../../../model/nn/parameters.ts";
 import { clipParameters } from "../../../model/towers/parameters.ts";
-import { type EngineOptions, TrainEngine } from "./engine.ts";
-import { restoreState } from "./engine-state.ts";
+import { type TrainerOptions, Trainer } from "./trainer.ts";
+import { restoreState } from "./trainer-state.ts";
 import type { PairTensors } from "../batches/pair-tensors.ts";
-import type { ClipsObjective } from "../batches/synthetic-captions.ts";
+import type { SyntheticCaptionsObjective } from "../batches/synthetic-captions.ts";
 import { trainEverything } from "./trained-parameters.ts";
 
 const vocabSize = tinyVit.text.vocabSize;
@@ -30,20 +30,20 @@ const siglip: ClipConfig = {
 };
 
 /** Two texts of each image, of which a decoder learns to write the second. */
-const clips: ClipsObjective = { decoderWeight: 2, captionLength: 6 };
+const clips: SyntheticCaptionsObjective = { decoderWeight: 2, captionLength: 6 };
 const decoding: ClipConfig = { ...tinyVit, text: { ...tinyVit.text, layers: 2 }, decoder: { length: 6 } };
 
-const opened: TrainEngine[] = [];
+const opened: Trainer[] = [];
 afterEach(async () => {
   for (const engine of opened.splice(0)) await engine[Symbol.asyncDispose]();
 });
 
 /** An engine for batches of 8 with the start values of seed 1 but for these. */
 async function createEngine(
-  change: Partial<EngineOptions> = {},
+  change: Partial<TrainerOptions> = {},
   values: Readonly<Record<string, Float32Array>> = {},
-): Promise<TrainEngine> {
-  const options: EngineOptions = {
+): Promise<Trainer> {
+  const options: TrainerOptions = {
     config: tinyVit,
     batchSize: 8,
     chunkSize: 8,
@@ -64,7 +64,7 @@ async function createEngine(
     initializeParameters(clipParameters(options.config), 1),
     ([path, { data }]) => [path, data] as const,
   );
-  const engine = await TrainEngine.create(options, new Map([...initial, ...Object.entries(values)]));
+  const engine = await Trainer.create(options, new Map([...initial, ...Object.entries(values)]));
   opened.push(engine);
   return engine;
 }
@@ -85,7 +85,7 @@ function randomTexts(random: Random) {
 /** Eight pairs of random pixels and words; for the objective clips with synthetic captions of 1 to 6 tokens. */
 function randomBatch(
   seed: number,
-  { objective }: Partial<EngineOptions> = {},
+  { objective }: Partial<TrainerOptions> = {},
 ): PairTensors & { readonly pixelValues: Float32Array } {
   const random = new Random(seed);
   const { imageSize } = tinyVit.vision;
@@ -115,7 +115,7 @@ function digestOf({ steps, arrays }: Snapshot): string {
 }
 
 /** The gradients of a first step as the optimiser got them: it keeps a tenth. */
-async function firstGradients(engine: TrainEngine): Promise<Map<string, Float32Array>> {
+async function firstGradients(engine: Trainer): Promise<Map<string, Float32Array>> {
   const first = (await snapshotOf(engine)).of("first");
   return new Map(Array.from(first, ([path, values]) => [path, values.map((value) => value * 10)]));
 }
@@ -435,7 +435,7 @@ describe("the objective clips", () => {
   it("is the mean of what each text alone gives, and what is written by its weight", async () => {
     const batch = randomBatch(3, { objective: clips });
     const { pixelValues, inputIds, endOfText, captionGroup, synthetic } = batch;
-    const lossOf = async (change: Partial<EngineOptions>, pairs: PairTensors) =>
+    const lossOf = async (change: Partial<TrainerOptions>, pairs: PairTensors) =>
       (await createEngine({ config: { ...decoding, decoder: undefined }, ...change })).step(pairs, 1e-3);
     const first = await lossOf({}, { pixelValues, inputIds, endOfText, captionGroup });
     const second = await lossOf({}, { pixelValues, ...synthetic! });
