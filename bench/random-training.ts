@@ -7,11 +7,11 @@ import { trainEverything } from "../src/learning/train/step/trained-parameters.t
 
 /** A model of random weights that is trained by one batch of waves and numbers, whatever comes of it. */
 export class RandomTraining implements AsyncDisposable {
-  readonly #engine: Trainer;
+  readonly #trainer: Trainer;
   readonly #batch: PairTensors & { readonly pixelValues: Float32Array };
 
-  private constructor(engine: Trainer, { vision, text }: ClipConfig, batchSize: number) {
-    this.#engine = engine;
+  private constructor(trainer: Trainer, { vision, text }: ClipConfig, batchSize: number) {
+    this.#trainer = trainer;
     const { contextLength, vocabSize } = text;
     this.#batch = {
       pixelValues: Float32Array.from({ length: batchSize * 3 * vision.imageSize ** 2 }, (_, i) => Math.sin(i)),
@@ -39,17 +39,17 @@ export class RandomTraining implements AsyncDisposable {
 
   /** Both towers, loss, backward, clipping, AdamW. */
   async step(): Promise<void> {
-    await this.#engine.step(this.#batch, 5e-4);
+    await this.#trainer.step(this.#batch, 5e-4);
   }
 
   /** The features of the batch, without gradients. */
   async encode(): Promise<void> {
-    await this.#engine.encodeImages(this.#batch.pixelValues);
-    await this.#engine.encodeTexts(this.#batch.inputIds, this.#batch.endOfText);
+    await this.#trainer.encodeImages(this.#batch.pixelValues);
+    await this.#trainer.encodeTexts(this.#batch.inputIds, this.#batch.endOfText);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#engine[Symbol.asyncDispose]();
+    await this.#trainer[Symbol.asyncDispose]();
   }
 }
 

@@ -18,7 +18,7 @@ import { clipParameters } from "../../model/towers/parameters.ts";
 import { Remote } from "../../engine/threads/remote.ts";
 import { type TrainConfig, trainConfigSchema } from "./config.ts";
 import type { TrainerOptions } from "./step/trainer.ts";
-import type { TrainerState } from "./step/trainer-state.ts";
+import type { SavedState } from "./step/trainer-state.ts";
 import { finalWeights, restoreTrainer } from "./step/trainer-thread.ts";
 import type { TrainerMethods } from "./step/trainer-worker.ts";
 import { EventFile } from "./event-file.ts";
@@ -102,7 +102,7 @@ async function trainTogether(
       ? await EventFile.create(join(options.out, runFiles.tensorboard), first + 1)
       : undefined;
   await startTrainer(engine, config, start, state, peers);
-  if (peers.size > 1) await engine.call("startAsFirst", [first]);
+  if (peers.size > 1) await engine.call("copyFromFirst", [first]);
   const { samples } = pairs;
   const parts = { config, options, peers, folder, loader, validator, engine, events };
   const run = new Run({ ...parts, architecture, samples, skipped });
@@ -197,7 +197,7 @@ async function startTrainer(
   engine: Remote<TrainerMethods>,
   config: TrainConfig,
   { architecture, parameters, preprocess }: Start,
-  state: TrainerState | undefined,
+  state: SavedState | undefined,
   peers: Processes,
 ): Promise<void> {
   const options: TrainerOptions = {

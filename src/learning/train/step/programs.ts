@@ -11,6 +11,7 @@ import { type TowerOptions } from "../../../model/towers/vision-transformer.ts";
 import { l2Normalize } from "../../../model/nn/layers.ts";
 import type { StatisticUpdate } from "../../../model/nn/norms.ts";
 import type { SyntheticCaptionsObjective } from "../batches/synthetic-captions.ts";
+import { keptTokenCount } from "./patch-dropout.ts";
 import { isImageTowerLocked } from "./trained-parameters.ts";
 import {
   captionLoss,
@@ -191,19 +192,6 @@ function only(
   return { ...inputs, learned: new Map(learned) };
 }
 
-/** How many of an image's tokens a step sees: one patch at least, and the class token where there is one. */
-export function keptTokens(config: ClipConfig, patchDropout: number): number {
-  const { patches, others } = tokensOf(config);
-  return others + Math.max(1, Math.round((1 - patchDropout) * patches));
-}
-
-/** A ViT's tokens of an image: the class token, if there is one, and the patches behind it. */
-export function tokensOf(config: ClipConfig): { readonly others: number; readonly patches: number } {
-  const [tokens] = parameterSpecs(clipParameters(config)).get("vision.positionalEmbedding")!.shape as [number];
-  const others = parameterSpecs(clipParameters(config)).has("vision.classEmbedding") ? 1 : 0;
-  return { others, patches: tokens - others };
-}
-
 /** The features of a batch or a chunk of it, and the tokens that a decoder reads. */
 function encodePairs(
   config: ClipConfig,
@@ -215,7 +203,7 @@ function encodePairs(
   const { imageSize } = config.vision;
   const pixelValues = input("pixelValues", [pairs, 3, imageSize, imageSize]);
   const kept = patchDropout > 0 && {
-    keptTokens: input("keptTokens", [pairs, keptTokens(config, patchDropout)], "int32"),
+    keptTokens: input("keptTokens", [pairs, keptTokenCount(config, patchDropout)], "int32"),
   };
   // A tower that stays as it is computes as in inference: with its running statistics, which stay too.
   const training = trained && isImageTowerLocked(trained) ? {} : { updates };

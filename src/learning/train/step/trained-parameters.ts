@@ -36,7 +36,14 @@ export const trainEverything: ParameterChoice = {
  *   batch-normed tower is locked in part, or a path in `noWeightDecay` is none of the model.
  */
 export function trainedParameters(config: ClipConfig, choice: ParameterChoice): OptimizedParameter[] {
-  const { lockImage, lockText, unlockedImageBlocks, unlockedTextBlocks, layerDecay, noWeightDecay: noWeightDecay } = choice;
+  const {
+    lockImage,
+    lockText,
+    unlockedImageBlocks,
+    unlockedTextBlocks,
+    layerDecay,
+    noWeightDecay: noWeightDecay,
+  } = choice;
   const specs = parameterSpecs(clipParameters(config));
   const towers = {
     vision: { blocks: blockCount(config, "vision"), locked: lockImage, unlocked: unlockedImageBlocks },

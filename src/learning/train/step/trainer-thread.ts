@@ -1,27 +1,23 @@
 import type { Remote } from "../../../engine/threads/remote.ts";
-import { type TrainerState, restoreState } from "./trainer-state.ts";
+import { restoreState, type SavedState } from "./trainer-state.ts";
 import type { TrainerMethods } from "./trainer-worker.ts";
 
-/** What the engine of a thread holds now; arrays show what it does until they are read. */
-export async function stateOf(engine: Remote<TrainerMethods>): Promise<TrainerState> {
-  const { steps, lengths } = await engine.call("layout", []);
-  return { steps, lengths, read: (name) => engine.call("read", [name]) };
+/** The current state of a trainer on a thread; its arrays change with the next step. */
+export async function stateOf(trainer: Remote<TrainerMethods>): Promise<SavedState> {
+  const { steps, lengths } = await trainer.call("layout", []);
+  return { steps, lengths, read: (name) => trainer.call("read", [name]) };
 }
 
-/**
- * Lets the engine of a thread go on from a state.
- *
- * @throws {ClipError} `CLIP_CHECKPOINT` if it is not one of this model.
- */
-export async function restoreTrainer(engine: Remote<TrainerMethods>, state: TrainerState): Promise<void> {
-  const { lengths } = await stateOf(engine);
-  const write = (name: string, values: Float32Array) => engine.call("write", [name, values], [values]);
-  await restoreState({ lengths, write, resumeAt: (steps) => engine.call("goOnFrom", [steps]) }, state);
+/** {@link restoreState} for a trainer on a thread. */
+export async function restoreTrainer(trainer: Remote<TrainerMethods>, state: SavedState): Promise<void> {
+  const { lengths } = await stateOf(trainer);
+  const write = (name: string, values: Float32Array) => trainer.call("write", [name, values], [values]);
+  await restoreState({ lengths, write, resumeAt: (steps) => trainer.call("resumeAt", [steps]) }, state);
 }
 
-/** The averaged weights if there are any, else the last ones, by path. */
-export async function finalWeights(engine: Remote<TrainerMethods>): Promise<Map<string, Float32Array>> {
-  const state = await stateOf(engine);
+/** The averaged weights if there are any, otherwise the last ones, by path. */
+export async function finalWeights(trainer: Remote<TrainerMethods>): Promise<Map<string, Float32Array>> {
+  const state = await stateOf(trainer);
   const names = [...state.lengths.keys()];
   const prefix = names.some((name) => name.startsWith("average.")) ? "average." : "parameter.";
   const weights = new Map<string, Float32Array>();

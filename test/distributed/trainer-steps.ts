@@ -58,28 +58,31 @@ export async function makeSteps(name: string, steps: number, group: Group = alon
   const start = initializeParameters(clipParameters(config), 1 + group.rank);
   // A bottleneck starts as its shortcut, and has no gradients then.
   for (const [path, { data }] of start) if (path.endsWith("conv3.norm.weight")) data.fill(0.5);
-  await using engine = await Trainer.create(
+  await using trainer = await Trainer.create(
     options,
     new Map(Array.from(start, ([path, { data }]) => [path, data])),
     group,
   );
-  await engine.startAsFirst(0);
+  await trainer.state.copyFromFirst(group, 0);
   const [losses, norms]: [number[], number[]] = [[], []];
   let gradients = new Map<string, Float32Array>();
   for (let step = 0; step < steps; step++) {
     const batch = shareOf(randomBatch(step, config), group.rank * count, count);
-    const { loss, gradientNorm } = await engine.step(batch, 1e-3);
+    const { loss, gradientNorm } = await trainer.step(batch, 1e-3);
     losses.push(loss);
     norms.push(gradientNorm);
     // The first moments keep a tenth.
     if (step === 0)
       gradients = new Map(
-        Array.from((await snapshotOf(engine)).of("first"), ([path, first]) => [path, first.map((value) => value * 10)]),
+        Array.from((await snapshotOf(trainer.state)).of("first"), ([path, first]) => [
+          path,
+          first.map((value) => value * 10),
+        ]),
       );
   }
-  const [own, all] = [engine.checksum(), group.exchange(engine.checksum())];
+  const [own, all] = [trainer.state.checksum(), group.exchange(trainer.state.checksum())];
   if (all.some((checksum) => checksum !== own)) throw new Error(`the processes came apart: ${all.join(", ")}`);
-  return { losses, norms, parameters: (await snapshotOf(engine)).of("parameter"), gradients };
+  return { losses, norms, parameters: (await snapshotOf(trainer.state)).of("parameter"), gradients };
 }
 
 type RandomBatch = PairTensors & { readonly pixelValues: Float32Array };
