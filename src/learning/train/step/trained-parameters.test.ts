@@ -90,9 +90,9 @@ describe("the parameters that are trained", () => {
 
   it.each([
     [deep, { lockImage: true, lockText: true }, /both towers are locked/],
-    [deep, { lockImage: true, unlockedImageBlocks: 4 }, "4 blocks are unlocked, the vision tower has 3"],
-    [tinyResNet, { lockImage: true, unlockedImageBlocks: 1 }, /locked whole or not at all/],
-    [deep, { noWeightDecay: ["text.token"] }, /no parameter of the model begins with text\.token;/],
+    [deep, { lockImage: true, unlockedImageBlocks: 4 }, "4 blocks are unlocked, but the vision tower has 3"],
+    [tinyResNet, { lockImage: true, unlockedImageBlocks: 1 }, /can only be locked as a whole/],
+    [deep, { noWeightDecay: ["text.token"] }, /no parameter of the model is under text\.token;/],
   ])("are refused where they make no sense: %#", (config, change, message) => {
     expect(() => choose(config, change)).toThrow(message);
   });
