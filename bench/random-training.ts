@@ -1,17 +1,17 @@
 import { type ClipConfig } from "../src/model/towers/config.ts";
 import { initializeParameters } from "../src/model/nn/parameters.ts";
 import { clipParameters } from "../src/model/towers/parameters.ts";
-import { type EngineOptions, TrainEngine } from "../src/learning/train/engine/engine.ts";
+import { type TrainerOptions, Trainer } from "../src/learning/train/step/trainer.ts";
 import type { PairTensors } from "../src/learning/train/batches/pair-tensors.ts";
-import { trainEverything } from "../src/learning/train/engine/trained-parameters.ts";
+import { trainEverything } from "../src/learning/train/step/trained-parameters.ts";
 
 /** A model of random weights that is trained by one batch of waves and numbers, whatever comes of it. */
 export class RandomTraining implements AsyncDisposable {
-  readonly #engine: TrainEngine;
+  readonly #trainer: Trainer;
   readonly #batch: PairTensors & { readonly pixelValues: Float32Array };
 
-  private constructor(engine: TrainEngine, { vision, text }: ClipConfig, batchSize: number) {
-    this.#engine = engine;
+  private constructor(trainer: Trainer, { vision, text }: ClipConfig, batchSize: number) {
+    this.#trainer = trainer;
     const { contextLength, vocabSize } = text;
     this.#batch = {
       pixelValues: Float32Array.from({ length: batchSize * 3 * vision.imageSize ** 2 }, (_, i) => Math.sin(i)),
@@ -24,32 +24,32 @@ export class RandomTraining implements AsyncDisposable {
   static async create(
     config: ClipConfig,
     batchSize: number,
-    change: Partial<Pick<EngineOptions, "checkpointBlocks" | "lockImage">> = {},
+    change: Partial<Pick<TrainerOptions, "checkpointBlocks" | "lockImage">> = {},
   ): Promise<RandomTraining> {
     const parameters = new Map(
       Array.from(initializeParameters(clipParameters(config), 1), ([path, { data }]) => [path, data]),
     );
-    const options: EngineOptions = {
+    const options: TrainerOptions = {
       ...{ config, batchSize, chunkSize: batchSize, gradClipNorm: 1, emaDecay: undefined },
       ...{ checkpointBlocks: false, beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 },
       ...{ labelSmoothing: 0, patchDropout: 0, seed: 0, ...trainEverything, ...change },
     };
-    return new RandomTraining(await TrainEngine.create(options, parameters), config, batchSize);
+    return new RandomTraining(await Trainer.create(options, parameters), config, batchSize);
   }
 
   /** Both towers, loss, backward, clipping, AdamW. */
   async step(): Promise<void> {
-    await this.#engine.step(this.#batch, 5e-4);
+    await this.#trainer.step(this.#batch, 5e-4);
   }
 
   /** The features of the batch, without gradients. */
   async encode(): Promise<void> {
-    await this.#engine.encodeImages(this.#batch.pixelValues);
-    await this.#engine.encodeTexts(this.#batch.inputIds, this.#batch.endOfText);
+    await this.#trainer.encodeImages(this.#batch.pixelValues);
+    await this.#trainer.encodeTexts(this.#batch.inputIds, this.#batch.endOfText);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#engine[Symbol.asyncDispose]();
+    await this.#trainer[Symbol.asyncDispose]();
   }
 }
 

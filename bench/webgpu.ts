@@ -14,7 +14,7 @@ import { initializeParameters, mapParameters } from "../src/model/nn/parameters.
 import { clipParameters } from "../src/model/towers/parameters.ts";
 import { buildModel } from "../src/engine/onnx/build.ts";
 import { type NamedTensors, OrtSession, type SessionOptions } from "../src/engine/runtime/ort-session.ts";
-import { prefixes, stepProgram } from "../src/learning/train/engine/programs.ts";
+import { prefixes, stepProgram } from "../src/learning/train/step/programs.ts";
 
 const config = clipConfigs["ViT-B-32-quickgelu"];
 const parameters = initializeParameters(clipParameters(config), 1);

@@ -48,5 +48,5 @@ export {
   clipLoss,
   siglipLoss,
   smoothTargets,
-} from "./learning/train/engine/losses.ts";
+} from "./learning/train/step/losses.ts";
 export { type Schedule, scheduledLearningRate } from "./learning/train/schedule.ts";

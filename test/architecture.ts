@@ -11,7 +11,7 @@ export const wings: Readonly<Record<string, readonly string[]>> = {
   inputs: ["image", "text", "data"],
   engine: ["threads", "graph", "autodiff", "onnx", "runtime", "optimize", "distributed"],
   model: ["nn", "towers", "checkpoints", "hub", "pretrained", "embedding", "zero-shot"],
-  learning: ["evaluate", "parity", "train/batches", "train/engine", "train", "finetune"],
+  learning: ["evaluate", "parity", "train/batches", "train/step", "train", "finetune"],
   applications: ["vectors"],
   interfaces: ["report", "server", "cli"],
 };

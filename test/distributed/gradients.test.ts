@@ -4,7 +4,7 @@ import { deserialize } from "node:v8";
 import { beforeAll, describe, expect, it } from "vitest";
 import { relativeError } from "../../src/learning/parity/compare.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
-import { cases, makeSteps, type Outcome } from "./engine-steps.ts";
+import { cases, makeSteps, type Outcome } from "./trainer-steps.ts";
 import { hasMpirun, mpirun, unlessThere } from "./mpirun.ts";
 
 const steps = 5;
@@ -27,7 +27,7 @@ describe.skipIf(!hasMpirun)(`a batch of 8 in several processes${unlessThere}`, (
     for (const processes of jobs) {
       const folder = join(root, String(processes));
       await mkdir(folder);
-      expect(await mpirun(processes, ["./engine-child.ts", folder, String(steps)])).toMatchObject({ code: 0 });
+      expect(await mpirun(processes, ["./trainer-child.ts", folder, String(steps)])).toMatchObject({ code: 0 });
       for (const name of Object.keys(cases))
         outcomes.set(`${processes} ${name}`, deserialize(await readFile(join(folder, name))) as Outcome);
     }

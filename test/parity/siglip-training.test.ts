@@ -7,7 +7,7 @@ import { relativeError } from "../../src/learning/parity/compare.ts";
 import { pooledPlaces } from "../../src/model/embedding/forward.ts";
 import { readModel } from "../../src/model/pretrained/model-folder.ts";
 import { Session } from "../../src/engine/runtime/session.ts";
-import { prefixes, stepProgram } from "../../src/learning/train/engine/programs.ts";
+import { prefixes, stepProgram } from "../../src/learning/train/step/programs.ts";
 import { sharedFolder, sharedMissing } from "../read-fixture.ts";
 import { expectSameGradients } from "./training.ts";
 

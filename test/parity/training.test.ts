@@ -13,7 +13,7 @@ import { parameterSpecs } from "../../src/model/nn/parameters.ts";
 import { clipParameters } from "../../src/model/towers/parameters.ts";
 import { AdamW } from "../../src/engine/optimize/adamw.ts";
 import { Session } from "../../src/engine/runtime/session.ts";
-import { clipLoss } from "../../src/learning/train/engine/losses.ts";
+import { clipLoss } from "../../src/learning/train/step/losses.ts";
 import { sharedMissing } from "../read-fixture.ts";
 import { ownTowers, valuesOf } from "./towers.ts";
 import {

@@ -17,7 +17,7 @@ import { type ClipConfig } from "../../src/model/towers/config.ts";
 import { mapParameters, parameterSpecs } from "../../src/model/nn/parameters.ts";
 import { clipParameters } from "../../src/model/towers/parameters.ts";
 import type { StatisticUpdate } from "../../src/model/nn/norms.ts";
-import { clipLoss } from "../../src/learning/train/engine/losses.ts";
+import { clipLoss } from "../../src/learning/train/step/losses.ts";
 import { sharedFolder } from "../read-fixture.ts";
 import { openSharedTowers } from "./towers.ts";
 

@@ -1,7 +1,7 @@
-import type { EngineState } from "../../src/learning/train/engine/engine-state.ts";
+import type { SavedState } from "../../src/learning/train/step/trainer-state.ts";
 
 /** A state read whole, as it is now. */
-export interface Snapshot extends EngineState {
+export interface Snapshot extends SavedState {
   readonly arrays: ReadonlyMap<string, Float32Array>;
   /** The arrays of a group, by path. */
   readonly of: (group: "parameter" | "first" | "second" | "average") => Map<string, Float32Array>;
@@ -18,7 +18,7 @@ export function stateWith(steps: number, arrays: ReadonlyMap<string, Float32Arra
   return { steps, lengths, read, arrays, of };
 }
 
-export async function snapshotOf(state: EngineState): Promise<Snapshot> {
+export async function snapshotOf(state: SavedState): Promise<Snapshot> {
   const { steps, lengths } = state;
   const arrays = new Map<string, Float32Array>();
   for (const name of lengths.keys()) arrays.set(name, await state.read(name));

@@ -27,7 +27,7 @@ export interface Group {
 }
 
 /** What the other threads of a process need of its group. */
-export interface Peers extends Pick<Group, "rank" | "size"> {
+export interface Processes extends Pick<Group, "rank" | "size"> {
   /** As in {@link Group}. */
   exchange(text: string): Promise<readonly string[]>;
 }
@@ -46,7 +46,7 @@ export const alone: Group = {
 };
 
 /** The same for the other threads. */
-export const noPeers: Peers = { rank: 0, size: 1, exchange: (text) => Promise.resolve([text]) };
+export const oneProcess: Processes = { rank: 0, size: 1, exchange: (text) => Promise.resolve([text]) };
 
 /** Arrays of fewer numbers travel together. */
 export const smallLength = 2 ** 16;
@@ -67,7 +67,7 @@ export function sumOver(group: Group, arrays: readonly Float32Array[]): void {
  * @param what - what it is, for the message.
  * @throws {ClipError} `CLIP_GROUP`, in every process, naming those that differ from rank 0.
  */
-export async function expectSame(peers: Peers, value: string, what: string): Promise<void> {
+export async function expectSame(peers: Processes, value: string, what: string): Promise<void> {
   const values = await peers.exchange(value);
   const others = values.flatMap((each, rank) => (each === values[0] ? [] : [rank]));
   if (others.length === 0) return;

@@ -1,24 +1,24 @@
 import { discard } from "../threads/discard.ts";
 import { Moved, serve } from "../threads/serve.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
-import { AdamwShard, type AdamwStep, type Moment } from "./adamw-shard.ts";
+import { AdamwPart, type AdamwStep, type Moment } from "./adamw-part.ts";
 
-let shard: AdamwShard;
+let part: AdamwPart;
 
 const methods = {
   async create(parameters: readonly OptimizedParameter[]): Promise<void> {
-    shard = await AdamwShard.create(parameters);
+    part = await AdamwPart.create(parameters);
   },
   step(step: AdamwStep, parameters: Map<string, Float32Array>, gradients: Map<string, Float32Array>) {
-    shard.step(step, parameters, gradients);
+    part.step(step, parameters, gradients);
     discard(gradients.values());
     return new Moved(parameters, parameters.values());
   },
   read(moment: Moment, path: string): Moved<Float32Array> {
-    const values = shard.read(moment, path);
+    const values = part.read(moment, path);
     return new Moved(values, [values]);
   },
-  write: (moment: Moment, path: string, values: Float32Array): void => shard.write(moment, path, values),
+  write: (moment: Moment, path: string, values: Float32Array): void => part.write(moment, path, values),
 };
 
 /** The calls that an optimiser's thread answers. */

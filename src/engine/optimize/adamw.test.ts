@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Random } from "../../core/random.ts";
 import { AdamW, type AdamwOptions } from "./adamw.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
-import type { Moment } from "./adamw-shard.ts";
+import type { Moment } from "./adamw-part.ts";
 
 const clip: AdamwOptions = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 };
 

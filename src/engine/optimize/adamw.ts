@@ -4,7 +4,7 @@ import { discard } from "../threads/discard.ts";
 import { Remote } from "../threads/remote.ts";
 import type { AdamwMethods } from "./adamw-worker.ts";
 import type { OptimizedParameter, Optimizer, UpdateOptions } from "./optimizer.ts";
-import { AdamwShard, type AdamwStep, type Moment } from "./adamw-shard.ts";
+import { AdamwPart, type AdamwStep, type Moment } from "./adamw-part.ts";
 
 /** Constants of AdamW; CLIP's are β₁ 0.9, β₂ 0.98, ε 1e-6, decay 0.2. */
 export interface AdamwOptions {
@@ -26,12 +26,12 @@ const maxNumbersPerThread = 400_000_000;
 export class AdamW implements Optimizer {
   readonly #options: AdamwOptions;
   /** The share of the calling thread. */
-  readonly #own: AdamwShard;
+  readonly #own: AdamwPart;
   readonly #others: readonly AdamwThread[];
   /** Updates made; set to go on from moments that were kept. */
   steps = 0;
 
-  private constructor(options: AdamwOptions, own: AdamwShard, others: readonly AdamwThread[]) {
+  private constructor(options: AdamwOptions, own: AdamwPart, others: readonly AdamwThread[]) {
     [this.#options, this.#own, this.#others] = [options, own, others];
   }
 
@@ -45,7 +45,7 @@ export class AdamW implements Optimizer {
     const shares = share(parameters, Math.max(1, wanted, Math.ceil(total / maxNumbersPerThread)));
     const [own, ...others] = shares as [OptimizedParameter[], ...OptimizedParameter[][]];
     const threadsReady = Promise.all(others.map((part) => AdamwThread.create(part)));
-    return new AdamW(options, await AdamwShard.create(own), await threadsReady);
+    return new AdamW(options, await AdamwPart.create(own), await threadsReady);
   }
 
   async step(
@@ -86,7 +86,7 @@ export class AdamW implements Optimizer {
   }
 
   /** Whose share a parameter is. */
-  #holder(path: string): AdamwShard | AdamwThread {
+  #holder(path: string): AdamwPart | AdamwThread {
     return this.#others.find((thread) => thread.holds(path)) ?? this.#own;
   }
 }

@@ -46,7 +46,7 @@ describe("a run's configuration", () => {
       unlockedTextBlocks: 0,
       patchDropout: 0,
       layerDecay: 1,
-      undecayed: [],
+      noWeightDecay: [],
       beta1: 0.9,
       beta2: 0.98,
       epsilon: 1e-6,

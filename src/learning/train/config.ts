@@ -14,7 +14,7 @@ import { type ClipConfig } from "../../model/towers/config.ts";
 import { clipConfigs, type ClipModelName } from "../../model/towers/configs.ts";
 import { parameterSpecs } from "../../model/nn/parameters.ts";
 import { clipParameters } from "../../model/towers/parameters.ts";
-import { trainedParameters } from "./engine/trained-parameters.ts";
+import { trainedParameters } from "./step/trained-parameters.ts";
 
 const count = z.int().positive();
 const share = z.number().min(0).max(1);
@@ -161,7 +161,7 @@ export const trainConfigSchema = z
     /** Weight decay of AdamW. */
     weightDecay: z.number().min(0).default(0.2),
     /** Parameters without weight decay besides gains, biases and vectors: paths or their beginnings, such as `text.tokenEmbedding`. */
-    undecayed: z.array(z.string().min(1)).default([]),
+    noWeightDecay: z.array(z.string().min(1)).default([]),
     /** Clip the gradient to this norm. */
     gradClipNorm: z.number().positive().optional(),
     /** EMA decay of the weights; the averaged weights are validated and saved. */

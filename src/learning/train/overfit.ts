@@ -14,14 +14,15 @@ import { Remote } from "../../engine/threads/remote.ts";
 import { asCaption } from "./batches/caption-tokens.ts";
 import { captionGroups } from "../../inputs/data/caption-groups.ts";
 import { type TrainConfig, trainConfigSchema } from "./config.ts";
-import type { EngineOptions } from "./engine/engine.ts";
-import type { EngineMethods, PairPixels } from "./engine/engine-worker.ts";
-import { chanceLoss } from "./engine/losses.ts";
+import type { TrainerOptions } from "./step/trainer.ts";
+import type { PairPixels } from "./batches/pair-tensors.ts";
+import type { TrainerMethods } from "./step/trainer-worker.ts";
+import { chanceLoss } from "./step/losses.ts";
 import { readRunData } from "./batches/run-data.ts";
 import { purposes } from "./batches/sampling.ts";
 import { type Start, startModel } from "./initial-model.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
-import { trainedParameters } from "./engine/trained-parameters.ts";
+import { trainedParameters } from "./step/trained-parameters.ts";
 
 /** Who listens to an {@link overfit}, and who may stop it. */
 export interface OverfitOptions {
@@ -182,11 +183,11 @@ async function attemptAt(
 ): Promise<OverfitAttempt> {
   const batchSize = batch.captionGroup.length;
   const { chunkSize = batchSize } = config;
-  const options: EngineOptions = {
+  const options: TrainerOptions = {
     ...{ ...config, config: architecture, batchSize, chunkSize: batchSize % chunkSize === 0 ? chunkSize : batchSize },
     ...{ gradClipNorm: config.gradClipNorm, emaDecay: undefined, objective: undefined },
   };
-  const engine = new Remote<EngineMethods>("learning/train/engine/engine-worker");
+  const engine = new Remote<TrainerMethods>("learning/train/step/trainer-worker");
   try {
     const initial = new Map(Array.from(parameters, ([path, { data }]) => [path, data.slice()]));
     await engine.call("create", [options, initial, preprocess], initial.values());

@@ -10,7 +10,7 @@ import { sizeOf } from "../../core/files.ts";
 import { ifThere } from "../../core/if-there.ts";
 import type { Lock } from "../../core/lock.ts";
 import { product } from "../../core/shape.ts";
-import type { EngineState } from "./engine/engine-state.ts";
+import type { SavedState } from "./step/trainer-state.ts";
 import type { Sample, SkippedImage } from "../../inputs/data/sources/samples.ts";
 
 /** A line of `metrics.jsonl`: nothing in it depends on the machine's speed, so a resumed run writes the same bytes. */
@@ -98,7 +98,7 @@ export class RunFolder implements AsyncDisposable {
     path: string,
     identity: RunIdentity,
     { resume, lock }: { resume: boolean; lock?: Lock | undefined },
-  ): Promise<{ folder: RunFolder; state?: EngineState }> {
+  ): Promise<{ folder: RunFolder; state?: SavedState }> {
     await makeFolder(path);
     const checkpoint = join(path, runFiles.checkpoint);
     const exists = (await sizeOf(checkpoint)) !== undefined;
@@ -150,7 +150,7 @@ export class RunFolder implements AsyncDisposable {
    *
    * @throws {ClipError} `CLIP_FILE` if the disk is full; the one before is still good then.
    */
-  async saveCheckpoint(state: EngineState): Promise<void> {
+  async saveCheckpoint(state: SavedState): Promise<void> {
     await this.assertHeld();
     // First what the checkpoint counts on, then the checkpoint.
     await this.#metrics.sync().catch((cause: Error) => {
@@ -190,7 +190,7 @@ export class RunFolder implements AsyncDisposable {
 }
 
 interface SavedRun {
-  readonly state: EngineState;
+  readonly state: SavedState;
   readonly metricsBytes: number;
   readonly record: RunRecord;
   readonly skipped: readonly SkippedImage[] | undefined;

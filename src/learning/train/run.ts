@@ -4,15 +4,15 @@ import { ClipError } from "../../core/errors.ts";
 import { abortSignal, callback, flag, type OptionKinds, text } from "../../core/options.ts";
 import type { DownloadProgress } from "../../core/progress.ts";
 import type { ClipConfig } from "../../model/towers/config.ts";
-import { expectSame, type Peers } from "../../engine/distributed/group.ts";
+import { expectSame, type Processes } from "../../engine/distributed/group.ts";
 import type { Remote } from "../../engine/threads/remote.ts";
 import type { TrainConfig } from "./config.ts";
 import { Doctor, type Finding, type Observation, shareRepeated } from "./doctor.ts";
 import type { EventFile } from "./event-file.ts";
-import { stateOf } from "./engine/engine-thread.ts";
-import type { EngineMethods } from "./engine/engine-worker.ts";
+import { stateOf } from "./step/trainer-thread.ts";
+import type { TrainerMethods } from "./step/trainer-worker.ts";
 import type { DataLoader, TrainingBatch } from "./batches/loader.ts";
-import { chanceLoss, maxLogitScale } from "./engine/losses.ts";
+import { chanceLoss, maxLogitScale } from "./step/losses.ts";
 import type { Sample, SkippedImage } from "../../inputs/data/sources/samples.ts";
 import { type RunFolder, runFiles, type ValidationScores } from "./run-folder.ts";
 import { areOfClasses } from "./batches/run-data.ts";
@@ -96,12 +96,12 @@ export interface TrainResult {
 interface RunParts {
   readonly config: TrainConfig;
   readonly options: TrainOptions;
-  readonly peers: Peers;
+  readonly peers: Processes;
   /** Of the first process; the others write nothing. */
   readonly folder: RunFolder | undefined;
   readonly loader: DataLoader;
   readonly validator: Validator | undefined;
-  readonly engine: Remote<EngineMethods>;
+  readonly engine: Remote<TrainerMethods>;
   readonly events: EventFile | undefined;
   readonly architecture: ClipConfig;
   readonly samples: readonly Sample[];

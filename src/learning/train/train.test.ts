@@ -293,7 +293,7 @@ describe("train", () => {
     [{ validation: "/nowhere" }, "CLIP_DATA", "/nowhere cannot be opened"],
     [{ tokenizer: "clip" }, "CLIP_CONFIG", "text.vocabSize is 540"],
     [{ batchSize: 1 }, "CLIP_CONFIG", "set batchSize to 2 or more"],
-    [{ lockText: true, unlockedTextBlocks: 2 }, "CLIP_CONFIG", "2 blocks are unlocked, the text tower has 1"],
+    [{ lockText: true, unlockedTextBlocks: 2 }, "CLIP_CONFIG", "2 blocks are unlocked, but the text tower has 1"],
   ])("refuses before it trains: %j", async (change, code, message) => {
     const refused = train(tinyRun(images, change), { out: join(root, "refused") });
     await expect(refused).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });

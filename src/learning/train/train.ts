@@ -7,7 +7,7 @@ import { type Lock, tryLock } from "../../core/lock.ts";
 import { checkOptions } from "../../core/options.ts";
 import { parseStrict } from "../../core/parse.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
-import { expectSame, type Peers } from "../../engine/distributed/group.ts";
+import { expectSame, type Processes } from "../../engine/distributed/group.ts";
 import { mergeLora } from "../../model/pretrained/lora.ts";
 import { saveLora } from "../../model/pretrained/save-lora.ts";
 import { saveModel } from "../../model/pretrained/save-model.ts";
@@ -17,10 +17,10 @@ import { parameterSpecs } from "../../model/nn/parameters.ts";
 import { clipParameters } from "../../model/towers/parameters.ts";
 import { Remote } from "../../engine/threads/remote.ts";
 import { type TrainConfig, trainConfigSchema } from "./config.ts";
-import type { EngineOptions } from "./engine/engine.ts";
-import type { EngineState } from "./engine/engine-state.ts";
-import { finalWeights, restoreEngine } from "./engine/engine-thread.ts";
-import type { EngineMethods } from "./engine/engine-worker.ts";
+import type { TrainerOptions } from "./step/trainer.ts";
+import type { SavedState } from "./step/trainer-state.ts";
+import { finalWeights, restoreTrainer } from "./step/trainer-thread.ts";
+import type { TrainerMethods } from "./step/trainer-worker.ts";
 import { EventFile } from "./event-file.ts";
 import { DataLoader } from "./batches/loader.ts";
 import { Run, trainKinds, type TrainOptions, type TrainResult } from "./run.ts";
@@ -44,10 +44,10 @@ import { Validator } from "./validate.ts";
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainResult> {
   config = parseStrict(trainConfigSchema, config, "the configuration of the run");
   checkOptions("train", options, trainKinds, ["out"]);
-  const engine = new Remote<EngineMethods>("learning/train/engine/engine-worker");
+  const engine = new Remote<TrainerMethods>("learning/train/step/trainer-worker");
   try {
     const place = await engine.call("join", []);
-    const peers: Peers = { ...place, exchange: (text) => engine.call("exchange", [text]) };
+    const peers: Processes = { ...place, exchange: (text) => engine.call("exchange", [text]) };
     try {
       const result = await trainTogether(config, options, engine, peers);
       await engine.call("leave", []);
@@ -67,8 +67,8 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
 async function trainTogether(
   config: TrainConfig,
   options: TrainOptions,
-  engine: Remote<EngineMethods>,
-  peers: Peers,
+  engine: Remote<TrainerMethods>,
+  peers: Processes,
 ): Promise<TrainResult> {
   checkShares(config, peers);
   const { pairs, validation } = await readRunData(config, { signal: options.signal, onProgress: options.onDownload });
@@ -101,8 +101,8 @@ async function trainTogether(
     options.tensorboard && isFirst
       ? await EventFile.create(join(options.out, runFiles.tensorboard), first + 1)
       : undefined;
-  await startEngine(engine, config, start, state, peers);
-  if (peers.size > 1) await engine.call("startAsFirst", [first]);
+  await startTrainer(engine, config, start, state, peers);
+  if (peers.size > 1) await engine.call("copyFromFirst", [first]);
   const { samples } = pairs;
   const parts = { config, options, peers, folder, loader, validator, engine, events };
   const run = new Run({ ...parts, architecture, samples, skipped });
@@ -152,12 +152,12 @@ export async function lockFolder(folder: string): Promise<Lock> {
 }
 
 /** Pairs encoded at once. */
-function chunkSizeOf({ batchSize, chunkSize = batchSize }: TrainConfig, { size }: Peers): number {
+function chunkSizeOf({ batchSize, chunkSize = batchSize }: TrainConfig, { size }: Processes): number {
   return Math.min(chunkSize, batchSize / size);
 }
 
 /** @throws {ClipError} `CLIP_CONFIG` if a batch cannot be shared out in equal parts, or these not in chunks. */
-function checkShares(config: TrainConfig, peers: Peers): void {
+function checkShares(config: TrainConfig, peers: Processes): void {
   const { batchSize } = config;
   const share = batchSize / peers.size;
   if (!Number.isInteger(share))
@@ -185,7 +185,7 @@ function plainArchitecture({ vision, text, ...rest }: ClipConfig): ClipConfig {
 
 /** The model, without what is there in training alone. */
 async function trainedModel(
-  engine: Remote<EngineMethods>,
+  engine: Remote<TrainerMethods>,
   architecture: ClipConfig,
 ): Promise<Map<string, TensorData<"float32">>> {
   const specs = parameterSpecs(clipParameters(architecture));
@@ -193,14 +193,14 @@ async function trainedModel(
   return new Map(ofModel.map(([path, values]) => [path, float32(values, specs.get(path)!.shape)]));
 }
 
-async function startEngine(
-  engine: Remote<EngineMethods>,
+async function startTrainer(
+  engine: Remote<TrainerMethods>,
   config: TrainConfig,
   { architecture, parameters, preprocess }: Start,
-  state: EngineState | undefined,
-  peers: Peers,
+  state: SavedState | undefined,
+  peers: Processes,
 ): Promise<void> {
-  const options: EngineOptions = {
+  const options: TrainerOptions = {
     ...config,
     config: architecture,
     chunkSize: chunkSizeOf(config, peers),
@@ -209,5 +209,5 @@ async function startEngine(
   };
   const initial = new Map(Array.from(parameters, ([path, { data }]) => [path, data]));
   await engine.call("create", [options, initial, preprocess], initial.values());
-  if (state) await restoreEngine(engine, state);
+  if (state) await restoreTrainer(engine, state);
 }

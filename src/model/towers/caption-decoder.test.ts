@@ -7,7 +7,7 @@ import { relativeError } from "../../learning/parity/compare.ts";
 import { input, type Tensor } from "../../engine/graph/tensor.ts";
 import { buildModel } from "../../engine/onnx/build.ts";
 import { OrtSession } from "../../engine/runtime/ort-session.ts";
-import { captionLoss } from "../../learning/train/engine/losses.ts";
+import { captionLoss } from "../../learning/train/step/losses.ts";
 import { decodeCaptions, isOfDecoder } from "./caption-decoder.ts";
 import type { ClipConfig } from "./config.ts";
 import { mapParameters } from "../nn/parameters.ts";

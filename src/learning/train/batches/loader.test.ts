@@ -8,7 +8,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Random } from "../../../core/random.ts";
 import { type AugmentConfig, augmentImage, photoAugment } from "../../../inputs/image/augment.ts";
-import type { Peers } from "../../../engine/distributed/group.ts";
+import type { Processes } from "../../../engine/distributed/group.ts";
 import { decodeImage } from "../../../inputs/image/decode.ts";
 import type { PreprocessConfig } from "../../../inputs/image/preprocess-config.ts";
 import { preprocessImage } from "../../../inputs/image/preprocess.ts";
@@ -71,7 +71,7 @@ async function load(
 }
 
 /** Processes of one job that are in this one: what one says comes when all have said something. */
-function linkedPeers(size: number): Peers[] {
+function linkedPeers(size: number): Processes[] {
   let said: { rank: number; text: string; hear: (all: string[]) => void }[] = [];
   return Array.from({ length: size }, (_, rank) => ({
     ...{ rank, size },

@@ -3,12 +3,12 @@ import { ClipError } from "../../../core/errors.ts";
 import { cut } from "../../../core/listing.ts";
 import type { AugmentConfig } from "../../../inputs/image/augment.ts";
 import type { PreprocessConfig } from "../../../inputs/image/preprocess-config.ts";
-import { noPeers, type Peers } from "../../../engine/distributed/group.ts";
+import { oneProcess, type Processes } from "../../../engine/distributed/group.ts";
 import { imageLocationOf } from "../../../inputs/data/image-location.ts";
 import { Remote } from "../../../engine/threads/remote.ts";
 import type { TextTokenizer } from "../../../inputs/text/tokenizer.ts";
 import { captionGroups } from "../../../inputs/data/caption-groups.ts";
-import { type ClipsObjective, decoderOf } from "./synthetic-captions.ts";
+import { type SyntheticCaptionsObjective, decoderOf } from "./synthetic-captions.ts";
 import type { DataRows, DataWorkerMethods, DataWorkerSetup, RowRequest } from "./data-worker.ts";
 import type { SyntheticTensors } from "./pair-tensors.ts";
 import type { Sample, SkippedImage } from "../../../inputs/data/sources/samples.ts";
@@ -22,7 +22,7 @@ export interface DataLoaderOptions extends SamplerOptions {
   /** L. Longer captions are cut. */
   readonly contextLength: number;
   /** With it batches have the samples' synthetic captions too. */
-  readonly objective?: ClipsObjective | undefined;
+  readonly objective?: SyntheticCaptionsObjective | undefined;
   /** Threads; what comes out does not depend on it. Default 1, with 4 cores or more 2. */
   readonly workers?: number | undefined;
   /** Batches made ahead of the one in use. Default 4, or as many as fit into 512 MiB. */
@@ -32,7 +32,7 @@ export interface DataLoaderOptions extends SamplerOptions {
   /** Larger images are broken. Default: those that `decodeImage` refuses. */
   readonly maxImagePixels?: number | undefined;
   /** The processes that share each batch, its rows in equal parts by rank. Default: this one alone. */
-  readonly peers?: Peers | undefined;
+  readonly peers?: Processes | undefined;
 }
 
 /** What a training step sees: N pairs, or the share of one of several processes, S = `imageSize`. */
@@ -99,7 +99,7 @@ export class DataLoader implements AsyncDisposable {
   readonly #options: DataLoaderOptions;
   readonly #prefetch: number;
   readonly #sampler: Sampler;
-  readonly #peers: Peers;
+  readonly #peers: Processes;
   readonly #workers: readonly Remote<DataWorkerMethods>[];
   readonly #started: Promise<unknown>;
   readonly #broken = new Map<number, SkippedImage>();
@@ -119,7 +119,7 @@ export class DataLoader implements AsyncDisposable {
     assertWhole({ prefetch, cacheBytes }, 0);
     [this.#samples, this.#options, this.#prefetch] = [samples, options, prefetch];
     this.#sampler = new Sampler(samples, options);
-    this.#peers = options.peers ?? noPeers;
+    this.#peers = options.peers ?? oneProcess;
     this.stepsPerEpoch = this.#sampler.stepsPerEpoch;
     const setup: DataWorkerSetup = {
       preprocess,

@@ -1,57 +1,64 @@
 import { float32, int32 } from "../../../core/tensor-data.ts";
 import type { ClipConfig } from "../../../model/towers/config.ts";
 
-/** Numbers of which a part is made when it is asked for, as an array has them. */
+/** The texts of N pairs, tokenized. */
+export interface TextTensors {
+  /** [N, L] */
+  readonly inputIds: Int32Array;
+  /** [N], place of each text's last token. */
+  readonly endOfText: Int32Array;
+  /** [N], equal numbers for equal texts. */
+  readonly captionGroup: Int32Array;
+}
+
+/** The synthetic captions of N pairs: a sentence of each as text, and the Q tokens that the decoder writes; Q = 0 without one. */
+export interface SyntheticTensors extends TextTensors {
+  /** [N, Q], the tokens after the start token, the end token included. */
+  readonly writtenIds: Int32Array;
+  /** [N, Q], weights in the loss: they sum to 1 over the batch, padding has 0. */
+  readonly tokenWeights: Float32Array;
+}
+
+/** N pairs with images as 8-bit RGB, a quarter of the size of pixel values. */
+export interface PairPixels extends TextTensors {
+  /** [N, S, S, 3] */
+  readonly pixels: Uint8Array;
+  readonly synthetic?: SyntheticTensors | undefined;
+}
+
+/** Pixel values of which parts are made on demand; a Float32Array has them all. */
 export interface PixelValues {
   slice(start: number, end: number): Float32Array;
 }
 
-/** N pairs as numbers; of several processes each has its share of a batch. */
-export interface PairTensors {
+/** N pairs as the towers read them: a batch, a process's share or a chunk. */
+export interface PairTensors<Pixels = PixelValues> extends TextTensors {
   /** [N, 3, S, S] */
-  readonly pixelValues: PixelValues;
-  /** [N, contextLength] */
-  readonly inputIds: Int32Array;
-  /** [N] */
-  readonly endOfText: Int32Array;
-  /** [N], equal numbers for equal captions; of several processes it is worked out anew, for all pairs. */
-  readonly captionGroup: Int32Array;
-  /** Where they are trained with. */
+  readonly pixelValues: Pixels;
   readonly synthetic?: SyntheticTensors | undefined;
 }
 
-/** The synthetic captions of N pairs as numbers; Q = tokens that the decoder writes, 0 without one. */
-export interface SyntheticTensors {
-  /** [N, contextLength], a sentence of each. */
-  readonly inputIds: Int32Array;
-  /** [N] */
-  readonly endOfText: Int32Array;
-  /** [N], equal numbers for equal sentences */
-  readonly captionGroup: Int32Array;
-  /** [N, Q], what is behind the mark at the start, with the mark at the end. */
-  readonly writtenIds: Int32Array;
-  /** [N, Q], what each counts: summing to 1 over the batch, 0 for padding. */
-  readonly tokenWeights: Float32Array;
-}
-
-/** What the text tower reads. */
-export function textFeeds({ inputIds, endOfText }: Pick<PairTensors, "inputIds" | "endOfText">, { text }: ClipConfig) {
+/** The inputs of the text tower. */
+export function textFeeds({ inputIds, endOfText }: Omit<TextTensors, "captionGroup">, { text }: ClipConfig) {
   const texts = endOfText.length;
   const places = text.pool === "last" ? new Int32Array(texts).fill(text.contextLength - 1) : endOfText;
   return { inputIds: int32(inputIds, [texts, inputIds.length / texts]), endOfText: int32(places, [texts]) };
 }
 
-/** What the towers read of a batch: with synthetic captions their sentences behind the captions. */
-export function towerFeeds({ pixelValues, inputIds, endOfText, synthetic }: Chunk, config: ClipConfig) {
+/** The inputs of both towers; sentences of synthetic captions follow the captions. */
+export function towerFeeds(pairs: PairTensors<Float32Array>, config: ClipConfig) {
+  const { pixelValues, inputIds, endOfText, synthetic } = pairs;
   const { imageSize } = config.vision;
-  const shape = [endOfText.length, 3, imageSize, imageSize];
   const both = (captions: Int32Array, sentences: Int32Array | undefined) =>
     sentences ? Int32Array.from([...captions, ...sentences]) : captions;
   const texts = { inputIds: both(inputIds, synthetic?.inputIds), endOfText: both(endOfText, synthetic?.endOfText) };
-  return { pixelValues: float32(pixelValues, shape), ...textFeeds(texts, config) };
+  return {
+    pixelValues: float32(pixelValues, [endOfText.length, 3, imageSize, imageSize]),
+    ...textFeeds(texts, config),
+  };
 }
 
-/** Which captions of a batch are equal, and which sentences of the synthetic ones. */
+/** The inputs that mark equal captions, and equal sentences of synthetic ones. */
 export function groupFeeds({ captionGroup, synthetic }: Pick<PairTensors, "captionGroup" | "synthetic">) {
   const shape = [captionGroup.length];
   return {
@@ -60,33 +67,34 @@ export function groupFeeds({ captionGroup, synthetic }: Pick<PairTensors, "capti
   };
 }
 
-/** What the decoder, if there is one, is to write, and what each token counts. */
-export function decoderFeeds(
-  { endOfText, synthetic }: Pick<PairTensors, "endOfText" | "synthetic">,
-  { decoder }: ClipConfig,
-) {
+/** The targets of the decoder; nothing without one. */
+export function decoderFeeds({ endOfText, synthetic }: PairTensors<unknown>, { decoder }: ClipConfig) {
   if (!synthetic || !decoder) return {};
   const shape = [endOfText.length, decoder.length];
   return { writtenIds: int32(synthetic.writtenIds, shape), tokenWeights: float32(synthetic.tokenWeights, shape) };
 }
 
-/** Pairs of a batch that are encoded at once. */
-export type Chunk = Omit<PairTensors, "captionGroup" | "pixelValues"> & { readonly pixelValues: Float32Array };
-
-/** Pairs i · size to (i + 1) · size of a batch. */
-export function chunkOf(batch: PairTensors, i: number, size: number, { vision, text, decoder }: ClipConfig): Chunk {
+/** Chunk i of a batch, of `size` pairs. */
+export function chunkOf(
+  batch: PairTensors,
+  i: number,
+  size: number,
+  { vision, text, decoder }: ClipConfig,
+): PairTensors<Float32Array> {
   const rows = <Values>(values: { slice(start: number, end: number): Values }, width: number): Values =>
     values.slice(i * size * width, (i + 1) * size * width);
+  const textRows = ({ inputIds, endOfText, captionGroup }: TextTensors): TextTensors => ({
+    inputIds: rows(inputIds, text.contextLength),
+    endOfText: rows(endOfText, 1),
+    captionGroup: rows(captionGroup, 1),
+  });
   const { synthetic } = batch;
   return {
     pixelValues: rows(batch.pixelValues, 3 * vision.imageSize ** 2),
-    inputIds: rows(batch.inputIds, text.contextLength),
-    endOfText: rows(batch.endOfText, 1),
+    ...textRows(batch),
     ...(synthetic && {
       synthetic: {
-        inputIds: rows(synthetic.inputIds, text.contextLength),
-        endOfText: rows(synthetic.endOfText, 1),
-        captionGroup: rows(synthetic.captionGroup, 1),
+        ...textRows(synthetic),
         writtenIds: rows(synthetic.writtenIds, decoder?.length ?? 0),
         tokenWeights: rows(synthetic.tokenWeights, decoder?.length ?? 0),
       },

@@ -1,5 +1,5 @@
 import { pickOptions } from "../../../core/options.ts";
-import type { ClipsObjective } from "./synthetic-captions.ts";
+import type { SyntheticCaptionsObjective } from "./synthetic-captions.ts";
 import { holdOut } from "./hold-out.ts";
 import { type MixedPairs, readPairs, readSources, type Source } from "../../../inputs/data/pairs.ts";
 import { type Pairs, sourceKinds, type SourceOptions } from "../../../inputs/data/sources/samples.ts";
@@ -10,7 +10,7 @@ interface RunDataConfig {
   readonly validation?: string | Source | undefined;
   readonly validationShare?: number | undefined;
   readonly seed: number;
-  readonly objective?: ClipsObjective | undefined;
+  readonly objective?: SyntheticCaptionsObjective | undefined;
 }
 
 /** What a run trains on, and what it is validated on. */

@@ -4,7 +4,7 @@ import type { DecoderConfig } from "../../../model/towers/config.ts";
  * Training with a synthetic caption of each image beside the one from the web (CLIPS, Liu et al. 2024): images are to find both
  * their caption and a sentence of the synthetic one, and a decoder learns to write all of that.
  */
-export interface ClipsObjective {
+export interface SyntheticCaptionsObjective {
   /** How much writing counts beside finding; with 0 there is no decoder. */
   readonly decoderWeight: number;
   /** Tokens of a synthetic caption that the decoder is to write, with the mark at its end; longer ones are cut. */
@@ -20,7 +20,7 @@ export interface SyntheticDraw {
 }
 
 /** The decoder that an objective trains, if there is one. */
-export function decoderOf(objective: ClipsObjective | undefined): DecoderConfig | undefined {
+export function decoderOf(objective: SyntheticCaptionsObjective | undefined): DecoderConfig | undefined {
   return objective && objective.decoderWeight > 0 ? { length: objective.captionLength } : undefined;
 }
 

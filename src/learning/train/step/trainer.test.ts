@@ -8,10 +8,10 @@ import { relativeError } from "../../parity/compare.ts";
 import { type ClipConfig, type VitConfig } from "../../../model/towers/config.ts";
 import { initializeParameters, parameterSpecs } from "../../../model/nn/parameters.ts";
 import { clipParameters } from "../../../model/towers/parameters.ts";
-import { type EngineOptions, TrainEngine } from "./engine.ts";
-import { restoreState } from "./engine-state.ts";
+import { type TrainerOptions, Trainer } from "./trainer.ts";
+import { restoreState } from "./trainer-state.ts";
 import type { PairTensors } from "../batches/pair-tensors.ts";
-import type { ClipsObjective } from "../batches/synthetic-captions.ts";
+import type { SyntheticCaptionsObjective } from "../batches/synthetic-captions.ts";
 import { trainEverything } from "./trained-parameters.ts";
 
 const vocabSize = tinyVit.text.vocabSize;
@@ -30,20 +30,20 @@ const siglip: ClipConfig = {
 };
 
 /** Two texts of each image, of which a decoder learns to write the second. */
-const clips: ClipsObjective = { decoderWeight: 2, captionLength: 6 };
+const clips: SyntheticCaptionsObjective = { decoderWeight: 2, captionLength: 6 };
 const decoding: ClipConfig = { ...tinyVit, text: { ...tinyVit.text, layers: 2 }, decoder: { length: 6 } };
 
-const opened: TrainEngine[] = [];
+const opened: Trainer[] = [];
 afterEach(async () => {
-  for (const engine of opened.splice(0)) await engine[Symbol.asyncDispose]();
+  for (const trainer of opened.splice(0)) await trainer[Symbol.asyncDispose]();
 });
 
-/** An engine for batches of 8 with the start values of seed 1 but for these. */
-async function createEngine(
-  change: Partial<EngineOptions> = {},
+/** A trainer for batches of 8 with the start values of seed 1 but for these. */
+async function createTrainer(
+  change: Partial<TrainerOptions> = {},
   values: Readonly<Record<string, Float32Array>> = {},
-): Promise<TrainEngine> {
-  const options: EngineOptions = {
+): Promise<Trainer> {
+  const options: TrainerOptions = {
     config: tinyVit,
     batchSize: 8,
     chunkSize: 8,
@@ -64,9 +64,9 @@ async function createEngine(
     initializeParameters(clipParameters(options.config), 1),
     ([path, { data }]) => [path, data] as const,
   );
-  const engine = await TrainEngine.create(options, new Map([...initial, ...Object.entries(values)]));
-  opened.push(engine);
-  return engine;
+  const trainer = await Trainer.create(options, new Map([...initial, ...Object.entries(values)]));
+  opened.push(trainer);
+  return trainer;
 }
 
 /** Eight texts of random words; the last two are one. */
@@ -85,7 +85,7 @@ function randomTexts(random: Random) {
 /** Eight pairs of random pixels and words; for the objective clips with synthetic captions of 1 to 6 tokens. */
 function randomBatch(
   seed: number,
-  { objective }: Partial<EngineOptions> = {},
+  { objective }: Partial<TrainerOptions> = {},
 ): PairTensors & { readonly pixelValues: Float32Array } {
   const random = new Random(seed);
   const { imageSize } = tinyVit.vision;
@@ -115,8 +115,8 @@ function digestOf({ steps, arrays }: Snapshot): string {
 }
 
 /** The gradients of a first step as the optimiser got them: it keeps a tenth. */
-async function firstGradients(engine: TrainEngine): Promise<Map<string, Float32Array>> {
-  const first = (await snapshotOf(engine)).of("first");
+async function firstGradients(trainer: Trainer): Promise<Map<string, Float32Array>> {
+  const first = (await snapshotOf(trainer.state)).of("first");
   return new Map(Array.from(first, ([path, values]) => [path, values.map((value) => value * 10)]));
 }
 
@@ -164,8 +164,8 @@ describe("a step", () => {
     // So large an epsilon makes the update proportional to the gradient, nearly.
     const options = { config, epsilon: 10, ...change };
     const [whole, cut] = [
-      await createEngine({ ...options, chunkSize: 8, checkpointBlocks: false }),
-      await createEngine(options),
+      await createTrainer({ ...options, chunkSize: 8, checkpointBlocks: false }),
+      await createTrainer(options),
     ];
     const [wanted, met] = [
       await whole.step(randomBatch(2, options), 0.1),
@@ -174,7 +174,7 @@ describe("a step", () => {
     expect(Math.abs(met.loss / wanted.loss - 1)).toBeLessThan(1e-6);
     expect(Math.abs(met.gradientNorm / wanted.gradientNorm - 1)).toBeLessThan(1e-5);
     expect(relativeDifference(await firstGradients(cut), await firstGradients(whole))).toBeLessThan(1e-5);
-    const [after, wantedAfter] = [await snapshotOf(cut), await snapshotOf(whole)];
+    const [after, wantedAfter] = [await snapshotOf(cut.state), await snapshotOf(whole.state)];
     expect(relativeDifference(after.of("parameter"), wantedAfter.of("parameter"))).toBeLessThan(1e-5);
     expect(met.logitScale).toBeCloseTo(wanted.logitScale, 6);
     for (const spread of ["imageSpread", "textSpread"] as const) {
@@ -184,7 +184,7 @@ describe("a step", () => {
   });
 
   it("reports a spread of 0 where all images or all texts are alike", async () => {
-    const engine = await createEngine();
+    const trainer = await createTrainer();
     const batch = randomBatch(4);
     const [pixels, words] = [batch.pixelValues.length / 8, batch.inputIds.length / 8];
     const same = {
@@ -192,10 +192,10 @@ describe("a step", () => {
       inputIds: batch.inputIds.map((_, i) => batch.inputIds[i % words]!),
       endOfText: batch.endOfText.map(() => batch.endOfText[0]!),
     };
-    const ofImages = await engine.step({ ...batch, pixelValues: same.pixelValues }, 1e-6);
+    const ofImages = await trainer.step({ ...batch, pixelValues: same.pixelValues }, 1e-6);
     expect(Math.abs(ofImages.imageSpread)).toBeLessThan(1e-5);
     expect(ofImages.textSpread).toBeGreaterThan(0.01);
-    const ofTexts = await engine.step({ ...batch, inputIds: same.inputIds, endOfText: same.endOfText }, 1e-6);
+    const ofTexts = await trainer.step({ ...batch, inputIds: same.inputIds, endOfText: same.endOfText }, 1e-6);
     expect(Math.abs(ofTexts.textSpread)).toBeLessThan(1e-5);
     expect(ofTexts.imageSpread).toBeGreaterThan(0.01);
   });
@@ -221,10 +221,10 @@ describe("a step", () => {
       return Object.fromEntries(paths.map((path) => [path, new Float32Array(specs.get(path)!.shape[0]!).fill(0.5)]));
     };
     const [whole, cut] = [
-      await createEngine(options, gains()),
-      await createEngine({ ...options, chunkSize: 2 }, gains()),
+      await createTrainer(options, gains()),
+      await createTrainer({ ...options, chunkSize: 2 }, gains()),
     ];
-    for (const engine of [whole, cut]) await engine.step(randomBatch(2, options), 1e-3);
+    for (const trainer of [whole, cut]) await trainer.step(randomBatch(2, options), 1e-3);
     const [wanted, met] = [await firstGradients(whole), await firstGradients(cut)];
     expect([...met.keys()]).toEqual([...wanted.keys()]);
     const errors = Array.from(
@@ -237,26 +237,26 @@ describe("a step", () => {
   });
 
   it("reports the norm of the gradients that it uses", async () => {
-    const engine = await createEngine();
-    const { gradientNorm } = await engine.step(randomBatch(3), 1e-3);
-    expect(Math.abs(gradientNorm / normOfAll(await firstGradients(engine)) - 1)).toBeLessThan(1e-6);
+    const trainer = await createTrainer();
+    const { gradientNorm } = await trainer.step(randomBatch(3), 1e-3);
+    expect(Math.abs(gradientNorm / normOfAll(await firstGradients(trainer)) - 1)).toBeLessThan(1e-6);
   });
 
   it("scales gradients above the limit down to it, as PyTorch does, and reports their norm before", async () => {
-    const free = await createEngine();
+    const free = await createTrainer();
     const { gradientNorm } = await free.step(randomBatch(3), 1e-3);
     const wanted = await firstGradients(free);
     for (const part of [0.25, 0.999]) {
       const gradClipNorm = part * gradientNorm;
-      const clipped = await createEngine({ gradClipNorm });
+      const clipped = await createTrainer({ gradClipNorm });
       expect((await clipped.step(randomBatch(3), 1e-3)).gradientNorm).toBe(gradientNorm);
       const factor = gradClipNorm / (gradientNorm + 1e-6);
       const scaled = new Map(Array.from(wanted, ([path, values]) => [path, values.map((value) => value * factor)]));
       expect(relativeDifference(await firstGradients(clipped), scaled)).toBeLessThan(1e-6);
     }
-    const loose = await createEngine({ gradClipNorm: 1.001 * gradientNorm });
+    const loose = await createTrainer({ gradClipNorm: 1.001 * gradientNorm });
     await loose.step(randomBatch(3), 1e-3);
-    expect(digestOf(await snapshotOf(loose))).toBe(digestOf(await snapshotOf(free)));
+    expect(digestOf(await snapshotOf(loose.state))).toBe(digestOf(await snapshotOf(free.state)));
   });
 
   it("keeps logitScale between 0 and ln 100", async () => {
@@ -265,20 +265,20 @@ describe("a step", () => {
       [4.7, highest],
       [-0.5, 0],
     ] as const) {
-      const engine = await createEngine({}, { logitScale: Float32Array.of(start) });
-      expect((await engine.step(randomBatch(4), 1e-3)).logitScale).toBe(wanted);
-      expect((await snapshotOf(engine)).of("parameter").get("logitScale")).toEqual(Float32Array.of(wanted));
+      const trainer = await createTrainer({}, { logitScale: Float32Array.of(start) });
+      expect((await trainer.step(randomBatch(4), 1e-3)).logitScale).toBe(wanted);
+      expect((await snapshotOf(trainer.state)).of("parameter").get("logitScale")).toEqual(Float32Array.of(wanted));
     }
   });
 
   it("lets weight decay shrink matrices, kernels and tables, and nothing else", async () => {
-    const [free, decayed] = [await createEngine({ weightDecay: 0 }), await createEngine({ weightDecay: 0.5 })];
-    for (const engine of [free, decayed]) await engine.step(randomBatch(5), 0.01);
+    const [free, decayed] = [await createTrainer({ weightDecay: 0 }), await createTrainer({ weightDecay: 0.5 })];
+    for (const trainer of [free, decayed]) await trainer.step(randomBatch(5), 0.01);
     const [without, start] = [
-      (await snapshotOf(free)).of("parameter"),
+      (await snapshotOf(free.state)).of("parameter"),
       initializeParameters(clipParameters(tinyVit), 1),
     ];
-    for (const [path, values] of (await snapshotOf(decayed)).of("parameter")) {
+    for (const [path, values] of (await snapshotOf(decayed.state)).of("parameter")) {
       const { shape, data } = start.get(path)!;
       const shrunk = shape.length >= 2 ? 0.005 : 0;
       const wanted = without.get(path)!.map((value, i) => value - shrunk * data[i]!);
@@ -294,16 +294,16 @@ describe("a step", () => {
   ])("changes nothing after %s", async (_, pixelValue, projectionScale, change) => {
     const { data } = initializeParameters(clipParameters(tinyVit), 1).get("vision.projection")!;
     const values = { "vision.projection": data.map((value) => value * projectionScale) };
-    const engine = await createEngine({ emaDecay: 0.9, ...change }, values);
-    const before = digestOf(await snapshotOf(engine));
+    const trainer = await createTrainer({ emaDecay: 0.9, ...change }, values);
+    const before = digestOf(await snapshotOf(trainer.state));
     const batch = randomBatch(7);
     batch.pixelValues[100] = pixelValue;
-    const { loss, gradientNorm, logitScale } = await engine.step(batch, 1e-3);
+    const { loss, gradientNorm, logitScale } = await trainer.step(batch, 1e-3);
     expect(Number.isFinite(loss)).toBe(!Number.isNaN(pixelValue));
     expect(Number.isFinite(gradientNorm)).toBe(false);
     expect(logitScale).toBeCloseTo(Math.log(1 / 0.07), 6);
-    expect(digestOf(await snapshotOf(engine))).toBe(before);
-    expect(Number.isFinite((await engine.step(randomBatch(8), 1e-3)).loss)).toBe(true);
+    expect(digestOf(await snapshotOf(trainer.state))).toBe(before);
+    expect(Number.isFinite((await trainer.step(randomBatch(8), 1e-3)).loss)).toBe(true);
   });
 });
 
@@ -320,12 +320,12 @@ describe("a locked tower", () => {
     ],
     ["image, in chunks", { lockImage: true, chunkSize: 2 }, /^(?:text\.|logit)/],
   ])("%s: has no moments and stays as it is; the rest is trained as without a lock", async (_, change, trained) => {
-    const [free, locked] = [await createEngine({ config: deep }), await createEngine({ config: deep, ...change })];
-    for (const engine of [free, locked]) await engine.step(randomBatch(2), 1e-2);
+    const [free, locked] = [await createTrainer({ config: deep }), await createTrainer({ config: deep, ...change })];
+    for (const trainer of [free, locked]) await trainer.step(randomBatch(2), 1e-2);
     const wanted = [...(await firstGradients(free))].filter(([path]) => trained.test(path));
     expect(relativeDifference(await firstGradients(locked), new Map(wanted))).toBeLessThan(1e-5);
     const start = initializeParameters(clipParameters(deep), 1);
-    for (const [path, values] of (await snapshotOf(locked)).of("parameter")) {
+    for (const [path, values] of (await snapshotOf(locked.state)).of("parameter")) {
       const moved = norm(values.map((value, i) => value - start.get(path)!.data[i]!)) > 0;
       expect(moved, path).toBe(trained.test(path));
     }
@@ -333,12 +333,16 @@ describe("a locked tower", () => {
 
   it("of batch norm keeps its running statistics, and computes with them", async () => {
     const values = { "vision.stem.0.norm.runningMean": new Float32Array(4).fill(0.3) };
-    const engine = await createEngine({ config: tinyResNet, lockImage: true, chunkSize: 4 }, values);
-    const before = [...(await snapshotOf(engine)).of("parameter")].filter(([path]) => path.startsWith("vision."));
-    const { loss } = await engine.step(randomBatch(3), 1e-2);
-    const after = [...(await snapshotOf(engine)).of("parameter")].filter(([path]) => path.startsWith("vision."));
+    const trainer = await createTrainer({ config: tinyResNet, lockImage: true, chunkSize: 4 }, values);
+    const before = [...(await snapshotOf(trainer.state)).of("parameter")].filter(([path]) =>
+      path.startsWith("vision."),
+    );
+    const { loss } = await trainer.step(randomBatch(3), 1e-2);
+    const after = [...(await snapshotOf(trainer.state)).of("parameter")].filter(([path]) => path.startsWith("vision."));
     expect(after).toEqual(before);
-    expect((await (await createEngine({ config: tinyResNet }, values)).step(randomBatch(3), 1e-2)).loss).not.toBe(loss);
+    expect((await (await createTrainer({ config: tinyResNet }, values)).step(randomBatch(3), 1e-2)).loss).not.toBe(
+      loss,
+    );
   });
 });
 
@@ -364,9 +368,9 @@ describe("changes of low rank", () => {
     const merged = mergeLora(start(), lora);
     expect([...merged.keys()]).toEqual([...parameterSpecs(clipParameters(tinyVit)).keys()]);
     const [apart, whole, plain] = [
-      await createEngine({ config: changed }, numbersOf(start())),
-      await createEngine({}, numbersOf(merged)),
-      await createEngine({}, numbersOf(new Map([...start()].filter(([path]) => merged.has(path))))),
+      await createTrainer({ config: changed }, numbersOf(start())),
+      await createTrainer({}, numbersOf(merged)),
+      await createTrainer({}, numbersOf(new Map([...start()].filter(([path]) => merged.has(path))))),
     ];
     const { pixelValues, inputIds, endOfText } = randomBatch(12);
     const [images, texts] = [await apart.encodeImages(pixelValues), await apart.encodeTexts(inputIds, endOfText)];
@@ -380,10 +384,10 @@ describe("changes of low rank", () => {
     "alone are trained, by the gradient of the weights that they change: %j",
     async (change) => {
       const values = start();
-      const engine = await createEngine({ config: changed, ...change }, numbersOf(start()));
-      const plain = await createEngine({}, numbersOf(mergeLora(start(), lora)));
-      for (const each of [engine, plain]) await each.step(randomBatch(13), 1e-2);
-      const [met, dW] = [await firstGradients(engine), await firstGradients(plain)];
+      const trainer = await createTrainer({ config: changed, ...change }, numbersOf(start()));
+      const plain = await createTrainer({}, numbersOf(mergeLora(start(), lora)));
+      for (const each of [trainer, plain]) await each.step(randomBatch(13), 1e-2);
+      const [met, dW] = [await firstGradients(trainer), await firstGradients(plain)];
       expect(new Set(met.keys())).toEqual(new Set([...values.keys()].filter(isLora)));
       for (const [path, gradient] of met) {
         const of = path.slice(0, path.indexOf(".lora."));
@@ -400,7 +404,7 @@ describe("changes of low rank", () => {
             }
         expect(relativeError(gradient, wanted), path).toBeLessThan(1e-5);
       }
-      for (const [path, now] of (await snapshotOf(engine)).of("parameter"))
+      for (const [path, now] of (await snapshotOf(trainer.state)).of("parameter"))
         expect(relativeError(now, values.get(path)!.data) > 0, path).toBe(isLora(path));
     },
   );
@@ -418,14 +422,17 @@ describe("the objective clips", () => {
   it.each([{}, { chunkSize: 2 }, { labelSmoothing: 0.1 }, { config: siglip }])(
     "is that of the model where nothing is written and both texts are one, in loss and gradients: %j",
     async (change) => {
-      const [plain, engine] = [await createEngine(change), await createEngine({ ...change, objective: contrastive })];
-      const { loss, ...rest } = await engine.step(saidTwice(2), 1e-2);
+      const [plain, trainer] = [
+        await createTrainer(change),
+        await createTrainer({ ...change, objective: contrastive }),
+      ];
+      const { loss, ...rest } = await trainer.step(saidTwice(2), 1e-2);
       const wanted = await plain.step(randomBatch(2), 1e-2);
       // Two halves of a number are it; in the gradients sums over twice as many texts are rounded otherwise. Measured: losses alike,
       // gradients 5.6e-7 apart.
       expect(Math.abs(loss / wanted.loss - 1)).toBeLessThan(2e-7);
       expect(Object.keys(rest)).not.toContain("captionLoss");
-      const [met, gradients] = [await firstGradients(engine), await firstGradients(plain)];
+      const [met, gradients] = [await firstGradients(trainer), await firstGradients(plain)];
       expect([...met.keys()]).toEqual([...gradients.keys()]);
       for (const [path, values] of met)
         expect(relativeError(seen(path, values), seen(path, gradients.get(path)!)), path).toBeLessThan(5e-6);
@@ -435,12 +442,12 @@ describe("the objective clips", () => {
   it("is the mean of what each text alone gives, and what is written by its weight", async () => {
     const batch = randomBatch(3, { objective: clips });
     const { pixelValues, inputIds, endOfText, captionGroup, synthetic } = batch;
-    const lossOf = async (change: Partial<EngineOptions>, pairs: PairTensors) =>
-      (await createEngine({ config: { ...decoding, decoder: undefined }, ...change })).step(pairs, 1e-3);
+    const lossOf = async (change: Partial<TrainerOptions>, pairs: PairTensors) =>
+      (await createTrainer({ config: { ...decoding, decoder: undefined }, ...change })).step(pairs, 1e-3);
     const first = await lossOf({}, { pixelValues, inputIds, endOfText, captionGroup });
     const second = await lossOf({}, { pixelValues, ...synthetic! });
-    const engine = await createEngine({ config: decoding, objective: clips });
-    const { loss, contrastiveLoss, captionLoss, logitScale } = await engine.step(batch, 1e-3);
+    const trainer = await createTrainer({ config: decoding, objective: clips });
+    const { loss, contrastiveLoss, captionLoss, logitScale } = await trainer.step(batch, 1e-3);
     expect(contrastiveLoss).toBeCloseTo((first.loss + second.loss) / 2, 5);
     expect(loss).toBe(contrastiveLoss! + 2 * captionLoss!);
     // A decoder that knows nothing has the logarithm of the vocabulary, about.
@@ -449,10 +456,10 @@ describe("the objective clips", () => {
   });
 
   it("learns to write: each place its token, of its own image", async () => {
-    const engine = await createEngine({ config: decoding, objective: clips, weightDecay: 0 });
+    const trainer = await createTrainer({ config: decoding, objective: clips, weightDecay: 0 });
     const losses: number[] = [];
     for (let step = 0; step < 60; step++)
-      losses.push((await engine.step(randomBatch(4, { objective: clips }), 1e-2)).captionLoss!);
+      losses.push((await trainer.step(randomBatch(4, { objective: clips }), 1e-2)).captionLoss!);
     // Measured: 6.5 at first.
     expect(losses[0]).toBeGreaterThan(5);
     expect(losses.at(-1)).toBeLessThan(0.1);
@@ -461,10 +468,10 @@ describe("the objective clips", () => {
   it("trains the decoder beside changes of low rank, with decay for its matrices and queries", async () => {
     const lora = { rank: 2, alpha: 2 };
     const config = { ...decoding, text: { ...decoding.text, lora } };
-    const engine = await createEngine({ config, objective: clips });
-    const before = (await snapshotOf(engine)).of("parameter");
-    await engine.step(randomBatch(5, { objective: clips }), 1e-2);
-    for (const [path, values] of (await snapshotOf(engine)).of("parameter")) {
+    const trainer = await createTrainer({ config, objective: clips });
+    const before = (await snapshotOf(trainer.state)).of("parameter");
+    await trainer.step(randomBatch(5, { objective: clips }), 1e-2);
+    for (const [path, values] of (await snapshotOf(trainer.state)).of("parameter")) {
       const isTrained = isLora(path) || path.startsWith("decoder.");
       // down of a change that starts as none has no gradient, but decays.
       expect(relativeError(values, before.get(path)!) > 0, path).toBe(isTrained);
@@ -476,8 +483,8 @@ describe("patch dropout", () => {
   it("shows each image by some of its patches, others in the next step and with another seed", async () => {
     const losses: number[] = [];
     for (const change of [{ seed: 0 }, { seed: 0 }, { seed: 1 }, { patchDropout: 0 }]) {
-      const engine = await createEngine({ patchDropout: 0.5, ...change });
-      for (let step = 0; step < 2; step++) losses.push((await engine.step(randomBatch(2), 0)).loss);
+      const trainer = await createTrainer({ patchDropout: 0.5, ...change });
+      for (let step = 0; step < 2; step++) losses.push((await trainer.step(randomBatch(2), 0)).loss);
     }
     const [first, second, again, secondAgain, other, , all, allAgain] = losses;
     expect([again, secondAgain]).toEqual([first, second]);
@@ -490,7 +497,7 @@ describe("label smoothing", () => {
   it("is in the loss of the whole batch and of chunks alike", async () => {
     const losses: number[] = [];
     for (const change of [{}, { labelSmoothing: 0.2 }, { labelSmoothing: 0.2, chunkSize: 2 }]) {
-      losses.push((await (await createEngine(change)).step(randomBatch(2), 1e-3)).loss);
+      losses.push((await (await createTrainer(change)).step(randomBatch(2), 1e-3)).loss);
     }
     expect(losses[2]).toBeCloseTo(losses[1]!, 5);
     expect(Math.abs(losses[1]! - losses[0]!)).toBeGreaterThan(1e-3);
@@ -502,20 +509,20 @@ describe("batch norm's running statistics", () => {
     new Map([...state.of("parameter")].filter(([path]) => path.startsWith("vision.stem.0.") && path.endsWith(name)));
 
   it("move by a tenth a step, and do so by all chunks alike", async () => {
-    const whole = await createEngine({ config: tinyResNet });
+    const whole = await createTrainer({ config: tinyResNet });
     await whole.step(randomBatch(8), 0);
-    const cut = await createEngine({ config: tinyResNet, chunkSize: 2 });
+    const cut = await createTrainer({ config: tinyResNet, chunkSize: 2 });
     await cut.step(randomBatch(8), 0);
     // The first norm of the net sees the same numbers whatever the chunks, so the mean over all is the same.
     const [wanted, met] = [
-      statistics(await snapshotOf(whole), "runningMean"),
-      statistics(await snapshotOf(cut), "runningMean"),
+      statistics(await snapshotOf(whole.state), "runningMean"),
+      statistics(await snapshotOf(cut.state), "runningMean"),
     ];
     expect(normOfAll(wanted)).toBeGreaterThan(0);
     expect(relativeDifference(met, wanted)).toBeLessThan(1e-5);
     // Variances start at 1; a chunk of two images has about that of the batch.
-    for (const engine of [whole, cut]) {
-      const [values] = statistics(await snapshotOf(engine), "runningVar").values();
+    for (const trainer of [whole, cut]) {
+      const [values] = statistics(await snapshotOf(trainer.state), "runningVar").values();
       for (const value of values!) {
         expect(value).toBeGreaterThan(0.9);
         expect(value).toBeLessThan(1.1);
@@ -526,7 +533,7 @@ describe("batch norm's running statistics", () => {
 
 describe("the moving average of the weights", () => {
   it("keeps the given share, less in the first steps, and is what images and texts are encoded with", async () => {
-    const engine = await createEngine({ emaDecay: 0.3 });
+    const trainer = await createTrainer({ emaDecay: 0.3 });
     const average = new Map(
       Array.from(initializeParameters(clipParameters(tinyVit), 1), ([path, { data }]) => [
         path,
@@ -534,23 +541,23 @@ describe("the moving average of the weights", () => {
       ]),
     );
     for (const t of [1, 2, 3, 4]) {
-      await engine.step(randomBatch(t), 0.01);
+      await trainer.step(randomBatch(t), 0.01);
       const keep = Math.min(0.3, (1 + t) / (10 + t));
       expect(keep < 0.3).toBe(t < 3);
-      for (const [path, values] of (await snapshotOf(engine)).of("parameter")) {
+      for (const [path, values] of (await snapshotOf(trainer.state)).of("parameter")) {
         const mean = average.get(path)!;
         values.forEach((value, i) => (mean[i] = mean[i]! * keep + value * (1 - keep)));
       }
     }
-    const state = await snapshotOf(engine);
+    const state = await snapshotOf(trainer.state);
     const wanted = new Map(Array.from(average, ([path, values]) => [path, Float32Array.from(values)]));
     expect(relativeDifference(state.of("average"), wanted)).toBeLessThan(1e-6);
     expect(relativeDifference(state.of("average"), state.of("parameter"))).toBeGreaterThan(1e-3);
 
-    const plain = await createEngine({}, Object.fromEntries(state.of("average")));
+    const plain = await createTrainer({}, Object.fromEntries(state.of("average")));
     const { pixelValues, inputIds, endOfText } = randomBatch(9);
-    expect(await engine.encodeImages(pixelValues)).toEqual(await plain.encodeImages(pixelValues));
-    expect(await engine.encodeTexts(inputIds, endOfText)).toEqual(await plain.encodeTexts(inputIds, endOfText));
+    expect(await trainer.encodeImages(pixelValues)).toEqual(await plain.encodeImages(pixelValues));
+    expect(await trainer.encodeTexts(inputIds, endOfText)).toEqual(await plain.encodeTexts(inputIds, endOfText));
   });
 });
 
@@ -564,39 +571,39 @@ describe("a state", () => {
     ["vit with a decoder in chunks", { config: decoding, objective: clips, chunkSize: 4, emaDecay: 0.9 }],
     ["resnet with batch norm", { config: tinyResNet, emaDecay: 0.9 }],
   ])("goes on to the same numbers to the bit, %s", async (_, change) => {
-    const unbroken = await createEngine(change);
+    const unbroken = await createTrainer(change);
     for (const s of [1, 2]) await unbroken.step(randomBatch(s, change), 1e-3);
-    const state = await snapshotOf(unbroken);
-    const resumed = await createEngine(change);
+    const state = await snapshotOf(unbroken.state);
+    const resumed = await createTrainer(change);
     await resumed.step(randomBatch(17, change), 1e-3);
-    await restoreState(resumed, state);
+    await restoreState(resumed.state, state);
     for (const s of [3, 4]) {
       const batch = () => randomBatch(s, change);
       expect(await resumed.step(batch(), 1e-3)).toEqual(await unbroken.step(batch(), 1e-3));
     }
-    expect(digestOf(await snapshotOf(resumed))).toBe(digestOf(await snapshotOf(unbroken)));
-    expect(resumed.steps).toBe(4);
+    expect(digestOf(await snapshotOf(resumed.state))).toBe(digestOf(await snapshotOf(unbroken.state)));
+    expect(resumed.state.steps).toBe(4);
   });
 
   it("is a copy: later steps do not show in it", async () => {
-    const engine = await createEngine({ emaDecay: 0.9 });
-    const state = await snapshotOf(engine);
+    const trainer = await createTrainer({ emaDecay: 0.9 });
+    const state = await snapshotOf(trainer.state);
     const kept = digestOf(state);
-    await engine.step(randomBatch(1), 1e-2);
+    await trainer.step(randomBatch(1), 1e-2);
     expect(digestOf(state)).toBe(kept);
-    expect(digestOf(await snapshotOf(engine))).not.toBe(kept);
+    expect(digestOf(await snapshotOf(trainer.state))).not.toBe(kept);
   });
 
   it("of another model is refused", async () => {
     const wider = { ...tinyVit, embedDim: 32 };
-    const state = await createEngine({ config: wider });
-    const engine = await createEngine();
-    await expect(restoreState(engine, state)).rejects.toMatchObject({
+    const state = await createTrainer({ config: wider });
+    const trainer = await createTrainer();
+    await expect(restoreState(trainer.state, state.state)).rejects.toMatchObject({
       code: "CLIP_CHECKPOINT",
       message:
-        "the checkpoint is not one of this model: parameter.vision.projection has 1024 numbers in it, 512 are wanted",
+        "the checkpoint belongs to another model: parameter.vision.projection has 1024 elements, expected 512; resume with the run's own model, or start a new run in another folder",
     });
-    const averaged = await createEngine({ emaDecay: 0.9 });
-    await expect(restoreState(averaged, engine)).rejects.toMatchObject({ code: "CLIP_CHECKPOINT" });
+    const averaged = await createTrainer({ emaDecay: 0.9 });
+    await expect(restoreState(averaged.state, trainer.state)).rejects.toMatchObject({ code: "CLIP_CHECKPOINT" });
   });
 });

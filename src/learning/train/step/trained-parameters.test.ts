@@ -52,7 +52,7 @@ describe("the parameters that are trained", () => {
     expect(ofDecoder.map(({ path }) => path)).toEqual(paths);
     expect(new Set(ofDecoder.map(({ rateScale }) => rateScale))).toEqual(new Set([1]));
     expect(ofDecoder.find(({ path }) => path === "decoder.queries")).toMatchObject({ decay: true, shape: [4, 32] });
-    const [queries] = choose(config, { undecayed: ["decoder.queries"] }).filter(
+    const [queries] = choose(config, { noWeightDecay: ["decoder.queries"] }).filter(
       ({ path }) => path === "decoder.queries",
     );
     expect(queries).toMatchObject({ decay: false });
@@ -82,17 +82,17 @@ describe("the parameters that are trained", () => {
   });
 
   it("do not decay if they are named, each or by the beginning of their paths", () => {
-    const undecayed = ["text.tokenEmbedding", "vision.blocks.0"];
-    const decays = choose(deep, { undecayed }).flatMap(({ path, decay }) => (decay ? [path] : []));
+    const noWeightDecay = ["text.tokenEmbedding", "vision.blocks.0"];
+    const decays = choose(deep, { noWeightDecay }).flatMap(({ path, decay }) => (decay ? [path] : []));
     expect(decays).toContain("vision.blocks.1.attn.qkv.weight");
-    expect(decays.filter((path) => undecayed.some((name) => path.startsWith(name)))).toEqual([]);
+    expect(decays.filter((path) => noWeightDecay.some((name) => path.startsWith(name)))).toEqual([]);
   });
 
   it.each([
     [deep, { lockImage: true, lockText: true }, /both towers are locked/],
-    [deep, { lockImage: true, unlockedImageBlocks: 4 }, "4 blocks are unlocked, the vision tower has 3"],
-    [tinyResNet, { lockImage: true, unlockedImageBlocks: 1 }, /locked whole or not at all/],
-    [deep, { undecayed: ["text.token"] }, /no parameter of the model begins with text\.token;/],
+    [deep, { lockImage: true, unlockedImageBlocks: 4 }, "4 blocks are unlocked, but the vision tower has 3"],
+    [tinyResNet, { lockImage: true, unlockedImageBlocks: 1 }, /can only be locked as a whole/],
+    [deep, { noWeightDecay: ["text.token"] }, /no parameter of the model is under text\.token;/],
   ])("are refused where they make no sense: %#", (config, change, message) => {
     expect(() => choose(config, change)).toThrow(message);
   });

@@ -3,9 +3,9 @@ import { alone, type Group } from "../../src/engine/distributed/group.ts";
 import { type ClipConfig, type VitConfig } from "../../src/model/towers/config.ts";
 import { initializeParameters } from "../../src/model/nn/parameters.ts";
 import { clipParameters } from "../../src/model/towers/parameters.ts";
-import { type EngineOptions, TrainEngine } from "../../src/learning/train/engine/engine.ts";
+import { type TrainerOptions, Trainer } from "../../src/learning/train/step/trainer.ts";
 import type { PairTensors } from "../../src/learning/train/batches/pair-tensors.ts";
-import { trainEverything } from "../../src/learning/train/engine/trained-parameters.ts";
+import { trainEverything } from "../../src/learning/train/step/trained-parameters.ts";
 import { snapshotOf } from "../train/snapshot.ts";
 import { tinyResNet, tinyVit } from "../train/tiny-run.ts";
 
@@ -22,7 +22,7 @@ const siglip: ClipConfig = {
 };
 
 /** What several processes are to compute as one does. */
-export const cases: Readonly<Record<string, Partial<EngineOptions> & { readonly config: ClipConfig }>> = {
+export const cases: Readonly<Record<string, Partial<TrainerOptions> & { readonly config: ClipConfig }>> = {
   vit: { config: tinyVit },
   "vit with smoothed labels and half of its patches, clipped": {
     ...{ config: tinyVit, gradClipNorm: 0.1, labelSmoothing: 0.1, patchDropout: 0.5 },
@@ -49,7 +49,7 @@ export interface Outcome {
 export async function makeSteps(name: string, steps: number, group: Group = alone): Promise<Outcome> {
   const { config, ...change } = cases[name]!;
   const count = batchSize / group.size;
-  const options: EngineOptions = {
+  const options: TrainerOptions = {
     ...{ config, batchSize, chunkSize: count, gradClipNorm: undefined, emaDecay: undefined },
     ...{ checkpointBlocks: false, beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 },
     ...{ labelSmoothing: 0, patchDropout: 0, seed: 0, ...trainEverything, ...change },
@@ -58,28 +58,31 @@ export async function makeSteps(name: string, steps: number, group: Group = alon
   const start = initializeParameters(clipParameters(config), 1 + group.rank);
   // A bottleneck starts as its shortcut, and has no gradients then.
   for (const [path, { data }] of start) if (path.endsWith("conv3.norm.weight")) data.fill(0.5);
-  await using engine = await TrainEngine.create(
+  await using trainer = await Trainer.create(
     options,
     new Map(Array.from(start, ([path, { data }]) => [path, data])),
     group,
   );
-  await engine.startAsFirst(0);
+  await trainer.state.copyFromFirst(group, 0);
   const [losses, norms]: [number[], number[]] = [[], []];
   let gradients = new Map<string, Float32Array>();
   for (let step = 0; step < steps; step++) {
     const batch = shareOf(randomBatch(step, config), group.rank * count, count);
-    const { loss, gradientNorm } = await engine.step(batch, 1e-3);
+    const { loss, gradientNorm } = await trainer.step(batch, 1e-3);
     losses.push(loss);
     norms.push(gradientNorm);
     // The first moments keep a tenth.
     if (step === 0)
       gradients = new Map(
-        Array.from((await snapshotOf(engine)).of("first"), ([path, first]) => [path, first.map((value) => value * 10)]),
+        Array.from((await snapshotOf(trainer.state)).of("first"), ([path, first]) => [
+          path,
+          first.map((value) => value * 10),
+        ]),
       );
   }
-  const [own, all] = [engine.checksum(), group.exchange(engine.checksum())];
+  const [own, all] = [trainer.state.checksum(), group.exchange(trainer.state.checksum())];
   if (all.some((checksum) => checksum !== own)) throw new Error(`the processes came apart: ${all.join(", ")}`);
-  return { losses, norms, parameters: (await snapshotOf(engine)).of("parameter"), gradients };
+  return { losses, norms, parameters: (await snapshotOf(trainer.state)).of("parameter"), gradients };
 }
 
 type RandomBatch = PairTensors & { readonly pixelValues: Float32Array };

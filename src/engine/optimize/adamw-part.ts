@@ -45,7 +45,7 @@ interface Place {
  * The moments of some parameters, and the pass that updates both. The moments live in the kernel's memory; parameters
  * and gradients live with ONNX Runtime and pass through it.
  */
-export class AdamwShard {
+export class AdamwPart {
   readonly #kernel: Kernel;
   readonly #buffer: ArrayBuffer;
   readonly #places: ReadonlyMap<string, Place>;
@@ -54,7 +54,7 @@ export class AdamwShard {
     [this.#kernel, this.#buffer, this.#places] = [kernel, buffer, places];
   }
 
-  static async create(parameters: readonly OptimizedParameter[]): Promise<AdamwShard> {
+  static async create(parameters: readonly OptimizedParameter[]): Promise<AdamwPart> {
     let end = scratchBytes;
     const places = new Map(
       parameters.map((parameter) => {
@@ -65,7 +65,7 @@ export class AdamwShard {
     );
     const memory = new WebAssembly.Memory({ initial: Math.ceil(end / pageBytes) });
     const { instance } = await WebAssembly.instantiate(Buffer.from(adamwWasm, "base64"), { host: { memory } });
-    return new AdamwShard((instance.exports as { step: Kernel }).step, memory.buffer, places);
+    return new AdamwPart((instance.exports as { step: Kernel }).step, memory.buffer, places);
   }
 
   /** Updates parameters and moments in place. */

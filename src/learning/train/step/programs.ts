@@ -10,7 +10,8 @@ import { textTransformer } from "../../../model/towers/text-transformer.ts";
 import { type TowerOptions } from "../../../model/towers/vision-transformer.ts";
 import { l2Normalize } from "../../../model/nn/layers.ts";
 import type { StatisticUpdate } from "../../../model/nn/norms.ts";
-import type { ClipsObjective } from "../batches/synthetic-captions.ts";
+import type { SyntheticCaptionsObjective } from "../batches/synthetic-captions.ts";
+import { keptTokenCount } from "./patch-dropout.ts";
 import { isImageTowerLocked } from "./trained-parameters.ts";
 import {
   captionLoss,
@@ -22,41 +23,41 @@ import {
   smoothTargets,
 } from "./losses.ts";
 
-/** Outputs of a program by name. */
+/** The outputs of a program, by name. */
 export type Program = Readonly<Record<string, Tensor>>;
 
-/** Prefixes of the names under which programs take and give tensors of parameters. */
+/** Prefixes of input and output names, before a parameter's path. */
 export const prefixes = { gradient: "gradient.", sum: "sum.", statistic: "statistic." } as const;
 
-/** The features of a batch, and what the gradients of its loss at them are called. */
+/** Names of the gradients of the loss at each kind of features. */
 export const featureGradients = {
   imageFeatures: "imageGradient",
   textFeatures: "textGradient",
   syntheticFeatures: "syntheticGradient",
 } as const;
 
-/** The towers' features of N pairs, [N, E] each: of images, captions, and a sentence of each synthetic caption. */
+/** The features of N pairs, [N, E] each: images, captions, and a sentence of each synthetic caption. */
 type Features = Readonly<Record<"imageFeatures" | "textFeatures", Tensor>> & { readonly syntheticFeatures?: Tensor };
 
 /** How a step is computed. */
 export interface StepOptions extends Pick<TowerOptions, "checkpointBlocks"> {
-  /** The paths that are learned; default all that can be. */
+  /** Paths of the trained parameters. Default: all trainable ones. */
   readonly trained?: ReadonlySet<string> | undefined;
   /** See {@link smoothTargets}; default 0. */
   readonly labelSmoothing?: number | undefined;
-  /** Share of the patches that are left out: the images' other tokens are then an input, `keptTokens`. Default 0. */
+  /** Share of the patches that are dropped; the kept tokens are then an input, `keptTokens`. Default 0. */
   readonly patchDropout?: number | undefined;
-  /** Without it there are no synthetic captions. */
-  readonly objective?: ClipsObjective | undefined;
+  /** For batches with synthetic captions. */
+  readonly objective?: SyntheticCaptionsObjective | undefined;
 }
 
-/** The pairs of a batch that one of several processes has. */
+/** One process's pairs of a batch. */
 export interface Share {
   readonly first: number;
   readonly count: number;
 }
 
-/** The parameters as inputs of a program, and the ones that are learned. */
+/** The parameters as inputs of a program, and the trained ones by path. */
 interface Inputs {
   readonly parameters: Clip;
   readonly learned: ReadonlyMap<string, Tensor>;
@@ -64,25 +65,25 @@ interface Inputs {
 }
 
 /**
- * A whole step in one graph: `loss` of N pairs, with a decoder also the `contrastiveLoss` and `captionLoss` that it is made of,
- * `imageSpread` and `textSpread` of their features, `gradient.<path>` for each learned parameter, `squaredNorm` of all gradients,
- * `statistic.<path>` for the running statistics.
+ * A whole step in one graph. Outputs: `loss` of N pairs (with a decoder also its parts `contrastiveLoss` and `captionLoss`),
+ * `imageSpread` and `textSpread`, `gradient.<path>` of each trained parameter, `squaredNorm` of all gradients,
+ * `statistic.<path>` of the running statistics.
  */
 export function stepProgram(config: ClipConfig, batchSize: number, options: StepOptions): Program {
-  const inputs = only(parameterInputs(config), options.trained);
+  const inputs = withTrained(parameterInputs(config), options.trained);
   const updates: StatisticUpdate[] = [];
   const { ends, tokens } = encodePairs(config, inputs.parameters, batchSize, options, updates);
   const contrastive = contrastiveLoss(config, ends, inputs.parameters, { first: 0, count: batchSize }, options);
-  const written = writtenLoss(config, inputs.parameters, tokens, options);
-  const loss = written ? contrastive.add(written.mul(options.objective!.decoderWeight)) : contrastive;
-  const parts = written && { contrastiveLoss: contrastive, captionLoss: written };
+  const captions = decoderLoss(config, inputs.parameters, tokens, options);
+  const loss = captions ? contrastive.add(captions.mul(options.objective!.decoderWeight)) : contrastive;
+  const parts = captions && { contrastiveLoss: contrastive, captionLoss: captions };
   const dys = gradients(loss, [...inputs.learned.values()]);
   return { loss, ...parts, ...spreads(ends), ...namedGradients(inputs, dys), ...statistics(inputs, updates) };
 }
 
 /**
- * The features of a chunk of pairs, not normalised and without gradients: the first of three graphs that make a large batch
- * exact in the memory of a chunk (the feature cache of Gao et al. 2021).
+ * The features of a chunk of pairs, without gradients: the first of three graphs that compute a large batch exactly in the memory
+ * of a chunk (the feature cache of Gao et al. 2021).
  */
 export function chunkFeaturesProgram(config: ClipConfig, chunkSize: number, options: StepOptions): Program {
   const towers = { ...config, decoder: undefined };
@@ -91,9 +92,8 @@ export function chunkFeaturesProgram(config: ClipConfig, chunkSize: number, opti
 }
 
 /**
- * The second: from the features of the whole batch, `loss` but for what a decoder adds, its gradients at the features, those of
- * logitScale and logitBias, and `squaredNorm` of the two; of some of the pairs what they bring into the loss, which together with the
- * others is all of these.
+ * The second graph: from the features of the whole batch, the contrastive `loss`, its gradients at the features and at logitScale
+ * and logitBias, and `squaredNorm` of the latter two. For a share of the pairs, its share of these sums.
  */
 export function cachedLossProgram(
   config: ClipConfig,
@@ -101,7 +101,7 @@ export function cachedLossProgram(
   options: StepOptions,
   share: Share = { first: 0, count: batchSize },
 ): Program {
-  const inputs = only(parameterInputs(config), options.trained, (path) => !isOfTower(path));
+  const inputs = withTrained(parameterInputs(config), options.trained, (path) => !isOfTower(path));
   const names = featureNames(options);
   const inputOf = (name: string) => [name, input(name, [batchSize, config.embedDim])] as const;
   const ends = Object.fromEntries(names.map(inputOf)) as unknown as Features;
@@ -111,56 +111,55 @@ export function cachedLossProgram(
   return { loss, ...spreads(ends), ...atFeatures, ...namedGradients(inputs, dys.slice(names.length)) };
 }
 
-/** How far each tower's unit vectors are from being one, [], in [0, 1]: 1 − ‖their mean‖². */
+/** Spread of each tower's embeddings, 1 − ‖mean‖², in [0, 1]; 0 if all are equal. */
 function spreads({ imageFeatures, textFeatures }: Features): Program {
   const spread = (features: Tensor) => l2Normalize(features).mean(0).square().sum().neg().add(1);
   return { imageSpread: spread(imageFeatures), textSpread: spread(textFeatures) };
 }
 
-/** The features that a step compares. */
+/** Names of the features of a step. */
 export function featureNames({ objective }: Pick<StepOptions, "objective">): (keyof typeof featureGradients)[] {
   return objective ? ["imageFeatures", "textFeatures", "syntheticFeatures"] : ["imageFeatures", "textFeatures"];
 }
 
-/** Whether a parameter is one of a tower or the decoder, not of the scores. */
+/** Whether a parameter belongs to a tower or the decoder: all but logitScale and logitBias. */
 export function isOfTower(path: string): boolean {
   return path.includes(".");
 }
 
 /**
- * The third, for each chunk: encodes it again and adds its share to the gradients so far, `sum.<path>` in,
- * `gradient.<path>` out; and `squaredNorm` of what has been summed. With a decoder also `captionLoss`, the
- * chunk's part of the batch's.
+ * The third graph, for each chunk: encodes it again and adds its gradients to those of the chunks before, `sum.<path>` in,
+ * `gradient.<path>` out, with `squaredNorm` of the sums. With a decoder also `captionLoss`, the chunk's share of the batch's.
  */
 export function chunkGradientProgram(config: ClipConfig, chunkSize: number, options: StepOptions): Program {
-  const inputs = only(parameterInputs(config), options.trained, isOfTower);
+  const inputs = withTrained(parameterInputs(config), options.trained, isOfTower);
   const updates: StatisticUpdate[] = [];
   const { ends, tokens } = encodePairs(config, inputs.parameters, chunkSize, options, updates);
-  // d loss = ⟨d loss / d features, d features⟩, with the first factor a constant
+  // The gradient of ⟨d loss / d features, features⟩ with the first factor constant is that of the loss.
   const shares = featureNames(options).map((name) => {
     const features = ends[name]!;
     return features.mul(input(featureGradients[name], features.shape)).sum();
   });
-  // What is written of one image does not depend on the others: their losses add up.
-  const written = writtenLoss(config, inputs.parameters, tokens, options);
-  if (written) shares.push(written.mul(options.objective!.decoderWeight));
+  // The decoder sees one image at a time, so the caption losses of chunks add up.
+  const captions = decoderLoss(config, inputs.parameters, tokens, options);
+  if (captions) shares.push(captions.mul(options.objective!.decoderWeight));
   const share = shares.reduce((sum, part) => sum.add(part));
   const paths = [...inputs.learned.keys()];
   const dys = gradients(share, [...inputs.learned.values()]).map((dy, i) =>
     dy.add(input(`${prefixes.sum}${paths[i]!}`, dy.shape)),
   );
-  const parts = written && { captionLoss: written };
+  const parts = captions && { captionLoss: captions };
   return { ...parts, ...namedGradients(inputs, dys), ...statistics(inputs, updates) };
 }
 
-/** `imageEmbeds` of any number of images: for validation, with the parameters of the moment. */
+/** `imageEmbeds` of any number of images, for validation. */
 export function imageEmbedsProgram(config: ClipConfig): Program {
   const { vision } = parameterInputs(config, "vision").parameters;
   const pixelValues = input("pixelValues", ["images", 3, config.vision.imageSize, config.vision.imageSize]);
   return { imageEmbeds: encodeImage({ vision }, config, pixelValues) };
 }
 
-/** `textEmbeds` of any number of texts. */
+/** `textEmbeds` of any number of texts, for validation. */
 export function textEmbedsProgram(config: ClipConfig): Program {
   const { text } = parameterInputs(config, "text").parameters;
   return { textEmbeds: encodeText({ text }, config, textInputs("texts", config)) };
@@ -171,7 +170,7 @@ function parameterInputs(config: ClipConfig, prefix = ""): Inputs {
   const learned = new Map<string, Tensor>();
   const pathOf = new Map<Tensor, string>();
   const parameters = mapParameters(clipParameters(config), (path, { shape }) => {
-    // What is not asked for is no input of the program: nothing that is reached uses it.
+    // Parameters of the other tower are placeholders that nothing uses.
     const tensor = path.startsWith(prefix) ? input(path, shape) : scalar(0);
     pathOf.set(tensor, path);
     if (specs.get(path)!.trainable) learned.set(path, tensor);
@@ -181,8 +180,8 @@ function parameterInputs(config: ClipConfig, prefix = ""): Inputs {
   return { parameters, learned, pathOf };
 }
 
-/** The same with fewer that are learned. */
-function only(
+/** The same inputs with fewer trained parameters. */
+function withTrained(
   inputs: Inputs,
   trained: StepOptions["trained"],
   isWanted: (path: string) => boolean = () => true,
@@ -191,20 +190,7 @@ function only(
   return { ...inputs, learned: new Map(learned) };
 }
 
-/** How many of an image's tokens a step sees: one patch at least, and the class token where there is one. */
-export function keptTokens(config: ClipConfig, patchDropout: number): number {
-  const { patches, others } = tokensOf(config);
-  return others + Math.max(1, Math.round((1 - patchDropout) * patches));
-}
-
-/** A ViT's tokens of an image: the class token, if there is one, and the patches behind it. */
-export function tokensOf(config: ClipConfig): { readonly others: number; readonly patches: number } {
-  const [tokens] = parameterSpecs(clipParameters(config)).get("vision.positionalEmbedding")!.shape as [number];
-  const others = parameterSpecs(clipParameters(config)).has("vision.classEmbedding") ? 1 : 0;
-  return { others, patches: tokens - others };
-}
-
-/** The features of a batch or a chunk of it, and the tokens that a decoder reads. */
+/** The features of a batch or chunk, and the tokens that the decoder reads. */
 function encodePairs(
   config: ClipConfig,
   parameters: Clip,
@@ -215,13 +201,13 @@ function encodePairs(
   const { imageSize } = config.vision;
   const pixelValues = input("pixelValues", [pairs, 3, imageSize, imageSize]);
   const kept = patchDropout > 0 && {
-    keptTokens: input("keptTokens", [pairs, keptTokens(config, patchDropout)], "int32"),
+    keptTokens: input("keptTokens", [pairs, keptTokenCount(config, patchDropout)], "int32"),
   };
-  // A tower that stays as it is computes as in inference: with its running statistics, which stay too.
+  // A frozen tower computes as in inference, with its running statistics.
   const training = trained && isImageTowerLocked(trained) ? {} : { updates };
   const options = { checkpointBlocks, allTokens: config.decoder !== undefined };
   const images = imageTower(parameters.vision, config, pixelValues, { ...options, ...kept, ...training });
-  // One pass for the captions and, behind them, the sentences of the synthetic ones.
+  // One pass for the captions and, after them, the sentences of the synthetic ones.
   const { inputIds, endOfText } = textInputs(objective ? 2 * pairs : pairs, config);
   const texts = textTransformer(parameters.text, config, inputIds, endOfText, options);
   const textFeatures = texts.textFeatures.slice(0, 0, pairs);
@@ -239,10 +225,7 @@ function textInputs(texts: number | string, { text }: ClipConfig): { inputIds: T
   };
 }
 
-/**
- * How far images and texts are from finding each other, or what some of the pairs bring into that; where there are synthetic captions,
- * the mean of both kinds of text.
- */
+/** The contrastive loss of the pairs, or a share of it; with synthetic captions, the mean over both kinds of text. */
 function contrastiveLoss(
   config: ClipConfig,
   { imageFeatures, textFeatures, syntheticFeatures }: Features,
@@ -256,7 +239,7 @@ function contrastiveLoss(
   return syntheticFeatures ? ofCaptions.add(lossOf(syntheticFeatures, "syntheticGroup")).mul(0.5) : ofCaptions;
 }
 
-/** The loss that belongs to how the model scores; equal captions belong to each other's images. */
+/** CLIP's or SigLIP's loss, by the model; pairs with equal captions match each other. */
 function pairsLoss(
   { score }: ClipConfig,
   { imageFeatures, textFeatures }: Features,
@@ -277,8 +260,8 @@ function pairsLoss(
   return clipLossShare(logitsPerImage, logitsPerText, targets);
 }
 
-/** How far the decoder, if there is one, is from writing these pairs' synthetic captions: their part of the batch's mean over tokens. */
-function writtenLoss(
+/** The decoder's loss on these pairs' synthetic captions, as a share of the batch's mean over tokens; undefined without a decoder. */
+function decoderLoss(
   config: ClipConfig,
   { decoder }: Pick<Clip, "decoder">,
   tokens: TowerTokens,
@@ -291,7 +274,7 @@ function writtenLoss(
 }
 
 function namedGradients({ learned }: Inputs, dys: readonly Tensor[]): Program {
-  // In the order of making: what is summed first is computed first, and what it needs is given back.
+  // In creation order: ONNX Runtime computes the first summand first, and frees its inputs.
   const squaredNorm = dys.toSorted((a, b) => a.id - b.id).reduce((sum, dy) => sum.add(dy.square().sum()), scalar(0));
   const named = Object.fromEntries([...learned.keys()].map((path, i) => [`${prefixes.gradient}${path}`, dys[i]!]));
   return { squaredNorm, ...named };

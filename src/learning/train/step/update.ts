@@ -1,0 +1,48 @@
+import type { ClipConfig } from "../../../model/towers/config.ts";
+import { maxLogitScale } from "./losses.ts";
+import type { TrainerState } from "./trainer-state.ts";
+
+/** How an update changes the state. */
+export interface UpdateOptions {
+  readonly config: ClipConfig;
+  /** Gradients with a larger norm are scaled down to it. */
+  readonly gradClipNorm: number | undefined;
+  readonly emaDecay: number | undefined;
+}
+
+/** What an update applies. */
+export interface Update {
+  readonly learningRate: number;
+  readonly gradients: ReadonlyMap<string, Float32Array>;
+  /** Of all gradients together. */
+  readonly gradientNorm: number;
+  /** New running statistics by path. */
+  readonly statistics: ReadonlyMap<string, Float32Array>;
+}
+
+/** Makes one update: clipped gradients through AdamW, running statistics, the bounds of logitScale, the moving average. */
+export async function update(
+  state: TrainerState,
+  { learningRate, gradients, gradientNorm, statistics }: Update,
+  { config, gradClipNorm, emaDecay }: UpdateOptions,
+): Promise<void> {
+  const gradientScale = gradClipNorm === undefined ? 1 : Math.min(1, gradClipNorm / (gradientNorm + 1e-6));
+  await state.adamw.step(state.parameters, gradients, { learningRate, gradientScale });
+  for (const [path, values] of statistics) state.parameters.set(path, values);
+  if (config.score !== "sigmoid") clampLogitScale(state.parameters.get("logitScale")!);
+  if (emaDecay !== undefined) updateAverage(state, emaDecay);
+}
+
+function clampLogitScale(logitScale: Float32Array): void {
+  logitScale[0] = Math.min(Math.max(logitScale[0]!, 0), maxLogitScale);
+}
+
+function updateAverage({ parameters, average, steps }: TrainerState, emaDecay: number): void {
+  // A smaller decay in the first steps: the initial values would weigh too much.
+  const decay = Math.min(emaDecay, (1 + steps) / (10 + steps));
+  for (const [path, values] of parameters) {
+    const mean = average!.get(path)!;
+    // In this form a parameter that does not change keeps its average to the bit.
+    for (let i = 0; i < values.length; i++) mean[i]! += (values[i]! - mean[i]!) * (1 - decay);
+  }
+}
