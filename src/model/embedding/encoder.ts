@@ -118,7 +118,8 @@ export class ClipEncoder implements AsyncDisposable {
   readonly logitScale: number;
   /** Logit bias; 0 unless the model is SigLIP-style. */
   readonly logitBias: number;
-  readonly #model: StoredModel;
+  /** The model as {@link readModel} returned it. */
+  readonly stored: StoredModel;
   #vision: Promise<Session> | undefined;
   #pool: Promise<Session> | undefined;
   #text: Promise<Session> | undefined;
@@ -134,10 +135,15 @@ export class ClipEncoder implements AsyncDisposable {
   constructor(model: StoredModel, options: EncoderOptions = {}) {
     checkKind("the model", model, storedModel);
     checkOptions(new.target.name, options, encoderKinds);
-    this.#model = model;
+    this.stored = model;
     this.#options = { ...options };
     [this.path, this.config, this.preprocess] = [model.path, model.config, model.preprocess];
     [this.logitScale, this.logitBias] = [model.logitScale, model.logitBias];
+  }
+
+  /** The bits that weights are rounded to; undefined where they are not. */
+  get dtype(): QuantizedDtype | undefined {
+    return this.#options.dtype;
   }
 
   /** Numbers in an embedding. */
@@ -326,7 +332,7 @@ export class ClipEncoder implements AsyncDisposable {
 
   /** The words of a text that the model was not trained on; none if the model does not know which these are. */
   unknownWords(text: string): string[] {
-    return this.#model.words ? unknownWords(text, this.#model.words) : [];
+    return this.stored.words ? unknownWords(text, this.stored.words) : [];
   }
 
   /** Runs a tower; between the last look at whether the model was released and the run nothing can come. */
@@ -357,7 +363,7 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   #readTokenizer(): Promise<TextTokenizer> {
-    const tokenizer = (this.#tokenizer ??= readTokenizer(this.#model));
+    const tokenizer = (this.#tokenizer ??= readTokenizer(this.stored));
     tokenizer.catch(() => (this.#tokenizer = undefined));
     return tokenizer;
   }
@@ -380,7 +386,7 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   async #parameters(tower: "vision" | "text"): Promise<Clip> {
-    const { config, parameters } = this.#model;
+    const { config, parameters } = this.stored;
     const { dtype } = this.#options;
     return dtype
       ? quantizedParameters(clipParameters(config), parameters, towerMatrices(config, tower), dtype)
