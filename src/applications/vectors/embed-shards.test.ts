@@ -4,7 +4,7 @@ import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from "h
 import { beforeAll, describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
 import { readNpy } from "../../inputs/data/npy.ts";
-import { type EmbeddedShard, type Embedding, type EmbedOptions, embedShards } from "./embed-shards.ts";
+import { type EmbeddedShard, type Embedding, type ShardOptions, embedShards } from "./embed-shards.ts";
 
 let root: string;
 let folders = 0;
@@ -33,12 +33,12 @@ function embedding(items: readonly string[] = names, model = "M") {
   return { given, encoded };
 }
 
-const options = (out: string, change: Partial<EmbedOptions> = {}): EmbedOptions => ({
+const options = (out: string, change: Partial<ShardOptions> = {}): ShardOptions => ({
   ...{ out, format: "parquet", shardSize: 3 },
   ...change,
 });
 
-async function embed(given: Embedding<string>, asked: EmbedOptions): Promise<EmbeddedShard[]> {
+async function embed(given: Embedding<string>, asked: ShardOptions): Promise<EmbeddedShard[]> {
   const shards: EmbeddedShard[] = [];
   for await (const shard of embedShards(given, asked)) shards.push(shard);
   return shards;
@@ -129,7 +129,7 @@ describe("vectors in shards", () => {
   it("are refused where others are, with the difference", async () => {
     const out = newFolder();
     await embed(embedding().given, options(out));
-    const refusal = (given: Embedding<string>, change: Partial<EmbedOptions> = {}) =>
+    const refusal = (given: Embedding<string>, change: Partial<ShardOptions> = {}) =>
       expect(embed(given, options(out, change))).rejects;
     const end = "; name another folder, or remove it";
     await refusal(embedding(names, "N").given).toThrow(`${out} holds vectors of another model${end}`);
@@ -138,6 +138,6 @@ describe("vectors in shards", () => {
     await refusal(embedding().given, { format: "npy" }).toThrow(`in another format${end}`);
     await refusal(embedding().given, { shardSize: 4 }).toThrow(`in shards of another size (3, not 4)${end}`);
     await writeFile(join(out, "embed.json"), "{");
-    await refusal(embedding().given).toThrow("does not say what the folder holds");
+    await refusal(embedding().given).toThrow("does not describe a folder of vectors");
   });
 });

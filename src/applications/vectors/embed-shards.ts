@@ -7,68 +7,69 @@ import { ClipError } from "../../core/errors.ts";
 import { exists } from "../../core/files.ts";
 import { ifThere } from "../../core/if-there.ts";
 import { parseStrict } from "../../core/parse.ts";
-import { type NamedVectors, type VectorFormat, vectorFormats } from "./vector-files.ts";
+import { type ShardVectors, type VectorFormat, vectorFormats } from "./vector-files.ts";
 
-/** What cannot be embedded, and why. */
+/** An image or text without a vector, and the reason. */
 export interface SkippedItem {
   readonly id: string;
   readonly reason: string;
 }
 
-/** What is embedded, in order. */
+/** Items to embed, in order. */
 export interface Embedding<Item> {
   readonly items: readonly Item[];
-  /** What the source has beside them that cannot be read, listed with the first shard. */
-  readonly unreadable?: readonly SkippedItem[];
+  /** Items of the source that cannot be read, listed with the first shard. */
+  readonly unreadable?: readonly SkippedItem[] | undefined;
   readonly idOf: (item: Item) => string;
-  /** The unit vectors of some of the items, with their names; `skip` is told of those that have none. */
+  /** The unit vectors of some of the items, with their ids; `skip` is called for each item without one. */
   readonly encode: (
     items: readonly Item[],
     skip: (item: SkippedItem) => void,
   ) => AsyncIterable<readonly [string, Float32Array]>;
   readonly embedDim: number;
-  /** What the vectors depend on beside the items: equal for the same model, read in the same way. */
+  /** Checksum of all that the vectors depend on besides the items. */
   readonly model: string;
 }
 
-/** How vectors are written. */
-export interface EmbedOptions {
+/** How shards are written. */
+export interface ShardOptions {
   /** The folder for the files. */
   readonly out: string;
   readonly format: VectorFormat;
-  /** Items in a shard. */
+  /** Images or texts in a shard. */
   readonly shardSize: number;
-  /** Which of several processes this is, by rank: shard i is made by process i mod size. Default: the only one. */
+  /** Number of this process among several: shard i is made by process i mod size. Default 0 of 1. */
   readonly rank?: number | undefined;
   readonly size?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Told how many items of how many are done, those of finished shards among them. */
+  /** Called with the number of finished items and of all items. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined;
 }
 
-/** A shard that was written. */
+/** A shard that {@link embed} wrote. */
 export interface EmbeddedShard {
-  /** Path of the file with the vectors. */
+  /** The file with the vectors. */
   readonly path: string;
+  /** Number of vectors in it. */
   readonly vectors: number;
   readonly skipped: readonly SkippedItem[];
 }
 
-/** What a folder of vectors says of itself. */
+/** Describes a folder of vectors. */
 const manifestFile = "embed.json";
 const manifestSchema = z.strictObject({
-  format: z.string(),
-  shardSize: z.int(),
+  format: z.enum(["parquet", "npy"]),
+  shardSize: z.int().positive(),
   /** Items, those without a vector among them. */
   items: z.int(),
   embedDim: z.int(),
-  /** Sums of the items' names, and of the model. */
+  /** Checksums of the items' ids, and of the model. */
   ids: z.string(),
   model: z.string(),
 });
 type Manifest = z.output<typeof manifestSchema>;
 
-/** What differs where a folder holds something else, in words. */
+/** What a mismatch of each key means, for the message. */
 const differences: Readonly<Record<keyof Manifest, string>> = {
   format: "in another format",
   shardSize: "in shards of another size",
@@ -79,16 +80,15 @@ const differences: Readonly<Record<keyof Manifest, string>> = {
 };
 
 /**
- * Embeds items and writes the vectors as shards, `00000.parquet` and so on. A shard is written whole or not at all, and one that is there is not
- * made again: what was stopped goes on when it is called again. What cannot be embedded is listed beside its shard, in `00000.skipped.jsonl`.
- *
- * Yields each shard that it wrote.
+ * Embeds items and writes the vectors as shards, `00000.parquet` and so on; yields each shard it wrote. A shard is written whole or
+ * not at all, and existing ones are kept, so a second call continues the first. Skipped items are listed beside their shard, in
+ * `00000.skipped.jsonl`.
  *
  * @throws {ClipError} `CLIP_USAGE` if the folder holds vectors of other items or another model; `CLIP_FILE` if it cannot be written.
  */
 export async function* embedShards<Item>(
   { items, unreadable = [], idOf, encode, embedDim, model }: Embedding<Item>,
-  { out, format, shardSize, rank = 0, size = 1, signal, onProgress }: EmbedOptions,
+  { out, format, shardSize, rank = 0, size = 1, signal, onProgress }: ShardOptions,
 ): AsyncGenerator<EmbeddedShard> {
   await makeFolder(out);
   const hash = createHash("sha256");
@@ -100,12 +100,12 @@ export async function* embedShards<Item>(
   const shards = Math.ceil(items.length / shardSize);
   let done = 0;
   for (let shard = rank; shard < shards; shard += size) {
-    const name = String(shard).padStart(5, "0");
+    const name = shardName(shard);
     const own = items.slice(shard * shardSize, (shard + 1) * shardSize);
     const path = join(out, `${name}.${format}`);
     if (!(await exists(path))) {
       const skipped: SkippedItem[] = [];
-      const named = { ids: [] as string[], vectors: [] as Float32Array[], embedDim } satisfies NamedVectors;
+      const named = { ids: [] as string[], vectors: [] as Float32Array[], embedDim } satisfies ShardVectors;
       for await (const [id, vector] of encode(own, (item) => skipped.push(item))) {
         named.ids.push(id);
         named.vectors.push(vector);
@@ -114,7 +114,8 @@ export async function* embedShards<Item>(
       signal?.throwIfAborted();
       if (shard === 0) skipped.unshift(...unreadable);
       if (skipped.length > 0) await writeFileAtomic(join(out, `${name}.skipped.jsonl`), skipped.map(asLine));
-      for (const file of vectorFormats[format](name, named)) await writeFileAtomic(join(out, file.name), [file.bytes]);
+      for (const file of vectorFormats[format].write(name, named))
+        await writeFileAtomic(join(out, file.name), [file.bytes]);
       yield { path, vectors: named.ids.length, skipped };
     }
     done += own.length;
@@ -122,17 +123,18 @@ export async function* embedShards<Item>(
   }
 }
 
+/** Name of a shard's files, without their ending. */
+export const shardName = (shard: number): string => String(shard).padStart(5, "0");
+
 const asLine = (item: SkippedItem) => `${JSON.stringify(item)}\n`;
 
-/** Refuses a folder with other vectors; the first process says of an empty one what it will hold. */
+/** Refuses a folder with other vectors; the first process describes an empty one. */
 async function claimFolder(out: string, manifest: Manifest, rank: number): Promise<void> {
-  const path = join(out, manifestFile);
-  const text = await ifThere(path, readFile(path, "utf8"));
-  if (text === undefined) {
-    if (rank === 0) await writeFileAtomic(path, [`${JSON.stringify(manifest, null, 2)}\n`]);
+  const met = await readManifest(out);
+  if (!met) {
+    if (rank === 0) await writeFileAtomic(join(out, manifestFile), [`${JSON.stringify(manifest, null, 2)}\n`]);
     return;
   }
-  const met = parseManifest(text, path);
   const different = Object.entries(differences).filter(
     ([key]) => met[key as keyof Manifest] !== manifest[key as keyof Manifest],
   );
@@ -142,10 +144,18 @@ async function claimFolder(out: string, manifest: Manifest, rank: number): Promi
   throw new ClipError("CLIP_USAGE", `${out} holds vectors ${what}${numbers}; name another folder, or remove it`);
 }
 
-function parseManifest(text: string, path: string): Manifest {
+/**
+ * The description of a folder of vectors; undefined if the folder has none.
+ *
+ * @throws {ClipError} `CLIP_USAGE` if it is damaged.
+ */
+export async function readManifest(folder: string): Promise<Manifest | undefined> {
+  const path = join(folder, manifestFile);
+  const text = await ifThere(path, readFile(path, "utf8"));
+  if (text === undefined) return undefined;
   try {
     return parseStrict(manifestSchema, JSON.parse(text), path);
   } catch (cause) {
-    throw new ClipError("CLIP_USAGE", `${path} does not say what the folder holds; name another folder`, { cause });
+    throw new ClipError("CLIP_USAGE", `${path} does not describe a folder of vectors; name another folder`, { cause });
   }
 }

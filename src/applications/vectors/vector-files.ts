@@ -1,45 +1,63 @@
+import { readFile } from "node:fs/promises";
+import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { parquetWriteBuffer } from "hyparquet-writer";
-import { npyBytes } from "../../inputs/data/npy.ts";
+import { npyBytes, readNpy } from "../../inputs/data/npy.ts";
 
-/** A file that is written. */
-export interface WrittenFile {
+interface WrittenFile {
   readonly name: string;
   readonly bytes: Uint8Array;
 }
 
-/** Vectors and the names of what they are of. */
-export interface NamedVectors {
-  /** n of them. */
+/** A unit vector and the id of its image or text. */
+export interface NamedVector {
+  /** Path of the image, relative to the source; or the text. */
+  readonly id: string;
+  /** float32 [embedDim] */
+  readonly vector: Float32Array;
+}
+
+/** The vectors of a shard, each of `embedDim` numbers. */
+export interface ShardVectors {
   readonly ids: readonly string[];
-  /** n of them, each of `embedDim` numbers. */
   readonly vectors: readonly Float32Array[];
   readonly embedDim: number;
 }
 
+interface VectorFiles {
+  /** The files of a shard; the last one marks it as complete. */
+  write(name: string, vectors: ShardVectors): WrittenFile[];
+  /** @param path - without its ending. */
+  read(path: string): AsyncGenerator<NamedVector>;
+}
+
 /**
- * The files of a shard by format; the last says that it is whole.
+ * The formats of a shard.
  *
  * - `parquet`: a column `id` of text and a column `embedding` of lists of float32;
- * - `npy`: float32 [n, embedDim], and beside it the names, one JSON string a line.
+ * - `npy`: float32 [n, embedDim], and the ids in `.ids.jsonl`, one JSON string a line.
  */
 export const vectorFormats = {
-  parquet: (name: string, { ids, vectors }: NamedVectors): WrittenFile[] => [
-    { name: `${name}.parquet`, bytes: parquetBytes(ids, vectors) },
-  ],
-  npy: (name: string, { ids, vectors, embedDim }: NamedVectors): WrittenFile[] => {
-    const all = new Float32Array(vectors.length * embedDim);
-    for (const [row, vector] of vectors.entries()) all.set(vector, row * embedDim);
-    return [
-      { name: `${name}.ids.jsonl`, bytes: Buffer.from(ids.map((id) => `${JSON.stringify(id)}\n`).join("")) },
-      { name: `${name}.npy`, bytes: npyBytes("<f4", [vectors.length, embedDim], all) },
-    ];
+  parquet: {
+    write: (name, { ids, vectors }) => [{ name: `${name}.parquet`, bytes: parquetBytes(ids, vectors) }],
+    read: readParquetVectors,
   },
-} as const;
+  npy: {
+    write: (name, { ids, vectors, embedDim }) => {
+      const all = new Float32Array(vectors.length * embedDim);
+      for (const [row, vector] of vectors.entries()) all.set(vector, row * embedDim);
+      return [
+        { name: `${name}.ids.jsonl`, bytes: Buffer.from(ids.map((id) => `${JSON.stringify(id)}\n`).join("")) },
+        { name: `${name}.npy`, bytes: npyBytes("<f4", [vectors.length, embedDim], all) },
+      ];
+    },
+    read: readNpyVectors,
+  },
+} satisfies Record<string, VectorFiles>;
 
-/** How vectors are stored. */
+/** The format of vectors in files. */
 export type VectorFormat = keyof typeof vectorFormats;
 
-/** Vectors of numbers that look random are not made smaller by compression, nor found by their least and greatest. */
+/** Compression and statistics do nothing for numbers that look random. */
 const plain = { codec: "UNCOMPRESSED", statistics: false, encoding: "PLAIN" } as const;
 
 function parquetBytes(ids: readonly string[], vectors: readonly Float32Array[]): Uint8Array {
@@ -59,4 +77,25 @@ function parquetBytes(ids: readonly string[], vectors: readonly Float32Array[]):
       ],
     }),
   );
+}
+
+async function* readParquetVectors(path: string): AsyncGenerator<NamedVector> {
+  const file = await asyncBufferFromFile(`${path}.parquet`);
+  const metadata = await parquetMetadataAsync(file);
+  let rowStart = 0;
+  for (const { num_rows } of metadata.row_groups) {
+    const rowEnd = rowStart + Number(num_rows);
+    const rows = await parquetReadObjects({ file, metadata, rowStart, rowEnd });
+    for (const { id, embedding } of rows as { id: string; embedding: number[] }[])
+      yield { id, vector: Float32Array.from(embedding) };
+    rowStart = rowEnd;
+  }
+}
+
+async function* readNpyVectors(path: string): AsyncGenerator<NamedVector> {
+  const ids = await readFile(`${path}.ids.jsonl`, "utf8");
+  const { data, shape } = await readNpy(`${path}.npy`);
+  const [, width = 0] = shape;
+  for (const [row, line] of ids.split("\n").slice(0, -1).entries())
+    yield { id: JSON.parse(line) as string, vector: data.slice(row * width, (row + 1) * width) };
 }

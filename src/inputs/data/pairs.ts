@@ -84,7 +84,8 @@ export async function readPairs(source: string, options: SourceOptions = {}): Pr
   throw new ClipError("CLIP_DATA", `${withoutQuery(path)} holds no ${missing}: expected ${expected}, but ${met}`);
 }
 
-type ReadImagesOptions = Omit<SourceOptions, "captionColumn" | "classTemplates">;
+/** How the images of a source are found. */
+export type ReadImagesOptions = Omit<SourceOptions, "captionColumn" | "classTemplates">;
 const imageLocationKinds: OptionKinds<ReadImagesOptions> = withoutKinds(sourceKinds, "captionColumn", "classTemplates");
 
 /**

@@ -1,17 +1,12 @@
+import { createHash } from "node:crypto";
 import { extname } from "node:path";
 import { ClipError } from "../../core/errors.ts";
 import { printable } from "../../core/printable.ts";
 import { bindingAdvice, launched } from "../../engine/distributed/launch.ts";
 import { ClipEncoder } from "../../model/embedding/encoder.ts";
 import { counted, duration } from "../report/numbers.ts";
-import { readImages } from "../../inputs/data/pairs.ts";
-import {
-  checksumOf,
-  imageEmbedding,
-  locatedImageEmbedding,
-  textEmbedding,
-} from "../../applications/vectors/embeddings.ts";
-import { type EmbeddedShard, embedShards } from "../../applications/vectors/embed-shards.ts";
+import { embed, type EmbedSource, readImageSource } from "../../applications/vectors/embed.ts";
+import { type EmbeddedShard } from "../../applications/vectors/embed-shards.ts";
 import { type VectorFormat } from "../../applications/vectors/vector-files.ts";
 import { rateAfterStart } from "./eval-options.ts";
 import { standardInputImage } from "./image-arguments.ts";
@@ -51,8 +46,8 @@ export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<vo
   const advice = bindingAdvice();
   if (advice !== undefined) io.err(advice);
   const { signal } = io;
-  // Before a model is fetched: whether there is anything to embed.
-  const embed = await readEmbedded(request, io);
+  // Before the model is fetched: an empty source is an error.
+  const source = await readSource(request, io);
   const model = await readChosenModel(request, io);
   await using encoder = new ClipEncoder(model, { dtype });
   const rateOf = rateAfterStart();
@@ -62,9 +57,13 @@ export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<vo
     io.progress(`${done.toLocaleString("en")} of ${of.toLocaleString("en")}${left}`);
   };
   const shards: EmbeddedShard[] = [];
-  const options = { out, format, shardSize, rank, size, signal, onProgress };
-  const checksum = await checksumOf(model, dtype);
-  for await (const shard of embed(encoder, checksum, options)) {
+  let cut = 0;
+  const onTruncate = () => {
+    if (cut++ === 0) io.err("some texts have more tokens than the model reads, and are cut");
+  };
+  const { maxImagePixels } = request;
+  const options = { out, format, shardSize, rank, size, signal, maxImagePixels, onProgress, onTruncate };
+  for await (const shard of embed(encoder, source, options)) {
     shards.push(shard);
     const left = shard.skipped.length === 0 ? "" : `, ${shard.skipped.length} left out`;
     if (!json) io.out(`${printable(shard.path)}  ${counted(shard.vectors, "vector")}${left}`);
@@ -76,30 +75,12 @@ export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<vo
   else if (shards.length === 0) io.out(`${out} has all vectors already`);
 }
 
-/** Embeds what has been read. */
-type Embed = (
-  encoder: ClipEncoder,
-  model: string,
-  options: Parameters<typeof embedShards>[1],
-) => AsyncGenerator<EmbeddedShard>;
-
-async function readEmbedded(request: EmbedRequest, io: CliIo): Promise<Embed> {
+async function readSource(request: EmbedRequest, io: CliIo): Promise<Exclude<EmbedSource, string>> {
   const { source, imageColumn, images, maxImagePixels } = request;
-  const { signal } = io;
-  if (request.texts) {
-    const texts = await readLines(source, io, maxTextsBytes);
-    let cut = 0;
-    const onTruncate = () => {
-      if (cut++ === 0) io.err("some texts have more tokens than the model reads, and are cut");
-    };
-    return (encoder, model, options) =>
-      embedShards(textEmbedding(encoder, texts, { model, signal, onTruncate }), options);
-  }
-  if (standardInput.has(source)) {
-    const image = await standardInputImage({ maxImagePixels }, io);
-    return (encoder, model, options) => embedShards(imageEmbedding(encoder, image, { model, signal }), options);
-  }
-  const read = await readImages(source, { imageColumn, images, signal, onProgress: showDownload(io) });
-  return (encoder, model, options) =>
-    embedShards(locatedImageEmbedding(encoder, read, source, { model, maxImagePixels, signal }), options);
+  if (request.texts) return { texts: await readLines(source, io, maxTextsBytes) };
+  if (!standardInput.has(source))
+    return readImageSource(source, { imageColumn, images, signal: io.signal, onProgress: showDownload(io) });
+  const image = await standardInputImage({ maxImagePixels }, io);
+  const id = `sha256:${createHash("sha256").update(image.bytes).digest("hex")}`;
+  return { images: new Map([[id, image]]) };
 }

@@ -18,7 +18,7 @@ import {
 } from "../../core/options.ts";
 import { launched } from "../../engine/distributed/launch.ts";
 import { parseStrict, readJson } from "../../core/parse.ts";
-import { type ClipEncoder } from "../../model/embedding/encoder.ts";
+import type { ClipEncoder } from "../../model/embedding/encoder.ts";
 import { readModel } from "../../model/pretrained/model-folder.ts";
 import { defaultTemplates } from "../../model/zero-shot/templates.ts";
 import { Blender, finetuneFiles } from "./weight-blends.ts";

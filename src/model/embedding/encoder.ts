@@ -19,6 +19,7 @@ import type { TextTokenizer, TokenizedTexts } from "../../inputs/text/tokenizer.
 import { unknownWords } from "../pretrained/known-words.ts";
 import { storedModel } from "../pretrained/model-files.ts";
 import { readTokenizer, type StoredModel } from "../pretrained/model-folder.ts";
+import type { QuantizedDtype } from "../checkpoints/quantize.ts";
 import type { ClipConfig } from "../towers/config.ts";
 import { imageBatchSize } from "./batch-size.ts";
 import { CompiledTowers, type EncoderOptions } from "./compiled-towers.ts";
@@ -67,7 +68,10 @@ export class ClipEncoder implements AsyncDisposable {
   readonly logitScale: number;
   /** Logit bias; 0 unless the model is SigLIP-style. */
   readonly logitBias: number;
-  readonly #model: StoredModel;
+  /** The model as {@link readModel} returned it. */
+  readonly stored: StoredModel;
+  /** Bits to which weights are rounded; undefined where they are as they are. */
+  readonly dtype: QuantizedDtype | undefined;
   readonly #towers: CompiledTowers;
   #tokenizer: Promise<TextTokenizer> | undefined;
 
@@ -79,7 +83,8 @@ export class ClipEncoder implements AsyncDisposable {
   constructor(model: StoredModel, options: EncoderOptions = {}) {
     checkKind("the model", model, storedModel);
     checkOptions(new.target.name, options, encoderKinds);
-    this.#model = model;
+    this.stored = model;
+    this.dtype = options.dtype;
     this.#towers = new CompiledTowers(model, { ...options });
     this.path = model.path;
     this.config = model.config;
@@ -252,11 +257,11 @@ export class ClipEncoder implements AsyncDisposable {
 
   /** The words of a text that the model was not trained on; none if the model does not know which these are. */
   unknownWords(text: string): string[] {
-    return this.#model.words ? unknownWords(text, this.#model.words) : [];
+    return this.stored.words ? unknownWords(text, this.stored.words) : [];
   }
 
   #readTokenizer(): Promise<TextTokenizer> {
-    const tokenizer = (this.#tokenizer ??= readTokenizer(this.#model));
+    const tokenizer = (this.#tokenizer ??= readTokenizer(this.stored));
     tokenizer.catch(() => (this.#tokenizer = undefined));
     return tokenizer;
   }
