@@ -46,7 +46,7 @@ const introduction = `# The configuration of a training run
 Made from the schema in \`src/learning/train/config.ts\` by \`npx tsx scripts/make-config-docs.ts\`. What the keys are for, and which go together:
 [training.md](training.md); where pairs come from: [data.md](data.md).
 
-A JSON file, for \`clip-ts train --config\`; \`train()\` takes the same as an object. Paths are relative to the file. \`train\`, \`batchSize\`, \`steps\`,
+A JSON file, for \`clip-ts train\`; \`train()\` takes the same as an object. Paths are relative to the file. \`train\`, \`batchSize\`, \`steps\`,
 \`learningRate\`, and one of \`model\` and \`init\` have to be there. A key that is unknown is an error, with the one that was probably meant.
 `;
 

@@ -77,7 +77,7 @@ describe.skipIf(!mountable)("a read-only disk", () => {
     ["convert", "pictograms", "OUT/model", "--to", "onnx"],
     ["embed", "PAIRS", "--out", "OUT/vectors", "--model", "pictograms"],
     ["classify", "IMAGE", "--labels", "a,b", "--model", "pictograms", "--html", "OUT/page.html"],
-    ["train", "--config", "RUN", "--out", "OUT/some/run"],
+    ["train", "RUN", "--out", "OUT/some/run"],
     ["data", "pack", "PAIRS", "OUT/deep/shards"],
     ["models", "fetch", "some/model"],
   ])("is said to be one: %s", async (...args) => {

@@ -70,7 +70,7 @@ describe("labels", () => {
   const named = (...args: string[]) => call(["classify", image, "--model", model, ...args]);
 
   it("are needed, each with a name of its own", async () => {
-    expectError(await named(), 2, 'there are no labels; name them: --labels "a cat,a dog" or --labels-file FILE');
+    expectError(await named(), 2, 'there are no labels; add --labels "a cat,a dog" or --labels-file FILE');
     expectError(await named("--labels", ""), 2, "label 1 of 1 is empty; remove or fill it");
     expectError(await named("--labels", "a cat,,a dog"), 2, "label 2 of 3 is empty");
     expectError(await named("--labels", "a cat,a cat"), 2, 'the label "a cat" is given twice; remove one');
@@ -105,11 +105,7 @@ describe("labels", () => {
     ]) {
       const option = command[0] === "data" ? "--class-template" : "--template";
       const called = await call([...command, option, "a photo"]);
-      expectError(
-        called,
-        2,
-        `option '${option} <sentence>' argument 'a photo' is invalid. It has no {} to put a name in`,
-      );
+      expectError(called, 2, `option '${option} <sentence>' argument 'a photo' is invalid. It has no {} for the label`);
     }
   });
 });
@@ -162,7 +158,7 @@ describe("a model", () => {
     expectError(await using(bare), 1, /does not record its activation.* --activation/s);
     expectError(await using(model, "--activation", "relu"), 2, /Allowed choices are quickGelu, gelu, geluTanh/);
     const without = await call(["classify", image, "--labels", "a", "--activation", "gelu"]);
-    expectError(without, 2, /--config and --activation say what a weight file does not; name it by --model/);
+    expectError(without, 2, /--config and --activation are for a weight file; name it with --model/);
   });
 });
 
@@ -181,13 +177,9 @@ describe("options", () => {
     expectError(await classify(image, "--top-k", "1.5"), 2, /argument '1.5' is invalid/);
     expectError(await classify(image, "--none", "--multi-label"), 2, /cannot be used with option '--multi-label'/);
     expectError(await call(["classify", "--labels", "a"]), 2, /clip-ts classify: missing required argument 'image'/);
-    expectError(await call(["preprocess", image, "--out", "x", "--size", "100000"]), 2, /whole number from 1 to 8192/);
-    expectError(
-      await call(["preprocess", image, "--out", "x", "--orientation", "up"]),
-      2,
-      /Allowed choices are apply, ignore/,
-    );
-    expectError(await call(["forward", "--in", "x"]), 2, /required option '--out <file>' not specified/);
+    expectError(await call(["preprocess", image, "x", "--image-size", "100000"]), 2, /whole number from 1 to 8192/);
+    expectError(await call(["preprocess", image, "x", "--orientation", "up"]), 2, /Allowed choices are apply, ignore/);
+    expectError(await call(["forward", "x"]), 2, /missing required argument 'out'/);
   });
 });
 

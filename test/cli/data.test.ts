@@ -3,6 +3,7 @@ import { copyFile, mkdir, readdir, readFile, rename, truncate, writeFile } from 
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type DataReport } from "../../src/inputs/data/check-data.ts";
+import type { SkippedImage } from "../../src/inputs/data/image-files.ts";
 import { readPairs } from "../../src/inputs/data/pairs.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { drawShapes } from "../train/tiny-run.ts";
@@ -14,6 +15,9 @@ beforeAll(async () => {
   root = await temporaryFolder();
   images = await drawShapes(join(root, "images"), 12);
 });
+
+const documentOf = (out: string) =>
+  JSON.parse(out) as { data: string; results: DataReport; skipped: readonly SkippedImage[] };
 
 /** The images, with something wrong in every way. */
 async function spoiled(): Promise<string> {
@@ -32,9 +36,9 @@ describe("clip-ts data check", () => {
     const folder = await spoiled();
     const { code, out } = await call(["data", "check", folder, "--json"]);
     expect(code).toBe(0);
-    const report = JSON.parse(out) as DataReport & { source: string };
+    const { data, skipped, results: report } = documentOf(out);
+    expect([data, skipped.length]).toEqual([folder, 4]);
     expect(report).toMatchObject({
-      source: folder,
       pairs: 8,
       width: { min: 24, median: 24, max: 24, bins: [8] },
       repeatedImages: 1,
@@ -61,10 +65,10 @@ describe("clip-ts data check", () => {
     const { out } = await call(["data", "check", images]);
     expect(out.split("\n")).toEqual([
       "pairs     12, and 0 skipped",
-      "width     24 to 24 pixels, half of them up to 24",
-      "height    24 to 24 pixels, half of them up to 24",
+      "width     24 to 24 pixels, median 24",
+      "height    24 to 24 pixels, median 24",
       "captions  12, 12 different",
-      expect.stringMatching(/^length {4}5 to \d tokens, half of them up to 5; 0 beyond 77$/),
+      expect.stringMatching(/^length {4}5 to \d tokens, median 5; 0 longer than 77$/),
     ]);
   });
 
@@ -76,7 +80,7 @@ describe("clip-ts data check", () => {
     }
     const check = async (folder: string) => {
       const { out } = await call(["data", "check", folder, "--class-template", "a {}", "--json"]);
-      return JSON.parse(out) as DataReport;
+      return documentOf(out).results;
     };
     const report = await check(classes);
     expect(report.captions.shared).toEqual([
@@ -145,11 +149,11 @@ describe("clip-ts data pack", () => {
     expect([...packed].sort()).toEqual([...given].sort());
     expect(packed).not.toEqual(given);
 
-    const report = JSON.parse((await call(["data", "check", out, "--json"])).out) as DataReport;
-    expect(report).toMatchObject({ pairs: 12, skipped: [], captions: { distinct: 12 } });
+    const report = documentOf((await call(["data", "check", out, "--json"])).out);
+    expect(report).toMatchObject({ skipped: [], results: { pairs: 12, captions: { distinct: 12 } } });
     // A shard that ends in the middle loses its end, and says so.
     await truncate(join(out, "000000.tar"), 5000);
-    const cut = JSON.parse((await call(["data", "check", out, "--json"])).out) as DataReport;
+    const cut = documentOf((await call(["data", "check", out, "--json"])).out).results;
     expect(cut.pairs).toBeLessThan(12);
     expect(cut.reasons).toContainEqual({ reason: "the shard is cut or damaged", count: 1 });
   });
@@ -160,7 +164,7 @@ describe("clip-ts data pack", () => {
     const { code, out, err } = await call(["data", "pack", table, join(root, "some")]);
     expect(code).toBe(0);
     expect(out).toMatch(/000000\.tar {2}1 pair,/);
-    expect(err).toBe(`left out: ${join(root, "nowhere.png")} does not exist; check the path`);
+    expect(err).toBe(`skipped: ${join(root, "nowhere.png")} does not exist; check the path`);
   });
 
   it("packs synthetic captions where their column is named, so that they are found without", async () => {

@@ -61,8 +61,8 @@ describe("clip-ts embed", () => {
     const out = join(root, "of-folder");
     const { code, out: said, err } = await call(["embed", images, "--out", out, "--model", model, "--shard-size", "3"]);
     expect(code).toBe(0);
-    expect(said).toBe(`${out}/00000.parquet  2 vectors, 1 left out\n${out}/00001.parquet  2 vectors`);
-    expect(err).toMatch(/^left out: .*more\/broken\.png is text, not an image/);
+    expect(said).toBe(`${out}/00000.parquet  2 vectors, 1 skipped\n${out}/00001.parquet  2 vectors`);
+    expect(err).toMatch(/^skipped: .*more\/broken\.png is text, not an image/);
     const rows = [...(await rowsOf(join(out, "00000.parquet"))), ...(await rowsOf(join(out, "00001.parquet")))];
     expect(rows.map(({ id }) => id)).toEqual(["a.png", "b.png", "more/c.png", "more/d.png"]);
     await using encoder = new ClipEncoder(await readModel(model));
@@ -82,8 +82,8 @@ describe("clip-ts embed", () => {
     const { code, out } = await call(["embed", shard, "--out", ofShard, "--model", model, "--format", "npy", "--json"]);
     expect(code).toBe(0);
     expect(JSON.parse(out)).toEqual({
-      ...{ rank: 0, size: 1 },
-      shards: [{ path: join(ofShard, "00000.npy"), vectors: 2, skipped: [] }],
+      ...{ model, data: shard, skipped: [] },
+      results: [{ path: join(ofShard, "00000.npy"), vectors: 2 }],
     });
     const ids = (await readFile(join(ofShard, "00000.ids.jsonl"), "utf8")).trimEnd().split("\n");
     expect(ids).toEqual(['"web.tar/a.png"', '"web.tar/more/d.png"']);
@@ -95,8 +95,8 @@ describe("clip-ts embed", () => {
     const ofCut = join(root, "of-cut");
     const called = await call(["embed", cut, "--out", ofCut, "--model", model]);
     const reason = expect.stringMatching(/^the shard is cut or damaged; 1 image could be read, /) as string;
-    expect(called).toMatchObject({ code: 0, out: `${ofCut}/00000.parquet  1 vector, 1 left out` });
-    expect(called.err).toMatch(/^left out: cut\.tar: the shard is cut or damaged; /);
+    expect(called).toMatchObject({ code: 0, out: `${ofCut}/00000.parquet  1 vector, 1 skipped` });
+    expect(called.err).toMatch(/^skipped: cut\.tar: the shard is cut or damaged; /);
     expect(JSON.parse(await readFile(join(ofCut, "00000.skipped.jsonl"), "utf8"))).toEqual({ id: "cut.tar", reason });
 
     const table = join(root, "table.csv");
@@ -113,7 +113,7 @@ describe("clip-ts embed", () => {
     const [file, out] = [join(root, "texts.txt"), join(root, "of-texts")];
     await writeFile(file, `a red apple\n\nthe blue sea\n${"a green tree ".repeat(20)}\n`);
     const { code, err } = await call(["embed", file, "--texts", "--out", out, "--model", model]);
-    expect([code, err]).toEqual([0, "some texts have more tokens than the model reads, and are cut"]);
+    expect([code, err]).toEqual([0, "some texts are too long for the model and are cut"]);
     const rows = await rowsOf(join(out, "00000.parquet"));
     expect((await call(["embed", file, "--out", out, "--model", model])).err).toBe(
       `clip-ts embed: ${file} is a text file; to embed its lines add --texts`,

@@ -35,9 +35,10 @@ async function top1Of(names: readonly string[], templates?: readonly string[]): 
 }
 
 interface Document {
-  readonly templates: readonly string[];
-  readonly models: readonly {
+  readonly model: readonly string[];
+  readonly results: readonly {
     readonly model: string;
+    readonly templates: readonly string[];
     readonly count: number;
     readonly top1: number;
     readonly classes: readonly { readonly name: string; readonly count: number }[];
@@ -45,7 +46,7 @@ interface Document {
     readonly published?: unknown;
   }[];
 }
-const zeroShot = (...args: string[]) => call(["eval", "zeroshot", "--data", data, "--model", model, ...args]);
+const zeroShot = (...args: string[]) => call(["eval", "zeroshot", data, "--model", model, ...args]);
 const documentOf = async (...args: string[]) => {
   const { code, out, err } = await zeroShot("--json", ...args);
   expect([code, err]).toEqual([0, ""]);
@@ -54,21 +55,22 @@ const documentOf = async (...args: string[]) => {
 
 describe("clip-ts eval zeroshot", () => {
   it("names the images of class folders by the folders' names, _ as a blank", async () => {
-    const { models } = await documentOf();
+    const { results: models } = await documentOf();
     const names = ["blue sea", "red apple", "sun"];
     expect(models).toMatchObject([{ model, count: 9, top1: await top1Of(names) }]);
     expect(models[0]!.classes).toMatchObject(names.map((name) => ({ name, count: 3 })));
-    expect(models[0]!.answers).toBeUndefined();
+    expect(models[0]!.answers).toHaveLength(9);
   });
 
   it("takes names and templates from files as CLIP_benchmark publishes them", async () => {
     const names = ["the sea", "green apple", "the sun"];
     const document = await documentOf(
-      ...["--classes", await fileOf("classnames.txt", ...names)],
-      ...["--templates", await fileOf("templates.txt", "a {c}", "the picture of the {c}")],
+      ...["--labels-file", await fileOf("classnames.txt", ...names)],
+      ...["--templates-file", await fileOf("templates.txt", "a {c}", "the picture of the {c}")],
     );
-    expect(document.templates).toEqual(["a {}", "the picture of the {}"]);
-    expect(document.models[0]!.top1).toBe(await top1Of(names, document.templates));
+    const [scores] = document.results;
+    expect(scores!.templates).toEqual(["a {}", "the picture of the {}"]);
+    expect(scores!.top1).toBe(await top1Of(names, scores!.templates));
   });
 
   it("says which class folders are called the same, and goes on", async () => {
@@ -77,29 +79,29 @@ describe("clip-ts eval zeroshot", () => {
       await mkdir(join(folder, name), { recursive: true });
       await writeRandomImage(join(folder, name, "0.png"), i);
     }
-    const args = ["eval", "zeroshot", "--data", folder, "--model", model, "--model", model, "--json"];
+    const args = ["eval", "zeroshot", folder, "--model", model, "--model", model, "--json"];
     const { code, out, err } = await call(args);
-    expect([code, err.match(/.*called the same.*/g)]).toEqual([
+    expect([code, err.match(/.*equal to the model.*/g)]).toEqual([
       0,
       [
         expect.stringMatching(
-          /^the classes "(Ice {2}cream|ice cream)" and "(Ice {2}cream|ice cream)" are called the same/,
+          /^the labels "(Ice {2}cream|ice cream)" and "(Ice {2}cream|ice cream)" are equal to the model/,
         ),
       ],
     ]);
-    expect((JSON.parse(out) as Document).models[0]).toMatchObject({ count: 3, top1: expect.any(Number) as number });
+    expect((JSON.parse(out) as Document).results[0]).toMatchObject({ count: 3, top1: expect.any(Number) as number });
   });
 
   it("goes on with classes whose first of several names are the same, as ImageNet has them", async () => {
     const file = await fileOf("cranes.txt", "blue_sea\tcrane|bird", "red_apple\tcrane|machine", "sun\tcrane|machine");
-    const { code, out, err } = await zeroShot("--classes", file, "--json");
-    expect([code, err]).toEqual([0, expect.stringContaining('two classes are called "crane"') as string]);
-    const [scores] = (JSON.parse(out) as Document).models;
+    const { code, out, err } = await zeroShot("--labels-file", file, "--json");
+    expect([code, err]).toEqual([0, expect.stringContaining('two classes have the label "crane"') as string]);
+    const [scores] = (JSON.parse(out) as Document).results;
     expect(scores!.classes.map(({ name, count }) => [name, count])).toEqual(Array(3).fill(["crane", 3]));
   });
 
   it("asks only for some classes, of images and of names", async () => {
-    const { models } = await documentOf("--only", await fileOf("only.txt", "sun", "blue_sea"));
+    const { results: models } = await documentOf("--only", await fileOf("only.txt", "sun", "blue_sea"));
     expect(models[0]).toMatchObject({ count: 6, classes: [{ name: "blue sea" }, { name: "sun" }] });
   });
 
@@ -110,12 +112,12 @@ describe("clip-ts eval zeroshot", () => {
       ...images.map(({ image, label }) => `${image},${2 * label}`),
     );
     const { code, out } = await call([
-      ...["eval", "zeroshot", "--data", table, "--model", model, "--json"],
-      ...["--classes", await fileOf("six.txt", "a", "b", "c", "d", "e", "f")],
+      ...["eval", "zeroshot", table, "--model", model, "--json"],
+      ...["--labels-file", await fileOf("six.txt", "a", "b", "c", "d", "e", "f")],
       ...["--only", await fileOf("numbers.txt", "4", "3")],
     ]);
     expect(code).toBe(0);
-    expect((JSON.parse(out) as Document).models[0]).toMatchObject({
+    expect((JSON.parse(out) as Document).results[0]).toMatchObject({
       count: 3,
       classes: [
         { name: "d", count: 0 },
@@ -125,7 +127,7 @@ describe("clip-ts eval zeroshot", () => {
   });
 
   it("takes the images of a folder for a clip", async () => {
-    expect((await documentOf("--clips")).models[0]!.count).toBe(3);
+    expect((await documentOf("--clips")).results[0]!.count).toBe(3);
   });
 
   it("prints several models in one table, and what each confuses", async () => {
@@ -134,22 +136,21 @@ describe("clip-ts eval zeroshot", () => {
     const [head, ...rows] = out.split("\n");
     expect(head).toMatch(/^model +images +top-1 +top-5 +per class +mAP +ROC AUC +ECE$/);
     for (const row of rows.slice(0, 2)) expect(row).toMatch(/model +9 +\d+\.\d % +100\.0 %/);
-    expect(out).toMatch(/takes most often\n +\d × \w+/);
+    expect(out).toMatch(/\nmost frequent mistakes of .*\n +\d × \w+/);
   });
 
-  it("writes a page, and beside it all answers as JSON", async () => {
+  it("writes a page, with JSON on the standard output if both are asked for", async () => {
     const page = join(root, "report.html");
-    const { code, err } = await zeroShot("--report", page);
-    expect([code, err]).toEqual([0, `wrote ${page} and ${join(root, "report.json")}`]);
+    const { code, out, err } = await zeroShot("--html", page, "--json");
+    expect([code, err]).toEqual([0, `wrote ${page}`]);
     expect(await readFile(page, "utf8")).toContain("The worst mistakes");
-    const document = JSON.parse(await readFile(join(root, "report.json"), "utf8")) as Document;
-    expect(document.models[0]!.answers).toHaveLength(9);
+    expect(JSON.parse(out)).toMatchObject({ model: [model], data, results: [{ count: 9 }], skipped: [] });
   });
 
   it.each([
-    [["--classes", "six"], /six\.txt names 6 classes, the data have 3/],
+    [["--labels-file", "six"], /six\.txt names 6 classes, the data have 3/],
     [["--only", "templates"], /templates\.txt asks for the class "a \{c\}"; the data have blue_sea, red_apple, sun/],
-    [["--templates", "only"], /the template "sun" has no \{\}/],
+    [["--templates-file", "only"], /the template "sun" has no \{\}/],
   ])("says what is wrong with %j", async ([option, file], message) => {
     const { code, err } = await zeroShot(option!, join(root, `${file}.txt`));
     expect(code).toBeGreaterThan(0);
@@ -183,8 +184,8 @@ describe("clip-ts eval zeroshot --dataset", async () => {
   afterEach(() => vi.unstubAllEnvs());
 
   it("names the images of a set in a folder by its names and templates", async () => {
-    const { models, templates, err } = await evaluate("--dataset", folder);
-    expect([templates, err]).toEqual([["a {}", "the picture of the {}"], ""]);
+    const { results: models, err } = await evaluate("--dataset", folder);
+    expect([models[0]!.templates, err]).toEqual([["a {}", "the picture of the {}"], ""]);
     expect(models).toMatchObject([{ count: 9, top1: wanted, classes: classNames.map((name) => ({ name, count: 3 })) }]);
   });
 
@@ -193,18 +194,18 @@ describe("clip-ts eval zeroshot --dataset", async () => {
     const path = join(cut, "test/0.tar");
     await writeFile(path, (await readFile(path)).subarray(0, -1200));
     const { err, ...document } = await evaluate("--dataset", cut);
-    expect(err).toMatch(/^left out: .*0\.tar: the rest of the shard is lost: /);
+    expect(err).toMatch(/^skipped: .*0\.tar: the rest of the shard is lost: /);
     expect(document).toMatchObject({ skipped: [{ image: path }] });
   });
 
   it("fetches a set by its name after it has said whence and under which terms, and then needs no network", async () => {
-    const { models, err } = await evaluate("--dataset", "imagenet");
+    const { results: models, err } = await evaluate("--dataset", "imagenet");
     expect(models[0]!.top1).toBe(wanted);
     expect(err).toMatch(
       /^imagenet is from http:.*wds_imagenet1k\/resolve\/main; its images may be used under ImageNet's terms/,
     );
     hub.requests.length = 0;
-    expect((await evaluate("--dataset", "imagenet", "--offline")).models[0]!.top1).toBe(wanted);
+    expect((await evaluate("--dataset", "imagenet", "--offline")).results[0]!.top1).toBe(wanted);
     expect(hub.requests).toEqual([]);
   });
 
@@ -220,19 +221,19 @@ describe("clip-ts eval zeroshot --dataset", async () => {
     process.chdir(root);
     try {
       const page = join(root, "imagenet.html");
-      const args = ["--dataset", "imagenet", "copy", "--model", "RN50", "--model", model, "--report", page];
-      const { code, out } = await call(["eval", "zeroshot", ...args]);
+      const args = ["eval", "zeroshot", "copy", "--dataset", "imagenet", "--model", "RN50", "--model", model];
+      const { code, out } = await call([...args, "--html", page]);
       expect(code).toBe(0);
-      const [, comparison] = out.split("imagenet, top-1 as the paper counts it\n");
+      const [, comparison] = out.split("imagenet, top-1, the paper's metric\n");
       expect(comparison).toMatch(
         /^model +here +paper +released weights\nRN50 +(\d+\.\d %) +59\.6 % +59\.8 %\n.*model +\1 +– +–\n/,
       );
-      expect(comparison).toMatch(/The paper's figure is of 50000 images; these are 9\.$/);
+      expect(comparison).toMatch(/The paper used 50000 images; these are 9\.$/);
       expect(out.split("\n")[1]).toContain(`${(100 * wanted).toFixed(1)} %`);
       expect(await readFile(page, "utf8")).toMatch(/Paper, top-1[^]*59\.6/);
-      const { models } = JSON.parse(await readFile(join(root, "imagenet.json"), "utf8")) as Document;
-      expect(models.map(({ published }) => published)).toEqual([
-        { metric: "top1", paper: 59.6, released: 59.8 },
+      const { results } = JSON.parse((await call([...args, "--json"])).out) as Document;
+      expect(results.map(({ published }) => published)).toEqual([
+        { metric: "top1", paper: 0.596, released: 0.598 },
         { metric: "top1" },
       ]);
     } finally {
@@ -241,7 +242,7 @@ describe("clip-ts eval zeroshot --dataset", async () => {
   });
 
   it("refuses a copy whose folders say neither names nor numbers", async () => {
-    const { code, err } = await call(["eval", "zeroshot", "--dataset", folder, data, "--model", model]);
+    const { code, err } = await call(["eval", "zeroshot", data, "--dataset", folder, "--model", model]);
     expect([code, err]).toEqual([
       1,
       expect.stringMatching(/\(blue_sea, red_apple, sun, …\), and their order says nothing/),
@@ -250,15 +251,13 @@ describe("clip-ts eval zeroshot --dataset", async () => {
 
   it("takes names and templates in place of the set's, several names of a class too", async () => {
     const names = await fileOf("several.txt", "sea|blue", "apple|red", "sun");
-    const { models, templates } = await evaluate("--dataset", folder, "--classes", names, "--template", "the {}");
-    expect(templates).toEqual(["the {}"]);
+    const { results: models } = await evaluate("--dataset", folder, "--labels-file", names, "--template", "the {}");
+    expect(models[0]!.templates).toEqual(["the {}"]);
     expect(models[0]!.classes.map(({ name }) => name)).toEqual(["sea", "apple", "sun"]);
   });
 
   it.each([
-    [[], /name images of your own by --data, or a published set by --dataset/],
-    [["--data", "a", "--dataset", "b"], /--data are images of your own, --dataset a published set: give one of them/],
-    [["a"], /name images of your own by --data a, or the published set that they belong to by --dataset/],
+    [[], /give a folder or table of labelled images, or a published data set with --dataset/],
     [["--dataset", "imagnet"], /did you mean "imagenet"\?/],
   ])("says what to give in place of %j", async (args, message) => {
     const { code, err } = await call(["eval", "zeroshot", "--model", model, ...args]);
@@ -269,7 +268,7 @@ describe("clip-ts eval zeroshot --dataset", async () => {
 
 describe("clip-ts eval retrieval", () => {
   interface Retrieved {
-    readonly models: readonly {
+    readonly results: readonly {
       readonly images: number;
       readonly captions: number;
       readonly textRetrieval: { readonly r1: number };
@@ -279,11 +278,11 @@ describe("clip-ts eval retrieval", () => {
 
   it("reads several captions a row, of columns by name, and prints both ways", async () => {
     const table = await fileOf("captions.tsv", "file\ttexts", ...rows);
-    const args = ["eval", "retrieval", "--data", table, "--model", model, "--separator", "|"];
+    const args = ["eval", "retrieval", table, "--model", model, "--separator", "|"];
     const columns = ["--image-column", "file", "--caption-column", "texts"];
     const { code, out } = await call([...args, ...columns, "--json"]);
     expect(code).toBe(0);
-    const { models } = JSON.parse(out) as Retrieved;
+    const { results: models } = JSON.parse(out) as Retrieved;
     expect(models).toMatchObject([{ images: 9, captions: 18 }]);
     const printed = await call([...args, ...columns]);
     expect(printed.out).toMatch(/^model +images +captions +image R@1 .*\n.*model +9 +18 +\d+\.\d %/);
@@ -302,19 +301,9 @@ describe("clip-ts eval retrieval", () => {
     const shard = join(root, "0.tar");
     await writeFile(shard, await shardBytes(Object.fromEntries<Uint8Array | string>(files.flat())));
     const page = join(root, "shards.html");
-    const { code, out } = await call([
-      "eval",
-      "retrieval",
-      "--data",
-      shard,
-      "--model",
-      model,
-      "--json",
-      "--report",
-      page,
-    ]);
+    const { code, out } = await call(["eval", "retrieval", shard, "--model", model, "--json", "--html", page]);
     expect(code).toBe(0);
-    expect((JSON.parse(out) as Retrieved).models).toMatchObject([{ images: 9, captions: 18 }]);
+    expect((JSON.parse(out) as Retrieved).results).toMatchObject([{ images: 9, captions: 18 }]);
     expect(await readFile(page, "utf8")).toContain("data:image/");
   });
 
@@ -323,43 +312,44 @@ describe("clip-ts eval retrieval", () => {
     const [first, second] = await Promise.all(images.map(({ image }) => readFile(image)));
     const bytes = await shardBytes({ "a.png": first!, "a.txt": "the sun", "b.png": second!, "c.txt": "the sea" });
     await writeFile(shard, bytes.subarray(0, -1200));
-    const { code, out, err } = await call(["eval", "retrieval", "--data", shard, "--model", model, "--json"]);
+    const { code, out, err } = await call(["eval", "retrieval", shard, "--model", model, "--json"]);
     expect([code, err]).toEqual([
       0,
       expect.stringMatching(
-        /^left out: .*cut\.tar\/b\.png: there is no \.txt or \.json with its captions\nleft out: .*cut\.tar: the shard is cut or damaged; 1 pair could be read, .*$/,
+        /^skipped: .*cut\.tar\/b\.png: there is no \.txt or \.json with its captions\nskipped: .*cut\.tar: the shard is cut or damaged; 1 pair could be read, .*$/,
       ),
     ]);
     expect(JSON.parse(out)).toMatchObject({ skipped: [{ image: `${shard}/b.png` }, { image: shard }] });
   });
 
-  it("reads a folder with captions beside the images, and writes a page with JSON beside it", async () => {
+  it("reads a folder with captions beside the images, and writes a page", async () => {
     for (const { image } of images) await writeFile(image.replace(".png", ".txt"), "the blue sea\nthe sun\n");
     const page = join(root, "retrieval.html");
-    const { code, err } = await call(["eval", "retrieval", "--data", data, "--model", model, "--report", page]);
-    expect([code, err]).toEqual([0, `wrote ${page} and ${join(root, "retrieval.json")}`]);
+    const { code, out, err } = await call(["eval", "retrieval", data, "--model", model, "--html", page, "--json"]);
+    expect([code, err]).toEqual([0, `wrote ${page}`]);
     expect(await readFile(page, "utf8")).toContain("The hardest captions");
     // Nine images have the same two captions: none is found by them, since ties count against the model.
-    const { models } = JSON.parse(await readFile(join(root, "retrieval.json"), "utf8")) as Retrieved;
-    expect(models).toMatchObject([{ images: 9, captions: 18, textRetrieval: { r1: 0 } }]);
+    expect((JSON.parse(out) as Retrieved).results).toMatchObject([
+      { images: 9, captions: 18, textRetrieval: { r1: 0 } },
+    ]);
   });
 });
 
 it("clip-ts eval clipscore prints both scores, and each caption's as JSON", async () => {
   const rows = images.map(({ image }) => `${image}\tthe sun\tthe blue sea|the sun`);
   const table = await fileOf("candidates.tsv", "image\tcaption\tpeople", ...rows);
-  const args = ["eval", "clipscore", "--data", table, "--model", model, "--reference-column", "people"];
+  const args = ["eval", "clipscore", table, "--model", model, "--reference-column", "people"];
   const { code, out } = await call(args);
   expect(code).toBe(0);
   expect(out).toMatch(/^model +captions +CLIPScore +RefCLIPScore\n.*model +9 +\d\.\d{4} +\d\.\d{4}$/);
-  const document = JSON.parse((await call([...args, "--json"])).out) as { models: { captions: unknown[] }[] };
-  expect(document.models[0]!.captions).toHaveLength(9);
+  const document = JSON.parse((await call([...args, "--json"])).out) as { results: { captions: unknown[] }[] };
+  expect(document.results[0]!.captions).toHaveLength(9);
 });
 
 it("clip-ts eval geolocation prints the shares within each distance", async () => {
   const rows = images.map(({ image }, i) => `${image},${i},0`);
   const table = await fileOf("places.csv", "filepath,latitude,longitude", ...rows);
-  const { code, out } = await call(["eval", "geolocation", "--data", table, "--references", table, "--model", model]);
+  const { code, out } = await call(["eval", "geolocation", table, "--references", table, "--model", model]);
   expect(code).toBe(0);
   expect(out).toMatch(/^model +images +references +1 km +25 km.*\n.*model +9 +9 +100\.0 % +100\.0 %/);
 });
@@ -376,7 +366,7 @@ it.each([
   const places = [images[0]!.image, images[4]!.image, broken];
   const table = await fileOf(`${what}-broken.csv`, header, ...places.map((place, i) => `${place},${values[i]!}`));
   const where = others.map((arg) => (arg.startsWith("--") ? arg : join(root, arg)));
-  const { code, out } = await call(["eval", what, "--data", table, ...where, "--model", model, "--json"]);
+  const { code, out } = await call(["eval", what, table, ...where, "--model", model, "--json"]);
   expect(code).toBe(0);
   expect((JSON.parse(out) as { skipped: unknown }).skipped).toEqual([
     { image: broken, reason: expect.stringMatching(/is text, not an image/) as string },

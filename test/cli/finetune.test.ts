@@ -33,23 +33,14 @@ beforeAll(async () => {
   }
 });
 
+const documentOf = (out: string) => JSON.parse(out) as { results: FinetuneRecord & { readonly original: string } };
+
 describe(`clip-ts finetune (seed ${seed})`, () => {
   it("says how it trains and why, prints both sets for each blend, and writes a page; later another blend", async () => {
     const general = await drawShapes(join(root, "general"), 6);
-    const config = join(root, "settings.json");
-    await writeFile(config, JSON.stringify({ lockText: true, workers: 1, maxImagePixels: 1000 }));
-    const args = [
-      "--data",
-      data,
-      "--model",
-      model,
-      "--out",
-      out,
-      "--general",
-      general,
-      "--template",
-      "a picture of a {}",
-    ];
+    const settingsFile = join(root, "settings.json");
+    await writeFile(settingsFile, JSON.stringify({ lockText: true, workers: 1, maxImagePixels: 1000 }));
+    const args = [data, "--model", model, "--out", out, "--general", general, "--template", "a picture of a {}"];
     const settings = [
       "--recipe",
       "some",
@@ -59,20 +50,20 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
       "8",
       "--learning-rate",
       "0.003",
-      "--config",
-      config,
+      "--settings",
+      settingsFile,
     ];
     const called = await call(["finetune", ...args, ...settings, "--max-loss", "100"]);
     expect(called.code).toBe(0);
-    expect(called.err).toMatch(/^16 pairs to train on, 4 held out to validate on, 6 of a general set$/m);
-    expect(called.err).toContain('recipe "some" (--recipe takes another)\n\nsetting ');
+    expect(called.err).toMatch(/^16 pairs to train on, 4 held out for validation, 6 of a general set$/m);
+    expect(called.err).toContain('recipe "some" (--recipe chooses another)\n\nsetting ');
     expect(called.err).toMatch(/^layerDecay +0\.7 +early blocks see/m);
     expect(called.err).toMatch(/^steps +8 +each pair 4 times; as you said$/m);
     expect(called.err).toMatch(/^lockText +true +as you said$/m);
     expect(called.err).toMatch(/^maxImagePixels +1000 +as you said$/m);
     const [head, ...rows] = called.out.split("\n");
     expect(head).toMatch(/^alpha +yours +general/);
-    expect(rows[0]).toMatch(/^ *0\.0 +\d+\.\d % +\d+\.\d % +the original/);
+    expect(rows[0]).toMatch(/^ *0\.0 +\d+\.\d % +\d+\.\d % +original/);
     expect(rows[10]).toMatch(/^ *1\.0 +\d+\.\d % +\d+\.\d % +tuned/);
     expect(called.out.match(/kept$/gm)).toHaveLength(1);
     expect(called.out).toContain(`model   ${join(out, "model")}\nreport  ${join(out, "report.html")}`);
@@ -80,11 +71,12 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
     expect(page).toContain('<a href="tuned/report.html">');
     expect(await readFile(join(out, "tuned", "report.html"), "utf8")).toContain("training report");
 
-    const later = await call(["finetune", out, "--alpha", "0", "--json"]);
+    const later = await call(["finetune", "--run", out, "--alpha", "0", "--json"]);
     expect(later).toMatchObject({ code: 0, err: "" });
-    const document = JSON.parse(later.out) as FinetuneRecord & { readonly original: string };
-    expect(document).toMatchObject({ alpha: 0, original: model, model: join(out, "model"), pairs: { train: 16 } });
-    expect(document.sweep).toHaveLength(11);
+    const { results, ...document } = documentOf(later.out);
+    expect(document).toEqual({ model, data, skipped: [] });
+    expect(results).toMatchObject({ alpha: 0, original: model, model: join(out, "model"), pairs: { train: 16 } });
+    expect(results.sweep).toHaveLength(11);
     await using before = await loadClip(model);
     await using kept = await loadClip(join(out, "model"));
     const image = join(data, "red apple", "0.png");
@@ -95,31 +87,31 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
 
   it("stops with a checkpoint, says how to go on, and does", async () => {
     const folder = join(root, "stopped");
-    const start = ["finetune", "--data", data, "--model", model, "--out", folder, "--epochs", "1", "--json"];
+    const start = ["finetune", data, "--model", model, "--out", folder, "--epochs", "1", "--json"];
     const config = join(root, "long settings.json");
     await writeFile(config, JSON.stringify({ steps: 2, augment: photoAugment }));
     const stop = new AbortController();
     const progress = (line: string) => void (line.startsWith("step 1/") && stop.abort());
-    const args = [...start, "--config", config];
+    const args = [...start, "--settings", config];
     const stopped = await call(args, { signal: stop.signal, progress });
     expect(stopped).toMatchObject({ code: 130, out: "" });
     expect(stopped.err).toContain("no general set: only your images are measured");
     expect(stopped.err).toContain(
-      `stopped after step 1; go on with: clip-ts ${start.join(" ")} --config '${config}' --resume`,
+      `stopped after step 1; continue with: clip-ts ${start.join(" ")} --settings '${config}' --resume`,
     );
     expect(stopped.err).toMatch(/^augment +set +as you said$/m);
     expect(stopped.err).not.toMatch(/maxImagePixels|no checkpoint/);
     const { code, out: printed } = await call([...args, "--resume"]);
     expect(code).toBe(0);
-    expect((JSON.parse(printed) as FinetuneRecord).why).toContain("without a general set nothing shows what is lost");
+    expect(documentOf(printed).results.why).toContain("without a general set nothing shows what is lost");
   });
 
   it.each([
-    [[], 2, "name what to learn by --data, or the folder of a finished run with --alpha"],
-    [["runs/pets"], 2, "name what to learn by --data, or the folder of a finished run with --alpha"],
-    [["--data", "x", "--alpha", "2"], 2, "It must be a number from 0 to 1."],
-    [["--data", "/nowhere", "--model", "pictograms"], 1, "/nowhere cannot be opened"],
-    [["/nowhere", "--alpha", "0.5"], 1, "/nowhere holds no finished fine-tuning: there is no finetune.json"],
+    [[], 2, "give the data to train on; or, to blend a finished run again, --run and --alpha"],
+    [["--run", "runs/pets"], 2, "give the data to train on; or, to blend a finished run again, --run and --alpha"],
+    [["x", "--alpha", "2"], 2, "It must be a number from 0 to 1."],
+    [["/nowhere", "--model", "pictograms"], 1, "/nowhere cannot be opened"],
+    [["--run", "/nowhere", "--alpha", "0.5"], 1, "/nowhere holds no finished fine-tuning: there is no finetune.json"],
   ])("refuses %j", async (args, code, message) => {
     const called = await call(["finetune", ...args]);
     expect(called).toMatchObject({ code, out: "" });

@@ -63,17 +63,7 @@ describe.skipIf(sharedMissing)(`clip-ts forward${sharedMissing}`, () => {
     async (name) => {
       const out = join(root, `${name}-out.safetensors`);
       const model = `${sharedTowers(name)}/model.safetensors`;
-      const args = [
-        "forward",
-        "--model",
-        model,
-        "--activation",
-        "quickGelu",
-        "--in",
-        await writeInputs(name),
-        "--out",
-        out,
-      ];
+      const args = [...["forward", await writeInputs(name), out], ...["--model", model, "--activation", "quickGelu"]];
       expect(await runProcess(args)).toMatchObject({ code: 0, out: "" });
       const errors = await errorsAgainst(name, out);
       expect(errors.filter(([, error]) => !(error < tolerance))).toEqual([]);
@@ -83,7 +73,7 @@ describe.skipIf(sharedMissing)(`clip-ts forward${sharedMissing}`, () => {
   it("needs no activation for one of OpenAI's archives", async () => {
     const model = `${sharedTowers("vit-tiny")}/openai-jit.pt`;
     const out = join(root, "archive.safetensors");
-    const args = ["forward", "--model", model, "--in", await writeInputs("vit-tiny"), "--out", out];
+    const args = ["forward", await writeInputs("vit-tiny"), out, "--model", model];
     expect(await runProcess(args)).toMatchObject({ code: 0 });
     expect((await errorsAgainst("vit-tiny", out)).filter(([, error]) => !(error < tolerance))).toEqual([]);
   });
@@ -95,9 +85,7 @@ describe.skipIf(sharedMissing)(`clip-ts forward${sharedMissing}`, () => {
     await writeFile(join(folder, "config.json"), JSON.stringify(towers.config));
     await saveParameters(join(folder, "model.safetensors"), await readParameters(towers.parameters));
     const out = join(root, "ours-out.safetensors");
-    expect(
-      await call(["forward", "--model", folder, "--in", await writeInputs("vit-tiny"), "--out", out]),
-    ).toMatchObject({
+    expect(await call(["forward", await writeInputs("vit-tiny"), out, "--model", folder])).toMatchObject({
       code: 0,
     });
     const errors = await errorsAgainst("vit-tiny", out);
@@ -112,7 +100,7 @@ describe.skipIf(sharedMissing)(`clip-ts forward${sharedMissing}`, () => {
     const config = inferConfig((await openSafetensors(path)).tensors, "quickGelu", path);
     await writeFile(join(folder, "config.json"), JSON.stringify(config));
     const out = join(root, "theirs-out.safetensors");
-    await call(["forward", "--model", folder, "--in", await writeInputs("rn-tiny"), "--out", out]);
+    await call(["forward", await writeInputs("rn-tiny"), out, "--model", folder]);
     const errors = await errorsAgainst("rn-tiny", out);
     expect(errors.filter(([, error]) => !(error < tolerance))).toEqual([]);
   });
@@ -124,10 +112,30 @@ describe("clip-ts forward", () => {
     const [source, out] = [join(root, "pixels.safetensors"), join(root, "pixels-out.safetensors")];
     const pixelValues = { dtype: "float32", shape: [2, 3, 32, 32], data: new Float32Array(6144).fill(0.1) } as const;
     await writeSafetensors(source, new Map([["pixelValues", pixelValues]]));
-    const { code, err } = await call(["forward", "--model", model, "--in", source, "--out", out]);
+    const { code, err } = await call(["forward", source, out, "--model", model]);
     expect([code, err]).toEqual([0, `wrote ${out}: imageFeatures [2, 16], imageEmbeds [2, 16], logitScale []`]);
     const { tensors } = await openSafetensors(out);
     expect([...tensors.keys()].sort()).toEqual(["imageEmbeds", "imageFeatures", "logitScale"]);
+    const json = await call(["forward", source, out, "--model", model, "--json"]);
+    expect(JSON.parse(json.out)).toMatchObject({
+      model,
+      data: source,
+      results: { file: out, tensors: [{ shape: [2, 16] }, {}, {}] },
+    });
+  });
+
+  it("runs quantized weights", async () => {
+    const model = await saveTinyModel(join(root, "tiny"));
+    const [source, exact, rounded] = ["in", "exact", "rounded"].map((name) => join(root, `${name}.safetensors`));
+    const inputIds = { dtype: "int32", shape: [1, 4], data: Int32Array.from([1, 2, 3, 4]) } as const;
+    await writeSafetensors(source!, new Map([["inputIds", inputIds]]));
+    await call(["forward", source!, exact!, "--model", model]);
+    expect(await call(["forward", source!, rounded!, "--model", model, "--dtype", "q8"])).toMatchObject({ code: 0 });
+    const embeds = async (file: string) =>
+      (await readFloats((await openSafetensors(file)).tensors.get("textEmbeds")!)).data;
+    const error = relativeError(await embeds(rounded!), await embeds(exact!));
+    expect(error).toBeGreaterThan(0);
+    expect(error).toBeLessThan(0.05);
   });
 
   it("says what it looks for when the inputs are called otherwise", async () => {
@@ -137,9 +145,9 @@ describe("clip-ts forward", () => {
       source,
       new Map([["pixel_values", { dtype: "float32", shape: [1], data: new Float32Array(1) }]]),
     );
-    expect(await call(["forward", "--model", model, "--in", source, "--out", join(root, "none")])).toMatchObject({
+    expect(await call(["forward", source, join(root, "none"), "--model", model])).toMatchObject({
       code: 1,
-      err: `clip-ts forward: ${source} holds neither pixelValues nor inputIds, but pixel_values`,
+      err: `clip-ts forward: ${source} has neither pixelValues nor inputIds; it has pixel_values`,
     });
   });
 });

@@ -29,11 +29,12 @@ describe("models list", () => {
       /^laion\/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K +ViT-B-32-256 +151 M +72\.8 % +MIT +default$/m,
     );
     expect(out).toMatch(/^pictograms .* in this package; knows drawings, not photos$/m);
-    const models = JSON.parse((await call(["models", "list", "--json"])).out) as KnownModel[];
+    const models = (JSON.parse((await call(["models", "list", "--json"])).out) as { results: KnownModel[] }).results;
     expect(models).toHaveLength(45);
     const b32 = models.find(({ name }) => name === "ViT-B/32")!;
     expect(b32).toMatchObject({
       repository: "timm/vit_base_patch32_clip_224.openai",
+      imageNet: 0.6332,
       // From openai/CLIP's clip.py.
       archive: { file: "ViT-B-32.pt", sha256: "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af" },
     });
@@ -85,12 +86,12 @@ describe("models inspect", () => {
     expect(out).toMatch(/^images {8}ViT, 1 block of width 32, 2 heads, patches of 16$/m);
     expect(out).toMatch(/^features {6}16, quickGelu$/m);
     const json = await call(["models", "inspect", model, "--json"]);
-    expect((JSON.parse(json.out) as ModelReport).config).toEqual(tinyConfig);
+    expect((JSON.parse(json.out) as { results: ModelReport }).results.config).toEqual(tinyConfig);
   });
 
   it("takes another size of images into account", async () => {
     const { out } = await call(["models", "inspect", model, "--image-size", "64"]);
-    expect(out).toMatch(/shorter side to, and middle of, 64 pixels/);
+    expect(out).toMatch(/shorter side resized and center cropped to 64 pixels/);
     const refused = await call(["models", "inspect", model, "--image-size", "65"]);
     expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/a multiple of its patches' 16 pixels/)]);
   });
@@ -145,7 +146,7 @@ describe("convert", () => {
     );
     const logits = async (folder: string) => {
       const out = `${folder}.safetensors`;
-      expect((await call(["forward", "--model", folder, "--in", inputs, "--out", out])).code).toBe(0);
+      expect((await call(["forward", inputs, out, "--model", folder])).code).toBe(0);
       return (await readFloats((await openSafetensors(out)).tensors.get("logitsPerImage")!)).data;
     };
     const wanted = await logits(model);

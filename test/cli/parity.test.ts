@@ -7,7 +7,7 @@ import { temporaryFolder } from "../temporary-folder.ts";
 import { call } from "./call.ts";
 
 const root = await temporaryFolder();
-const nowhere = ["--data", join(root, "nowhere")];
+const nowhere = [join(root, "nowhere")];
 beforeEach(() => {
   vi.stubEnv("HOME", root);
   vi.stubEnv("HF_HUB_CACHE", join(root, "hub"));
@@ -31,8 +31,8 @@ describe("parity", () => {
     expect([code, err]).toEqual([0, ""]);
     const [machine, recordings, images, , head] = out.split("\n");
     expect(machine).toMatch(/^\d+ × .+, \w+ \w+, Node \d+\.\d+\.\d+, ONNX Runtime \d+\.\d+\.\d+$/);
-    expect([recordings, images]).toEqual([`recordings: ${packageFixtures}`, `images: ${nowhere[1]}`]);
-    expect(head).toMatch(/^case +compared +delta +allowed +result$/);
+    expect([recordings, images]).toEqual([`recordings: ${packageFixtures}`, `images: ${nowhere[0]}`]);
+    expect(head).toMatch(/^case +compared +delta +tolerance +result$/);
     expect(out).toMatch(
       /^small towers, vit +activations and outputs \(14\), relative L2 +\d\.\de-\d+ +1\.0e-5 {2}ok$/m,
     );
@@ -50,11 +50,16 @@ describe("parity", () => {
     const json = await call([...args, "--json"]);
     expect([json.code, json.err]).toEqual([1, printed.err]);
     interface Document {
-      readonly machine: Machine;
-      readonly counts: Record<ParityRow["result"], number>;
-      readonly rows: readonly ParityRow[];
+      readonly results: {
+        readonly machine: Machine;
+        readonly counts: Record<ParityRow["result"], number>;
+        readonly rows: readonly ParityRow[];
+      };
+      readonly skipped: readonly unknown[];
     }
-    const { machine, counts, rows } = JSON.parse(json.out) as Document;
+    const { results, skipped } = JSON.parse(json.out) as Document;
+    const { machine, counts, rows } = results;
+    expect([rows.length, skipped.length]).toEqual([9, 18]);
     expect(machine.node).toBe(process.versions.node);
     expect(counts).toEqual({ ok: 8, FAIL: 1, skipped: 18 });
     expect(rows.filter(({ result }) => result === "FAIL")).toMatchObject([
@@ -67,7 +72,7 @@ describe("parity", () => {
     const missing = await call(["parity", ...nowhere, "--model", "RN50"]);
     expect([missing.code, missing.err]).toEqual([
       1,
-      "clip-ts parity: nothing could be compared of RN50; the skipped cases say why",
+      "clip-ts parity: nothing of RN50 could be compared; skipped cases give the reason",
     ]);
     expect(missing.out).toMatch(/^9 ok, 0 failed, 4 skipped$/m);
     const unknown = await call(["parity", ...nowhere, ...fixtures, "--model", "ViT-L/14"]);

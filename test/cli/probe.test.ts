@@ -39,24 +39,31 @@ const [train, test] = [join(root, "train"), join(root, "test")];
 const probe = (...args: string[]) => call(["probe", "--model", model, ...args]);
 
 interface Document {
+  readonly results: Results;
+  readonly skipped: readonly { readonly image: string; readonly reason: string }[];
+}
+
+interface Results {
   readonly features: string;
   readonly width: number;
   readonly images: { readonly train: number; readonly test?: number };
-  readonly skipped: readonly { readonly image: string; readonly reason: string }[];
   readonly lambda: number;
+  readonly objective: number;
   readonly sweep: readonly { readonly lambda: number }[];
   readonly test?: { readonly accuracy: number; readonly perClass: readonly number[] };
   readonly zeroShot?: { readonly accuracy: number };
 }
 
+const resultsOf = (out: string) => (JSON.parse(out) as Document).results;
+
 describe(`clip-ts probe (seed ${seed})`, () => {
   it("learns classes of another kind than the model's, prints table and accuracy, and saves the head", async () => {
     const out = join(root, "head.safetensors");
-    const called = await probe("--train", train, "--test", test, "--out", out);
+    const called = await probe(train, "--test", test, "--out", out);
     expect(called).toMatchObject({ code: 0, err: `wrote ${out}` });
     expect(called.out).toMatch(/^λ +accuracy +mean per class +loss +steps\n1\.00e-6 /);
     expect(called.out.match(/chosen/g)).toHaveLength(1);
-    expect(called.out).toMatch(/18 images of 3 classes, 32 numbers each/);
+    expect(called.out).toMatch(/18 images of 3 classes, 32 features/);
     expect(called.out).toMatch(/probe {2}accuracy 100\.0 %, mean per class 100\.0 %/);
 
     const { tensors, metadata } = await openSafetensors(out);
@@ -70,25 +77,23 @@ describe(`clip-ts probe (seed ${seed})`, () => {
   });
 
   it("learns from so many of each class, of the kind of features and by the λ that are asked for", async () => {
-    const args = ["--train", train, "--test", test, "--shots", "2", "--features", "after", "--lambda", "0.5", "--json"];
+    const args = [train, "--test", test, "--shots", "2", "--features", "after", "--lambda", "0.5", "--json"];
     const { code, out } = await probe(...args);
     expect(code).toBe(0);
-    expect(JSON.parse(out)).toMatchObject({
+    expect(resultsOf(out)).toMatchObject({
       ...{ features: "after", width: tinyConfig.embedDim, lambda: 0.5, sweep: [] },
       images: { train: 6, test: 9 },
     });
     const other = await probe(...args, "--seed", "2");
-    expect((JSON.parse(other.out) as { objective: number }).objective).not.toBe(
-      (JSON.parse(out) as { objective: number }).objective,
-    );
+    expect(resultsOf(other.out).objective).not.toBe(resultsOf(out).objective);
   });
 
   it("with --init zero-shot and a penalty that nothing outweighs classifies as zero-shot does", async () => {
-    const args = ["--train", train, "--test", test, "--init", "zero-shot", "--template", "a {}", "--json"];
-    const { test: scores, zeroShot, features } = JSON.parse((await probe(...args, "--lambda", "1e9")).out) as Document;
+    const args = [train, "--test", test, "--init", "zero-shot", "--template", "a {}", "--json"];
+    const { test: scores, zeroShot, features } = resultsOf((await probe(...args, "--lambda", "1e9")).out);
     expect(features).toBe("after");
     expect(zeroShot!.accuracy).toBeLessThan(1);
-    const free = JSON.parse((await probe(...args, "--lambda", "1e-3")).out) as Document;
+    const free = resultsOf((await probe(...args, "--lambda", "1e-3")).out);
     expect(free.test!.accuracy).toBe(1);
     expect(scores!.accuracy).toBeLessThan(1);
   });
@@ -100,58 +105,66 @@ describe(`clip-ts probe (seed ${seed})`, () => {
       await paint("blank", name, colour, 2 + i);
     }
     const head = async (folder: string) => {
-      const args = ["--train", folder, "--init", "zero-shot", "--lambda", "1e9", "--out", join(folder, "head.st")];
+      const args = [folder, "--init", "zero-shot", "--lambda", "1e9", "--out", join(folder, "head.st")];
       const { code, err } = await probe(...args);
       expect(code).toBe(0);
       return { err, weight: await readFloats((await openSafetensors(join(folder, "head.st"))).tensors.get("weight")!) };
     };
     const [one, other] = [await head(underscore), await head(blank)];
     one.weight.data.forEach((value, i) => expect(value).toBeCloseTo(other.weight.data[i]!, 4));
-    expect(other.err).not.toMatch("say the same");
+    expect(other.err).not.toMatch("equal labels");
     await paint("underscore", "Red apple", colours["red apple"], 2);
-    expect((await head(underscore)).err).toMatch(/the classes "Red apple" and "red apple" say the same: zero-shot/);
+    expect((await head(underscore)).err).toMatch(
+      /the classes "Red apple" and "red apple" have equal labels: zero-shot/,
+    );
   });
 
-  it("is among the evaluations too", async () => {
-    const args = ["--train", train, "--test", test, "--lambda", "0.5", "--model", model, "--json"];
-    expect(await call(["eval", "probe", ...args])).toEqual(await call(["probe", ...args]));
+  it("is mentioned by eval", async () => {
+    expect((await call(["eval", "--help"])).out).toContain("clip-ts probe --help");
   });
 
   it("leaves out an image that cannot be read, and says so", async () => {
     const broken = join(train, "red apple", "broken.png");
     await writeFile(broken, "no image");
-    const { code, out, err } = await probe("--train", train, "--test", test, "--lambda", "1", "--json");
-    const twice = await probe("--train", train, "--test", train, "--lambda", "1", "--json");
+    const { code, out, err } = await probe(train, "--test", test, "--lambda", "1", "--json");
+    const twice = await probe(train, "--test", train, "--lambda", "1", "--json");
     await rm(broken);
     // Named for both purposes, it is left out of both and reported once.
-    expect(twice.err.match(/left out/g)).toHaveLength(1);
+    expect(twice.err.match(/skipped/g)).toHaveLength(1);
     expect(JSON.parse(twice.out)).toMatchObject({ skipped: [{ image: broken }] });
     expect(code).toBe(0);
-    expect(err).toMatch(/^left out: .*broken\.png is text, not an image/);
-    const { images, skipped } = JSON.parse(out) as Document;
-    expect(images.train).toBe(18);
+    expect(err).toMatch(/^skipped: .*broken\.png is text, not an image/);
+    const { results, skipped } = JSON.parse(out) as Document;
+    expect(results.images.train).toBe(18);
     expect(skipped).toEqual([{ image: broken, reason: expect.stringMatching(/is text, not an image/) as string }]);
   });
 
   it.each([
     [["--features", "before", "--init", "zero-shot"], 2, "--init zero-shot needs --features after"],
-    [["--shots", "7"], 1, 'the class "blue sea" has fewer than 7 images; lower --shots'],
+    [["--shots", "7"], 1, 'class "blue sea" has fewer than 7 images; lower --shots'],
     [["--shots", "1"], 1, 'the class "blue sea" has fewer than two images, so none can be held out'],
-    [["--template", "a {}"], 2, "--template is for --init zero-shot alone; give both or neither"],
+    [["--template", "a {}"], 2, "templates are for --init zero-shot; add it, or leave out the templates"],
     [["--lambda", "0"], 2, "It must be a number above 0."],
     [["--test", root], 1, "those of training are blue sea, green tree, red apple"],
-    [["--train", join(root, "single")], 1, 'has images of one class alone, "red apple"; a probe needs two'],
   ])("refuses %j", async (args, code, message) => {
-    const called = await probe("--train", train, "--test", test, ...args);
+    const called = await probe(train, "--test", test, ...args);
     expect(called).toMatchObject({ code, out: "" });
     expect(called.err).toContain(message);
   });
 
+  it("refuses a single class", async () => {
+    const { code, err } = await probe(join(root, "single"), "--test", test);
+    expect([code, err]).toEqual([
+      1,
+      expect.stringContaining('has only images of "red apple"; a probe needs two classes'),
+    ]);
+  });
+
   it("refuses to train a head that would be neither measured nor kept", async () => {
-    const { code, err } = await probe("--train", train);
+    const { code, err } = await probe(train);
     expect([code, err]).toEqual([
       2,
-      expect.stringContaining("name images to measure it on by --test, or a file for it by --out"),
+      expect.stringContaining("add --test to measure the head's accuracy, --out to save the head, or both"),
     ]);
   });
 });

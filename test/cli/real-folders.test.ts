@@ -49,40 +49,30 @@ describe("class folders with whatever people have in them", () => {
       { image: join(path, "emu/raw.heic"), reason: "its content has no known image format" },
       { image: join(path, "emu"), reason: "it is no class here: none of its images can be used" },
     ];
-    said = skipped.map(({ image, reason }) => `left out: ${image}: ${reason}`);
+    said = skipped.map(({ image, reason }) => `skipped: ${image}: ${reason}`);
   });
 
   it("are read by eval, which says what it leaves out", { timeout }, async () => {
-    const { out, err } = await call(["eval", "zeroshot", "--data", path, "--json", ...ofDrawings]);
+    const { out, err } = await call(["eval", "zeroshot", path, "--json", ...ofDrawings]);
     for (const line of said) expect(err).toContain(line);
-    expect(JSON.parse(out)).toMatchObject({ skipped, models: [{ count: 4 }] });
+    expect(JSON.parse(out)).toMatchObject({ skipped, results: [{ count: 4 }] });
   });
 
   it("are read alike by probe", { timeout }, async () => {
-    const { out, err } = await call([
-      "probe",
-      "--train",
-      path,
-      "--test",
-      path,
-      "--lambda",
-      "1",
-      "--json",
-      ...ofDrawings,
-    ]);
+    const { out, err } = await call(["probe", path, "--test", path, "--lambda", "1", "--json", ...ofDrawings]);
     for (const line of said) expect(err).toContain(line);
-    const document = { classes: ["cat", "dog"], images: { train: 4, test: 4 }, skipped };
+    const document = { results: { classes: ["cat", "dog"], images: { train: 4, test: 4 } }, skipped };
     expect(JSON.parse(out)).toMatchObject(document);
   });
 
   it("are read alike by data", { timeout }, async () => {
     const { out } = await call(["data", "check", path, "--class-template", "a {}", "--json"]);
-    expect(JSON.parse(out)).toMatchObject({ pairs: 4, skipped: skipped.slice(0, 1) });
+    expect(JSON.parse(out)).toMatchObject({ results: { pairs: 4 }, skipped: skipped.slice(0, 1) });
   });
 
   it("are read alike by embed", { timeout }, async () => {
     const { out } = await call(["embed", path, "--out", join(root, "alike-vectors"), "--json", ...ofDrawings]);
-    expect(JSON.parse(out)).toMatchObject({ shards: [{ vectors: 4, skipped: [{ id: "emu/raw.heic" }] }] });
+    expect(JSON.parse(out)).toMatchObject({ results: [{ vectors: 4 }], skipped: [{ item: "emu/raw.heic" }] });
   });
 });
 
@@ -111,7 +101,7 @@ describe("clip-ts data pack", () => {
     });
     const { code, err } = await call(["data", "pack", set, join(root, "mixed-shards")]);
     expect(code).toBe(0);
-    expect(err).toBe(`left out: ${join(set, "a.jpg")}: its content has no known image format`);
+    expect(err).toBe(`skipped: ${join(set, "a.jpg")}: its content has no known image format`);
     const listed = execFileSync("tar", ["-tf", join(root, "mixed-shards/000000.tar")], { encoding: "utf8" });
     expect(listed.match(/\.\w+$/gm)!.sort()).toEqual([".jpg", ".png", ".txt", ".txt"]);
   });
@@ -134,7 +124,7 @@ describe("tables", () => {
       "--json",
       ...ofDrawings,
     ]);
-    expect(JSON.parse(read.out)).toMatchObject({ shards: [{ vectors: 1 }] });
+    expect(JSON.parse(read.out)).toMatchObject({ results: [{ vectors: 1 }] });
   });
 });
 
@@ -177,13 +167,9 @@ describe("before a model is fetched", () => {
       ["embed", join(root, "nowhere"), "--out", join(root, "v")],
     ],
     ["embed, of texts", /nowhere\.txt/, ["embed", join(root, "nowhere.txt"), "--texts", "--out", join(root, "v")]],
-    ["eval", /nowhere: it does not exist/, ["eval", "zeroshot", "--data", join(root, "nowhere")]],
-    ["probe", /nowhere: it does not exist/, ["probe", "--train", join(root, "nowhere"), "--out", join(root, "p")]],
-    [
-      "finetune",
-      /nowhere cannot be opened/,
-      ["finetune", "--data", join(root, "nowhere"), "--out", join(root, "tuned")],
-    ],
+    ["eval", /nowhere: it does not exist/, ["eval", "zeroshot", join(root, "nowhere")]],
+    ["probe", /nowhere: it does not exist/, ["probe", join(root, "nowhere"), "--out", join(root, "p")]],
+    ["finetune", /nowhere cannot be opened/, ["finetune", join(root, "nowhere"), "--out", join(root, "tuned")]],
   ])("%s says that its input is missing", { timeout }, async (_, message, args) => {
     const { code, err } = await call([...args, "--model", model, "--offline"]);
     expect(err).toMatch(message);
@@ -196,8 +182,8 @@ describe("before a model is fetched", () => {
     const args = ["a.png", "b.png", "c.png"].map((name) => join(path, name));
     const { code, out, err } = await call(["classify", ...args, "--labels", "a,b", "--model", "pictograms", "--json"]);
     expect((JSON.parse(out) as { results: unknown[] }).results).toMatchObject([{ image: args[1] }]);
-    const told = err.split("\n").filter((line) => line.startsWith(path));
-    expect(told.map((line) => line.slice(path.length + 1, path.length + 6))).toEqual(["a.png", "c.png"]);
+    const skipped = err.split("\n").filter((line) => line.startsWith(`skipped: ${path}`));
+    expect(skipped.map((line) => line.slice(path.length + 10, path.length + 15))).toEqual(["a.png", "c.png"]);
     expect([code, err]).toEqual([1, expect.stringContaining("2 of 3 named images could not be read") as string]);
   });
 });
@@ -211,10 +197,10 @@ describe("every kind of source of images and captions", () => {
     });
     execFileSync("tar", ["cf", join(path, "..", "captioned.tar"), "a.png", "a.txt", "b.jfif", "b.txt"], { cwd: path });
     for (const source of [path, join(path, "t.jsonl"), join(path, "t.csv"), `${path}.tar`]) {
-      const { out, err } = await call(["eval", "retrieval", "--data", source, "--model", "pictograms", "--json"]);
+      const { out, err } = await call(["eval", "retrieval", source, "--model", "pictograms", "--json"]);
       expect([source, JSON.parse(out || `${JSON.stringify(err)}`)]).toMatchObject([
         source,
-        { models: [{ images: 2 }] },
+        { results: [{ images: 2 }] },
       ]);
     }
   });
@@ -238,9 +224,9 @@ describe("data pack", () => {
     ]);
     const path = await folder("half", Object.fromEntries(files) as Record<string, string>);
     const { out, err } = await call(["data", "pack", path, join(root, "half-shards"), "--shard-size", "3", "--json"]);
-    const { shards, skipped } = JSON.parse(out) as { shards: { pairs: number }[]; skipped: unknown[] };
-    expect([shards.map(({ pairs }) => pairs), skipped.length]).toEqual([[3, 1], 4]);
-    expect(err.match(/left out/g)).toHaveLength(4);
+    const { results, skipped } = JSON.parse(out) as { results: { pairs: number }[]; skipped: unknown[] };
+    expect([results.map(({ pairs }) => pairs), skipped.length]).toEqual([[3, 1], 4]);
+    expect(err.match(/skipped/g)).toHaveLength(4);
   });
 
   it("says which images lie beside shards, which alone are read", { timeout }, async () => {

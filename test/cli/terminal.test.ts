@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { describeSkip, table } from "../../src/interfaces/cli/terminal.ts";
+import { describeSkip } from "../../src/interfaces/cli/output.ts";
+import { table } from "../../src/interfaces/cli/terminal.ts";
 
 describe("a table", () => {
   it("has a column of numbers to the right, and no other", () => {
@@ -15,7 +16,7 @@ describe("a table", () => {
   });
 });
 
-describe("what was left out", () => {
+describe("a skipped image", () => {
   it.each([
     ["a.jpg", "a.jpg is damaged", "a.jpg is damaged"],
     ["a.jpg", "its caption is empty", "a.jpg: its caption is empty"],

@@ -19,9 +19,9 @@ const io = processIo(new AbortController().signal);
 /** Every way in which the command line is given a text file. */
 const commands: readonly (readonly [string, (file: string) => string[]])[] = [
   ["classify --labels-file", (file) => ["classify", image, "--labels-file", file]],
-  ["eval --classes", (file) => ["eval", "zeroshot", "--data", join(root, "data.csv"), "--classes", file]],
-  ["eval --templates", (file) => ["eval", "zeroshot", "--data", join(root, "data.csv"), "--templates", file]],
-  ["eval --only", (file) => ["eval", "zeroshot", "--data", join(root, "data.csv"), "--only", file]],
+  ["eval --labels-file", (file) => ["eval", "zeroshot", join(root, "data.csv"), "--labels-file", file]],
+  ["eval --templates-file", (file) => ["eval", "zeroshot", join(root, "data.csv"), "--templates-file", file]],
+  ["eval --only", (file) => ["eval", "zeroshot", join(root, "data.csv"), "--only", file]],
   ["embed --texts", (file) => ["embed", file, "--texts", "--out", join(root, "vectors")]],
 ];
 

@@ -17,15 +17,15 @@ describe("clip-ts train", () => {
     const stop = new AbortController();
     const progress = (line: string) => void (line.startsWith("step 1/") && stop.abort());
     const out = join(root, "run");
-    const args = ["train", "--config", file, "--out", out];
+    const args = ["train", file, "--out", out];
     const stopped = await call([...args, "--resume"], { signal: stop.signal, progress });
     expect(stopped).toEqual({
       code: 130,
       out: "",
       err:
         `no checkpoint in ${out}: starting from step 0\n` +
-        "stopping after this step, with a checkpoint; if that takes longer than a second, the last checkpoint stays\n" +
-        `stopped after step 1 of 3; go on with: clip-ts train --config '${file}' --out ${out} --resume`,
+        "stopping after this step, with a checkpoint; after one second without it, the last checkpoint stays\n" +
+        `stopped after step 1 of 3; continue with: clip-ts train '${file}' --out ${out} --resume`,
     });
     expect(await call([...args, "--resume"])).toMatchObject({ code: 0, err: "" });
   });
@@ -35,7 +35,7 @@ describe("clip-ts train", () => {
     await call(["data", "pack", images, shards, "--shard-size", "6"]);
     await truncate(join(shards, "000000.tar"), 5000);
     await writeFile(file, JSON.stringify(tinyRun(shards, { batchSize: 4, steps: 2 })));
-    const { code, err } = await call(["train", "--config", file, "--out", join(root, "cut-run")]);
+    const { code, err } = await call(["train", file, "--out", join(root, "cut-run")]);
     expect(code).toBe(0);
     expect(err).toMatch(
       /^.*000000\.tar: the shard is cut or damaged; [1-5] pairs? could be read, what came after is lost: .*pack it again/,
@@ -43,7 +43,7 @@ describe("clip-ts train", () => {
   });
 });
 
-describe("what was left out", () => {
+describe("skipped images", () => {
   const reported = (...skipped: SkippedImage[]) => {
     const lines: string[] = [];
     reportSkipped(skipped, "; see skipped.jsonl", { err: (line) => lines.push(line) });
@@ -51,18 +51,18 @@ describe("what was left out", () => {
   };
   const damaged = (name: string) => ({ image: `pets/${name}.jpg`, reason: `pets/${name}.jpg is damaged` });
 
-  it("is told in words for one and for several", () => {
+  it("are counted by reason", () => {
     expect(reported()).toEqual([]);
-    expect(reported(damaged("1"))).toEqual(["1 image was left out; see skipped.jsonl", "  1 × it is damaged"]);
+    expect(reported(damaged("1"))).toEqual(["1 image skipped; see skipped.jsonl", "  1 × it is damaged"]);
     const text = { image: "pets/3.jpg", reason: "pets/3.txt, line 2 is not UTF-8; save it as UTF-8" };
     expect(reported(damaged("1"), damaged("2"), text)).toEqual([
-      "3 images were left out; see skipped.jsonl",
+      "3 images skipped; see skipped.jsonl",
       "  2 × it is damaged",
       "  1 × captions that are not UTF-8",
     ]);
   });
 
-  it("names ten damaged shards each, and counts the rest", () => {
+  it("lists ten damaged shards, and counts the rest", () => {
     const shards = Array.from({ length: 11 }, (_, i) => ({ image: `${i}.tar`, reason: "the shard is cut" }));
     expect(reported(...shards).slice(8)).toEqual([
       "8.tar: the shard is cut",

@@ -26,7 +26,7 @@ async function writeRun(name: string, change: object): Promise<string> {
 
 /** Starts a run that is shown live, and gives the address that it prints. */
 async function startWatched(file: string, out: string, ...args: string[]) {
-  const child = start(["train", "--config", file, "--out", out, "--watch", ...args]);
+  const child = start(["train", file, "--out", out, "--watch", ...args]);
   children.push(child);
   const exited = once(child, "exit") as Promise<[number | null, string | null]>;
   const lines = createInterface(child.stderr!);
@@ -53,7 +53,7 @@ describe("clip-ts train --watch", () => {
     const { url, exited } = await startWatched(await writeRun("short", { steps: 60 }), out);
     const last = await allTold(url);
     expect(await exited).toEqual([0, null]);
-    expect(last["outcome"]).toBe(`The run has ended; what there is to know of it is in ${join(out, "report.html")}.`);
+    expect(last["outcome"]).toBe(`The run has ended. Its report is ${join(out, "report.html")}.`);
     expect(last["position"]).toContain("Step 60 of 60, epoch 29.");
     const [loss] = JSON.parse(last["points"]!) as { steps: number[] }[];
     expect(loss!.steps).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
@@ -68,7 +68,7 @@ describe("clip-ts train --watch", () => {
   });
 
   it("refuses a port that is none", async () => {
-    const { code, err } = await call(["train", "--config", "run.json", "--watch", "65536"]);
+    const { code, err } = await call(["train", "run.json", "--watch", "65536"]);
     expect([code, err]).toEqual([2, expect.stringContaining("It must be a whole number from 1 to 65535.")]);
   });
 
@@ -106,7 +106,7 @@ describe("clip-ts train --watch", () => {
         expect((await stepsOf(page))[0]).toBe(1);
         again.child.kill("SIGINT");
         await state.filter({ hasText: "Ended" }).waitFor();
-        expect(await page.locator("#position").textContent()).toContain("It was stopped after step");
+        expect(await page.locator("#position").textContent()).toContain("The run was stopped after step");
         expect(await again.exited).toEqual([130, null]);
         expect(problems).toEqual([]);
       } finally {

@@ -64,9 +64,9 @@ export async function endlessCommands(root: string): Promise<EndlessCommands> {
     commands: (out) => ({
       "an inference": ["classify", image, ...asked, slow],
       "vectors of many images": ["embed", images, "--out", join(root, out, "vectors"), "--model", slow],
-      "an evaluation": ["eval", "zeroshot", "--data", join(root, "classes"), "--model", slow],
-      training: ["train", "--config", join(root, "train.json"), "--out", join(root, out, "trained")],
-      "fine-tuning": ["finetune", "--data", join(root, "classes"), "--model", slow, "--out", join(root, out, "tuned")],
+      "an evaluation": ["eval", "zeroshot", join(root, "classes"), "--model", slow],
+      training: ["train", join(root, "train.json"), "--out", join(root, out, "trained")],
+      "fine-tuning": ["finetune", join(root, "classes"), "--model", slow, "--out", join(root, out, "tuned")],
       "a regular expression that takes long": ["tokenize", "--model", endless],
       "a download that stalls": ["classify", image, ...asked, "some/model"],
       "an input that does not end": ["tokenize"],

@@ -81,8 +81,8 @@ describe("names with escape sequences and line ends", () => {
       ["models", "inspect", steered],
       ["models", "cache", "clear", hostile],
       ["data", "check", join(root, "pairs")],
-      ["train", "--config", steered, "--out", join(root, "out", hostile)],
-      ["eval", "zeroshot", "--data", join(root, "pairs"), "--model", model],
+      ["train", steered, "--out", join(root, "out", hostile)],
+      ["eval", "zeroshot", join(root, "pairs"), "--model", model],
       [hostile],
     ]) {
       const { out, err } = await runProcess(args);

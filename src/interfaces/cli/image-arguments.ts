@@ -6,43 +6,51 @@ import { listFolder } from "../../inputs/data/folders.ts";
 import { decodeImage } from "../../inputs/image/decode.ts";
 import { type DecodeOptions, type ImageSource } from "../../inputs/image/image-source.ts";
 import { type RasterImage } from "../../inputs/image/raster-image.ts";
-import { showSkipped } from "./eval-options.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import type { CliIo } from "./io.ts";
 import { standardInput } from "./text-files.ts";
 
-/** An image that the command line names. */
+/** An image of the command line. */
 export interface ImageArgument {
   /** Its path or address, or `-`. */
   readonly name: string;
   readonly load: () => ImageSource | Promise<ImageSource>;
   readonly decoding: DecodeOptions;
-  /** The folder that it was found in, where the command line names that and not the image. */
-  readonly folder?: string | undefined;
+  /** The argument is a folder that holds the image. */
+  readonly inFolder?: boolean | undefined;
+}
+
+/** Images of the command line, and files in its folders that cannot be used. */
+interface ImageArguments {
+  readonly images: readonly ImageArgument[];
+  readonly skipped: readonly SkippedImage[];
 }
 
 /**
- * The images that arguments name: a path or an address is one image, a folder all images in it and its folders, a pattern with `*` or
- * `?` the files that match, for shells that do not expand it, and `-` the image in the standard input.
+ * Finds the images of arguments. A path or an address is one image, a folder all images in it and its subfolders, a pattern with `*` or
+ * `?` the matching files (for shells that do not expand it), and `-` the image on the standard input.
  *
- * @throws {ClipError} `CLIP_IMAGE` if a folder holds no images or nothing matches a pattern.
+ * @throws {ClipError} `CLIP_IMAGE` if a folder holds no images or no file matches a pattern.
  */
 export async function imageArguments(
   args: readonly string[],
   decoding: DecodeOptions,
   io: CliIo,
-): Promise<ImageArgument[]> {
-  const images: ImageArgument[] = [];
-  for (const arg of args) {
-    if (standardInput.has(arg)) images.push(await standardInputImage(decoding, io));
-    else images.push(...(await namedImages(arg, decoding, io)));
-  }
-  return images;
+): Promise<ImageArguments> {
+  const found: ImageArguments[] = [];
+  for (const arg of args)
+    found.push(
+      standardInput.has(arg)
+        ? { images: [await standardInputImage(decoding, io)], skipped: [] }
+        : await imagesAt(arg, decoding, io),
+    );
+  return { images: found.flatMap(({ images }) => images), skipped: found.flatMap(({ skipped }) => skipped) };
 }
 
 /**
- * The same images; those up to the first that can be read have been read.
+ * Reads images up to the first that can be read, and returns all of them.
  *
- * @throws {ClipError} `CLIP_IMAGE` if none can be read; of several each is reported.
+ * @throws {ClipError} `CLIP_IMAGE` if none can be read; each of several is reported.
  */
 export async function withFirstRead(images: readonly ImageArgument[], io: CliIo): Promise<ImageArgument[]> {
   const read: ImageArgument[] = [];
@@ -52,7 +60,7 @@ export async function withFirstRead(images: readonly ImageArgument[], io: CliIo)
     io.signal.throwIfAborted();
     const decode = async () => decodeImage(await load(), decoding);
     const loading = decode();
-    // Given once: who held it on would hold its pixels.
+    // Returned once, so that its pixels can be freed.
     let kept: Promise<RasterImage> | undefined = loading;
     const error = await loading.then(
       () => undefined,
@@ -75,7 +83,7 @@ export async function withFirstRead(images: readonly ImageArgument[], io: CliIo)
   throw new ClipError("CLIP_IMAGE", `none of ${images.length} images can be read`);
 }
 
-/** The image in the standard input, under the name `-`. */
+/** The image on the standard input, named `-`. */
 export async function standardInputImage(
   decoding: DecodeOptions,
   io: CliIo,
@@ -84,17 +92,16 @@ export async function standardInputImage(
   return { name: "-", load: () => bytes, decoding: { ...decoding, name: "the standard input" }, bytes };
 }
 
-async function namedImages(arg: string, decoding: DecodeOptions, io: CliIo): Promise<ImageArgument[]> {
-  const imageAt = (path: string, folder?: string) => ({ name: path, load: () => path, decoding, folder });
+async function imagesAt(arg: string, decoding: DecodeOptions, { signal }: CliIo): Promise<ImageArguments> {
+  const imageAt = (path: string, inFolder = false) => ({ name: path, load: () => path, decoding, inFolder });
   const entry = await stat(arg).catch(() => undefined);
   if (entry?.isDirectory()) {
-    const { images, skipped } = await listFolder(arg, { signal: io.signal });
-    showSkipped(skipped, io);
+    const { images, skipped } = await listFolder(arg, { signal });
     if (images.length === 0) throw new ClipError("CLIP_IMAGE", `the folder ${arg} holds no images`);
-    return images.map((name) => imageAt(join(arg, name), arg));
+    return { images: images.map((name) => imageAt(join(arg, name), true)), skipped };
   }
   const isOne = entry || !/[*?]/.test(basename(arg)) || /^[a-z]+:/i.test(arg);
-  return (isOne ? [arg] : await matching(arg)).map((path) => imageAt(path));
+  return { images: (isOne ? [arg] : await matching(arg)).map((path) => imageAt(path)), skipped: [] };
 }
 
 /** The files of one folder that match a pattern. */

@@ -111,11 +111,6 @@ function isNumberCell(cell: string): boolean {
   return /^(|–|-?\d[\d.,]*(e[-+]?\d+)?( [%\p{L}]{1,2})?)$/u.test(cell);
 }
 
-/** What was left out and why, as a line that names it once: most reasons do so themselves. */
-export function describeSkip({ image, reason }: { readonly image: string; readonly reason: string }): string {
-  return printable(reason.includes(image) ? reason : `${image}: ${reason}`);
-}
-
 /** Exactly this wide: cut in the middle, since names differ most at their ends, or filled up with blanks. */
 function fit(text: string, width: number): string {
   let fitted = printable(text);

@@ -16,39 +16,41 @@ import { type SkippedImage } from "../../inputs/data/image-files.ts";
 import { train } from "../../learning/train/train.ts";
 import { type TrainProgress, type TrainResult, type TrainValidation } from "../../learning/train/run.ts";
 import type { CliIo } from "./io.ts";
-import { locateModel, showDownload } from "./options.ts";
+import { locateModel, showDownload } from "./model-options.ts";
+import { describeSkip, printJson } from "./output.ts";
 import { RunMetrics } from "./run-metrics.ts";
 import { ShownPredictions } from "./shown-predictions.ts";
-import { describeSkip, percent } from "./terminal.ts";
+import { percent } from "./terminal.ts";
 import { TrainWatch } from "./train-watch.ts";
 
 /** Lines about damaged shards. */
 const shownShards = 10;
 
-/** What `clip-ts train` was asked for. */
+/** Options of `clip-ts train`. */
 interface TrainRequest {
   /** The run's configuration. */
   readonly file: string;
   readonly out: string;
-  readonly resume: boolean;
-  readonly tensorboard: boolean;
-  /** Whether to show the run live, and on which port: 0 for one that is free. */
-  readonly watch: number | undefined;
-  readonly json: boolean;
-  /** What to type to go on if it is stopped. */
-  readonly again: string;
+  readonly resume?: boolean | undefined;
+  readonly tensorboard?: boolean | undefined;
+  /** The port of the live page, 0 for a free one; undefined for no page. */
+  readonly port: number | undefined;
+  readonly offline?: boolean | undefined;
+  readonly json?: boolean | undefined;
+  /** The command that continues the run. */
+  readonly resumeLine: string;
 }
 
-/** Trains, shows how far it is, and writes the report. */
+/** Trains, shows the progress, and writes the report. */
 export async function runTraining(request: TrainRequest, io: CliIo): Promise<void> {
-  const { file, out, resume, tensorboard, json, again } = request;
-  const config = await readRun(file, io);
+  const { file, out, resume = false, tensorboard = false, json, resumeLine } = request;
+  const config = await readRun(file, request, io);
   const advice = bindingAdvice();
   if (advice !== undefined) io.err(advice);
-  // Of several processes the first alone has something to show.
-  const port = launched().rank === 0 ? request.watch : undefined;
+  const isFirst = launched().rank === 0;
+  const port = isFirst ? request.port : undefined;
   await using watch = port === undefined ? undefined : await openWatch(config, out, port, io);
-  if (resume && launched().rank === 0) await noteNewStart(out, io);
+  if (resume && isFirst) await reportNewStart(out, io);
   announceStop(io);
   const showProgress = showStep(io);
   const listeners = {
@@ -71,68 +73,76 @@ export async function runTraining(request: TrainRequest, io: CliIo): Promise<voi
   if (result.rank > 0) return;
   reportSkipped(result.skipped, `; see ${join(out, runFiles.skipped)}`, io);
   if (!result.finished) {
-    const stopped = `stopped after step ${result.steps} of ${config.steps}; go on with: ${again}`;
+    const stopped = `stopped after step ${result.steps} of ${config.steps}; continue with: ${resumeLine}`;
     io.err(stopped);
-    watch?.end(`It was ${stopped}`);
+    watch?.end(`The run was ${stopped}`);
     return;
   }
   const report = await writeTrainReport(out, config, result);
-  watch?.end(`The run has ended; what there is to know of it is in ${report}.`);
+  watch?.end(`The run has ended. Its report is ${report}.`);
+  const model = join(out, runFiles.model);
   if (json) {
     const { steps, seconds, pairsPerSecond, waitShare, communicationShare, skipped, scores, findings } = result;
-    const files = { model: join(out, runFiles.model), metrics: join(out, runFiles.metrics), report };
-    const rates = { pairsPerSecond, waitShare, communicationShare };
-    io.out(JSON.stringify({ ...files, steps, seconds, ...rates, skipped, scores, findings }));
-    return;
+    const files = { model, metrics: join(out, runFiles.metrics), report };
+    const results = { ...files, steps, seconds, pairsPerSecond, waitShare, communicationShare, scores, findings };
+    return printJson({ model: config.init, data: file, results, skipped }, io);
   }
-  io.out(`model   ${join(out, runFiles.model)}`);
+  io.out(`model   ${model}`);
   io.out(`report  ${report}`);
   if (result.scores) io.out(`zero-shot  top-1 ${percent(result.scores.top1)}  top-5 ${percent(result.scores.top5)}`);
 }
 
-/** Sees whether a run's model can learn a few pairs by heart. */
-export async function runOverfit(file: string, { json }: { readonly json: boolean }, io: CliIo): Promise<void> {
-  const result = await overfit(await readRun(file, io), {
+/** Tests whether a run's model can memorize a few pairs. */
+export async function runOverfit(
+  file: string,
+  options: { readonly offline?: boolean | undefined; readonly json?: boolean | undefined },
+  io: CliIo,
+): Promise<void> {
+  const config = await readRun(file, options, io);
+  const results = await overfit(config, {
     signal: io.signal,
     onDownload: showDownload(io),
     onProgress: ({ learningRate, step, steps, loss }) =>
-      io.progress(`learningRate ${learningRate}  step ${step}/${steps}  loss ${loss.toFixed(4)}`),
+      io.progress(`learning rate ${learningRate}  step ${step}/${steps}  loss ${loss.toFixed(4)}`),
   });
-  io.out(json ? JSON.stringify(result) : result.text);
-  if (!result.learned)
-    throw new ClipError("CLIP_TRAIN", "what cannot learn a few pairs by heart will not learn from more");
+  if (options.json) printJson({ model: config.init, data: file, results }, io);
+  else io.out(results.text);
+  if (!results.learned) throw new ClipError("CLIP_TRAIN", "a model that cannot memorize a few pairs cannot learn more");
 }
 
-/** A run's configuration, with the model that it goes on from fetched if need be. */
-async function readRun(file: string, io: CliIo): Promise<TrainConfig> {
+/** A run's configuration; its initial model is downloaded if needed. */
+async function readRun(
+  file: string,
+  options: { readonly offline?: boolean | undefined },
+  io: CliIo,
+): Promise<TrainConfig> {
   const config = await readTrainConfig(file);
-  return config.init === undefined ? config : { ...config, init: await locateModel(config.init, io, {}) };
+  return config.init === undefined ? config : { ...config, init: await locateModel(config.init, options, io) };
 }
 
-/** Says what becomes of a run that is told to stop: its end does not wait for a step that takes long. */
+/** Announces the end of a run that is told to stop: it does not wait for a long step. */
 export function announceStop(io: CliIo): void {
-  const text =
-    "stopping after this step, with a checkpoint; if that takes longer than a second, the last checkpoint stays";
+  const text = "stopping after this step, with a checkpoint; after one second without it, the last checkpoint stays";
   io.signal.addEventListener("abort", () => io.err(text), { once: true });
 }
 
-/** Says so if there is nothing to resume: a job that is always started with `--resume` starts so, but a name may be mistyped too. */
-export async function noteNewStart(out: string, io: CliIo): Promise<void> {
+/** Reports that there is nothing to resume: jobs may always use `--resume`, but a name may also be mistyped. */
+export async function reportNewStart(out: string, io: CliIo): Promise<void> {
   if (!(await exists(join(out, runFiles.checkpoint)))) io.err(`no checkpoint in ${out}: starting from step 0`);
 }
 
-/** Says what was left out: what each damaged shard costs, and images by the reason. */
+/** Reports damaged shards one by one, and skipped images by reason. */
 export function reportSkipped(skipped: readonly SkippedImage[], whereListed: string, io: Pick<CliIo, "err">): void {
   const shards = skipped.filter(({ image }) => isShardName(image));
   for (const shard of shards.slice(0, shownShards)) io.err(describeSkip(shard));
   if (shards.length > shownShards) io.err(`and ${counted(shards.length - shownShards, "more shard")}`);
   const images = skipped.filter(({ image }) => !isShardName(image));
   if (images.length === 0) return;
-  io.err(`${counted(images.length, "image")} ${images.length === 1 ? "was" : "were"} left out${whereListed}`);
+  io.err(`${counted(images.length, "image")} skipped${whereListed}`);
   for (const { reason, count } of countReasons(images)) io.err(`  ${count} × ${printable(reason)}`);
 }
 
-/** Shows how far a run is. */
+/** Shows the progress of a run. */
 export const showStep =
   (io: CliIo) =>
   (progress: TrainProgress): void =>
@@ -153,10 +163,10 @@ function progressLine({
   const talk = communicationShare > 0 ? `  communicating ${percent(communicationShare)}` : "";
   const left = secondsLeft === undefined ? "" : `  ${clock(secondsLeft)} left`;
   const speed = `${pairsPerSecond.toFixed(0)} pairs/s  waiting ${percent(waitShare)}${talk}${left}`;
-  return `step ${step}/${steps}  loss ${loss.toFixed(4)}  rate ${learningRate.toExponential(2)}  ${speed}${scores}`;
+  return `step ${step}/${steps}  loss ${loss.toFixed(4)}  learning rate ${learningRate.toExponential(2)}  ${speed}${scores}`;
 }
 
-/** Writes the page of a finished run into its folder; returns its path. */
+/** Writes the page of a finished run into its folder, and returns its path. */
 export async function writeTrainReport(out: string, config: TrainConfig, result: TrainResult): Promise<string> {
   const { metrics, validation } = await new RunMetrics(join(out, runFiles.metrics)).read();
   const { batchSize } = config;
@@ -181,7 +191,7 @@ export async function writeTrainReport(out: string, config: TrainConfig, result:
   return report;
 }
 
-/** The settings worth reading. */
+/** The settings on the page. */
 function settingsOf({
   train,
   steps,
@@ -194,7 +204,6 @@ function settingsOf({
   return { data: describeSources(train), steps, batchSize, learningRate, warmupSteps, weightDecay, seed };
 }
 
-/** Shows the run live. */
 function openWatch(config: TrainConfig, out: string, port: number, io: CliIo): Promise<TrainWatch> {
   const hasValidation = (config.validation ?? config.validationShare) !== undefined;
   const { batchSize } = config;

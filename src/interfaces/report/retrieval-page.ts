@@ -13,7 +13,7 @@ export interface RetrievalModel {
 }
 
 /**
- * The page of `clip-ts eval retrieval --report`: how often the right caption or image is found, and the hardest queries with what was
+ * The page of `clip-ts eval retrieval --html`: how often the right caption or image is found, and the hardest queries with what was
  * found instead; one HTML document that needs nothing else. All texts are escaped.
  */
 export function retrievalPage({

@@ -37,9 +37,9 @@ function modelOf(model: string, cat = "cat", dog = "dog"): ZeroShotModel {
 const pageOf = (...models: ZeroShotModel[]) =>
   zeroShotPage({
     data: "pets",
-    classNames: "names.txt",
+    labelsFrom: "names.txt",
     templates: ["a {}"],
-    templatesFile: undefined,
+    templatesFrom: undefined,
     clips: false,
     models,
   });
@@ -51,11 +51,11 @@ describe("zeroShotPage", () => {
     expect(page).toContain("tiny gives 75.0 % of 4 images the right name at the first try, out of 2 names");
     expect(page).toMatch(/Top-1 75\.0 %.*Mean per class 83\.3 %.*ROC AUC 87\.5 %.*Calibration error 5\.0 %/);
     expect(page).toContain("On average it is 80.0 % sure of its answers and right in 75.0 %: too sure by 5 points.");
-    expect(page).toContain("Names of the classes: names.txt .");
+    expect(page).toContain("Labels: names.txt .");
   });
 
   it("puts what others have published of a model beside it, and a dash where there is nothing", () => {
-    const published = { metric: "meanPerClass", paper: 93.5, released: undefined } as const;
+    const published = { metric: "meanPerClass", paper: 0.935, released: undefined } as const;
     const page = text(pageOf({ ...modelOf("tiny"), published }));
     expect(page).toContain("Paper, mean per class 93.5 % Released weights, mean per class –");
     expect(text(pageOf(modelOf("tiny")))).not.toContain("Paper");

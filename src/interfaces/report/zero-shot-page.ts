@@ -34,11 +34,11 @@ export interface ZeroShotModel {
 export interface ZeroShotReport {
   /** Where the images are. */
   readonly data: string;
-  /** The file with the classes' names, if it was one. */
-  readonly classNames: string | undefined;
+  /** The file or address of the labels, if any. */
+  readonly labelsFrom: string | undefined;
   readonly templates: readonly string[];
-  /** The file with the templates, if it was one. */
-  readonly templatesFile: string | undefined;
+  /** The file or address of the templates, if any. */
+  readonly templatesFrom: string | undefined;
   /** Whether clips were named, of several frames each. */
   readonly clips: boolean;
   readonly models: readonly ZeroShotModel[];
@@ -51,14 +51,14 @@ const maxMatrix = 16;
 const shownAnswers = 3;
 
 /**
- * The page of `clip-ts eval zeroshot --report`: each model's figures, what it takes for what, whether its confidence can be believed, every
+ * The page of `clip-ts eval zeroshot --html`: each model's figures, what it takes for what, whether its confidence can be believed, every
  * class, and its worst mistakes as images; one HTML document that needs nothing else. All texts are escaped.
  */
 export function zeroShotPage(report: ZeroShotReport): string {
-  const { data, classNames, templates, templatesFile, models } = report;
+  const { data, labelsFrom, templates, templatesFrom, models } = report;
   const sources = [
-    ...(classNames === undefined ? [] : [html`Names of the classes: <bdi>${classNames}</bdi>.`]),
-    ...(templatesFile === undefined ? [] : [html` Sentences: <bdi>${templatesFile}</bdi>.`]),
+    ...(labelsFrom === undefined ? [] : [html`Labels: <bdi>${labelsFrom}</bdi>.`]),
+    ...(templatesFrom === undefined ? [] : [html` Templates: <bdi>${templatesFrom}</bdi>.`]),
   ];
   return page({
     title: `Zero-shot on ${data}`,
@@ -96,8 +96,8 @@ function figuresOf({ scores, published }: ZeroShotModel): [string, string][] {
     ...(published === undefined
       ? []
       : ([
-          [`Paper, ${metricNames[published.metric]}`, known(published.paper, 100)],
-          [`Released weights, ${metricNames[published.metric]}`, known(published.released, 100)],
+          [`Paper, ${metricNames[published.metric]}`, known(published.paper)],
+          [`Released weights, ${metricNames[published.metric]}`, known(published.released)],
         ] as [string, string][])),
   ];
 }
@@ -221,7 +221,7 @@ function classTable({ classes, confusions }: ZeroShotScores): Html {
 }
 
 /** A share, where it is known. */
-const known = (share: number | undefined, of = 1): string => (share === undefined ? "–" : percent(share / of));
+const known = (share: number | undefined): string => (share === undefined ? "–" : percent(share));
 
 function brokenList(broken: ZeroShotScores["broken"]): Html {
   return html`<details class="card">

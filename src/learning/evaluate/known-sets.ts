@@ -97,7 +97,7 @@ export const metricNames: Readonly<Record<SetMetric, string>> = {
   rocAuc: "ROC AUC",
 };
 
-/** What others have published of a model on a data set, in percent. */
+/** Published scores of a model on a data set, in [0, 1]. */
 export interface PublishedScore {
   readonly metric: SetMetric;
   readonly paper: number | undefined;
@@ -119,5 +119,9 @@ export function publishedScore(set: KnownSet, model: string): PublishedScore {
     : known;
   const name = openAi?.name ?? model;
   const imageNet = set.name === "imagenet" ? known?.imageNet : undefined;
-  return { metric: set.metric, paper: set.paper[name], released: set.released[name] ?? imageNet };
+  return { metric: set.metric, paper: share(set.paper[name]), released: share(set.released[name] ?? imageNet) };
 }
+
+/** Percentages are published with at most two decimals. */
+const share = (percentage: number | undefined) =>
+  percentage === undefined ? undefined : Math.round(100 * percentage) / 10_000;

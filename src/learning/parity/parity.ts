@@ -76,9 +76,9 @@ async function runCase(parityCase: ParityCase, data: string | undefined): Promis
 
 async function missingFile(files: readonly string[], data: string | undefined): Promise<string | undefined> {
   if (files.length > 0 && data === undefined)
-    return "its images are no part of this package; name their folder with --data";
+    return "its images are not in this package; give their folder: clip-ts parity FOLDER";
   for (const file of files.map((name) => join(data!, name))) {
-    if (!(await exists(file))) return `${file} is not there; --data names the folder of the images`;
+    if (!(await exists(file))) return `${file} does not exist; give the folder of the images: clip-ts parity FOLDER`;
   }
   return undefined;
 }

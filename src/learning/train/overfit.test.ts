@@ -95,15 +95,19 @@ describe("overfit", () => {
     const file = join(root, "run.json");
     const run = { model: tinyVit, tokenizer: "captions", train: "images", batchSize: 8, steps: 10, ...settings };
     await writeFile(file, JSON.stringify(run));
-    const good = await call(["train", "--config", file, "--overfit"]);
+    const good = await call(["train", file, "--overfit"]);
     expect(good).toMatchObject({ code: 0, err: "" });
     expect(good.out).toMatch(/^it can learn 30 pairs by heart/);
     await writeFile(file, JSON.stringify({ ...run, train: await captioned("equal", () => "an image") }));
-    const bad = await call(["train", "--config", file, "--overfit", "--json"]);
+    const bad = await call(["train", file, "--overfit", "--json"]);
     expect(bad).toMatchObject({
       code: 1,
-      err: "clip-ts train: what cannot learn a few pairs by heart will not learn from more",
+      err: "clip-ts train: a model that cannot memorize a few pairs cannot learn more",
     });
-    expect(JSON.parse(bad.out)).toMatchObject({ learned: false, differentCaptions: 1 });
+    expect(JSON.parse(bad.out)).toMatchObject({
+      model: null,
+      data: file,
+      results: { learned: false, differentCaptions: 1 },
+    });
   });
 });

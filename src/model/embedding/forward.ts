@@ -1,7 +1,9 @@
 import { storedParameters } from "../checkpoints/load.ts";
+import { quantizedParameters } from "../checkpoints/quantize.ts";
+import { towerMatrices } from "../towers/matrices.ts";
 import { clipParameters } from "../towers/parameters.ts";
 import { ClipError } from "../../core/errors.ts";
-import { checkKind, checkOptions, flag, type Kind, oneOf, type OptionKinds } from "../../core/options.ts";
+import { checkKind, checkOptions, flag, type Kind, type OptionKinds } from "../../core/options.ts";
 import { float32, int32, type TensorData } from "../../core/tensor-data.ts";
 import { input, type Tensor } from "../../engine/graph/tensor.ts";
 import { clipLogits } from "../towers/clip.ts";
@@ -12,6 +14,8 @@ import { l2Normalize } from "../nn/layers.ts";
 import { type CompileOptions, Session } from "../../engine/runtime/session.ts";
 import { storedModel } from "../pretrained/model-files.ts";
 import type { StoredModel } from "../pretrained/model-folder.ts";
+import { encoderKinds } from "./encoder.ts";
+import type { EncoderOptions } from "./compiled-towers.ts";
 import { checkedVector, rowsOf } from "./vector.ts";
 
 /** What the towers read; at least one of both. */
@@ -34,8 +38,11 @@ const tensor = (dtype: "float32" | "int32"): Kind => ({
     "data" in value,
 });
 const inputKinds: OptionKinds<ForwardInputs> = { pixelValues: tensor("float32"), inputIds: tensor("int32") };
-type ForwardOptions = Pick<CompileOptions, "device" | "fallback">;
-const forwardKinds: OptionKinds<ForwardOptions> = { device: oneOf("cpu", "webgpu"), fallback: flag };
+type ForwardOptions = Pick<CompileOptions, "device" | "fallback"> & Pick<EncoderOptions, "dtype">;
+const forwardKinds: OptionKinds<ForwardOptions> = {
+  ...{ device: encoderKinds.device, dtype: encoderKinds.dtype },
+  fallback: flag,
+};
 
 /**
  * One pass through the towers, with everything that implementations are compared by: `imageFeatures`, `imageEmbeds`
@@ -53,7 +60,11 @@ export async function forward(
   checkOptions("forward", inputs, inputKinds);
   checkOptions("forward", options, forwardKinds);
   const { config } = model;
-  const p = storedParameters(clipParameters(config), model.parameters);
+  const { dtype, ...compileOptions } = options;
+  const matrices = (["vision", "text"] as const).flatMap((tower) => towerMatrices(config, tower));
+  const p = dtype
+    ? await quantizedParameters(clipParameters(config), model.parameters, matrices, dtype)
+    : storedParameters(clipParameters(config), model.parameters);
   const feeds: Record<string, TensorData> = {};
   const outputs: Record<string, Tensor> = {};
   if (inputs.pixelValues) {
@@ -76,7 +87,7 @@ export async function forward(
     const logitsPerImage = clipLogits(p, imageEmbeds, textEmbeds);
     Object.assign(outputs, { logitsPerImage, logitsPerText: logitsPerImage.T });
   }
-  await using session = await Session.compile(outputs, options);
+  await using session = await Session.compile(outputs, compileOptions);
   const results = await session.run(feeds);
   for (const [name, noun] of [
     ["imageFeatures", "image"],

@@ -2,67 +2,51 @@ import { Command, Option } from "@commander-js/extra-typings";
 import { ClipError } from "../../../core/errors.ts";
 import { printable } from "../../../core/printable.ts";
 import { type Agreement, measureQuantization } from "../../../model/embedding/quantization.ts";
+import { defaultModel } from "../../../model/hub/known-models.ts";
+import type { StoredModel } from "../../../model/pretrained/model-folder.ts";
 import { checkLabels } from "../../../model/zero-shot/classifier.ts";
 import { ClipModel } from "../../../model/zero-shot/clip.ts";
-import { type ClassifiedImages, classifyImages } from "../classify-images.ts";
+import { counted } from "../../report/numbers.ts";
+import { type ClassifiedImages, classifyImages, type ClassifyRequest } from "../classify-images.ts";
 import { imageArguments, withFirstRead } from "../image-arguments.ts";
 import type { CliIo } from "../io.ts";
-import {
-  activationOption,
-  offlineOption,
-  imageSizeOption,
-  loraOption,
-  configOption,
-  dtypeOption,
-  examples,
-  maxImagePixelsOption,
-  modelOption,
-  readChosenModel,
-  repeatedTemplate,
-  wholeNumber,
-} from "../options.ts";
-import { counted } from "../../report/numbers.ts";
+import { addTemplateOptions, labelsFileOption, labelsOption, readTemplates } from "../label-options.ts";
+import { addModelOptions, encoderOptions, readChosenModel } from "../model-options.ts";
+import { examples, htmlOption, jsonOption, maxImagePixelsOption, truncateOption, wholeNumber } from "../options.ts";
+import { printJson, showSkipped } from "../output.ts";
 import { drawBars, drawHeatMap } from "../terminal.ts";
 import { readLines } from "../text-files.ts";
 
-/** What a person takes in at a glance. */
+/** Labels per image in the terminal. */
 const shownInTerminal = 5;
+/** For fewer images and labels, prepacking the weights takes longer than it saves. */
+const fewInputs = 32;
+/** Images and labels that show the loss by quantization. */
+const comparedInputs = 8;
 
-/** Names what is in images. */
 export const classifyCommand = (io: CliIo) =>
-  new Command("classify")
-    .summary("name what is in images, by any labels")
-    .description(
-      "Ranks labels by how well they fit each image: as bars, or, for several images, as a heat map of similarities. " +
-        "An image named here that cannot be read makes the exit code 1; one found in a folder is left out and reported, as by embed and " +
-        "eval, unless none of them can be read.",
+  addModelOptions(
+    addTemplateOptions(
+      new Command("classify")
+        .summary("classify images by any labels")
+        .description(
+          "Ranks labels for each image: as bars, or for several images as a heat map of similarities. With --dtype it also prints the " +
+            "similarity of quantized and exact embeddings.\n\n" +
+            "An image in a folder that cannot be read is skipped. An image given by itself that cannot be read is skipped too, and " +
+            "makes the exit code 1.",
+        )
+        .argument("<image...>", "paths or addresses of images; a folder for all images in it; - for the standard input")
+        .addOption(labelsOption)
+        .addOption(labelsFileOption),
     )
-    .argument("<image...>", "images: paths or addresses; a folder for all images in it; - for the standard input")
-    .addOption(new Option("--labels <a,b,c>", "the labels, with commas between").conflicts("labelsFile"))
-    .option("--labels-file <file>", "a text file with one label a line")
-    .option(
-      "--template <sentence>",
-      'what to put labels into, at {}; may be repeated, and is averaged (default: "{}", "a photo of a {}", …)',
-      repeatedTemplate,
-    )
-    .option(
-      "--top-k <n>",
-      `how many labels to show (default: ${shownInTerminal} in the terminal, else all)`,
-      wholeNumber(),
-    )
-    .addOption(modelOption())
-    .addOption(configOption)
-    .addOption(activationOption)
-    .addOption(offlineOption)
-    .addOption(loraOption)
-    .addOption(imageSizeOption)
-    .addOption(dtypeOption)
-    .addOption(new Option("--none", 'may answer "none of these"').conflicts("multiLabel"))
-    .option("--multi-label", "give each label its own probability, independent of the others")
-    .option("--truncate", "cut labels that have more tokens than the model reads, and say what was cut")
-    .option("--json", "print one JSON document")
-    .option("--html <file>", "write a page with the images beside their labels")
+      .option("--top-k <n>", `labels per image (default: ${shownInTerminal}; with --json all)`, wholeNumber())
+      .addOption(new Option("--none", 'add the answer "none of these"').conflicts("multiLabel"))
+      .option("--multi-label", "give each label its own probability, independent of the others")
+      .addOption(truncateOption),
+  )
     .addOption(maxImagePixelsOption)
+    .addOption(htmlOption)
+    .addOption(jsonOption)
     .addHelpText(
       "after",
       examples(
@@ -72,52 +56,54 @@ export const classifyCommand = (io: CliIo) =>
       ),
     )
     .action(async (args, options) => {
-      const { template: templates, topK, json, dtype, none, multiLabel, truncate, html, maxImagePixels } = options;
+      const { topK, json, none, multiLabel, truncate, html, maxImagePixels } = options;
       const labels = await readLabels(options.labels, options.labelsFile, io);
-      // Before a model is fetched: whether there are labels, and an image that can be read.
+      // Errors in labels and images are reported before a model is downloaded.
       checkLabels(labels, none === true);
-      const images = await withFirstRead(await imageArguments(args, { maxImagePixels }, io), io);
-      const request = { images, labels, templates, none, multiLabel, truncate, html };
-      // For so little, arranging the weights would take longer than it saves.
+      const templates = await readTemplates(options, io);
+      const found = await imageArguments(args, { maxImagePixels }, io);
+      showSkipped(found.skipped, io);
+      const images = await withFirstRead(found.images, io);
       const prepack = images.length + labels.length > fewInputs;
       const model = await readChosenModel(options, io);
-      await using clip = new ClipModel(model, { prepack, dtype });
-      const answers = await classifyImages(clip, { ...request, topK: json ? topK : undefined }, io);
-      const { results, failures } = answers;
-      if (json) io.out(JSON.stringify({ results }, null, 2));
-      else show(answers, topK ?? shownInTerminal, io);
-      if (dtype) {
-        const read = new Set(results.slice(0, probed).map(({ image }) => image));
-        const inputs = { images: images.filter(({ name }) => read.has(name)), texts: labels.slice(0, probed) };
-        const onTruncate = truncate ? () => {} : undefined; // said before
-        const agreements = await measureQuantization(clip, model, inputs, {
-          onTruncate,
-          signal: io.signal,
-        });
-        for (const [what, agreement] of Object.entries(agreements)) io.err(describeAgreement(dtype, what, agreement));
-      }
-      const named = images.filter(({ folder }) => folder === undefined).length;
+      await using clip = new ClipModel(model, { prepack, ...encoderOptions(options) });
+      const request = { images, labels, templates, none, multiLabel, truncate, html };
+      const classified = await classifyImages(clip, { ...request, topK: json ? topK : undefined }, io);
+      const { results } = classified;
+      const skipped = [...found.skipped, ...classified.skipped.map(({ image, reason }) => ({ image, reason }))];
+      if (json) printJson({ model: options.model ?? defaultModel, data: args, results, skipped }, io);
+      else show(classified, topK ?? shownInTerminal, io);
+      if (options.dtype) await reportQuantization(clip, model, request, classified, io);
+      const failures = classified.skipped.filter(({ inFolder }) => !inFolder).length;
+      const named = images.filter(({ inFolder }) => !inFolder).length;
       if (failures > 0)
         throw new ClipError("CLIP_IMAGE", `${failures} of ${counted(named, "named image")} could not be read`);
     });
 
-const fewInputs = 32;
-
-/** So many images and labels tell how close weights of few bits come, in a fraction of the time that loading takes. */
-const probed = 8;
-
-function describeAgreement(dtype: string, what: string, { count, mean, least }: Agreement): string {
-  const cosines = `${mean.toFixed(5)} on average, ${least.toFixed(5)} at least`;
-  return `${dtype} against the weights as they are: cosine ${cosines}, of ${count} ${what}`;
-}
-
 async function readLabels(labels: string | undefined, file: string | undefined, io: CliIo): Promise<string[]> {
   if (labels !== undefined) return labels.split(",");
   if (file !== undefined) return readLines(file, io);
-  throw new ClipError("CLIP_USAGE", 'there are no labels; name them: --labels "a cat,a dog" or --labels-file FILE');
+  throw new ClipError("CLIP_USAGE", 'there are no labels; add --labels "a cat,a dog" or --labels-file FILE');
 }
 
-/** One image as bars; several as a heat map of the labels that are among the best of any. */
+/** Prints how similar the embeddings of quantized and exact weights are. Releases the model. */
+async function reportQuantization(
+  clip: ClipModel,
+  model: StoredModel,
+  { images, labels, truncate }: ClassifyRequest,
+  { results }: ClassifiedImages,
+  io: CliIo,
+): Promise<void> {
+  const read = new Set(results.slice(0, comparedInputs).map(({ image }) => image));
+  const inputs = { images: images.filter(({ name }) => read.has(name)), texts: labels.slice(0, comparedInputs) };
+  const onTruncate = truncate ? () => {} : undefined; // reported already
+  const agreements = await measureQuantization(clip, model, inputs, { onTruncate, signal: io.signal });
+  const describe = ([inputs, { count, mean, least }]: [string, Agreement]) =>
+    `quantized and exact embeddings of ${count} ${inputs}: cosine ${mean.toFixed(5)} on average, at least ${least.toFixed(5)}`;
+  for (const agreement of Object.entries(agreements)) io.err(describe(agreement));
+}
+
+/** Prints one image as bars, several as a heat map of the labels that are among the best of any image. */
 function show({ results, labels: given }: ClassifiedImages, topK: number, io: CliIo): void {
   const paper = { columns: io.columns ?? 80, colour: io.colour };
   const [first, ...others] = results;

@@ -1,112 +1,84 @@
-import { Command } from "@commander-js/extra-typings";
-import { printable } from "../../../core/printable.ts";
+import { Command, Option } from "@commander-js/extra-typings";
 import { type CaptionedImage, readCaptionTable } from "../../../inputs/data/captioned-images.ts";
-import { evaluateRetrieval, type RetrievalScores } from "../../../learning/evaluate/retrieval.ts";
-import { isSeparated } from "../../../inputs/data/table.ts";
-import type { SkippedImage } from "../../../inputs/data/image-files.ts";
 import { readPairs } from "../../../inputs/data/pairs.ts";
-import {
-  describeCut,
-  type Measured,
-  measureModels,
-  modelsOption,
-  progressOf,
-  reportOption,
-  showSkipped,
-  withBroken,
-  thumbnails,
-  writeReport,
-} from "../eval-options.ts";
+import { isSeparated } from "../../../inputs/data/table.ts";
+import { evaluateRetrieval, type RetrievalScores } from "../../../learning/evaluate/retrieval.ts";
+import { addEvaluationOptions, evaluate, type Measured } from "../evaluation.ts";
 import type { CliIo } from "../io.ts";
-import {
-  activationOption,
-  captionColumnOption,
-  configOption,
-  examples,
-  imageColumnOption,
-  imageSizeOption,
-  imagesOption,
-  loraOption,
-  maxImagePixelsOption,
-  offlineOption,
-} from "../options.ts";
-import { percent, table } from "../terminal.ts";
+import { addTableOptions, examples, htmlOption, separatorOption } from "../options.ts";
+import { thumbnails } from "../output.ts";
+import { percent } from "../terminal.ts";
 
-/** The longer side of each image on the page, in pixels. */
+/** Longer side of each image on the page, in pixels. */
 const shownSize = 160;
 
-/** Finds images by captions and captions by images, and counts. */
 export const evalRetrievalCommand = (io: CliIo) =>
-  new Command("retrieval")
-    .summary("how often the right image is found by a caption, and the other way round")
-    .description(
-      "Each caption asks for its image among all, and each image for one of its captions among all; R@k is the share " +
-        "whose answer is among the first k. The data are a folder with captions beside the images (a.jpg and a.txt, a " +
-        "caption a line), shards of such files, a .csv or .tsv, whose rows of one image belong together, or .jsonl.\n\n" +
-        "Ties count against the model; captions with more tokens than it reads are cut, as is usual.",
+  addEvaluationOptions(
+    addTableOptions(
+      new Command("retrieval")
+        .summary("find images by captions, and captions by images")
+        .description(
+          "Searches all images for each caption, and all captions for each image. R@k is the share of searches with a right answer " +
+            "among the first k. The data is a folder with captions beside the images (a.jpg and a.txt, one caption per line), " +
+            "shards of such files, or a .csv, .tsv or .jsonl; rows of the same image are joined.\n\n" +
+            "Ties count against the model. Captions that are too long for the model are cut, as is usual.",
+        )
+        .argument("<data>", "images with captions")
+        .addOption(
+          new Option("--prefix <text>", 'put this before each caption, such as the paper\'s "a photo of "').default(""),
+        ),
     )
-    .requiredOption("--data <source>", "the images and their captions")
-    .addOption(modelsOption())
-    .option("--prefix <text>", 'what captions are put behind, as the paper\'s "a photo of " (default: nothing)')
-    .addOption(imageColumnOption)
-    .addOption(captionColumnOption)
-    .option("--separator <text>", "what stands between several captions of a row (default: a row has one)")
-    .addOption(imagesOption)
-    .addOption(reportOption())
-    .option("--json", "print one JSON document")
-    .addOption(configOption)
-    .addOption(activationOption)
-    .addOption(offlineOption)
-    .addOption(loraOption)
-    .addOption(imageSizeOption)
-    .addOption(maxImagePixelsOption)
+      .addOption(separatorOption)
+      .addOption(htmlOption),
+  )
     .addHelpText(
       "after",
       examples(
-        "clip-ts eval retrieval --data photos --model ViT-B/32 --report photos.html",
-        'clip-ts eval retrieval --data captions.tsv --caption-column captions --separator "|" --images photos',
+        "clip-ts eval retrieval photos --model ViT-B/32 --html photos.html",
+        'clip-ts eval retrieval captions.tsv --caption-column captions --separator "|" --images photos',
       ),
     )
-    .action(async ({ data, prefix = "", imageColumn, captionColumn, separator, images, report, json, ...options }) => {
+    .action(async (data, { prefix, imageColumn, captionColumn, separator, images, maxImagePixels, ...options }) => {
       const columns = { imageColumn, captionColumn, images };
-      const read: { readonly samples: readonly CaptionedImage[]; readonly skipped: readonly SkippedImage[] } =
-        isSeparated(data)
-          ? await readCaptionTable(data, { ...columns, separator })
-          : await readPairs(data, { ...columns, signal: io.signal });
-      const { samples: captioned, skipped } = read;
-      showSkipped(skipped, io);
-      const { maxImagePixels } = options;
-      const measured = await measureModels(options, io, (clip, model) => {
-        const onProgress = progressOf(model, "images and captions", io);
-        return evaluateRetrieval(clip, captioned, { prefix, maxImagePixels, signal: io.signal, onProgress });
-      });
-      const leftOut = withBroken(skipped, measured, io);
-      for (const { model, scores } of measured) if (scores.cut > 0) io.err(describeCut(scores.cut, model));
-      const document = {
-        data,
-        prefix,
-        skipped: leftOut,
-        models: measured.map(({ model, scores }) => ({ model, ...scores })),
-      };
-      if (json) io.out(JSON.stringify(document, null, 2));
-      else print(measured, io);
-      if (report === undefined) return;
-      const { retrievalPage } = await import("../../report/retrieval-page.ts");
-      const models = await Promise.all(
-        measured.map(async ({ model, scores }) => {
-          const queries = [...scores.hardImages, ...scores.hardCaptions].map(({ image }) => image);
-          const found = scores.hardCaptions.flatMap((caption) => caption.found);
-          return { model, scores, images: await thumbnails([...queries, ...found], captioned, shownSize) };
-        }),
+      const { samples, skipped } = isSeparated(data)
+        ? await readCaptionTable(data, { ...columns, separator })
+        : await readPairs(data, { ...columns, signal: io.signal });
+      const { signal } = io;
+      await evaluate(
+        options,
+        {
+          ...{ data, skipped },
+          measure: (clip, onProgress) =>
+            evaluateRetrieval(clip, samples, { prefix, maxImagePixels, signal, onProgress }),
+          columns: [
+            ["images", (scores) => String(scores.images)],
+            ["captions", ({ captions }) => String(captions)],
+            ["image R@1", ({ imageRetrieval }) => percent(imageRetrieval.r1)],
+            ["R@5", ({ imageRetrieval }) => percent(imageRetrieval.r5)],
+            ["R@10", ({ imageRetrieval }) => percent(imageRetrieval.r10)],
+            ["text R@1", ({ textRetrieval }) => percent(textRetrieval.r1)],
+            ["R@5", ({ textRetrieval }) => percent(textRetrieval.r5)],
+            ["R@10", ({ textRetrieval }) => percent(textRetrieval.r10)],
+          ],
+          fields: () => ({ prefix }),
+          page: (measured) => pageOf(measured, samples, { data, prefix }),
+        },
+        io,
       );
-      await writeReport(report, retrievalPage({ data, prefix, models }), document, io);
     });
 
-function print(measured: readonly Measured<RetrievalScores>[], io: CliIo): void {
-  const head = ["model", "images", "captions", "image R@1", "R@5", "R@10", "text R@1", "R@5", "R@10"];
-  const rows = measured.map(({ model, scores: { images, captions, imageRetrieval, textRetrieval } }) => [
-    ...[printable(model), String(images), String(captions)],
-    ...[imageRetrieval, textRetrieval].flatMap(({ r1, r5, r10 }) => [r1, r5, r10].map(percent)),
-  ]);
-  io.out(table(head, rows));
+async function pageOf(
+  measured: readonly Measured<RetrievalScores>[],
+  samples: readonly CaptionedImage[],
+  source: { readonly data: string; readonly prefix: string },
+): Promise<string> {
+  const { retrievalPage } = await import("../../report/retrieval-page.ts");
+  const models = await Promise.all(
+    measured.map(async ({ model, scores }) => {
+      const queries = [...scores.hardImages, ...scores.hardCaptions].map(({ image }) => image);
+      const found = scores.hardCaptions.flatMap((caption) => caption.found);
+      return { model, scores, images: await thumbnails([...queries, ...found], samples, shownSize) };
+    }),
+  );
+  return retrievalPage({ ...source, models });
 }

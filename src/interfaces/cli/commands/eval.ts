@@ -4,16 +4,13 @@ import { evalClipScoreCommand } from "./eval-clipscore.ts";
 import { evalGeolocationCommand } from "./eval-geolocation.ts";
 import { evalRetrievalCommand } from "./eval-retrieval.ts";
 import { evalZeroShotCommand } from "./eval-zeroshot.ts";
-import { probeCommand } from "./probe.ts";
 
-/** Measures how good models are. */
 export const evalCommand = (io: CliIo) =>
   new Command("eval")
-    .summary("measure how good models are, as the CLIP paper does")
-    .description("Measures models on images of which the truth is known; several in one table.")
+    .summary("evaluate models as the CLIP paper does")
+    .description("Evaluates models on labelled or captioned images; several models in one table.")
     .addCommand(evalZeroShotCommand(io))
     .addCommand(evalRetrievalCommand(io))
-    // The same command as clip-ts probe: whoever looks for the paper's evaluations finds all of them here.
-    .addCommand(probeCommand(io))
     .addCommand(evalClipScoreCommand(io))
-    .addCommand(evalGeolocationCommand(io));
+    .addCommand(evalGeolocationCommand(io))
+    .addHelpText("after", "\nThe paper's linear probe is a command of its own: clip-ts probe --help");

@@ -1,109 +1,210 @@
 import { basename, extname, join } from "node:path";
-import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { Command, Option } from "@commander-js/extra-typings";
+import { z } from "zod";
+import { writeFileAtomic } from "../../../core/atomic-write.ts";
 import { ClipError } from "../../../core/errors.ts";
+import { readJson } from "../../../core/parse.ts";
+import { type FinetunePlan } from "../../../learning/finetune/finetune-plan.ts";
+import { finetune, type FinetuneRecord, keepAlpha } from "../../../learning/finetune/finetune.ts";
+import { finetuneFiles } from "../../../learning/finetune/weight-blends.ts";
+import { readTrainConfig } from "../../../learning/train/config.ts";
+import { runFiles } from "../../../learning/train/run-folder.ts";
+import { defaultModel } from "../../../model/hub/known-models.ts";
+import { finetunePage } from "../../report/finetune-page.ts";
+import { counted } from "../../report/numbers.ts";
 import type { CliIo } from "../io.ts";
+import { addTemplateOptions, readTemplates } from "../label-options.ts";
+import { imageSizeOption, locateModel, modelOption, offlineOption, showDownload } from "../model-options.ts";
 import {
-  captionColumnOption,
+  addTableOptions,
   examples,
-  imageColumnOption,
-  imagesOption,
+  jsonOption,
   lineToResume,
   maxImagePixelsOption,
-  modelOption,
-  offlineOption,
-  repeatedTemplate,
+  numberUpTo,
+  type OptionsOf,
+  outOption,
+  positive,
+  resumeOption,
+  seedOption,
+  validationOption,
   wholeNumber,
 } from "../options.ts";
+import { printJson, type Skipped } from "../output.ts";
+import { percent, table } from "../terminal.ts";
+import { announceStop, reportNewStart, reportSkipped, showStep, writeTrainReport } from "../train-run.ts";
 
-/** Fine-tunes a model on pairs of one's own, and takes care that it stays good at the rest. */
-export const finetuneCommand = (io: CliIo) =>
-  new Command("finetune")
-    .summary("fine-tune a model on your images without ruining it")
-    .description(
-      "Trains a model on your images, then measures blends of its old and new weights (WiSE-FT) on validation images and on a " +
-        "general set, and keeps the best that has not become worse at the rest. How it trains follows from how much there is to " +
-        "learn from, is printed with the reasons, and can be set otherwise. The data are a folder whose folders are classes, a " +
-        "folder with captions beside the images, a .csv, .tsv, .jsonl or .parquet, or webdataset shards.\n\n" +
-        "Ctrl-C stops with a checkpoint, and --resume goes on. With the folder of a finished run and --alpha another blend is put " +
-        "into its model/, without training again.",
-    )
-    .argument("[run]", "the folder of a finished run, for --alpha")
-    .option("--data <source>", "what to learn")
-    .addOption(modelOption())
-    .option(
-      "--validation <source>",
-      "what blends are chosen by (default: a fifth of the data, which is then not trained on)",
-    )
-    .option(
-      "--general <source>",
-      "images of other things, on which the model is to stay good (default: none; then only your images are measured)",
-    )
-    .option("--max-loss <points>", "how many points of the general set's top-1 may be lost", points, 1)
-    .option("--alpha <number>", "keep this blend: from 0, the model as it was, to 1, the tuned one", share)
-    .option("--out <folder>", "where the run writes (default: runs/ and the data's name)")
-    .option("--resume", "go on from the folder's last checkpoint")
-    .option(
-      "--template <sentence>",
-      'what names of class folders are put into, at {}; may be repeated (default: "{}", "a photo of a {}", …)',
-      repeatedTemplate,
-    )
-    .addOption(imageColumnOption)
-    .addOption(imagesOption)
-    .addOption(captionColumnOption)
+/**
+ * Training starts from the weights of a model folder or archive, so there is no `--config`, `--activation`, `--lora` and `--dtype`; it
+ * runs on the CPU, so there is no `--device`.
+ */
+const command = () =>
+  addTableOptions(
+    addTemplateOptions(
+      new Command("finetune")
+        .summary("fine-tune a model on your images, and keep its other abilities")
+        .description(
+          "Trains a model on your images, measures blends of the old and new weights (WiSE-FT) on validation images and on a general " +
+            "set, and keeps the best blend that has not become worse on the general set. Settings follow from the number of pairs, are " +
+            "printed with reasons, and can be changed. The data is a folder with one folder per class, a folder with captions beside " +
+            "the images, a .csv, .tsv, .jsonl or .parquet, or webdataset shards. Templates turn class folders into captions.\n\n" +
+            "Ctrl-C stops with a checkpoint, and --resume continues. --run with --alpha puts another blend of a finished run into its " +
+            "model/ without training.",
+        )
+        .argument("[data]", "images to train on")
+        .option("--run <folder>", "a finished run, to blend again with --alpha")
+        .addOption(modelOption())
+        .addOption(offlineOption)
+        .addOption(imageSizeOption)
+        .addOption(validationOption("a fifth of each class of the data"))
+        .option("--general <source>", "images of other things, which the model must not forget (default: none)")
+        .option(
+          "--max-loss <points>",
+          "percentage points of the general set's top-1 that may be lost",
+          numberUpTo(100),
+          1,
+        )
+        .option("--alpha <number>", "keep this blend: 0 is the original model, 1 the tuned one", numberUpTo(1))
+        .addOption(outOption("runs/ and the data's name"))
+        .addOption(resumeOption),
+    ),
+  )
     .addOption(
-      new Option("--recipe <size>", "the defaults for another size of data than there is").choices([
+      new Option("--recipe <size>", "defaults for this size of data (default: by the number of pairs)").choices([
         "few",
         "some",
         "many",
       ] as const),
     )
-    .option("--epochs <n>", "how often each pair is seen", wholeNumber(10_000))
-    .option("--batch-size <n>", "pairs in a step", wholeNumber())
-    .option("--learning-rate <rate>", "the highest rate", positive)
-    .option("--seed <n>", "draws what is held out, and the order", wholeNumber())
-    .option("--config <file>", "a JSON file with any other keys of a run, as docs/training.md has them")
+    .option("--epochs <n>", "passes over the data", wholeNumber(10_000))
+    .option("--batch-size <n>", "pairs per step", wholeNumber())
+    .option("--learning-rate <rate>", "peak learning rate", positive)
+    .addOption(seedOption)
+    .option("--settings <file>", "a JSON file with further keys of a training run; see docs/training.md")
     .addOption(maxImagePixelsOption)
-    .addOption(offlineOption)
-    .option("--json", "print the result as one JSON document")
+    .addOption(jsonOption)
     .addHelpText(
       "after",
       examples(
-        "clip-ts finetune --data pets/train --model ViT-B/32 --general imagenet-sample",
-        "clip-ts finetune --data shop.csv --validation shop-validation.csv --epochs 5 --out runs/shop",
-        "clip-ts finetune runs/shop --alpha 0.3",
+        "clip-ts finetune pets/train --model ViT-B/32 --general imagenet-sample",
+        "clip-ts finetune shop.csv --validation shop-validation.csv --epochs 5 --out runs/shop",
+        "clip-ts finetune --run runs/shop --alpha 0.3",
       ),
-    )
-    .action(async (run, { data, alpha, out, resume = false, json = false, ...options }, command) => {
-      // Loaded when it is needed: the other commands start sooner.
-      const { runFinetuning, runKeepAlpha } = await import("../finetune-run.ts");
-      if (run !== undefined && data === undefined && alpha !== undefined) return runKeepAlpha(run, alpha, { json }, io);
-      if (run !== undefined || data === undefined)
-        throw new ClipError(
-          "CLIP_USAGE",
-          "name what to learn by --data, or the folder of a finished run with --alpha: clip-ts finetune runs/pets --alpha 0.3",
-        );
-      const named = join("runs", basename(data, extname(data)));
-      // What nobody said must not stand above what the file of --config says.
-      const isSaid = command.getOptionValueSource("maxImagePixels") !== "default";
-      const maxImagePixels = isSaid ? options.maxImagePixels : undefined;
-      const again = lineToResume(command);
-      await runFinetuning({ ...options, data, alpha, out: out ?? named, resume, json, maxImagePixels, again }, io);
-    });
+    );
 
-function share(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && value >= 0 && value <= 1) return value;
-  throw new InvalidArgumentError("It must be a number from 0 to 1.");
+export const finetuneCommand = (io: CliIo) =>
+  command().action(async (data, { run, ...options }, command) => {
+    if (run !== undefined && data === undefined && options.alpha !== undefined)
+      return blendAgain(run, options.alpha, options, io);
+    if (run !== undefined || data === undefined)
+      throw new ClipError(
+        "CLIP_USAGE",
+        "give the data to train on; or, to blend a finished run again, --run and --alpha: clip-ts finetune --run runs/pets --alpha 0.3",
+      );
+    const isGiven = command.getOptionValueSource("maxImagePixels") !== "default";
+    const given = { ...options, maxImagePixels: isGiven ? options.maxImagePixels : undefined };
+    const { out = join("runs", basename(data, extname(data))) } = options;
+    await trainAndBlend(data, out, { ...given, resumeLine: lineToResume(command) }, io);
+  });
+
+interface FinetuneOptions extends Omit<OptionsOf<typeof command>, "maxImagePixels"> {
+  /** Undefined if it was not given, so that it does not override the file of `--settings`. */
+  readonly maxImagePixels: number | undefined;
+  /** The command that continues the run. */
+  readonly resumeLine: string;
 }
 
-function points(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && value >= 0 && value <= 100) return value;
-  throw new InvalidArgumentError("It must be a number from 0 to 100.");
+async function trainAndBlend(data: string, out: string, options: FinetuneOptions, io: CliIo): Promise<void> {
+  const { model = defaultModel, validation, resume = false } = options;
+  const { general, recipe, epochs, alpha, imageColumn, captionColumn, images } = options;
+  const classTemplates = await readTemplates(options, io);
+  const reading = withoutUndefined({ imageColumn, captionColumn, images, classTemplates });
+  const tuned = join(out, finetuneFiles.tuned);
+  if (resume) await reportNewStart(tuned, io);
+  announceStop(io);
+  const { training, record, skipped } = await finetune(
+    {
+      ...{ model: () => locateModel(model, options, io), general, recipe, epochs, alpha },
+      ...{ maxLoss: options.maxLoss / 100, settings: await readSettings(options) },
+      data: { source: data, ...reading },
+      validation: validation === undefined ? undefined : { source: validation, ...reading },
+    },
+    {
+      ...{ out, resume, signal: io.signal, onDownload: showDownload(io), onProgress: showStep(io) },
+      onPlan: (plan, pairs) => describePlan(plan, pairs, options).forEach((line) => io.err(line)),
+      onFinding: ({ step, text }) => io.err(`doctor, step ${step}: ${text}`),
+      onScoring: (alpha, count, of) => io.progress(`blend ${alpha}: ${count} of ${of} images`),
+    },
+  );
+  reportSkipped(skipped, "", io);
+  if (!record) {
+    const where = training.finished ? "while blends were measured" : `after step ${training.steps}`;
+    io.err(`stopped ${where}; continue with: ${options.resumeLine}`);
+    return;
+  }
+  await writeTrainReport(tuned, await readTrainConfig(join(tuned, runFiles.config)), training);
+  await show(out, record, { json: options.json, model, data, skipped }, io);
 }
 
-function positive(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && value > 0 && Number.isFinite(value)) return value;
-  throw new InvalidArgumentError("It must be a number above 0.");
+/** Puts another blend of a finished run into its model. */
+async function blendAgain(
+  out: string,
+  alpha: number,
+  { json }: { readonly json?: boolean | undefined },
+  io: CliIo,
+): Promise<void> {
+  const record = await keepAlpha(out, alpha);
+  await show(out, record, { json, model: record.model, data: record.data, skipped: [] }, io);
+}
+
+/** Keys of the training run from options and from the file of `--settings`. */
+async function readSettings({ batchSize, learningRate, seed, maxImagePixels, imageSize, settings }: FinetuneOptions) {
+  // Their values are checked with the run.
+  const others = settings === undefined ? {} : await readJson(z.record(z.string(), z.unknown()), settings);
+  return { ...others, ...withoutUndefined({ batchSize, learningRate, seed, maxImagePixels, imageSize }) };
+}
+
+const withoutUndefined = (values: object): object =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+
+function describePlan(
+  { recipe, settings }: FinetunePlan,
+  pairs: FinetuneRecord["pairs"],
+  { validation, general }: FinetuneOptions,
+): string[] {
+  const held = validation === undefined ? "held out for validation" : "for validation";
+  const others =
+    general === undefined ? "no general set: only your images are measured" : `${pairs.general} of a general set`;
+  const rows = settings.map(({ name, value, why }) => [name, shortValue(value), why]);
+  const data = `${counted(pairs.train, "pair")} to train on, ${pairs.validation} ${held}, ${others}`;
+  const plan = table(["setting", "value", "reason"], rows).split("\n");
+  return [data, `recipe "${recipe}" (--recipe chooses another)`, "", ...plan, ""];
+}
+
+/** A setting's value in the table; a long one is only mentioned. */
+function shortValue(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length <= 24 ? text : "set";
+}
+
+interface Shown {
+  readonly json: boolean | undefined;
+  readonly model: string;
+  readonly data: string;
+  readonly skipped: readonly Skipped[];
+}
+
+/** Writes the run's page and prints its results. */
+async function show(out: string, record: FinetuneRecord, { json, ...document }: Shown, io: CliIo): Promise<void> {
+  const [model, report] = [join(out, finetuneFiles.model), join(out, finetuneFiles.report)];
+  await writeFileAtomic(report, [finetunePage(record, join(finetuneFiles.tuned, runFiles.report))]);
+  if (json) return printJson({ ...document, results: { ...record, original: record.model, model, report } }, io);
+  const rows = record.sweep.map(({ alpha, validation, general }) => [
+    ...[alpha.toFixed(1), percent(validation.top1), percent(general?.top1)],
+    [alpha === 0 && "original", alpha === 1 && "tuned", alpha === record.alpha && "kept"].filter(Boolean).join(", "),
+  ]);
+  io.out(table(["alpha", "yours", "general", ""], rows));
+  io.out(`\nkept alpha ${record.alpha}: ${record.why}`);
+  io.out(`model   ${model}`);
+  io.out(`report  ${report}`);
 }

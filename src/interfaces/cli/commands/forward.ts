@@ -1,54 +1,44 @@
 import { Command } from "@commander-js/extra-typings";
+import { ClipError } from "../../../core/errors.ts";
 import { openSafetensors } from "../../../model/checkpoints/safetensors.ts";
 import { readFloats, readIntegers } from "../../../model/checkpoints/stored-tensor.ts";
-import { writeSafetensors } from "../../../model/checkpoints/write-safetensors.ts";
-import { ClipError } from "../../../core/errors.ts";
 import { forward } from "../../../model/embedding/forward.ts";
+import { defaultModel } from "../../../model/hub/known-models.ts";
 import type { CliIo } from "../io.ts";
-import {
-  activationOption,
-  offlineOption,
-  configOption,
-  examples,
-  imageSizeOption,
-  modelOption,
-  readChosenModel,
-} from "../options.ts";
+import { addModelOptions, encoderOptions, readChosenModel } from "../model-options.ts";
+import { examples, jsonOption } from "../options.ts";
+import { writeTensors } from "../tensors.ts";
 
-/** Runs the bare towers on tensors from a file, to compare with any other implementation. */
 export const forwardCommand = (io: CliIo) =>
-  new Command("forward")
-    .summary("run the towers on tensors from a file")
-    .description(
-      "Reads pixelValues (float32 [n, 3, S, S]) and/or inputIds (int64 or int32 [n, L]) from a safetensors file, and " +
-        "writes what follows from them: imageFeatures, imageEmbeds, textFeatures, textEmbeds, logitScale, " +
-        "logitsPerImage, logitsPerText, and logitBias where the model has one.",
-    )
-    .addOption(modelOption())
-    .addOption(configOption)
-    .addOption(activationOption)
-    .addOption(offlineOption)
-    .addOption(imageSizeOption)
-    .requiredOption("--in <file>", "safetensors file with the inputs")
-    .requiredOption("--out <file>", "safetensors file to write")
+  addModelOptions(
+    new Command("forward")
+      .summary("run the towers on tensors from a file")
+      .description(
+        "Reads pixelValues (float32 [I, 3, S, S]), inputIds (int64 or int32 [T, L]) or both from a safetensors file, and writes " +
+          "the outputs to another: imageFeatures, imageEmbeds, textFeatures, textEmbeds, logitScale, logitsPerImage, " +
+          "logitsPerText, and logitBias if the model has one. For comparisons with other implementations.",
+      )
+      .argument("<in>", "the safetensors file with the inputs")
+      .argument("<out>", "the safetensors file to write"),
+  )
+    .addOption(jsonOption)
     .addHelpText(
       "after",
       examples(
-        "clip-ts forward --model openai.safetensors --activation quickGelu --in inputs.safetensors --out ours.safetensors",
+        "clip-ts forward inputs.safetensors outputs.safetensors --model openai.safetensors --activation quickGelu",
       ),
     )
-    .action(async ({ in: source, out, ...options }) => {
+    .action(async (source, out, { json, ...options }) => {
       const { tensors } = await openSafetensors(source);
       const [pixelValues, inputIds] = [tensors.get("pixelValues"), tensors.get("inputIds")];
       if (!pixelValues && !inputIds) {
-        const met = [...tensors.keys()].slice(0, 5).join(", ") || "nothing";
-        throw new ClipError("CLIP_DATA", `${source} holds neither pixelValues nor inputIds, but ${met}`);
+        const found = [...tensors.keys()].slice(0, 5).join(", ") || "no tensors";
+        throw new ClipError("CLIP_DATA", `${source} has neither pixelValues nor inputIds; it has ${found}`);
       }
-      const outputs = await forward(await readChosenModel(options, io), {
+      const inputs = {
         pixelValues: pixelValues && (await readFloats(pixelValues)),
         inputIds: inputIds && (await readIntegers(inputIds)),
-      });
-      await writeSafetensors(out, outputs);
-      const written = [...outputs].map(([name, { shape }]) => `${name} [${shape.join(", ")}]`);
-      io.err(`wrote ${out}: ${written.join(", ")}`);
+      };
+      const outputs = await forward(await readChosenModel(options, io), inputs, encoderOptions(options));
+      await writeTensors(out, outputs, json && { model: options.model ?? defaultModel, data: source }, io);
     });

@@ -1,75 +1,82 @@
-import { Command } from "@commander-js/extra-typings";
+import { Command, Option } from "@commander-js/extra-typings";
 import { ClipError } from "../../../core/errors.ts";
 import { printable } from "../../../core/printable.ts";
 import { type Machine, thisMachine } from "../../../learning/parity/machine.ts";
 import { packageFixtures, parity, type ParityRow } from "../../../learning/parity/parity.ts";
 import type { CliIo } from "../io.ts";
-import { activationOption, configOption, examples, modelOption } from "../options.ts";
+import { activationOption, configOption, modelOption } from "../model-options.ts";
+import { examples, jsonOption } from "../options.ts";
+import { printJson } from "../output.ts";
 import { table } from "../terminal.ts";
 
-/** Compares this machine's numbers with recorded ones. */
+/**
+ * It never downloads, so it has no `--offline`; recorded numbers are of unchanged weights on a CPU, so it has no `--lora`, `--image-size`,
+ * `--dtype` and `--device`.
+ */
 export const parityCommand = (io: CliIo) =>
   new Command("parity")
     .summary("compare this machine's numbers with recorded ones")
     .description(
-      "Computes what was recorded elsewhere and prints how far the numbers are apart: always texts, images and small towers " +
-        "with the recordings in this package (its folder fixtures); and what others have published of models whose weights " +
-        "are in the caches. Nothing is fetched; what cannot run says why. The exit code is 1 if numbers differ by more than " +
-        "is allowed, or nothing could be compared of the model named.\n\n" +
-        "Of the published models --model names one: by its name, for the copy in the cache, or by the folder or file of its " +
-        "weights, which are then held to be those of the published model of this architecture.",
+      "Computes texts, images and small towers again and compares the numbers with the package's recordings, and published " +
+        "models in the cache with their published outputs. Nothing is downloaded; skipped cases give the reason. The exit code " +
+        "is 1 if a difference exceeds its tolerance, or if nothing could be compared with --model.\n\n" +
+        "--model selects one published model: by its name, the copy in the cache; by a folder or file, those weights, compared " +
+        "as the published model of their architecture.",
     )
-    .addOption(modelOption("all in the caches"))
+    .argument("[folder]", "the folder of images that are not in the package, such as golden/CLIP.png (default: none)")
+    .addOption(modelOption("all in the cache"))
     .addOption(configOption)
     .addOption(activationOption)
-    .option(
-      "--data <folder>",
-      "where the images are that are no part of this package, as golden/CLIP.png (default: none)",
-    )
-    .option("--fixtures <folder>", "recordings in the place of the package's own")
-    .option("--json", "print one JSON document")
-    .addHelpText("after", examples("clip-ts parity", "clip-ts parity --model ViT-B/32", "clip-ts parity --json"))
-    .action(async ({ json, fixtures = packageFixtures, data, ...options }) => {
+    .addOption(new Option("--fixtures <folder>", "the folder of recordings").default(packageFixtures, "the package's"))
+    .addOption(jsonOption)
+    .addHelpText("after", examples("clip-ts parity", "clip-ts parity --model ViT-B/32", "clip-ts parity images --json"))
+    .action(async (data, { json, fixtures, ...options }) => {
       const rows: ParityRow[] = [];
       const onCase = (name: string) => io.progress(printable(name));
       for await (const row of parity({ ...options, fixtures, data, signal: io.signal, onCase })) rows.push(row);
       const machine = thisMachine();
       const counts = { ok: 0, FAIL: 0, skipped: 0 };
       for (const { result } of rows) counts[result]++;
-      if (json) io.out(JSON.stringify({ machine, fixtures, data, counts, rows }, null, 2));
-      else {
+      const compared = rows.filter(({ result }) => result !== "skipped");
+      if (json) {
+        const skipped = rows.flatMap(({ case: item, reason, result }) =>
+          result === "skipped" ? { item, reason: reason! } : [],
+        );
+        printJson({ model: options.model, data, results: { machine, fixtures, counts, rows: compared }, skipped }, io);
+      } else {
         io.out(
           [
             describeMachine(machine),
             `recordings: ${printable(fixtures)}`,
-            `images: ${data === undefined ? "those of the package; --data names a folder of more" : printable(data)}`,
+            `images: ${data === undefined ? "the package's; clip-ts parity FOLDER adds more" : printable(data)}`,
             "",
-            table(["case", "compared", "delta", "allowed", "result"], rows.flatMap(cells)),
+            table(["case", "compared", "delta", "tolerance", "result"], compared.map(cells)),
             ...describeSkipped(rows),
             "",
             `${counts.ok} ok, ${counts.FAIL} failed, ${counts.skipped} skipped`,
           ].join("\n"),
         );
       }
-      const compared = counts.ok + counts.FAIL;
-      if (counts.FAIL > 0) throw new ClipError("CLIP_PARITY", `${counts.FAIL} of ${compared} comparisons failed`);
-      if (options.model !== undefined && !rows.some(({ model, result }) => model !== undefined && result !== "skipped"))
-        throw new ClipError("CLIP_PARITY", `nothing could be compared of ${options.model}; the skipped cases say why`);
+      if (counts.FAIL > 0)
+        throw new ClipError("CLIP_PARITY", `${counts.FAIL} of ${compared.length} comparisons failed`);
+      if (options.model !== undefined && !compared.some(({ model }) => model !== undefined))
+        throw new ClipError(
+          "CLIP_PARITY",
+          `nothing of ${options.model} could be compared; skipped cases give the reason`,
+        );
     });
 
 function describeMachine({ processor, cores, system, node, onnxRuntime }: Machine): string {
   return `${cores} × ${processor}, ${system}, Node ${node}, ONNX Runtime ${onnxRuntime}`;
 }
 
-/** The line of a comparison; none of what was skipped. */
-function cells({ case: name, compared = "", delta, tolerance, result, worst, reason }: ParityRow): string[][] {
-  if (result === "skipped") return [];
+function cells({ case: name, compared = "", delta, tolerance, result, worst, reason }: ParityRow): string[] {
   const where = result === "FAIL" && worst !== undefined ? ` at ${worst}` : "";
   const why = reason === undefined ? "" : `: ${reason.replace(/\n\s*/g, " ")}`;
-  return [[printable(name), compared, digits(delta), digits(tolerance), printable(`${result}${where}${why}`)]];
+  return [printable(name), compared, digits(delta), digits(tolerance), printable(`${result}${where}${why}`)];
 }
 
-/** What was skipped, by the reason. */
+/** Skipped cases, grouped by reason. */
 function describeSkipped(rows: readonly ParityRow[]): string[] {
   const reasons = new Map<string, string[]>();
   for (const { case: name, result, reason } of rows) {

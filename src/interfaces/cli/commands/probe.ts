@@ -1,81 +1,240 @@
-import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
-import type { CliIo } from "../io.ts";
+import { Command, Option } from "@commander-js/extra-typings";
+import { ClipError } from "../../../core/errors.ts";
+import { printable } from "../../../core/printable.ts";
+import type { SkippedImage } from "../../../inputs/data/image-files.ts";
+import { type LabelledImage, readLabelledImages, relabel } from "../../../inputs/data/labelled-images.ts";
+import { encodeLabelled, type FeatureKind } from "../../../learning/evaluate/image-features.ts";
 import {
-  activationOption,
-  configOption,
+  drawPerClass,
+  type HeadScores,
+  type Probe,
+  scoreHead,
+  type SweepPoint,
+  trainProbe,
+  zeroShotHead,
+} from "../../../learning/evaluate/linear-probe.ts";
+import { writeSafetensors } from "../../../model/checkpoints/write-safetensors.ts";
+import { ClipEncoder } from "../../../model/embedding/encoder.ts";
+import { defaultModel } from "../../../model/hub/known-models.ts";
+import { counted } from "../../report/numbers.ts";
+import type { CliIo } from "../io.ts";
+import { addTemplateOptions, readTemplates } from "../label-options.ts";
+import { addModelOptions, encoderOptions, readChosenModel } from "../model-options.ts";
+import {
   examples,
-  imageSizeOption,
   imagesOption,
-  loraOption,
+  jsonOption,
   maxImagePixelsOption,
-  modelOption,
-  offlineOption,
-  repeatedTemplate,
+  type OptionsOf,
+  positive,
+  seedOption,
+  validationOption,
   wholeNumber,
 } from "../options.ts";
+import { printJson, showSkipped } from "../output.ts";
+import { percent, table } from "../terminal.ts";
 
-/** Trains a linear layer on a model's features. */
-export const probeCommand = (io: CliIo) =>
-  new Command("probe")
-    .summary("train a linear layer on a model's features, and say how good they are")
-    .description(
-      "The paper's linear probe: logistic regression on the vectors that the image tower makes of labelled images, fitted by " +
-        "L-BFGS. The strength λ of its penalty is searched over 97 values from 1e-6 to 1e6 on images held out, and the head " +
-        "fitted again to all. The model itself stays as it is.\n\n" +
-        "Images come from a folder with a folder for each class, or from a .csv, .tsv or .jsonl with the columns image " +
-        "(or path, filepath) and label.",
+const command = () =>
+  addModelOptions(
+    addTemplateOptions(
+      new Command("probe")
+        .summary("train and evaluate a linear probe")
+        .description(
+          "The paper's linear probe: logistic regression on the features of labelled images, fitted by L-BFGS. The penalty's strength " +
+            "λ is searched over 97 values from 1e-6 to 1e6 on validation images, and the head is then fitted to all images. The " +
+            "model does not change.\n\n" +
+            "The data is a folder with one folder per class, or a .csv, .tsv or .jsonl with the columns image (or path, filepath) " +
+            "and label. Templates are for --init zero-shot.",
+        )
+        .argument("<data>", "labelled images to train on")
+        .option("--test <source>", "labelled images to measure the accuracy on")
+        .addOption(validationOption("a fifth of each class of the data"))
+        .option("--shots <n>", "train on n images of each class, drawn by --seed", wholeNumber())
+        .addOption(
+          new Option(
+            "--features <kind>",
+            "features before the projection, as in the paper, or embeds after it (default: before; with --init zero-shot: after)",
+          ).choices(["before", "after"] as const),
+        )
+        .addOption(
+          new Option("--init <head>", "the head that the penalty pulls towards: zeros, or the zero-shot classifier")
+            .choices(["zeros", "zero-shot"] as const)
+            .default("zeros" as const),
+        ),
     )
-    .requiredOption("--train <source>", "the images to learn from")
-    .option("--test <source>", "images to say the accuracy on")
-    .option("--validation <source>", "what λ is chosen by (default: a fifth of each class of the training images)")
-    .option("--shots <n>", "learn from so many images of each class, drawn by --seed", wholeNumber())
-    .addOption(
-      new Option(
-        "--features <which>",
-        "the vector before the projection, as in the paper, or the unit vector behind it (default: before; with --init zero-shot: after)",
-      ).choices(["before", "after"] as const),
-    )
-    .addOption(
-      new Option(
-        "--init <how>",
-        "what the penalty draws to: nothing, or the head that classifies zero-shot by the classes' names",
-      )
-        .choices(["zeros", "zero-shot"] as const)
-        .default("zeros" as const),
-    )
-    .option(
-      "--template <sentence>",
-      "what to put names into, at {}, for --init zero-shot; may be repeated",
-      repeatedTemplate,
-    )
-    .option("--lambda <value>", "the penalty's strength, in place of the search; 1/λ is scikit-learn's C", positive)
-    .option("--seed <n>", "draws the shots, and what is held out", wholeNumber(), 1)
-    .option("--out <file>", "write the head, weight and bias, as safetensors")
-    .addOption(imagesOption)
-    .addOption(modelOption())
-    .addOption(configOption)
-    .addOption(activationOption)
-    .addOption(offlineOption)
-    .addOption(loraOption)
-    .addOption(imageSizeOption)
+      .option("--lambda <value>", "use this λ instead of the search; 1/λ is scikit-learn's C", positive)
+      .addOption(seedOption)
+      .option("--out <file>", "write the head's weight and bias to a safetensors file")
+      .addOption(imagesOption),
+  )
     .addOption(maxImagePixelsOption)
-    .option("--json", "print one JSON document")
+    .addOption(jsonOption)
     .addHelpText(
       "after",
       examples(
-        "clip-ts probe --train pets/train --test pets/test --out pets.safetensors",
-        "clip-ts probe --model ViT-B/32 --train pets.csv --test pets/test --shots 16",
-        'clip-ts probe --train pets/train --test pets/test --shots 4 --init zero-shot --template "a photo of a {}"',
+        "clip-ts probe pets/train --test pets/test --out pets.safetensors",
+        "clip-ts probe pets.csv --test pets/test --model ViT-B/32 --shots 16",
+        'clip-ts probe pets/train --test pets/test --shots 4 --init zero-shot --template "a photo of a {}"',
       ),
-    )
-    .action(async (options) => {
-      // Loaded when it is needed: the other commands start sooner.
-      const { runProbe } = await import("../probe-run.ts");
-      await runProbe(options, io);
-    });
+    );
+type ProbeOptions = OptionsOf<typeof command>;
 
-function positive(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && value > 0 && Number.isFinite(value)) return value;
-  throw new InvalidArgumentError("It must be a number above 0.");
+export const probeCommand = (io: CliIo) =>
+  command().action(async (data, options) => {
+    const { seed = 1, out, json } = options;
+    const features = featuresOf(options);
+    const templates = await readTemplates(options, io);
+    const { skipped, skip, ...images } = await readImages(data, options, io);
+    const { classes } = images;
+    const { signal } = io;
+    const model = await readChosenModel(options, io);
+    await using encoder = new ClipEncoder(model, { ...encoderOptions(options), signal });
+    const encode = (images: readonly LabelledImage[], what: string) =>
+      encodeLabelled(encoder, images, features, {
+        ...{ maxImagePixels: options.maxImagePixels, signal },
+        onImage: (done) => io.progress(`${what}: ${done} of ${images.length} images`),
+        onSkip: (broken) => skip([broken]),
+      });
+    const train = await encode(images.train, "train");
+    const validation = images.validation && (await encode(images.validation, "validation"));
+    const test = images.test && (await encode(images.test, "test"));
+    const around = options.init === "zero-shot" ? await labelHead(encoder, classes, templates, io) : undefined;
+
+    const onPoint = ({ lambda, accuracy }: SweepPoint) =>
+      io.progress(`λ ${lambda.toExponential(2)}: ${percent(accuracy)} of the validation images`);
+    const { lambda } = options;
+    const probe = await trainProbe(train, classes, { lambda, validation, seed, around, onPoint, signal });
+    const scores = test && (await scoreHead(probe.head, test));
+    const zeroShot = around && test && (await scoreHead(around, test));
+    if (out !== undefined) await writeHead(out, probe, classes, features);
+
+    const width = probe.head.weight.shape[1]!;
+    if (json) {
+      const { lambda, iterations, reason, objective, sweep } = probe;
+      const counts = { train: train.labels.length, validation: validation?.labels.length, test: test?.labels.length };
+      const results = {
+        features,
+        width,
+        classes,
+        images: counts,
+        lambda,
+        iterations,
+        reason,
+        objective,
+        sweep,
+        test: scores,
+        zeroShot,
+      };
+      printJson({ model: options.model ?? defaultModel, data, results, skipped: [...skipped.values()] }, io);
+    } else {
+      const trained = `${counted(train.labels.length, "image")} of ${classes.length} classes`;
+      const fitted = `λ ${probe.lambda.toExponential(2)}, ${trained}, ${width} features, ${counted(probe.iterations, "step")}`;
+      const sweep = probe.sweep.length > 0 ? [sweepTable(probe), ""] : [];
+      io.out([...sweep, fitted, ...describeScores(classes, scores, zeroShot)].join("\n"));
+    }
+    if (out !== undefined) io.err(`wrote ${out}`);
+  });
+
+/**
+ * The features that the head reads.
+ *
+ * @throws {ClipError} `CLIP_USAGE` if options contradict each other.
+ */
+function featuresOf({ test, out, init, ...options }: ProbeOptions): FeatureKind {
+  if (test === undefined && out === undefined)
+    throw new ClipError("CLIP_USAGE", "add --test to measure the head's accuracy, --out to save the head, or both");
+  const zeroShot = init === "zero-shot";
+  const kind = options.features ?? (zeroShot ? "after" : "before");
+  if (zeroShot && kind === "before")
+    throw new ClipError("CLIP_USAGE", "--init zero-shot needs --features after: texts have no features before it");
+  if ((options.template ?? options.templatesFile) !== undefined && !zeroShot)
+    throw new ClipError("CLIP_USAGE", "templates are for --init zero-shot; add it, or leave out the templates");
+  return kind;
+}
+
+/** Reads training, validation and test images, with the classes of the training images. */
+async function readImages(data: string, { shots, seed = 1, ...options }: ProbeOptions, io: CliIo) {
+  // By image, as one source may have two purposes.
+  const skipped = new Map<string, SkippedImage>();
+  const skip = (broken: readonly SkippedImage[]) => {
+    const fresh = broken.filter(({ image }) => !skipped.has(image));
+    for (const each of fresh) skipped.set(each.image, each);
+    showSkipped(fresh, io);
+  };
+  const read = async (source: string) => {
+    const images = await readLabelledImages(source, { images: options.images, signal: io.signal });
+    skip(images.skipped);
+    return images;
+  };
+  const { classes, samples } = await read(data);
+  if (classes.length < 2)
+    throw new ClipError("CLIP_DATA", `${data} has only images of "${classes[0]}"; a probe needs two classes`);
+  const others = async (source: string | undefined) =>
+    source === undefined ? undefined : relabel(await read(source), classes, source);
+  const validation = await others(options.validation);
+  const test = await others(options.test);
+  const train = shots === undefined ? samples : drawShots(samples, classes, shots, seed);
+  return { classes, train, validation, test, skipped, skip };
+}
+
+/** Draws the same number of images of each class. */
+function drawShots(samples: readonly LabelledImage[], classes: readonly string[], shots: number, seed: number) {
+  const labels = samples.map(({ label }) => label);
+  const drawn = drawPerClass(labels, (count) => Math.min(shots, count), seed).map((i) => samples[i]!);
+  const lacking = classes.find((_, c) => drawn.filter(({ label }) => label === c).length < shots);
+  if (lacking === undefined) return drawn;
+  throw new ClipError("CLIP_DATA", `class ${JSON.stringify(lacking)} has fewer than ${shots} images; lower --shots`);
+}
+
+/** The zero-shot classifier of the classes as a head. */
+function labelHead(
+  encoder: ClipEncoder,
+  classes: readonly string[],
+  templates: readonly string[] | undefined,
+  io: CliIo,
+): ReturnType<typeof zeroShotHead> {
+  const labels = classes.map((name) => name.replaceAll("_", " "));
+  const onEqualLabels = (first: string, second: string) =>
+    io.err(
+      `the classes ${JSON.stringify(first)} and ${JSON.stringify(second)} have equal labels: zero-shot cannot tell them apart`,
+    );
+  return zeroShotHead(encoder, labels, { templates, signal: io.signal, onEqualLabels });
+}
+
+async function writeHead(
+  file: string,
+  { head: { weight, bias }, lambda }: Probe,
+  classes: readonly string[],
+  features: FeatureKind,
+): Promise<void> {
+  const metadata = { classes: JSON.stringify(classes), features, lambda: String(lambda) };
+  await writeSafetensors(file, new Map(Object.entries({ weight, bias })), { metadata });
+}
+
+function sweepTable({ sweep, lambda }: Probe): string {
+  const rows = sweep.map((point) => [
+    point.lambda.toExponential(2),
+    percent(point.accuracy),
+    percent(point.meanPerClass),
+    point.negativeLogLikelihood.toFixed(3),
+    String(point.iterations),
+    point.lambda === lambda ? "chosen" : "",
+  ]);
+  return table(["λ", "accuracy", "mean per class", "loss", "steps", ""], rows);
+}
+
+function describeScores(classes: readonly string[], scores?: HeadScores, zeroShot?: HeadScores): string[] {
+  if (!scores) return [];
+  const line = (name: string, { accuracy, meanPerClass }: HeadScores) =>
+    `${name}  accuracy ${percent(accuracy)}, mean per class ${percent(meanPerClass)}`;
+  const perClass = classes.flatMap((name, c) => {
+    const share = scores.perClass[c]!;
+    return Number.isNaN(share) ? [] : [[printable(name), percent(share)]];
+  });
+  return [
+    ...(zeroShot ? [line("zero-shot", zeroShot)] : []),
+    line("probe", scores),
+    "",
+    table(["class", "accuracy"], perClass),
+  ];
 }

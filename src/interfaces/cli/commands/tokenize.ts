@@ -1,52 +1,44 @@
 import { Command } from "@commander-js/extra-typings";
-import { z } from "zod";
-import { ClipError } from "../../../core/errors.ts";
-import { parseStrict } from "../../../core/parse.ts";
 import { splitLines } from "../../../core/text-file.ts";
-import { readTokenizer } from "../../../model/pretrained/model-folder.ts";
 import { ClipTokenizer } from "../../../inputs/text/tokenizer.ts";
+import { readTokenizer } from "../../../model/pretrained/model-folder.ts";
 import type { CliIo } from "../io.ts";
-import { activationOption, configOption, examples, offlineOption, modelOption, readNamedModel } from "../options.ts";
+import { addModelFilesOptions, hasModel, readChosenModel } from "../model-options.ts";
+import { examples, jsonOption } from "../options.ts";
+import { printJson } from "../output.ts";
 import { assertShort } from "../text-files.ts";
 
-/** Turns texts into ids. */
+/** It has no tower options (`--lora`, `--image-size`, `--dtype`, `--device`): it reads a vocabulary and runs nothing. */
 export const tokenizeCommand = (io: CliIo) =>
-  new Command("tokenize")
-    .summary("turn texts into ids")
-    .description(
-      "Reads texts from the standard input, one a line, and prints their ids, both marks included, without padding and " +
-        "of any length; with the published CLIP vocabulary unless a model is named.",
-    )
-    .option("--json", "read a JSON array of texts, and print a JSON array of arrays of ids")
-    .addOption(modelOption("the published vocabulary"))
-    .addOption(configOption)
-    .addOption(activationOption)
-    .addOption(offlineOption)
+  addModelFilesOptions("CLIP's published vocabulary")(
+    new Command("tokenize")
+      .summary("convert texts to input ids")
+      .description(
+        "Prints the input ids of each text, with special tokens, without padding or truncation. Without arguments it reads " +
+          "texts from the standard input, one per line.",
+      )
+      .argument("[text...]", "the texts"),
+  )
+    .addOption(jsonOption)
     .addHelpText(
       "after",
-      examples('echo "a photo of a cat" | clip-ts tokenize', `echo '["a cat", "a dog"]' | clip-ts tokenize --json`),
+      examples('clip-ts tokenize "a photo of a cat"', "clip-ts tokenize --json --model ViT-B/32 < captions.txt"),
     )
-    .action(async ({ json, ...options }) => {
-      const model = await readNamedModel(options, io);
-      const tokenizer = model ? await readTokenizer(model) : await ClipTokenizer.published();
-      const input = await io.readInput();
-      const texts = json ? parseTexts(input) : splitLines(input);
-      // The end of the last line begins no other.
-      if (!json && texts.at(-1) === "") texts.pop();
-      assertShort(texts, "the standard input", json ? "text" : "line");
-      const ids = texts.map((text) => tokenizer.encodeWithMarks(text));
-      if (json) io.out(JSON.stringify(ids));
-      else for (const row of ids) io.out(row.join(" "));
+    .action(async (args, { json, ...options }) => {
+      const tokenizer = hasModel(options)
+        ? await readTokenizer(await readChosenModel(options, io))
+        : await ClipTokenizer.published();
+      const texts = args.length > 0 ? args : await readTexts(io);
+      const results = texts.map((text) => ({ text, inputIds: tokenizer.encodeWithMarks(text) }));
+      if (json) return printJson({ model: options.model, data: args.length > 0 ? args : "-", results }, io);
+      for (const { inputIds } of results) io.out(inputIds.join(" "));
     });
 
-function parseTexts(input: string): string[] {
-  try {
-    return parseStrict(z.array(z.string()), JSON.parse(input), "the standard input");
-  } catch (cause) {
-    if (cause instanceof ClipError) throw cause;
-    const wayOut = 'with --json it must be an array of texts, as in ["a cat", "a dog"]';
-    throw new ClipError("CLIP_DATA", `the standard input is no JSON (${(cause as Error).message}); ${wayOut}`, {
-      cause,
-    });
-  }
+/** The lines of the standard input. */
+async function readTexts(io: CliIo): Promise<string[]> {
+  const texts = splitLines(await io.readInput());
+  // The end of the last line does not start another.
+  if (texts.at(-1) === "") texts.pop();
+  assertShort(texts, "the standard input");
+  return texts;
 }

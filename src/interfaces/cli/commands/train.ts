@@ -1,50 +1,47 @@
 import { basename, extname, join } from "node:path";
 import { Command, Option } from "@commander-js/extra-typings";
 import type { CliIo } from "../io.ts";
-import { examples, lineToResume, wholeNumber } from "../options.ts";
+import { offlineOption } from "../model-options.ts";
+import { examples, jsonOption, lineToResume, outOption, resumeOption, wholeNumber } from "../options.ts";
+import { runOverfit, runTraining } from "../train-run.ts";
 
 const watchOption = new Option(
   "--watch [port]",
-  "show the run live on a page of this machine, at an address that is printed; the page stays as it is when the run ends, " +
-    "and the process ends as without it (default port: one that is free)",
+  "serve a page with live curves to this machine, and print its address (default port: a free one)",
 ).argParser(wholeNumber(65_535));
 
-/** Pre-trains a CLIP on pairs of images and captions. */
+/** The run's configuration chooses the model; `--offline` is for its `init`. */
 export const trainCommand = (io: CliIo) =>
   new Command("train")
-    .summary("pre-train a CLIP on your images and captions")
+    .summary("train a CLIP on your images and captions")
     .description(
-      "Trains what the configuration says. The folder gets metrics.jsonl and checkpoints while it runs, and in the end " +
-        "the model and a page with curves and sample predictions. A doctor watches, and says in plain words what seems to be " +
-        "wrong and what to try. Stop it with Ctrl-C and go on with --resume. Started by mpirun or srun, several processes share each batch " +
-        "and train one model.",
+      "Trains a model as the configuration says. The folder gets metrics.jsonl and checkpoints during the run, and at its end the " +
+        "model and a page with curves and sample predictions. The doctor prints problems that it detects, with advice. Stop the " +
+        "run with Ctrl-C and continue it with --resume. Processes started together by mpirun or srun share each batch and train " +
+        "one model.",
     )
-    .requiredOption("--config <file>", "the run's JSON file: model, data, schedule")
-    .option("--out <folder>", "where the run writes (default: runs/ and the configuration's name)")
-    .option("--resume", "go on from the folder's last checkpoint; the curve is the same to the bit")
-    .option("--tensorboard", "also write the curves as TensorBoard reads them, into the folder's tensorboard/")
+    .argument("<config>", "the run's JSON file: model, data, schedule")
+    .addOption(outOption("runs/ and the configuration's name"))
+    .addOption(resumeOption)
+    .option("--tensorboard", "also write the curves for TensorBoard, into the folder's tensorboard/")
     .addOption(watchOption)
-    .option(
-      "--overfit",
-      "train nothing yet: see whether the model can learn 32 of the pairs by heart, and say what to try if not",
-    )
-    .option("--json", "print the result as one JSON document")
+    .option("--overfit", "do not train; test whether the model can memorize 32 pairs, and print advice if not")
+    .addOption(offlineOption)
+    .addOption(jsonOption)
     .addHelpText(
       "after",
       examples(
-        "clip-ts train --config pets.json",
-        "clip-ts train --config pets.json --out runs/pets --resume",
-        "clip-ts train --config pets.json --watch",
-        "clip-ts train --config pets.json --overfit",
-        "mpirun -n 4 clip-ts train --config pets.json",
+        "clip-ts train pets.json",
+        "clip-ts train pets.json --out runs/pets --resume",
+        "clip-ts train pets.json --watch",
+        "clip-ts train pets.json --overfit",
+        "mpirun -n 4 clip-ts train pets.json",
       ),
     )
-    .action(async ({ config, out = join("runs", basename(config, extname(config))), ...flags }, command) => {
-      // Loaded when it is needed: the other commands start sooner.
-      const { runOverfit, runTraining } = await import("../train-run.ts");
-      const { resume = false, tensorboard = false, json = false, overfit } = flags;
-      if (overfit) return runOverfit(config, { json }, io);
-      const watch = flags.watch === true ? 0 : flags.watch;
-      const again = lineToResume(command);
-      await runTraining({ file: config, out, resume, tensorboard, watch, json, again }, io);
-    });
+    .action(
+      async (file, { out = join("runs", basename(file, extname(file))), overfit, watch, ...options }, command) => {
+        if (overfit) return runOverfit(file, options, io);
+        const port = watch === true ? 0 : watch;
+        await runTraining({ ...options, file, out, port, resumeLine: lineToResume(command) }, io);
+      },
+    );
