@@ -4,7 +4,7 @@ import "./core/globals.ts";
 
 /** Pre-training: a configuration in, a run's folder with the model out. */
 export { train } from "./learning/train/train.ts";
-export type { TrainOptions, TrainProgress, TrainResult, TrainValidation } from "./learning/train/run.ts";
+export type { TrainOptions, TrainProgress, TrainResult, TrainValidation } from "./learning/train/train-options.ts";
 export type { Diagnosis, Finding } from "./learning/train/doctor.ts";
 export { overfit, type OverfitAttempt, type OverfitOptions, type OverfitResult } from "./learning/train/overfit.ts";
 export { readTrainConfig, type TrainConfig, trainConfigSchema } from "./learning/train/config.ts";
@@ -33,12 +33,13 @@ export {
 } from "./learning/finetune/finetune-plan.ts";
 
 /** The parts of it: pairs, batches, the objective, the learning rate. */
-export { type MixedPairs, readPairs, readImages, readSources, type Source } from "./inputs/data/pairs.ts";
+export { readPairs, readImages, readSources, type Source } from "./inputs/data/pairs.ts";
 export { readImage } from "./inputs/data/image-location.ts";
 export { countReasons } from "./inputs/data/sources/samples.ts";
 export { isShardName } from "./inputs/data/sources/shards.ts";
 export type { FilePart, ImageLocation } from "./inputs/data/image-location.ts";
-export type { Pairs, Sample, SkippedImage, SourceOptions } from "./inputs/data/sources/samples.ts";
+export type { SkippedImage } from "./inputs/data/image-files.ts";
+export type { Pairs, Sample, SourceOptions } from "./inputs/data/sources/samples.ts";
 export { checkData, type CheckOptions, type DataReport, type Spread } from "./inputs/data/check-data.ts";
 export { type PackedShard, packShards, type PackOptions } from "./inputs/data/pack.ts";
 export {

@@ -6,7 +6,7 @@ import { openSafetensors } from "../../src/model/checkpoints/safetensors.ts";
 import { runFiles } from "../../src/learning/train/run-folder.ts";
 import { train } from "../../src/learning/train/train.ts";
 import { type TrainConfig } from "../../src/learning/train/config.ts";
-import { type TrainResult } from "../../src/learning/train/run.ts";
+import { type TrainResult } from "../../src/learning/train/train-options.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { expectSameOutcome } from "./compare.ts";
 import { systemError, watchDisk } from "./faulty-disk.ts";

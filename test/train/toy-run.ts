@@ -1,4 +1,4 @@
-import type { SkippedImage } from "../../src/inputs/data/sources/samples.ts";
+import type { SkippedImage } from "../../src/inputs/data/image-files.ts";
 import { RunFolder } from "../../src/learning/train/run-folder.ts";
 import { stateWith } from "./snapshot.ts";
 
@@ -23,8 +23,8 @@ export async function toyRun(
   path: string,
   { until = toySteps, skipped = [] }: { until?: number; skipped?: readonly SkippedImage[] } = {},
 ): Promise<void> {
-  const { folder, state } = await RunFolder.open(path, identity, { resume: true });
-  await using run = folder;
+  await using run = await RunFolder.open(path, identity, { resume: true });
+  const state = run.saved;
   const weights = (await state?.read("parameter.weights")) ?? Float32Array.of(1, 2, 3);
   const first = (await state?.read("first.weights")) ?? new Float32Array(3);
   const second = (await state?.read("second.weights")) ?? new Float32Array(3);

@@ -1,12 +1,11 @@
 import { createHash } from "node:crypto";
-import { ClipError } from "../../core/errors.ts";
 import { abortSignal, callback, checkOptions, type OptionKinds, wholeNumber } from "../../core/options.ts";
 import { mapInOrder } from "../../core/streams.ts";
-import type { DecodeOptions } from "../image/image-source.ts";
 import type { RasterImage } from "../image/raster-image.ts";
 import { ClipTokenizer } from "../text/tokenizer.ts";
-import { useLocatedImage } from "./image-location.ts";
-import { countReasons, type Pairs, type Sample, type SkippedImage } from "./sources/samples.ts";
+import { orSkipped, useLocatedImage } from "./image-location.ts";
+import type { SkippedImage } from "./image-files.ts";
+import { countReasons, type Pairs, type Sample } from "./sources/samples.ts";
 
 /** How {@link checkData} goes about it. */
 export interface CheckOptions {
@@ -76,16 +75,25 @@ export async function checkData(pairs: Pairs, options: CheckOptions = {}): Promi
   const pixelSums = new Set<string>();
   const good: Sample[] = [];
   let looked = 0;
-  const look = (index: number) =>
-    seen(pairs.samples[index]!, { maxImagePixels, signal }, (sample, raster) => onImage?.(sample, index, raster));
-  for await (const { sample, image } of mapInOrder(pairs.samples.keys(), look)) {
+  const look = (index: number) => {
+    const sample = pairs.samples[index]!;
+    const measure = async (raster: RasterImage) => {
+      await onImage?.(sample, index, raster);
+      const { width, height, pixels } = raster;
+      // Only a digest of the pixels: many images at once would fill the memory.
+      const pixelSum = createHash("sha1").update(`${width} `).update(pixels).digest("base64");
+      return { sample, width, height, pixelSum };
+    };
+    return orSkipped(sample.image, () => useLocatedImage(sample, { maxImagePixels, signal }, measure));
+  };
+  for await (const image of mapInOrder(pairs.samples.keys(), look)) {
     signal?.throwIfAborted();
     onProgress?.(++looked);
-    if (image instanceof ClipError) {
-      skipped.push({ image: sample.image, reason: image.message });
+    if ("reason" in image) {
+      skipped.push(image);
       continue;
     }
-    good.push(sample);
+    good.push(image.sample);
     sizes.width.push(image.width);
     sizes.height.push(image.height);
     pixelSums.add(image.pixelSum);
@@ -102,25 +110,6 @@ export async function checkData(pairs: Pairs, options: CheckOptions = {}): Promi
     captions: await readCaptions(good.length > 0 ? good : pairs.samples, contextLength),
   };
   return { ...report, notes: notesOn(report) };
-}
-
-/** What is kept of an image, or why it cannot be read. Its pixels are not: many at once would fill the memory. */
-async function seen(
-  sample: Sample,
-  decoding: DecodeOptions,
-  see: (sample: Sample, raster: RasterImage) => Promise<void> | undefined,
-) {
-  const measure = async (raster: RasterImage) => {
-    await see(sample, raster);
-    const { width, height, pixels } = raster;
-    return { width, height, pixelSum: createHash("sha1").update(`${width} `).update(pixels).digest("base64") };
-  };
-  try {
-    return { sample, image: await useLocatedImage(sample, decoding, measure) };
-  } catch (error) {
-    if (error instanceof ClipError) return { sample, image: error };
-    throw error;
-  }
 }
 
 async function readCaptions(samples: readonly Sample[], contextLength: number): Promise<DataReport["captions"]> {

@@ -10,6 +10,7 @@ import { useImage, decodeImage } from "../image/decode.ts";
 import { type DecodeOptions, decodeKinds } from "../image/image-source.ts";
 import { type RasterImage } from "../image/raster-image.ts";
 import { isWithin } from "./folders.ts";
+import type { SkippedImage } from "./image-files.ts";
 
 /** Where an image is. */
 export interface ImageLocation {
@@ -66,6 +67,16 @@ export async function useLocatedImage<Result>(
 ): Promise<Result> {
   checkOptions("readImage", options, decodeKinds);
   return useImage(await readImageBytes(location), { ...options, name: location.image }, use);
+}
+
+/** The result of reading an image; if it is broken, the image with the reason. */
+export async function orSkipped<Result>(image: string, read: () => Promise<Result>): Promise<Result | SkippedImage> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof ClipError) return { image, reason: error.message };
+    throw error;
+  }
 }
 
 /** An image to be read when its turn comes, as a stream of images takes it. */

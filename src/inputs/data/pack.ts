@@ -6,9 +6,10 @@ import { abortSignal, callback, checkOptions, type OptionKinds, wholeNumber } fr
 import { Random } from "../../core/random.ts";
 import { mapInOrder } from "../../core/streams.ts";
 import { endingOf, kindByContent, kindByName } from "./image-files.ts";
-import { readImageBytes } from "./image-location.ts";
+import { orSkipped, readImageBytes } from "./image-location.ts";
 import { sniffImage } from "../image/sniff.ts";
-import type { Pairs, Sample, SkippedImage } from "./sources/samples.ts";
+import type { SkippedImage } from "./image-files.ts";
+import type { Pairs, Sample } from "./sources/samples.ts";
 import { captionBytes, isShardName } from "./sources/shards.ts";
 import { tarBytes, type TarContent } from "./tar.ts";
 
@@ -88,23 +89,17 @@ async function* readableSamples(
   skipped: SkippedImage[],
 ): AsyncGenerator<{ readonly sample: Sample; readonly content: Uint8Array }> {
   const order = new Random(0).permutation(samples.length);
-  for await (const { sample, content } of mapInOrder(order, (i) => readSample(samples[i]!))) {
-    if (content instanceof ClipError) skipped.push({ image: sample.image, reason: content.message });
-    else yield { sample, content };
+  for await (const file of mapInOrder(order, (i) => orSkipped(samples[i]!.image, () => readSample(samples[i]!)))) {
+    if ("reason" in file) skipped.push(file);
+    else yield file;
   }
 }
 
-async function readSample(sample: Sample): Promise<{ sample: Sample; content: Uint8Array | ClipError }> {
-  try {
-    const content = await readImageBytes(sample);
-    const kind = kindByContent(sample.image, content);
-    if (kind === "image") return { sample, content };
-    const reason = kind === "other" ? "its content is not an image" : kind.reason;
-    return { sample, content: new ClipError("CLIP_IMAGE", reason) };
-  } catch (error) {
-    if (error instanceof ClipError) return { sample, content: error };
-    throw error;
-  }
+async function readSample(sample: Sample): Promise<{ sample: Sample; content: Uint8Array }> {
+  const content = await readImageBytes(sample);
+  const kind = kindByContent(sample.image, content);
+  if (kind === "image") return { sample, content };
+  throw new ClipError("CLIP_IMAGE", kind === "other" ? "its content is not an image" : kind.reason);
 }
 
 /** The ending of an image in a shard: its own, or where that is none that readers know, that of its format. */

@@ -19,7 +19,8 @@ import { readParquet } from "./sources/parquet.ts";
 import { isAddress, withoutQuery } from "./plain-shard.ts";
 import { type ImageLocation, imageLocationOf } from "./image-location.ts";
 import { isTableName } from "./table.ts";
-import { type Pairs, type Sample, type SkippedImage, sourceKinds, type SourceOptions } from "./sources/samples.ts";
+import type { SkippedImage } from "./image-files.ts";
+import { type Pairs, type Sample, sourceKinds, type SourceOptions } from "./sources/samples.ts";
 import { isShardName, readShards } from "./sources/shards.ts";
 import { readTable } from "./sources/table.ts";
 
@@ -37,12 +38,6 @@ export const weightedSourceKinds: OptionKinds<Source> = {
   source: text,
   weight: numberFrom(0),
 };
-
-/** The pairs of several sources, one source after the other. */
-export interface MixedPairs extends Pairs {
-  /** How many samples each source has, and its weight. */
-  readonly mixture: readonly { readonly count: number; readonly weight: number }[];
-}
 
 const known =
   "a folder of images or of shards, shards (.tar, .tar.gz; a path, an address or a pattern such as shard-{000..099}.tar), " +
@@ -109,10 +104,7 @@ export async function readImages(
  * @param common - what holds for a source that does not say it itself.
  * @throws {ClipError} as {@link readPairs}.
  */
-export async function readSources(
-  sources: string | readonly Source[],
-  common: SourceOptions = {},
-): Promise<MixedPairs> {
+export async function readSources(sources: string | readonly Source[], common: SourceOptions = {}): Promise<Pairs> {
   checkKind("readSources: the sources", sources, sourcesKind);
   checkOptions("readSources", common, sourceKinds);
   const samples: Sample[] = [];

@@ -14,7 +14,7 @@ import { readTrainConfig, type TrainConfig } from "../../learning/train/config.t
 import { runFiles } from "../../learning/train/run-folder.ts";
 import { type SkippedImage } from "../../inputs/data/image-files.ts";
 import { train } from "../../learning/train/train.ts";
-import { type TrainProgress, type TrainResult, type TrainValidation } from "../../learning/train/run.ts";
+import { type TrainProgress, type TrainResult, type TrainValidation } from "../../learning/train/train-options.ts";
 import type { CliIo } from "./io.ts";
 import { locateModel, showDownload } from "./model-options.ts";
 import { describeSkip, printJson } from "./output.ts";

@@ -4,7 +4,7 @@ import { watchPage, watchParts, type WatchedRun, type WatchState } from "../repo
 import { LivePage } from "../server/live-page.ts";
 import { type Finding } from "../../learning/train/doctor.ts";
 import { runFiles } from "../../learning/train/run-folder.ts";
-import { type TrainProgress, type TrainValidation } from "../../learning/train/run.ts";
+import { type TrainProgress, type TrainValidation } from "../../learning/train/train-options.ts";
 import type { CliIo } from "./io.ts";
 import { RunMetrics } from "./run-metrics.ts";
 import { ShownPredictions } from "./shown-predictions.ts";

@@ -33,18 +33,14 @@ import {
 } from "./finetune-plan.ts";
 import { readPairs, type Source, weightedSourceKinds } from "../../inputs/data/pairs.ts";
 import { readRunData } from "../train/batches/run-data.ts";
-import { trainKinds, type TrainOptions, type TrainResult } from "../train/run.ts";
+import { trainKinds, type TrainOptions, type TrainResult } from "../train/train-options.ts";
 import { type ScoreOptions, scorePairs } from "./score-pairs.ts";
 import { isClassFolder } from "../../inputs/data/sources/folder.ts";
 import { isAddress } from "../../inputs/data/plain-shard.ts";
-import {
-  type Pairs,
-  type Sample,
-  type SkippedImage,
-  sourceKinds,
-  type SourceOptions,
-} from "../../inputs/data/sources/samples.ts";
-import { lockFolder, train } from "../train/train.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
+import { type Pairs, type Sample, sourceKinds, type SourceOptions } from "../../inputs/data/sources/samples.ts";
+import { lockFolder } from "../train/lock-folder.ts";
+import { train } from "../train/train.ts";
 
 /** Where the pairs of a fine-tuning are: a source as `readPairs` takes it, or with how it is read. */
 export type FinetuneSource = string | Omit<Source, "weight">;

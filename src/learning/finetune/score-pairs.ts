@@ -5,7 +5,8 @@ import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
 import { namesOf, nameVectors, type NamingOptions } from "../train/name-vectors.ts";
 import { lazyImage } from "../../inputs/data/image-location.ts";
 import type { ValidationScores } from "../train/run-folder.ts";
-import type { Sample, SkippedImage } from "../../inputs/data/sources/samples.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
+import type { Sample } from "../../inputs/data/sources/samples.ts";
 
 /** How pairs are scored. */
 export interface ScoreOptions extends Pick<NamingOptions, "areClasses"> {

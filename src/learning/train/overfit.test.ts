@@ -23,7 +23,7 @@ async function captioned(name: string, captionOf: (i: number) => string): Promis
 const settings = { learningRate: 3e-3, gradClipNorm: 1 };
 
 describe("overfit", () => {
-  it("finds a run in order whose model learns its pairs by heart, and writes nothing", async () => {
+  it("finds a run in order whose model memorizes its pairs, and writes nothing", async () => {
     const steps: number[] = [];
     const before = await readdir(root);
     const result = await overfit(tinyRun(images, settings), { onProgress: ({ step }) => steps.push(step) });
@@ -39,7 +39,7 @@ describe("overfit", () => {
     expect(result.attempts[0]).toMatchObject({ learningRate: 3e-3, steps: steps.length - 1 });
     expect(result.attempts[0]!.lastLoss).toBeLessThan(0.1 * Math.log(30));
     expect(result.text).toMatch(
-      /^it can learn 30 pairs by heart: the loss went from \d\.\d\d to 0\.\d\d in \d+ steps; chance is 3\.40/,
+      /^it can memorize 30 pairs: the loss went from \d\.\d\d to 0\.\d\d in \d+ steps; chance is 3\.40/,
     );
     expect(await readdir(root)).toEqual(before);
   });
@@ -58,7 +58,7 @@ describe("overfit", () => {
     expect(result).toMatchObject({ learned: false, attempts: [], differentCaptions: 1 });
     expect(result.leastLoss).toBeCloseTo(result.chanceLoss, 12);
     expect(result.text).toMatch(
-      /^it cannot learn 30 pairs by heart: all have the same caption, so there is nothing to tell apart/,
+      /^it cannot memorize 30 pairs: all have the same caption, so there is nothing to learn/,
     );
     const one = await drawShapes(join(root, "one"));
     for (let i = 1; i < 30; i++) await copyFile(join(one, "0.png"), join(one, `${i}.png`));
@@ -68,7 +68,7 @@ describe("overfit", () => {
   it("finds the learning rate that would do where the run's own is too low", async () => {
     const low = await overfit(tinyRun(images, { ...settings, learningRate: 1e-6 }));
     expect(low.learned).toBe(false);
-    expect(low.text).toMatch(/^it cannot learn 30 pairs by heart at learningRate 0\.000001: /);
+    expect(low.text).toMatch(/^it cannot memorize 30 pairs at learningRate 0\.000001: /);
     expect(low.text).toMatch(/\n- with learningRate 0\.0+1 it can: yours is too low$/);
   });
 
@@ -97,7 +97,7 @@ describe("overfit", () => {
     await writeFile(file, JSON.stringify(run));
     const good = await call(["train", file, "--overfit"]);
     expect(good).toMatchObject({ code: 0, err: "" });
-    expect(good.out).toMatch(/^it can learn 30 pairs by heart/);
+    expect(good.out).toMatch(/^it can memorize 30 pairs/);
     await writeFile(file, JSON.stringify({ ...run, train: await captioned("equal", () => "an image") }));
     const bad = await call(["train", file, "--overfit", "--json"]);
     expect(bad).toMatchObject({

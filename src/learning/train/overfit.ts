@@ -5,7 +5,7 @@ import { abortSignal, callback, checkOptions, type OptionKinds } from "../../cor
 import { parseStrict } from "../../core/parse.ts";
 import type { DownloadProgress } from "../../core/progress.ts";
 import { Random } from "../../core/random.ts";
-import { readImage } from "../../inputs/data/image-location.ts";
+import { orSkipped, useLocatedImage } from "../../inputs/data/image-location.ts";
 import { squarePixels } from "../../inputs/image/preprocess.ts";
 import { type ClipConfig } from "../../model/towers/config.ts";
 import { countParameters } from "../../model/nn/parameters.ts";
@@ -23,8 +23,9 @@ import { purposes } from "./batches/sampling.ts";
 import { type Start, startModel } from "./initial-model.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
 import { trainedParameters } from "./step/trained-parameters.ts";
+import { trainerOptions } from "./trainer-options.ts";
 
-/** Who listens to an {@link overfit}, and who may stop it. */
+/** The listeners of {@link overfit}, and a signal to stop it. */
 export interface OverfitOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?:
@@ -34,111 +35,109 @@ export interface OverfitOptions {
 
 const overfitKinds: OptionKinds<OverfitOptions> = { signal: abortSignal, onProgress: callback, onDownload: callback };
 
-/** One attempt to learn the pairs by heart. */
+/** One attempt to memorize the pairs. */
 export interface OverfitAttempt {
   readonly learningRate: number;
   /** Updates made. */
   readonly steps: number;
-  /** Before the first update and behind the last, in nats; NaN where it diverged. */
+  /** Before the first and after the last update, in nats; NaN if it diverged. */
   readonly firstLoss: number;
   readonly lastLoss: number;
-  /** The logarithm that cosines are multiplied with in the end. */
+  /** After the last update. */
   readonly logitScale: number;
   readonly learned: boolean;
 }
 
-/** Whether a model can learn a few pairs by heart, and if not, what seems to be wrong. */
+/** The result of {@link overfit}. */
 export interface OverfitResult {
   readonly learned: boolean;
   readonly pairs: number;
   readonly differentCaptions: number;
   readonly differentImages: number;
-  /** In nats: of a model that tells nothing apart, and the least that captions which repeat allow. */
+  /** In nats: the loss at chance, and the lowest loss that repeated captions and label smoothing allow. */
   readonly chanceLoss: number;
   readonly leastLoss: number;
-  /** The first with the run's own learning rate. */
+  /** The first has the run's own learning rate. */
   readonly attempts: readonly OverfitAttempt[];
-  /** What was seen, and what to try, in plain words. */
+  /** A summary, with suggestions if the pairs were not learned. */
   readonly text: string;
 }
 
-/** Few enough to be quick, and more than can be told apart by luck. */
+/** Few enough to be quick, too many to be told apart by luck. */
 const checkedPairs = 32;
 const maxSteps = 200;
 const warmupSteps = 10;
-/** So much of the way from chance to the least loss is by heart. */
+/** Share of the way from chance to the lowest loss at which the pairs count as learned. */
 const learnedShare = 0.9;
-/** An attempt whose loss has lost no more than this share in so many steps stands still. */
+/** An attempt ends when its loss falls by less than this share in this many steps. */
 const stillShare = 0.05;
 const stillSteps = 50;
-/** The run's own rate, and others if it does not do: a loss that stands still does not say to which side the rate is wrong. */
+/** Factors of the run's learning rate, tried until one works; a loss that does not fall does not show whether the rate is too high or low. */
 const factors = [1, 10, 0.1, 100, 0.01, 1000];
 
 /**
- * Before a run: lets its model learn 32 of its pairs by heart, with the run's own switches and learning rate, without
- * augmentation, and without what a decoder would learn from synthetic captions. What cannot do this will not learn from
- * more. If it cannot, other learning rates are tried, and what seems to be wrong is said. Nothing is written, and the run itself is not touched.
+ * Checks a run before it starts: can its model memorize 32 of its pairs, with its own settings but without augmentation and
+ * decoder? A model that cannot will not learn from more data. In that case other learning rates are tried and likely causes
+ * reported. Writes nothing.
  *
- * @throws {ClipError} `CLIP_DATA` if there are not two pairs that can be read; otherwise as `train`, before its first step.
+ * @throws {ClipError} `CLIP_DATA` if fewer than two pairs can be read; otherwise as `train`, before its first step.
  */
 export async function overfit(config: TrainConfig, options: OverfitOptions = {}): Promise<OverfitResult> {
   config = parseStrict(trainConfigSchema, config, "the configuration of the run");
   checkOptions("overfit", options, overfitKinds);
   const { pairs } = await readRunData(config, { signal: options.signal, onProgress: options.onDownload });
   const started = await startModel(config, pairs.samples);
-  // What a decoder writes does not tell pairs apart.
   const start = { ...started, architecture: { ...started.architecture, decoder: undefined } };
   const { architecture } = start;
   const batch = await makeBatch(pairs.samples, start, config);
   const count = batch.captionGroup.length;
   const differentCaptions = new Set(batch.captionGroup).size;
   const differentImages = countDifferent(batch.pixels, count);
-  const [chance, least] = [chanceLoss(architecture, count), leastLoss(batch.captionGroup, architecture, config)];
-
-  const attempts: OverfitAttempt[] = [];
-  // Where all is one there is nothing to learn.
-  if (differentCaptions > 1 && differentImages > 1) {
-    const attempt = async (learningRate: number) => {
-      const goal = { chance, least };
-      const made = await attemptAt(learningRate, batch, config, start, goal, options);
-      attempts.push(made);
-      return made.learned;
-    };
-    for (const factor of factors) if (await attempt(Number((factor * config.learningRate).toPrecision(6)))) break;
-  }
-  const trained = trainedParameters(architecture, config).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-  const seen = {
-    ...{ learned: attempts[0]?.learned ?? false, pairs: count, differentCaptions, differentImages },
-    ...{ chanceLoss: chance, leastLoss: least, attempts },
+  const goal = {
+    chance: chanceLoss(architecture, count),
+    least: leastLoss(batch.captionGroup, architecture, config),
   };
-  return { ...seen, text: describe(seen, config, trained / countParameters(clipParameters(architecture))) };
-}
-
-/** Pairs of different captions as far as there are such, as a run without augmentation would see them. */
-async function makeBatch(samples: readonly Sample[], start: Start, config: TrainConfig): Promise<PairPixels> {
-  const { architecture, preprocess, tokenizer } = start;
-  const order = new Random(config.seed, purposes.order).permutation(samples.length);
-  const met = new Set<string>();
-  const [fresh, repeated]: [Sample[], Sample[]] = [[], []];
-  for (const at of order) {
-    const [caption] = samples[at]!.captions as readonly [string, ...string[]];
-    (met.has(caption) ? repeated : fresh).push(samples[at]!);
-    met.add(caption);
-  }
-  const images: Uint8Array[] = [];
-  const captions: string[] = [];
-  for (const sample of [...fresh, ...repeated]) {
-    if (captions.length === checkedPairs) break;
-    try {
-      const raster = await readImage(sample, { maxImagePixels: config.maxImagePixels });
-      images.push(squarePixels(raster, preprocess));
-      captions.push(sample.captions[0]!);
-    } catch (error) {
-      if (!(error instanceof ClipError)) throw error;
+  const attempts: OverfitAttempt[] = [];
+  if (differentCaptions > 1 && differentImages > 1) {
+    for (const factor of factors) {
+      const learningRate = Number((factor * config.learningRate).toPrecision(6));
+      attempts.push(await attemptAt(learningRate, batch, config, start, goal, options));
+      if (attempts.at(-1)!.learned) break;
     }
   }
+  const trained = trainedParameters(architecture, config).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  const outcome = {
+    learned: attempts[0]?.learned ?? false,
+    pairs: count,
+    differentCaptions,
+    differentImages,
+    chanceLoss: goal.chance,
+    leastLoss: goal.least,
+    attempts,
+  };
+  return { ...outcome, text: describe(outcome, config, trained / countParameters(clipParameters(architecture))) };
+}
+
+/** A batch without augmentation, with different captions as far as possible. */
+async function makeBatch(samples: readonly Sample[], start: Start, config: TrainConfig): Promise<PairPixels> {
+  const { architecture, preprocess, tokenizer } = start;
+  const images: Uint8Array[] = [];
+  const captions: string[] = [];
+  const decoding = { maxImagePixels: config.maxImagePixels };
+  for (const sample of differentFirst(samples, config.seed)) {
+    if (captions.length === checkedPairs) break;
+    const pixels = await orSkipped(sample.image, () =>
+      useLocatedImage(sample, decoding, (raster) => squarePixels(raster, preprocess)),
+    );
+    if ("reason" in pixels) continue;
+    images.push(pixels);
+    captions.push(sample.captions[0]!);
+  }
   if (captions.length < 2)
-    throw new ClipError("CLIP_DATA", `of ${samples.length} pairs ${captions.length} can be read; two are the least`);
+    throw new ClipError(
+      "CLIP_DATA",
+      `${captions.length} of ${samples.length} pairs can be read, and two are needed; check them with clip-ts data check`,
+    );
   const { contextLength } = architecture.text;
   const { inputIds, endOfText } = tokenizer.tokenize(captions, { contextLength, ...asCaption });
   return {
@@ -149,7 +148,20 @@ async function makeBatch(samples: readonly Sample[], start: Start, config: Train
   };
 }
 
-/** How many of so many rows are not equal to another. */
+/** The samples shuffled, those whose caption repeats an earlier one last. */
+function differentFirst(samples: readonly Sample[], seed: number): Sample[] {
+  const seen = new Set<string>();
+  const different: Sample[] = [];
+  const repeated: Sample[] = [];
+  for (const i of new Random(seed, purposes.order).permutation(samples.length)) {
+    const [caption] = samples[i]!.captions as readonly [string, ...string[]];
+    (seen.has(caption) ? repeated : different).push(samples[i]!);
+    seen.add(caption);
+  }
+  return [...different, ...repeated];
+}
+
+/** The number of different rows. */
 function countDifferent(pixels: Uint8Array, rows: number): number {
   const length = pixels.length / rows;
   const sums = Array.from({ length: rows }, (_, row) =>
@@ -160,7 +172,7 @@ function countDifferent(pixels: Uint8Array, rows: number): number {
   return new Set(sums).size;
 }
 
-/** What is left of the loss when all is known: the entropy of the targets, where captions repeat or targets are smoothed. */
+/** The lowest possible loss: the entropy of the targets, which is above 0 for repeated captions and label smoothing. */
 function leastLoss(groups: Int32Array, { score }: ClipConfig, { labelSmoothing }: TrainConfig): number {
   if (score === "sigmoid") return 0;
   const pairs = groups.length;
@@ -182,68 +194,74 @@ async function attemptAt(
   { signal, onProgress }: OverfitOptions,
 ): Promise<OverfitAttempt> {
   const batchSize = batch.captionGroup.length;
+  const isLearned = (loss: number) => (chance - loss) / (chance - least) >= learnedShare;
   const { chunkSize = batchSize } = config;
   const options: TrainerOptions = {
-    ...{ ...config, config: architecture, batchSize, chunkSize: batchSize % chunkSize === 0 ? chunkSize : batchSize },
-    ...{ gradClipNorm: config.gradClipNorm, emaDecay: undefined, objective: undefined },
+    ...trainerOptions(config, architecture),
+    batchSize,
+    chunkSize: batchSize % chunkSize === 0 ? chunkSize : batchSize,
+    emaDecay: undefined,
+    objective: undefined,
   };
-  const engine = new Remote<TrainerMethods>("learning/train/step/trainer-worker");
+  const trainer = new Remote<TrainerMethods>("learning/train/step/trainer-worker");
   try {
     const initial = new Map(Array.from(parameters, ([path, { data }]) => [path, data.slice()]));
-    await engine.call("create", [options, initial, preprocess], initial.values());
+    await trainer.call("create", [options, initial, preprocess], initial.values());
     const losses: number[] = [];
     let logitScale = NaN;
     for (let step = 0; step <= maxSteps; step++) {
       signal?.throwIfAborted();
-      const told = await engine.call("step", [batch, learningRate * Math.min(1, (step + 1) / warmupSteps)]);
-      losses.push(told.loss);
-      logitScale = told.logitScale;
-      onProgress?.({ learningRate, step, steps: maxSteps, loss: told.loss });
-      const share = (chance - told.loss) / (chance - least);
-      if (!Number.isFinite(told.loss) || share >= learnedShare) break;
+      const { loss, ...result } = await trainer.call("step", [
+        batch,
+        learningRate * Math.min(1, (step + 1) / warmupSteps),
+      ]);
+      losses.push(loss);
+      logitScale = result.logitScale;
+      onProgress?.({ learningRate, step, steps: maxSteps, loss });
+      if (!Number.isFinite(loss) || isLearned(loss)) break;
       const before = losses[step - stillSteps];
-      if (step % stillSteps === 0 && before && told.loss - least > (1 - stillShare) * (before - least)) break;
+      if (step % stillSteps === 0 && before && loss - least > (1 - stillShare) * (before - least)) break;
     }
-    const [firstLoss, lastLoss] = [losses[0]!, losses.at(-1)!];
-    const learned = (chance - lastLoss) / (chance - least) >= learnedShare;
-    return { learningRate, steps: losses.length - 1, firstLoss, lastLoss, logitScale, learned };
+    const lastLoss = losses.at(-1)!;
+    const steps = losses.length - 1;
+    return { learningRate, steps, firstLoss: losses[0]!, lastLoss, logitScale, learned: isLearned(lastLoss) };
   } finally {
-    await engine.end();
+    await trainer.end();
   }
 }
 
-/** Of a locked model so little is trained that this may be why. */
+/** A smaller share of trained parameters may be the cause. */
 const fewTrained = 0.5;
-/** With a smaller factor no loss near 0 is possible: cosines are at most 1. */
+/** A smaller scale allows no loss near 0: similarities are at most 1. */
 const smallScale = 10;
 
-type Seen = Omit<OverfitResult, "text">;
+type Outcome = Omit<OverfitResult, "text">;
 
-/** What was seen, then what to try. */
-function describe(seen: Seen, config: TrainConfig, trainedShare: number): string {
-  const { learned, pairs, attempts, chanceLoss: chance, leastLoss: least } = seen;
+/** The outcome in words, then suggestions. */
+function describe(outcome: Outcome, config: TrainConfig, trainedShare: number): string {
+  const { learned, pairs, attempts, chanceLoss: chance, leastLoss: least } = outcome;
   const [first] = attempts;
-  if (!first) return `it cannot learn ${pairs} pairs by heart: ${nothingToLearn(seen)}`;
+  if (!first) return `it cannot memorize ${pairs} pairs: ${nothingToLearn(outcome)}`;
   const course = ({ firstLoss, lastLoss, steps }: OverfitAttempt) =>
     Number.isFinite(lastLoss)
       ? `the loss went from ${firstLoss.toFixed(2)} to ${lastLoss.toFixed(2)} in ${steps} steps`
-      : `the loss is no number any more after ${steps} steps`;
-  const scale = `chance is ${chance.toFixed(2)}, and the least that is possible ${least.toFixed(2)}`;
+      : `the loss is not finite after ${steps} steps`;
+  const scale = `chance is ${chance.toFixed(2)}, and the lowest possible loss ${least.toFixed(2)}`;
   if (learned && first.steps === 0)
-    return `it knows these ${pairs} pairs already: the loss is ${first.firstLoss.toFixed(2)}; ${scale}`;
-  if (learned) return `it can learn ${pairs} pairs by heart: ${course(first)}; ${scale}`;
-  const said = `it cannot learn ${pairs} pairs by heart at learningRate ${first.learningRate}: ${course(first)}; ${scale}`;
-  return [said, ...whatToTry(seen, config, trainedShare).map((hint) => `- ${hint}`)].join("\n");
+    return `it already knows these ${pairs} pairs: the loss is ${first.firstLoss.toFixed(2)}; ${scale}`;
+  if (learned) return `it can memorize ${pairs} pairs: ${course(first)}; ${scale}`;
+  const summary = `it cannot memorize ${pairs} pairs at learningRate ${first.learningRate}: ${course(first)}; ${scale}`;
+  return [summary, ...whatToTry(outcome, config, trainedShare).map((hint) => `- ${hint}`)].join("\n");
 }
 
-function nothingToLearn({ differentCaptions }: Seen): string {
+function nothingToLearn({ differentCaptions }: Outcome): string {
   return differentCaptions === 1
-    ? "all have the same caption, so there is nothing to tell apart. Look at the captions with clip-ts data check; is it the right column?"
-    : "all are the same image. Look at the images with clip-ts data check";
+    ? "all have the same caption, so there is nothing to learn. Check the captions with clip-ts data check; is it the right column?"
+    : "all have the same image. Check the images with clip-ts data check";
 }
 
 function whatToTry(
-  { pairs, differentCaptions, differentImages, attempts }: Seen,
+  { pairs, differentCaptions, differentImages, attempts }: Outcome,
   { learningRate, patchDropout, lockImage, lockText, lora }: TrainConfig,
   trainedShare: number,
 ): string[] {
@@ -253,24 +271,24 @@ function whatToTry(
     hints.push(`with learningRate ${better} it can: yours is too ${better > learningRate ? "low" : "high"}`);
   else {
     const tried = attempts.map((attempt) => String(attempt.learningRate)).join(", ");
-    hints.push(`the learning rate is not all of it: it cannot with any of ${tried}`);
+    hints.push(`the learning rate is not the cause, or not the only one: none of ${tried} works`);
   }
   if (better === undefined && trainedShare < fewTrained) {
     const by = [lockImage && "lockImage", lockText && "lockText", lora && "lora"].filter(Boolean).join(", ");
     hints.push(
-      `only ${(100 * trainedShare).toFixed(1)} % of the weights are trained (${by}): unlock a tower, or blocks of it, or raise lora's rank`,
+      `only ${(100 * trainedShare).toFixed(1)} % of the weights are trained (${by}): unlock a tower or some blocks, or raise lora's rank`,
     );
   }
   if (differentCaptions < pairs / 2)
-    hints.push(`only ${differentCaptions} of the ${pairs} captions differ; are the others what they should be?`);
+    hints.push(`only ${differentCaptions} of the ${pairs} captions differ; is the right column read?`);
   if (differentImages < pairs)
     hints.push(
-      `only ${differentImages} of the ${pairs} images differ, and what is equal cannot have different captions`,
+      `only ${differentImages} of the ${pairs} images differ, and equal images cannot have different captions`,
     );
   const scale = Math.exp(attempts[0]!.logitScale);
   if (better === undefined && scale < smallScale)
     hints.push(
-      `logitScale multiplies cosines by only ${scale.toFixed(1)}, with which no loss is near the least; begin with ln(1/0.07) = 2.66`,
+      `logitScale multiplies similarities by only ${scale.toFixed(1)}, too little for a low loss; start with ln(1/0.07) = 2.66`,
     );
   if (patchDropout > 0)
     hints.push(`patchDropout hides ${(100 * patchDropout).toFixed(0)} % of each image; leave it out`);

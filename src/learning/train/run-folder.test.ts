@@ -57,14 +57,12 @@ describe("RunFolder", () => {
     };
     const state = stateWith(7, new Map(Object.entries(arrays)));
     {
-      const { folder: opened, state: none } = await RunFolder.open(folder, identity, { resume: false });
-      await using run = opened;
-      expect(none).toBeUndefined();
+      await using run = await RunFolder.open(folder, identity, { resume: false });
+      expect(run.saved).toBeUndefined();
       await run.saveCheckpoint(state);
     }
-    const { folder: again, state: met } = await RunFolder.open(folder, identity, { resume: true });
-    await again[Symbol.asyncDispose]();
-    const { steps, arrays: read } = await snapshotOf(met!);
+    await using again = await RunFolder.open(folder, identity, { resume: true });
+    const { steps, arrays: read } = await snapshotOf(again.saved!);
     expect([steps, Object.fromEntries(read)]).toEqual([7, arrays]);
   });
 
@@ -76,8 +74,7 @@ describe("RunFolder", () => {
       assertHeld: () => (isLost ? Promise.reject(lost) : Promise.resolve()),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
-    const { folder } = await RunFolder.open(path, identity, { resume: false, lock });
-    await using run = folder;
+    await using run = await RunFolder.open(path, identity, { resume: false, lock });
     const state = stateWith(7, new Map([["parameter.a.b", Float32Array.of(1)]]));
     await run.saveCheckpoint(state);
     const files = await readdir(path);
@@ -166,25 +163,25 @@ describe("RunFolder", () => {
     const before = read(unbroken, runFiles.checkpoint);
     await expect(open({}, false)).rejects.toMatchObject({
       code: "CLIP_TRAIN",
-      message: `${unbroken} holds a run already; go on with it (--resume), or name another folder`,
+      message: `${unbroken} holds a run already; resume it (--resume) or use another folder`,
     });
     const another = (what: string) => ({
       code: "CLIP_TRAIN",
       message:
-        `${unbroken} holds another run: ${what}. Resume with ${join(unbroken, runFiles.config)} and the pairs as they ` +
-        "were; or begin a new run in another folder, from this one's model where it should go on " +
+        `${unbroken} holds another run: ${what}. Resume with ${join(unbroken, runFiles.config)} and the same pairs; or ` +
+        "start a new run in another folder, from this run's model if you like " +
         `("init": "${join(unbroken, runFiles.model)}")`,
     });
     const changed = { learningRate: 0.1, augment: { blur: 1 }, seed: 1 };
     await expect(open({ config: changed }, true)).rejects.toMatchObject(
-      another("seed was 0 and is 1; augment.blur was not set and is 1"),
+      another("seed was 0 and is now 1; augment.blur was not set and is now 1"),
     );
     await expect(open({ model: { architecture: { width: 4 } } }, true)).rejects.toMatchObject(
-      another("architecture.width was 3 and is 4"),
+      another("architecture.width was 3 and is now 4"),
     );
     const [first, ...rest] = identity.samples;
     await expect(open({ samples: rest }, true)).rejects.toMatchObject(
-      another("there were 2 pairs, those for validation among them, and are 1"),
+      another("there were 2 pairs, validation included, and now there are 1"),
     );
     await expect(open({ samples: [{ ...first!, captions: ["other"] }, ...rest] }, true)).rejects.toMatchObject(
       another("some of the 2 pairs have other images or captions"),
@@ -194,9 +191,8 @@ describe("RunFolder", () => {
 
   it("goes on with other settings that the curve does not depend on", async () => {
     const config = { ...identity.config, workers: 7, saveEvery: 1 };
-    const { folder, state } = await RunFolder.open(unbroken, { ...identity, config }, { resume: true });
-    await folder[Symbol.asyncDispose]();
-    expect(state?.steps).toBe(toySteps);
+    await using folder = await RunFolder.open(unbroken, { ...identity, config }, { resume: true });
+    expect(folder.saved?.steps).toBe(toySteps);
   });
 
   it("refuses a damaged checkpoint, and metrics that are shorter than it counts on, without changing either", async () => {
@@ -206,7 +202,7 @@ describe("RunFolder", () => {
     const metrics = join(broken, runFiles.metrics);
     const { length } = await readFile(metrics);
     await truncate(metrics, length - 1);
-    const counted = `has ${length - 1} bytes, the checkpoint counts on ${length}`;
+    const counted = `has ${length - 1} bytes, but the checkpoint expects ${length}`;
     await expect(resume()).rejects.toMatchObject({
       code: "CLIP_CHECKPOINT",
       message: expect.stringContaining(counted) as string,

@@ -11,16 +11,17 @@ import { ifThere } from "../../core/if-there.ts";
 import type { Lock } from "../../core/lock.ts";
 import { product } from "../../core/shape.ts";
 import type { SavedState } from "./step/trainer-state.ts";
-import type { Sample, SkippedImage } from "../../inputs/data/sources/samples.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
+import type { Sample } from "../../inputs/data/sources/samples.ts";
 
-/** A line of `metrics.jsonl`: nothing in it depends on the machine's speed, so a resumed run writes the same bytes. */
+/** A line of `metrics.jsonl`. It has no timings, so that a resumed run writes the same bytes. */
 export type MetricsLine =
   | {
       /** Updates made, this one included. */
       readonly step: number;
       readonly epoch: number;
       readonly loss: number;
-      /** What it is made of where a decoder learns to write captions; the latter before its weight. */
+      /** With a decoder, the two parts of the loss; `captionLoss` before its weight. */
       readonly contrastiveLoss?: number;
       readonly captionLoss?: number;
       readonly learningRate: number;
@@ -29,17 +30,17 @@ export type MetricsLine =
     }
   | { readonly step: number; readonly validation: ValidationScores };
 
-/** Zero-shot accuracy: the share of images whose caption is the best, or among the best five, of all captions. */
+/** Zero-shot accuracy: the share of images whose own caption ranks first, or among the first five, of all captions. */
 export interface ValidationScores {
   readonly top1: number;
   readonly top5: number;
-  /** Images. */
+  /** Number of images. */
   readonly count: number;
-  /** Captions to choose among. */
+  /** Number of captions to choose from. */
   readonly classes: number;
 }
 
-/** Names of what a run leaves in its folder. */
+/** Names of the files and folders in a run's folder. */
 export const runFiles = {
   config: "train.json",
   metrics: "metrics.jsonl",
@@ -53,26 +54,28 @@ export const runFiles = {
   lock: "run.lock",
 } as const;
 
-/** What makes a run the one that it is: a run is not continued with another configuration or other data. */
+/** The configuration and data of a run; it cannot be resumed with others. */
 export interface RunIdentity {
   readonly config: object;
-  /** What the model is apart from its weights, wherever it comes from. */
+  /** The model without its weights. */
   readonly model: object;
-  /** All that the run reads, in order. */
+  /** All data of the run, in order. */
   readonly samples: readonly Sample[];
 }
 
 /**
- * The folder of a training run: its configuration, the metrics so far, the last checkpoint. A run goes on exactly from
- * the last checkpoint, whenever it was stopped: metrics written after it are cut off and written again.
+ * The folder of a training run: configuration, metrics, last checkpoint. A run resumes exactly from its last checkpoint, whenever
+ * it was stopped: later metrics are cut off and written again.
  */
 export class RunFolder implements AsyncDisposable {
   readonly path: string;
+  /** The state to resume from; undefined in a new run. */
+  readonly saved: SavedState | undefined;
   readonly #metrics: FileHandle;
   #metricsBytes: number;
   readonly #record: RunRecord;
   readonly #lock: Lock | undefined;
-  /** As they are listed; undefined before the first list. */
+  /** The images listed in the file; undefined before it exists. */
   #skipped: readonly SkippedImage[] | undefined;
 
   private constructor(
@@ -82,79 +85,65 @@ export class RunFolder implements AsyncDisposable {
     saved: SavedRun | undefined,
     lock: Lock | undefined,
   ) {
-    [this.path, this.#metrics, this.#record, this.#lock] = [path, metrics, record, lock];
-    [this.#metricsBytes, this.#skipped] = [saved?.metricsBytes ?? 0, saved?.skipped];
+    this.path = path;
+    this.saved = saved?.state;
+    this.#metrics = metrics;
+    this.#metricsBytes = saved?.metricsBytes ?? 0;
+    this.#record = record;
+    this.#lock = lock;
+    this.#skipped = saved?.skipped;
   }
 
   /**
-   * Opens a folder for a run, and gives the state to go on from, if there is one.
+   * Opens a folder for a run, new or resumed.
    *
-   * @param options.lock - of the folder: once it is lost, nothing more is written.
-   * @throws {ClipError} `CLIP_TRAIN` if the folder holds a run that is not to be resumed, or another one;
-   *   `CLIP_CHECKPOINT` if the checkpoint is damaged, or metrics that it counts on are gone; `CLIP_FILE` if the folder
-   *   cannot be written.
+   * @param options.lock - the folder's lock: once it is lost, nothing more is written.
+   * @throws {ClipError} `CLIP_TRAIN` if the folder holds another run, or one and `resume` is false; `CLIP_CHECKPOINT` if the
+   *   checkpoint is damaged or metrics are missing; `CLIP_FILE` if the folder cannot be written.
    */
   static async open(
     path: string,
     identity: RunIdentity,
     { resume, lock }: { resume: boolean; lock?: Lock | undefined },
-  ): Promise<{ folder: RunFolder; state?: SavedState }> {
+  ): Promise<RunFolder> {
     await makeFolder(path);
-    const checkpoint = join(path, runFiles.checkpoint);
-    const exists = (await sizeOf(checkpoint)) !== undefined;
-    if (exists && !resume) {
-      throw new ClipError(
-        "CLIP_TRAIN",
-        `${path} holds a run already; go on with it (--resume), or name another folder`,
-      );
-    }
-    const saved = exists ? await readCheckpoint(checkpoint) : undefined;
-    const own = recordOf(identity);
-    const changes = saved ? changesOf(saved.record, own) : [];
-    if (changes.length > 0) {
-      const kept = join(path, runFiles.config);
-      throw new ClipError(
-        "CLIP_TRAIN",
-        `${path} holds another run: ${changes.join("; ")}. Resume with ${kept} and the pairs as they were; or begin a new ` +
-          `run in another folder, from this one's model where it should go on ("init": "${join(path, runFiles.model)}")`,
-      );
-    }
+    const record = recordOf(identity);
+    const saved = await readSavedRun(path, record, resume);
     for (const folder of [path, join(path, runFiles.model), join(path, runFiles.lora)]) await removeTemporaries(folder);
     if (!saved) await writeFileAtomic(join(path, runFiles.config), [`${JSON.stringify(identity.config, null, 2)}\n`]);
     const metrics = await openMetrics(join(path, runFiles.metrics), saved?.metricsBytes ?? 0);
-    const folder = new RunFolder(path, metrics, own, saved, lock);
-    return { folder, ...(saved && { state: saved.state }) };
+    return new RunFolder(path, metrics, record, saved, lock);
   }
 
-  /** @throws {ClipError} `CLIP_FILE` if another process may be writing here. */
+  /** @throws {ClipError} `CLIP_FILE` if the lock was lost: another process may be writing here. */
   async assertHeld(): Promise<void> {
     await this.#lock?.assertHeld();
   }
 
   /**
-   * Appends a line; it is sure to stay from the next checkpoint on.
+   * Appends a line; it is permanent from the next checkpoint on.
    *
-   * @throws {ClipError} `CLIP_FILE` if the disk is full; the checkpoint is not touched.
+   * @throws {ClipError} `CLIP_FILE` if the disk is full; the checkpoint is unchanged.
    */
   async writeMetrics(line: MetricsLine): Promise<void> {
     await this.assertHeld();
     const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
     await this.#metrics.appendFile(bytes).catch((cause: Error) => {
-      throw cannotWrite(join(this.path, runFiles.metrics), cause, "the run can go on from its last checkpoint");
+      throw cannotWrite(join(this.path, runFiles.metrics), cause, "resume the run from its last checkpoint");
     });
     this.#metricsBytes += bytes.length;
   }
 
   /**
-   * Replaces the checkpoint, whole or not at all.
+   * Replaces the checkpoint atomically.
    *
-   * @throws {ClipError} `CLIP_FILE` if the disk is full; the one before is still good then.
+   * @throws {ClipError} `CLIP_FILE` if the disk is full; the previous checkpoint is kept.
    */
   async saveCheckpoint(state: SavedState): Promise<void> {
     await this.assertHeld();
-    // First what the checkpoint counts on, then the checkpoint.
+    // The metrics first: the checkpoint records their length.
     await this.#metrics.sync().catch((cause: Error) => {
-      throw cannotWrite(join(this.path, runFiles.metrics), cause, "the checkpoint before is unchanged");
+      throw cannotWrite(join(this.path, runFiles.metrics), cause, "the previous checkpoint is unchanged");
     });
     const tensors = Array.from(state.lengths, ([name, length]): [string, DeferredTensor] => [
       name,
@@ -170,7 +159,7 @@ export class RunFolder implements AsyncDisposable {
   }
 
   /**
-   * Lists the images left out, by path, those of earlier stretches of the run among them, and gives the whole list.
+   * Writes the list of skipped images, sorted by path, together with those from before the run was resumed; returns all of them.
    *
    * @throws {ClipError} `CLIP_FILE` if the disk is full.
    */
@@ -196,13 +185,30 @@ interface SavedRun {
   readonly skipped: readonly SkippedImage[] | undefined;
 }
 
+/** The saved run in a folder; undefined in a new one. Refuses to resume a run unasked, or with another configuration. */
+async function readSavedRun(path: string, record: RunRecord, resume: boolean): Promise<SavedRun | undefined> {
+  const checkpoint = join(path, runFiles.checkpoint);
+  if ((await sizeOf(checkpoint)) === undefined) return undefined;
+  if (!resume)
+    throw new ClipError("CLIP_TRAIN", `${path} holds a run already; resume it (--resume) or use another folder`);
+  const saved = await readCheckpoint(checkpoint);
+  const changes = changesOf(saved.record, record);
+  if (changes.length === 0) return saved;
+  throw new ClipError(
+    "CLIP_TRAIN",
+    `${path} holds another run: ${changes.join("; ")}. Resume with ${join(path, runFiles.config)} and the same pairs; or start a ` +
+      `new run in another folder, from this run's model if you like ("init": "${join(path, runFiles.model)}")`,
+  );
+}
+
 async function readCheckpoint(path: string): Promise<SavedRun> {
   const { tensors, metadata } = await openSafetensors(path);
-  const [steps, metricsBytes] = [Number(metadata.get("steps")), Number(metadata.get("metricsBytes"))];
+  const steps = Number(metadata.get("steps"));
+  const metricsBytes = Number(metadata.get("metricsBytes"));
   const [config, model, pairs, data] = ["config", "model", "pairs", "data"].map((key) => metadata.get(key));
   const isOfRun = config !== undefined && model !== undefined && pairs !== undefined && data !== undefined;
   if (!isOfRun || !Number.isSafeInteger(steps) || !Number.isSafeInteger(metricsBytes)) {
-    throw new ClipError("CLIP_CHECKPOINT", `${path} is no checkpoint of a training run; remove it to start anew`);
+    throw new ClipError("CLIP_CHECKPOINT", `${path} is not the checkpoint of a training run; remove it to start anew`);
   }
   const lengths = new Map(Array.from(tensors, ([name, { shape }]) => [name, Number(product(shape))]));
   const read = async (name: string) => (await readFloats(tensors.get(name)!)).data;
@@ -220,68 +226,69 @@ async function readSkipped(path: string): Promise<SkippedImage[] | undefined> {
   try {
     return lines?.map((line) => JSON.parse(line) as SkippedImage);
   } catch (cause) {
-    throw new ClipError("CLIP_FILE", `${path} has a line that is no JSON; remove the file, or mend it`, { cause });
+    throw new ClipError("CLIP_FILE", `${path} has a line that is not JSON; repair or remove the file`, { cause });
   }
 }
 
-/** Settings that a run may change on its way: its curve does not depend on them. */
+/** Keys that may differ when a run is resumed: the metrics do not depend on them. */
 const changeable = new Set(["workers", "saveEvery"]);
 
-/** A run's identity as a checkpoint keeps it. */
+/** A run's identity as a checkpoint stores it. */
 interface RunRecord extends Readonly<Record<string, string>> {
-  /** JSON of what the curve depends on. */
+  /** JSON of the keys that the metrics depend on. */
   readonly config: string;
   readonly model: string;
-  /** How many. */
+  /** Number of pairs. */
   readonly pairs: string;
-  /** A digest of them. */
+  /** Digest of the pairs. */
   readonly data: string;
 }
 
 function recordOf({ config, model, samples }: RunIdentity): RunRecord {
   const hash = createHash("sha256");
-  // Not where its bytes lie: a shard may be fetched or unpacked to another place.
+  // Without the place of its bytes: a shard may be downloaded or unpacked elsewhere.
   for (const { image, captions, synthetic } of samples) hash.update(JSON.stringify({ image, captions, synthetic }));
-  const ofTheCurve = (key: string, value: unknown) => (changeable.has(key) ? undefined : value);
+  const fixedOnly = (key: string, value: unknown) => (changeable.has(key) ? undefined : value);
   return {
-    config: JSON.stringify(config, ofTheCurve),
+    config: JSON.stringify(config, fixedOnly),
     model: JSON.stringify(model),
     pairs: String(samples.length),
     data: hash.digest("hex"),
   };
 }
 
-/** Equal for runs whose curve is the same. */
+/** Equal for runs with the same metrics. */
 export function fingerprintOf(identity: RunIdentity): string {
   return JSON.stringify(recordOf(identity));
 }
 
-/** What of a run is not as it was, in words. */
+/** The differences between two runs, in words. */
 function changesOf(was: RunRecord, is: RunRecord): string[] {
   const settings = ({ config, model }: RunRecord) =>
     new Map([...leaves(JSON.parse(model), ""), ...leaves(JSON.parse(config), "")]);
-  const [before, now] = [settings(was), settings(is)];
+  const before = settings(was);
+  const now = settings(is);
   const changes = [...new Set([...before.keys(), ...now.keys()])]
     .filter((key) => before.get(key) !== now.get(key))
-    .map((key) => `${key} was ${before.get(key) ?? "not set"} and is ${now.get(key) ?? "not set"}`);
+    .map((key) => `${key} was ${before.get(key) ?? "not set"} and is now ${now.get(key) ?? "not set"}`);
   if (was.pairs !== is.pairs)
-    changes.push(`there were ${was.pairs} pairs, those for validation among them, and are ${is.pairs}`);
+    changes.push(`there were ${was.pairs} pairs, validation included, and now there are ${is.pairs}`);
   else if (was.data !== is.data) changes.push(`some of the ${is.pairs} pairs have other images or captions`);
   return changes;
 }
 
-/** The settings in a JSON value, as text, by where they are: `augment.blur`. */
+/** The settings in a JSON value as text, by path: `augment.blur`. */
 function leaves(value: unknown, path: string): [string, string][] {
   if (typeof value !== "object" || value === null) return [[path, JSON.stringify(value)]];
   return Object.entries(value).flatMap(([key, inner]) => leaves(inner, path === "" ? key : `${path}.${key}`));
 }
 
-/** Opens the metrics to append after their first so many bytes. */
+/** Opens the metrics for appending, cut to a length. */
 async function openMetrics(path: string, bytes: number): Promise<FileHandle> {
-  const met = (await sizeOf(path)) ?? 0;
-  if (met < bytes) {
-    const both = `${path} has ${met} bytes, the checkpoint counts on ${bytes}`;
-    throw new ClipError("CLIP_CHECKPOINT", `${both}; put the file back, or name another folder to start anew`);
+  const size = (await sizeOf(path)) ?? 0;
+  if (size < bytes) {
+    const both = `${path} has ${size} bytes, but the checkpoint expects ${bytes}`;
+    throw new ClipError("CLIP_CHECKPOINT", `${both}; restore the file, or start anew in another folder`);
   }
   try {
     const metrics = await open(path, "a");

@@ -17,7 +17,7 @@ import { loadClip } from "../../model/zero-shot/clip.ts";
 import { startModel } from "./initial-model.ts";
 import { type MetricsLine, runFiles } from "./run-folder.ts";
 import { train } from "./train.ts";
-import { type TrainProgress, type TrainValidation } from "./run.ts";
+import { type TrainProgress, type TrainValidation } from "./train-options.ts";
 
 let root: string;
 let images: string;
@@ -262,8 +262,8 @@ describe("train", () => {
   it("stops at a loss that is no number: keeps the checkpoint, says the step and what went in", async () => {
     const config = tinyRun(images, { learningRate: 1e30, saveEvery: 1 });
     const out = join(root, "diverges");
-    const wayOut = "Lower learningRate, lengthen warmupSteps or set gradClipNorm, and start anew";
-    const kept = "the weights were not updated, and the checkpoint of step 1 is untouched";
+    const wayOut = "Lower learningRate, lengthen warmupSteps or set gradClipNorm, and start a new run";
+    const kept = "the weights were not updated, and the checkpoint of step 1 is unchanged";
     const pairs = `The pairs of this step are in ${join(out, runFiles.failure)}`;
     const message = `the loss is NaN at step 2; ${kept}. ${pairs}. ${wayOut}`;
     await expect(train(config, { out })).rejects.toMatchObject({ code: "CLIP_TRAIN", message });

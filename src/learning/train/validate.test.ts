@@ -174,7 +174,7 @@ describe("Validator", () => {
     const allBroken = new Validator(samples.slice(0, 1), { templates: ["{}"], tokenizer, preprocess });
     await expect(allBroken.validate(towers)).rejects.toMatchObject({
       code: "CLIP_DATA",
-      message: expect.stringContaining("not one of 1 validation images can be read") as string,
+      message: expect.stringContaining("none of 1 validation images can be read") as string,
     });
   });
 });

@@ -6,13 +6,14 @@ import { preprocessImage } from "../../inputs/image/preprocess.ts";
 import { type PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import { type RasterImage } from "../../inputs/image/raster-image.ts";
 import type { TextTokenizer } from "../../inputs/text/tokenizer.ts";
-import { type ImageLocation, useLocatedImage } from "../../inputs/data/image-location.ts";
+import { type ImageLocation, orSkipped, useLocatedImage } from "../../inputs/data/image-location.ts";
 import { asCaption } from "./batches/caption-tokens.ts";
 import { type Names, namesOf, nameVectors, type NamingOptions } from "./name-vectors.ts";
-import type { Sample, SkippedImage } from "../../inputs/data/sources/samples.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
+import type { Sample } from "../../inputs/data/sources/samples.ts";
 import type { ValidationScores } from "./run-folder.ts";
 
-/** The towers as validation needs them: rows of features, not normalised. */
+/** The towers for validation; they return rows of embeddings. */
 export interface Towers {
   readonly embedDim: number;
   readonly contextLength: number;
@@ -20,17 +21,24 @@ export interface Towers {
   encodeTexts(inputIds: Int32Array, endOfText: Int32Array): Promise<Float32Array>;
 }
 
-/** A validation image and how its true caption ranks. */
+/** A validation image with its own caption and the best ones. */
 export interface Prediction extends ImageLocation {
   readonly truth: string;
-  /** The best captions, best first, with their cosines. */
+  /** The best captions, best first, with their similarities. */
   readonly ranked: readonly { readonly label: string; readonly similarity: number }[];
 }
 
 const rowsAtOnce = 64;
 const shownLabels = 5;
 
-/** Names each image of a validation set by the captions of all, zero-shot. */
+/** The result of a validation. */
+export interface Validation {
+  readonly scores: ValidationScores;
+  /** One per readable image, in the order of the samples. */
+  readonly predictions: readonly Prediction[];
+}
+
+/** Zero-shot validation: each image must find its own caption among the captions of all. */
 export class Validator {
   readonly #names: Names;
   readonly #samples: readonly Sample[];
@@ -39,7 +47,7 @@ export class Validator {
   readonly #decoding: DecodeOptions;
   readonly #broken = new Map<string, SkippedImage>();
 
-  /** @param samples - each image's true name is its first caption. */
+  /** @param samples - an image's first caption is its label. */
   constructor(
     samples: readonly Sample[],
     options: NamingOptions & {
@@ -50,21 +58,22 @@ export class Validator {
   ) {
     this.#samples = samples;
     this.#names = namesOf(samples, options);
-    [this.#tokenizer, this.#preprocess] = [options.tokenizer, options.preprocess];
+    this.#tokenizer = options.tokenizer;
+    this.#preprocess = options.preprocess;
     this.#decoding = { maxImagePixels: options.maxImagePixels };
   }
 
-  /** The broken images met so far: they are left out of the scores. */
+  /** Broken images found so far; they do not count in the scores. */
   get broken(): readonly SkippedImage[] {
     return [...this.#broken.values()];
   }
 
   /**
-   * Scores of all images; `predictions` has one entry for each.
+   * Scores all images.
    *
-   * @throws {ClipError} `CLIP_DATA` if not one of them can be read.
+   * @throws {ClipError} `CLIP_DATA` if none of them can be read.
    */
-  async validate(towers: Towers): Promise<{ scores: ValidationScores; predictions: Prediction[] }> {
+  async validate(towers: Towers): Promise<Validation> {
     const { labels } = this.#names;
     const vectors = await nameVectors(this.#names, this.#textEmbeds(towers));
     const predictions: Prediction[] = [];
@@ -85,14 +94,14 @@ export class Validator {
     }
     const count = predictions.length;
     if (count === 0) {
-      const example = `such as ${this.broken[0]!.reason}`;
-      throw new ClipError("CLIP_DATA", `not one of ${this.#samples.length} validation images can be read, ${example}`);
+      const example = `for example ${this.broken[0]!.reason}`;
+      throw new ClipError("CLIP_DATA", `none of ${this.#samples.length} validation images can be read; ${example}`);
     }
-    const [top1, top5] = [recallAtK(ranks, 1), recallAtK(ranks, 5)];
-    return { scores: { top1, top5, count, classes: labels.length }, predictions };
+    const scores = { top1: recallAtK(ranks, 1), top5: recallAtK(ranks, 5), count, classes: labels.length };
+    return { scores, predictions };
   }
 
-  /** The unit vectors of all sentences. */
+  /** The embeddings of all sentences. */
   async *#textEmbeds(towers: Towers): AsyncGenerator<Float32Array> {
     const { embedDim, contextLength } = towers;
     const texts = this.#names.sentences.flat();
@@ -105,28 +114,19 @@ export class Validator {
     }
   }
 
-  /** All images that can be read, some at a time. */
+  /** The readable images in batches. */
   async *#batches(): AsyncGenerator<{ samples: readonly Sample[]; pixelValues: Float32Array }> {
     const size = 3 * this.#preprocess.imageSize ** 2;
+    const preprocess = (raster: RasterImage) => preprocessImage(raster, this.#preprocess).pixelValues;
     for (let start = 0; start < this.#samples.length; start += rowsAtOnce) {
       const samples: Sample[] = [];
       const batch = new Float32Array(rowsAtOnce * size);
       for (const sample of this.#samples.slice(start, start + rowsAtOnce)) {
-        const pixelValues = await this.#readPixelValues(sample);
-        if (pixelValues) batch.set(pixelValues, (samples.push(sample) - 1) * size);
+        const pixelValues = await orSkipped(sample.image, () => useLocatedImage(sample, this.#decoding, preprocess));
+        if ("reason" in pixelValues) this.#broken.set(sample.image, pixelValues);
+        else batch.set(pixelValues, (samples.push(sample) - 1) * size);
       }
       if (samples.length > 0) yield { samples, pixelValues: batch.slice(0, samples.length * size) };
-    }
-  }
-
-  async #readPixelValues(location: ImageLocation): Promise<Float32Array | undefined> {
-    try {
-      const preprocess = (raster: RasterImage) => preprocessImage(raster, this.#preprocess).pixelValues;
-      return await useLocatedImage(location, this.#decoding, preprocess);
-    } catch (error) {
-      if (!(error instanceof ClipError)) throw error;
-      this.#broken.set(location.image, { image: location.image, reason: error.message });
-      return undefined;
     }
   }
 }

@@ -4,21 +4,21 @@ import { abortSignal, callback, flag, listOf, type OptionKinds, text } from "../
 import type { FetchOptions } from "../../../core/fetch-options.ts";
 import { fillTemplate } from "../../text/fill-template.ts";
 
-/** An image and what may be said of it. */
+/** An image with its captions. */
 export interface Sample extends ImageLocation {
-  /** At least one, none empty; one is drawn whenever the sample is. */
+  /** At least one, none empty. */
   readonly captions: readonly string[];
-  /** What a model has said of it at length, where it is read and there. */
+  /** A long caption written by a model. */
   readonly synthetic?: string;
 }
 
-export type { SkippedImage };
-
-/** What a source of training pairs holds. */
+/** The pairs of one or several sources. */
 export interface Pairs {
   readonly samples: readonly Sample[];
-  /** Images without a usable caption. Whether an image itself can be read shows when it is decoded. */
+  /** Images without a usable caption. Broken images show only when they are decoded. */
   readonly skipped: readonly SkippedImage[];
+  /** Number of samples and weight of each source, if several were read; the samples are in the order of the sources. */
+  readonly mixture?: readonly { readonly count: number; readonly weight: number }[];
 }
 
 /** How a source is read. */

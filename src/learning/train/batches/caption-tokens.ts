@@ -1,2 +1,2 @@
-/** How captions are tokenized: what is too long is cut, and what looks like a mark is text, since captions come from strangers. */
+/** How captions are tokenized: too long ones are truncated, and special tokens in them are read as text, since captions are not trusted. */
 export const asCaption = { truncate: true, specialTokens: "text" } as const;

@@ -1,5 +1,4 @@
 import sharp from "sharp";
-import { ClipError } from "../../../core/errors.ts";
 import { Random } from "../../../core/random.ts";
 import { augmentImage, type AugmentConfig } from "../../../inputs/image/augment.ts";
 import { centerSquare, shortestSideSize } from "../../../inputs/image/crop.ts";
@@ -10,18 +9,19 @@ import { resample } from "../../../inputs/image/resample.ts";
 import { Moved, serve } from "../../../engine/threads/serve.ts";
 import { makeTokenizer } from "../../../inputs/text/make-tokenizer.ts";
 import type { TextTokenizer, TokenizerSource } from "../../../inputs/text/tokenizer.ts";
-import { type ImageLocation, readImageAtOnce } from "../../../inputs/data/image-location.ts";
+import type { SkippedImage } from "../../../inputs/data/image-files.ts";
+import { type ImageLocation, orSkipped, readImageAtOnce } from "../../../inputs/data/image-location.ts";
 import { asCaption } from "./caption-tokens.ts";
 import type { SyntheticDraw } from "./synthetic-captions.ts";
-import type { SyntheticTensors } from "./pair-tensors.ts";
+import type { PairPixels, SyntheticTensors } from "./pair-tensors.ts";
 
-/** What a worker is told once. */
+/** Settings of a worker, sent once. */
 export interface DataWorkerSetup {
   readonly preprocess: PreprocessConfig;
   readonly augment: AugmentConfig | undefined;
   readonly tokenizer: TokenizerSource;
   readonly contextLength: number;
-  /** Tokens of a synthetic caption that are to be written; 0 where none is. */
+  /** Tokens of a synthetic caption that the decoder writes; 0 without a decoder. */
   readonly captionLength: number;
   readonly cacheBytes: number;
   readonly maxImagePixels: number | undefined;
@@ -31,7 +31,7 @@ export interface DataWorkerSetup {
 export interface RowRequest {
   readonly image: ImageLocation;
   readonly caption: string;
-  /** Where it is trained with. */
+  /** With the objective of synthetic captions. */
   readonly synthetic?: SyntheticDraw | undefined;
   /** Key of {@link Random}. */
   readonly augmentationKey: readonly number[];
@@ -39,13 +39,9 @@ export interface RowRequest {
 
 type SyntheticRows = Omit<SyntheticTensors, "captionGroup">;
 
-/** The rows asked for, in order; those of broken images hold zeros. */
-export interface DataRows {
-  /** 8-bit RGB [n, S, S, 3]. */
-  readonly pixels: Uint8Array;
-  readonly inputIds: Int32Array;
-  readonly endOfText: Int32Array;
-  /** Of each token that is to be written, and no padding, the weight is 1. */
+/** The requested rows, in order; the pixels of broken images are 0. */
+export interface DataRows extends Omit<PairPixels, "captionGroup" | "synthetic"> {
+  /** The weight of each written token is 1, of padding 0. */
   readonly synthetic?: SyntheticRows | undefined;
   readonly broken: readonly { readonly row: number; readonly reason: string }[];
   readonly decodedImages: number;
@@ -54,13 +50,12 @@ export interface DataRows {
 
 let setup: DataWorkerSetup;
 let tokenizer: TextTokenizer;
-/** Working copies by name. Every epoch asks for every image once, so what is in is as good as what would replace it. */
+/** Working copies by name. Nothing is evicted: every epoch needs every image once, so all entries are equally useful. */
 const cache = new Map<string, RasterImage>();
 let cachedBytes = 0;
 let decodedImages = 0;
 
-// Both hold for the whole process: more threads for one image would only take the cores from the step, and no
-// image is decoded twice in a row.
+// For the whole process: more threads per image would take cores from the training step, and no image is decoded twice in a row.
 sharp.concurrency(1);
 sharp.cache(false);
 
@@ -76,12 +71,12 @@ const methods = {
     const pixels = new Uint8Array(rows.length * rowLength);
     const broken: { row: number; reason: string }[] = [];
     const decodedBefore = decodedImages;
-    // sharp decodes on threads of its own: the next image is under way while this one is augmented.
+    // sharp decodes on its own threads: the next image is decoded while this one is augmented.
     let next = rows[0] && loadImage(rows[0].image);
     for (const [row, { augmentationKey }] of rows.entries()) {
       const image = await next!;
       next = rows[row + 1] && loadImage(rows[row + 1]!.image);
-      if (image instanceof ClipError) broken.push({ row, reason: image.message });
+      if ("reason" in image) broken.push({ row, reason: image.reason });
       else pixels.set(makePixels(image, augmentationKey), row * rowLength);
     }
     const captions = rows.map(({ caption }) => caption);
@@ -98,9 +93,10 @@ function tokenizeSynthetic(draws: readonly SyntheticDraw[]): SyntheticRows {
   const sentences = draws.map(({ sentence }) => sentence);
   const { inputIds, endOfText } = tokenizer.tokenize(sentences, { contextLength, ...asCaption });
   const places = draws.length * captionLength;
-  const [writtenIds, tokenWeights] = [new Int32Array(places), new Float32Array(places)];
+  const writtenIds = new Int32Array(places);
+  const tokenWeights = new Float32Array(places);
   if (captionLength === 0) return { inputIds, endOfText, writtenIds, tokenWeights };
-  // The mark at the start is not written: each place is to have the token behind it.
+  // The start token is not written: each place holds the token after it.
   const length = captionLength + 1;
   const captions = draws.map(({ whole }) => whole);
   const whole = tokenizer.tokenize(captions, { contextLength: length, ...asCaption });
@@ -114,11 +110,11 @@ function tokenizeSynthetic(draws: readonly SyntheticDraw[]): SyntheticRows {
 /** The calls that a data worker answers. */
 export type DataWorkerMethods = typeof methods;
 
-/** The image's working copy, or why it cannot be used. */
-async function loadImage(location: ImageLocation): Promise<RasterImage | ClipError> {
+/** The image's working copy; if it is broken, the reason. */
+async function loadImage(location: ImageLocation): Promise<RasterImage | SkippedImage> {
   const cached = cache.get(location.image);
   if (cached) return cached;
-  try {
+  return orSkipped(location.image, async () => {
     const image = workingCopy(await readImageAtOnce(location, { maxImagePixels: setup.maxImagePixels }));
     decodedImages++;
     if (cachedBytes + image.pixels.length <= setup.cacheBytes) {
@@ -126,15 +122,12 @@ async function loadImage(location: ImageLocation): Promise<RasterImage | ClipErr
       cachedBytes += image.pixels.length;
     }
     return image;
-  } catch (error) {
-    if (error instanceof ClipError) return error;
-    throw error;
-  }
+  });
 }
 
 /**
- * As small as the image may be stored without a difference that matters: the model's square when nothing varies it;
- * otherwise no more than twice the pixels along a side that the closest crop needs, so that most are not resized twice.
+ * The image as small as training allows: the model's square without augmentation, otherwise at most twice the side length that the
+ * closest crop needs.
  */
 function workingCopy(image: RasterImage): RasterImage {
   const { augment, preprocess } = setup;

@@ -45,12 +45,12 @@ describe("holdOut", () => {
     expect(heldOut).toHaveLength(4 * 3 + 6);
     const held = new Set(heldOut.map(({ image }) => image));
     expect(train.samples.filter(({ image }) => held.has(image))).toEqual([]);
-    expect(train.mixture.map(({ count }) => count)).toEqual([28, 14]);
+    expect(train.mixture?.map(({ count }) => count)).toEqual([28, 14]);
   });
 
   it("refuses a share that is not one image", () => {
     expect(() => holdOut(mixed(classes(4)), 0.2, 1)).toThrow(
-      "a share of 0.2 of 4 images is not one to validate on; raise it, add images, or name others for validation",
+      "a share of 0.2 of 4 images is less than one image; raise validationShare, add images, or set validation to another source",
     );
   });
 });

@@ -71,7 +71,7 @@ async function load(
 }
 
 /** Processes of one job that are in this one: what one says comes when all have said something. */
-function linkedPeers(size: number): Processes[] {
+function linkedProcesses(size: number): Processes[] {
   let said: { rank: number; text: string; hear: (all: string[]) => void }[] = [];
   return Array.from({ length: size }, (_, rank) => ({
     ...{ rank, size },
@@ -235,7 +235,9 @@ describe("DataLoader", () => {
     const { batches: whole, loader: alone } = await load(options, { data, toStep: 5 });
     expect(alone.broken).toHaveLength(3);
     const shares = await Promise.all(
-      linkedPeers(3).map((peers) => load({ ...options, peers, prefetch: peers.rank }, { data, toStep: 5 })),
+      linkedProcesses(3).map((processes) =>
+        load({ ...options, processes, prefetch: processes.rank }, { data, toStep: 5 }),
+      ),
     );
     for (const [step, batch] of whole.entries()) {
       for (const key of ["samples", "pixels", "inputIds", "endOfText"] as const)
@@ -252,7 +254,7 @@ describe("DataLoader", () => {
       Array.from({ length: count }, (_, i) => ({ image: join(root, `no-${i}.jpg`), captions: ["x"] }));
     const most = [...samples.slice(0, 4), ...missing(5)];
     await expect(load({ batchSize: 3 }, { data: most })).rejects.toThrow(
-      /5 of 9 images cannot be used, more than half are; repair or remove them, such as:\n.*no-\d\.jpg does not exist/,
+      /5 of 9 images cannot be used, more than half are; repair or remove them, for example:\n.*no-\d\.jpg does not exist/,
     );
     await expect(load({ batchSize: 3 }, { data: [...samples.slice(0, 2), ...missing(2)] })).rejects.toThrow(
       "2 of 4 images cannot be used, too few are left for a batch of 3",
@@ -267,15 +269,15 @@ describe("DataLoader", () => {
     await take(loader, 0, 1);
     process.off("worker", note);
     await threads[1]!.terminate();
-    await expect(take(loader, 0, 6)).rejects.toThrow("a data worker cannot go on: the worker thread ended");
+    await expect(take(loader, 0, 6)).rejects.toThrow("a data worker failed: the worker thread ended");
 
     const closed = new DataLoader(samples, base);
     const waiting = closed.batches({ toStep: 1 }).next();
     await Promise.all([
-      expect(waiting).rejects.toThrow("a data worker cannot go on: the worker thread ended"),
-      closed.close(),
+      expect(waiting).rejects.toThrow("a data worker failed: the worker thread ended"),
+      closed[Symbol.asyncDispose](),
     ]);
-    await expect(take(closed, 0, 1)).rejects.toThrow("a data worker cannot go on: the worker thread ended");
+    await expect(take(closed, 0, 1)).rejects.toThrow("a data worker failed: the worker thread ended");
   });
 
   it("refuses options that make no sense before it starts a thread", () => {
@@ -285,7 +287,7 @@ describe("DataLoader", () => {
   });
 
   it.each([
-    ["it is closed after leaving the loop early", "await loader.close();"],
+    ["it is closed after leaving the loop early", "await loader[Symbol.asyncDispose]();"],
     ["it is merely forgotten", ""],
   ])("lets the process end when %s", async (_, ending) => {
     const script = join(root, `early-${ending.length}.mts`);

@@ -10,88 +10,74 @@ import type { TextTokenizer } from "../../../inputs/text/tokenizer.ts";
 import { captionGroups } from "../../../inputs/data/caption-groups.ts";
 import { type SyntheticCaptionsObjective, decoderOf } from "./synthetic-captions.ts";
 import type { DataRows, DataWorkerMethods, DataWorkerSetup, RowRequest } from "./data-worker.ts";
-import type { SyntheticTensors } from "./pair-tensors.ts";
-import type { Sample, SkippedImage } from "../../../inputs/data/sources/samples.ts";
+import type { PairPixels, SyntheticTensors, TextTensors } from "./pair-tensors.ts";
+import type { SkippedImage } from "../../../inputs/data/image-files.ts";
+import type { Sample } from "../../../inputs/data/sources/samples.ts";
 import { Sampler, type SamplerOptions } from "./sampling.ts";
 
 export interface DataLoaderOptions extends SamplerOptions {
   readonly preprocess: PreprocessConfig;
-  /** Without it every image is preprocessed as for inference. */
+  /** Default: none, images are preprocessed as for inference. */
   readonly augment?: AugmentConfig | undefined;
   readonly tokenizer: TextTokenizer;
-  /** L. Longer captions are cut. */
+  /** L; longer captions are truncated. */
   readonly contextLength: number;
-  /** With it batches have the samples' synthetic captions too. */
+  /** Adds the samples' synthetic captions to the batches. */
   readonly objective?: SyntheticCaptionsObjective | undefined;
-  /** Threads; what comes out does not depend on it. Default 1, with 4 cores or more 2. */
+  /** Threads; batches do not depend on it. Default 1, or 2 with at least 4 cores. */
   readonly workers?: number | undefined;
-  /** Batches made ahead of the one in use. Default 4, or as many as fit into 512 MiB. */
+  /** Batches made ahead. Default 4, or as many as fit into 512 MiB. */
   readonly prefetch?: number | undefined;
-  /** Decoded images to keep, all threads together, 4 bytes a pixel. Default 2 GiB, at most a quarter of the memory. */
+  /** Size of the cache of decoded images, all threads together. Default 2 GiB, at most a quarter of the memory. */
   readonly cacheBytes?: number | undefined;
-  /** Larger images are broken. Default: those that `decodeImage` refuses. */
+  /** Images with more pixels count as broken. Default: the limit of `decodeImage`. */
   readonly maxImagePixels?: number | undefined;
-  /** The processes that share each batch, its rows in equal parts by rank. Default: this one alone. */
-  readonly peers?: Processes | undefined;
+  /** The processes that share each batch in equal parts, by rank. Default: this one. */
+  readonly processes?: Processes | undefined;
 }
 
-/** What a training step sees: N pairs, or the share of one of several processes, S = `imageSize`. */
-export interface TrainingBatch {
+/** The pairs of a training step, or a process's share of them. */
+export interface TrainingBatch extends PairPixels {
   readonly step: number;
-  /** [N] indices of the samples. */
+  /** [N], indices of the samples. */
   readonly samples: Uint32Array;
-  /** 8-bit RGB [N, S, S, 3]: a quarter of what they have as standardised numbers. */
-  readonly pixels: Uint8Array;
-  /** [N, L]. */
-  readonly inputIds: Int32Array;
-  /** [N] where each text ends. */
-  readonly endOfText: Int32Array;
-  /** [N] the first row with the same ids: rows of one group cannot be told apart by their texts. */
-  readonly captionGroup: Int32Array;
-  readonly synthetic?: SyntheticTensors | undefined;
-  /** [N] as drawn, before cleaning and cutting. */
-  readonly captions: readonly string[];
-}
-
-interface BatchInTheMaking extends Omit<TrainingBatch, "captionGroup" | "synthetic"> {
+  /** [N], as drawn, before cleaning and truncation. */
   readonly captions: string[];
-  readonly synthetic?: Omit<SyntheticTensors, "captionGroup"> | undefined;
 }
 
-/** A batch, and its rows whose images are broken. */
+/** A batch before broken images are replaced and captions grouped. */
 interface FilledBatch {
-  readonly batch: BatchInTheMaking;
+  readonly batch: TrainingBatch;
   readonly brokenRows: readonly number[];
 }
 
-/** What a loader did so far. */
+/** Statistics of a loader. */
 export interface DataLoaderStats {
-  /** Time a consumer spent waiting for a batch. */
+  /** Time its consumer waited for batches. */
   readonly waitSeconds: number;
-  /** Images decoded rather than found in the cache. */
+  /** Images decoded, cache hits excluded. */
   readonly decodedImages: number;
-  /** Captions that did not fit the context. */
+  /** Captions too long for the context. */
   readonly truncatedCaptions: number;
 }
 
 type RowValues = Uint8Array | Int32Array | Float32Array;
 
-/** A large batch is made in parts, so that it is not held twice. */
+/** Rows per call of a worker: a large batch is never in memory twice. */
 const rowsAtOnce = 64;
 const maxBatchesAhead = 4;
 const maxBytesAhead = 2 ** 29;
 
 const syntheticRows = ["inputIds", "endOfText", "writtenIds", "tokenWeights"] as const;
 
-/** A loader gives up when more than this share of all images is broken. */
+/** With a larger share of broken images a loader fails. */
 const maxBrokenShare = 0.5;
 
 /**
- * Makes the batches of a training run on worker threads, ahead of the steps: decodes, augments and tokenises.
+ * Makes the batches of a training run on worker threads, ahead of the steps: decodes, augments and tokenizes.
  *
- * A batch is a function of samples, options and step alone: the number of threads, the cache, and where a run was
- * interrupted do not show in it. A broken image is listed in `broken` and replaced by the next sample of its epoch that
- * the batch does not hold. `await using` ends the threads.
+ * A batch depends only on samples, options and step, not on threads, cache or resuming. A broken image is listed in `broken` and
+ * replaced by the epoch's next sample outside the batch.
  */
 export class DataLoader implements AsyncDisposable {
   readonly stepsPerEpoch: number;
@@ -99,15 +85,14 @@ export class DataLoader implements AsyncDisposable {
   readonly #options: DataLoaderOptions;
   readonly #prefetch: number;
   readonly #sampler: Sampler;
-  readonly #peers: Processes;
+  readonly #processes: Processes;
   readonly #workers: readonly Remote<DataWorkerMethods>[];
   readonly #started: Promise<unknown>;
   readonly #broken = new Map<number, SkippedImage>();
   readonly #stats = { waitSeconds: 0, decodedImages: 0, truncatedCaptions: 0 };
 
   /**
-   * @throws {ClipError} `CLIP_DATA` if there are fewer samples than a batch takes; `CLIP_CONFIG` if an option is not a
-   *   number that makes sense.
+   * @throws {ClipError} `CLIP_DATA` if there are fewer samples than a batch needs; `CLIP_CONFIG` if an option is out of range.
    */
   constructor(samples: readonly Sample[], options: DataLoaderOptions) {
     const { preprocess, augment, tokenizer, contextLength } = options;
@@ -117,9 +102,11 @@ export class DataLoader implements AsyncDisposable {
     const { cacheBytes = Math.min(2 ** 31, Math.floor(totalmem() / 4)) } = options;
     assertWhole({ workers }, 1);
     assertWhole({ prefetch, cacheBytes }, 0);
-    [this.#samples, this.#options, this.#prefetch] = [samples, options, prefetch];
+    this.#samples = samples;
+    this.#options = options;
+    this.#prefetch = prefetch;
     this.#sampler = new Sampler(samples, options);
-    this.#peers = options.peers ?? oneProcess;
+    this.#processes = options.processes ?? oneProcess;
     this.stepsPerEpoch = this.#sampler.stepsPerEpoch;
     const setup: DataWorkerSetup = {
       preprocess,
@@ -132,10 +119,10 @@ export class DataLoader implements AsyncDisposable {
     };
     this.#workers = Array.from({ length: workers }, () => new Remote("learning/train/batches/data-worker"));
     this.#started = Promise.all(this.#workers.map((worker) => worker.call("create", [setup])));
-    this.#started.catch(() => undefined); // whoever asks for a batch gets the error
+    this.#started.catch(() => undefined); // #ask reports the error
   }
 
-  /** The broken images met so far. */
+  /** Broken images found so far. */
   get broken(): readonly SkippedImage[] {
     return [...this.#broken.values()];
   }
@@ -145,17 +132,16 @@ export class DataLoader implements AsyncDisposable {
   }
 
   /**
-   * The batches of steps `fromStep` (default 0) to before `toStep`, in order. To stop early, leave the loop.
+   * The batches of steps `fromStep` (default 0) up to but excluding `toStep`. To stop early, leave the loop.
    *
-   * @throws {ClipError} `CLIP_DATA` if more than half of all images are broken, too few are left for a batch, or a
-   *   thread died.
+   * @throws {ClipError} `CLIP_DATA` if more than half of all images are broken, too few are left for a batch, or a thread fails.
    */
   async *batches({ fromStep = 0, toStep }: { fromStep?: number; toStep: number }): AsyncGenerator<TrainingBatch> {
     const ahead: Promise<FilledBatch>[] = [];
     for (let step = fromStep; step < toStep; step++) {
       while (ahead.length <= this.#prefetch && step + ahead.length < toStep) {
         const batch = this.#fillBatch(step + ahead.length);
-        batch.catch(() => undefined); // whoever takes it gets the error; nobody does after leaving early
+        batch.catch(() => undefined); // thrown when the batch is taken
         ahead.push(batch);
       }
       const start = performance.now();
@@ -165,58 +151,53 @@ export class DataLoader implements AsyncDisposable {
     }
   }
 
-  /** Ends the threads; whoever still waits for a batch gets an error. */
-  async close(): Promise<void> {
+  /** Ends the threads; batches that are still awaited fail. */
+  async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.end()));
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  /** This process's rows of a step's batch, but for those whose images are broken. */
+  /** This process's rows of a step's batch; those with broken images are empty. */
   async #fillBatch(step: number): Promise<FilledBatch> {
     const { batchSize, contextLength, preprocess, objective } = this.#options;
-    const { rank, size } = this.#peers;
+    const { rank, size } = this.#processes;
     const rows = batchSize / size;
-    const batch: BatchInTheMaking = {
+    const batch: TrainingBatch = {
       step,
       samples: this.#sampler.drawSamples(step).slice(rank * rows, (rank + 1) * rows),
       pixels: new Uint8Array(rows * 3 * preprocess.imageSize ** 2),
       inputIds: new Int32Array(rows * contextLength),
       endOfText: new Int32Array(rows),
+      captionGroup: new Int32Array(rows),
       captions: new Array<string>(rows).fill(""),
-      ...(objective && { synthetic: emptySynthetic(rows, contextLength, decoderOf(objective)?.length ?? 0) }),
+      synthetic: objective && emptySynthetic(rows, contextLength, decoderOf(objective)?.length ?? 0),
     };
     return { batch, brokenRows: await this.#fillRows(batch, Array.from(batch.samples.keys())) };
   }
 
   /**
-   * Puts other samples into the rows whose images are broken. Which ones follows from the rows of all processes: each is told what
-   * the others met.
+   * Puts other samples into rows with broken images. The choice depends on the rows of all processes, so each shares its broken ones.
    */
   async #replaceBroken({ batch, brokenRows }: FilledBatch): Promise<TrainingBatch> {
     const replacements = this.#sampler.replacements(batch.step);
-    const met = await this.#share(brokenRows.map((row) => batch.samples[row]!));
-    // One row after the other: what replaces a row must not depend on which images were known to be broken before.
-    for (const [rank, samples] of met.entries()) {
+    const broken = await this.#share(brokenRows.map((row) => batch.samples[row]!));
+    // Row by row: a replacement must not depend on which images were already known to be broken.
+    for (const [rank, samples] of broken.entries()) {
       for (const i of samples.keys()) {
-        const isOwn = rank === this.#peers.rank;
+        const isOwn = rank === this.#processes.rank;
         const tried = await this.#share(isOwn ? await this.#replaceRow(batch, brokenRows[i]!, replacements) : []);
         if (!isOwn) for (let n = 0; n <= tried[rank]!.length; n++) this.#nextReplacement(replacements);
       }
     }
-    const grouped = <Rows extends { readonly inputIds: Int32Array }>(rows: Rows) => ({
-      ...rows,
-      captionGroup: captionGroups(rows.inputIds, batch.samples.length),
-    });
-    if (!batch.synthetic) return { ...grouped(batch), synthetic: undefined };
-    await this.#shareOut(batch.synthetic.tokenWeights);
-    return { ...grouped(batch), synthetic: grouped(batch.synthetic) };
+    setGroups(batch);
+    if (batch.synthetic) {
+      setGroups(batch.synthetic);
+      await this.#normalize(batch.synthetic.tokenWeights);
+    }
+    return batch;
   }
 
-  /** Gives a row the first replacement that can be used, and returns those that could not. */
-  async #replaceRow(batch: BatchInTheMaking, row: number, replacements: Iterator<number, unknown>): Promise<number[]> {
+  /** Gives a row the first usable replacement; returns the broken ones before it. */
+  async #replaceRow(batch: TrainingBatch, row: number, replacements: Iterator<number, unknown>): Promise<number[]> {
     const tried: number[] = [];
     for (;;) {
       const sample = (batch.samples[row] = this.#nextReplacement(replacements));
@@ -225,26 +206,26 @@ export class DataLoader implements AsyncDisposable {
     }
   }
 
-  /** Tells the other processes of broken samples, and gives what each tells. */
+  /** Exchanges broken samples between the processes; returns those of each. */
   async #share(broken: readonly number[]): Promise<readonly (readonly number[])[]> {
     const own = broken.map((sample) => [sample, this.#broken.get(sample)!.reason] as const);
-    const all = await this.#peers.exchange(JSON.stringify(own));
+    const all = await this.#processes.exchange(JSON.stringify(own));
     return all.map((text) => {
-      const told = JSON.parse(text) as typeof own;
-      for (const [sample, reason] of told) this.#markBroken(sample, reason);
-      return told.map(([sample]) => sample);
+      const theirs = JSON.parse(text) as typeof own;
+      for (const [sample, reason] of theirs) this.#markBroken(sample, reason);
+      return theirs.map(([sample]) => sample);
     });
   }
 
-  /** Scales weights of 0 and 1 to a sum of 1, over all processes. */
-  async #shareOut(weights: Float32Array): Promise<void> {
+  /** Scales weights to a sum of 1 over all processes. */
+  async #normalize(weights: Float32Array): Promise<void> {
     const own = weights.reduce((sum, weight) => sum + weight, 0);
-    const total = (await this.#peers.exchange(`${own}`)).reduce((sum, each) => sum + Number(each), 0);
+    const total = (await this.#processes.exchange(`${own}`)).reduce((sum, each) => sum + Number(each), 0);
     for (let i = 0; i < weights.length; i++) weights[i]! /= total;
   }
 
-  /** Makes rows of a batch, each on the thread that has its image in its cache; returns those that are broken. */
-  async #fillRows(batch: BatchInTheMaking, rows: readonly number[]): Promise<number[]> {
+  /** Makes rows of a batch, each on the thread that caches its image; returns those with broken images. */
+  async #fillRows(batch: TrainingBatch, rows: readonly number[]): Promise<number[]> {
     const healthy = rows.filter((row) => !this.#broken.has(batch.samples[row]!));
     await Promise.all(
       this.#workers.map(async (worker, owner) => {
@@ -256,8 +237,8 @@ export class DataLoader implements AsyncDisposable {
     return rows.filter((row) => this.#broken.has(batch.samples[row]!));
   }
 
-  /** Has a thread make some rows of a batch, and puts them there. */
-  async #fillPart(batch: BatchInTheMaking, rows: readonly number[], worker: Remote<DataWorkerMethods>): Promise<void> {
+  /** Copies rows made by a worker into a batch. */
+  async #fillPart(batch: TrainingBatch, rows: readonly number[], worker: Remote<DataWorkerMethods>): Promise<void> {
     const requests = rows.map((row) => this.#requestRow(batch.step, batch.samples[row]!));
     const made = await this.#ask(worker, requests);
     for (const [i, row] of rows.entries()) {
@@ -279,7 +260,7 @@ export class DataLoader implements AsyncDisposable {
       await this.#started;
       return await worker.call("makeRows", [rows]);
     } catch (cause) {
-      throw new ClipError("CLIP_DATA", `a data worker cannot go on: ${(cause as Error).message}`, { cause });
+      throw new ClipError("CLIP_DATA", `a data worker failed: ${(cause as Error).message}`, { cause });
     }
   }
 
@@ -305,20 +286,20 @@ export class DataLoader implements AsyncDisposable {
 
   #tooManyBroken(problem: string): ClipError {
     const examples = this.broken.slice(0, 3).map(({ reason }) => `\n  ${cut(reason)}`);
-    const met = `${this.#broken.size} of ${this.#samples.length} images cannot be used, ${problem}`;
-    return new ClipError("CLIP_DATA", `${met}; repair or remove them, such as:${examples.join("")}`);
+    const count = `${this.#broken.size} of ${this.#samples.length} images cannot be used, ${problem}`;
+    return new ClipError("CLIP_DATA", `${count}; repair or remove them, for example:${examples.join("")}`);
   }
 }
 
-/** To be filled row by row. */
-function emptySynthetic(
-  pairs: number,
-  contextLength: number,
-  captionLength: number,
-): Omit<SyntheticTensors, "captionGroup"> {
+function setGroups({ inputIds, captionGroup }: TextTensors): void {
+  captionGroup.set(captionGroups(inputIds, captionGroup.length));
+}
+
+function emptySynthetic(pairs: number, contextLength: number, captionLength: number): SyntheticTensors {
   return {
     inputIds: new Int32Array(pairs * contextLength),
     endOfText: new Int32Array(pairs),
+    captionGroup: new Int32Array(pairs),
     writtenIds: new Int32Array(pairs * captionLength),
     tokenWeights: new Float32Array(pairs * captionLength),
   };

@@ -1,10 +1,10 @@
 import { pickOptions } from "../../../core/options.ts";
 import type { SyntheticCaptionsObjective } from "./synthetic-captions.ts";
 import { holdOut } from "./hold-out.ts";
-import { type MixedPairs, readPairs, readSources, type Source } from "../../../inputs/data/pairs.ts";
+import { readPairs, readSources, type Source } from "../../../inputs/data/pairs.ts";
 import { type Pairs, sourceKinds, type SourceOptions } from "../../../inputs/data/sources/samples.ts";
 
-/** Where the pairs of a run are. */
+/** The data of a run's configuration. */
 interface RunDataConfig {
   readonly train: string | readonly Source[];
   readonly validation?: string | Source | undefined;
@@ -13,17 +13,17 @@ interface RunDataConfig {
   readonly objective?: SyntheticCaptionsObjective | undefined;
 }
 
-/** What a run trains on, and what it is validated on. */
-interface RunData {
-  readonly pairs: MixedPairs;
-  /** `areClasses`: whether captions are sentences about the class of an image. */
+/** The training and validation pairs of a run. */
+export interface RunData {
+  readonly pairs: Pairs;
+  /** `areClasses`: the captions are templates filled with class labels. */
   readonly validation: (Pairs & { readonly areClasses: boolean }) | undefined;
 }
 
 /**
- * Reads the pairs of a run, those held out apart.
+ * Reads the pairs of a run and its validation pairs, or holds some out.
  *
- * @param run - a run's configuration; what it says of reading holds for each source that does not say it itself.
+ * @param run - its options for reading are defaults for all sources.
  * @throws {ClipError} as `readPairs` and {@link holdOut}.
  */
 export async function readRunData(
@@ -43,7 +43,7 @@ export async function readRunData(
   return { pairs: read, validation: { ...pairs, areClasses: areOfClasses([{ source, ...own }], common) } };
 }
 
-/** Whether the captions of all sources are sentences about classes. */
+/** Whether the captions of all sources are templates filled with class labels. */
 export function areOfClasses(
   sources: string | readonly Source[],
   common: Pick<SourceOptions, "classTemplates">,

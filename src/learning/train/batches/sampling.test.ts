@@ -144,7 +144,7 @@ describe("Sampler", () => {
     it("refuses weights that leave less than a batch", () => {
       const few = [{ count: 24, weight: 0.25 }];
       expect(() => new Sampler(numbered(24), { batchSize: 9, seed: 3, mixture: few })).toThrow(
-        "by their weights only 6 samples make an epoch, and a batch has 9; raise the weights",
+        "with these weights an epoch has only 6 samples, and a batch 9; raise the weights",
       );
     });
   });

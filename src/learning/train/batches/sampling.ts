@@ -3,7 +3,7 @@ import { Random } from "../../../core/random.ts";
 import { subCaptions, type SyntheticDraw } from "./synthetic-captions.ts";
 import type { Sample } from "../../../inputs/data/sources/samples.ts";
 
-/** Keeps the streams of random numbers apart that the same seed is used for. */
+/** First keys of the random streams that share a seed. */
 export const purposes = { order: 1, caption: 2, augmentation: 3, patches: 4, sentence: 5, heldOut: 6 } as const;
 
 export interface SamplerOptions {
@@ -11,33 +11,28 @@ export interface SamplerOptions {
   readonly batchSize: number;
   readonly seed: number;
   /**
-   * How many samples each source has, and how often each of them is drawn in an epoch: a part of a weight is the chance of
-   * one more time. Default: each once.
+   * Number of samples of each source, and how often an epoch draws each; the fraction of a weight is the share drawn once more.
+   * Default: each once.
    */
   readonly mixture?: readonly { readonly count: number; readonly weight: number }[] | undefined;
-  /**
-   * Draws shard after shard, each epoch in a new order, from a buffer of so many samples. Default: any sample may be drawn
-   * next.
-   */
+  /** Reads shard after shard, each epoch in a new order, and shuffles within a buffer of this many samples. Default: shuffles all samples. */
   readonly shuffleBuffer?: number | undefined;
 }
 
 /**
- * Decides what every step of a training run sees, as a function of the seed and the step alone: a run that goes on at
- * step n sees what an unbroken one would have.
+ * Draws the samples of every step of a training run. A draw depends only on seed and step, so a resumed run sees the same samples.
  *
- * Each epoch draws the samples in a new order, each once or by the weight of its source; what is left at its end and fills no
- * batch is not seen in it.
+ * Each epoch has a new order, with each sample once or by the weight of its source. An incomplete last batch is dropped.
  */
 export class Sampler {
-  /** Steps until every sample was drawn, as often as it is in an epoch. */
+  /** Complete batches in an epoch. */
   readonly stepsPerEpoch: number;
   readonly #samples: readonly Sample[];
   readonly #batchSize: number;
   readonly #seed: number;
   readonly #mixture: readonly { readonly count: number; readonly weight: number }[];
   readonly #shuffleBuffer: number | undefined;
-  /** For each sample the first one with the same captions: what its caption is drawn by. */
+  /** For each sample the first one with the same captions: the key of its caption draws. */
   readonly #captionList: Uint32Array;
   /** For each sample the first one with the same synthetic caption. */
   readonly #syntheticCaption: Uint32Array;
@@ -53,18 +48,21 @@ export class Sampler {
       const wayOut = `lower batchSize to at most ${samples.length}, or add data`;
       throw new ClipError(
         "CLIP_DATA",
-        `a batch of ${batchSize} needs more than the ${samples.length} samples there are; ${wayOut}`,
+        `a batch of ${batchSize} needs more than the ${samples.length} available samples; ${wayOut}`,
       );
     }
-    [this.#samples, this.#batchSize, this.#seed] = [samples, batchSize, seed];
-    [this.#mixture, this.#shuffleBuffer] = [mixture, shuffleBuffer];
+    this.#samples = samples;
+    this.#batchSize = batchSize;
+    this.#seed = seed;
+    this.#mixture = mixture;
+    this.#shuffleBuffer = shuffleBuffer;
     const draws = mixture.reduce((sum, { count, weight }) => sum + drawnTimes(count, weight), 0);
     this.stepsPerEpoch = Math.floor(draws / batchSize);
     if (this.stepsPerEpoch === 0) {
       const wayOut = "raise the weights, lower batchSize or add data";
       throw new ClipError(
         "CLIP_DATA",
-        `by their weights only ${draws} samples make an epoch, and a batch has ${batchSize}; ${wayOut}`,
+        `with these weights an epoch has only ${draws} samples, and a batch ${batchSize}; ${wayOut}`,
       );
     }
     this.#captionList = firstAlike(samples, ({ captions }) => JSON.stringify(captions));
@@ -72,28 +70,28 @@ export class Sampler {
   }
 
   /**
-   * [N] the indices of a step's samples; steps are counted from 0 over all epochs. Each once, unless the weights leave nothing
-   * else for the end of an epoch.
+   * The indices of a step's samples, [N]; steps count from 0 over all epochs. No sample twice, unless weights above 1 leave nothing
+   * else at the end of an epoch.
    */
   drawSamples(step: number): Uint32Array {
     const { order, start } = this.#place(step);
     return order.slice(start, start + this.#batchSize);
   }
 
-  /** What may stand in for a sample that cannot be read: all that the step does not see, those drawn next first. */
+  /** Replacements for broken samples of a step: all samples outside it, in the order of the draws after it. */
   *replacements(step: number): Generator<number> {
     const { order, start } = this.#place(step);
-    const met = new Set(order.subarray(start, start + this.#batchSize));
+    const seen = new Set(order.subarray(start, start + this.#batchSize));
     for (let i = this.#batchSize; i < order.length; i++) {
       const sample = order[(start + i) % order.length]!;
-      if (!met.has(sample)) yield sample;
-      met.add(sample);
+      if (!seen.has(sample)) yield sample;
+      seen.add(sample);
     }
   }
 
   /**
-   * One of the sample's captions. Samples with the same list of captions get the same one within a step: their captions
-   * would otherwise count as wrong answers for each other's images.
+   * One of the sample's captions. Samples with equal lists of captions get the same one within a step: otherwise their captions
+   * would be negatives for each other's images.
    */
   drawCaption(step: number, sample: number): string {
     const { captions } = this.#samples[sample]!;
@@ -104,8 +102,8 @@ export class Sampler {
   }
 
   /**
-   * A sample's synthetic caption and one of its sentences, each as likely; where it has none, both are its caption. As with captions,
-   * samples with the same one get the same sentence within a step.
+   * A sample's synthetic caption and one of its sentences, drawn uniformly; without a synthetic caption both are its caption. Samples
+   * with equal synthetic captions get the same sentence within a step.
    */
   drawSynthetic(step: number, sample: number): SyntheticDraw {
     const { synthetic = "" } = this.#samples[sample]!;
@@ -118,11 +116,11 @@ export class Sampler {
     return { sentence: sentences[random.integer(sentences.length)]!, whole: synthetic };
   }
 
-  /** The key of {@link Random} by which a sample is augmented in a step. */
+  /** The key of {@link Random} for a sample's augmentation in a step. */
   augmentationKey(step: number, sample: number): readonly number[] {
-    // A sample that is drawn several times in an epoch is augmented anew each time.
-    const turn = this.#hasCopies ? step : Math.floor(step / this.stepsPerEpoch);
-    return [this.#seed, purposes.augmentation, turn, sample];
+    // A sample that an epoch draws several times is augmented differently each time.
+    const round = this.#hasCopies ? step : Math.floor(step / this.stepsPerEpoch);
+    return [this.#seed, purposes.augmentation, round, sample];
   }
 
   #place(step: number): { readonly epoch: number; readonly order: Uint32Array; readonly start: number } {
@@ -137,7 +135,7 @@ export class Sampler {
     return this.#mixture.some(({ weight }) => weight > 1);
   }
 
-  /** All that an epoch draws, in its order. */
+  /** All draws of an epoch, in order. */
   #drawOrder(random: Random): Uint32Array {
     const draws = this.#drawMixture(random);
     const buffer = this.#shuffleBuffer;
@@ -145,11 +143,11 @@ export class Sampler {
       buffer === undefined
         ? random.permutation(draws.length).map((at) => draws[at]!)
         : shuffleThrough(buffer, this.#byShard(draws, random), random);
-    if (this.#hasCopies) partCopies(order, this.#batchSize);
+    if (this.#hasCopies) separateCopies(order, this.#batchSize);
     return order;
   }
 
-  /** How often each sample is drawn, as so many times its index, ascending. */
+  /** The samples of an epoch, ascending, each as often as it is drawn. */
   #drawMixture(random: Random): number[] {
     let first = 0;
     return this.#mixture.flatMap(({ count, weight }) => {
@@ -165,7 +163,7 @@ export class Sampler {
     });
   }
 
-  /** The same draws with the shards in random order; an image that is a file of its own counts as a shard. */
+  /** The same draws with the shards in random order; an image in its own file counts as a shard. */
   #byShard(draws: readonly number[], random: Random): Uint32Array {
     const starts = draws.flatMap((sample, at) => {
       const shard = this.#samples[sample]!.bytes?.file;
@@ -182,7 +180,7 @@ export class Sampler {
   }
 }
 
-/** For each sample the first one for which `keyOf` gives the same. */
+/** For each sample the index of the first one with the same key. */
 function firstAlike(samples: readonly Sample[], keyOf: (sample: Sample) => string): Uint32Array {
   const firsts = new Map<string, number>();
   return Uint32Array.from(samples, (sample, index) => {
@@ -192,12 +190,12 @@ function firstAlike(samples: readonly Sample[], keyOf: (sample: Sample) => strin
   });
 }
 
-/** How often the samples of a source are drawn in an epoch, all together. */
+/** Draws of a source in an epoch. */
 function drawnTimes(count: number, weight: number): number {
   return Math.round(count * weight);
 }
 
-/** What comes out of a buffer of so many places that is filled up in order and emptied at random. */
+/** Shuffles within a buffer that is filled in order and emptied at random. */
 function shuffleThrough(size: number, order: Uint32Array, random: Random): Uint32Array {
   const buffer = order.slice(0, size);
   const shuffled = new Uint32Array(order.length);
@@ -211,17 +209,17 @@ function shuffleThrough(size: number, order: Uint32Array, random: Random): Uint3
   return shuffled;
 }
 
-/** Moves each copy of a sample out of the batch that has it already, to the next that has not. */
-function partCopies(order: Uint32Array, batchSize: number): void {
+/** Moves each copy of a sample out of a batch that already has it, to the next batch without it. */
+function separateCopies(order: Uint32Array, batchSize: number): void {
   for (let start = 0; start + batchSize <= order.length; start += batchSize) {
-    const met = new Set<number>();
+    const inBatch = new Set<number>();
     for (let at = start; at < start + batchSize; at++) {
-      if (met.has(order[at]!)) {
+      if (inBatch.has(order[at]!)) {
         let other = start + batchSize;
-        while (other < order.length && met.has(order[other]!)) other++;
+        while (other < order.length && inBatch.has(order[other]!)) other++;
         if (other < order.length) [order[at], order[other]] = [order[other]!, order[at]!];
       }
-      met.add(order[at]!);
+      inBatch.add(order[at]!);
     }
   }
 }

@@ -32,7 +32,7 @@ interface StateTarget {
 export interface StateOptions extends AdamwOptions, ParameterChoice {
   readonly config: ClipConfig;
   /** Decay of the moving average of the weights, in [0, 1); no average without it. */
-  readonly emaDecay: number | undefined;
+  readonly emaDecay?: number | undefined;
 }
 
 /** The arrays that training changes: parameters, AdamW's moments, the moving average of the weights. */

@@ -6,8 +6,8 @@ import type { TrainerState } from "./trainer-state.ts";
 export interface UpdateOptions {
   readonly config: ClipConfig;
   /** Gradients with a larger norm are scaled down to it. */
-  readonly gradClipNorm: number | undefined;
-  readonly emaDecay: number | undefined;
+  readonly gradClipNorm?: number | undefined;
+  readonly emaDecay?: number | undefined;
 }
 
 /** What an update applies. */
