@@ -12,7 +12,7 @@ import { mergeLora } from "../../model/pretrained/lora.ts";
 import { saveLora } from "../../model/pretrained/save-lora.ts";
 import { saveModel } from "../../model/pretrained/save-model.ts";
 import { type ClipConfig } from "../../model/towers/config.ts";
-import { isOfDecoder } from "../../model/towers/caption-decoder.ts";
+import { isDecoderPath } from "../../model/towers/caption-decoder.ts";
 import { parameterSpecs } from "../../model/nn/parameters.ts";
 import { clipParameters } from "../../model/towers/parameters.ts";
 import { Remote } from "../../engine/threads/remote.ts";
@@ -189,7 +189,7 @@ async function trainedModel(
   architecture: ClipConfig,
 ): Promise<Map<string, TensorData<"float32">>> {
   const specs = parameterSpecs(clipParameters(architecture));
-  const ofModel = [...(await finalWeights(engine))].filter(([path]) => !isOfDecoder(path));
+  const ofModel = [...(await finalWeights(engine))].filter(([path]) => !isDecoderPath(path));
   return new Map(ofModel.map(([path, values]) => [path, float32(values, specs.get(path)!.shape)]));
 }
 
