@@ -130,8 +130,8 @@ describe("a model", () => {
 
   it("whose weights do not fit comes with all differences", async () => {
     const { err } = await using(await modelWith("other", { embedDim: 8, text: { ...tinyConfig.text, layers: 2 } }));
-    expect(err).toContain("does not fit the model; is it of another architecture?");
-    expect(err).toContain("vision.projection: the model wants [32, 8], the file has [32, 16]");
+    expect(err).toContain("does not fit the model; does it have another architecture?");
+    expect(err).toContain("vision.projection: the model needs [32, 8], the file has [32, 16]");
     expect(err.match(/missing from the file: text\.blocks\.1\./g)).toHaveLength(12);
   });
 
@@ -153,13 +153,13 @@ describe("a model", () => {
     expectError(
       await using(folder),
       1,
-      /is no whole safetensors file: .*the rest is missing; download or save it again/,
+      /is not a valid safetensors file: .*the rest is missing; download or save it again/,
     );
   });
 
   it("without a config is not guessed the activation of, and the option is named", async () => {
     const bare = join(model, "model.safetensors");
-    expectError(await using(bare), 1, /does not say which activation .* --activation/s);
+    expectError(await using(bare), 1, /does not record the model's activation .* --activation/s);
     expectError(await using(model, "--activation", "relu"), 2, /Allowed choices are quickGelu, gelu, geluTanh/);
     const without = await call(["classify", image, "--labels", "a", "--activation", "gelu"]);
     expectError(without, 2, /--config and --activation say what a weight file does not; name it by --model/);

@@ -92,7 +92,7 @@ describe("models inspect", () => {
     const { out } = await call(["models", "inspect", model, "--image-size", "64"]);
     expect(out).toMatch(/shorter side to, and middle of, 64 pixels/);
     const refused = await call(["models", "inspect", model, "--image-size", "65"]);
-    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/a multiple of its patches' 16 pixels/)]);
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/a multiple of its patch size, 16 pixels/)]);
   });
 
   it("says what is missing of a folder, in words", async () => {
@@ -107,7 +107,7 @@ describe("models inspect", () => {
     const bare = await call(["models", "inspect", empty]);
     expect([bare.code, bare.err]).toEqual([
       1,
-      expect.stringMatching(/does not say which activation .* name it by --activation/),
+      expect.stringMatching(/does not record the model's activation .* name it by --activation/),
     ]);
     const config = await call(["models", "inspect", model, "--config", join(root, "nowhere.json")]);
     expect(config.err).toMatch(/cannot read .*nowhere\.json: it does not exist$/);

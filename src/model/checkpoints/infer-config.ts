@@ -4,16 +4,16 @@ import { clipConfigs } from "../towers/configs.ts";
 import { translateNames } from "./load.ts";
 import type { StoredTensor } from "./stored-tensor.ts";
 
-/** Channels of one attention head, unless a published architecture of the same shapes says otherwise. */
+/** Head size, unless a published architecture of the same shapes has another. */
 const headDim = 64;
 
 /**
- * The architecture that the shapes in a weight file tell, as in OpenAI's `build_model`.
+ * Infers the architecture from the shapes in a weight file, like OpenAI's `build_model`.
  *
- * @param tensors - what the file holds, in our names or OpenAI's.
- * @param activation - cannot be told from the shapes, and the wrong one runs and only lowers accuracy.
- * @param path - of the file, for messages.
- * @throws {ClipError} `CLIP_CONFIG` if there is no activation; `CLIP_CHECKPOINT` if a tensor that tells a size is missing.
+ * @param tensors - under the names of any known layout.
+ * @param activation - required: shapes do not show it, and a wrong one silently lowers accuracy.
+ * @param path - the file, for messages.
+ * @throws {ClipError} `CLIP_CONFIG` without an activation; `CLIP_CHECKPOINT` if a tensor with a needed size is missing.
  */
 export function inferConfig(
   tensors: ReadonlyMap<string, StoredTensor>,
@@ -24,14 +24,14 @@ export function inferConfig(
   if (!activation) {
     throw new ClipError(
       "CLIP_CONFIG",
-      `${path} does not say which activation it was trained with, and the wrong one costs accuracy without an error: ` +
-        `name it by --activation: quickGelu (OpenAI's own models), gelu (most others) or geluTanh`,
+      `${path} does not record the model's activation, and a wrong one silently lowers accuracy; ` +
+        `set --activation: quickGelu (OpenAI's own models), gelu (most others) or geluTanh`,
     );
   }
   const size = (name: string, axis: number): number => {
     const value = ours.get(name)?.shape[axis];
     if (value === undefined || value === 0)
-      throw new ClipError("CLIP_CHECKPOINT", `${path} does not tell its architecture: ${name} is missing or too small`);
+      throw new ClipError("CLIP_CHECKPOINT", `cannot infer the architecture of ${path}: ${name} is missing or empty`);
     return value;
   };
   const count = (prefix: string, suffix: string) => {
@@ -41,15 +41,15 @@ export function inferConfig(
   };
   const heads = (width: number): number => {
     if (width % headDim === 0) return width / headDim;
-    const problem = `a width of ${width} is no multiple of ${headDim}, so its heads cannot be told`;
-    throw new ClipError("CLIP_CHECKPOINT", `${path} does not tell its architecture: ${problem}; give a config`);
+    const problem = `the number of heads is unknown, since the width ${width} is not a multiple of ${headDim}`;
+    throw new ClipError("CLIP_CHECKPOINT", `cannot infer the architecture of ${path}: ${problem}; give a config`);
   };
   const isSiglip = ours.has("vision.projection.probe");
   const mlp = (tower: string, width: number) => {
     const mlpWidth = size(`${tower}.blocks.0.mlp.fc.weight`, 0);
     return mlpWidth === 4 * width ? {} : { mlpWidth };
   };
-  /** From the length of a table of positions that begins with one for the class token or the mean. */
+  /** From the rows of a positional embedding, whose first is the class token's or the mean's. */
   const gridSize = (table: string) => Math.round(Math.sqrt(size(table, 0) - 1));
 
   const vit = (): VitConfig => {
@@ -95,14 +95,14 @@ export function inferConfig(
       heads: heads(textWidth),
       ...mlp("text", textWidth),
       ...(projectionBias && { projectionBias }),
-      // What SigLIP is beside its shapes.
+      // SigLIP's settings that shapes do not show.
       ...(isSiglip && { causal: false, pool: "last" }),
     },
   };
   return publishedHeads(config);
 }
 
-/** Heads do not show in shapes either: ViT-H's are 80 wide; nor do pixels at the border that no patch reads. */
+/** The published architecture of the same shapes, if any: shapes show neither head sizes (ViT-H's is 80) nor unread border pixels. */
 function publishedHeads(config: ClipConfig): ClipConfig {
   const shapes = ({ embedDim, vision, text }: ClipConfig) => {
     const grid = vision.kind === "vit" ? Math.floor(vision.imageSize / vision.patchSize) : vision.imageSize;

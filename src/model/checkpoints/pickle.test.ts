@@ -65,26 +65,30 @@ describe("readPickle", () => {
   });
 
   it.each([
-    ["an unknown opcode", [0x97, "."], "opcode 0x97 is none that weight files need"],
+    ["an unknown opcode", [0x97, "."], "opcode 0x97 is not supported"],
     [
       "a call of a value",
       ["K", 1, ")", "R", "."],
-      "at byte 3 of the pickle: what is called is neither a function nor a class",
+      "at byte 3 of the pickle: a call of something other than a function or class",
     ],
-    ["a call without a tuple", ["cmath\nsum\n", "K", 1, "R", "."], "what is called is neither a function nor a class"],
-    ["a state for a number", ["K", 1, "K", 2, "b", "."], "what gets a state is no object"],
+    [
+      "a call without a tuple",
+      ["cmath\nsum\n", "K", 1, "R", "."],
+      "a call of something other than a function or class",
+    ],
+    ["a state for a number", ["K", 1, "K", 2, "b", "."], "a state for something other than an object"],
     ["an end too early", ["X", 200, 0, 0, 0, "a"], "it ends too early"],
     ["a text of 4 GB", ["X", 255, 255, 255, 255, "a"], "it ends too early"],
     ["nothing", [], "it ends too early"],
     ["an empty stack", ["."], "the stack is empty"],
-    ["no mark", ["t", "."], "there is no mark"],
-    ["what was not remembered", ["h", 9, "."], "nothing was remembered as 9"],
+    ["no mark", ["t", "."], "a mark is missing"],
+    ["what was not remembered", ["h", 9, "."], "memo entry 9 does not exist"],
     ["half a pair", ["}", "(", "K", 1, "u", "."], "a key has no value"],
-    ["a number that is none", ["Ixyz\n", "."], "a number is none"],
+    ["a number that is none", ["Ixyz\n", "."], "a number is malformed"],
     ["bytes of 2 GB", ["B", 0, 0, 0, 0x80, "a"], "it ends too early"],
-    ["an addition to a tuple", [")", "K", 1, "a", "."], "what is appended to is no list"],
-    ["a text that is none", ["X", 1, 0, 0, 0, 0xff, "."], "a text is no UTF-8"],
-    ["a name without an end", ["cos"], "a name has no end"],
+    ["an addition to a tuple", [")", "K", 1, "a", "."], "an append to something other than a list"],
+    ["a text that is none", ["X", 1, 0, 0, 0, 0xff, "."], "a text is not UTF-8"],
+    ["a name without an end", ["cos"], "a name is unterminated"],
   ] as [string, (string | number)[], string][])("refuses %s", (_, parts, message) => {
     expect(() => read(...parts)).toThrow(PickleError);
     expect(() => read(...parts)).toThrow(message);

@@ -1,12 +1,12 @@
-/**
- * Reads the pickles that PyTorch writes, and executes nothing: a pickle is a program for a stack machine, and this one
- * builds plain values and calls the few functions of {@link PickleDialect}. What any other class or function would have made
- * is a {@link PickleInstance}, of which only the name and the state are known.
- *
- * Each opcode takes time and memory for its own bytes alone, and their number is limited.
+/*
+ * Reads PyTorch's pickles without executing them. A pickle is a program for a stack machine; this one builds plain values and
+ * calls only the functions of a {@link PickleDialect}. Any other class or function gives a {@link PickleInstance}, which has
+ * only a name and a state. An opcode costs time and memory in proportion to its own bytes, and their number is limited.
  *
  * @see {@link https://github.com/python/cpython/blob/3.11/Lib/pickletools.py | CPython} `Lib/pickletools.py` for the opcodes.
  */
+
+/** A value in a pickle. */
 export type PickleValue =
   | null
   | boolean
@@ -20,24 +20,24 @@ export type PickleValue =
   | readonly PickleValue[]
   | Map<PickleValue, PickleValue>;
 
-/** So many opcodes are read at most: a tensor takes about 40. */
+/** Limit of opcodes; a tensor takes about 40. */
 const maxOpcodes = 4_000_000;
-/** So many lists, dictionaries, tuples and objects are made at most: a tensor takes about 7, and one some 200 bytes. */
+/** Limit of lists, dictionaries, tuples and objects, of some 200 bytes each; a tensor takes about 7. */
 const maxObjects = 500_000;
-/** No module, class or function has a longer name. */
+/** Limit of characters in the name of a class or function. */
 const maxNameLength = 1_000;
 
-/** A list; tuples are arrays. */
+/** A Python list; tuples are arrays. */
 export class PickleList {
   readonly items: PickleValue[] = [];
 }
 
-/** What the functions of a dialect return; nothing is known of it here. */
+/** Base class of the objects that a dialect's functions return. */
 export abstract class PickleObject {
   abstract readonly kind: string;
 }
 
-/** A name in a module. Nothing is imported. */
+/** A reference to a class or function. Nothing is imported. */
 export class PickleGlobal {
   readonly module: string;
   /** `module.name` */
@@ -48,10 +48,10 @@ export class PickleGlobal {
   }
 }
 
-/** What a class or function that is only a name would have made: what it was given as its state and its items. */
+/** The result of a class or function outside the dialect: its state and items, without any behaviour. */
 export class PickleInstance {
   state: PickleValue = null;
-  /** Of a class that is a kind of dictionary. */
+  /** Entries of a subclass of dict. */
   readonly items = new Map<PickleValue, PickleValue>();
 
   readonly type: PickleGlobal;
@@ -61,31 +61,31 @@ export class PickleInstance {
   }
 }
 
-/** What a pickle may have done. */
+/** The calls that a pickle may make. */
 export interface PickleDialect {
-  /** Functions that may be called, by module and name. */
+  /** Callable functions, by `module.name`. */
   readonly functions: Readonly<Record<string, (args: readonly PickleValue[]) => PickleValue>>;
-  /** What a persistent id stands for. */
+  /** Resolves a persistent id. */
   persistent(id: PickleValue): PickleValue;
 }
 
-/** A pickle that is damaged or too large; the message says where. */
+/** A damaged or oversized pickle; the message has the byte. */
 export class PickleError extends Error {}
 
 /**
- * The value that the pickle at `start` describes, and where it ends.
+ * Reads the pickle at `start`; returns its value and its end.
  *
- * @throws {PickleError} with the place, for everything that is not as it should be.
+ * @throws {PickleError} if it is malformed, with the byte.
  */
 export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0): { value: PickleValue; end: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const memo = new Map<number, PickleValue>();
-  /** The stacks below each mark. */
+  /** The saved stack of each open mark. */
   const below: PickleValue[][] = [];
   let stack: PickleValue[] = [];
   let at = start;
 
-  /** Steps over this many bytes and says where they began. */
+  /** Skips `length` bytes and returns where they began. */
   const take = (length: number): number => {
     if (length > bytes.length - at) throw new PickleError("it ends too early");
     return (at += length) - length;
@@ -99,7 +99,7 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
     try {
       return utf8.decode(bytes.subarray(from, from + length));
     } catch {
-      throw new PickleError("a text is no UTF-8");
+      throw new PickleError("a text is not UTF-8");
     }
   };
   const latin1 = (length: number) => {
@@ -108,7 +108,7 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
   };
   const line = () => {
     const end = bytes.indexOf(newline, at);
-    if (end < 0) throw new PickleError("a name has no end");
+    if (end < 0) throw new PickleError("a name is unterminated");
     const name = text(end - at);
     at++;
     return name;
@@ -116,7 +116,7 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
 
   let objects = 0;
   const push = (value: PickleValue) => void stack.push(value);
-  /** Counts what is about to be made. */
+  /** Creates a value after counting its objects against the limit. */
   const make = <Made>(made: () => Made, count = 1): Made => {
     if ((objects += count) > maxObjects) throw new PickleError(`it makes more than ${maxObjects} objects`);
     return made();
@@ -130,11 +130,11 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
     if (stack.length === 0) throw new PickleError("the stack is empty");
     return stack.at(-1)!;
   };
-  /** What was pushed since the last mark. */
+  /** Pops all values since the last mark. */
   const popMark = (): PickleValue[] => {
     const values = stack;
     const before = below.pop();
-    if (!before) throw new PickleError("there is no mark");
+    if (!before) throw new PickleError("a mark is missing");
     stack = before;
     return values;
   };
@@ -143,37 +143,37 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
   const append = (values: readonly PickleValue[]) => {
     const list = top();
     if (list instanceof PickleInstance) return;
-    if (!(list instanceof PickleList)) throw new PickleError("what is appended to is no list");
+    if (!(list instanceof PickleList)) throw new PickleError("an append to something other than a list");
     for (const value of values) list.items.push(value);
   };
   const setItems = (pairs: readonly PickleValue[]) => {
     const object = top();
     const dict = object instanceof PickleInstance ? object.items : object;
-    if (!(dict instanceof Map)) throw new PickleError("what gets items is no dictionary");
+    if (!(dict instanceof Map)) throw new PickleError("items for something other than a dictionary");
     if (pairs.length % 2 !== 0) throw new PickleError("a key has no value");
     for (let i = 0; i < pairs.length; i += 2) dict.set(pairs[i]!, pairs[i + 1]!);
   };
   const recall = (index: number) => {
-    if (!memo.has(index)) throw new PickleError(`nothing was remembered as ${index}`);
+    if (!memo.has(index)) throw new PickleError(`memo entry ${index} does not exist`);
     push(memo.get(index)!);
   };
   const remember = (index: number) => void memo.set(index, top());
 
   const name = (module: PickleValue, attribute: PickleValue) => {
-    if (typeof module !== "string" || typeof attribute !== "string") throw new PickleError("a name is no text");
+    if (typeof module !== "string" || typeof attribute !== "string") throw new PickleError("a name is not a text");
     if (module.length + attribute.length > maxNameLength)
       throw new PickleError(`a name has more than ${maxNameLength} characters`);
     pushNew(() => new PickleGlobal(module, attribute));
   };
-  /** The one place where anything is called: a function of the dialect, or nothing. */
+  /** The only place that calls anything: a function of the dialect. */
   const call = (callee: PickleValue, args: PickleValue) => {
-    // What an unknown function gives may be called too.
+    // The result of an unknown function may be called too.
     const target = callee instanceof PickleInstance ? callee.type : callee;
     if (!(target instanceof PickleGlobal) || !Array.isArray(args))
-      throw new PickleError("what is called is neither a function nor a class");
+      throw new PickleError("a call of something other than a function or class");
     const known = target === callee && Object.hasOwn(dialect.functions, target.path);
     if (!known) return pushNew(() => new PickleInstance(target));
-    // A function may copy the lists that it is given, and be given the same one again.
+    // A function may copy its list arguments, and get the same list repeatedly.
     const items = (args as PickleValue[]).map((value) => (value instanceof PickleList ? value.items.length : 0));
     const count = items.reduce((sum, length) => sum + length, 1);
     push(make(() => dialect.functions[target.path]!(args as PickleValue[]), count));
@@ -185,9 +185,10 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
   const build = () => {
     const state = pop();
     const instance = top();
-    // The other objects that are built upon are dictionaries and tensors with notes for PyTorch.
+    // State of other objects (dictionaries, tensors) is irrelevant here.
     if (instance instanceof PickleInstance) instance.state = state;
-    else if (typeof instance !== "object" || instance === null) throw new PickleError("what gets a state is no object");
+    else if (typeof instance !== "object" || instance === null)
+      throw new PickleError("a state for something other than an object");
   };
 
   const opcodes: Readonly<Record<number, () => void>> = {
@@ -210,7 +211,7 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
     0x8c: () => push(text(uint8())),
     0x8d: () => push(text(uint64())),
     [code("V")]: () => push(line()),
-    // Python 2's strings, and bytes, which no weights need.
+    // Python 2's strings, and bytes, whose contents weights do not need.
     [code("S")]: () => push(line().replace(/^(['"])(.*)\1$/, "$2")),
     [code("T")]: () => push(latin1(uint32())),
     [code("U")]: () => push(latin1(uint8())),
@@ -288,8 +289,8 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
     },
     [code("b")]: build,
 
-    0x80: () => void uint8(), // the version of the protocol; the opcodes say all
-    0x95: () => void take(8), // the length of a frame, for those who read from a stream
+    0x80: () => void uint8(), // protocol version
+    0x95: () => void take(8), // frame length, for readers of streams
   };
 
   for (let count = 1; ; count++) {
@@ -298,7 +299,7 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
       if (count > maxOpcodes) throw new PickleError(`it has more than ${maxOpcodes} opcodes`);
       const opcode = uint8();
       if (opcode === code(".")) return { value: pop(), end: at };
-      if (!opcodes[opcode]) throw new PickleError(`opcode 0x${opcode.toString(16)} is none that weight files need`);
+      if (!opcodes[opcode]) throw new PickleError(`opcode 0x${opcode.toString(16)} is not supported`);
       opcodes[opcode]();
     } catch (error) {
       if (error instanceof PickleError) error.message = `at byte ${begin - start} of the pickle: ${error.message}`;
@@ -307,10 +308,10 @@ export function readPickle(bytes: Uint8Array, dialect: PickleDialect, start = 0)
   }
 }
 
-/** A number that is written out. */
+/** Parses a decimal number. */
 function number(text: string): number {
   const value = Number(text);
-  if (text === "" || Number.isNaN(value)) throw new PickleError("a number is none");
+  if (text === "" || Number.isNaN(value)) throw new PickleError("a number is malformed");
   return value;
 }
 
@@ -319,7 +320,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 const newline = 0x0a;
 const code = (character: string) => character.charCodeAt(0);
 
-/** A whole number of any length, two's complement. */
+/** Reads a two's complement integer of any length. */
 function littleEndian(bytes: Uint8Array): bigint {
   let value = 0n;
   for (const byte of bytes.toReversed()) value = (value << 8n) | BigInt(byte);

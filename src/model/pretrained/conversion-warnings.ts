@@ -1,4 +1,4 @@
-import { differences } from "../checkpoints/configs/equal.ts";
+import { differences } from "../checkpoints/configs/differences.ts";
 import { inferConfig } from "../checkpoints/infer-config.ts";
 import { type StoredTensor } from "../checkpoints/stored-tensor.ts";
 import { ClipError } from "../../core/errors.ts";

@@ -44,7 +44,7 @@ describe("changes of low rank on load", () => {
   });
 
   it.each([
-    ["of another rank", { rank: 3, alpha: 4 }, change(2), "the model and the rank want [3, 32], the file has [2, 32]"],
+    ["of another rank", { rank: 3, alpha: 4 }, change(2), "the model and the rank need [3, 32], the file has [2, 32]"],
     [
       "of a matrix that is not there",
       { rank: 1, alpha: 1 },

@@ -60,7 +60,7 @@ export async function withLora(parameters: StoredParameters, folder: string, mod
       problems.push(`${name}: its other half is missing`);
     else if (!sameShape(tensor.shape, wanted))
       problems.push(
-        `${name}: the model and the rank want [${wanted.join(", ")}], the file has [${tensor.shape.join(", ")}]`,
+        `${name}: the model and the rank need [${wanted.join(", ")}], the file has [${tensor.shape.join(", ")}]`,
       );
     else changed.set(name, await readFloats(tensor));
   }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { clipConfigSchema } from "../checkpoints/config-schema.ts";
 import { huggingFaceConfig, huggingFacePreprocess, isHuggingFaceConfig } from "../checkpoints/configs/hugging-face.ts";
 import { isOpenClipConfig, openClipConfig, openClipTokenizer } from "../checkpoints/configs/open-clip.ts";
-import { refuseOtherModels } from "../checkpoints/configs/other-kinds.ts";
+import { refuseOtherModels } from "../checkpoints/configs/refuse-other-models.ts";
 import { inferConfig } from "../checkpoints/infer-config.ts";
 import { openWeightFile } from "../checkpoints/weight-file.ts";
 import { ClipError, problemOf } from "../../core/errors.ts";

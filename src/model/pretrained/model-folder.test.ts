@@ -119,7 +119,7 @@ describe("a model folder", () => {
       () => undefined,
       (thrown: Error) => thrown.message,
     );
-    expect(error).toContain("vision.projection: the model wants [32, 8], the file has [32, 16]");
+    expect(error).toContain("vision.projection: the model needs [32, 8], the file has [32, 16]");
     expect(error).toContain("missing from the file: text.blocks.1.ln1.weight [32]");
   });
 
@@ -140,7 +140,9 @@ describe("a bare weight file", () => {
 
   it("is not guessed the activation of", async () => {
     const folder = await saveTinyModel(newFolder());
-    await expect(readModel(join(folder, "model.safetensors"))).rejects.toThrow(/does not say which activation/);
+    await expect(readModel(join(folder, "model.safetensors"))).rejects.toThrow(
+      /does not record the model's activation/,
+    );
   });
 
   it("does not take an activation that contradicts the config", async () => {
