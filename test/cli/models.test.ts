@@ -72,7 +72,7 @@ describe("models fetch", () => {
     expect(await call(["models", "fetch", "pictograms"])).toEqual({
       code: 0,
       out: pictogramModel,
-      err: `pictograms, the model that comes with this package, knows drawings, not photos; ${defaultModel} knows photos`,
+      err: `pictograms, the bundled model, knows drawings, not photos; ${defaultModel} knows photos`,
     });
   });
 });
@@ -167,10 +167,7 @@ describe("convert", () => {
       progress: (text) => shown.push(text),
     });
     expect(shown.at(-1)).toMatch(/^bare\.safetensors {2}0\.3 MB of 0\.3 MB$/);
-    expect([code, err]).toEqual([
-      0,
-      expect.stringMatching(/^wrote .*bare\.safetensors\nwarning: a reader that goes by shapes/),
-    ]);
+    expect([code, err]).toEqual([0, expect.stringMatching(/^wrote .*bare\.safetensors\nwarning: the shapes alone/)]);
   });
 
   it("says in words what is wrong with the place to write to", async () => {
@@ -189,7 +186,7 @@ describe("convert", () => {
       ],
       ["openai", taken, /cannot write .*taken\.safetensors: it is a folder; what stood there before is unchanged/],
       ["openai", join(root, "folder"), /OpenAI's names are written to one file; name it \*\.safetensors/],
-      ["onnx", model, /is where the model is read from; name another place/],
+      ["onnx", model, /is where the model is read from; choose another/],
     ] as const) {
       const { code, err } = await call(["convert", model, out, "--to", to]);
       expect(code).toBeGreaterThan(0);

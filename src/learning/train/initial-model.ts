@@ -1,7 +1,7 @@
 import { readParameters } from "../../model/checkpoints/load.ts";
 import { ClipError } from "../../core/errors.ts";
 import type { TensorData } from "../../core/tensor-data.ts";
-import { captionWords } from "../../model/pretrained/known-words.ts";
+import { captionWords } from "../../model/pretrained/caption-words.ts";
 import { isLora } from "../../model/pretrained/lora.ts";
 import { readModel, readTokenizer } from "../../model/pretrained/model-folder.ts";
 import { clipPreprocess, type PreprocessConfig } from "../../inputs/image/preprocess-config.ts";

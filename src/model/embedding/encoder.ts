@@ -34,61 +34,55 @@ import { batches, mapInOrder, oneAhead } from "../../core/streams.ts";
 import { storedModel } from "../pretrained/model-files.ts";
 import { readTokenizer, type StoredModel } from "../pretrained/model-folder.ts";
 import { checkedVector, rowsOf } from "./vector.ts";
-import { unknownWords } from "../pretrained/known-words.ts";
+import { unknownWords } from "../pretrained/caption-words.ts";
 
-/** Several, in memory or as they come. */
+/** A collection or a stream. */
 export type Source<Item> = Iterable<Item> | AsyncIterable<Item>;
 
-/** How a stream is encoded. */
+/** Options for encoding a stream. */
 export interface EncodeOptions {
-  /**
-   * How many are encoded at once. Memory grows with it; speed hardly, beyond the default: 16, of images fewer if a batch of them would
-   * take more than 256 MiB.
-   */
+  /** Default 16, or for images fewer to keep a batch within 256 MiB. Larger batches need more memory and are hardly faster. */
   readonly batchSize?: number | undefined;
   /** Stops between batches. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** An image that is read when its turn comes, from wherever it lies. */
+/** An image that is loaded when it is needed. */
 export interface LazyImage {
-  /** What errors call it. */
+  /** Its name in error messages. */
   readonly name: string;
-  /** Its path, its bytes or the like: pixels that are decoded already are outside of the limit of memory for images. */
+  /** Returns its path, bytes or the like. Decoded pixels are not counted against the memory limit for images. */
   readonly load: () => ImageSource | Promise<ImageSource>;
-  /** How it is decoded, where that differs from the rest of the stream. */
+  /** Overrides the stream's decoding options. */
   readonly decoding?: DecodeOptions | undefined;
 }
 
-/** How images are read and encoded. */
+/** Options for reading and encoding images. */
 export interface EncodeImageOptions extends EncodeOptions, DecodeOptions {
   /**
-   * Is told of each image that cannot be read, in order. The stream then goes on, and yields `undefined` in that image's
-   * place, so that vector i is always of image i. Without it the first such image ends the stream with its error.
+   * Called for each unreadable image, in order; the stream continues with `undefined` in its place. Without it, the first such
+   * image ends the stream with an error.
    */
   readonly onSkip?: OnSkip | undefined;
 }
 
-/** @param index - the image's place in the source, from 0. */
+/** @param index - position of the image in the source, from 0. */
 export type OnSkip = (error: ClipError, image: ImageSource | LazyImage, index: number) => void;
 
-/** How texts are encoded. */
+/** Options for encoding texts. */
 export interface EncodeTextOptions extends EncodeOptions {
-  /** Cuts texts that are too long, and is told what each lost; without it such a text is an error. */
+  /** Truncates texts that are too long, and is called with the dropped part; without it they are an error. */
   readonly onTruncate?: ((text: string, droppedText: string) => void) | undefined;
 }
 
-/** How {@link ClipEncoder.logits} reads and encodes. */
+/** Options of {@link ClipEncoder.logits}. */
 export interface LogitsOptions extends EncodeImageOptions, EncodeTextOptions {}
 
-/** How a {@link ClipEncoder} computes. */
+/** Options of {@link ClipEncoder}. */
 export interface EncoderOptions extends Pick<CompileOptions, "device" | "onProgress" | "signal"> {
-  /** Whether ONNX Runtime arranges the weights for speed when a tower starts. Default true. */
+  /** Whether ONNX Runtime rearranges the weights for speed when a tower starts. Default true; false suits a handful of inputs. */
   readonly prepack?: boolean | undefined;
-  /**
-   * Rounds the matrices of the linear layers to 8 or 4 bits when a tower starts, for memory: the vectors then differ a little from
-   * those of the weights as they are, which is the default.
-   */
+  /** Quantizes linear layers to 8 or 4 bits when a tower starts, to save memory. Vectors change slightly. Default: off. */
   readonly dtype?: QuantizedDtype | undefined;
 }
 
@@ -102,15 +96,15 @@ export const encoderKinds: OptionKinds<EncoderOptions> = {
 };
 
 const textBatchSize = 16;
-/** Batches of texts that are sorted by length together. */
+/** Number of text batches that are sorted by length together. */
 const sortedBatches = 64;
 
 /**
- * Turns images and texts into unit vectors of one space. Each tower is compiled when it is first needed, so a program
- * that only reads images never loads the text tower. `await using` gives the memory back.
+ * Encodes images and texts as unit vectors of one space. Each tower is compiled on first use, so a program that only encodes
+ * images never loads the text tower. Declare it with `await using` to free the memory.
  */
 export class ClipEncoder implements AsyncDisposable {
-  /** The folder or file the model was read from. */
+  /** Folder or file that the model was read from. */
   readonly path: string;
   readonly config: ClipConfig;
   readonly preprocess: PreprocessConfig;
@@ -126,11 +120,7 @@ export class ClipEncoder implements AsyncDisposable {
   readonly #options: EncoderOptions;
   #released = false;
 
-  /**
-   * @param model - from {@link readModel}; its weights stay on disk until a tower is needed.
-   * @param options - `prepack: false` for a handful of images and texts: the towers start sooner, and each batch takes longer;
-   *   `dtype` for weights of few bits.
-   */
+  /** @param model - from {@link readModel}; its weights stay on disk until a tower is needed. */
   constructor(model: StoredModel, options: EncoderOptions = {}) {
     checkKind("the model", model, storedModel);
     checkOptions(new.target.name, options, encoderKinds);
@@ -140,17 +130,17 @@ export class ClipEncoder implements AsyncDisposable {
     [this.logitScale, this.logitBias] = [model.logitScale, model.logitBias];
   }
 
-  /** Numbers in an embedding. */
+  /** Length of an embedding. */
   get embedDim(): number {
     return this.config.embedDim;
   }
 
   /**
-   * Yields the embedding of each image, float32 [embedDim] of length 1, in the order given. While a batch
-   * is encoded the next is read, four images at a time; memory stays at these however many there are.
+   * Yields the embedding of each image, float32 [embedDim] of length 1, in order. While a batch is encoded, the next is read,
+   * four images at a time; memory does not depend on the number of images.
    *
-   * @throws {ClipError} `CLIP_IMAGE` at an image that cannot be read, unless `onSkip` is there to be told; `CLIP_RUNTIME` if a
-   *   vector is not finite; `CLIP_USAGE` if the model was released.
+   * @throws {ClipError} `CLIP_IMAGE` at an unreadable image, unless `onSkip` is given; `CLIP_RUNTIME` if a vector is not finite;
+   *   `CLIP_USAGE` if the model was released.
    */
   encodeImages(
     images: Source<ImageSource | LazyImage>,
@@ -165,11 +155,11 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   /**
-   * Yields of each image the vector before the projection, float32 and of any length, which is what linear probes read: of a
-   * ViT the class token behind the last layer norm [width], of a ResNet the output of the attention pool [embedDim]. Where the
-   * features are read from all places it is what the last layer reads, and where there is no projection (SigLIP) the features.
+   * Yields each image's vector before the projection, for linear probes: float32, not normalized. For a ViT it is the class
+   * token after the last layer norm, [width]; for a ResNet the attention pool's output, [embedDim]; for pooling over all places
+   * the input of the last layer; for SigLIP, which has no projection, the features.
    *
-   * @throws {ClipError} as {@link encodeImages} does.
+   * @throws {ClipError} see {@link encodeImages}.
    */
   poolImages(
     images: Source<ImageSource | LazyImage>,
@@ -183,7 +173,7 @@ export class ClipEncoder implements AsyncDisposable {
     return this.#runImages("poolImages", images, options, () => this.#poolSession());
   }
 
-  /** One row of what a session makes of pixelValues for each image. */
+  /** Yields one row of a session's output per image. */
   async *#runImages(
     of: string,
     images: Source<ImageSource | LazyImage>,
@@ -210,7 +200,7 @@ export class ClipEncoder implements AsyncDisposable {
     }
   }
 
-  /** What the image tower reads of an image; or, if it may be skipped, why there is nothing. */
+  /** pixelValues of an image, or the error if it may be skipped. */
   async #prepare(image: ImageSource | LazyImage, index: number, decoding: DecodeOptions, maySkip: boolean) {
     checkKind(`image ${index}`, image, imageKind);
     try {
@@ -226,12 +216,11 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   /**
-   * Yields the embedding of each text, float32 [embedDim] of length 1, in the order given. Where a token sees only those
-   * before it, what is behind the end of a text changes nothing: texts of about the same length are encoded together, without
-   * padding.
+   * Yields the embedding of each text, float32 [embedDim] of length 1, in order. With a causal text tower, texts of similar
+   * length are batched and padded only to the longest of them.
    *
-   * @throws {ClipError} `CLIP_TEXT` if a text has more tokens than the model reads and is not to be cut; `CLIP_CONFIG` if the model has no
-   *   vocabulary of its size; `CLIP_RUNTIME` if a vector is not finite; `CLIP_USAGE` if the model was released.
+   * @throws {ClipError} `CLIP_TEXT` if a text is too long and `onTruncate` is missing; `CLIP_CONFIG` if the vocabulary does not fit
+   *   the model; `CLIP_RUNTIME` if a vector is not finite; `CLIP_USAGE` if the model was released.
    */
   async *encodeTexts(texts: Source<string>, options: EncodeTextOptions = {}): AsyncGenerator<Float32Array> {
     checkKind("encodeTexts: texts", texts, sourceOf("strings"));
@@ -274,16 +263,16 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   /**
-   * The tokens of texts as the text tower reads them, padded to the context length. A text that is too long is cut; `truncated` says so.
+   * Input ids of texts, padded to the context length. Texts that are too long are truncated and listed in `truncated`.
    *
-   * @throws {ClipError} `CLIP_CONFIG` if the model has no vocabulary of its size.
+   * @throws {ClipError} `CLIP_CONFIG` if the vocabulary does not fit the model.
    */
   async tokenize(texts: readonly string[]): Promise<TokenizedTexts> {
     const tokenizer = await this.#readTokenizer();
     return tokenizer.tokenize(texts, { contextLength: this.config.text.contextLength, truncate: true });
   }
 
-  /** Numbers of texts in batches, those of about the same length together. */
+  /** Indices of texts in batches of similar length. */
   #byLength(endOfText: Int32Array, batchSize: number): number[][] {
     const order = Array.from(endOfText.keys()).sort((a, b) => endOfText[a]! - endOfText[b]!);
     return Array.from({ length: Math.ceil(order.length / batchSize) }, (_, i) =>
@@ -291,16 +280,15 @@ export class ClipEncoder implements AsyncDisposable {
     );
   }
 
-  /** How many tokens of a text of this length must be computed. */
+  /** Number of tokens to compute for a text: with a causal mask, the padding can be left out. */
   #textLength(tokens: number): number {
     const { causal = true, contextLength } = this.config.text;
     return causal ? tokens : contextLength;
   }
 
   /**
-   * The scaled cosines of every image with every text, `logitsPerImage` [I, T]; their softmax along a row says which
-   * text fits the image, along a column which image fits the text; of a model trained with sigmoids, the sigmoid of each
-   * says how well the two fit. With `onSkip` the row of an image that cannot be read is NaN.
+   * Logits of every image with every text, [I, T]. A softmax over a row compares texts for an image, over a column images for a
+   * text; for a SigLIP-style model apply a sigmoid to each. With `onSkip`, rows of unreadable images are NaN.
    */
   async logits(
     images: Source<ImageSource | LazyImage>,
@@ -314,7 +302,7 @@ export class ClipEncoder implements AsyncDisposable {
     const textEmbeds = await collect(this.encodeTexts(texts, { batchSize, signal, onTruncate }));
     const scale = Math.exp(this.logitScale);
     if (!Number.isFinite(scale) || !Number.isFinite(this.logitBias))
-      throw new ClipError("CLIP_RUNTIME", `the model's scale of its cosines is ${scale}: its weights are damaged`);
+      throw new ClipError("CLIP_RUNTIME", `the model's logit scale is ${scale}: its weights are damaged`);
     const logits: Float32Array[] = [];
     for await (const imageEmbed of this.#runImages("logits", images, imageOptions, () => this.#visionSession())) {
       const score = (textEmbed: Float32Array) =>
@@ -324,12 +312,12 @@ export class ClipEncoder implements AsyncDisposable {
     return float32(concatenate(logits), [logits.length, textEmbeds.length]);
   }
 
-  /** The words of a text that the model was not trained on; none if the model does not know which these are. */
+  /** Words of a text that the training captions lack; none if the model has no list of them. */
   unknownWords(text: string): string[] {
     return this.#model.words ? unknownWords(text, this.#model.words) : [];
   }
 
-  /** Runs a tower; between the last look at whether the model was released and the run nothing can come. */
+  /** Runs a tower. The second check is needed because the model may be released while the tower starts. */
   async #run(open: () => Promise<Session>, feeds: NamedTensors, options?: RunOptions): Promise<NamedTensors> {
     this.#refuseReleased();
     const session = await open();
@@ -337,7 +325,7 @@ export class ClipEncoder implements AsyncDisposable {
     return session.run(feeds, options);
   }
 
-  // What failed is tried again by the next call: a network may be back by then.
+  // A failed promise is dropped, so that the next call tries again.
   #visionSession(): Promise<Session> {
     const session = (this.#vision ??= this.#compileVision(encodeImage));
     session.catch(() => (this.#vision = undefined));
@@ -387,7 +375,7 @@ export class ClipEncoder implements AsyncDisposable {
       : storedParameters(clipParameters(config), parameters);
   }
 
-  /** Codes are arranged in any case: the kernels widen others to float32 again for every run. */
+  /** Quantized weights are always prepacked: otherwise the kernels expand them to float32 in every run. */
   get #compileOptions(): CompileOptions {
     const { dtype, ...options } = this.#options;
     return dtype ? { ...options, prepack: true } : options;
@@ -397,10 +385,10 @@ export class ClipEncoder implements AsyncDisposable {
     if (this.#released) throw new ClipError("CLIP_USAGE", "this model was released; load it again");
   }
 
-  /** Gives the memory of both towers back. */
+  /** Frees the memory of both towers. */
   async release(): Promise<void> {
     this.#released = true;
-    // One tower's end must not keep the other's from coming.
+    // If one tower fails to end, the others are still released.
     const ended = await Promise.allSettled(
       [this.#vision, this.#pool, this.#text].map(async (compiling) =>
         (await compiling?.catch(() => undefined))?.release(),
@@ -416,14 +404,14 @@ export class ClipEncoder implements AsyncDisposable {
 
 /** An encoder as an argument. */
 export const encoderKind: Kind = {
-  wanted: "a model as loadClip gives it, or a ClipEncoder",
+  wanted: "a model from loadClip, or a ClipEncoder",
   fits: (value) => value instanceof ClipEncoder,
 };
 
 /**
- * Σ aᵢ bᵢ: of unit vectors, their cosine.
+ * Dot product: for unit vectors, their cosine.
  *
- * @throws {ClipError} `CLIP_USAGE` if the two are not of the same length.
+ * @throws {ClipError} `CLIP_USAGE` if the lengths differ.
  */
 export function dot(a: Float32Array, b: Float32Array): number {
   if (!(a?.length === b?.length))
@@ -436,7 +424,7 @@ export function dot(a: Float32Array, b: Float32Array): number {
   return sum;
 }
 
-/** All that a generator yields, where that is known to be few. */
+/** Collects a stream into an array. */
 export async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
   checkKind("collect: items", items, sourceOf("items"));
   const all: Item[] = [];
@@ -457,7 +445,7 @@ async function load({ name, load }: LazyImage): Promise<ImageSource> {
   }
 }
 
-/** An image of a stream as messages call it. */
+/** Name of an image in messages. */
 function nameOf(image: ImageSource | LazyImage, index: number): string {
   if (typeof image === "string") return `image ${index} (${image.slice(0, 200)})`;
   return isLazy(image) ? `image ${index} (${image.name})` : `image ${index}`;

@@ -67,10 +67,10 @@ describe("a folder of another kind of model says what it is, in one line", () =>
   });
 
   it.each([
-    ["model_index.json", "a pipeline of diffusers"],
-    ["diffusion_pytorch_model.safetensors", "a part of diffusers"],
-    ["modules.json", "a model of sentence-transformers"],
-    ["adapter_config.json", "an adapter of PEFT's"],
+    ["model_index.json", "a diffusers pipeline"],
+    ["diffusion_pytorch_model.safetensors", "a part of a diffusers pipeline"],
+    ["modules.json", "a sentence-transformers model"],
+    ["adapter_config.json", "a PEFT adapter"],
   ])("without weights, with %s", async (name, what) => {
     const folder = await folderOf({ [name]: {} });
     expect(await problemWith(folder)).toMatch(new RegExp(`^\\S+ is ${what}; [^\n]+$`));

@@ -312,7 +312,7 @@ describe("convertModel", () => {
       ["hf", folder],
       ["openai", join(folder, "model.safetensors")],
     ] as const)
-      await expect(convertModel(model, out, { to })).rejects.toThrow(/is where the model is read from; name another/);
+      await expect(convertModel(model, out, { to })).rejects.toThrow(/is where the model is read from; choose another/);
     expect(await readFile(join(folder, "config.json"), "utf8")).toBe(before);
   });
 

@@ -57,7 +57,7 @@ describe("changes of low rank on load", () => {
       new Map([...change(2)].slice(1)),
       "text.blocks.0.attn.out.lora.up: its other half is missing",
     ],
-    ["with nothing in them", { rank: 2, alpha: 1 }, new Map(), "is no change of"],
+    ["with nothing in them", { rank: 2, alpha: 1 }, new Map(), "does not fit"],
   ])("are refused %s", async (name, config, parameters, message) => {
     const lora = join(root, name);
     await saveLora(lora, config, parameters);
