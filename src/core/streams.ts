@@ -1,4 +1,4 @@
-/** Several, in memory or as they come. */
+/** A collection or a stream. */
 export type Source<Item> = Iterable<Item> | AsyncIterable<Item>;
 
 /** Items as groups of `size`, the last perhaps smaller; at most one group is held. `signal` stops between groups. */

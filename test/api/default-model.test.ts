@@ -88,10 +88,10 @@ it("pictograms comes with the package, and says that it knows drawings in every 
   ]);
   expect(code).toBe(0);
   expect(err.split("\n")[0]).toBe(
-    `pictograms, the model that comes with this package, knows drawings, not photos; ${defaultModel} knows photos`,
+    `pictograms, the bundled model, knows drawings, not photos; ${defaultModel} knows photos`,
   );
   expect(err).toMatch(/the model was not trained on "zzzxq"/);
   const html = await readFile(page, "utf8");
   expect(html).toContain("Classified by <bdi>pictograms</bdi>, zero-shot.");
-  expect(html).toContain("pictograms, the model that comes with this package, knows drawings, not photos.");
+  expect(html).toContain("pictograms, the bundled model, knows drawings, not photos.");
 });

@@ -126,8 +126,8 @@ describe("a model", () => {
 
   it("whose weights do not fit comes with all differences", async () => {
     const { err } = await using(await modelWith("other", { embedDim: 8, text: { ...tinyConfig.text, layers: 2 } }));
-    expect(err).toContain("does not fit the model; is it of another architecture?");
-    expect(err).toContain("vision.projection: the model wants [32, 8], the file has [32, 16]");
+    expect(err).toContain("does not fit the model; does it have another architecture?");
+    expect(err).toContain("vision.projection: the model needs [32, 8], the file has [32, 16]");
     expect(err.match(/missing from the file: text\.blocks\.1\./g)).toHaveLength(12);
   });
 
@@ -149,7 +149,7 @@ describe("a model", () => {
     expectError(
       await using(folder),
       1,
-      /is no whole safetensors file: .*the rest is missing; download or save it again/,
+      /is not a valid safetensors file: .*the rest is missing; download or save it again/,
     );
   });
 

@@ -1,7 +1,7 @@
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { captionWords } from "../../src/model/pretrained/known-words.ts";
+import { captionWords } from "../../src/model/pretrained/caption-words.ts";
 import { collect } from "../../src/model/embedding/encoder.ts";
 import { readModel } from "../../src/model/pretrained/model-folder.ts";
 import { loadClip } from "../../src/model/zero-shot/clip.ts";
@@ -58,7 +58,7 @@ describe("clip-ts classify --json", () => {
   });
 
   it.each([
-    ["Rocket,rocket", 'the labels "Rocket" and "rocket" say the same and would share the probability; remove one'],
+    ["Rocket,rocket", 'the labels "Rocket" and "rocket" are equivalent and would share the probability; remove one'],
     ["ice_cream,Ice cream ", 'the labels "ice_cream" and "Ice cream" say the same'],
     ["sun,sun", 'the label "sun" is given twice; remove one'],
   ])("refuses the labels %j, which would share the probability silently", async (alike, message) => {

@@ -73,7 +73,7 @@ describe("models fetch", () => {
     expect(await call(["models", "fetch", "pictograms"])).toEqual({
       code: 0,
       out: pictogramModel,
-      err: `pictograms, the model that comes with this package, knows drawings, not photos; ${defaultModel} knows photos`,
+      err: `pictograms, the bundled model, knows drawings, not photos; ${defaultModel} knows photos`,
     });
   });
 });
@@ -93,7 +93,7 @@ describe("models inspect", () => {
     const { out } = await call(["models", "inspect", model, "--image-size", "64"]);
     expect(out).toMatch(/shorter side resized and center cropped to 64 pixels/);
     const refused = await call(["models", "inspect", model, "--image-size", "65"]);
-    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/a multiple of its patches' 16 pixels/)]);
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/a multiple of its patch size, 16 pixels/)]);
   });
 
   it("says what is missing of a folder, in words", async () => {
@@ -168,10 +168,7 @@ describe("convert", () => {
       progress: (text) => shown.push(text),
     });
     expect(shown.at(-1)).toMatch(/^bare\.safetensors {2}0\.3 MB of 0\.3 MB$/);
-    expect([code, err]).toEqual([
-      0,
-      expect.stringMatching(/^wrote .*bare\.safetensors\nwarning: a reader that goes by shapes/),
-    ]);
+    expect([code, err]).toEqual([0, expect.stringMatching(/^wrote .*bare\.safetensors\nwarning: the shapes alone/)]);
   });
 
   it("says in words what is wrong with the place to write to", async () => {
@@ -190,7 +187,7 @@ describe("convert", () => {
       ],
       ["openai", taken, /cannot write .*taken\.safetensors: it is a folder; what stood there before is unchanged/],
       ["openai", join(root, "folder"), /OpenAI's names are written to one file; name it \*\.safetensors/],
-      ["onnx", model, /is where the model is read from; name another place/],
+      ["onnx", model, /is where the model is read from; choose another/],
     ] as const) {
       const { code, err } = await call(["convert", model, out, "--to", to]);
       expect(code).toBeGreaterThan(0);

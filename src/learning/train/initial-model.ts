@@ -1,14 +1,14 @@
 import { readParameters } from "../../model/checkpoints/load.ts";
 import { ClipError } from "../../core/errors.ts";
 import type { TensorData } from "../../core/tensor-data.ts";
-import { captionWords } from "../../model/pretrained/known-words.ts";
+import { captionWords } from "../../model/pretrained/caption-words.ts";
 import { isLora } from "../../model/pretrained/lora.ts";
 import { readModel, readTokenizer } from "../../model/pretrained/model-folder.ts";
 import { clipPreprocess, type PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import { type ClipConfig } from "../../model/towers/config.ts";
 import { initializeParameters } from "../../model/nn/parameters.ts";
 import { clipParameters } from "../../model/towers/parameters.ts";
-import { isOfDecoder } from "../../model/towers/caption-decoder.ts";
+import { isDecoderPath } from "../../model/towers/caption-decoder.ts";
 import { ClipTokenizer, type TextTokenizer } from "../../inputs/text/tokenizer.ts";
 import { trainBpe } from "../../inputs/text/train-bpe.ts";
 import { decoderOf } from "./batches/synthetic-captions.ts";
@@ -68,7 +68,7 @@ async function givenModel(path: string, run: TrainConfig, captions: readonly str
     tokenizer,
     parameters: new Map([
       ...(await readParameters(model.parameters)),
-      ...initializeParameters(clipParameters(architecture), run.seed, (path) => isLora(path) || isOfDecoder(path)),
+      ...initializeParameters(clipParameters(architecture), run.seed, (path) => isLora(path) || isDecoderPath(path)),
     ]),
     words: model.words && [...new Set([...model.words, ...captionWords(captions)])].sort(),
   };

@@ -11,7 +11,7 @@ import { parameterSpecs } from "../../model/nn/parameters.ts";
 import { mergeLora } from "../../model/pretrained/lora.ts";
 import { saveLora } from "../../model/pretrained/save-lora.ts";
 import { saveModel } from "../../model/pretrained/save-model.ts";
-import { isOfDecoder } from "../../model/towers/caption-decoder.ts";
+import { isDecoderPath } from "../../model/towers/caption-decoder.ts";
 import type { ClipConfig } from "../../model/towers/config.ts";
 import { clipParameters } from "../../model/towers/parameters.ts";
 import { DataLoader } from "./batches/loader.ts";
@@ -185,7 +185,7 @@ async function trainedParameters(
   architecture: ClipConfig,
 ): Promise<Map<string, TensorData<"float32">>> {
   const specs = parameterSpecs(clipParameters(architecture));
-  const weights = [...(await finalWeights(trainer))].filter(([path]) => !isOfDecoder(path));
+  const weights = [...(await finalWeights(trainer))].filter(([path]) => !isDecoderPath(path));
   return new Map(weights.map(([path, values]) => [path, float32(values, specs.get(path)!.shape)]));
 }
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { ClipConfig } from "../towers/config.ts";
 
-/** Sizes come from files, and a graph of that size is built from them. */
+/** A bounded size. Configs come from files, and a graph of the stated size is built. */
 export const size = (max: number) => z.int().positive().max(max);
 
 const transformer = {
@@ -12,10 +12,7 @@ const transformer = {
 };
 const activation = z.enum(["quickGelu", "gelu", "geluTanh"]);
 
-/**
- * An architecture as JSON says it: the fields of {@link ClipConfig}, all needed, nothing else. For `parseStrict`, which
- * names every problem.
- */
+/** Schema of {@link ClipConfig} in JSON: no unknown keys. For `parseStrict`, which reports every problem. */
 export const clipConfigSchema = z.strictObject({
   embedDim: size(65_536),
   activation,

@@ -49,9 +49,9 @@ describe("a table of positions", () => {
   });
 
   it("is refused where a size does not divide into patches, and to towers without such a table", async () => {
-    await expect(withImageSize(vit, await stored(vit), 30)).rejects.toThrow(/a multiple of its patches' 4 pixels/);
+    await expect(withImageSize(vit, await stored(vit), 30)).rejects.toThrow(/a multiple of its patch size, 4 pixels/);
     await expect(withImageSize(clipConfigs.RN50, new Map(), 288)).rejects.toThrow(
-      /reads images of 224 pixels; only ViTs/,
+      /needs images of 224 pixels; only ViTs/,
     );
   });
 });

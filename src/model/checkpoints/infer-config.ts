@@ -4,16 +4,16 @@ import { clipConfigs } from "../towers/configs.ts";
 import { translateNames } from "./load.ts";
 import type { StoredTensor } from "./stored-tensor.ts";
 
-/** Channels of one attention head, unless a published architecture of the same shapes says otherwise. */
+/** Head size, unless a published architecture of the same shapes has another. */
 const headDim = 64;
 
 /**
- * The architecture that the shapes in a weight file tell, as in OpenAI's `build_model`.
+ * Infers the architecture from the shapes in a weight file, like OpenAI's `build_model`.
  *
- * @param tensors - what the file holds, in our names or OpenAI's.
- * @param activation - cannot be told from the shapes, and the wrong one runs and only lowers accuracy.
- * @param path - of the file, for messages.
- * @throws {ClipError} `CLIP_CONFIG` if there is no activation; `CLIP_CHECKPOINT` if a tensor that tells a size is missing.
+ * @param tensors - under the names of any known layout.
+ * @param activation - required: shapes do not show it, and a wrong one silently lowers accuracy.
+ * @param path - the file, for messages.
+ * @throws {ClipError} `CLIP_CONFIG` without an activation; `CLIP_CHECKPOINT` if a tensor with a needed size is missing.
  */
 export function inferConfig(
   tensors: ReadonlyMap<string, StoredTensor>,
@@ -129,7 +129,7 @@ function inferResNet(shapes: KnownShapes): ResNetConfig {
   };
 }
 
-/** Heads do not show in shapes either: ViT-H's are 80 wide; nor do pixels at the border that no patch reads. */
+/** The published architecture of the same shapes, if any: shapes show neither head sizes (ViT-H's is 80) nor unread border pixels. */
 function publishedHeads(config: ClipConfig): ClipConfig {
   const shapes = ({ embedDim, vision, text }: ClipConfig) => {
     const grid = vision.kind === "vit" ? Math.floor(vision.imageSize / vision.patchSize) : vision.imageSize;

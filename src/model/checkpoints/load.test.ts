@@ -181,7 +181,7 @@ describe("a file written in another's names", () => {
         layout: clipLayout(names, config),
       });
     await expect(saved(resNet, "hf")).rejects.toThrow(/CLIPModel has no ResNets; convert it to openai or open_clip/);
-    await expect(saved(siglip, "openai")).rejects.toThrow(/no place for SigLIP; convert it to hf or open_clip/);
+    await expect(saved(siglip, "openai")).rejects.toThrow(/does not support SigLIP; convert it to hf or open_clip/);
   });
 });
 
@@ -209,7 +209,7 @@ describe("weights in several files", () => {
 
   it("are all there, and beside it", async () => {
     const more = await spread((map) => (map["text.more"] = "model-00001-of-00002.safetensors"));
-    await expect(openWeightFile(more)).rejects.toThrow(/promises what is not there:\n {2}text\.more in model-00001/);
+    await expect(openWeightFile(more)).rejects.toThrow(/lists missing tensors:\n {2}text\.more in model-00001/);
     const outside = await spread((map) => (map["text.more"] = "../secret.safetensors"));
     await expect(openWeightFile(outside)).rejects.toThrow(/text\.more.*must be a weight file beside the index/);
     const itself = await spread((map) => (map["text.more"] = "model.safetensors.index.json"));
@@ -263,7 +263,7 @@ describe("saveParameters in OpenAI's names", () => {
       initializeParameters(clipParameters({ ...group, vision: { ...group.vision, imageSize: 64 } }), 1),
       { layout: clipLayout("openai", group) },
     );
-    await expect(saved).rejects.toThrow(/no place for vision.stages.4/);
+    await expect(saved).rejects.toThrow(/cannot hold vision.stages.4/);
   });
 });
 
@@ -276,7 +276,7 @@ describe("loadParameters", () => {
     parameters.set("vision.lnPre.bias", { dtype: "int32", shape: [64], data: new Int32Array(64) });
     expect(await problemsOf(await save("wrong", parameters), vit)).toEqual([
       "vision.lnPre.bias: the file has I32; save the model as float16 or float32",
-      "vision.projection: the model wants [64, 16], the file has [16, 64]",
+      "vision.projection: the model needs [64, 16], the file has [16, 64]",
       "missing from the file: text.lnFinal.bias [64]",
       "unknown to the model: text.blocks.7.ln1.weight",
     ]);
@@ -300,7 +300,7 @@ describe("loadParameters", () => {
     });
     await writeDeferred(path, new Map(tensors));
     expect(await problemsOf(path, vit)).toEqual([
-      "logitScale: the file has float64, of which half the digits would be lost; convert it to float32",
+      "logitScale: the file has float64, which would lose half its digits; convert it to float32",
     ]);
   });
 
@@ -326,7 +326,7 @@ describe("loadParameters", () => {
   it("says what it met where the names are of no layout it knows", async () => {
     const path = await save("foreign", new Map([["encoder.layer_norm.bias", float32([1], [1])]]));
     await expect(loadParameters(path, clipParameters(vit))).rejects.toThrow(
-      /names of none of these: .*; it has encoder.layer_norm.bias/,
+      /unknown tensor names \(encoder\.layer_norm\.bias\); supported are .*/,
     );
   });
 });

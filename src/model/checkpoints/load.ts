@@ -10,20 +10,20 @@ import type { Placement } from "./names/patterns.ts";
 import { readFloats, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 import { openWeightFile } from "./weight-file.ts";
 
-/** A parameter of a model as it lies in a file: nothing is read until somebody asks for the values. */
+/** A parameter's location in a file; its values are read on demand. */
 export interface StoredParameter {
-  /** As the model has it. */
+  /** The model's shape of it. */
   readonly shape: readonly number[];
-  /** Tensors that follow each other along the first axis. */
+  /** Tensors to concatenate along the first axis. */
   readonly parts: readonly StoredTensor[];
-  /** The file has rows and columns exchanged. */
+  /** Stored transposed in the file. */
   readonly transposed: boolean;
 }
 
-/** Parameters by our paths, where they lie or, where they were computed, their values. */
+/** Parameters by our paths: locations in files, or values if they were computed. */
 export type StoredParameters = ReadonlyMap<string, StoredParameter | TensorData<"float32">>;
 
-/** Tensors of a file under our paths, and what in it has none. */
+/** Tensors of a file under our paths; `unknown` are names without one. */
 interface TranslatedTensors {
   readonly layout: Layout;
   readonly parameters: ReadonlyMap<string, StoredParameter>;
@@ -31,11 +31,11 @@ interface TranslatedTensors {
 }
 
 /**
- * Finds the parameters of a model in a weight file of any kind and layout that we know. Only its table of contents is read.
+ * Finds a model's parameters in a weight file of any supported format and layout. Only the file's index is read.
  *
- * @param family - the layouts that a file of such a model may have; default CLIP's.
- * @throws {ClipError} `CLIP_CHECKPOINT` unless every tensor of the model is in the file, in its shape, and nothing is left
- *   over; the message lists all differences. `CLIP_FILE` if the file cannot be read.
+ * @param family - layouts to consider; default CLIP's.
+ * @throws {ClipError} `CLIP_CHECKPOINT` if a tensor is missing, left over, or has another shape, with all differences;
+ *   `CLIP_FILE` if the file cannot be read.
  */
 export async function loadParameters<Model extends object>(
   path: string,
@@ -47,9 +47,9 @@ export async function loadParameters<Model extends object>(
 }
 
 /**
- * Puts tensors under our paths. A parameter of several tensors of which one is missing is missing.
+ * Translates a file's tensor names to our paths. A parameter of several tensors counts as missing if one of them is.
  *
- * @throws {ClipError} `CLIP_CHECKPOINT` if the names are of one tower alone, or of no layout that we know.
+ * @throws {ClipError} `CLIP_CHECKPOINT` if the names belong to only one tower, or to no known layout.
  */
 export function translateNames(
   tensors: ReadonlyMap<string, StoredTensor>,
@@ -62,7 +62,7 @@ export function translateNames(
   if (!layout) {
     const known = titles.join(", ");
     const some = [...tensors.keys()].slice(0, 5).map(cut).join(", ") || "nothing";
-    throw new ClipError("CLIP_CHECKPOINT", `${path} has the tensor names of none of these: ${known}; it has ${some}`);
+    throw new ClipError("CLIP_CHECKPOINT", `${path} has unknown tensor names (${some}); supported are ${known}`);
   }
   const parameters = new Map<string, StoredParameter>();
   const unknown: string[] = [];
@@ -82,7 +82,7 @@ export function translateNames(
   return { layout, parameters, unknown };
 }
 
-/** Of tensors one behind the other; if they do not fit each other, of the first alone, which then fits no model. */
+/** Shape of concatenated tensors; if they do not match, the first one's, which then fits no model. */
 function shapeOf(parts: readonly StoredTensor[], { transposed, leadingOnes }: Placement): readonly number[] {
   const whole = parts[0]!.shape;
   const shape = whole.slice(0, leadingOnes).every((size) => size === 1) ? whole.slice(leadingOnes) : whole;
@@ -93,13 +93,13 @@ function shapeOf(parts: readonly StoredTensor[], { transposed, leadingOnes }: Pl
   return fit ? [parts.reduce((rows, part) => rows + part.shape[0]!, 0), ...rest] : shape;
 }
 
-/** Some write scalars with one axis, and tables as a batch of one. */
+/** Some files store scalars with one axis, and tables as a batch of one. */
 function withoutLeadingOnes(shape: readonly number[]): readonly number[] {
   const first = shape.findIndex((size) => size !== 1);
   return first < 0 ? [] : shape.slice(first);
 }
 
-/** Of a large model of another architecture all; of a file that holds names without end not. */
+/** Enough for every difference to another large model, and a bound for files with endless names. */
 const maxProblems = 1_000;
 
 const floatDtypes: readonly string[] = ["F32", "F16", "BF16"];
@@ -129,17 +129,15 @@ function fitParameters(
     const maker = parameter ? undefined : makerOf(name);
     if (maker !== undefined)
       problems.push(
-        `${show(name)}: the file has no plain tensor, but what ${cut(maker)} would make, which is not run here`,
+        `${show(name)}: the file has no plain tensor, but a call of ${cut(maker)}, which clip-ts does not execute`,
       );
     else if (!parameter) problems.push(`missing from the file: ${show(name)} [${shape.join(", ")}]`);
     else if (!fits)
       problems.push(
-        `${show(name)}: the model wants [${shape.join(", ")}], the file has [${parameter.shape.join(", ")}]`,
+        `${show(name)}: the model needs [${shape.join(", ")}], the file has [${parameter.shape.join(", ")}]`,
       );
     else if (other === "F64")
-      problems.push(
-        `${show(name)}: the file has float64, of which half the digits would be lost; convert it to float32`,
-      );
+      problems.push(`${show(name)}: the file has float64, which would lose half its digits; convert it to float32`);
     else if (other) problems.push(`${show(name)}: the file has ${other}; save the model as float16 or float32`);
     else fitting.set(name, { ...parameter, shape });
   }
@@ -147,7 +145,7 @@ function fitParameters(
   for (const name of [...leftOver, ...unknown]) problems.push(`unknown to the model: ${name}`);
   if (problems.length > 0) {
     const lines = [
-      `${path} (${layout.title}) does not fit the model; is it of another architecture?`,
+      `${path} (${layout.title}) does not fit the model; does it have another architecture?`,
       ...listed(problems, maxProblems),
     ];
     throw new ClipError("CLIP_CHECKPOINT", lines.join("\n  "));
@@ -156,10 +154,10 @@ function fitParameters(
 }
 
 /**
- * The model's record with its parameters read by ONNX Runtime from where they lie in the file: float32 as it is; half
- * precisions cast, parts joined and matrices turned when the session starts.
+ * A model's record whose parameters ONNX Runtime reads directly from the file: float32 unchanged; half precisions are cast,
+ * parts joined and matrices transposed when the session starts.
  *
- * @param others - tensors that stand in the place of some of them, by path.
+ * @param others - replacements for some of them, by path.
  */
 export function storedParameters<Model extends object>(
   model: Model & Specs<Model>,
@@ -190,7 +188,7 @@ function storedTensor(name: string, part: StoredTensor): Tensor {
   return dtype === "float32" ? tensor : tensor.cast("float32");
 }
 
-/** The values of all parameters as float32, by path: what training starts from. */
+/** The values of all parameters as float32, by path. */
 export async function readParameters(parameters: StoredParameters): Promise<Map<string, TensorData<"float32">>> {
   const values = new Map<string, TensorData<"float32">>();
   for (const [path, parameter] of parameters) values.set(path, await readParameter(parameter));
@@ -215,7 +213,7 @@ export async function readParameter(
   return float32(transposed ? transpose(values, shape) : values, shape);
 }
 
-/** The values of [rows, columns] from those of [columns, rows]. */
+/** [columns, rows] → [rows, columns] */
 export function transpose(values: Float32Array, [rows = 1, columns = 1]: readonly number[]): Float32Array {
   return Float32Array.from(values, (_, i) => values[(i % columns) * rows + Math.floor(i / columns)]!);
 }

@@ -3,13 +3,13 @@ import { dirname, join, readRange, realFile, sizeOf } from "../../core/files.ts"
 import { cut } from "../../core/listing.ts";
 import { elementBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 
-/** ONNX's numbers of the dtypes that weights have. */
+/** ONNX's codes of the supported dtypes. */
 const dtypes: Readonly<Record<number, StoredDtype>> = { 1: "F32", 10: "F16", 16: "BF16" };
 
-/** Names that parameters have in an ONNX file of this library's; other constants of the program have none of these. */
+/** Names of parameters in the ONNX files that this library writes; other constants do not match. */
 const parameterName = /^(vision|text)\.|^logit(Scale|Bias)$/;
 
-/** Numbers of fields in the messages of ONNX's protocol buffers. */
+/** Field numbers in ONNX's protocol buffers. */
 const fields = {
   model: { graph: 7 },
   graph: { initializer: 5 },
@@ -17,20 +17,20 @@ const fields = {
   entry: { key: 1, value: 2 },
 } as const;
 
-/** So much is read at a time: what lies between two tensors, but not their bytes. */
+/** Bytes per read of the metadata between tensors. */
 const windowBytes = 2 ** 16;
-/** A model has some thousands of nodes and tensors. */
+/** Limit for hostile files; a model has some thousands of nodes and tensors. */
 const maxFields = 1_000_000;
 
 /**
- * The parameters in an ONNX file that `clip-ts convert --to onnx` wrote, where they lie: in the file itself or in one beside
- * it. The program is not looked at.
+ * Locates the parameters in an ONNX file written by `clip-ts convert --to onnx`: in the file itself or in one beside it. The
+ * program is ignored.
  *
  * @throws {ClipError} `CLIP_FILE` if it cannot be read; `CLIP_CHECKPOINT` if it is damaged, or has no parameters by our names.
  */
 export async function openOnnxFile(path: string): Promise<ReadonlyMap<string, StoredTensor>> {
   const damaged = (problem: string) =>
-    new ClipError("CLIP_CHECKPOINT", `${path} is no whole ONNX file: ${problem}; write it again`);
+    new ClipError("CLIP_CHECKPOINT", `${path} is not a complete ONNX file: ${problem}; write it again`);
   const file = await realFile(path);
   const size = (await sizeOf(file)) ?? 0;
   const reader = new FieldReader(file, size, damaged);
@@ -42,29 +42,29 @@ export async function openOnnxFile(path: string): Promise<ReadonlyMap<string, St
       const { name, ...tensor } = await readInitializer(reader, initializer);
       if (!parameterName.test(name)) continue;
       const { dtype, shape, byteLength } = tensor;
-      if (!dtype) throw damaged(`"${cut(name)}" has a dtype that no weights have`);
+      if (!dtype) throw damaged(`"${cut(name)}" has an unsupported dtype`);
       if (shape.reduce((total, side) => total * side, elementBytes[dtype]) !== byteLength)
-        throw damaged(`"${cut(name)}" has ${byteLength} bytes, and its shape is [${shape.join(", ")}]`);
+        throw damaged(`"${cut(name)}" has ${byteLength} bytes, which do not fit its shape [${shape.join(", ")}]`);
       const place = await placeOf(tensor, path, file, damaged);
       tensors.set(name, { ...place, dtype, shape, byteLength });
     }
   }
   if (tensors.size > 0) return tensors;
-  const problem = "it has no weights by name: ONNX files of others hold a program, of which a model cannot be told";
-  throw new ClipError("CLIP_CHECKPOINT", `${path}: ${problem}; name the model that it was made from`);
+  const problem = "no named weights; only ONNX files written by clip-ts can be read";
+  throw new ClipError("CLIP_CHECKPOINT", `${path}: ${problem}; use the model that it was made from`);
 }
 
 interface Initializer {
   readonly name: string;
   readonly dtype: StoredDtype | undefined;
   readonly shape: readonly number[];
-  /** Of the file beside it; undefined for the ONNX file itself. */
+  /** Name of the file beside it; undefined for the ONNX file itself. */
   readonly location: string | undefined;
   readonly byteOffset: number;
   readonly byteLength: number;
 }
 
-/** The file with a tensor's bytes: one beside the ONNX file, never one elsewhere. */
+/** The file with a tensor's bytes: the ONNX file or one in its folder, never one elsewhere. */
 async function placeOf(
   { location, byteOffset, byteLength }: Initializer | Omit<Initializer, "name">,
   path: string,
@@ -72,8 +72,7 @@ async function placeOf(
   damaged: Damaged,
 ) {
   if (location === undefined) return { file: own, byteOffset };
-  if (!/^[^/\\]+$/.test(location))
-    throw damaged(`its weights are said to be in "${cut(location)}", which is not beside it`);
+  if (!/^[^/\\]+$/.test(location)) throw damaged(`it refers to weights in "${cut(location)}", outside its folder`);
   const file = await realFile(join(dirname(path), location));
   const size = (await sizeOf(file)) ?? 0;
   if (byteOffset + byteLength > size) throw damaged(`${location} ends at byte ${size}, before its weights do`);
@@ -101,14 +100,14 @@ async function readInitializer(reader: FieldReader, { start, end }: Field): Prom
   if (location !== undefined) {
     [byteOffset, byteLength] = [Number(entries.get("offset") ?? 0), Number(entries.get("length"))];
     if (![byteOffset, byteLength].every((value) => Number.isSafeInteger(value) && value >= 0))
-      throw reader.damaged(`"${cut(name)}" is not described as tensors are`);
+      throw reader.damaged(`"${cut(name)}" has a malformed description`);
   }
   return { name, dtype: dtypes[dataType], shape, location, byteOffset, byteLength };
 }
 
 type Damaged = (problem: string) => ClipError;
 
-/** A field of a message: a number, or where its bytes lie in the file. */
+/** A field of a message: a number, or a byte range of the file. */
 interface Field {
   readonly number: number;
   readonly value?: number;
@@ -116,7 +115,7 @@ interface Field {
   readonly end: number;
 }
 
-/** Walks through the messages of a file and reads little of it. */
+/** Reads the fields of a protocol buffer from a file, skipping their contents. */
 class FieldReader {
   readonly damaged: Damaged;
   readonly #file: string;
@@ -141,8 +140,7 @@ class FieldReader {
         continue;
       }
       const length = kind === 2 ? await this.#varint(tag.next) : { value: kind === 1 ? 8 : 4, next: tag.next };
-      if (![1, 2, 5].includes(kind) || length.next + length.value > end)
-        throw this.damaged(`byte ${at} is out of place`);
+      if (![1, 2, 5].includes(kind) || length.next + length.value > end) throw this.damaged(`unexpected byte at ${at}`);
       at = length.next + length.value;
       yield { number, start: length.next, end: at };
     }
@@ -170,7 +168,7 @@ class FieldReader {
       value += (byte & 0x7f) * 2 ** (7 * i);
       if (byte < 0x80) return { value, next: start + i + 1 };
     }
-    throw this.damaged(`the number at byte ${start} has no end`);
+    throw this.damaged(`the number at byte ${start} is unterminated`);
   }
 
   async #byte(at: number): Promise<number> {

@@ -58,7 +58,7 @@ export class PickleBytes {
   /** The text up to the next newline. */
   line(): string {
     const end = this.#bytes.indexOf(0x0a, this.at);
-    if (end < 0) throw new PickleError("a name has no end");
+    if (end < 0) throw new PickleError("a name is unterminated");
     const line = this.text(end - this.at);
     this.at++;
     return line;
@@ -83,7 +83,7 @@ export class PickleBytes {
 export class PickleMachine {
   readonly #dialect: PickleDialect;
   readonly #memo = new Map<number, PickleValue>();
-  /** The stacks below each mark. */
+  /** The saved stack of each open mark. */
   readonly #below: PickleValue[][] = [];
   #stack: PickleValue[] = [];
   #objects = 0;
@@ -118,7 +118,7 @@ export class PickleMachine {
   popMark(): PickleValue[] {
     const values = this.#stack;
     const below = this.#below.pop();
-    if (!below) throw new PickleError("there is no mark");
+    if (!below) throw new PickleError("a mark is missing");
     this.#stack = below;
     return values;
   }
@@ -134,7 +134,7 @@ export class PickleMachine {
   }
 
   recall(index: number): void {
-    if (!this.#memo.has(index)) throw new PickleError(`nothing was remembered as ${index}`);
+    if (!this.#memo.has(index)) throw new PickleError(`memo entry ${index} does not exist`);
     this.push(this.#memo.get(index)!);
   }
 

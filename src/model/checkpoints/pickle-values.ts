@@ -12,7 +12,7 @@ export type PickleValue =
   | readonly PickleValue[]
   | Map<PickleValue, PickleValue>;
 
-/** A list; tuples are arrays. */
+/** A Python list; tuples are arrays. */
 export class PickleList {
   readonly items: PickleValue[] = [];
 }
@@ -49,7 +49,7 @@ export class PickleInstance {
 
 /** The calls that a pickle may make. */
 export interface PickleDialect {
-  /** Functions that may be called, by module and name. */
+  /** Callable functions, by `module.name`. */
   readonly functions: Readonly<Record<string, (args: readonly PickleValue[]) => PickleValue>>;
   /** The object with this persistent id. */
   persistent(id: PickleValue): PickleValue;

@@ -75,14 +75,14 @@ describe("readPickle", () => {
     ["a text of 4 GB", ["X", 255, 255, 255, 255, "a"], "it ends too early"],
     ["nothing", [], "it ends too early"],
     ["an empty stack", ["."], "the stack is empty"],
-    ["no mark", ["t", "."], "there is no mark"],
-    ["what was not remembered", ["h", 9, "."], "nothing was remembered as 9"],
+    ["no mark", ["t", "."], "a mark is missing"],
+    ["what was not remembered", ["h", 9, "."], "memo entry 9 does not exist"],
     ["half a pair", ["}", "(", "K", 1, "u", "."], "a key has no value"],
     ["a number that is none", ["Ixyz\n", "."], "a number is not valid"],
     ["bytes of 2 GB", ["B", 0, 0, 0, 0x80, "a"], "it ends too early"],
     ["an addition to a tuple", [")", "K", 1, "a", "."], "it appends to something that is not a list"],
     ["a text that is none", ["X", 1, 0, 0, 0, 0xff, "."], "a text is not valid UTF-8"],
-    ["a name without an end", ["cos"], "a name has no end"],
+    ["a name without an end", ["cos"], "a name is unterminated"],
   ] as [string, (string | number)[], string][])("refuses %s", (_, parts, message) => {
     expect(() => read(...parts)).toThrow(PickleError);
     expect(() => read(...parts)).toThrow(message);

@@ -57,7 +57,7 @@ describe.each(dtypes)("a matrix in %s", (dtype) => {
 
   it.each([NaN, Infinity, -Infinity])("is refused with %d in it", (value) => {
     const matrix = float32([1, value, 2], [1, 3]);
-    expect(() => quantizeMatrix(matrix, dtype)).toThrow("a weight is no finite number, and cannot be quantised");
+    expect(() => quantizeMatrix(matrix, dtype)).toThrow("a weight is not finite, so the model cannot be quantized");
   });
 });
 
@@ -102,7 +102,7 @@ describe("a model in few bits", async () => {
       quantizedParameters(clipParameters(tinyConfig), spoilt, towerMatrices(tinyConfig, "text"), "q4"),
     ).rejects.toMatchObject({
       code: "CLIP_CHECKPOINT",
-      message: "text.blocks.0.attn.qkv.weight: a weight is no finite number, and cannot be quantised",
+      message: "text.blocks.0.attn.qkv.weight: a weight is not finite, so the model cannot be quantized",
     });
   });
 });

@@ -5,20 +5,20 @@ import { apply, constant, type Tensor } from "../../engine/graph/tensor.ts";
 import { parameterSpecs, type Specs, type WithLeaves } from "../nn/parameters.ts";
 import { readParameter, storedParameters, type StoredParameters, transpose } from "./load.ts";
 
-/** Weights of 8 or 4 bits, with a scale for each 32 of them: 9 and 5 bits in all. */
+/** 8- or 4-bit weights with a scale per 32, which adds one bit per weight. */
 export type QuantizedDtype = "q8" | "q4";
 
 const bitsOf = { q8: 8, q4: 4 } as const satisfies Record<QuantizedDtype, number>;
 
-/** How many weights share a scale: what ONNX Runtime's kernels are written for first. */
+/** Weights per scale; the size that ONNX Runtime's kernels support best. */
 const blockSize = 32;
 
-/** The smallest float32 with all its digits. */
+/** The smallest normal float32. */
 const smallestNormal = 2 ** -126;
 
-/** A matrix [N, K] of few bits, as the op `dequantize` reads it. */
+/** A quantized matrix [N, K], input of the op `dequantize`. */
 export interface QuantizedMatrix {
-  /** [N, blocks, bytes]; what a row's last block has beyond K means 0. */
+  /** [N, blocks, bytes]; a row's last block is padded with codes that mean 0. */
   readonly codes: TensorData<"uint8">;
   /** [N, blocks] */
   readonly scales: TensorData<"float32">;
@@ -26,18 +26,18 @@ export interface QuantizedMatrix {
   readonly bits: 4 | 8;
 }
 
-/** The bytes that a matrix of this shape takes, beside its scales. */
+/** Bytes of a matrix's codes, without its scales. */
 function codesOf([rows, columns]: readonly number[], dtype: QuantizedDtype): number {
   return (rows! * Math.ceil(columns! / blockSize) * blockSize * bitsOf[dtype]) / 8;
 }
 
 /**
- * Rounds each block of 32 numbers of a row to the nearest multiples of its scale, which is the block's largest number through
- * 127 or 7. No number moves by more than half a scale.
+ * Rounds each block of 32 weights in a row to multiples of the block's scale, its largest magnitude divided by 127 or 7. The
+ * error is at most half a scale.
  *
  * @param matrix - [N, K]
- * @param codes - zeros to write into, as many as {@link codesOf} says.
- * @throws {ClipError} `CLIP_CHECKPOINT` at a number that is none or not finite.
+ * @param codes - zeros to write into, {@link codesOf} bytes.
+ * @throws {ClipError} `CLIP_CHECKPOINT` if a weight is not finite.
  */
 export function quantizeMatrix(
   { data, shape }: TensorData<"float32">,
@@ -60,13 +60,13 @@ export function quantizeMatrix(
       if (size > largest) largest = size;
     }
     if (!Number.isFinite(sum))
-      throw new ClipError("CLIP_CHECKPOINT", "a weight is no finite number, and cannot be quantised");
-    // Scales below the normal numbers have too few digits to divide by: such a block is as good as zero.
+      throw new ClipError("CLIP_CHECKPOINT", "a weight is not finite, so the model cannot be quantized");
+    // A subnormal scale has too few digits to divide by; such a block becomes zero.
     const scale = Math.fround(largest / (middle - 1));
     scales[i] = scale < smallestNormal ? 0 : scale;
     const inverse = scales[i] === 0 ? 0 : 1 / scale;
     block.fill(middle);
-    // What is stored loses its fraction, and so is rounded.
+    // Storing into bytes truncates, so adding 0.5 rounds.
     for (let j = 0; j < length; j++) block[j] = middle + 0.5 + data[start + j]! * inverse;
     if (bits === 8) codes.set(block, i * bytes);
     else for (let j = 0; j < bytes; j++) codes[i * bytes + j] = block[2 * j]! | (block[2 * j + 1]! << 4);
@@ -82,15 +82,14 @@ export function quantizeMatrix(
 /** A matrix to quantize. */
 export interface QuantizedPath {
   readonly path: string;
-  /** The model has [in, out] where a linear layer has [out, in]. */
+  /** The model stores it as [in, out]; a linear layer is [out, in]. */
   readonly transposed?: boolean;
 }
 
 /**
- * A model's record with some of its matrices in few bits, in memory; the rest as {@link storedParameters} has it. One matrix
- * after the other is read as float32.
+ * {@link storedParameters} with some matrices quantized, in memory. Only one matrix at a time is held as float32.
  *
- * @throws {ClipError} `CLIP_CHECKPOINT` as {@link quantizeMatrix}, with the weight's name; or if the file became shorter.
+ * @throws {ClipError} `CLIP_CHECKPOINT`, see {@link quantizeMatrix}, with the weight's name; or if the file was truncated.
  */
 export async function quantizedParameters<Model extends object>(
   model: Model & Specs<Model>,
@@ -103,7 +102,7 @@ export async function quantizedParameters<Model extends object>(
     const { shape } = specs.get(path)!;
     return { path, transposed, shape: transposed ? shape.toReversed() : shape };
   });
-  // One piece of memory goes back to the system when it is done with; many small ones leave holes.
+  // One large allocation returns to the system when freed; many small ones fragment the heap.
   const codes = new Uint8Array(shapes.reduce((sum, { shape }) => sum + codesOf(shape, dtype), 0));
   const tensors = new Map<string, Tensor>();
   let at = 0;

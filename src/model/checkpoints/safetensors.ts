@@ -4,18 +4,18 @@ import { readRange, realFile, sizeOf } from "../../core/files.ts";
 import { cut } from "../../core/listing.ts";
 import { elementBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 
-/** What a safetensors file holds. */
+/** Contents of a safetensors file. */
 export interface SafetensorsFile {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** The strings of `__metadata__`. */
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** The official reader's own limit. */
+/** The official reader's limit. */
 const maxHeaderBytes = 100_000_000;
-/** The header holds an object of objects, in which lists lie. */
+/** A valid header is an object of objects of lists. */
 const maxNesting = 3;
-/** Values in a header: a tensor has about 8. */
+/** Limit of values in a header; a tensor has about 8. */
 const maxValues = 2_000_000;
 
 const metadataSchema = z.record(z.string(), z.string());
@@ -26,28 +26,29 @@ const tensorSchema = z.strictObject({
 });
 
 /**
- * Reads what a safetensors file holds: its header, checked against the file, so that later reads stay inside it. Links
- * are followed: places are in the file itself, as ONNX Runtime wants them.
+ * Reads the header of a safetensors file and checks it against the file's size, so that later reads stay inside. Symbolic
+ * links are resolved, because ONNX Runtime needs the real file.
  *
- * @throws {ClipError} `CLIP_FILE` if the file cannot be read, `CLIP_CHECKPOINT` if it is no safetensors file or damaged.
+ * @throws {ClipError} `CLIP_FILE` if the file cannot be read, `CLIP_CHECKPOINT` if it is damaged or of another format.
  * @see {@link https://github.com/huggingface/safetensors | safetensors}, "Format".
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   const damaged = (problem: string) =>
-    new ClipError("CLIP_CHECKPOINT", `${path} is no whole safetensors file: ${problem}; download or save it again`);
+    new ClipError("CLIP_CHECKPOINT", `${path} is not a valid safetensors file: ${problem}; download or save it again`);
   const file = await realFile(path);
   const { size, header } = await readHeader(file, damaged);
 
   const { depth, values, entries } = outline(header);
-  if (depth > maxNesting) throw damaged("its header nests values deeper than a list of tensors does");
+  if (depth > maxNesting) throw damaged(`its header nests values deeper than ${maxNesting} levels`);
   if (values > maxValues) throw damaged(`its header has more than ${maxValues} values`);
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(header));
   } catch (cause) {
-    throw damaged(`its header is no JSON (${(cause as Error).message})`);
+    throw damaged(`its header is not JSON (${(cause as Error).message})`);
   }
-  if (typeof json !== "object" || json === null || Array.isArray(json)) throw damaged("its header is no JSON object");
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw damaged("its header is not a JSON object");
   const named = Object.entries(json);
   if (named.length < entries) throw damaged("its header has the same name twice");
 
@@ -68,17 +69,17 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
     }
     const { dtype, shape, data_offsets: offsets } = parsed.data;
     if (!isStoredDtype(dtype)) {
-      const met = `"${cut(name)}" is of dtype ${cut(dtype)}, which clip-ts does not read`;
+      const met = `"${cut(name)}" has dtype ${cut(dtype)}, which clip-ts cannot read`;
       throw new ClipError("CLIP_CHECKPOINT", `${path}: ${met}; save the model as float16 or float32`);
     }
     const byteLength = offsets[1] - offsets[0];
     const wanted = shape.reduce((total, dim) => total * dim, elementBytes[dtype]);
     if (byteLength !== wanted)
-      throw damaged(
-        `"${cut(name)}", ${dtype} [${shape.join(", ")}], needs ${wanted} bytes, its place has ${byteLength}`,
-      );
+      throw damaged(`"${cut(name)}", ${dtype} [${shape.join(", ")}], needs ${wanted} bytes but has ${byteLength}`);
     if (start + offsets[1] > size)
-      throw damaged(`"${cut(name)}" ends at byte ${start + offsets[1]}, the file at ${size}: the rest is missing`);
+      throw damaged(
+        `"${cut(name)}" ends at byte ${start + offsets[1]}, but the file ends at ${size}: the rest is missing`,
+      );
     tensors.set(name, { file, byteOffset: start + offsets[0], byteLength, dtype, shape });
   }
   const overlap = findOverlap(tensors);
@@ -89,8 +90,8 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
 const isStoredDtype = (dtype: string): dtype is StoredDtype => Object.hasOwn(elementBytes, dtype);
 
 /**
- * How deep a JSON text nests, how many values it has (at least: it stops where either is too much), and how many entries
- * the outermost object has. A parser would build all of it first.
+ * Nesting depth, number of values and number of top-level entries of a JSON text, without parsing it. Stops when a limit is
+ * exceeded.
  */
 function outline(json: Uint8Array): { readonly depth: number; readonly values: number; readonly entries: number } {
   let [depth, deepest, values, entries] = [0, 0, 0, 0];
@@ -122,13 +123,13 @@ async function readHeader(file: string, damaged: (problem: string) => ClipError)
   if (length > maxHeaderBytes)
     throw new ClipError(
       "CLIP_CHECKPOINT",
-      `${file} is no file of weights, safetensors or PyTorch's: it claims a header of ${length} bytes`,
+      `${file} is neither a safetensors nor a PyTorch file: its header would have ${length} bytes`,
     );
-  if (length > size - 8) throw damaged(`it claims a header of ${length} bytes and has ${size} in all`);
+  if (length > size - 8) throw damaged(`it claims a header of ${length} bytes, but has ${size} bytes in total`);
   return { size, header: await readRange(file, 8, length) };
 }
 
-/** Two tensors that share bytes, if there are any. */
+/** The first two tensors that share bytes, if any. */
 function findOverlap(tensors: ReadonlyMap<string, StoredTensor>): readonly [string, string] | undefined {
   const filled = [...tensors].filter(([, { byteLength }]) => byteLength > 0);
   const inOrder = filled.sort(([, a], [, b]) => a.byteOffset - b.byteOffset);

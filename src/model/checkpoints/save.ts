@@ -8,11 +8,11 @@ import type { Naming } from "./names/patterns.ts";
 import { bytesOf, type DeferredTensor, writeDeferred } from "./write-safetensors.ts";
 import { elementBytes, inOrder, readFloats, readTensorBytes } from "./stored-tensor.ts";
 
-/** How {@link saveParameters} writes. */
+/** Options of {@link saveParameters}. */
 export interface SaveOptions extends WatchOptions {
-  /** The names that tensors get; default our own. */
+  /** Tensor names; default our own. */
   readonly layout?: Layout;
-  /** What float32 tensors of two axes or more become; by default they stay what they are. */
+  /** Dtype for float32 tensors of two or more axes; default F32. */
   readonly dtype?: "F32" | "F16";
 }
 
@@ -20,12 +20,12 @@ export interface SaveOptions extends WatchOptions {
 export type SavableParameter = TensorData<"float32"> | StoredParameter;
 
 /**
- * Writes the parameters of a model to a safetensors file, whole or not at all. Of what lies in files the bytes are kept,
- * and no more than one parameter is in memory at a time.
+ * Writes a model's parameters to a safetensors file, atomically. Bytes from files are copied unchanged, one parameter in
+ * memory at a time.
  *
  * @param parameters - by our paths.
- * @throws {ClipError} `CLIP_FILE` if it cannot be written, `CLIP_CHECKPOINT` if the layout has no place for a parameter, or
- *   half precision none for its numbers.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be written, `CLIP_CHECKPOINT` if the layout has no name for a parameter, or a
+ *   value overflows half precision.
  */
 export async function saveParameters(
   path: string,
@@ -36,9 +36,9 @@ export async function saveParameters(
   for (const [ours, parameter] of parameters) {
     const namings = layout.fromOurs(ours);
     if (namings.length === 0)
-      throw new ClipError("CLIP_CHECKPOINT", `${layout.title}: no place for ${ours}; keep the model as it is`);
+      throw new ClipError("CLIP_CHECKPOINT", `${layout.title} cannot hold ${ours}; keep the model in our format`);
     for (const naming of namings) tensors.set(naming.name, deferred(parameter, naming, dtype));
-    // PyTorch's strict loading asks for the counter that belongs to the statistics.
+    // PyTorch's strict loading requires the counter beside the running statistics.
     const variance = namings[0]!.name;
     if (layout !== layouts.ours && ours.endsWith(".runningVar"))
       tensors.set(variance.replace("running_var", "num_batches_tracked"), {
@@ -49,7 +49,7 @@ export async function saveParameters(
   await writeDeferred(path, tensors, watch);
 }
 
-/** A parameter, or the part of it that a tensor of the layout is. */
+/** The slice of a parameter that a tensor of the layout holds. */
 function deferred(parameter: SavableParameter, naming: Naming, dtype: "F32" | "F16"): DeferredTensor {
   const { shape, transposed, leadingOnes } = { ...parameter, ...naming };
   const [from, to, of] = naming.rows;
@@ -71,7 +71,7 @@ function deferred(parameter: SavableParameter, naming: Naming, dtype: "F32" | "F
   };
 }
 
-/** The bytes of a parameter, rows and columns as ours; float32 where its parts differ in dtype. */
+/** The bytes of a parameter in our orientation; float32 if its parts differ in dtype. */
 function sourceOf(parameter: SavableParameter): Pick<DeferredTensor, "dtype" | "bytes"> {
   if ("data" in parameter) return { dtype: "F32", bytes: () => bytesOf(parameter.data) };
   const { parts, transposed, shape } = parameter;
@@ -89,7 +89,7 @@ function sourceOf(parameter: SavableParameter): Pick<DeferredTensor, "dtype" | "
   };
 }
 
-/** The elements of [rows, columns] as those of [columns, rows]. */
+/** [rows, columns] → [columns, rows] */
 function transposeBytes(bytes: Uint8Array, shape: readonly number[], size: number): Uint8Array {
   return inOrder(bytes, shape.toReversed(), [1, 0], size);
 }

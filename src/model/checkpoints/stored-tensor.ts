@@ -4,7 +4,7 @@ import { float32, int32, type TensorData } from "../../core/tensor-data.ts";
 import type { TensorPlace } from "../../engine/graph/ops.ts";
 import { decodeBfloat16, decodeFloat16 } from "../../core/half.ts";
 
-/** Bytes of one element of each dtype that a weight file may name. */
+/** Element size of each dtype in weight files, in bytes. */
 export const elementBytes = {
   F64: 8,
   F32: 4,
@@ -26,18 +26,18 @@ export const elementBytes = {
 /** The element type of a tensor in a weight file. */
 export type StoredDtype = keyof typeof elementBytes;
 
-/** A tensor in a file: where its bytes lie and what they are. Nothing is read until somebody asks for the values. */
+/** A tensor's location in a file; its values are read on demand. */
 export interface StoredTensor extends TensorPlace {
   readonly dtype: StoredDtype;
   readonly shape: readonly number[];
-  /** The axes as they lie in the file, outermost first; left out where that is 0, 1, 2 …. */
+  /** Axes in memory order, outermost first; default 0, 1, 2 …. */
   readonly order?: readonly number[];
 }
 
 /**
- * The values of a tensor of floating-point numbers, as float32, exactly.
+ * Reads a floating-point tensor as float32, exactly.
  *
- * @throws {ClipError} `CLIP_CHECKPOINT` if it holds something else, or the file became shorter.
+ * @throws {ClipError} `CLIP_CHECKPOINT` if it has another dtype, or the file was truncated.
  */
 export async function readFloats(tensor: StoredTensor): Promise<TensorData<"float32">> {
   const decode = floatDecoders[tensor.dtype];
@@ -46,9 +46,9 @@ export async function readFloats(tensor: StoredTensor): Promise<TensorData<"floa
 }
 
 /**
- * The values of a tensor of whole numbers, as int32.
+ * Reads an integer tensor as int32.
  *
- * @throws {ClipError} `CLIP_CHECKPOINT` if it holds something else, a number beyond int32, or the file became shorter.
+ * @throws {ClipError} `CLIP_CHECKPOINT` if it has another dtype, a value exceeds int32, or the file was truncated.
  */
 export async function readIntegers(tensor: StoredTensor): Promise<TensorData<"int32">> {
   const decode = integerDecoders[tensor.dtype];
@@ -56,7 +56,7 @@ export async function readIntegers(tensor: StoredTensor): Promise<TensorData<"in
   return int32(decode(await readTensorBytes(tensor), tensor), tensor.shape);
 }
 
-// Typed arrays read the machine's byte order, which is little-endian, the files', wherever ONNX Runtime runs.
+// Typed arrays have the machine's byte order. ONNX Runtime's platforms are all little-endian, as the files are.
 const floatDecoders: Partial<Record<StoredDtype, (bytes: ArrayBuffer) => Float32Array>> = {
   F32: (bytes) => new Float32Array(bytes),
   F16: (bytes) => decodeFloat16(new Uint16Array(bytes)),
@@ -75,10 +75,10 @@ const integerDecoders: Partial<Record<StoredDtype, (bytes: ArrayBuffer, tensor: 
 };
 
 function wrongDtype({ file, dtype }: StoredTensor, known: readonly string[]): ClipError {
-  return new ClipError("CLIP_CHECKPOINT", `${file}: a tensor of dtype ${dtype} where ${known.join(", ")} can be read`);
+  return new ClipError("CLIP_CHECKPOINT", `${file}: a tensor has dtype ${dtype}; supported are ${known.join(", ")}`);
 }
 
-/** The bytes of a tensor, its axes in order. */
+/** The bytes of a tensor in row-major order. */
 export async function readTensorBytes(tensor: StoredTensor): Promise<ArrayBuffer> {
   const { file, byteOffset, byteLength, shape, order, dtype } = tensor;
   const bytes = await readRange(file, byteOffset, byteLength);
@@ -86,10 +86,10 @@ export async function readTensorBytes(tensor: StoredTensor): Promise<ArrayBuffer
 }
 
 /**
- * The elements of a tensor with its axes in order.
+ * Rearranges a tensor's bytes into row-major order.
  *
- * @param bytes - in which `order` tells the axes, outermost first.
- * @param size - of an element, in bytes.
+ * @param order - axes of `bytes` in memory order, outermost first.
+ * @param size - bytes per element.
  */
 export function inOrder(
   bytes: Uint8Array,

@@ -80,7 +80,7 @@ describe("PyTorch's files", () => {
     ["expanded.pt", '"expanded", [4, 3] in steps of [0, 1], repeats or skips elements; save it with .contiguous()'],
     ["overlapping.pt", '"windows", [4, 3] in steps of [1, 1], repeats or skips elements'],
     ["skipping.pt", '"columns", [4, 2] in steps of [3, 2], repeats or skips elements'],
-    ["command-bare.pt", "it begins like none"],
+    ["command-bare.pt", "unknown format"],
   ])("refuses %s", async (name, message) => {
     await expect(openWeightFile(fixture(name))).rejects.toMatchObject({
       code: "CLIP_CHECKPOINT",

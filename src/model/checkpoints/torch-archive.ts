@@ -15,22 +15,22 @@ import {
 import type { TensorGroups } from "./names/model-tensors.ts";
 import { elementBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 
-/** How many bytes of pickle are read at most: a tensor takes about 150. */
+/** Limit of a pickle's size in bytes; a tensor takes about 150. */
 const maxPickleBytes = 2 ** 24;
 
-/** What stands before the name and the bytes of an entry of a zip archive. */
+/** Signature and size of the header before each entry of a zip archive. */
 const [localHeaderMark, localHeaderBytes] = [0x04034b50, 30];
-/** No model's list of contents is as long: an entry takes about 100 bytes. */
+/** Limit of a zip directory's size in bytes; an entry takes about 100. */
 const maxDirectoryBytes = 64 * 2 ** 20;
-/** So many entries are looked at: a storage each, of which a model has some hundreds. */
+/** Limit of zip entries; a model has some hundreds, one per storage. */
 const maxEntries = 100_000;
-/** So many headers are asked for at once. */
+/** Entry headers read concurrently. */
 const entriesAtOnce = 64;
 
-/** Characters in the names of all tensors with where they lie, which are made by putting keys behind each other. */
+/** Limit of characters in the names of all tensors, which are concatenated keys. */
 const maxNameCharacters = 2 ** 25;
 
-/** Modules, or dictionaries, inside each other: what lies deeper is not looked at. A Transformer's weights lie 6 deep. */
+/** Limit of nested modules or dictionaries; a Transformer's weights are 6 deep. Deeper ones are ignored. */
 const maxDepth = 64;
 
 const storageDtypes: Readonly<Record<string, StoredDtype>> = {
@@ -46,7 +46,7 @@ const storageDtypes: Readonly<Record<string, StoredDtype>> = {
   "torch.BoolStorage": "BOOL",
 };
 
-/** Bytes of an element of what is read by nobody here, but may stand before the weights in the older format. */
+/** Element sizes of unsupported dtypes, which may precede the weights in the legacy format. */
 const otherElementBytes: Readonly<Record<string, number>> = {
   "torch.ComplexFloatStorage": 8,
   "torch.ComplexDoubleStorage": 16,
@@ -57,7 +57,7 @@ const otherElementBytes: Readonly<Record<string, number>> = {
   "torch.storage.UntypedStorage": 1,
 };
 
-/** A run of elements that tensors look at. */
+/** A contiguous buffer that tensors are views of. */
 class Storage extends PickleObject {
   readonly kind = "storage";
   readonly key: string;
@@ -69,12 +69,11 @@ class Storage extends PickleObject {
     [this.key, this.type, this.length] = [key, type, length];
   }
 
-  /** Undefined for elements that are not known here. */
+  /** Undefined for unsupported dtypes. */
   get dtype(): StoredDtype | undefined {
     return Object.hasOwn(storageDtypes, this.type.path) ? storageDtypes[this.type.path] : undefined;
   }
 
-  /** Bytes of an element. */
   get elementBytes(): number | undefined {
     const { dtype } = this;
     if (dtype) return elementBytes[dtype];
@@ -103,20 +102,20 @@ class TensorView extends PickleObject {
   }
 }
 
-/** What a file of PyTorch's holds. */
+/** Contents of a PyTorch file. */
 export interface TorchArchive {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
-  /** What stands among the tensors and is none, with the class or function that would make it. */
+  /** Entries among the tensors that would need code to be run, by the class or function that makes them. */
   readonly opaque: ReadonlyMap<string, string>;
-  /** A TorchScript archive holds the program too; a state dictionary only the tensors. */
+  /** A TorchScript archive also holds the program; a state dictionary only tensors. */
   readonly container: "torchScript" | "stateDict";
 }
 
 /**
- * Finds the tensors of a file of PyTorch's, of any of its three kinds: a TorchScript archive (OpenAI's `.pt`), `torch.save`'s
- * zip archive, and its older format. Nothing in it is executed, and the bytes of the tensors stay where they are.
+ * Locates the tensors in a PyTorch file: a TorchScript archive (OpenAI's `.pt`), a zip archive by `torch.save`, or its legacy
+ * format. Nothing in it is executed.
  *
- * @param choose - picks those that are wanted among all that the file holds, such as a model's beside an optimiser's.
+ * @param choose - selects the wanted tensors, such as a model's and not the optimizer's.
  * @throws {ClipError} `CLIP_FILE` if the file cannot be read, `CLIP_CHECKPOINT` if it is damaged or has no tensors.
  */
 export async function openTorchArchive(
@@ -124,7 +123,7 @@ export async function openTorchArchive(
   choose: <Value>(groups: TensorGroups<Value>) => ReadonlyMap<string, Value>,
 ): Promise<TorchArchive> {
   const damaged = (problem: string) =>
-    new ClipError("CLIP_CHECKPOINT", `${path} is no whole file of PyTorch's: ${problem}; download or save it again`);
+    new ClipError("CLIP_CHECKPOINT", `${path} is not a valid PyTorch file: ${problem}; download or save it again`);
   const file = await realFile(path);
   const size = (await sizeOf(file)) ?? 0;
   const source = { file, size, damaged };
@@ -138,10 +137,7 @@ export async function openTorchArchive(
       else opaque.set(name, view.type.path);
     }
     if (tensors.size === 0)
-      throw new ClipError(
-        "CLIP_CHECKPOINT",
-        `${path} holds no tensors by name; name the file with the model's weights`,
-      );
+      throw new ClipError("CLIP_CHECKPOINT", `${path} holds no named tensors; give the file with the model's weights`);
     const isProgram = value instanceof PickleInstance && /^__torch__(\.|$)/.test(value.type.module);
     return { tensors, opaque, container: isProgram ? "torchScript" : "stateDict" };
   } catch (error) {
@@ -150,7 +146,7 @@ export async function openTorchArchive(
   }
 }
 
-/** The bytes that a view looks at: each element once, one behind the other, whatever the order of the axes. */
+/** The byte range of a view, which must be dense; its axes may be in any order. */
 function place(
   fullName: string,
   { storage, dtype, offset, shape, strides }: TensorView,
@@ -180,7 +176,7 @@ function place(
   };
 }
 
-/** The axes of a view as they lie, outermost first; undefined if its elements do not lie one behind the other. */
+/** A view's axes in memory order, outermost first; undefined if the view is not dense. */
 function orderOf(shape: readonly number[], strides: readonly number[]): number[] | undefined {
   const axes = shape.map((_, axis) => axis);
   if (shape.includes(0)) return axes;
@@ -190,7 +186,7 @@ function orderOf(shape: readonly number[], strides: readonly number[]): number[]
     if (strides[axis] !== step) return undefined;
     step *= shape[axis]!;
   }
-  // Where an axis of one element stands makes no difference.
+  // Axes of size 1 may be anywhere.
   const isInOrder = long.every((axis, i) => i === 0 || axis > long[i - 1]!);
   return isInOrder ? axes : [...axes.filter((axis) => shape[axis] === 1), ...long];
 }
@@ -203,26 +199,26 @@ interface Source {
   readonly damaged: Damaged;
 }
 
-/** Where bytes lie in the file. */
+/** A byte range of the file. */
 interface Span {
   readonly byteOffset: number;
   readonly byteLength: number;
 }
 
-/** What an archive describes, and where its storages lie, by key. */
+/** An archive's object, and the byte ranges of its storages by key. */
 interface Archive {
   readonly value: PickleValue;
   readonly spans: ReadonlyMap<string, Span>;
 }
 
-/** Of the entry of a zip archive what is needed; the library's own objects are large. */
+/** The needed fields of a zip entry; the library's own objects are large. */
 interface Entry {
   readonly offset: number;
   readonly uncompressedSize: number;
   readonly isPlain: boolean;
 }
 
-/** `<root>/data.pkl` and `<root>/data/<key>`, not compressed, so that they can be read where they lie. */
+/** Reads `<root>/data.pkl` and locates `<root>/data/<key>`; both must be uncompressed. */
 async function readZip({ file, size, damaged }: Source): Promise<Archive> {
   const entries = new Map<string, Entry>();
   let count = 0;
@@ -245,7 +241,7 @@ async function readZip({ file, size, damaged }: Source): Promise<Archive> {
     const span = await spanOfEntry(name);
     if (!span) return undefined;
     if (span.byteLength > limit)
-      throw damaged(`its ${name} has ${span.byteLength} bytes, and ${limit} at most are read`);
+      throw damaged(`its ${name} has ${span.byteLength} bytes, more than the limit of ${limit}`);
     return readRange(file, span.byteOffset, span.byteLength);
   };
   const byteOrder = await read("byteorder", 8);
@@ -256,7 +252,7 @@ async function readZip({ file, size, damaged }: Source): Promise<Archive> {
   const { value } = readPickle(pickle, dialect(storages));
   const keys = [...storages.keys()];
   const spans = new Map<string, Span>();
-  // Side by side, since over a network each takes a while.
+  // Concurrently, since each takes a round trip over a network.
   for (let i = 0; i < keys.length; i += entriesAtOnce) {
     const group = keys.slice(i, i + entriesAtOnce);
     const found = await Promise.all(group.map((key) => spanOfEntry(`data/${key}`)));
@@ -265,16 +261,16 @@ async function readZip({ file, size, damaged }: Source): Promise<Archive> {
   return { value, spans };
 }
 
-/** Where the bytes of an entry lie: behind a header of its own, whose length only it knows. */
+/** The byte range of an entry, after a local header of variable length. */
 async function spanOf(name: string, entry: Entry, { file, size, damaged }: Source): Promise<Span> {
   if (!entry.isPlain) throw damaged(`${name} is compressed or encrypted`);
   const isInside = Number.isSafeInteger(entry.offset) && entry.offset + localHeaderBytes <= size;
-  if (!isInside) throw damaged(`${name} begins behind the end of the file`);
+  if (!isInside) throw damaged(`${name} begins after the end of the file`);
   const header = new DataView((await readRange(file, entry.offset, localHeaderBytes)).buffer);
-  if (header.getUint32(0, true) !== localHeaderMark) throw damaged(`${name} is not where its list of contents says`);
+  if (header.getUint32(0, true) !== localHeaderMark) throw damaged(`${name} is not at the offset in its directory`);
   const names = header.getUint16(26, true) + header.getUint16(28, true);
   const span = { byteOffset: entry.offset + localHeaderBytes + names, byteLength: entry.uncompressedSize };
-  if (span.byteOffset + span.byteLength > size) throw damaged(`${name} goes on behind the end of the file`);
+  if (span.byteOffset + span.byteLength > size) throw damaged(`${name} extends beyond the end of the file`);
   return span;
 }
 
@@ -290,7 +286,7 @@ async function readLegacy({ file, size, damaged }: Source): Promise<Archive> {
     end = pickle.end;
     return pickle.value;
   };
-  if (next() !== legacyMagic) throw damaged("it begins like none");
+  if (next() !== legacyMagic) throw damaged("unknown format");
   const [, machine, value, keys] = [next(), next(), next(), next()];
   if (!(machine instanceof Map) || machine.get("little_endian") !== true)
     throw damaged("its bytes are in big-endian order");
@@ -298,12 +294,11 @@ async function readLegacy({ file, size, damaged }: Source): Promise<Archive> {
   const spans = new Map<string, Span>();
   for (const key of keys.items) {
     const storage = typeof key === "string" ? storages.get(key) : undefined;
-    if (!storage) throw damaged("it holds a storage that it does not describe");
+    if (!storage) throw damaged("it holds an undescribed storage");
     if (end + 8 > size) throw damaged("the rest is missing");
     const length = Number(new DataView((await readRange(file, end, 8)).buffer).getBigInt64(0, true));
-    if (length !== storage.length) throw damaged(`a storage has ${length} elements, ${storage.length} are described`);
-    if (storage.elementBytes === undefined)
-      throw damaged(`the size of the elements of ${cut(storage.type.path)} is not known here`);
+    if (length !== storage.length) throw damaged(`a storage has ${length} elements instead of ${storage.length}`);
+    if (storage.elementBytes === undefined) throw damaged(`the element size of ${cut(storage.type.path)} is unknown`);
     const byteLength = length * storage.elementBytes;
     if (end + 8 + byteLength > size) throw damaged("the rest is missing");
     spans.set(storage.key, { byteOffset: end + 8, byteLength });
@@ -312,10 +307,10 @@ async function readLegacy({ file, size, damaged }: Source): Promise<Archive> {
   return { value, spans };
 }
 
-/** The first number of PyTorch's older format. */
+/** Magic number of PyTorch's legacy format. */
 const legacyMagic = 0x1950a86a20f9469cfc6cn;
 
-/** What a pickle of weights calls; all storages are noted by key. */
+/** The calls in a pickle of weights; `storages` collects all storages by key. */
 const dialect = (storages: Map<string, Storage>): PickleDialect => {
   const tensor = ([storage = null, offset = null, shape = null, strides = null]: readonly PickleValue[]) => {
     if (storage instanceof Storage && !storage.dtype) return new PickleInstance(storage.type);
@@ -336,7 +331,7 @@ const dialect = (storages: Map<string, Storage>): PickleDialect => {
   };
   const parameter = ([of = null]: readonly PickleValue[]) => {
     if (of instanceof TensorView || of instanceof PickleInstance) return of;
-    throw new PickleError("a parameter without a tensor");
+    throw new PickleError("a parameter has no tensor");
   };
   const dictionary = ([pairs]: readonly PickleValue[]) => new Map(pairs instanceof PickleList ? pairsOf(pairs) : []);
   const functions: PickleDialect["functions"] = {
@@ -346,9 +341,9 @@ const dialect = (storages: Map<string, Storage>): PickleDialect => {
     "torch._utils._rebuild_tensor_v2": tensor,
     "torch._utils._rebuild_parameter": parameter,
     "torch._utils._rebuild_parameter_with_state": parameter,
-    // A tensor with attributes of its own.
+    // A tensor with Python attributes.
     "torch._tensor._rebuild_from_type_v2": ([make = null, , args = null]) => {
-      if (!(make instanceof PickleGlobal) || !Array.isArray(args)) throw new PickleError("a tensor without its maker");
+      if (!(make instanceof PickleGlobal) || !Array.isArray(args)) throw new PickleError("a tensor has no constructor");
       const known = make.path === "torch._utils._rebuild_tensor_v2" ? tensor : undefined;
       return known ? known(args as readonly PickleValue[]) : new PickleInstance(make);
     },
@@ -356,7 +351,7 @@ const dialect = (storages: Map<string, Storage>): PickleDialect => {
   return { functions, persistent: (id) => storageOf(id, storages) };
 };
 
-/** Of the older way to write a dictionary: a list of lists of two. */
+/** Entries of a dictionary in the older form, a list of pairs. */
 function pairsOf({ items }: PickleList): [PickleValue, PickleValue][] {
   return items.map((pair) => {
     const [key, value] = pair instanceof PickleList ? pair.items : Array.isArray(pair) ? (pair as PickleValue[]) : [];
@@ -367,7 +362,7 @@ function pairsOf({ items }: PickleList): [PickleValue, PickleValue][] {
 
 function storageOf(id: PickleValue, storages: Map<string, Storage>): PickleValue {
   const [tag, type, key, , length, view = null] = Array.isArray(id) ? (id as readonly PickleValue[]) : [];
-  // The older format notes the source of a class; its name is enough.
+  // The legacy format includes the source of a class; its name suffices.
   if (tag === "module" && type instanceof PickleGlobal) return type;
   const described =
     tag === "storage" &&
@@ -377,7 +372,7 @@ function storageOf(id: PickleValue, storages: Map<string, Storage>): PickleValue
     Number.isSafeInteger(length) &&
     length >= 0 &&
     view === null;
-  if (!described) throw new PickleError("a storage is not described as storages are");
+  if (!described) throw new PickleError("a storage has a malformed description");
   const storage = storages.get(key) ?? new Storage(key, type, length);
   if (storage.type.path !== type.path || storage.length !== length)
     throw new PickleError(`two storages have the key ${key}`);
@@ -385,10 +380,10 @@ function storageOf(id: PickleValue, storages: Map<string, Storage>): PickleValue
   return storage;
 }
 
-/** All tensors that a value holds, dictionary by dictionary; a module, with those inside it, counts as one dictionary. */
+/** All tensors in a value, by dictionary; a module with its submodules counts as one dictionary. */
 function tensorGroups(value: PickleValue): Map<string, Map<string, TensorView | PickleInstance>> {
   const groups = new Map<string, Map<string, TensorView | PickleInstance>>();
-  // What stands in two places has its name from the first.
+  // A shared value is listed once, at its first occurrence.
   const visited = new Set<PickleValue>();
   const isNew = (node: PickleValue) => !visited.has(node) && visited.add(node);
   let characters = 0;
@@ -401,7 +396,7 @@ function tensorGroups(value: PickleValue): Map<string, Map<string, TensorView | 
   const visitModule = (module: PickleInstance, group: string, prefix: string, depth: number) => {
     if (depth > maxDepth || !isNew(module) || !(module.state instanceof Map)) return;
     const members = [...module.state];
-    // A module of Python's keeps its members in three dictionaries, one of TorchScript has them as attributes.
+    // A Python module keeps its members in three dictionaries, a TorchScript module as attributes.
     const inside = ["_parameters", "_buffers", "_modules"].map((name) =>
       (module.state as Map<string, PickleValue>).get(name),
     );
@@ -435,14 +430,14 @@ function tensorGroups(value: PickleValue): Map<string, Map<string, TensorView | 
   return groups;
 }
 
-/** What the zip reader reads from. Where it reads is what the file says, and may lie anywhere. */
+/** Bounded reads for the zip reader, whose offsets come from the file and may be anything. */
 function zipSource(file: string, size: number): Reader<never> {
   const source: Pick<Reader<never>, "size" | "readUint8Array"> = {
     size,
     readUint8Array(index, length) {
       const isInside = Number.isSafeInteger(index) && index >= 0 && length >= 0 && index <= size;
-      if (!isInside) return Promise.reject(new Error("its list of contents points behind its end"));
-      if (length > maxDirectoryBytes) return Promise.reject(new Error("its list of contents is too long"));
+      if (!isInside) return Promise.reject(new Error("its directory points beyond its end"));
+      if (length > maxDirectoryBytes) return Promise.reject(new Error("its directory is too long"));
       return readRange(file, index, Math.min(length, size - index));
     },
   };

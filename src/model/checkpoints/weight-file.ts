@@ -8,36 +8,36 @@ import { modelTensors, type TensorGroups } from "./names/model-tensors.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { StoredTensor } from "./stored-tensor.ts";
 
-/** What a file of weights holds, whatever wrote it. */
+/** Contents of a weight file of any format. */
 export interface WeightFile {
   readonly container: "safetensors" | "shards" | "torchScript" | "stateDict" | "onnx";
   readonly tensors: ReadonlyMap<string, StoredTensor>;
-  /** What stands among them and is no tensor, with the class or function that would make it. */
+  /** Entries among the tensors that would need code to be run, by the class or function that makes them. */
   readonly opaque?: ReadonlyMap<string, string>;
 }
 
 /**
- * Finds the tensors of the model in a file: safetensors, or what PyTorch writes; the first bytes tell which, not the name. An ONNX file (`.onnx`) has weights if this library wrote it. The index of
- * weights that are spread over several files (`*.index.json`) stands for all of them.
+ * Locates a model's tensors in a safetensors, PyTorch or (if this library wrote it) ONNX file, or in the shards of an index
+ * (`*.index.json`). Safetensors and PyTorch files are told apart by their first bytes, not their names.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read, `CLIP_CHECKPOINT` if it is damaged or of no kind that we know.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read, `CLIP_CHECKPOINT` if it is damaged or of an unknown format.
  */
 export async function openWeightFile(path: string): Promise<WeightFile> {
   return openWeights(path, (groups) => modelTensors(groups, path));
 }
 
-/** So many bytes tell what a file is. */
+/** Bytes that identify a file's format. */
 const headBytes = 64;
 
 /**
- * Refuses files of which people often think that they are weights: those of GGUF, and texts such as a page that asks to log in.
- * No weights begin with 8 printable characters.
+ * Refuses files that are often mistaken for weights: GGUF, and text such as a login page. No weights begin with 8 printable
+ * characters.
  */
 function refuseOthers(head: Uint8Array, path: string): void {
   refuseLfsPointer(head, path);
   const text = new TextDecoder().decode(head);
   if (text.startsWith("GGUF"))
-    throw new ClipError("CLIP_CHECKPOINT", `${path} is a GGUF file; clip-ts reads safetensors and PyTorch's files`);
+    throw new ClipError("CLIP_CHECKPOINT", `${path} is a GGUF file; clip-ts reads safetensors and PyTorch files`);
   if (!/^[\t\n\r\x20-\x7e]{8}/.test(text)) return;
   const start = cut(text.trim().split(/[\0\n\r]/, 1)[0]!);
   throw new ClipError("CLIP_CHECKPOINT", `${path} is text, not weights: "${start}"; download it again`);
@@ -53,13 +53,13 @@ async function openWeights(path: string, choose: Choose): Promise<WeightFile> {
     const { openOnnxFile } = await import("./onnx-file.ts");
     return { container: "onnx", tensors: await openOnnxFile(path) };
   }
-  // A zip archive begins with "PK", a pickle with 0x80. So may the length that safetensors begins with, but it has 64 bits,
-  // of which the upper half is then zero.
+  // A zip archive begins with "PK", a pickle with 0x80. A safetensors file may too, but its first 8 bytes are a length,
+  // whose upper half is then zero.
   const [first, second] = head;
   const isPickled = first === 0x80 || (first === 0x50 && second === 0x4b);
   const torch = isPickled && head.subarray(4, 8).some((byte) => byte !== 0);
   if (torch) {
-    // Loaded when it is needed: a program whose weights are safetensors starts sooner, and a page fetches less.
+    // Loaded on demand: programs with safetensors start sooner, and pages fetch less.
     const { openTorchArchive } = await import("./torch-archive.ts");
     return openTorchArchive(path, choose);
   }
@@ -70,15 +70,15 @@ async function openWeights(path: string, choose: Choose): Promise<WeightFile> {
 const indexSchema = z.object({
   weight_map: z.record(
     z.string(),
-    // No other index, which might name this one.
+    // No other index, which could refer back to this one.
     z.string().regex(/^[^/\\]+\.(safetensors|bin|pt)$/, "must be a weight file beside the index"),
   ),
 });
 
-/** A part of a model is a plain dictionary. */
+/** A shard is a plain dictionary. */
 const all: Choose = (groups) => new Map([...groups.values()].flatMap((names) => [...names]));
 
-/** The tensors of all files that an index names, each from the file in which the index has it. */
+/** The tensors of an index, each from the shard that the index assigns. */
 async function openShards(path: string, choose: Choose): Promise<WeightFile> {
   const { weight_map: files } = await readJson(indexSchema, path);
   const shards = new Map<string, WeightFile["tensors"]>();
@@ -91,7 +91,7 @@ async function openShards(path: string, choose: Choose): Promise<WeightFile> {
   if (absent.length > 0)
     throw new ClipError(
       "CLIP_FILE",
-      `${path} names files that are not beside it: ${listed(absent).join(", ")}; download them`,
+      `${path} needs files that are not beside it: ${listed(absent).join(", ")}; download them`,
     );
   const tensors = new Map<string, StoredTensor>();
   const missing: string[] = [];
@@ -101,6 +101,6 @@ async function openShards(path: string, choose: Choose): Promise<WeightFile> {
     else missing.push(`${name} in ${file}`);
   }
   if (missing.length > 0)
-    throw new ClipError("CLIP_CHECKPOINT", `${path} promises what is not there:\n  ${listed(missing).join("\n  ")}`);
+    throw new ClipError("CLIP_CHECKPOINT", `${path} lists missing tensors:\n  ${listed(missing).join("\n  ")}`);
   return { container: "shards", tensors: choose(new Map([["", tensors]])) };
 }

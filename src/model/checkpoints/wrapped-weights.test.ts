@@ -106,7 +106,7 @@ describe.each(["zip", "legacy"] as const)("weights in PyTorch's files (%s)", (fo
     const path = await save(await torchFile({ first: weights, second: other(2) }, format));
     await expect(openWeightFile(path)).rejects.toMatchObject({
       code: "CLIP_CHECKPOINT",
-      message: `${path} holds several models, "first.", "second."; save the wanted one by itself`,
+      message: `${path} holds several models, "first.", "second."; save the wanted one separately`,
     });
   });
 
@@ -138,8 +138,8 @@ describe.each(["zip", "legacy"] as const)("weights in PyTorch's files (%s)", (fo
   it("are refused where a tensor itself is such a value, with its name and whose it is", async () => {
     const sparse = reduced("torch._utils", "_rebuild_sparse_tensor", ["layout", ["indices", "values"]]);
     const path = await save(await torchFile({ state_dict: { ...weights, text_projection: sparse } }, format));
-    const message = `${path} (OpenAI's names) does not fit the model; is it of another architecture?
-  text.projection (text_projection): the file has no plain tensor, but what torch._utils._rebuild_sparse_tensor would make, which is not run here`;
+    const message = `${path} (OpenAI's names) does not fit the model; does it have another architecture?
+  text.projection (text_projection): the file has no plain tensor, but a call of torch._utils._rebuild_sparse_tensor, which clip-ts does not execute`;
     await expect(loadParameters(path, clipParameters(tinyConfig))).rejects.toMatchObject({
       code: "CLIP_CHECKPOINT",
       message,
@@ -203,7 +203,7 @@ describe("weights of PyTorch's in several files", () => {
     const { index } = await spread(false);
     await expect(openWeightFile(index)).rejects.toMatchObject({
       code: "CLIP_FILE",
-      message: `${index} names files that are not beside it: ${shards[1]}; download them`,
+      message: `${index} needs files that are not beside it: ${shards[1]}; download them`,
     });
   });
 });

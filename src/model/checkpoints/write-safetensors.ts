@@ -4,19 +4,19 @@ import type { TensorData } from "../../core/tensor-data.ts";
 import { encodeFloat16 } from "../../core/half.ts";
 import { elementBytes, type StoredDtype } from "./stored-tensor.ts";
 
-/** How {@link writeSafetensors} writes. */
+/** Options of {@link writeSafetensors}. */
 export interface WriteOptions {
-  /** What float32 tensors of two axes or more are written as; the few numbers in smaller ones keep all their digits. */
+  /** Dtype for float32 tensors of two or more axes; smaller ones stay float32. */
   readonly dtype?: "F32" | "F16";
   /** Strings for `__metadata__`. */
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-/** A tensor whose bytes are made when they are written. */
+/** A tensor whose bytes are produced when they are written. */
 export interface DeferredTensor {
   readonly dtype: StoredDtype;
   readonly shape: readonly number[];
-  /** As many as dtype and shape say. */
+  /** Their number must match dtype and shape. */
   readonly bytes: () => Promise<Uint8Array> | Uint8Array;
 }
 
@@ -31,8 +31,8 @@ const writtenAs = {
 } as const;
 
 /**
- * Writes a safetensors file, whole or not at all. The same tensors give the same bytes in whatever order they come:
- * widest elements first, so that each lies at a multiple of its size, then by name.
+ * Writes a safetensors file, atomically. Tensors are sorted by element size, largest first, for alignment, then by name, so
+ * equal tensors give equal files.
  *
  * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder cannot be written.
  */
@@ -49,15 +49,15 @@ export async function writeSafetensors(
   await writeDeferred(path, new Map(deferred), { metadata });
 }
 
-/** The bytes of an array's elements. */
+/** The bytes of an array, without copying. */
 export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /**
- * {@link writeSafetensors} of tensors that need not all be in memory.
+ * {@link writeSafetensors} with one tensor in memory at a time.
  *
- * @throws {ClipError} as that does; `CLIP_CHECKPOINT` if a tensor has another number of bytes than it said.
+ * @throws {ClipError} `CLIP_FILE` as above; `CLIP_CHECKPOINT` if a tensor's number of bytes does not match its shape.
  */
 export async function writeDeferred(
   path: string,
@@ -87,7 +87,7 @@ export async function writeDeferred(
       const bytes = await tensor.bytes();
       const [begin, end] = entries[i]![1].data_offsets as [number, number];
       if (bytes.length !== end - begin)
-        throw new ClipError("CLIP_CHECKPOINT", `${name} has ${bytes.length} bytes, its shape asks for ${end - begin}`);
+        throw new ClipError("CLIP_CHECKPOINT", `${name} has ${bytes.length} bytes, its shape needs ${end - begin}`);
       yield bytes;
     }
   }

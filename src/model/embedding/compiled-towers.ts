@@ -12,9 +12,9 @@ import { clipParameters } from "../towers/parameters.ts";
 
 /** How the towers of a model are compiled and run. */
 export interface EncoderOptions extends Pick<CompileOptions, "device" | "onProgress" | "signal"> {
-  /** Whether ONNX Runtime arranges the weights for speed when a tower starts. Default true. */
+  /** Whether ONNX Runtime rearranges the weights for speed when a tower starts. Default true; false suits a handful of inputs. */
   readonly prepack?: boolean | undefined;
-  /** Rounds the matrices of linear layers to 8 or 4 bits when a tower starts, to save memory. Default: as they are. */
+  /** Quantizes linear layers to 8 or 4 bits when a tower starts, to save memory. Vectors change slightly. Default: off. */
   readonly dtype?: QuantizedDtype | undefined;
 }
 
@@ -84,7 +84,7 @@ export class CompiledTowers {
     if (before) return before;
     const session = this.#compile(program);
     this.#sessions.set(program, session);
-    // The next call tries again: a network may be back by then.
+    // A failed promise is dropped, so that the next call tries again.
     session.catch(() => this.#sessions.delete(program));
     return session;
   }

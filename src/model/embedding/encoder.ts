@@ -16,7 +16,7 @@ import { concatenate, float32, int32, type TensorData } from "../../core/tensor-
 import type { ImageSource } from "../../inputs/image/image-source.ts";
 import type { PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import type { TextTokenizer, TokenizedTexts } from "../../inputs/text/tokenizer.ts";
-import { unknownWords } from "../pretrained/known-words.ts";
+import { unknownWords } from "../pretrained/caption-words.ts";
 import { storedModel } from "../pretrained/model-files.ts";
 import { readTokenizer, type StoredModel } from "../pretrained/model-folder.ts";
 import type { QuantizedDtype } from "../checkpoints/quantize.ts";
@@ -35,13 +35,13 @@ import {
 import { logitOf } from "./logits.ts";
 import { checkedVector, rowsOf } from "./vector.ts";
 
-/** How texts are encoded. */
+/** Options for encoding texts. */
 export interface EncodeTextOptions extends EncodeOptions {
-  /** Cuts texts that are too long, and is told what each lost; without it such a text is an error. */
+  /** Truncates texts that are too long, and is called with the dropped part; without it they are an error. */
   readonly onTruncate?: ((text: string, droppedText: string) => void) | undefined;
 }
 
-/** How {@link ClipEncoder.logits} reads and encodes. */
+/** Options of {@link ClipEncoder.logits}. */
 export interface LogitsOptions extends EncodeImageOptions, EncodeTextOptions {}
 
 const encodeTextKinds: OptionKinds<EncodeTextOptions> = { ...encodeKinds, onTruncate: callback };
@@ -52,15 +52,15 @@ export const encoderKinds: OptionKinds<EncoderOptions> = {
 };
 
 const textBatchSize = 16;
-/** Batches of texts that are sorted by length together. */
+/** Number of text batches that are sorted by length together. */
 const sortedBatches = 64;
 
 /**
- * Turns images and texts into unit vectors of one space. Each tower is compiled when it is first needed, so a program
- * that only reads images never loads the text tower. `await using` gives the memory back.
+ * Encodes images and texts as unit vectors of one space. Each tower is compiled on first use, so a program that only encodes
+ * images never loads the text tower. Declare it with `await using` to free the memory.
  */
 export class ClipEncoder implements AsyncDisposable {
-  /** The folder or file the model was read from. */
+  /** Folder or file that the model was read from. */
   readonly path: string;
   readonly config: ClipConfig;
   readonly preprocess: PreprocessConfig;
@@ -75,11 +75,7 @@ export class ClipEncoder implements AsyncDisposable {
   readonly #towers: CompiledTowers;
   #tokenizer: Promise<TextTokenizer> | undefined;
 
-  /**
-   * @param model - from {@link readModel}; its weights stay on disk until a tower is needed.
-   * @param options - `prepack: false` for a handful of images and texts: the towers start sooner, and each batch takes longer;
-   *   `dtype` for weights of few bits.
-   */
+  /** @param model - from {@link readModel}; its weights stay on disk until a tower is needed. */
   constructor(model: StoredModel, options: EncoderOptions = {}) {
     checkKind("the model", model, storedModel);
     checkOptions(new.target.name, options, encoderKinds);
@@ -93,17 +89,17 @@ export class ClipEncoder implements AsyncDisposable {
     this.logitBias = model.logitBias;
   }
 
-  /** Numbers in an embedding. */
+  /** Length of an embedding. */
   get embedDim(): number {
     return this.config.embedDim;
   }
 
   /**
-   * Yields the embedding of each image, float32 [embedDim] of length 1, in the order given. While a batch
-   * is encoded the next is read, four images at a time; memory stays at these however many there are.
+   * Yields the embedding of each image, float32 [embedDim] of length 1, in order. While a batch is encoded, the next is read,
+   * four images at a time; memory does not depend on the number of images.
    *
-   * @throws {ClipError} `CLIP_IMAGE` at an image that cannot be read, unless `onSkip` is there to be told; `CLIP_RUNTIME` if a
-   *   vector is not finite; `CLIP_USAGE` if the model was released.
+   * @throws {ClipError} `CLIP_IMAGE` at an unreadable image, unless `onSkip` is given; `CLIP_RUNTIME` if a vector is not finite;
+   *   `CLIP_USAGE` if the model was released.
    */
   encodeImages(
     images: Source<ImageSource | LazyImage>,
@@ -118,11 +114,11 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   /**
-   * Yields of each image the vector before the projection, float32 and of any length, which is what linear probes read: of a
-   * ViT the class token behind the last layer norm [width], of a ResNet the output of the attention pool [embedDim]. Where the
-   * features are read from all places it is what the last layer reads, and where there is no projection (SigLIP) the features.
+   * Yields each image's vector before the projection, for linear probes: float32, not normalized. For a ViT it is the class
+   * token after the last layer norm, [width]; for a ResNet the attention pool's output, [embedDim]; for pooling over all places
+   * the input of the last layer; for SigLIP, which has no projection, the features.
    *
-   * @throws {ClipError} as {@link encodeImages} does.
+   * @throws {ClipError} see {@link encodeImages}.
    */
   poolImages(
     images: Source<ImageSource | LazyImage>,
@@ -160,12 +156,11 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   /**
-   * Yields the embedding of each text, float32 [embedDim] of length 1, in the order given. Where a token sees only those
-   * before it, what is behind the end of a text changes nothing: texts of about the same length are encoded together, without
-   * padding.
+   * Yields the embedding of each text, float32 [embedDim] of length 1, in order. With a causal text tower, texts of similar
+   * length are batched and padded only to the longest of them.
    *
-   * @throws {ClipError} `CLIP_TEXT` if a text has more tokens than the model reads and is not to be cut; `CLIP_CONFIG` if the model has no
-   *   vocabulary of its size; `CLIP_RUNTIME` if a vector is not finite; `CLIP_USAGE` if the model was released.
+   * @throws {ClipError} `CLIP_TEXT` if a text is too long and `onTruncate` is missing; `CLIP_CONFIG` if the vocabulary does not fit
+   *   the model; `CLIP_RUNTIME` if a vector is not finite; `CLIP_USAGE` if the model was released.
    */
   async *encodeTexts(texts: Source<string>, options: EncodeTextOptions = {}): AsyncGenerator<Float32Array> {
     checkKind("encodeTexts: texts", texts, sourceOf("strings"));
@@ -208,16 +203,16 @@ export class ClipEncoder implements AsyncDisposable {
   }
 
   /**
-   * The tokens of texts as the text tower reads them, padded to the context length. A text that is too long is cut; `truncated` says so.
+   * Input ids of texts, padded to the context length. Texts that are too long are truncated and listed in `truncated`.
    *
-   * @throws {ClipError} `CLIP_CONFIG` if the model has no vocabulary of its size.
+   * @throws {ClipError} `CLIP_CONFIG` if the vocabulary does not fit the model.
    */
   async tokenize(texts: readonly string[]): Promise<TokenizedTexts> {
     const tokenizer = await this.#readTokenizer();
     return tokenizer.tokenize(texts, { contextLength: this.config.text.contextLength, truncate: true });
   }
 
-  /** Numbers of texts in batches, those of about the same length together. */
+  /** Indices of texts in batches of similar length. */
   #byLength(endOfText: Int32Array, batchSize: number): number[][] {
     const order = Array.from(endOfText.keys()).sort((a, b) => endOfText[a]! - endOfText[b]!);
     return Array.from({ length: Math.ceil(order.length / batchSize) }, (_, i) =>
@@ -225,16 +220,15 @@ export class ClipEncoder implements AsyncDisposable {
     );
   }
 
-  /** How many tokens of a text of this length must be computed. */
+  /** Number of tokens to compute for a text: with a causal mask, the padding can be left out. */
   #textLength(tokens: number): number {
     const { causal = true, contextLength } = this.config.text;
     return causal ? tokens : contextLength;
   }
 
   /**
-   * The scaled cosines of every image with every text, `logitsPerImage` [I, T]; their softmax along a row says which
-   * text fits the image, along a column which image fits the text; of a model trained with sigmoids, the sigmoid of each
-   * says how well the two fit. With `onSkip` the row of an image that cannot be read is NaN.
+   * Logits of every image with every text, [I, T]. A softmax over a row compares texts for an image, over a column images for a
+   * text; for a SigLIP-style model apply a sigmoid to each. With `onSkip`, rows of unreadable images are NaN.
    */
   async logits(
     images: Source<ImageSource | LazyImage>,
@@ -255,7 +249,7 @@ export class ClipEncoder implements AsyncDisposable {
     return float32(concatenate(logits), [logits.length, textEmbeds.length]);
   }
 
-  /** The words of a text that the model was not trained on; none if the model does not know which these are. */
+  /** Words of a text that the training captions lack; none if the model has no list of them. */
   unknownWords(text: string): string[] {
     return this.stored.words ? unknownWords(text, this.stored.words) : [];
   }
@@ -278,14 +272,14 @@ export class ClipEncoder implements AsyncDisposable {
 
 /** An encoder as an argument. */
 export const encoderKind: Kind = {
-  wanted: "a model as loadClip gives it, or a ClipEncoder",
+  wanted: "a model from loadClip, or a ClipEncoder",
   fits: (value) => value instanceof ClipEncoder,
 };
 
 /**
- * Σ aᵢ bᵢ: of unit vectors, their cosine.
+ * Dot product: for unit vectors, their cosine.
  *
- * @throws {ClipError} `CLIP_USAGE` if the two are not of the same length.
+ * @throws {ClipError} `CLIP_USAGE` if the lengths differ.
  */
 export function dot(a: Float32Array, b: Float32Array): number {
   if (!(a?.length === b?.length))
@@ -298,7 +292,7 @@ export function dot(a: Float32Array, b: Float32Array): number {
   return sum;
 }
 
-/** All that a generator yields, where that is known to be few. */
+/** Collects a stream into an array. */
 export async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
   checkKind("collect: items", items, sourceOf("items"));
   const all: Item[] = [];

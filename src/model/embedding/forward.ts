@@ -18,11 +18,11 @@ import { encoderKinds } from "./encoder.ts";
 import type { EncoderOptions } from "./compiled-towers.ts";
 import { checkedVector, rowsOf } from "./vector.ts";
 
-/** What the towers read; at least one of both. */
+/** Inputs of {@link forward}, at least one. */
 export interface ForwardInputs {
-  /** float32 [I, 3, S, S], normalised. */
+  /** float32 [I, 3, S, S], standardized. */
   readonly pixelValues?: TensorData<"float32"> | undefined;
-  /** int32 [T, L] with both marks; L at most the model's context length. */
+  /** int32 [T, L] with start and end of text; L at most the context length. */
   readonly inputIds?: TensorData<"int32"> | undefined;
 }
 
@@ -45,11 +45,11 @@ const forwardKinds: OptionKinds<ForwardOptions> = {
 };
 
 /**
- * One pass through the towers, with everything that implementations are compared by: `imageFeatures`, `imageEmbeds`
- * [I, E], `textFeatures`, `textEmbeds` [T, E], `logitScale` [], `logitBias` [] where the model has one, `logitsPerImage` [I, T],
- * `logitsPerText` [T, I]; of these what follows from the inputs given.
+ * One forward pass with all outputs, to compare implementations: `imageFeatures`, `imageEmbeds` [I, E]; `textFeatures`,
+ * `textEmbeds` [T, E]; `logitsPerImage` [I, T], `logitsPerText` [T, I]; `logitScale` and, if the model has one, `logitBias`.
+ * Outputs whose inputs are missing are left out.
  *
- * @throws {ClipError} `CLIP_USAGE` if neither input is given, or one does not fit the model; `CLIP_RUNTIME` if a vector is not finite.
+ * @throws {ClipError} `CLIP_USAGE` if both inputs are missing, or one does not fit the model; `CLIP_RUNTIME` if a vector is not finite.
  */
 export async function forward(
   model: StoredModel,
@@ -81,8 +81,7 @@ export async function forward(
     outputs["textEmbeds"] = l2Normalize(outputs["textFeatures"]);
   }
   const { imageEmbeds, textEmbeds } = outputs;
-  if (!imageEmbeds && !textEmbeds)
-    throw new ClipError("CLIP_USAGE", "there is nothing to compute: give pixelValues, inputIds, or both");
+  if (!imageEmbeds && !textEmbeds) throw new ClipError("CLIP_USAGE", "no inputs: give pixelValues, inputIds, or both");
   if (imageEmbeds && textEmbeds) {
     const logitsPerImage = clipLogits(p, imageEmbeds, textEmbeds);
     Object.assign(outputs, { logitsPerImage, logitsPerText: logitsPerImage.T });
@@ -122,10 +121,7 @@ function doesNotFit(name: string, wanted: string, { shape }: TensorData): ClipEr
   return new ClipError("CLIP_USAGE", `${name} must be ${wanted} for this model, got [${shape.join(", ")}]`);
 }
 
-/**
- * Where each text is read from: the last place, or where it ends, at the first of its largest ids, as in OpenAI's code; the
- * end mark has the largest of all.
- */
+/** Pooled position of each text: the last one, or the first of its largest id (the end of text), as in OpenAI's code. */
 export function pooledPlaces({ data, shape }: TensorData<"int32">, pool: TextConfig["pool"]): TensorData {
   const [texts, length] = shape as [number, number];
   if (pool === "last") return int32(new Int32Array(texts).fill(length - 1), [texts]);

@@ -7,37 +7,34 @@ import type { PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import { preprocessImage } from "../../inputs/image/preprocess.ts";
 import type { RasterImage } from "../../inputs/image/raster-image.ts";
 
-/** How a stream is encoded. */
+/** Options for encoding a stream. */
 export interface EncodeOptions {
-  /**
-   * How many are encoded at once. Memory grows with it; speed hardly, beyond the default: 16, of images fewer if a batch of them would
-   * take more than 256 MiB.
-   */
+  /** Default 16, or for images fewer to keep a batch within 256 MiB. Larger batches need more memory and are hardly faster. */
   readonly batchSize?: number | undefined;
   /** Stops between batches. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** An image that is read when its turn comes, from wherever it lies. */
+/** An image that is loaded when it is needed. */
 export interface LazyImage {
-  /** What errors call it. */
+  /** Its name in error messages. */
   readonly name: string;
-  /** Its path, its bytes or the like: pixels that are decoded already are outside of the limit of memory for images. */
+  /** Returns its path, bytes or the like. Decoded pixels are not counted against the memory limit for images. */
   readonly load: () => ImageSource | Promise<ImageSource>;
-  /** How it is decoded, where that differs from the rest of the stream. */
+  /** Overrides the stream's decoding options. */
   readonly decoding?: DecodeOptions | undefined;
 }
 
-/** How images are read and encoded. */
+/** Options for reading and encoding images. */
 export interface EncodeImageOptions extends EncodeOptions, DecodeOptions {
   /**
-   * Is told of each image that cannot be read, in order. The stream then goes on, and yields `undefined` in that image's
-   * place, so that vector i is always of image i. Without it the first such image ends the stream with its error.
+   * Called for each unreadable image, in order; the stream continues with `undefined` in its place. Without it, the first such
+   * image ends the stream with an error.
    */
   readonly onSkip?: OnSkip | undefined;
 }
 
-/** @param index - the image's place in the source, from 0. */
+/** @param index - position of the image in the source, from 0. */
 export type OnSkip = (error: ClipError, image: ImageSource | LazyImage, index: number) => void;
 
 export const encodeKinds: OptionKinds<EncodeOptions> = { batchSize: wholeNumber(1), signal: abortSignal };
@@ -87,7 +84,7 @@ async function load({ name, load }: LazyImage): Promise<ImageSource> {
   }
 }
 
-/** An image of a stream as messages call it. */
+/** Name of an image in messages. */
 export function nameOf(image: ImageSource | LazyImage, index: number): string {
   if (typeof image === "string") return `image ${index} (${image.slice(0, 200)})`;
   return isLazy(image) ? `image ${index} (${image.name})` : `image ${index}`;

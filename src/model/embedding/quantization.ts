@@ -6,31 +6,30 @@ import type { LazyImage } from "./image-stream.ts";
 import { storedModel } from "../pretrained/model-files.ts";
 import type { StoredModel } from "../pretrained/model-folder.ts";
 
-/** Cosines between vectors of rounded weights and those of the weights as they are. */
+/** Cosines between the embeddings of a quantized and the original model. */
 export interface Agreement {
   readonly count: number;
   readonly mean: number;
   readonly least: number;
 }
 
-/** What to compare on; a tower without inputs is left out. */
+/** Inputs to compare on; a tower without inputs is skipped. */
 export interface ProbeInputs {
   readonly images: readonly (ImageSource | LazyImage)[];
   readonly texts: readonly string[];
 }
 
-/** How {@link measureQuantization} reads and encodes. */
+/** Options of {@link measureQuantization}. */
 interface MeasureOptions extends Pick<EncodeTextOptions, "onTruncate" | "signal">, DecodeOptions {}
 const measureKinds: OptionKinds<MeasureOptions> = { ...decodeKinds, onTruncate: callback, signal: abortSignal };
 const inputKinds: OptionKinds<ProbeInputs> = { images: listOf(imageKind), texts: listOf(text) };
 
 /**
- * How much of a model's vectors its few bits keep, on inputs of one's own: they say more than any others. The rounded model's memory
- * is given back first, and the weights as they are come one tower after the other, so that never more is held than the larger of
- * the rounded model and one exact tower.
+ * Measures how well a quantized model's embeddings agree with the original's, on your own inputs. The quantized model is
+ * released before the original towers are loaded, one at a time, to limit memory.
  *
  * @param rounded - an encoder of the model with `dtype`; it is released.
- * @throws {ClipError} as encoding does.
+ * @throws {ClipError} see {@link ClipEncoder.encodeImages} and {@link ClipEncoder.encodeTexts}.
  */
 export async function measureQuantization(
   rounded: ClipEncoder,

@@ -2,10 +2,10 @@ import { ClipError } from "../../core/errors.ts";
 import type { TensorData } from "../../core/tensor-data.ts";
 
 /**
- * A vector as it is, if it is one: finite numbers that are not all zero.
+ * Returns a vector unchanged after checking it.
  *
- * @param nameOf - what it is the vector of, for the message.
- * @throws {ClipError} `CLIP_RUNTIME` if not.
+ * @param nameOf - its image or text, for the message.
+ * @throws {ClipError} `CLIP_RUNTIME` if it is zero or not finite.
  */
 export function checkedVector(vector: Float32Array, nameOf: () => string): Float32Array {
   let squares = 0;
@@ -14,11 +14,11 @@ export function checkedVector(vector: Float32Array, nameOf: () => string): Float
   const problem = squares === 0 ? "is zero" : "holds numbers that are not finite";
   throw new ClipError(
     "CLIP_RUNTIME",
-    `the vector of ${nameOf()} ${problem}: the model's weights are damaged, or its numbers overflowed; fetch or convert it again`,
+    `the vector of ${nameOf()} ${problem}: the model's weights are damaged or overflowed; fetch or convert it again`,
   );
 }
 
-/** The rows of a float32 matrix, each in memory of its own. */
+/** Copies of the rows of a float32 matrix. */
 export function rowsOf({ data, shape }: TensorData): Float32Array[] {
   const [count, size] = shape as [number, number];
   return Array.from({ length: count }, (_, i) => (data as Float32Array).slice(i * size, (i + 1) * size));

@@ -7,9 +7,9 @@ import { ClipError, problemOf } from "../../core/errors.ts";
 import { archiveFolder } from "./cache.ts";
 
 /**
- * One of OpenAI's files where Python's own package has left it; undefined unless the whole file is there.
+ * Path of an OpenAI file in the cache of Python's `clip` package; undefined unless it is complete.
  *
- * @throws {ClipError} `CLIP_FILE` if it is there and cannot be read.
+ * @throws {ClipError} `CLIP_FILE` if it exists but cannot be read.
  */
 export async function cachedArchive({
   file,
@@ -23,8 +23,8 @@ export async function cachedArchive({
 }
 
 /**
- * Whether a file is there as it should be: Python leaves what it had when it was interrupted under the same name. That takes a
- * second for the largest, so what was found out is remembered for as long as the file is not touched.
+ * Compares a file with its checksum: Python leaves interrupted downloads under the final name. Hashing takes up to a second, so
+ * a note beside the file records success until its size or date changes.
  */
 async function isIntact(path: string, sha256: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
@@ -39,6 +39,6 @@ async function isIntact(path: string, sha256: string): Promise<boolean> {
     throw new ClipError("CLIP_FILE", `cannot read ${path}: ${problemOf(cause)}`, { cause });
   }
   if (hash.digest("hex") !== sha256) return false;
-  await writeFileAtomic(note, [seen]).catch(() => undefined); // a cache that cannot be written is checked each time
+  await writeFileAtomic(note, [seen]).catch(() => undefined); // without the note, a read-only cache is hashed every time
   return true;
 }

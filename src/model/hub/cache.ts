@@ -11,27 +11,27 @@ import { pictogramModel } from "./pictograms.ts";
 
 /** A model in the cache. */
 export interface CachedModel {
-  /** As one would name it to load it. */
+  /** Name or path for `loadClip`. */
   readonly name: string;
   readonly path: string;
-  /** On disk, what is left of broken downloads among them. */
+  /** Size on disk, including interrupted downloads. */
   readonly bytes: number;
 }
 
-/** Where OpenAI's archives are kept, by Python's own package too. */
+/** Cache of OpenAI's archives, shared with Python's `clip` package. */
 export const archiveFolder = (): string => join(homedir(), ".cache", "clip");
 
-/** Where Hugging Face's hub is kept. */
+/** Cache of Hugging Face's hub. */
 export const hubFolder = (): string => process.env["HF_HUB_CACHE"] || join(huggingFaceHome(), "hub");
 
-/** What a model is called, by its path: its name on the hub where it lies in the cache, and the name of its file or folder elsewhere. */
+/** Display name of a model path: its hub name if it is in the cache, else the name of its file or folder. */
 export function modelName(path: string): string {
   if (path === pictogramModel) return pictograms;
   const [, owner, name] = /[\\/]models--(.+?)--(.+?)[\\/]snapshots[\\/][^\\/]+$/.exec(path) ?? [];
   return owner === undefined ? basename(path) : `${owner}/${name}`;
 }
 
-/** The CLIPs in the caches, those that Python has fetched among them; other models there are none of our business. */
+/** Lists the CLIPs in the caches, including those that Python fetched. */
 export async function listCache(): Promise<CachedModel[]> {
   const models: CachedModel[] = [];
   for (const folder of await names(hubFolder())) {
@@ -48,12 +48,12 @@ export async function listCache(): Promise<CachedModel[]> {
 }
 
 /**
- * Removes a model that {@link listCache} has found.
+ * Removes a model that {@link listCache} returned.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be removed, or not all of it.
+ * @throws {ClipError} `CLIP_FILE` if any of it cannot be removed.
  */
 export async function removeCached(model: CachedModel): Promise<void> {
-  checkKind("removeCached: the model", model, { ...record, wanted: "an entry of what listCache gives" });
+  checkKind("removeCached: the model", model, { ...record, wanted: "an entry of listCache's result" });
   const { path } = model;
   try {
     await rm(path, { recursive: true, force: true });
@@ -63,7 +63,7 @@ export async function removeCached(model: CachedModel): Promise<void> {
   }
 }
 
-/** Whether a cached repository is one of a kind that is read here, by its configs. */
+/** Whether a cached repository holds a supported model, by its configs. */
 async function isClip(path: string): Promise<boolean> {
   for (const snapshot of await names(join(path, "snapshots"))) {
     const folder = join(path, "snapshots", snapshot);
@@ -78,11 +78,11 @@ async function names(folder: string): Promise<string[]> {
   return (await readdir(folder).catch(() => [])).sort();
 }
 
-/** Links are not followed: what they stand for is counted where it lies. */
+/** Size of a file or folder, without following links: their targets are in the same folder. */
 async function bytesIn(path: string): Promise<number> {
   const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch(() => undefined);
   if (!entries) return (await sizeOf(path)) ?? 0;
   let bytes = 0;
-  for (const entry of entries) if (entry.isFile()) bytes += (await sizeOf(join(entry.parentPath, entry.name))) ?? 0; // it may go meanwhile
+  for (const entry of entries) if (entry.isFile()) bytes += (await sizeOf(join(entry.parentPath, entry.name))) ?? 0; // it may have been removed
   return bytes;
 }

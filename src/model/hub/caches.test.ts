@@ -80,7 +80,7 @@ describe("a cache that cannot be written", () => {
     await expect(unprivileged(() => fetchRepository(name))).rejects.toMatchObject({
       code: "CLIP_FILE",
       message: expect.stringMatching(
-        /permission denied.*; an older state .* is in the cache, and --offline takes it/,
+        /permission denied.*; the cache has an older version .*, which --offline uses/,
       ) as string,
     });
     expect(await unprivileged(() => fetchRepository(name, { offline: true }))).toBe(folder);

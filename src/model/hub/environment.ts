@@ -3,13 +3,13 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { ClipError } from "../../core/errors.ts";
 
-/** Whether the environment forbids to ask the network, in the words of Hugging Face's own library. */
+/** Whether HF_HUB_OFFLINE is set, as Hugging Face's library interprets it. */
 export const offlineByDefault = (): boolean => /^(1|on|yes|true)$/i.test(process.env["HF_HUB_OFFLINE"] ?? "");
 
 /**
- * The hub, or the mirror that the environment names.
+ * Address of the hub, or of the mirror in HF_ENDPOINT.
  *
- * @throws {ClipError} `CLIP_DOWNLOAD` if that is no address, or one with a password, which messages would repeat.
+ * @throws {ClipError} `CLIP_DOWNLOAD` if it is not an address, or contains a password, which messages would repeat.
  */
 export function hubUrl(): string {
   const address = process.env["HF_ENDPOINT"] || "https://huggingface.co";
@@ -22,13 +22,13 @@ export function hubUrl(): string {
   return address.replace(/\/+$/, "");
 }
 
-/** Where Hugging Face's libraries keep what is theirs; a variable that is empty counts for none. */
+/** Data folder of Hugging Face's libraries. Empty variables count as unset. */
 export function huggingFaceHome(): string {
   const { HF_HOME, XDG_CACHE_HOME } = process.env;
   return HF_HOME || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface");
 }
 
-/** The token of the environment or of Hugging Face's own login, if there is one; it goes to the hub alone, and into no message. */
+/** Token from the environment or Hugging Face's login, if any. It is sent only to the hub and never appears in messages. */
 export async function hubToken(): Promise<string | undefined> {
   const { HF_TOKEN, HF_TOKEN_PATH } = process.env;
   const file = HF_TOKEN_PATH || join(huggingFaceHome(), "token");

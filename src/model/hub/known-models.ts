@@ -1,36 +1,34 @@
 import { closest, distance } from "fastest-levenshtein";
 import type { ClipModelName } from "../towers/configs.ts";
 
-/**
- * The model that is taken where none is named: of those that are free to use, the best on ImageNet for its size and for the time
- * it takes on a processor (docs/decisions.md).
- */
+/** Default model: among the freely usable ones, the best on ImageNet for its size and time on a CPU (docs/decisions.md). */
 export const defaultModel = "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K";
 
-/** The name of the model that comes with this package. */
+/** Name of the bundled model. */
 export const pictograms = "pictograms";
 
-/** What whoever uses it is told. */
-export const pictogramsNotice = "pictograms, the model that comes with this package, knows drawings, not photos";
+/** Notice for users of the bundled model. */
+export const pictogramsNotice = "pictograms, the bundled model, knows drawings, not photos";
 
 /** A published model. */
 export interface KnownModel {
-  /** What people call it. */
+  /** OpenAI's name, such as "ViT-B/32", or the hub repository. */
   readonly name: string;
-  /** Of `clipConfigs`. */
+  /** Key in `clipConfigs`. */
   readonly architecture: ClipModelName;
-  /** What its weights may be used under; `nonFree` ones ask for more than naming their authors. */
+  /** Licence of the weights. */
   readonly licence: string;
+  /** Set if the licence requires more than attribution. */
   readonly nonFree?: true;
-  /** Zero-shot top-1 on ImageNet's 1,000 classes with 80 templates, in percent, as its makers or open_clip measured it. */
+  /** Zero-shot top-1 accuracy on ImageNet with 80 templates, in percent, reported by its authors or open_clip. */
   readonly imageNet: number;
-  /** The repository of Hugging Face's hub that has its weights. */
+  /** Repository of the weights on Hugging Face's hub. */
   readonly repository: string;
-  /** OpenAI's file of the same weights, which is used where Python's package has left it. */
+  /** OpenAI's file of the same weights, used if Python's `clip` package has cached it. */
   readonly archive?: { readonly file: string; readonly sha256: string };
 }
 
-/** Name, architecture, repository, ImageNet, and the checksum of OpenAI's file. */
+/** Name, architecture, repository, ImageNet accuracy, checksum of OpenAI's file. */
 const openAi: readonly (readonly [string, ClipModelName, string, number, string])[] = [
   [
     "RN50",
@@ -97,7 +95,7 @@ const openAi: readonly (readonly [string, ClipModelName, string, number, string]
   ],
 ];
 
-/** Repository, architecture, licence, ImageNet. */
+/** Repository, architecture, licence, ImageNet accuracy. */
 const hub: readonly (readonly [string, ClipModelName, string, number])[] = [
   ["openai/clip-vit-base-patch32", "ViT-B-32-quickgelu", "MIT", 63.32],
   ["openai/clip-vit-base-patch16", "ViT-B-16-quickgelu", "MIT", 68.34],
@@ -137,16 +135,16 @@ const hub: readonly (readonly [string, ClipModelName, string, number])[] = [
   ["google/siglip2-giant-opt-patch16-384", "ViT-gopt-16-SigLIP2-384", "Apache-2.0", 85.0],
 ];
 
-/** Licences that ask for more than naming the authors. */
+/** Licences that require more than attribution. */
 const nonFreeLicences = ["Apple", "CC-BY-NC-4.0"];
 
 /**
- * Published models: OpenAI's own, and those of others that are asked for most. OpenAI's are fetched from timm's repositories, as
- * open_clip does: its own addresses are reported to answer 404 (openai/CLIP#516).
+ * Published models: OpenAI's, and the most popular others. OpenAI's are fetched from timm's repositories, as in open_clip,
+ * because OpenAI's addresses are reported to return 404 (openai/CLIP#516).
  *
  * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/clip.py` for names and checksums;
  *   {@link https://github.com/mlfoundations/open_clip | open_clip} `src/open_clip/pretrained.py` for repositories,
- *   `docs/openclip_results.csv` for scores, and big_vision's `README_siglip2.md` for those of SigLIP 2.
+ *   `docs/openclip_results.csv` for scores, and big_vision's `README_siglip2.md` for SigLIP 2's.
  */
 export const knownModels: readonly KnownModel[] = [
   ...openAi.map(([name, architecture, repository, imageNet, sha256]): KnownModel => {
@@ -159,17 +157,17 @@ export const knownModels: readonly KnownModel[] = [
   }),
 ];
 
-/** Whether a name is that of a model: a published one, one of Hugging Face's hub, or the one that comes with this package. */
+/** Whether a name is a model's: a published one, a hub repository, or the bundled model. */
 export function isModelName(name: string): boolean {
   return name === pictograms || knownModels.some((model) => model.name === name) || isRepositoryName(name);
 }
 
-/** Whether a name is made as those on Hugging Face's hub are: `owner/model`. */
+/** Whether a name has the form `owner/model` of hub repositories. */
 export function isRepositoryName(name: string): boolean {
   return /^[\w.-]+\/[\w.-]+$/.test(name) && !name.startsWith(".");
 }
 
-/** The published name that was probably meant, if there is one. */
+/** The closest published name, if it is probably a typo of one. */
 export function nearestName(name: string): string | undefined {
   const nearest = closest(name, [pictograms, ...knownModels.map((model) => model.name)]);
   return distance(name.toLowerCase(), nearest.toLowerCase()) <= 3 ? nearest : undefined;

@@ -1,9 +1,9 @@
-/** What open_clip puts before a name to say where the model is. */
+/** open_clip's prefixes for the location of a model. */
 const schemes = /^(hf-hub|local-dir):/;
 
 /**
- * Models by open_clip's own names for an architecture and a training: where each is on Hugging Face's hub. Equal to `hf_hub` in
- * `_PRETRAINED` of open_clip_torch 3.3.0's `pretrained.py`, without the slash at its end.
+ * Hub repositories by open_clip's architecture and pretraining tag. From `hf_hub` in `_PRETRAINED` of open_clip_torch 3.3.0's
+ * `pretrained.py`, without the trailing slash.
  */
 const repositories: Readonly<Record<string, string>> = {
   "ViT-B-32/laion2b_s34b_b79k": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
@@ -28,12 +28,12 @@ const repositories: Readonly<Record<string, string>> = {
   "ViT-H-14-378-quickgelu/dfn5b": "apple/DFN5B-CLIP-ViT-H-14-378",
 };
 
-/** OpenAI's own, whose names open_clip writes with a dash. */
+/** open_clip's names of OpenAI's models, with dashes. */
 const openAi = /^(RN50|RN101|RN50x4|RN50x16|RN50x64|ViT-(?:B-32|B-16|L-14|L-14-336))(?:-quickgelu)?\/openai$/;
 
 /**
- * A model's name or path as the rest of the library knows it, from the way in which open_clip writes it: `hf-hub:owner/name`,
- * `local-dir:folder`, an architecture and a training such as `ViT-B-32/laion2b_s34b_b79k`. Any other is given back as it is.
+ * Translates open_clip's notation for a model (`hf-hub:owner/name`, `local-dir:folder`, or architecture and pretraining tag, such
+ * as `ViT-B-32/laion2b_s34b_b79k`) to ours. Other names are returned unchanged.
  */
 export function fromOpenClipName(name: string): string {
   const bare = name.replace(schemes, "");

@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
 import { packageFile } from "../../core/package-files.ts";
 
-/** The folder of the model that comes with this package. It knows drawings, not photos. */
+/** Folder of the bundled model. */
 export const pictogramModel = fileURLToPath(packageFile("assets/pictogram-clip"));

@@ -31,14 +31,14 @@ import { companions, weightsAmong } from "./model-file-names.ts";
 
 const branch = "main";
 
-/** Requests for the list of a repository's files, of 1,000 each; no model has so many. */
+/** Limit of pages in a repository's file list, of 1,000 files each. */
 const maxPages = 20;
-/** For all of them. */
+/** Time limit for the whole list. */
 const maxListingSeconds = 120;
-/** For one request until its answer begins; who waits has seen nothing yet. */
+/** Time limit for the start of an answer; short, since the user has seen no progress yet. */
 const answerSeconds = () => Math.min(stallSeconds(), 15);
 
-/** An entry of the list, as far as it is used here. */
+/** The used fields of a file list. */
 const listingSchema = z.array(
   z.looseObject({
     type: z.string(),
@@ -50,11 +50,11 @@ const listingSchema = z.array(
 );
 
 /**
- * The folder of a repository of Hugging Face's hub, with the files of a model, in the layout of its cache: what Python has
- * fetched is found, and the other way round.
+ * Fetches a model's files from a repository on Hugging Face's hub and returns their folder. The cache is shared with Hugging
+ * Face's Python libraries.
  *
  * @param name - "organisation/name".
- * @throws {ClipError} `CLIP_DOWNLOAD` if there is no such repository, none of its files are weights, or it cannot be fetched.
+ * @throws {ClipError} `CLIP_DOWNLOAD` if the repository does not exist, has no weights, or cannot be fetched.
  */
 export async function fetchRepository(name: string, options: FetchOptions = {}): Promise<string> {
   const cached = join(hubFolder(), getRepoFolderName({ name, type: "model" }));
@@ -90,7 +90,7 @@ export async function fetchRepository(name: string, options: FetchOptions = {}):
   }
   const ref = join(cached, "refs", branch);
   if ((await readFile(ref, "utf8").catch(() => "")) !== commit) {
-    // A cache that cannot be written has the model all the same: only --offline does not find it.
+    // If this fails, the model is in the cache all the same; only --offline will not find it.
     await makeFolder(join(cached, "refs"))
       .then(() => writeFileAtomic(ref, [commit]))
       .catch(() => undefined);
@@ -112,8 +112,8 @@ async function listRepository(name: string, token: string | undefined, signal: A
 }
 
 /**
- * Asks the hub's API. A mirror, or whoever is between, may answer anything: no other host is asked for the rest of a list, a
- * redirection to one is followed without the token, and answers are bounded in size, number and time.
+ * A `fetch` for the hub's API that does not trust the server: it requests list pages from no other host, follows redirects to
+ * other hosts without the token, and bounds answers in size, number and time.
  */
 function boundedFetch(base: string, token: string | undefined, signal: AbortSignal | undefined): typeof fetch {
   const whole = timeLimit(maxListingSeconds, "no whole list");
@@ -159,7 +159,7 @@ function boundedFetch(base: string, token: string | undefined, signal: AbortSign
   return ((url: string) => ask(url)) as typeof fetch;
 }
 
-/** `AbortSignal.timeout` would not do: Node collects one that nothing but `AbortSignal.any` knows, and it never fires. */
+/** A replacement for `AbortSignal.timeout`: Node garbage-collects that one if only `AbortSignal.any` refers to it. */
 function timeLimit(seconds: number, problem: string): { readonly signal: AbortSignal; readonly clear: () => void } {
   const stop = new AbortController();
   const late = Object.assign(new Error(`${problem} within ${seconds} seconds`), { code: "ETIMEDOUT" });
@@ -167,12 +167,12 @@ function timeLimit(seconds: number, problem: string): { readonly signal: AbortSi
   return { signal: stop.signal, clear: () => clearTimeout(timer) };
 }
 
-/** Whether the hub has answered, and the answer is no. */
+/** Whether the hub answered with a refusal. */
 function isRefusal(cause: unknown): boolean {
   return [401, 403, 404].includes((cause as { statusCode?: number }).statusCode ?? 0);
 }
 
-/** Bytes of files that are not here yet; parts of earlier attempts count as here. */
+/** Bytes left to download, considering partial downloads. */
 async function missingBytes(cached: string, snapshot: string, wanted: readonly ListFileEntry[]): Promise<number> {
   let bytes = 0;
   for (const file of wanted) {
@@ -183,7 +183,7 @@ async function missingBytes(cached: string, snapshot: string, wanted: readonly L
   return bytes;
 }
 
-/** The files of a model among those of a repository: its configs and vocabulary, and one kind of weights. */
+/** A model's files in a repository: its configs, its vocabulary, and one format of weights. */
 export function neededFiles(files: readonly ListFileEntry[]): ListFileEntry[] {
   const plain = files.filter(({ type }) => type === "file");
   const weights = weightsAmong(plain.map(({ path }) => path));
@@ -191,10 +191,10 @@ export function neededFiles(files: readonly ListFileEntry[]): ListFileEntry[] {
   return weights.length === 0 ? [] : plain.filter((file) => weights.includes(file.path) || isCompanion(file));
 }
 
-/** A cache that cannot be written may have what the hub had before. */
+/** Adds a hint to errors of an unwritable cache that holds an older version. */
 function withOlderSnapshot(error: unknown): unknown {
   if (!(error instanceof ClipError) || error.code !== "CLIP_FILE") return error;
-  const wayOut = "an older state of the model is in the cache, and --offline takes it";
+  const wayOut = "the cache has an older version of the model, which --offline uses";
   return new ClipError("CLIP_FILE", `${error.message}; ${wayOut}`, { cause: error });
 }
 
@@ -206,7 +206,7 @@ interface RepositoryFile {
   readonly token: string | undefined;
 }
 
-/** As Python keeps it: the content under its checksum, its name a link to that. */
+/** Stores a file like Hugging Face's Python library: the content under its checksum, and a link with its name. */
 async function fetchFile({ name, cached, commit, file, token }: RepositoryFile, options: FetchOptions): Promise<void> {
   const link = join(cached, "snapshots", commit, file.path);
   if (await exists(link)) return;
@@ -215,7 +215,7 @@ async function fetchFile({ name, cached, commit, file, token }: RepositoryFile, 
   const blob = join(cached, "blobs", sum);
   const url = `${hubUrl()}/${name}/resolve/${commit}/${file.path}`;
   await download(url, blob, { ...options, token, size: file.size, checksum });
-  // Where links are not allowed, as for some users of Windows, it is there twice.
+  // Some Windows users may not create links, so the file is copied.
   await symlink(join("..", "..", "blobs", sum), link).catch(async () => {
     if (await exists(link)) return;
     await copyFile(blob, link).catch((cause) => {
@@ -224,18 +224,18 @@ async function fetchFile({ name, cached, commit, file, token }: RepositoryFile, 
   });
 }
 
-/** They become names of files: what a mirror says is no more trusted than any other input. */
+/** Checksums become file names, so malformed ones from a hostile mirror are refused. */
 function assertSums(name: string, sums: readonly string[]): void {
   if (sums.every((sum) => /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(sum))) return;
   throw new ClipError("CLIP_DOWNLOAD", `${hubUrl()} gives malformed checksums of ${name}; is it a hub?`);
 }
 
-/** Of large files that of the content, of others git's. */
+/** SHA-256 of a large (LFS) file, git's SHA-1 of another. */
 function sumOf({ lfs, oid = "" }: ListFileEntry): string {
   return lfs?.oid ?? oid;
 }
 
-/** What the cache has of a repository, if it has weights of it: Python may have fetched a config alone. */
+/** The cached snapshot of a repository, if it has weights: Python may have fetched only a config. */
 async function snapshotIn(cached: string): Promise<string | undefined> {
   const ref = join(cached, "refs", branch);
   const commit = ((await ifThere(ref, readFile(ref, "utf8"))) ?? "").trim();
@@ -251,7 +251,7 @@ async function cachedSnapshot(name: string, cached: string): Promise<string> {
   throw new ClipError("CLIP_DOWNLOAD", `${why}; ${waysOut(name)}`);
 }
 
-/** What to do about a model that is not here. */
+/** Ways to get a missing model. */
 function waysOut(name: string): string {
   return (
     `go online once, or run "clip-ts models fetch ${name}" on a machine that is and copy its cache here (HF_HUB_CACHE or ` +

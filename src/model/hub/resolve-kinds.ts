@@ -1,7 +1,7 @@
 import { abortSignal, callback, flag, listOf, type OptionKinds, text } from "../../core/options.ts";
 import type { ResolveOptions } from "./resolve.ts";
 
-/** The kind of each option of `resolveModel`, in Node and in a page. */
+/** Kinds of `resolveModel`'s options, in Node and in a page. */
 export const resolveKinds: OptionKinds<ResolveOptions> = {
   files: listOf(text),
   offline: flag,

@@ -13,18 +13,18 @@ export type { ResolveOptions } from "./resolve.ts";
 const hubUrl = "https://huggingface.co";
 
 /**
- * The address of a model: a folder or weight file by its address, from the page's own on if it is not a whole one; a published
- * name or a repository of Hugging Face's hub, so that a folder of two parts begins with "./"; or "pictograms", whose folder lies
- * beside the page. No weights are fetched yet; of a folder its config or list of files is, so that what is not there is not asked for.
+ * Returns the address of a model. Weights are not fetched yet, only a config or file list, to avoid requests for missing files.
  *
- * @throws {ClipError} `CLIP_USAGE` if no model is named: what a visitor fetches is for the page to say.
+ * @param name - an address of a folder or weight file, possibly relative to the page ("./my/model": two parts without "./" are a
+ *   repository); a published name or hub repository; or "pictograms", whose folder is beside the page.
+ * @throws {ClipError} `CLIP_USAGE` without a name: a page must choose what its visitors download.
  */
 export const resolveModel: typeof inNode = async (name, { onLicence, files } = {}) => {
   if (name === undefined)
     throw new ClipError(
       "CLIP_USAGE",
-      'a page names its model: the address of a folder, a repository of Hugging Face\'s hub, or "pictograms", which knows ' +
-        "drawings, not photos, and whose folder lies beside the page",
+      'no model given; in a page, name one: the address of a folder, a repository on Hugging Face\'s hub, or "pictograms", ' +
+        "which knows drawings, not photos, and whose folder must be beside the page",
     );
   const model = fromOpenClipName(name);
   const known = knownModels.find((other) => other.name === model);
@@ -45,7 +45,7 @@ export const resolveModel: typeof inNode = async (name, { onLicence, files } = {
 
 const listSchema = z.array(z.looseObject({ type: z.string(), path: z.string() }));
 
-/** By the hub's list; where that cannot be had, the files themselves are asked for. */
+/** Declares a repository's files from the hub's list. If that fails, files are requested one by one. */
 async function declareRepository(repository: string, folder: string): Promise<void> {
   const text = await readText(`${hubUrl}/api/models/${repository}/tree/main`, maxConfigBytes).catch(() => "");
   const names = listSchema
@@ -58,13 +58,13 @@ async function declareRepository(repository: string, folder: string): Promise<vo
 }
 
 /**
- * By the config: ours says what else there is; with that of transformers, open_clip's is not needed, and the version that wrote it
- * says which of two files of the image processor is likely there: the older one, unless transformers 5 wrote it.
+ * Declares a folder's files from its config. Ours lists them. With a transformers config, open_clip's is not needed, and the
+ * image processor's file follows from the version: the older name, unless transformers 5 wrote it.
  */
 async function declareByConfig(folder: string): Promise<void> {
   const text = await readText(join(folder, "config.json"), maxConfigBytes).catch((error: unknown) => error as Error);
   if (typeof text !== "string") {
-    // Whoever cannot be reached may have it all the same.
+    // A `cause` means that the server was unreachable, so the file may exist.
     if (!text.cause) declareFolder(folder, (name) => (name === "config.json" ? false : undefined));
     return;
   }
@@ -89,6 +89,6 @@ function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // whoever reads it says so
+    return undefined; // reported when it is read
   }
 }

@@ -15,23 +15,20 @@ import type { FetchOptions } from "../../core/fetch-options.ts";
 import { resolveKinds } from "./resolve-kinds.ts";
 import { fromOpenClipName } from "./open-clip-names.ts";
 
-/** How {@link resolveModel} finds a model. */
+/** Options of {@link resolveModel}. */
 export interface ResolveOptions extends FetchOptions {
-  /** Is told of a licence that asks for more than naming the authors, before anything is fetched. */
+  /** Called before fetching a model whose licence requires more than attribution. */
   readonly onLicence?: ((model: KnownModel) => void) | undefined;
-  /**
-   * In a page, the names of the files in the model's folder: no other is asked for, so that the console shows none as missing.
-   * In Node the folder is read, and this has no effect.
-   */
+  /** In a page: names of the files in the model's folder. Others are not requested, which avoids 404s. Ignored in Node. */
   readonly files?: readonly string[] | undefined;
 }
 
 /**
- * The place of a model on this machine: a path as it is; "pictograms", which comes with this package; a name such as "ViT-B/32", or
- * a repository of Hugging Face's hub, after it was fetched unless it is in the caches.
+ * Returns the local path of a model, fetching it if necessary.
  *
- * @param name - default: `defaultModel`, 605 MB.
- * @throws {ClipError} `CLIP_DOWNLOAD` if it is in no cache and cannot be fetched, `CLIP_FILE` if there is no such path or name.
+ * @param name - a path, "pictograms" (the bundled model), a published name such as "ViT-B/32", or a repository on Hugging Face's
+ *   hub. Default: `defaultModel`, 605 MB.
+ * @throws {ClipError} `CLIP_DOWNLOAD` if it is not cached and cannot be fetched, `CLIP_FILE` if no such path or name exists.
  */
 export async function resolveModel(name = defaultModel, options: ResolveOptions = {}): Promise<string> {
   checkKind("resolveModel: the model", name, text);
@@ -46,7 +43,7 @@ export async function resolveModel(name = defaultModel, options: ResolveOptions 
   if (archive !== undefined) return archive;
   const repository = known?.repository ?? model;
   if (isRepositoryName(repository)) {
-    // What asks the network is loaded when it is needed: a program that has its model starts sooner.
+    // Network code is loaded on demand, so programs with a local model start sooner.
     const { fetchRepository } = await import("./repository.ts");
     return fetchRepository(repository, options);
   }

@@ -58,8 +58,8 @@ describe("layerNorm", () => {
   });
 
   it("does not see a constant added to a row", async () => {
-    const affine = { weight: random([16], 2), bias: random([16], 3) };
-    await expectEqual(layerNorm(affine, x.add(4)), layerNorm(affine, x));
+    const params = { weight: random([16], 2), bias: random([16], 3) };
+    await expectEqual(layerNorm(params, x.add(4)), layerNorm(params, x));
   });
 });
 

@@ -3,19 +3,19 @@ import { describe } from "../../engine/graph/describe.ts";
 import { apply, type Tensor } from "../../engine/graph/tensor.ts";
 
 /**
- * Parameters are plain records; a layer is a function of its record. Paths in the record are names in our files. The
- * leaves are tensors when a graph is built, and descriptions of parameters (shape, start values) before.
+ * Parameters of a linear layer. Every layer is a function of such a plain record; a leaf's path in the model's record is
+ * its name in our files. Leaves are tensors in a graph, and specs (shape, initial values) before one is built.
  */
 export interface Linear<Leaf = Tensor> {
   /** [out, in] */
   readonly weight: Leaf;
   /** [out] */
   readonly bias: Leaf;
-  /** What is added to the weight. */
+  /** Added to the weight. */
   readonly lora?: LowRank<Leaf>;
 }
 
-/** A matrix of low rank R as a product, up · down (LoRA, Hu et al. 2022). */
+/** A matrix of rank R as the product up · down (LoRA, Hu et al. 2022). */
 export interface LowRank<Leaf = Tensor> {
   /** [R, in] */
   readonly down: Leaf;
@@ -23,8 +23,8 @@ export interface LowRank<Leaf = Tensor> {
   readonly up: Leaf;
 }
 
-/** Gain and shift of a normalisation, both of the size that is normalised or of the channels. */
-export interface Affine<Leaf = Tensor> {
+/** Gain and shift of a layer norm or group norm, [W] or [C]. */
+export interface NormParameters<Leaf = Tensor> {
   readonly weight: Leaf;
   readonly bias: Leaf;
 }
@@ -35,7 +35,7 @@ export interface Mlp<Leaf = Tensor> {
   readonly proj: Linear<Leaf>;
 }
 
-/** Queries, keys and values from one matrix [3W, W], in that order; then the output projection. */
+/** One matrix [3W, W] for queries, keys and values, in that order, and the output projection. */
 export interface Attention<Leaf = Tensor> {
   readonly qkv: Linear<Leaf>;
   readonly out: Linear<Leaf>;
@@ -43,19 +43,16 @@ export interface Attention<Leaf = Tensor> {
 
 /** A pre-norm Transformer block. */
 export interface Block<Leaf = Tensor> {
-  readonly ln1: Affine<Leaf>;
+  readonly ln1: NormParameters<Leaf>;
   readonly attn: Attention<Leaf>;
-  readonly ln2: Affine<Leaf>;
+  readonly ln2: NormParameters<Leaf>;
   readonly mlp: Mlp<Leaf>;
 }
 
-/**
- * The activation of the MLPs. There is no default anywhere: the same shapes were trained with each, and the wrong one
- * only lowers accuracy.
- */
+/** Activation of the MLPs. It never has a default: weights do not show it, and a wrong one silently lowers accuracy. */
 export type Activation = "quickGelu" | "gelu" | "geluTanh";
 
-/** What a block needs to know beside its parameters. */
+/** Settings of a Transformer block. */
 export interface BlockConfig {
   readonly heads: number;
   readonly activation: Activation;
@@ -63,7 +60,7 @@ export interface BlockConfig {
   readonly layerNormEpsilon?: number | undefined;
 }
 
-/** ε of every layer norm in CLIP, inside the root. */
+/** ε of CLIP's layer norms, added to the variance. */
 export const layerNormEpsilon = 1e-5;
 
 const approximations = { quickGelu: "sigmoid", gelu: "none", geluTanh: "tanh" } as const;
@@ -72,27 +69,27 @@ const approximations = { quickGelu: "sigmoid", gelu: "none", geluTanh: "tanh" } 
 export function linear({ weight, bias, lora }: Linear, x: Tensor): Tensor {
   const flat = x.reshape([-1, x.shape.at(-1)!]);
   const whole = flat.matmul(weight.T).add(bias);
-  // Through the low rank, so that no gradient of the size of the weight is made.
+  // Two thin products instead of a change to the weight: no gradient as large as the weight is needed.
   const rows = lora ? whole.add(flat.matmul(lora.down.T).matmul(lora.up.T)) : whole;
   return rows.reshape([...x.shape.slice(0, -1), weight.shape[0]!]);
 }
 
 /** Normalises the last axis. */
-export function layerNorm({ weight, bias }: Affine, x: Tensor, epsilon = layerNormEpsilon): Tensor {
+export function layerNorm({ weight, bias }: NormParameters, x: Tensor, epsilon = layerNormEpsilon): Tensor {
   return apply("layerNorm", [x, weight, bias], { epsilon });
 }
 
-/** Which tokens see which, and where the outcome is wanted. */
+/** Options of {@link attention} and {@link block}. */
 export interface AttentionOptions {
-  /** Added to the scores, which are [N, H, L, L]; [N, H, R, L] with `read`. */
+  /** Added to the scores, [N, H, L, L] or, with `read`, [N, H, R, L]. */
   readonly mask?: Tensor | undefined;
-  /** [N, L, W] → [N, R, W]: the tokens that are read. All are seen, and nothing else is computed of the others. */
+  /** Picks the tokens whose output is needed, [N, L, W] → [N, R, W]. They attend to all tokens; the rest is not computed. */
   readonly read?: ((tokens: Tensor) => Tensor) | undefined;
 }
 
 const readAll = (tokens: Tensor) => tokens;
 
-/** x ← x + MSA(LN(x));  x ← x + MLP(LN(x))   (Dosovitskiy et al. 2021, eq. 2–3). [N, L, W] → [N, L, W], or what is read of it */
+/** x ← x + MSA(LN(x)); x ← x + MLP(LN(x)) (Dosovitskiy et al. 2021, eq. 2–3). [N, L, W] → [N, L, W], or [N, R, W] with `read` */
 export function block(
   p: Block,
   config: BlockConfig,
@@ -104,12 +101,12 @@ export function block(
   return x.add(mlp(p.mlp, activation, layerNorm(p.ln2, x, epsilon)));
 }
 
-/** Two linear layers with the activation between. */
+/** Two linear layers with an activation between them. */
 export function mlp(p: Mlp, activation: Activation, x: Tensor): Tensor {
   return linear(p.proj, linear(p.fc, x).gelu(approximations[activation]));
 }
 
-/** Multi-head self-attention. [N, L, W] → [N, L, W], or what is read of it */
+/** Multi-head self-attention. [N, L, W] → [N, L, W], or [N, R, W] with `read` */
 export function attention(
   p: Attention,
   heads: number,
@@ -122,10 +119,7 @@ export function attention(
   return linear(p.out, mergeHeads(attend(q!, k!, v!, mask)));
 }
 
-/**
- * Attention of learned queries to a sequence, through one matrix for queries, keys and values as in {@link attention}.
- * `queries` [1, Q, W], x [N, L, W] → [N, Q, W]
- */
+/** Attention of learned queries to a sequence. `queries` [1, Q, W], x [N, L, W] → [N, Q, W] */
 export function crossAttention(p: Attention, heads: number, queries: Tensor, x: Tensor): Tensor {
   const width = x.shape[2] as number;
   const part = (i: number, count: number): Linear => ({
@@ -138,7 +132,7 @@ export function crossAttention(p: Attention, heads: number, queries: Tensor, x: 
   return linear(p.out, mergeHeads(attend(q, k!, v!)));
 }
 
-/** softmax(q·kᵀ / √D + mask)·v over [N, H, L, D]. The scale goes to q, which is smaller than the scores. */
+/** softmax(q·kᵀ / √D + mask)·v over [N, H, L, D]. q is scaled rather than the scores, which are larger. */
 export function attend(q: Tensor, k: Tensor, v: Tensor, mask?: Tensor): Tensor {
   const scores = q.mul(1 / Math.sqrt(q.shape.at(-1) as number)).matmul(k.T);
   return (mask ? scores.add(mask) : scores).softmax(-1).matmul(v);

@@ -10,7 +10,7 @@ const [n, channels, height, width] = [3, 4, 2, 5];
 const count = n * height * width;
 const x = random([n, channels, height, width], 1);
 const plain = { weight: scalar(1).expand([channels]), bias: scalar(0).expand([channels]) };
-const affine = { weight: random([channels], 2), bias: random([channels], 3) };
+const params = { weight: random([channels], 2), bias: random([channels], 3) };
 const running = { runningMean: random([channels], 4), runningVar: random([channels], 5, 0.5) };
 
 const train = (p: BatchNorm): { y: Tensor; updates: StatisticUpdate[] } => {
@@ -25,12 +25,12 @@ describe("batchNorm", () => {
     // Measured: 2.0e-5, what ε = 1e-5 takes off a variance of about 0.5.
     await expectEqual(y.square().mean([0, 2, 3]), scalar(1).expand([channels]), 5e-5);
     const perChannel = (tensor: Tensor) => tensor.reshape([1, channels, 1, 1]);
-    const shifted = y.mul(perChannel(affine.weight)).add(perChannel(affine.bias));
-    await expectEqual(train({ ...affine, ...running }).y, shifted);
+    const shifted = y.mul(perChannel(params.weight)).add(perChannel(params.bias));
+    await expectEqual(train({ ...params, ...running }).y, shifted);
   });
 
   it("moves the running statistics by a tenth, the variance unbiased, and says which they were", async () => {
-    const { updates } = train({ ...affine, ...running });
+    const { updates } = train({ ...params, ...running });
     expect(updates.map(({ old }) => old)).toEqual([running.runningMean, running.runningVar]);
     const { data } = interpret({ x })["x"]!;
     const got = await run({ mean: updates[0]!.new, variance: updates[1]!.new });
@@ -50,13 +50,13 @@ describe("batchNorm", () => {
       .sub(mean.reshape([1, channels, 1, 1]))
       .square()
       .mean([0, 2, 3]);
-    await expectEqual(batchNorm({ ...affine, runningMean: mean, runningVar }, x), train({ ...affine, ...running }).y);
+    await expectEqual(batchNorm({ ...params, runningMean: mean, runningVar }, x), train({ ...params, ...running }).y);
   });
 
   it("in inference takes each image by itself", () =>
     expectEqual(
-      batchNorm({ ...affine, ...running }, x).slice(0, 1, 1),
-      batchNorm({ ...affine, ...running }, x.slice(0, 1, 1)),
+      batchNorm({ ...params, ...running }, x).slice(0, 1, 1),
+      batchNorm({ ...params, ...running }, x.slice(0, 1, 1)),
     ));
 });
 
@@ -68,17 +68,17 @@ describe("groupNorm", () => {
   });
 
   it("takes each image by itself, and does not see its brightness or contrast", async () => {
-    const y = groupNorm(affine, 2, x);
-    await expectEqual(groupNorm(affine, 2, x.slice(0, 1, 1)), y.slice(0, 1, 1));
-    await expectEqual(groupNorm(affine, 2, x.mul(8).add(3)), y, 5e-5);
+    const y = groupNorm(params, 2, x);
+    await expectEqual(groupNorm(params, 2, x.slice(0, 1, 1)), y.slice(0, 1, 1));
+    await expectEqual(groupNorm(params, 2, x.mul(8).add(3)), y, 5e-5);
   });
 
   it("with a group for each channel is batchNorm of one image", async () => {
     const one = x.slice(0, 0, 1);
-    await expectEqual(groupNorm(affine, channels, one), batchNorm({ ...affine, ...running }, one, []));
+    await expectEqual(groupNorm(params, channels, one), batchNorm({ ...params, ...running }, one, []));
   });
 
   it("refuses channels that do not divide", () => {
-    expect(() => groupNorm(affine, 3, x)).toThrow("groupNorm: 4 channels do not divide into 3 groups");
+    expect(() => groupNorm(params, 3, x)).toThrow("groupNorm: 4 channels do not divide into 3 groups");
   });
 });

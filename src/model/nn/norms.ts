@@ -1,30 +1,31 @@
 import { ShapeError } from "../../core/errors.ts";
 import { describe } from "../../engine/graph/describe.ts";
 import type { Tensor } from "../../engine/graph/tensor.ts";
-import type { Affine } from "./layers.ts";
+import type { NormParameters } from "./layers.ts";
 
-/** ε of batch and group norm, as in PyTorch. */
+/** ε of batch and group norm, PyTorch's default. */
 const epsilon = 1e-5;
 
-/** How much of a batch's statistics goes into the running ones, as in PyTorch. */
+/** Weight of a batch's statistics in the running average, PyTorch's default. */
 const momentum = 0.1;
 
-/** Gain, shift, and the statistics that inference uses; all [C]. */
-export interface BatchNorm<Leaf = Tensor> extends Affine<Leaf> {
+/** Gain, shift, and the running statistics for inference; all [C]. */
+export interface BatchNorm<Leaf = Tensor> extends NormParameters<Leaf> {
   readonly runningMean: Leaf;
   readonly runningVar: Leaf;
 }
 
-/** The new value of a running statistic, to be kept after a training step. */
+/** Old and new value of a running statistic in a training step. */
 export interface StatisticUpdate {
   readonly old: Tensor;
   readonly new: Tensor;
 }
 
 /**
- * Normalises each channel of [N, C, H, W]: by the running statistics, or, if `updates` is given (training), by those of
- * the batch, whose moving average it then collects there. The batch is normalised with the biased variance; the running
- * one is unbiased.
+ * Normalizes each channel of [N, C, H, W] by the running statistics.
+ *
+ * @param updates - given in training: the batch's own statistics are used, and the new running ones are appended here. The
+ *   batch is normalized with its biased variance; the running variance is unbiased.
  */
 export function batchNorm(p: BatchNorm, x: Tensor, updates?: StatisticUpdate[]): Tensor {
   if (!updates) return scaleChannels(x, p, p.runningMean, p.runningVar);
@@ -40,8 +41,8 @@ export function batchNorm(p: BatchNorm, x: Tensor, updates?: StatisticUpdate[]):
   return centred.mul(perChannel(scale)).add(perChannel(p.bias));
 }
 
-/** Normalises groups of channels of each image [N, C, H, W] (Wu and He 2018). */
-export function groupNorm({ weight, bias }: Affine, groups: number, x: Tensor): Tensor {
+/** Normalizes groups of channels of each image, [N, C, H, W] (Wu and He 2018). */
+export function groupNorm({ weight, bias }: NormParameters, groups: number, x: Tensor): Tensor {
   const [n, channels, height, width] = x.shape as readonly [number, number, number, number];
   if (channels % groups !== 0)
     throw new ShapeError("groupNorm", `${channels} channels do not divide into ${groups} groups`, { x: describe(x) });
@@ -52,8 +53,8 @@ export function groupNorm({ weight, bias }: Affine, groups: number, x: Tensor): 
   return standardized.mul(perChannel(weight)).add(perChannel(bias));
 }
 
-/** One scale and one shift a channel, which ONNX Runtime folds into the convolution before. */
-function scaleChannels(x: Tensor, { weight, bias }: Affine, mean: Tensor, variance: Tensor): Tensor {
+/** Inference: one scale and shift per channel, which ONNX Runtime folds into the preceding convolution. */
+function scaleChannels(x: Tensor, { weight, bias }: NormParameters, mean: Tensor, variance: Tensor): Tensor {
   const scale = weight.div(variance.add(epsilon).sqrt());
   return x.mul(perChannel(scale)).add(perChannel(bias.sub(mean.mul(scale))));
 }

@@ -1,31 +1,31 @@
 import { Random } from "../../core/random.ts";
 import { sizeOf } from "../../core/shape.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
-import type { Affine, Linear } from "./layers.ts";
+import type { NormParameters, Linear } from "./layers.ts";
 
-/** A parameter's initial values: all the same, N(0, std²), U(−bound, bound), or given one by one. */
+/** A parameter's initial values: a constant, N(0, std²), U(−bound, bound), or explicit values. */
 export type Initial =
   | { readonly constant: number }
   | { readonly std: number }
   | { readonly bound: number }
   | { readonly values: Float32Array };
 
-/** A parameter before it has values. */
+/** A parameter without values. */
 export interface ParameterSpec {
   readonly shape: readonly number[];
   readonly initial: Initial;
-  /** False for the running statistics of batch norm, which are kept but not learned. */
+  /** False for batch norm's running statistics, which are stored but not learned. */
   readonly trainable: boolean;
 }
 
-/** A record of parameters with leaves of another type: `WithLeaves<Clip<ParameterSpec>, Tensor>` is a `Clip<Tensor>`. */
+/** The same record with another leaf type: `WithLeaves<Clip<ParameterSpec>, Tensor>` is `Clip<Tensor>`. */
 export type WithLeaves<Node, Leaf> = Node extends ParameterSpec
   ? Leaf
   : Node extends readonly (infer Item)[]
     ? readonly WithLeaves<Item, Leaf>[]
     : { readonly [Key in keyof Node]: WithLeaves<Node[Key], Leaf> };
 
-/** A model's record of specs; `never` where it holds anything else, such as a configuration. */
+/** A record of specs; `never` for anything else, such as a configuration. */
 export type Specs<Node> = Node extends ParameterSpec | undefined
   ? Node
   : Node extends object
@@ -34,7 +34,7 @@ export type Specs<Node> = Node extends ParameterSpec | undefined
 
 const isSpec = (node: object): node is ParameterSpec => "initial" in node;
 
-/** The leaves of a record with their paths (`vision.blocks.3.mlp.fc.weight`), in order. */
+/** Yields each leaf of a record with its path, such as `vision.blocks.3.mlp.fc.weight`, in order. */
 export function* leaves<Leaf extends object>(
   node: object,
   isLeaf: (node: object) => node is Leaf,
@@ -44,12 +44,12 @@ export function* leaves<Leaf extends object>(
   else for (const [key, child] of Object.entries(node)) yield* leaves(child as object, isLeaf, join(path, key));
 }
 
-/** The parameters of a model by path. */
+/** Specs of a model's parameters, by path. */
 export function parameterSpecs<Model extends object>(model: Model & Specs<Model>): Map<string, ParameterSpec> {
   return new Map(leaves(model, isSpec));
 }
 
-/** A model's record with each parameter replaced by what `make` gives for its path. */
+/** A copy of a model's record with each spec replaced by the result of `make`. */
 export function mapParameters<Model extends object, Leaf>(
   model: Model & Specs<Model>,
   make: (path: string, spec: ParameterSpec) => Leaf,
@@ -66,18 +66,14 @@ export function mapParameters<Model extends object, Leaf>(
 
 const join = (path: string, key: string) => (path === "" ? key : `${path}.${key}`);
 
-/** How many numbers a model learns. */
+/** Number of trainable values in a model. */
 export function countParameters<Model extends object>(model: Model & Specs<Model>): number {
   let count = 0;
   for (const { shape, trainable } of parameterSpecs<Model>(model).values()) if (trainable) count += sizeOf(shape);
   return count;
 }
 
-/**
- * Initial values of a model's parameters, by path.
- *
- * @param isWanted - which of them; default all.
- */
+/** Initial values of a model's parameters (or those that `isWanted` accepts), by path; reproducible from `seed`. */
 export function initializeParameters<Model extends object>(
   model: Model & Specs<Model>,
   seed: number,
@@ -99,13 +95,12 @@ function draw(initial: Initial, size: number, random: Random): Float32Array {
   return Float32Array.from({ length: size }, next);
 }
 
-/** A parameter; trainable unless said otherwise. */
 export function spec(shape: readonly number[], initial: Initial, trainable = true): ParameterSpec {
   return { shape, initial, trainable };
 }
 
-/** Gain and shift of a norm over `size` numbers: `weight` and 0. */
-export function affineSpec(size: number, weight = 1): Affine<ParameterSpec> {
+/** A norm over `size` values; its shift starts at 0. */
+export function normSpec(size: number, weight = 1): NormParameters<ParameterSpec> {
   return { weight: spec([size], { constant: weight }), bias: spec([size], { constant: 0 }) };
 }
 
@@ -114,7 +109,7 @@ export function fanInSpec(shape: readonly number[]): ParameterSpec {
   return spec(shape, { bound: sizeOf(shape.slice(1)) ** -0.5 });
 }
 
-/** A linear layer; by default as {@link fanInSpec}. */
+/** A linear layer; initial values default to {@link fanInSpec}'s. */
 export function linearSpec(out: number, input: number, weight?: Initial, bias?: Initial): Linear<ParameterSpec> {
   const byFanIn = { bound: input ** -0.5 };
   return { weight: spec([out, input], weight ?? byFanIn), bias: spec([out], bias ?? byFanIn) };

@@ -2,19 +2,19 @@ import { checkpoint } from "../../engine/autodiff/gradients.ts";
 import type { Tensor } from "../../engine/graph/tensor.ts";
 import { type AttentionOptions, type Block, block, type BlockConfig } from "./layers.ts";
 
-/** How a stack of blocks is computed, beside its parameters. */
+/** Options of {@link transformer}. */
 export interface TransformerOptions {
-  /** What the blocks are called in a program: `vision.blocks`. */
+  /** Prefix of the blocks' names in the program: `vision.blocks`. */
   readonly name: string;
-  /** Added to the scores of every block. */
+  /** Added to the attention scores of every block. */
   readonly mask?: Tensor | undefined;
-  /** Gradients keep only the input of each block and compute the inside again. */
+  /** The backward pass keeps only each block's input and recomputes the rest. */
   readonly checkpointBlocks?: boolean | undefined;
-  /** An optimization: what the last block computes, where only some of its outputs are used. */
+  /** Options of the last block instead of `mask`, where only some of its outputs are used. */
   readonly last?: AttentionOptions | undefined;
 }
 
-/** [N, L, W] through all blocks: [N, L, W], or of the last block's outputs those that `last` reads. */
+/** A stack of blocks, [N, L, W] → [N, L, W], or [N, R, W] if `last` reads only some tokens. */
 export function transformer(
   blocks: readonly Block[],
   config: BlockConfig,

@@ -34,7 +34,7 @@ describe("blend", () => {
       expect.objectContaining({
         code: "CLIP_CHECKPOINT",
         message:
-          "these are not two states of one model, and cannot be blended\n  text.positionalEmbedding: [2, 2] and [1, 2]\n  logitBias: none and []",
+          "cannot blend models of different architectures\n  text.positionalEmbedding: [2, 2] and [1, 2]\n  logitBias: none and []",
       }) as Error,
     );
   });

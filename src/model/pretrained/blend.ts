@@ -5,11 +5,10 @@ import { float32, type TensorData } from "../../core/tensor-data.ts";
 import type { Parameters } from "./lora.ts";
 
 /**
- * The weights between a model's and those that training made of them, (1 − alpha) · original + alpha · tuned (Wortsman et al. 2022,
- * WiSE-FT). 0 gives the original's and 1 the tuned ones to the bit; logitScale is blended as the logarithm that it is, and
- * running statistics like all others.
+ * Interpolates weights: (1 − alpha) · original + alpha · tuned (WiSE-FT, Wortsman et al. 2022), exact at 0 and 1. logitScale is
+ * blended as a logarithm, running statistics like weights.
  *
- * @throws {ClipError} `CLIP_CHECKPOINT` if the two are not of one architecture, with all that differs.
+ * @throws {ClipError} `CLIP_CHECKPOINT` if the architectures differ, with all differences.
  */
 export function blend(original: Parameters, tuned: Parameters, alpha: number): Map<string, TensorData<"float32">> {
   const problems = [...new Set([...original.keys(), ...tuned.keys()])].flatMap((path) => {
@@ -19,7 +18,7 @@ export function blend(original: Parameters, tuned: Parameters, alpha: number): M
     return [`${path}: ${show(a)} and ${show(b)}`];
   });
   if (problems.length > 0) {
-    const lines = ["these are not two states of one model, and cannot be blended", ...listed(problems)];
+    const lines = ["cannot blend models of different architectures", ...listed(problems)];
     throw new ClipError("CLIP_CHECKPOINT", lines.join("\n  "));
   }
   return new Map(

@@ -26,14 +26,14 @@ import { files as names, hasVocabulary, storedModel } from "./model-files.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
 import { exportOnnx, type OnnxOptions } from "./onnx-export.ts";
 
-/** Whose files a model becomes. */
+/** Target formats of {@link convertModel}. */
 export const conversions = ["openai", "hf", "open_clip", "onnx"] as const;
 export type Conversion = (typeof conversions)[number];
 
-/** How {@link convertModel} writes. */
+/** Options of {@link convertModel}. */
 export interface ConvertOptions extends WatchOptions, Pick<OnnxOptions, "maxInlineBytes"> {
   readonly to: Conversion;
-  /** What float32 matrices become; by default they stay what they are. */
+  /** Dtype for float32 matrices; default F32. */
   readonly dtype?: "F32" | "F16";
 }
 
@@ -46,15 +46,16 @@ const convertKinds: OptionKinds<ConvertOptions> = {
 };
 
 /**
- * Writes a model as others read it: `openai` one safetensors file in OpenAI's names; `hf` a folder for Hugging Face's
- * `CLIPModel` or `SiglipModel`, `onnx` the same with the weights as ONNX, for plain ONNX Runtime and transformers.js;
- * `open_clip` one for open_clip, with their configs and the vocabulary, if the model has one. The bytes of the weights are
- * kept; the weights come last, and no more than one parameter of them is in memory at a time.
+ * Writes a model in another library's format, one parameter in memory at a time:
+ * - `openai`: one safetensors file with OpenAI's tensor names;
+ * - `hf`: a folder for Hugging Face's `CLIPModel` or `SiglipModel`;
+ * - `onnx`: the same with ONNX programs, for plain ONNX Runtime and transformers.js;
+ * - `open_clip`: a folder for open_clip.
  *
- * @param out - the file, or the folder.
- * @returns the files written.
- * @throws {ClipError} `CLIP_CONFIG` or `CLIP_CHECKPOINT` if the target cannot say what the model is; `CLIP_FILE` if the disk
- *   is full or the place cannot be written.
+ * @param out - the file or folder.
+ * @returns the written files.
+ * @throws {ClipError} `CLIP_CONFIG` or `CLIP_CHECKPOINT` if the target cannot express the model; `CLIP_FILE` if the disk is full
+ *   or the folder is not writable.
  */
 export async function convertModel(model: StoredModel, out: string, options: ConvertOptions): Promise<string[]> {
   checkKind("convertModel: the model", model, storedModel);
@@ -93,7 +94,7 @@ export async function convertModel(model: StoredModel, out: string, options: Con
   return [...written, weights];
 }
 
-/** The mark that ends a text by a vocabulary of another kind than CLIP's, if the model reads texts there. */
+/** The end-of-text id of a `tokenizer.json`, if the model pools there; undefined for CLIP's vocabulary. */
 async function endMark(model: StoredModel): Promise<number | undefined> {
   if (model.vocabulary.kind !== "json" || model.config.text.pool === "last") return undefined;
   const tokenizer = await readTokenizer(model);
@@ -101,11 +102,11 @@ async function endMark(model: StoredModel): Promise<number | undefined> {
   if (end !== undefined) return end;
   throw new ClipError(
     "CLIP_CONFIG",
-    `${model.path}: its vocabulary has no mark that ends a text; such are not exported`,
+    `${model.path}: its vocabulary has no end-of-text token, which an ONNX export needs`,
   );
 }
 
-/** What the target reads beside weights and vocabulary. */
+/** Configs of the target, as text by name. */
 function configFiles(model: StoredModel, { to, maxInlineBytes }: ConvertOptions): Record<string, string> {
   const { config, preprocess, vocabulary } = model;
   const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
@@ -113,7 +114,7 @@ function configFiles(model: StoredModel, { to, maxInlineBytes }: ConvertOptions)
     const tokenizer = vocabulary.kind === "json" ? { ...vocabulary, repository: repositoryOf(model) } : undefined;
     return { "open_clip_config.json": json(toOpenClipConfig(config, preprocess, tokenizer)) };
   }
-  // transformers.js fetches what is beside an ONNX file if the config says that there is something, whichever dtype it is asked for.
+  // transformers.js needs a list of the ONNX files with external weights, for every dtype it may be asked for.
   const external = (["F32", "F16"] as const)
     .flatMap((dtype) => (to === "onnx" ? exportOnnx(model, { dtype, maxInlineBytes }) : []))
     .filter((file) => file.external);
@@ -127,7 +128,7 @@ function configFiles(model: StoredModel, { to, maxInlineBytes }: ConvertOptions)
   };
 }
 
-/** Hugging Face's config, so that transformers.js reads the model; ours for what their classes cannot be, such as a ResNet. */
+/** Hugging Face's config, for transformers.js; ours if it cannot express the model, such as a ResNet. */
 function onnxConfig({ config, preprocess, vocabulary }: StoredModel): object {
   try {
     return toHuggingFaceConfig(config);
@@ -140,28 +141,28 @@ function onnxConfig({ config, preprocess, vocabulary }: StoredModel): object {
   }
 }
 
-/** Where open_clip can fetch the vocabulary, if that is known: its config names no file. */
+/** Hub repository from which open_clip can fetch the vocabulary, if known; its config cannot refer to a file. */
 export function repositoryOf({ config, vocabulary }: Pick<StoredModel, "config" | "vocabulary">): string | undefined {
   return (vocabulary.kind === "json" ? vocabulary.repository : undefined) ?? publishedVocabulary(config);
 }
 
-/** What is read while it is written must not be replaced before it is read. */
+/** Refuses to overwrite the files that the model is read from. */
 async function refuseOwnPlace({ parameters }: StoredModel, out: string): Promise<void> {
   const place = await realpath(out).catch(() => undefined);
   for (const parameter of parameters.values()) {
     for (const { file } of "parts" in parameter ? parameter.parts : [])
       if (place === (await realpath(file)) || place === (await realpath(dirname(file))))
-        throw new ClipError("CLIP_USAGE", `${out} is where the model is read from; name another place to write it`);
+        throw new ClipError("CLIP_USAGE", `${out} is where the model is read from; choose another output`);
   }
 }
 
-/** The files of a vocabulary that is not made of merges; none if the model came without. */
+/** Files of a `tokenizer.json` vocabulary; none if the model came without one. */
 async function copiedFiles({ vocabulary, config }: StoredModel): Promise<string[]> {
   if (vocabulary.kind !== "json") return [];
   return (await hasVocabulary(vocabulary, config)) ? [vocabulary.file, vocabulary.configFile] : [];
 }
 
-/** A vocabulary of merges as the target reads it; open_clip brings the published one along. */
+/** Files of a BPE vocabulary for the target; open_clip includes the published one. */
 async function vocabularyFiles(model: StoredModel, names: Conversion): Promise<Record<string, string>> {
   if (model.vocabulary.kind === "json" || !(await hasVocabulary(model.vocabulary, model.config))) return {};
   if (names === "open_clip" && model.vocabulary.kind === "clip") return {};
@@ -179,7 +180,7 @@ function huggingFaceTokenizer(
   const tokens = tokenizer.tokens();
   const [start, end] = tokens.slice(-2) as [string, string];
   const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
-  // What stands behind a text's end counts where its tokens see all others: then it is what this library pads with.
+  // Without a causal mask the padding affects the result, so it must equal this library's.
   const pad = causal ? end : tokens[tokenizer.padId]!;
   const marks = { bos_token: start, eos_token: end, pad_token: pad, unk_token: end };
   const added = ([token, normalized]: [string, boolean]) => ({

@@ -9,16 +9,16 @@ import type { PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import { findModelFiles, hasVocabulary, readModelKinds, type ReadModelOptions } from "./model-files.ts";
 import { readModel } from "./model-folder.ts";
 
-/** What a model on disk is. */
+/** Description of a model on disk. */
 export interface ModelReport {
   readonly path: string;
   readonly weights: string;
   readonly container: WeightFile["container"];
-  /** Whose tensor names it has. */
+  /** Library whose tensor names it has. */
   readonly layout: string;
-  /** Names in `clipConfigs` of this very architecture. */
+  /** Keys in `clipConfigs` of this architecture. */
   readonly architectures: readonly string[];
-  /** Numbers in all weights, running statistics among them. */
+  /** Number of values, including running statistics. */
   readonly parameters: number;
   /** Bytes of the weights, by dtype. */
   readonly bytes: Readonly<Record<string, number>>;
@@ -26,14 +26,14 @@ export interface ModelReport {
   readonly logitBias: number;
   readonly config: ClipConfig;
   readonly preprocess: PreprocessConfig;
-  /** The file of the vocabulary, or `clip` for the published one; null if the model comes without. */
+  /** File of the vocabulary, or `clip` for the published one; null if the model comes without one. */
   readonly vocabulary: string | null;
 }
 
 /**
- * Finds out what a model's files are, and that they fit each other; of the weights only the table of contents is read.
+ * Describes a model's files and checks that they fit together. Weights are not loaded.
  *
- * @throws {ClipError} as `readModel` does.
+ * @throws {ClipError} see `readModel`.
  */
 export async function inspectModel(path: string, options: ReadModelOptions = {}): Promise<ModelReport> {
   checkKind("inspectModel: the path", path, text);

@@ -44,7 +44,7 @@ describe("changes of low rank on load", () => {
   });
 
   it.each([
-    ["of another rank", { rank: 3, alpha: 4 }, change(2), "the model and the rank want [3, 32], the file has [2, 32]"],
+    ["of another rank", { rank: 3, alpha: 4 }, change(2), "the model and the rank need [3, 32], the file has [2, 32]"],
     [
       "of a matrix that is not there",
       { rank: 1, alpha: 1 },
@@ -57,7 +57,7 @@ describe("changes of low rank on load", () => {
       new Map([...change(2)].slice(1)),
       "text.blocks.0.attn.out.lora.up: its other half is missing",
     ],
-    ["with nothing in them", { rank: 2, alpha: 1 }, new Map(), "is no change of"],
+    ["with nothing in them", { rank: 2, alpha: 1 }, new Map(), "does not fit"],
   ])("are refused %s", async (name, config, parameters, message) => {
     const lora = join(root, name);
     await saveLora(lora, config, parameters);

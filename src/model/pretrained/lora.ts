@@ -11,21 +11,21 @@ import { sameShape } from "../../core/shape.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
 import type { LoraConfig } from "../towers/config.ts";
 
-/** Names of the files of changes of low rank. */
+/** File names of LoRA adapters. */
 export const loraFiles = { config: "lora.json", weights: "lora.safetensors" } as const;
 
-/** How matrices are changed: see {@link LoraConfig}. */
+/** Schema of {@link LoraConfig}. */
 export const loraConfigSchema = z.strictObject({ rank: size(1_024), alpha: z.number().positive().max(65_536) });
 
-/** Values by our paths. */
+/** Values of parameters by path. */
 export type Parameters = ReadonlyMap<string, TensorData<"float32">>;
 
-/** Whether a parameter is part of a change of low rank. */
+/** Whether a path belongs to a LoRA adapter. */
 export function isLora(path: string): boolean {
   return path.includes(".lora.");
 }
 
-/** Plain weights: each with its change added, W + (alpha / rank) · up · down. */
+/** Merges adapters into the weights, W + (alpha / rank) · up · down, and drops them. */
 export function mergeLora(parameters: Parameters, { rank, alpha }: LoraConfig): Map<string, TensorData<"float32">> {
   const merged = new Map<string, TensorData<"float32">>();
   for (const [path, value] of parameters) {
@@ -38,12 +38,11 @@ export function mergeLora(parameters: Parameters, { rank, alpha }: LoraConfig): 
 }
 
 /**
- * A model's parameters with the changes of low rank from a folder that `saveLora` wrote merged into them. The matrices
- * that change are in memory then.
+ * Merges the adapters that `saveLora` wrote to a folder into a model's parameters. The changed matrices are then in memory.
  *
- * @param model - what the parameters are of, for messages.
- * @throws {ClipError} `CLIP_FILE` if a file is missing; `CLIP_CONFIG` if the configuration does not say what is needed;
- *   `CLIP_CHECKPOINT` if the changes are not of this model, with all that does not fit.
+ * @param model - name of the model, for messages.
+ * @throws {ClipError} `CLIP_FILE` if a file is missing; `CLIP_CONFIG` if `lora.json` is invalid; `CLIP_CHECKPOINT` if the adapters
+ *   do not fit the model, with all differences.
  */
 export async function withLora(parameters: StoredParameters, folder: string, model: string): Promise<StoredParameters> {
   const config = await readJson(loraConfigSchema, join(folder, loraFiles.config));
@@ -60,12 +59,12 @@ export async function withLora(parameters: StoredParameters, folder: string, mod
       problems.push(`${name}: its other half is missing`);
     else if (!sameShape(tensor.shape, wanted))
       problems.push(
-        `${name}: the model and the rank want [${wanted.join(", ")}], the file has [${tensor.shape.join(", ")}]`,
+        `${name}: the model and the rank need [${wanted.join(", ")}], the file has [${tensor.shape.join(", ")}]`,
       );
     else changed.set(name, await readFloats(tensor));
   }
   if (problems.length > 0 || tensors.size === 0) {
-    const lines = [`${file} is no change of ${model}; was it trained on another model?`, ...listed(problems)];
+    const lines = [`${file} does not fit ${model}; was it trained on another model?`, ...listed(problems)];
     throw new ClipError("CLIP_CHECKPOINT", lines.join("\n  "));
   }
   for (const name of [...changed.keys()].filter((name) => name.endsWith(".down"))) {

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { clipConfigSchema } from "../checkpoints/config-schema.ts";
 import { huggingFaceConfig, huggingFacePreprocess, isHuggingFaceConfig } from "../checkpoints/configs/hugging-face.ts";
 import { isOpenClipConfig, openClipConfig, openClipTokenizer } from "../checkpoints/configs/open-clip.ts";
-import { refuseOtherModels } from "../checkpoints/configs/other-kinds.ts";
+import { refuseOtherModels } from "../checkpoints/configs/refuse-other-models.ts";
 import { inferConfig } from "../checkpoints/infer-config.ts";
 import { openWeightFile } from "../checkpoints/weight-file.ts";
 import { ClipError, problemOf } from "../../core/errors.ts";
@@ -15,7 +15,7 @@ import { checkConfig } from "../towers/parameters.ts";
 import { type ClipConfig } from "../towers/config.ts";
 import type { TextCleaning } from "../../inputs/text/tokenizer.ts";
 
-/** Names of the files in a model folder, ours and Hugging Face's. */
+/** File names in model folders, ours and Hugging Face's. */
 export const files = {
   config: "config.json",
   merges: "merges.txt",
@@ -27,10 +27,10 @@ export const files = {
   weights: "model.safetensors",
 } as const;
 
-/** Weights that `convert --to onnx` wrote, which are read where a folder has no others. */
+/** Weights written by `convert --to onnx`, read if a folder has no others. */
 const onnxNames = ["onnx/model.onnx", "onnx/model_fp16.onnx"];
 
-/** Where a model's vocabulary is. */
+/** Location of a model's vocabulary. */
 export type Vocabulary =
   | { readonly kind: "clip" }
   | { readonly kind: "merges"; readonly file: string }
@@ -39,29 +39,29 @@ export type Vocabulary =
       readonly file: string;
       readonly configFile: string;
       readonly cleaning: TextCleaning;
-      /** Where on Hugging Face's hub it can be had, if the config says so. */
+      /** Its repository on Hugging Face's hub, if the config has one. */
       readonly repository?: string | undefined;
     };
 
-/** Everything that belongs to a model, as its files say it; of the weights only where they lie. */
+/** Settings and file locations of a model. */
 export interface ModelFiles {
   readonly weights: string;
   readonly config: ClipConfig;
   readonly preprocess: PreprocessConfig;
   readonly vocabulary: Vocabulary;
-  /** The words of its training captions, where a file has them. */
+  /** File with the words of its training captions. */
   readonly wordsFile?: string;
 }
 
-/** What a weight file alone does not say. */
+/** Options of `readModel`. */
 export interface ReadModelOptions {
-  /** A JSON file like a model folder's, ours, Hugging Face's or open_clip's, in its place. */
+  /** JSON file to use instead of the folder's config: ours, Hugging Face's or open_clip's. */
   readonly config?: string | undefined;
-  /** In place of a config: the architecture is then read off the shapes. */
+  /** Activation of a bare weight file, whose architecture is otherwise inferred from its shapes. */
   readonly activation?: ClipConfig["activation"] | undefined;
-  /** Another size for images than the model was trained with, in pixels; a ViT's positions are resized for it. */
+  /** Image size in pixels, if not the trained one; a ViT's positional embedding is resized. */
   readonly imageSize?: number | undefined;
-  /** A folder with changes of low rank that `clip-ts train` left beside its model, to be merged into the weights. */
+  /** Folder with LoRA adapters from `clip-ts train`, to merge into the weights. */
   readonly lora?: string | undefined;
 }
 
@@ -72,31 +72,27 @@ export const readModelKinds: OptionKinds<ReadModelOptions> = {
   lora: text,
 };
 
-/** A model as `readModel` gives it. */
+/** A `StoredModel` as an argument. */
 export const storedModel: Kind = {
-  wanted: "a model as readModel gives it",
+  wanted: "a model from readModel",
   fits: (value) => typeof value === "object" && value !== null && "parameters" in value && "preprocess" in value,
 };
 
-/**
- * `config.json` of our model folders: the architecture, and what the model expects of its inputs. Left out, `preprocess`
- * and `tokenizer` are those of the CLIPs that OpenAI published.
- */
+/** Schema of our `config.json`. `preprocess` and `tokenizer` default to OpenAI's. */
 const ownConfigSchema = clipConfigSchema.extend({
   preprocess: preprocessSchema,
-  /** The published vocabulary, or the file of that name in the folder. */
+  /** The published vocabulary, or the name of a file in the folder. */
   tokenizer: z.enum(["clip", files.merges, files.tokenizer]).default("clip"),
-  /** The file with the words of the training captions, named so that a page asks for none that may be missing. */
+  /** File with the words of the training captions; listed, so that pages do not request a missing file. */
   words: z.literal(files.words).optional(),
-  /** What is done to texts before a `tokenizer.json` is asked. */
+  /** Cleaning of texts before a `tokenizer.json`. */
   textCleaning: z.enum(["canonicalize", "lower", "none"]).default("none"),
 });
 
 /**
- * Finds out what a model's files are and what they say.
+ * Finds a model's files and reads its settings.
  *
- * @throws {ClipError} `CLIP_FILE` if a file is missing; `CLIP_CONFIG` if a config does not say what is needed, or nothing says
- *   the activation.
+ * @throws {ClipError} `CLIP_FILE` if a file is missing; `CLIP_CONFIG` if a config is invalid or the activation unknown.
  */
 export async function findModelFiles(path: string, options: ReadModelOptions): Promise<ModelFiles> {
   const folder = await isFolder(path).catch((cause: Error) => cannotOpen(path, cause));
@@ -106,13 +102,13 @@ export async function findModelFiles(path: string, options: ReadModelOptions): P
   const found = configFile === undefined ? await bareFile(weights, options) : await configured(weights, configFile);
   checkConfig(found.config, configFile ?? weights);
   if (configFile !== undefined && options.activation && options.activation !== found.config.activation) {
-    const both = `${configFile} says ${found.config.activation}, the option says ${options.activation}`;
-    throw new ClipError("CLIP_USAGE", `two activations: ${both}; correct the one or leave out the other`);
+    const both = `${configFile} has ${found.config.activation}, the option is ${options.activation}`;
+    throw new ClipError("CLIP_USAGE", `two activations: ${both}; correct the config or omit the option`);
   }
   return found;
 }
 
-/** The config of a folder, or of the folder that an ONNX file lies in: `onnx/model.onnx` is beside its config's folder. */
+/** The config of a folder, or of an ONNX file: for `onnx/model.onnx` it is one folder up. */
 async function configBeside(path: string, isFolder: boolean): Promise<string | undefined> {
   const names = [openClipConfigName, files.config];
   if (isFolder) return firstOf(path, names);
@@ -121,7 +117,7 @@ async function configBeside(path: string, isFolder: boolean): Promise<string | u
 
 async function bareFile(weights: string, options: ReadModelOptions): Promise<ModelFiles> {
   const { tensors, container } = await openWeightFile(weights);
-  // Nobody but OpenAI published CLIPs as TorchScript.
+  // Only OpenAI published CLIPs as TorchScript.
   const { activation = container === "torchScript" ? "quickGelu" : undefined } = options;
   const config = inferConfig(tensors, activation, weights);
   const preprocess = await foreignPreprocess(dirname(weights), config);
@@ -129,7 +125,7 @@ async function bareFile(weights: string, options: ReadModelOptions): Promise<Mod
   return { weights, config, preprocess, vocabulary };
 }
 
-/** SigLIP 2 (Gemma's vocabulary) was trained on lower case alone, SigLIP on text without punctuation. */
+/** Text cleaning by family: SigLIP 2 (Gemma's vocabulary) was trained on lower case, SigLIP on text without punctuation. */
 function familyCleaning({ score, text }: ClipConfig): TextCleaning {
   if (score !== "sigmoid") return "none";
   return text.vocabSize === 256_000 ? "lower" : "canonicalize";
@@ -164,8 +160,8 @@ async function configured(weights: string, configFile: string): Promise<ModelFil
 }
 
 /**
- * What Hugging Face's files in a folder say of images. transformers 5 writes `processor_config.json` for images and texts
- * together and takes it before the older `preprocessor_config.json`; older processors have other things in a file of that name.
+ * Preprocessing from Hugging Face's files. transformers 5 writes `processor_config.json` for images and texts and prefers it to
+ * the older `preprocessor_config.json`. Older versions use the former name for other contents.
  */
 async function foreignPreprocess(folder: string, config: ClipConfig): Promise<PreprocessConfig> {
   const [processor, preprocessor] = [join(folder, files.processor), join(folder, files.preprocessor)];
@@ -186,10 +182,10 @@ function ownVocabulary(folder: string, tokenizer: string, cleaning: TextCleaning
   return { kind: "json", file, configFile: join(folder, files.tokenizerConfig), cleaning };
 }
 
-/** Of the vocabulary that OpenAI published. */
+/** Size of OpenAI's vocabulary. */
 const publishedVocabSize = 49_408;
 
-/** CLIP's own vocabulary is known; another is looked for beside the weights or their config. */
+/** OpenAI's vocabulary if the size fits, else one beside the weights or their config. */
 async function foreignVocabulary(
   folder: string,
   { text, score }: ClipConfig,
@@ -204,17 +200,18 @@ async function foreignVocabulary(
   return { kind: "json", file, configFile: join(folder, files.tokenizerConfig), cleaning };
 }
 
-/** Whether a model came with its vocabulary, or needs none but the published one. */
+/** Whether a model's vocabulary is available: the published one, or a file that exists. */
 export async function hasVocabulary(vocabulary: Vocabulary, { text }: ClipConfig): Promise<boolean> {
   return vocabulary.kind === "clip" ? text.vocabSize === publishedVocabSize : exists(vocabulary.file);
 }
 
-/** What a folder without weights of its own is, by a file in it, and the way out. */
+/** Folders of other kinds of models, recognized by a file in them, with a hint. */
 const otherFolders = {
-  "model_index.json": "a pipeline of diffusers; clip-ts needs both towers of a CLIP or SigLIP",
-  "diffusion_pytorch_model.safetensors": "a part of diffusers; clip-ts needs both towers of a CLIP or SigLIP",
-  "modules.json": "a model of sentence-transformers; name the folder in it that has the weights",
-  "adapter_config.json": "an adapter of PEFT's; merge it into its model and save that",
+  "model_index.json": "a diffusers pipeline; clip-ts needs both towers of a CLIP or SigLIP",
+  "diffusion_pytorch_model.safetensors":
+    "a part of a diffusers pipeline; clip-ts needs both towers of a CLIP or SigLIP",
+  "modules.json": "a sentence-transformers model; give the folder in it that has the weights",
+  "adapter_config.json": "a PEFT adapter; merge it into its model and save that",
 } as const;
 
 async function findWeights(folder: string, hasOpenClipConfig: boolean): Promise<string> {

@@ -9,7 +9,7 @@ import { readParameters } from "../checkpoints/load.ts";
 import { clipPreprocess } from "../../inputs/image/preprocess-config.ts";
 import { ClipTokenizer } from "../../inputs/text/tokenizer.ts";
 import { JsonTokenizer } from "../../inputs/text/json-tokenizer.ts";
-import { captionWords, unknownWords } from "./known-words.ts";
+import { captionWords, unknownWords } from "./caption-words.ts";
 import { readModel, readTokenizer } from "./model-folder.ts";
 import { saveModel } from "./save-model.ts";
 
@@ -106,7 +106,7 @@ describe("a model folder", () => {
   it("refuses a vocabulary of another size than the table of tokens, on reading and on saving", async () => {
     const model = await readModel(await withConfig({ tokenizer: "clip" }));
     await expect(readTokenizer(model)).rejects.toThrow(
-      /has a table of \d+ tokens, and the published vocabulary has 49408/,
+      /has \d+ token embeddings, but the published vocabulary has 49408/,
     );
     await expect(saveTinyModel(newFolder(), { tokenizer: await ClipTokenizer.published() })).rejects.toThrow(
       /vocabSize is \d+, the tokenizer's 49408/,
@@ -119,7 +119,7 @@ describe("a model folder", () => {
       () => undefined,
       (thrown: Error) => thrown.message,
     );
-    expect(error).toContain("vision.projection: the model wants [32, 8], the file has [32, 16]");
+    expect(error).toContain("vision.projection: the model needs [32, 8], the file has [32, 16]");
     expect(error).toContain("missing from the file: text.blocks.1.ln1.weight [32]");
   });
 
@@ -146,7 +146,7 @@ describe("a bare weight file", () => {
   it("does not take an activation that contradicts the config", async () => {
     const folder = await saveTinyModel(newFolder());
     await expect(readModel(folder, { activation: "gelu" })).rejects.toThrow(
-      /two activations: .*says quickGelu.*says gelu/,
+      /two activations: .*has quickGelu.*is gelu/,
     );
   });
 

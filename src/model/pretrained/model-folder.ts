@@ -22,9 +22,9 @@ import {
   type Vocabulary,
 } from "./model-files.ts";
 
-/** A model on disk: everything that belongs together, with the weights as places in their file. */
+/** A model on disk: its settings, and the locations of its weights. */
 export interface StoredModel {
-  /** The folder or file it was read from. */
+  /** Folder or file that it was read from. */
   readonly path: string;
   readonly config: ClipConfig;
   readonly preprocess: PreprocessConfig;
@@ -34,18 +34,18 @@ export interface StoredModel {
   readonly logitScale: number;
   /** Logit bias; 0 unless the model is SigLIP-style. */
   readonly logitBias: number;
-  /** The words of its training captions, if the model is small enough to know only these. */
+  /** Words of its training captions, if its files list them. */
   readonly words: ReadonlySet<string> | undefined;
 }
 
 /**
- * Reads what a model consists of; of the weights only where they lie.
+ * Reads a model's settings and locates its weights, without loading them.
  *
- * @param path - a folder with weights and their config, ours, Hugging Face's or open_clip's; or a bare weight file
- *   (safetensors, the index of several, or PyTorch's; in our names, OpenAI's, open_clip's or Hugging Face's), for which `config`
- *   or `activation` must be given unless it is one of OpenAI's TorchScript archives. A name is no path: `resolveModel` finds it.
- * @throws {ClipError} `CLIP_FILE` if a file is missing; `CLIP_CONFIG` if a config does not say what is needed, or nothing
- *   says the activation; `CLIP_CHECKPOINT` if the weights, or the changes of `lora`, do not fit, with all differences.
+ * @param path - a folder with weights and our, Hugging Face's or open_clip's config; or a bare weight file (safetensors, an
+ *   index of shards, or PyTorch). A bare file needs `config` or `activation`, unless it is OpenAI's TorchScript archive. For names
+ *   of models use `resolveModel`.
+ * @throws {ClipError} `CLIP_FILE` if a file is missing; `CLIP_CONFIG` if a config is invalid or the activation unknown;
+ *   `CLIP_CHECKPOINT` if the weights or the adapters of `lora` do not fit, with all differences.
  */
 export async function readModel(path: string, options: ReadModelOptions = {}): Promise<StoredModel> {
   checkKind("readModel: the path", path, text);
@@ -69,10 +69,10 @@ export async function readModel(path: string, options: ReadModelOptions = {}): P
 }
 
 /**
- * The tokenizer that belongs to a model.
+ * Reads a model's tokenizer.
  *
- * @throws {ClipError} `CLIP_FILE` or `CLIP_TEXT` if its vocabulary cannot be read; `CLIP_CONFIG` if that is not as large as the
- *   model's token table.
+ * @throws {ClipError} `CLIP_FILE` or `CLIP_TEXT` if its vocabulary cannot be read; `CLIP_CONFIG` if its size does not fit the
+ *   model's token embedding.
  */
 export async function readTokenizer(model: StoredModel): Promise<TextTokenizer> {
   checkKind("readTokenizer: the model", model, storedModel);
@@ -89,7 +89,7 @@ export async function readTokenizer(model: StoredModel): Promise<TextTokenizer> 
     const tokenizerConfig = await readJson(jsonObject, configFile);
     const tokenizer = inFile(file, () => new JsonTokenizer(json, tokenizerConfig, cleaning));
     if (tokenizer.vocabSize <= vocabSize) return tokenizer;
-    const both = `${path} has a table of ${vocabSize} tokens, and ${file} has ids up to ${tokenizer.vocabSize - 1}`;
+    const both = `${path} has ${vocabSize} token embeddings, but ${file} has ids up to ${tokenizer.vocabSize - 1}`;
     throw new ClipError("CLIP_CONFIG", `${both}: it belongs to another model`);
   }
   const own = vocabulary.kind === "merges" ? vocabulary.file : undefined;
@@ -102,14 +102,14 @@ export async function readTokenizer(model: StoredModel): Promise<TextTokenizer> 
     const met = `${own ?? "the published vocabulary"} has ${tokenizer.vocabSize}`;
     throw new ClipError(
       "CLIP_CONFIG",
-      `${path} has a table of ${vocabSize} tokens, and ${met}: put the merges it was trained with into ` +
+      `${path} has ${vocabSize} token embeddings, but ${met}; put the merges it was trained with into ` +
         `${files.merges} beside its ${files.config}, with "tokenizer": "${files.merges}"`,
     );
   }
   return tokenizer;
 }
 
-/** Errors of what a file holds name the file. */
+/** Adds the file's name to errors about its contents. */
 function inFile<Result>(file: string, read: () => Result): Result {
   try {
     return read();

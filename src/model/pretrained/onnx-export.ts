@@ -15,36 +15,35 @@ import { encodeModel } from "../../engine/onnx/encode.ts";
 import type { DeferredBytes } from "../../engine/onnx/protobuf.ts";
 import type { StoredModel } from "./model-folder.ts";
 
-/** Protocol buffers end at 2 GiB; what is left is for the nodes. */
+/** Protocol buffers are limited to 2 GiB; the rest is for the nodes. */
 const protobufLimit = 2 ** 31 - 2 ** 24;
 
-/** In a file of weights, so that each tensor lies well for any element and any vector instruction. */
+/** Alignment of tensors in a weight file, for any element size and vector instruction. */
 const alignment = 64;
 
-/** How {@link exportOnnx} writes. */
+/** Options of {@link exportOnnx}. */
 export interface OnnxOptions {
-  /** How matrices are kept; they are computed with in float32. */
+  /** Stored dtype of matrices; computation is in float32. */
   readonly dtype: "F32" | "F16";
-  /** Weights of at most so many bytes go into the ONNX file itself, larger ones into one beside it. Default: what ONNX can hold. */
+  /** Up to this many bytes of weights are stored in the ONNX file itself, more in a file beside it. Default: ONNX's limit. */
   readonly maxInlineBytes?: number | undefined;
-  /** The mark that ends a text, for a model that reads texts there. Default: the last of the vocabulary, as in CLIP's. */
+  /** End-of-text id, for models that pool there. Default: the last id, as in CLIP's vocabulary. */
   readonly endOfTextId?: number | undefined;
 }
 
-/** A file of an export, made piece by piece: no more than one parameter is in memory at a time. */
+/** A file of an export, produced in pieces with one parameter in memory at a time. */
 export interface OnnxFile {
   readonly name: string;
   readonly byteLength: number;
   readonly pieces: () => AsyncIterable<Uint8Array>;
-  /** Whether it is an ONNX file whose weights are in the file before. */
+  /** Whether it is an ONNX file whose weights are in the preceding file. */
   readonly external: boolean;
 }
 
 /**
- * A model as ONNX files, as Hugging Face's `optimum` names them and their inputs and outputs: `model.onnx` for both towers,
- * `text_model.onnx` and `vision_model.onnx` for one each, with as many images and texts, and as long ones, as one gives
- * them. Plain ONNX Runtime and transformers.js read them. Weights that are too large for ONNX are in a file of the same name with
- * `_data` behind it, which comes first.
+ * Exports a model as ONNX files for plain ONNX Runtime and transformers.js: `model.onnx` with both towers, `text_model.onnx` and
+ * `vision_model.onnx` with one. Names of files, inputs and outputs follow Hugging Face's `optimum`. Batch sizes and text length
+ * are dynamic. Weights too large for ONNX go into a file with the suffix `_data`, which precedes its program.
  */
 export function exportOnnx(
   { config, parameters }: StoredModel,
@@ -110,7 +109,7 @@ function filesOf(
   return [{ name: data, byteLength: last.byteOffset + last.byteLength, pieces, external: false }, file];
 }
 
-/** Names and meanings are those of Hugging Face's classes: the single towers give what is not yet of unit length. */
+/** Outputs by program, as in Hugging Face's classes: single towers return features that are not normalized. */
 function programs(p: Clip, config: ClipConfig, endOfTextId: number): Record<string, () => Record<string, Tensor>> {
   const { imageSize } = config.vision;
   const siglip = config.score === "sigmoid";
@@ -134,7 +133,7 @@ function programs(p: Clip, config: ClipConfig, endOfTextId: number): Record<stri
   };
 }
 
-/** Where each text is read from, [T]: the first end mark, or the last place. */
+/** Pooled position of each text, [T]: the first end-of-text, or the last position. */
 function pooledPlaces(inputIds: Tensor, { text: { contextLength, pool } }: ClipConfig, endOfTextId: number): Tensor {
   const length = inputIds.shape[1]!;
   const places = constant(
@@ -145,7 +144,7 @@ function pooledPlaces(inputIds: Tensor, { text: { contextLength, pool } }: ClipC
   );
   const place = places.slice(1, 0, length);
   if (pool === "last") return inputIds.cast("float32").mul(0).add(1).sum(1).sub(1).cast("int32");
-  // Of equal marks the first is the one up to which one has been counted.
+  // The first end-of-text is the one where the running count is 1.
   const upTo = new Float32Array(contextLength ** 2);
   for (let row = 0; row < contextLength; row++) upTo.fill(1, row * contextLength + row, (row + 1) * contextLength);
   const counting = constant(float32(upTo, [contextLength, contextLength]))

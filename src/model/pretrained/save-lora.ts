@@ -5,9 +5,9 @@ import type { LoraConfig } from "../towers/config.ts";
 import { isLora, loraFiles, type Parameters } from "./lora.ts";
 
 /**
- * Writes the changes of low rank alone, a file as small as they are, for `readModel`.
+ * Writes only the LoRA adapters of a model, for `readModel`.
  *
- * @param parameters - by our paths; the others are left out.
+ * @param parameters - by our paths; those other than adapters are ignored.
  * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder cannot be written.
  */
 export async function saveLora(folder: string, config: LoraConfig, parameters: Parameters): Promise<void> {

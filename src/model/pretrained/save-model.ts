@@ -10,30 +10,30 @@ import { ClipTokenizer, type TextTokenizer } from "../../inputs/text/tokenizer.t
 import { formatMerges } from "../../inputs/text/merges-file.ts";
 import { files } from "./model-files.ts";
 
-/** A model in memory, as {@link saveModel} takes it. */
+/** A model in memory, for {@link saveModel}. */
 export interface ModelToSave {
   readonly config: ClipConfig;
-  /** `imageSize` is the config's. */
+  /** Without `imageSize`, which is in the config. */
   readonly preprocess: Omit<PreprocessConfig, "imageSize">;
   readonly tokenizer: TextTokenizer;
   /** By our paths. */
   readonly parameters: ReadonlyMap<string, TensorData<"float32">>;
-  /** The words of the training captions, if the model is to say when a label has others. */
+  /** Words of the training captions, so that the model can report unknown words in labels. */
   readonly words?: readonly string[];
-  /** How matrices are stored; F16 halves the file. Default F32. */
+  /** Stored dtype of matrices; default F32. */
   readonly dtype?: "F32" | "F16";
 }
 
 /**
- * Writes a model folder for {@link readModel}. Each file is replaced as a whole, the weights last.
+ * Writes a model folder for {@link readModel}. Each file is replaced atomically, the weights last.
  *
- * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder cannot be written; `CLIP_CONFIG` if the tokenizer is
- *   not the config's.
+ * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder is not writable; `CLIP_CONFIG` if the tokenizer does not fit
+ *   the config.
  */
 export async function saveModel(folder: string, model: ModelToSave): Promise<void> {
   const { config, preprocess, tokenizer, parameters, words, dtype = "F32" } = model;
   const { source, vocabSize } = tokenizer;
-  // A table may have more rows than a tokenizer.json has tokens.
+  // A token embedding may have more rows than a tokenizer.json has tokens.
   if (source.kind === "merges" ? vocabSize !== config.text.vocabSize : vocabSize > config.text.vocabSize) {
     const both = `the config's vocabSize is ${config.text.vocabSize}, the tokenizer's ${vocabSize}`;
     throw new ClipError("CLIP_CONFIG", `${both}; build the model with the tokenizer's`);

@@ -8,7 +8,7 @@ import { input, type Tensor } from "../../engine/graph/tensor.ts";
 import { buildModel } from "../../engine/onnx/build.ts";
 import { OrtSession } from "../../engine/runtime/ort-session.ts";
 import { captionLoss } from "../../learning/train/step/losses.ts";
-import { decodeCaptions, isOfDecoder } from "./caption-decoder.ts";
+import { decodeCaptions, isDecoderPath } from "./caption-decoder.ts";
 import type { ClipConfig } from "./config.ts";
 import { mapParameters } from "../nn/parameters.ts";
 import { clipParameters } from "./parameters.ts";
@@ -36,7 +36,7 @@ const asInput = (name: string) => {
 };
 const tokens = { imageTokens: asInput("imageTokens"), textTokens: asInput("textTokens") };
 const { decoder } = mapParameters(clipParameters(config), (path, { shape }) =>
-  isOfDecoder(path) ? asInput(path) : input(path, shape),
+  isDecoderPath(path) ? asInput(path) : input(path, shape),
 );
 const logits = decodeCaptions(decoder!, config, tokens);
 

@@ -1,25 +1,25 @@
 import { float32 } from "../../core/tensor-data.ts";
 import { concat, constant, type Tensor } from "../../engine/graph/tensor.ts";
-import { type Affine, type Block, layerNorm, type Linear, linear } from "../nn/layers.ts";
+import { type NormParameters, type Block, layerNorm, type Linear, linear } from "../nn/layers.ts";
 import { transformer } from "../nn/transformer.ts";
 import type { ClipConfig } from "./config.ts";
 import type { TowerOptions } from "./vision-transformer.ts";
 
-/** Parameters of the caption decoder; W = the text tower's width, Q = tokens that it writes. */
+/** Parameters of the caption decoder; W = the text tower's width, Q = number of tokens that it writes. */
 export interface CaptionDecoder<Leaf = Tensor> {
-  /** To [W] from the image tower's tokens */
+  /** From the image tower's tokens to [W] */
   readonly imageProjection: Linear<Leaf>;
-  /** To [W] from the text tower's */
+  /** From the text tower's tokens to [W] */
   readonly textProjection: Linear<Leaf>;
-  /** [Q, W], one for each place of the caption */
+  /** [Q, W], one per position of the caption */
   readonly queries: Leaf;
   readonly blocks: readonly Block<Leaf>[];
-  readonly lnFinal: Affine<Leaf>;
+  readonly lnFinal: NormParameters<Leaf>;
   /** [vocabSize, W] */
   readonly head: Leaf;
 }
 
-/** What the two towers end with, of N pairs: see `allTokens` of {@link TowerOptions}. */
+/** Final tokens of both towers for N pairs, computed with `allTokens` of {@link TowerOptions}. */
 export interface TowerTokens {
   /** [N, K, ·] */
   readonly imageTokens: Tensor;
@@ -28,8 +28,8 @@ export interface TowerTokens {
 }
 
 /**
- * What stands at each place of a long caption, as logits [N, Q, vocabSize], from an image and its short caption (CLIPS, Liu
- * et al. 2024). Learned queries take the place of words: all are written at once, in blocks of the text tower's shape.
+ * Logits [N, Q, vocabSize] of a long caption's tokens, from an image and its short caption (CLIPS, Liu et al. 2024). Learned
+ * queries stand in for the words, so all tokens are predicted at once. The blocks have the text tower's shape.
  */
 export function decodeCaptions(
   p: CaptionDecoder,
@@ -43,7 +43,7 @@ export function decodeCaptions(
   const queries = p.queries.shape[0] as number;
 
   const mask = prefixMask(prefixLength, queries);
-  // Of the last block's output the queries alone are used.
+  // Only the queries' outputs of the last block are used.
   const last = {
     mask: mask.slice(0, prefixLength, queries),
     read: (tokens: Tensor) => tokens.slice(1, prefixLength, queries),
@@ -54,7 +54,7 @@ export function decodeCaptions(
   return places.matmul(p.head.T).reshape([pairs, queries, p.head.shape[0]!]);
 }
 
-/** [P + Q, P + Q]: −∞ where a token of the prefix would see a query, or a query a later one. */
+/** [P + Q, P + Q]: −∞ hides queries from the prefix, and later queries from earlier ones. */
 function prefixMask(prefixLength: number, queries: number): Tensor {
   const length = prefixLength + queries;
   const mask = new Float32Array(length * length);
@@ -64,7 +64,7 @@ function prefixMask(prefixLength: number, queries: number): Tensor {
   return constant(float32(mask, [length, length]));
 }
 
-/** Whether a parameter is one of the decoder. */
-export function isOfDecoder(path: string): boolean {
+/** Whether a path belongs to the caption decoder. */
+export function isDecoderPath(path: string): boolean {
   return path.startsWith("decoder.");
 }

@@ -13,11 +13,11 @@ export interface Clip<Leaf = Tensor> {
   readonly logitScale: Leaf;
   /** Added to the scaled similarities, []; only where the model is SigLIP-style. */
   readonly logitBias?: Leaf;
-  /** Only while the model learns from synthetic captions. */
+  /** Only in training with synthetic captions. */
   readonly decoder?: CaptionDecoder<Leaf>;
 }
 
-/** Texts as the text tower reads them. */
+/** Inputs of the text tower. */
 export interface TextInputs {
   /** int32 [T, L], padded after the end-of-text. */
   readonly inputIds: Tensor;
@@ -25,13 +25,13 @@ export interface TextInputs {
   readonly endOfText: Tensor;
 }
 
-/** Images and texts as a CLIP reads them. */
+/** Inputs of both towers. */
 export interface ClipInputs extends TextInputs {
   /** float32 [I, 3, S, S], normalized. */
   readonly pixelValues: Tensor;
 }
 
-/** The forward pass (Radford et al. 2021, figure 3): how well every image fits every text. */
+/** The forward pass (Radford et al. 2021, figure 3): logits of every image with every text. */
 export function clip(p: Clip, config: ClipConfig, { pixelValues, ...texts }: ClipInputs) {
   const imageEmbeds = encodeImage(p, config, pixelValues); // [I, E]
   const textEmbeds = encodeText(p, config, texts); // [T, E]

@@ -1,6 +1,6 @@
 import type { ClipConfig, ResNetConfig, TextConfig, VitConfig } from "./config.ts";
 
-/** Every published tower but SigLIP's largest and ViT-H, g and bigG has heads of 64. */
+/** Head size of every published tower except ViT-H, g, bigG and the largest SigLIPs. */
 const headDim = 64;
 
 function vit(width: number, layers: number, patchSize: number, imageSize = 224): VitConfig {
@@ -22,7 +22,10 @@ const siglipSizes = {
   giant: { width: 1536, layers: 40, heads: 16 },
 };
 
-/** SigLIP (Zhai et al. 2023) and, with Gemma's vocabulary, SigLIP 2 (Tschannen et al. 2025), as trained: with the tanh formula. */
+/**
+ * SigLIP (Zhai et al. 2023) and, with Gemma's vocabulary, SigLIP 2 (Tschannen et al. 2025). They were trained with the tanh
+ * approximation of GELU.
+ */
 function siglip(
   size: keyof typeof siglipSizes,
   patchSize: number,
@@ -30,7 +33,7 @@ function siglip(
   { vocabSize = 32_000, contextLength = 64 } = {},
 ) {
   const vision = { kind: "vit", imageSize, patchSize, ...siglipSizes[size], pool: "probe" } as const;
-  // The giant reads with the text tower of the size below.
+  // The giant model has so400m's text tower.
   const text = siglipSizes[size === "giant" ? "so400m" : size];
   return {
     embedDim: vision.width,
@@ -45,7 +48,7 @@ function siglip(
 const multilingual = { vocabSize: 250_000 };
 const gemma = { vocabSize: 256_000 };
 
-// The shapes that were trained with both activations.
+// Shapes that were published with both activations.
 const rn50 = { embedDim: 1024, vision: resNet(64, [3, 4, 6, 3], 224), text: text(512) };
 const rn101 = { embedDim: 512, vision: resNet(64, [3, 4, 23, 3], 224), text: text(512) };
 const rn50x4 = { embedDim: 640, vision: resNet(80, [4, 6, 10, 6], 288), text: text(640) };
@@ -59,8 +62,8 @@ const vitH14 = { embedDim: 1024, vision: { ...vit(1280, 32, 14), heads: 16 }, te
 const vitH14At378 = { ...vitH14, vision: { ...vitH14.vision, imageSize: 378 } };
 
 /**
- * Architectures: the published ones by open_clip's names, and that of `pictograms`. OpenAI's nine models are the rows `RN…-quickgelu`, `ViT-B-…-quickgelu`
- * and `ViT-L-…-quickgelu`; the rows without the ending have the same shapes and the exact GELU.
+ * Published architectures by open_clip's names, and `pictogram`, the bundled model's. OpenAI's nine models are
+ * `RN…-quickgelu`, `ViT-B-…-quickgelu` and `ViT-L-…-quickgelu`; without the suffix, shapes are equal and the GELU is exact.
  *
  * @see {@link https://github.com/mlfoundations/open_clip | open_clip} `model_configs/`.
  */
@@ -143,7 +146,7 @@ export const clipConfigs = {
   "ViT-gopt-16-SigLIP2-256": siglip("giant", 16, 256, gemma),
   "ViT-gopt-16-SigLIP2-384": siglip("giant", 16, 384, gemma),
 
-  // pictograms, for small drawings and a vocabulary made of their captions.
+  // The bundled model: small drawings, and a vocabulary trained on their captions.
   pictogram: {
     embedDim: 256,
     activation: "gelu",

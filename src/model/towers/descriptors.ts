@@ -1,14 +1,14 @@
 import { float32 } from "../../core/tensor-data.ts";
 import { averagePool, concat, constant, conv2d, type Tensor } from "../../engine/graph/tensor.ts";
 
-/** Cells per side of the finest grid. */
+/** Side of the finest grid, in cells. */
 const finest = 16;
 const directions = 9;
 const colourCentres = [-1, -1 / 3, 1 / 3, 1];
 
 /**
- * Mean and deviation that each part has over augmented pictograms, rounded: brought to 0 and 1 by them all parts count
- * alike and are learned from at once. The gradients' are by grid, finest first.
+ * Mean and standard deviation of each part over augmented pictograms, rounded. Standardized parts have equal weight from the
+ * first step. `gradients` has one row per grid, finest first.
  */
 const statistics = {
   gradients: [
@@ -22,17 +22,20 @@ const statistics = {
   shares: [0.05, 0.11],
 } as const;
 
-/** How many numbers {@link descriptors} gives. */
+/** Length of an image's {@link descriptors}. */
 export const descriptorCount =
   [finest, 8, 4, 2, 1].reduce((sum, grid) => sum + directions * grid ** 2, 0) +
   3 * finest ** 2 +
   colourCentres.length ** 3 * (4 ** 2 + 1);
 
 /**
- * What an image is like before anything is learned, [I, 3, S, S] → [I, {@link descriptorCount}], for pixels from −1 to 1
- * and S a multiple of 16: how strong its edges are in each of 9 directions (histograms of oriented gradients, Dalal and
- * Triggs 2005) in grids of 16², 8², 4², 2² and 1 cells (a spatial pyramid, Lazebnik et al. 2006), the colours of 16² cells,
- * and how often each of 64 colours occurs in 4² cells and in all. Roots keep the largest from outweighing the rest.
+ * Fixed image descriptors, [I, 3, S, S] → [I, {@link descriptorCount}], for pixels in [−1, 1] and S a multiple of 16:
+ * - histograms of oriented gradients in 9 directions (Dalal and Triggs 2005), over grids of 16², 8², 4², 2² and 1 cells (a
+ *   spatial pyramid, Lazebnik et al. 2006);
+ * - the mean colour of 16² cells;
+ * - histograms of 64 colours over 4² cells and the whole image.
+ *
+ * Square roots keep large values from outweighing the rest.
  */
 export function descriptors(pixelValues: Tensor): Tensor {
   const cell = (pixelValues.shape[2] as number) / finest;
@@ -41,7 +44,7 @@ export function descriptors(pixelValues: Tensor): Tensor {
   const shares = averagePool(colourShares(colours), 4); // [I, 64, 4, 4]
   const standard = (x: Tensor, [mean, deviation]: readonly [number, number]) =>
     x.reshape([x.shape[0]!, -1]).sub(mean).div(deviation);
-  // The root's slope stays finite where there is nothing.
+  // The offset keeps the root's gradient finite at 0.
   const root = (x: Tensor) => x.add(1e-4).sqrt();
   const pyramid = statistics.gradients.map((of, level) => standard(root(averagePool(edges, 2 ** level)), of));
   const occurrences = [shares, averagePool(shares, 4)].map((part) => standard(root(part), statistics.shares));
@@ -49,12 +52,11 @@ export function descriptors(pixelValues: Tensor): Tensor {
 }
 
 /**
- * The slope of the lightness at each pixel, in full to the direction it has and less to those beside: [I, 9, S, S]. An edge
- * and its negative are alike. At angle φ from a direction the share is (cos² φ − cos² 20°) / (1 − cos² 20°), where that is
- * positive.
+ * Lightness gradient at each pixel, spread over 9 directions: [I, 9, S, S]. Opposite gradients count as the same direction.
+ * At angle φ from a direction its share is max(0, (cos² φ − cos² 20°) / (1 − cos² 20°)).
  */
 function orientedGradients(pixelValues: Tensor): Tensor {
-  // Pixels at the border have no slope: neighbours are missing.
+  // Border pixels lack neighbours, so their gradient is 0.
   const slopes = conv2d(pixelValues, constant(slopeKernels())).pad([0, 0, 1, 1], [0, 0, 1, 1]); // [I, 2, S, S]
   const [x, y] = [slopes.slice(1, 0, 1), slopes.slice(1, 1, 1)];
   const length = x.square().add(y.square()).add(1e-6).sqrt();
@@ -63,7 +65,7 @@ function orientedGradients(pixelValues: Tensor): Tensor {
   return conv2d(products, constant(directionKernels())).relu();
 }
 
-/** To how much each cell is of each of 4 × 4 × 4 colours; a colour between two is shared among them. [I, 64, 16, 16] */
+/** Soft assignment of each cell to 4 × 4 × 4 colours, linear between neighbouring ones. [I, 64, 16, 16] */
 function colourShares(colours: Tensor): Tensor {
   const [images, , height, width] = colours.shape as readonly [number, number, number, number];
   const n = colourCentres.length;
@@ -84,7 +86,7 @@ function colourShares(colours: Tensor): Tensor {
   return both(both(red!, green!), blue!);
 }
 
-/** Differences of the neighbours' lightness, across and down. [2, 3, 3, 3] */
+/** Central differences of the lightness, in x and y. [2, 3, 3, 3] */
 function slopeKernels() {
   const lightness = [0.299, 0.587, 0.114];
   const kernels = new Float32Array(2 * 3 * 9);
@@ -95,7 +97,7 @@ function slopeKernels() {
   return float32(kernels, [2, 3, 3, 3]);
 }
 
-/** Each direction's share of a slope as a form in x², x·y and y². [9, 3, 1, 1] */
+/** Coefficients of x², x·y and y² in each direction's share of a gradient. [9, 3, 1, 1] */
 function directionKernels() {
   const width = Math.PI / directions;
   const kernels = Array.from({ length: directions }, (_, k) => {

@@ -7,22 +7,22 @@ import { type TowerOptions, type VisionTransformer, visionTransformer } from "./
 /** Parameters of an image tower. */
 export type ImageTower<Leaf = Tensor> = VisionTransformer<Leaf> | ModifiedResNet<Leaf>;
 
-/** How an image tower is computed, beside its architecture. */
+/** Options of {@link imageTower}. */
 export interface ImageTowerOptions extends TowerOptions {
-  /** Given in training: batch norm then uses the batch's statistics and collects the new running ones here. */
+  /** Given in training: batch norm uses the batch's statistics and appends the new running ones here. */
   readonly updates?: StatisticUpdate[] | undefined;
 }
 
 /** Outputs of an image tower. */
 export interface ImageTowerOutput {
-  /** [I, E], before they are brought to unit length. */
+  /** [I, E], not normalized. */
   readonly imageFeatures: Tensor;
   /**
-   * [I, ·]: input of the tower's last linear layer, which the paper's linear probes read (Radford et al. 2021, section 3.2);
-   * the features themselves where the pool ends in that layer (ResNet) or there is none (SigLIP).
+   * [I, ·]: input of the tower's last linear layer, used for linear probes (Radford et al. 2021, section 3.2). Equal to the
+   * features if the pool contains that layer (ResNet) or there is none (SigLIP).
    */
   readonly pooled: Tensor;
-  /** [I, K, W] or a ResNet's channels: the tokens after the last norm, as far as they are computed. */
+  /** Computed tokens after the last norm, [I, K, W]; a ResNet's are [I, G² + 1, C]. */
   readonly tokens: Tensor;
 }
 

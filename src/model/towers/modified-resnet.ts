@@ -3,16 +3,16 @@ import { attend, type Linear, linear, mergeHeads, splitHeads } from "../nn/layer
 import { type BatchNorm, batchNorm, groupNorm, type StatisticUpdate } from "../nn/norms.ts";
 import type { ResNetConfig } from "./config.ts";
 
-/** Channels per group where the tower has group norm. */
+/** Channels per group in group norm. */
 const groupSize = 8;
 
-/** A convolution without bias and the normalisation behind it; kernel [O, C, k, k]. */
+/** A convolution without bias, kernel [O, C, k, k], followed by a norm. */
 export interface ConvNorm<Leaf = Tensor> {
   readonly kernel: Leaf;
   readonly norm: BatchNorm<Leaf>;
 }
 
-/** Three convolutions (1×1, 3×3, 1×1); where the shape changes, a 1×1 convolution on the shortcut. */
+/** Three convolutions (1×1, 3×3, 1×1), and a 1×1 convolution on the shortcut if the shape changes. */
 export interface Bottleneck<Leaf = Tensor> {
   readonly conv1: ConvNorm<Leaf>;
   readonly conv2: ConvNorm<Leaf>;
@@ -20,7 +20,7 @@ export interface Bottleneck<Leaf = Tensor> {
   readonly downsample?: ConvNorm<Leaf>;
 }
 
-/** One query, the mean, looks at all places. C channels, G places per side. */
+/** Attention from one query, the mean, to all G × G positions; C channels. */
 export interface AttentionPool<Leaf = Tensor> {
   /** [G² + 1, C], the mean's first */
   readonly positionalEmbedding: Leaf;
@@ -46,9 +46,9 @@ interface AttentionPoolOutput {
 type Norm = (p: BatchNorm, x: Tensor) => Tensor;
 
 /**
- * Pixels [I, 3, S, S] to imageFeatures [I, E], and the tokens that the attention pool reads, [I, G² + 1, C].
+ * pixelValues [I, 3, S, S] → imageFeatures [I, E], and the attention pool's input tokens [I, G² + 1, C].
  *
- * @param updates - given in training: batch norm then uses the batch's statistics and puts the new running ones here.
+ * @param updates - given in training: batch norm uses the batch's statistics and appends the new running ones here.
  * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/model.py`, `ModifiedResNet`.
  */
 export function modifiedResNet(
@@ -59,12 +59,12 @@ export function modifiedResNet(
 ): AttentionPoolOutput {
   const norm: Norm =
     config.norm === "batch"
-      ? (affine, x) => batchNorm(affine, x, updates)
-      : (affine, x) => groupNorm(affine, (x.shape[1] as number) / groupSize, x);
+      ? (params, x) => batchNorm(params, x, updates)
+      : (params, x) => groupNorm(params, (x.shape[1] as number) / groupSize, x);
 
   let x = pixelValues;
-  p.stem.forEach(({ kernel, norm: affine }, i) => {
-    x = norm(affine, conv2d(x, kernel, { stride: i === 0 ? 2 : 1, padding: 1 })).relu();
+  p.stem.forEach(({ kernel, norm: params }, i) => {
+    x = norm(params, conv2d(x, kernel, { stride: i === 0 ? 2 : 1, padding: 1 })).relu();
   });
   x = averagePool(x, 2).named("vision.stem");
   p.stages.forEach((stage, s) =>
@@ -75,7 +75,7 @@ export function modifiedResNet(
   return attentionPool(p.attentionPool, config.heads, x);
 }
 
-/** The stride is an average pool behind the second convolution, and before the one on the shortcut. */
+/** Strides are average pools: after the second convolution, and before the one on the shortcut. */
 function bottleneck(p: Bottleneck, norm: Norm, stride: number, x: Tensor): Tensor {
   const convNorm = (layer: ConvNorm, input: Tensor, padding = 0) =>
     norm(layer.norm, conv2d(input, layer.kernel, { padding }));

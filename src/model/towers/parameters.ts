@@ -1,6 +1,6 @@
 import { ClipError } from "../../core/errors.ts";
 import type { Block, Linear } from "../nn/layers.ts";
-import { affineSpec, fanInSpec, type Initial, linearSpec, type ParameterSpec, spec } from "../nn/parameters.ts";
+import { normSpec, fanInSpec, type Initial, linearSpec, type ParameterSpec, spec } from "../nn/parameters.ts";
 import type { CaptionDecoder } from "./caption-decoder.ts";
 import type { Clip } from "./clip.ts";
 import {
@@ -17,9 +17,9 @@ import { convStemSpec, descriptorsSpec, placesPoolSpec } from "./pictogram-parts
 import type { ProbePool, VisionTransformer } from "./vision-transformer.ts";
 
 /**
- * Shapes and initial values of a CLIP's parameters: the distributions of the paper's code.
+ * Shapes and initial values of a CLIP's parameters, with the distributions of OpenAI's code.
  *
- * @throws {ClipError} `CLIP_CONFIG` as {@link checkConfig}.
+ * @throws {ClipError} `CLIP_CONFIG`, see {@link checkConfig}.
  */
 export function clipParameters(config: ClipConfig): Clip<ParameterSpec> {
   checkConfig(config);
@@ -30,7 +30,7 @@ export function clipParameters(config: ClipConfig): Clip<ParameterSpec> {
       tokenEmbedding: spec([text.vocabSize, text.width], { std: 0.02 }),
       positionalEmbedding: spec([text.contextLength, text.width], { std: 0.01 }),
       blocks: blocks(text, textBlockStds(text)),
-      lnFinal: affineSpec(text.width),
+      lnFinal: normSpec(text.width),
       projection: text.projectionBias
         ? linearSpec(embedDim, text.width, { std: text.width ** -0.5 }, { constant: 0 })
         : spec([text.width, embedDim], { std: text.width ** -0.5 }),
@@ -51,23 +51,23 @@ interface BlockInitials {
 
 function blocks(config: TransformerConfig, initial: BlockInitials): Block<ParameterSpec>[] {
   const { width, layers, mlpWidth = 4 * width, lora } = config;
-  // The change starts as none, up being 0.
+  // `up` is 0, so the adapter starts as no change.
   const matrix = (out: number, input: number, weight?: Initial, bias?: Initial): Linear<ParameterSpec> => ({
     ...linearSpec(out, input, weight, bias),
     ...(lora && { lora: { down: fanInSpec([lora.rank, input]), up: spec([out, lora.rank], { constant: 0 }) } }),
   });
   return Array.from({ length: layers }, () => ({
-    ln1: affineSpec(width),
+    ln1: normSpec(width),
     attn: {
       qkv: matrix(3 * width, width, initial.qkv, { constant: 0 }),
       out: matrix(width, width, initial.out, { constant: 0 }),
     },
-    ln2: affineSpec(width),
+    ln2: normSpec(width),
     mlp: { fc: matrix(mlpWidth, width, initial.fc), proj: matrix(width, mlpWidth, initial.proj) },
   }));
 }
 
-/** The text tower's deviations, smaller the deeper it is. */
+/** Standard deviations for the text tower; layers that feed the residual stream shrink with depth. */
 function textBlockStds({ width, layers }: TransformerConfig): Required<BlockInitials> {
   const residual = { std: width ** -0.5 * (2 * layers) ** -0.5 };
   return { qkv: { std: width ** -0.5 }, out: residual, fc: { std: (2 * width) ** -0.5 }, proj: residual };
@@ -75,19 +75,19 @@ function textBlockStds({ width, layers }: TransformerConfig): Required<BlockInit
 
 function vitParameters(config: VitConfig, embedDim: number): VisionTransformer<ParameterSpec> {
   const { width, imageSize, patchSize, stem = "patch", pool = "class" } = config;
-  // Xavier's bound for the fused matrix [3W, W].
+  // Xavier bound for the fused matrix [3W, W].
   const qkv = { bound: Math.sqrt(6 / (4 * width)) };
   const scale = { std: width ** -0.5 };
-  // What is left over at the right and below is not read, as in SigLIP's model of 384 pixels in patches of 14.
+  // Pixels beyond the last whole patch are ignored, as in SigLIP's 384-pixel model with patches of 14.
   const places = Math.floor(imageSize / patchSize) ** 2;
   return {
     patchEmbedding: stem === "convolutions" ? convStemSpec(width) : patchParameters(config),
     ...(pool === "class" && { classEmbedding: spec([width], scale) }),
     positionalEmbedding: spec([places + (pool === "class" ? 1 : 0), width], scale),
-    ...(pool !== "probe" && { lnPre: affineSpec(width) }),
-    // The image tower's blocks keep PyTorch's defaults.
+    ...(pool !== "probe" && { lnPre: normSpec(width) }),
+    // Other matrices keep PyTorch's defaults.
     blocks: blocks(config, { qkv }),
-    lnPost: affineSpec(width),
+    lnPost: normSpec(width),
     projection: {
       class: () => spec([width, embedDim], scale),
       places: () => placesPoolSpec(width, places, embedDim),
@@ -115,7 +115,7 @@ function decoderParameters({ vision, text }: ClipConfig, { length }: DecoderConf
     textProjection: scaled(width),
     queries: spec([length, width], { std: 0.02 }),
     blocks: blocks({ ...text, lora: undefined }, textBlockStds(text)),
-    lnFinal: affineSpec(width),
+    lnFinal: normSpec(width),
     head: spec([text.vocabSize, width], { std: width ** -0.5 }),
   };
 }
@@ -125,7 +125,7 @@ function resNetParameters(config: ResNetConfig, embedDim: number): ModifiedResNe
   const convNorm = (out: number, input: number, size: number, gain = 1): ConvNorm<ParameterSpec> => ({
     kernel: fanInSpec([out, input, size, size]),
     norm: {
-      ...affineSpec(out, gain),
+      ...normSpec(out, gain),
       ...(norm === "batch" && {
         runningMean: spec([out], { constant: 0 }, false),
         runningVar: spec([out], { constant: 1 }, false),
@@ -142,7 +142,7 @@ function resNetParameters(config: ResNetConfig, embedDim: number): ModifiedResNe
       return {
         conv1: convNorm(inner, input, 1),
         conv2: convNorm(inner, inner, 3),
-        // Gain 0: each bottleneck starts as its shortcut.
+        // Gain 0, so each bottleneck starts as its shortcut.
         conv3: convNorm(channels, inner, 1, 0),
         ...(changes && { downsample: convNorm(channels, input, 1) }),
       };
@@ -164,10 +164,10 @@ function resNetParameters(config: ResNetConfig, embedDim: number): ModifiedResNe
 }
 
 /**
- * Sizes that do not fit each other.
+ * Checks that the sizes of an architecture are consistent.
  *
- * @param where - what says them, for the message: a file's path.
- * @throws {ClipError} `CLIP_CONFIG`
+ * @param where - source of the config for the message, such as a file's path.
+ * @throws {ClipError} `CLIP_CONFIG` with the first problem.
  */
 export function checkConfig({ embedDim, vision, text }: ClipConfig, where?: string): void {
   const grid = vision.kind === "vit" ? vision.imageSize / vision.patchSize : resNetGrid(vision);

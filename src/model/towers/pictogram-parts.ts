@@ -1,14 +1,11 @@
 import { averagePool, concat, conv2d, type Tensor } from "../../engine/graph/tensor.ts";
-import { type Affine, layerNorm, type Linear, linear } from "../nn/layers.ts";
+import { type NormParameters, layerNorm, type Linear, linear } from "../nn/layers.ts";
 import { groupNorm } from "../nn/norms.ts";
-import { affineSpec, fanInSpec, linearSpec, type ParameterSpec, spec } from "../nn/parameters.ts";
+import { normSpec, fanInSpec, linearSpec, type ParameterSpec, spec } from "../nn/parameters.ts";
 import { descriptorCount, descriptors } from "./descriptors.ts";
 import type { ImageTowerOutput } from "./image-tower.ts";
 
-/*
- * Parts of the image tower that only the bundled model has. They learn from a few thousand drawings what a published
- * tower learns from hundreds of millions of images.
- */
+// Parts of the bundled model's image tower, chosen because they learn from a few thousand drawings.
 
 /** Overlapping convolutions in place of patches (Xiao et al. 2021); C = {@link stemChannels}. */
 export interface ConvStem<Leaf = Tensor> {
@@ -16,20 +13,20 @@ export interface ConvStem<Leaf = Tensor> {
   readonly edges: Leaf;
   /** [C] */
   readonly edgesBias: Leaf;
-  readonly norm: Affine<Leaf>;
+  readonly norm: NormParameters<Leaf>;
   /** [W, C, 4, 4] */
   readonly patches: Leaf;
 }
 
-/** Many numbers to features through one hidden layer of 4 W. */
+/** A head with one hidden layer, [4 W]. */
 export interface Readout<Leaf = Tensor> {
   readonly hidden: Linear<Leaf>;
-  readonly norm: Affine<Leaf>;
+  readonly norm: NormParameters<Leaf>;
   /** To [E] */
   readonly out: Linear<Leaf>;
 }
 
-/** Each place's token to {@link placeWidth} numbers, all of them through one hidden layer. */
+/** Reduces each token to {@link placeWidth} values and feeds all of them to one hidden layer. */
 export interface PlacesPool<Leaf = Tensor> extends Readout<Leaf> {
   readonly place: Linear<Leaf>;
 }
@@ -44,18 +41,18 @@ export function convStem(p: ConvStem, patchSize: number, pixelValues: Tensor): T
   return conv2d(groupNorm(p.norm, 1, pooled), p.patches, { stride: 2, padding: 1 });
 }
 
-/** Tokens [I, L, W] → features [I, E], and the hidden layer [I, 4 W] that they are read from. */
+/** Tokens [I, L, W] → features [I, E], and their hidden layer [I, 4 W]. */
 export function poolPlaces(p: PlacesPool, tokens: Tensor): { imageFeatures: Tensor; pooled: Tensor } {
   return readOut(p, linear(p.place, tokens).reshape([tokens.shape[0]!, -1]));
 }
 
-/** [I, D] → features [I, E], and the hidden layer [I, 4 W] that they are read from. */
+/** [I, D] → features [I, E], and their hidden layer [I, 4 W]. */
 function readOut(p: Readout, x: Tensor): { imageFeatures: Tensor; pooled: Tensor } {
   const pooled = layerNorm(p.norm, linear(p.hidden, x)).relu();
   return { imageFeatures: linear(p.out, pooled), pooled };
 }
 
-/** Adds to a tower's features what is read from the image's {@link descriptors}. */
+/** Adds features from the image's {@link descriptors} to a tower's. */
 export function addDescriptors(p: Readout, pixelValues: Tensor, features: ImageTowerOutput): ImageTowerOutput {
   const described = readOut(p, descriptors(pixelValues));
   return {
@@ -70,7 +67,7 @@ export function convStemSpec(width: number): ConvStem<ParameterSpec> {
   return {
     edges: spec([stemChannels, 3, 3, 3], { values: edgeKernels() }),
     edgesBias: spec([stemChannels], { constant: 0 }),
-    norm: affineSpec(stemChannels),
+    norm: normSpec(stemChannels),
     patches: fanInSpec([width, stemChannels, 4, 4]),
   };
 }
@@ -87,12 +84,12 @@ export function descriptorsSpec(width: number, embedDim: number): Readout<Parame
 
 function readoutSpec(width: number, input: number, embedDim: number): Readout<ParameterSpec> {
   const hidden = 4 * width;
-  return { hidden: linearSpec(hidden, input), norm: affineSpec(hidden), out: linearSpec(embedDim, hidden) };
+  return { hidden: linearSpec(hidden, input), norm: normSpec(hidden), out: linearSpec(embedDim, hidden) };
 }
 
 /**
- * Slopes of the lightness in 18 directions, then the mean of each colour and its negative: what a first layer learns
- * anyway, from the start. [stemChannels, 3, 3, 3]
+ * Sobel filters in 18 directions, then the mean of each colour and its negative: close to what a first layer learns.
+ * [stemChannels, 3, 3, 3]
  */
 function edgeKernels(): Float32Array {
   const kernels = new Float32Array(stemChannels * 27);
@@ -103,7 +100,7 @@ function edgeKernels(): Float32Array {
     const own = kernel - directions;
     for (let i = 0; i < 27; i++) {
       const [colour, y, x] = [Math.floor(i / 9), (Math.floor(i / 3) % 3) - 1, (i % 3) - 1];
-      // Sobel's operator, turned
+      // Rotated Sobel operator
       const slope = (Math.cos(angle) * x * (2 - Math.abs(y)) + Math.sin(angle) * y * (2 - Math.abs(x))) / 4;
       const mean = own % 3 === colour ? (own < 3 ? 1 : -1) / 9 : 0;
       kernels[kernel * 27 + i] = own < 0 ? 2 * slope * lightness[colour]! : mean;

@@ -1,7 +1,7 @@
 import type { Dim } from "../../core/shape.ts";
 import { float32, int32 } from "../../core/tensor-data.ts";
 import { constant, Tensor } from "../../engine/graph/tensor.ts";
-import { type Affine, type Block, layerNorm, type Linear, linear } from "../nn/layers.ts";
+import { type NormParameters, type Block, layerNorm, type Linear, linear } from "../nn/layers.ts";
 import { transformer } from "../nn/transformer.ts";
 import type { ClipConfig } from "./config.ts";
 import type { TowerOptions } from "./vision-transformer.ts";
@@ -13,24 +13,23 @@ export interface TextTransformer<Leaf = Tensor> {
   /** [contextLength, W] */
   readonly positionalEmbedding: Leaf;
   readonly blocks: readonly Block<Leaf>[];
-  readonly lnFinal: Affine<Leaf>;
-  /** [W, E]; or with a bias */
+  readonly lnFinal: NormParameters<Leaf>;
+  /** [W, E], or a layer with bias */
   readonly projection: Leaf | Linear<Leaf>;
 }
 
-/** What the text tower ends with. */
+/** Outputs of the text tower. */
 export interface TextTowerOutput {
-  /** [T, E], not yet of unit length. */
+  /** [T, E], not normalized. */
   readonly textFeatures: Tensor;
-  /** [T, L, W]: the tokens behind the last norm, as far as they were computed. */
+  /** Computed tokens after the last norm, [T, L, W]. */
   readonly tokens: Tensor;
 }
 
 /**
- * inputIds int32 [T, L] to textFeatures [T, E]: what stands at the end-of-text, which has seen the whole text. L is at most
- * the context length, and may be symbolic.
+ * inputIds int32 [T, L] → textFeatures [T, E], read at the end-of-text. L is at most the context length, and may be symbolic.
  *
- * @param endOfText - int32 [T]: its position in each text.
+ * @param endOfText - int32 [T]: position of the end-of-text.
  */
 export function textTransformer(
   p: TextTransformer,
@@ -45,7 +44,7 @@ export function textTransformer(
   const whole = causal ? causalMask(contextLength) : undefined;
   const mask = whole?.slice(0, 0, length).slice(1, 0, length);
   const atEnd = (tokens: Tensor) => atPositions(tokens, endOfText, contextLength);
-  // Of the last block's output the end-of-text alone is used: its row of the mask for each text, [T, 1, 1, L].
+  // Only the end-of-text's output of the last block is used, so the mask is one row per text, [T, 1, 1, L].
   const endMask = whole?.gather(endOfText).slice(1, 0, length).reshape([-1, 1, 1, length]);
   const last = allTokens ? undefined : { mask: endMask, read: atEnd };
 
@@ -59,14 +58,14 @@ export function textTransformer(
   return { textFeatures, tokens: norm(x) };
 }
 
-/** [L, L]: −∞ above the diagonal, so that no token sees a later one. */
+/** [L, L]: −∞ above the diagonal hides later tokens. */
 function causalMask(length: number): Tensor {
   const mask = new Float32Array(length * length);
   for (let row = 0; row < length; row++) mask.fill(-Infinity, row * length + row + 1, (row + 1) * length);
   return constant(float32(mask, [length, length]));
 }
 
-/** Row positions[t] of each [L, W], as [T, 1, W]: a product with one-hot rows, which every provider runs and differentiates. */
+/** Row positions[t] of each [L, W], as [T, 1, W]. A product with one-hot rows runs on every device and has a gradient. */
 function atPositions(x: Tensor, positions: Tensor, contextLength: number): Tensor {
   const [texts, length] = x.shape as readonly [Dim, Dim];
   const counted = int32(

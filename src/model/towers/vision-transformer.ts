@@ -1,6 +1,6 @@
 import { concat, conv2d, Tensor } from "../../engine/graph/tensor.ts";
 import {
-  type Affine,
+  type NormParameters,
   type Attention,
   type Block,
   type BlockConfig,
@@ -24,45 +24,45 @@ import {
 
 /** Parameters of the ViT image tower; W = width, P = patchSize, E = embedDim. */
 export interface VisionTransformer<Leaf = Tensor> {
-  /** [W, 3, P, P], no bias; or with one, or the convolutional stem */
+  /** [W, 3, P, P], with a bias in SigLIP's tower; or a convolutional stem */
   readonly patchEmbedding: Leaf | Linear<Leaf> | ConvStem<Leaf>;
-  /** [W]; where the features are read from it */
+  /** [W], if the features are read from the class token */
   readonly classEmbedding?: Leaf;
-  /** [gridSize² + 1, W], the class token's first; without class token [gridSize², W] */
+  /** [gridSize² + 1, W], the class token's first; [gridSize², W] without class token */
   readonly positionalEmbedding: Leaf;
   /** SigLIP's tower has none. */
-  readonly lnPre?: Affine<Leaf>;
+  readonly lnPre?: NormParameters<Leaf>;
   readonly blocks: readonly Block<Leaf>[];
-  readonly lnPost: Affine<Leaf>;
-  /** [W, E]; or the layers that read all places */
+  readonly lnPost: NormParameters<Leaf>;
+  /** [W, E] for the class token, or layers that read all tokens */
   readonly projection: Leaf | PlacesPool<Leaf> | ProbePool<Leaf>;
-  /** Adds to the features what the bundled model reads from oriented gradients and colours. */
+  /** Adds features from fixed descriptors; bundled model only. */
   readonly descriptors?: Readout<Leaf>;
 }
 
-/** A learned query attends to all tokens; an MLP is added to what it finds (SigLIP's head, Zhai et al. 2022). */
+/** A learned query attends to all tokens, followed by a residual MLP (SigLIP's head, Zhai et al. 2022). */
 export interface ProbePool<Leaf = Tensor> {
   /** [W] */
   readonly probe: Leaf;
   readonly attn: Attention<Leaf>;
-  readonly ln: Affine<Leaf>;
+  readonly ln: NormParameters<Leaf>;
   readonly mlp: Mlp<Leaf>;
 }
 
-/** How a tower is computed, beside its architecture. */
+/** Options of both towers. */
 export interface TowerOptions {
-  /** Gradients keep only the input of each block and compute the inside again. */
+  /** The backward pass keeps only each block's input and recomputes the rest. */
   readonly checkpointBlocks?: boolean;
   /**
-   * int32 [I, K]: the tokens that the image tower's blocks see, as rows of all images' tokens one image after the other,
-   * the class token among them (Li et al. 2023, FLIP); default all.
+   * int32 [I, K]: the image tower's tokens to keep, class token included (FLIP, Li et al. 2023); default all. Indices are
+   * rows of [I · L, W], all images' tokens in order.
    */
   readonly keptTokens?: Tensor;
-  /** Whether all tokens are computed to the end, for who reads them too; default only what the features are read from. */
+  /** Compute all tokens in the last block, and not only those that the features are read from. */
   readonly allTokens?: boolean;
 }
 
-/** pixelValues [I, 3, S, S] → the features, and what they are read from. */
+/** pixelValues [I, 3, S, S] through the tower. */
 export function visionTransformer(
   p: VisionTransformer,
   { activation, layerNormEpsilon }: ClipConfig,
@@ -80,7 +80,7 @@ export function visionTransformer(
   return p.descriptors ? addDescriptors(p.descriptors, pixelValues, features) : features;
 }
 
-/** [I, 3, S, S] → [I, L, W]: the class token, if there is one, and a token for each patch, with their positions added. */
+/** [I, 3, S, S] → [I, L, W]: the class token, if any, and one token per patch, plus their positional embeddings. */
 function embedPatches(p: VisionTransformer, { patchSize }: VitConfig, pixelValues: Tensor): Tensor {
   const { patchEmbedding, classEmbedding, positionalEmbedding } = p;
   const patches = patchesOf(patchEmbedding, patchSize, pixelValues).named("vision.patches"); // [I, W, grid, grid]
@@ -100,10 +100,9 @@ function patchesOf(p: VisionTransformer["patchEmbedding"], patchSize: number, pi
 /** [I, L, W] → [I, 1, W] */
 const classToken = (tokens: Tensor) => tokens.slice(1, 0, 1);
 
-/** Whether the features are read from the class token alone. */
 const readsClassToken = ({ projection }: VisionTransformer) => projection instanceof Tensor;
 
-/** The last layer norm, and the features, from the last block's tokens [I, L, W]. */
+/** Final layer norm and pooling of the last block's tokens, [I, L, W]. */
 function pool({ projection, lnPost }: VisionTransformer, config: BlockConfig, x: Tensor): ImageTowerOutput {
   const norm = (tokens: Tensor) => layerNorm(lnPost, tokens, config.layerNormEpsilon).named("vision.lnPost");
   const tokens = norm(x);

@@ -18,19 +18,15 @@ import { firstAlike, firstOfName } from "./equal-labels.ts";
 import { type ClassLabel, labelKind, meanOverPrompts, namesOf, prompts } from "./prompts.ts";
 import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
 
-/** How labels are turned into classes, and how the classes share the probability. */
+/** Options of {@link ZeroShotClassifier.create}. */
 export interface ClassifierOptions {
-  /** Sentences with `{}` where the label goes; their embeddings are averaged. Default {@link defaultTemplates}. */
+  /** Sentences with `{}` for the label; their embeddings are averaged. Default {@link defaultTemplates}. */
   readonly templates?: readonly string[] | undefined;
-  /**
-   * Lets the answer be "none of these": labels that say nothing compete with the others, and what they win together is
-   * its probability. It comes first when no label fits better than no label at all.
-   */
+  /** Adds the answer "none of these". Its probability is that of {@link nullLabels}, which compete with the others. */
   readonly none?: boolean | undefined;
   /**
-   * Gives each label a probability of its own, whatever the other labels are: it against the labels that say nothing.
-   * CLIP learns to compare, so a cosine means something only beside another one of the same image. A model trained with
-   * sigmoids (SigLIP) has such probabilities of its own, and no others.
+   * Gives each label its own probability, independent of the others: its share against {@link nullLabels}, since CLIP's cosines
+   * are meaningful only in comparison. SigLIP-style models always have such probabilities.
    */
   readonly multiLabel?: boolean | undefined;
   /** Stops between batches of sentences. */
@@ -38,8 +34,8 @@ export interface ClassifierOptions {
   /** See {@link EncodeTextOptions}. */
   readonly onTruncate?: EncodeTextOptions["onTruncate"];
   /**
-   * Told of two labels that say the same, such as "Rocket" and "rocket" or "ice_cream" and "ice cream", and share the
-   * probability. Without it they are an error.
+   * Called for two equivalent labels, such as "Rocket" and "rocket" or "ice_cream" and "ice cream", which share the probability.
+   * Without it they are an error.
    */
   readonly onEqualLabels?: ((first: string, second: string) => void) | undefined;
 }
@@ -53,36 +49,36 @@ export const classifierKinds: OptionKinds<ClassifierOptions> = {
   onEqualLabels: callback,
 };
 
-/** How many answers are wanted. */
+/** Options of {@link ZeroShotClassifier.rank}. */
 interface RankOptions {
-  /** Default all. */
+  /** Number of labels to return; default all. Probabilities do not depend on it. */
   readonly topK?: number | undefined;
 }
-/** `Infinity` is all of them, however many there are. */
+/** `Infinity` means all. */
 export const rankKinds: OptionKinds<RankOptions> = {
   topK: { ...wholeNumber(1), fits: (value) => value === Infinity || wholeNumber(1).fits(value) },
 };
 
-/** One answer. */
+/** A label with its probability. */
 export interface RankedLabel {
   readonly label: string;
-  /** In [0, 1]. All labels together have 1, unless each has its own. */
+  /** In [0, 1]; probabilities sum to 1, unless the classifier is multi-label. */
   readonly probability: number;
-  /** Cosine of image and label, in [−1, 1]; comparable between labels for one image, hardly between images. */
+  /** Cosine of image and label, in [−1, 1]; comparable among labels of one image, hardly between images. */
   readonly similarity: number;
 }
 
 /**
- * Names what is in images by labels it was never trained on: the vectors of the labels, computed once, against the
- * vector of each image (Radford et al. 2021, section 3.1).
+ * Classifies images with arbitrary labels, whose embeddings are computed once and compared with each image's (Radford et al.
+ * 2021, section 3.1).
  */
 export class ZeroShotClassifier {
-  /** The label of each class. */
+  /** Label of each class. */
   readonly classNames: readonly string[];
-  /** float32 [E, C], unit columns: the mean over names and templates of unit vectors, normalised again. */
+  /** float32 [E, C] with unit columns: embeddings averaged over names and templates, then normalized. */
   readonly zeroShotWeights: TensorData<"float32">;
   readonly #classes: readonly Float32Array[];
-  /** Empty where nothing is compared with them. */
+  /** Embeddings of the null labels; empty if unused. */
   readonly #nulls: readonly Float32Array[];
   readonly #logit: (similarity: number) => number;
   readonly #multiLabel: boolean;
@@ -100,7 +96,7 @@ export class ZeroShotClassifier {
     this.zeroShotWeights = columns(classes);
     const embedDim = classes[0]!.length;
     this.#embedKind = {
-      wanted: `a vector of ${embedDim} numbers, as encodeImages gives it`,
+      wanted: `a vector of ${embedDim} numbers from encodeImages`,
       fits: (value) =>
         (ArrayBuffer.isView(value) || Array.isArray(value)) && (value as Float32Array).length === embedDim,
     };
@@ -109,9 +105,9 @@ export class ZeroShotClassifier {
   /**
    * Encodes the labels.
    *
-   * @param labels - what each class is called; the vector of one with several names is the mean over all of them in all templates.
-   * @throws {ClipError} `CLIP_USAGE` if there is no label, one is empty, two say the same and nobody is told, or a template has no `{}`;
-   *   `CLIP_TEXT` if a sentence is too long for the model and not to be cut.
+   * @param labels - name or names of each class; several names are averaged.
+   * @throws {ClipError} `CLIP_USAGE` if there are no labels, one is empty, two are equivalent and `onEqualLabels` is missing, or a
+   *   template has no `{}`; `CLIP_TEXT` if a sentence is too long and `onTruncate` is missing.
    */
   static async create(
     encoder: ClipEncoder,
@@ -127,10 +123,10 @@ export class ZeroShotClassifier {
     checkTemplates(templates);
     const sigmoid = encoder.config.score === "sigmoid";
     if (none && (multiLabel || sigmoid)) {
-      const why = sigmoid ? "this model gives each label a probability" : "with a probability for each label";
+      const why = sigmoid ? "this model is always multi-label" : "with multiLabel";
       throw new ClipError(
         "CLIP_USAGE",
-        `none and multiLabel exclude each other: ${why}, so none fits if all are below ½`,
+        `none and multiLabel exclude each other: ${why}, no label fits if all probabilities are below ½`,
       );
     }
     const names = classes.map(([name]) => name!);
@@ -146,16 +142,16 @@ export class ZeroShotClassifier {
       if (error instanceof ClipError && error.code === "CLIP_TEXT") await refuseLong(encoder, encoded, templates);
       throw error;
     });
-    // Rounding differs between batches; what is alike must tie.
+    // Rounding differs between batches, but equivalent labels must tie.
     const own = alike.map((first) => vectors[first]!);
     const others = vectors.slice(classes.length);
     return new ZeroShotClassifier(names, own, others, encoder, multiLabel || sigmoid);
   }
 
   /**
-   * The cosine of an image's embedding with each label, in the order of the labels.
+   * Cosines of an image's embedding with each label, in the order of the labels.
    *
-   * @throws {ClipError} `CLIP_USAGE` if it is no vector of the model's length.
+   * @throws {ClipError} `CLIP_USAGE` if it does not have the model's length.
    */
   similarities(imageEmbed: Float32Array): Float32Array {
     checkKind("imageEmbed", imageEmbed, this.#embedKind);
@@ -163,11 +159,10 @@ export class ZeroShotClassifier {
   }
 
   /**
-   * The labels of an image, best first.
+   * Labels of an image, best first.
    *
-   * @param imageEmbed - float32 [E] of unit length, as `encodeImages` gives it.
-   * @param topK - how many; default all. It does not change their probabilities.
-   * @throws {ClipError} `CLIP_RUNTIME` if an embedding holds what is no number; `CLIP_USAGE` if it is no vector of the model's length.
+   * @param imageEmbed - float32 [E] of unit length, from `encodeImages`.
+   * @throws {ClipError} `CLIP_RUNTIME` if an embedding contains NaN; `CLIP_USAGE` if it does not have the model's length.
    */
   rank(imageEmbed: Float32Array, options: RankOptions = {}): RankedLabel[] {
     checkOptions("rank", options, rankKinds);
@@ -184,9 +179,9 @@ export class ZeroShotClassifier {
   }
 
   /**
-   * The probability of each label, in the order of the labels.
+   * Probabilities of the labels, in their order.
    *
-   * @throws {ClipError} as {@link rank}.
+   * @throws {ClipError} see {@link rank}.
    */
   probabilities(imageEmbed: Float32Array): number[] {
     const similarities = this.similarities(imageEmbed);
@@ -194,15 +189,15 @@ export class ZeroShotClassifier {
     return this.#shares(similarities, nullSimilarities).probabilities;
   }
 
-  /** How the probability is shared, given the cosines: by each label, and by those that say nothing together. */
+  /** Probabilities from cosines: of each label, and of all null labels together. */
   #shares(similarities: Float32Array, nullSimilarities: readonly number[]): { probabilities: number[]; none: number } {
     const logits = Array.from(similarities, this.#logit);
     const nullLogits = nullSimilarities.map(this.#logit);
-    // Against 0 the share of a logit is its sigmoid.
+    // A softmax against a logit of 0 is a sigmoid.
     const nullLogit = this.#multiLabel && nullLogits.length === 0 ? 0 : logSumExp(nullLogits);
     const total = logSumExp([...logits, nullLogit]);
     if (Number.isNaN(total))
-      throw new ClipError("CLIP_RUNTIME", "the model's answer is no number; its weights are damaged or overflowed");
+      throw new ClipError("CLIP_RUNTIME", "the model's output is NaN; its weights are damaged or overflowed");
     const against = (logit: number) => (this.#multiLabel ? logSumExp([logit, nullLogit]) : total);
     return {
       probabilities: logits.map((logit) => Math.exp(logit - against(logit))),
@@ -218,16 +213,16 @@ function columns(vectors: readonly Float32Array[]): TensorData<"float32"> {
   return float32(matrix, [rows, count]);
 }
 
-/** The names of each class. @throws {ClipError} `CLIP_USAGE` as `ZeroShotClassifier.create`. */
+/** Trimmed names of each class. @throws {ClipError} `CLIP_USAGE`, see {@link ZeroShotClassifier.create}. */
 export function checkLabels(labels: readonly ClassLabel[], none: boolean): string[][] {
   const classes = labels.map((label) => namesOf(label).map((name) => name.trim()));
-  if (classes.length === 0) throw new ClipError("CLIP_USAGE", "there are no labels; name at least one");
+  if (classes.length === 0) throw new ClipError("CLIP_USAGE", "there are no labels; give at least one");
   const empty = classes.findIndex((names) => names.length === 0 || names.includes(""));
   if (empty >= 0)
     throw new ClipError("CLIP_USAGE", `label ${empty + 1} of ${classes.length} is empty; remove or fill it`);
   const names = classes.map(([name]) => name!);
   if (none && names.includes(noneOfThese))
-    throw new ClipError("CLIP_USAGE", `the label "${noneOfThese}" is added by itself; remove yours`);
+    throw new ClipError("CLIP_USAGE", `the label "${noneOfThese}" is added automatically; remove yours`);
   return classes;
 }
 
@@ -236,11 +231,11 @@ function refuseEqualLabels(first: string, second: string): never {
   const what =
     first === second
       ? `the label ${one} is given twice`
-      : `the labels ${one} and ${other} say the same and would share the probability`;
+      : `the labels ${one} and ${other} are equivalent and would share the probability`;
   throw new ClipError("CLIP_USAGE", `${what}; remove one`);
 }
 
-/** Refuses what would have to be cut, by the name of the class: a prompt's own number says nothing to who gave labels. */
+/** Refuses prompts that are too long, with the label and template: a prompt's index would mean nothing to the user. */
 async function refuseLong(
   encoder: ClipEncoder,
   classes: readonly ClassLabel[],
@@ -255,7 +250,7 @@ async function refuseLong(
     throw new ClipError(
       "CLIP_TEXT",
       `the label ${shown} in the template ${JSON.stringify(templates[first.index])} is ${excess}: the model reads ${contextLength}, ` +
-        "marks included; shorten it, or ask for it to be cut (onTruncate, --truncate)",
+        "including start and end of text; shorten it, or truncate it (onTruncate, --truncate)",
     );
   }
 }

@@ -16,12 +16,12 @@ import {
 } from "./classifier.ts";
 import type { ClassLabel } from "./prompts.ts";
 
-/** How many sets of labels a model remembers the vectors of. */
+/** Number of label sets whose embeddings a model caches. */
 const maxClassifiers = 8;
 
-/** What `classify` takes beside image and labels. */
+/** Options of {@link ClipModel.classify}. */
 export interface ClassifyOptions extends Omit<ClassifierOptions, "signal" | "onEqualLabels">, DecodeOptions {
-  /** How many labels to give back; default all. */
+  /** Number of labels to return; default all. */
   readonly topK?: number | undefined;
 }
 
@@ -31,19 +31,19 @@ const classifyKinds: OptionKinds<ClassifyOptions> = {
   ...rankKinds,
 };
 
-/** How a model is found and read. */
+/** Options of {@link loadClip}. */
 export interface LoadOptions extends ReadModelOptions, ResolveOptions, EncoderOptions {}
 
 const loadKinds: OptionKinds<LoadOptions> = { ...readModelKinds, ...resolveKinds, ...encoderKinds };
 
 /**
- * A CLIP, ready to use.
+ * Loads a CLIP model.
  *
- * @param model - a model folder or weight file as {@link readModel} takes it; a published one by OpenAI's name ("ViT-B/32") or
- *   its repository on Hugging Face's hub ("openai/clip-vit-base-patch32"), which is fetched once; or "pictograms", which comes with this
- *   package and knows drawings, not photos. Default: `defaultModel`, a ViT-B/32 for photos: the first call fetches 605 MB
- *   into the cache of Hugging Face's libraries (`onFetch`, `onProgress`). In a page there is no default.
- * @throws {ClipError} as {@link readModel} and {@link resolveModel} do.
+ * @param model - a folder or weight file, see {@link readModel}; a published model by OpenAI's name ("ViT-B/32") or its repository
+ *   on Hugging Face's hub ("openai/clip-vit-base-patch32"), fetched once; or "pictograms", the bundled model, which knows drawings,
+ *   not photos. Default: `defaultModel`, a ViT-B/32 for photos; the first call fetches 605 MB into Hugging Face's cache (`onFetch`,
+ *   `onProgress`). In a page there is no default.
+ * @throws {ClipError} see {@link readModel} and {@link resolveModel}.
  */
 export async function loadClip(model?: string, options: LoadOptions = {}): Promise<ClipModel> {
   if (model !== undefined) checkKind("loadClip: the model", model, text);
@@ -53,18 +53,16 @@ export async function loadClip(model?: string, options: LoadOptions = {}): Promi
   return new ClipModel(stored, pickOptions(options, encoderKinds));
 }
 
-/** A {@link ClipEncoder} that names what it sees. */
+/** A {@link ClipEncoder} that also classifies. */
 export class ClipModel extends ClipEncoder {
-  /** By labels and options, the one not used for longest first. */
+  /** By labels and options, least recently used first. */
   readonly #classifiers = new Map<string, Promise<ZeroShotClassifier>>();
 
   /**
-   * The labels of an image, best first. The vectors of the labels are kept, so that the next image with the same ones
-   * costs only itself.
+   * Labels of an image, best first. Embeddings of the labels are cached for the next image.
    *
-   * @param labels - what each class is called: one name, or several names.
-   *
-   * @throws {ClipError} `CLIP_IMAGE` if the image cannot be read; `CLIP_USAGE` and `CLIP_TEXT` as
+   * @param labels - name or names of each class.
+   * @throws {ClipError} `CLIP_IMAGE` if the image cannot be read; `CLIP_USAGE` and `CLIP_TEXT`, see
    *   {@link ZeroShotClassifier.create}.
    */
   async classify(

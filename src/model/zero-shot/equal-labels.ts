@@ -3,9 +3,8 @@ import { cleanText } from "../../inputs/text/clean.ts";
 import { type ClassLabel, namesOf, prompts } from "./prompts.ts";
 
 /**
- * For each label the number of the first whose prompts have the same tokens, often its own: of two such labels the
- * model has one vector. Case, white space and the form of accents make no difference to most tokenizers, punctuation none to
- * some.
+ * For each label, the index of the first label with the same tokens in all prompts, usually its own. The model cannot distinguish
+ * such labels. Most tokenizers ignore case, white space and the encoding of accents; some ignore punctuation.
  */
 export async function firstAlike(
   encoder: ClipEncoder,
@@ -14,7 +13,7 @@ export async function firstAlike(
 ): Promise<number[]> {
   const firsts = labels.map((_, i) => i);
   let groups = [[...firsts]];
-  // Most labels stand alone after the first template.
+  // After the first template, most labels are already unique.
   for (const template of templates) {
     const split: number[][] = [];
     for (const group of groups) {
@@ -37,7 +36,7 @@ export async function firstAlike(
   return firsts;
 }
 
-/** The tokens of each label's names in a template, in whatever order the names stand. */
+/** A key of each label's tokens in a template, independent of the order of its names. */
 async function tokenKeys(
   encoder: ClipEncoder,
   labels: readonly ClassLabel[],
@@ -53,7 +52,7 @@ async function tokenKeys(
   );
 }
 
-/** For each name the number of the first that people take for the same, often its own. */
+/** For each name, the index of the first that people would consider equal, usually its own. */
 export function firstOfName(names: readonly string[]): number[] {
   const firsts = new Map<string, number>();
   return names.map((name, i) => {

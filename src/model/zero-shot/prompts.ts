@@ -2,10 +2,10 @@ import type { Kind } from "../../core/options.ts";
 import { fillTemplate } from "../../inputs/text/fill-template.ts";
 import { dot } from "../embedding/encoder.ts";
 
-/** What a class is called: one name, or several that all count and of which the first is its label. */
+/** A class: one name, or several names whose embeddings are averaged; the first is its label. */
 export type ClassLabel = string | readonly string[];
 
-/** {@link ClassLabel}, at run time. */
+/** A {@link ClassLabel} as an argument. */
 export const labelKind: Kind = {
   wanted: "a string or the list of a class's names",
   fits: (value) =>
@@ -15,7 +15,7 @@ export const labelKind: Kind = {
 /** All names of a class. */
 export const namesOf = (label: ClassLabel): readonly string[] => (typeof label === "string" ? [label] : label);
 
-/** Each name of each label in each template, those of a label one after the other. */
+/** Yields every name of every label in every template, grouped by label. */
 export function* prompts(labels: readonly ClassLabel[], templates: readonly string[]): Generator<string> {
   for (const name of labels.flatMap(namesOf)) {
     for (const template of templates) yield fillTemplate(template, name);
@@ -23,9 +23,9 @@ export function* prompts(labels: readonly ClassLabel[], templates: readonly stri
 }
 
 /**
- * For each label the mean over its names in all templates of their unit vectors, of unit length again.
+ * Embedding of each label: the normalized mean over its prompts.
  *
- * @param textEmbeds - of {@link prompts}, of unit length.
+ * @param textEmbeds - unit vectors of {@link prompts}, in order.
  */
 export async function meanOverPrompts(
   textEmbeds: AsyncIterable<Float32Array>,

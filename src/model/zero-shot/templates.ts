@@ -1,7 +1,4 @@
-/**
- * The sentences a label is put into when none are given: plain, so that they hold for photos and drawings alike. `{}`
- * marks the place.
- */
+/** Default templates, which suit photos and drawings. */
 export const defaultTemplates: readonly string[] = [
   "{}",
   "a photo of a {}",
@@ -10,11 +7,8 @@ export const defaultTemplates: readonly string[] = [
   "an icon of a {}",
 ];
 
-/**
- * Labels that say nothing, put into the same templates as the others: how well an image matches them is how well it
- * matches any sentence of that kind.
- */
+/** Meaningless labels in the same templates. An image's similarity to them is the baseline for other labels. */
 export const nullLabels: readonly string[] = ["", "thing", "object"];
 
-/** What a classifier answers for the null labels. */
+/** Answer for the null labels. */
 export const noneOfThese = "none of these";

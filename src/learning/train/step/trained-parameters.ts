@@ -1,7 +1,7 @@
 import { ClipError } from "../../../core/errors.ts";
 import { isLora } from "../../../model/pretrained/lora.ts";
 import { type ClipConfig, type ResNetConfig } from "../../../model/towers/config.ts";
-import { isOfDecoder } from "../../../model/towers/caption-decoder.ts";
+import { isDecoderPath } from "../../../model/towers/caption-decoder.ts";
 import { parameterSpecs } from "../../../model/nn/parameters.ts";
 import { clipParameters } from "../../../model/towers/parameters.ts";
 import type { OptimizedParameter } from "../../../engine/optimize/optimizer.ts";
@@ -49,7 +49,7 @@ export function trainedParameters(config: ClipConfig, choice: ParameterChoice): 
     const tower = (towers as Readonly<Record<string, Tower>>)[path.split(".")[0]!];
     const depth = tower ? depthOf(path, config) : 0;
     const isLocked = tower?.locked && (tower.unlocked === 0 || depth <= tower.blocks - tower.unlocked);
-    if (!trainable || isLocked || (hasLora && !isLora(path) && !isOfDecoder(path))) return [];
+    if (!trainable || isLocked || (hasLora && !isLora(path) && !isDecoderPath(path))) return [];
     const decay = shape.length >= 2 && !choice.noWeightDecay.some((name) => isUnder(path, name));
     return [{ path, shape, decay, rateScale: tower ? choice.layerDecay ** (tower.blocks + 1 - depth) : 1 }];
   });

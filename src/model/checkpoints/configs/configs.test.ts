@@ -52,7 +52,7 @@ describe("Hugging Face's config.json", () => {
 
   it("of another model, or with an activation that nobody knows, is refused by name", () => {
     expect(() => huggingFaceConfig({ model_type: "siglip2" }, "config.json")).toThrow(
-      /is of a model of type "siglip2"; clip and siglip/,
+      /has model_type "siglip2"; supported are clip and siglip/,
     );
     const vision_config = { hidden_act: "relu" };
     expect(() => huggingFaceConfig({ model_type: "clip", vision_config }, "config.json")).toThrow(
@@ -103,10 +103,13 @@ describe("keys of Hugging Face's config.json", () => {
 
   it.each([
     [{ vision_config: { num_channels: 1 } }, /vision_config\.num_channels/],
-    [{ quantization_config: { load_in_8bit: true } }, /quantization_config: quantised weights are not supported/],
+    [{ quantization_config: { load_in_8bit: true } }, /quantization_config: quantized weights are not supported/],
     [{ text_config: { pruned_heads: { 1: [2] } } }, /pruned_heads/],
     [{ text_config: { eos_token_id: 7 } }, /text_config\.eos_token_id 7 is not supported/],
-    [{ vision_config: { num_key_value_heads: 2 } }, /num_key_value_heads 2 of 12 heads is not supported/],
+    [
+      { vision_config: { num_key_value_heads: 2 } },
+      /num_key_value_heads 2 is not supported; it must equal the number of heads, 12/,
+    ],
     [{ vision_config: { image_size: [224, 200] } }, /vision_config\.image_size: must be the side of a square/],
     [{ text_config: { layer_norm_eps: 1e-6 } }, /layer_norm_eps differ/],
     [{ text_config: { hiden_size: 256 } }, /text_config\.hiden_size is unknown/],
@@ -171,7 +174,7 @@ describe("Hugging Face's preprocessor_config.json", () => {
 
   it.each([
     [{ do_resize: false }, /p\.json .*do_resize: images that are not resized are not supported/s],
-    [{ do_center_crop: false }, /p\.json: .*do_center_crop is false, which gives images that are not square/],
+    [{ do_center_crop: false }, /p\.json: .*without do_center_crop gives non-square images/],
     [{ size: { longest_edge: 224 } }, /size: must be the shortest edge or a square, not \{"longest_edge":224\}/],
     [{ size: { shortest_edge: 224, longest_edge: 300 } }, /size: must be the shortest edge or a square/],
     [{ size: { height: 224, width: 200 } }, /size: must be the shortest edge or a square/],
@@ -184,8 +187,8 @@ describe("Hugging Face's preprocessor_config.json", () => {
     [{ do_pad: true, pad_size: { height: 256, width: 256 } }, /pad_size: padding is not supported/],
     [{ do_flip_channel_order: true }, /do_flip_channel_order is unknown/],
     [{ offset: true }, /offset is unknown/],
-    [{ image_processor_type: "EfficientNetImageProcessor" }, /image_processor_type: must be CLIP's or SigLIP's/],
-    [{ image_processor_type: "ViTImageProcessor" }, /ViTImageProcessor does not say resample, image_mean, image_std/],
+    [{ image_processor_type: "EfficientNetImageProcessor" }, /image_processor_type: must be CLIP's, SigLIP's/],
+    [{ image_processor_type: "ViTImageProcessor" }, /ViTImageProcessor lacks resample, image_mean, image_std/],
     [{ do_resiz: true }, /do_resiz is unknown; did you mean "do_resize"/],
   ])("that asks for what is not supported is refused by name: %j", (json, message) => {
     expect(() => huggingFacePreprocess({ size: { shortest_edge: 224 }, ...json }, clip, "p.json")).toThrow(message);
@@ -202,7 +205,7 @@ describe("Hugging Face's preprocessor_config.json", () => {
 
   it("of another size than the model's is refused", () => {
     expect(() => huggingFacePreprocess({ size: { shortest_edge: 256 }, crop_size: 224 }, clip, "p.json")).toThrow(
-      /p\.json resizes to 256 and crops to 224, and the model reads 224 pixels/,
+      /p\.json resizes to 256 and crops to 224, but the model needs 224 pixels/,
     );
   });
 });
@@ -314,13 +317,13 @@ describe("keys of open_clip_config.json", () => {
     [{}, {}, { embed_cls: true }, {}, /text_cfg\.embed_cls: is not supported/],
     [{}, {}, { pool_type: "eos" }, {}, /text_cfg\.pool_type/],
     [{}, {}, { proj_type: "none" }, {}, /text_cfg\.proj_type/],
-    [{}, {}, { hf_model_name: "roberta-base" }, {}, /hf_model_name: a text tower of Hugging Face's is not supported/],
+    [{}, {}, { hf_model_name: "roberta-base" }, {}, /hf_model_name: a Hugging Face text tower is not supported/],
     [{}, {}, { tokenizer_kwargs: { strip_sep_token: true } }, {}, /tokenizer_kwargs\.strip_sep_token is unknown/],
     [{}, {}, { final_ln_after_pool: true }, {}, /text_cfg\.final_ln_after_pool: is not supported/],
     [{ multimodal_cfg: { layers: 12 } }, {}, {}, {}, /multimodal_cfg: a caption decoder \(CoCa\) is not supported/],
     [{}, {}, {}, { resize_mode: "longest" }, /resize_mode: "longest" is unknown/],
     [{}, {}, {}, { interpolation: "random" }, /interpolation: "random" is unknown/],
-    [{}, {}, {}, { size: 256 }, /preprocess_cfg\.size 256 is not the image size of the model, 224/],
+    [{}, {}, {}, { size: 256 }, /preprocess_cfg\.size 256 differs from the model's image size, 224/],
     [{}, {}, {}, { mode: "L" }, /preprocess_cfg\.mode/],
   ])(
     "that are not supported are refused by name: %j %j %j %j",

@@ -5,18 +5,18 @@ import { clipPreprocess, type PreprocessConfig } from "../../../inputs/image/pre
 import type { ClipConfig, TransformerConfig } from "../../towers/config.ts";
 import type { Activation } from "../../nn/layers.ts";
 import { size } from "../config-schema.ts";
-import { refuseUnlessEqual } from "./equal.ts";
+import { refuseUnlessEqual } from "./differences.ts";
 import { accountedObject, side, sideOf, unsupported, writtenAs } from "./known-keys.ts";
 
-/** Hugging Face's names of activations, to ours. */
+/** Hugging Face's activation names to ours. */
 const activations = { quick_gelu: "quickGelu", gelu: "gelu", gelu_pytorch_tanh: "geluTanh" } as const;
 
 const hiddenAct = z.enum(Object.keys(activations) as [keyof typeof activations]);
 
-/** Of the vocabulary that OpenAI published. */
+/** Size of OpenAI's vocabulary. */
 const publishedVocabSize = 49_408;
 
-/** The sizes of a tower, with the values that their configuration classes leave out of a file where nothing was changed. */
+/** Keys of a tower. Hugging Face's classes omit values that equal their defaults. */
 const tower = (defaults: {
   hidden_size: number;
   intermediate_size: number;
@@ -38,18 +38,15 @@ const siglipTower = {
   ...{ hidden_size: 768, intermediate_size: 3072, num_attention_heads: 12 },
   ...({ hidden_act: "gelu_pytorch_tanh", layer_norm_eps: 1e-6 } as const),
 };
-/**
- * What their classes read and change nothing by where a model is used as it is: training, text generation, and the notes that
- * every configuration of theirs carries. Keys that their classes do not read change nothing either.
- */
+/** Keys for training, text generation and bookkeeping do not affect inference, nor do keys that Hugging Face's classes ignore. */
 const others = {
   harmless: /^_|dropout|drop_path|initializer|init_value|_token_id$|^(model_type|dtype|torch_dtype|top_k|top_p)$/,
   others: "ignored",
 } as const;
 
-/** What would change the result and is not supported. */
+/** Unsupported keys that would change the result. */
 const refused = {
-  quantization_config: unsupported("quantised weights are not supported; save the model as float16 or float32"),
+  quantization_config: unsupported("quantized weights are not supported; save the model as float16 or float32"),
   pruned_heads: z.strictObject({}, "pruned attention heads are not supported").optional(),
 };
 
@@ -76,7 +73,7 @@ const clipSchema = accountedObject(
       {
         ...tower({ ...clipTower, hidden_size: 512, intermediate_size: 2048, num_attention_heads: 8 }),
         ...text(publishedVocabSize, 77),
-        // 2 stands for the place of the largest id.
+        // The legacy value 2 means the position of the largest id.
         eos_token_id: z.int().default(publishedVocabSize - 1),
       },
       others,
@@ -110,7 +107,7 @@ interface Tower {
   readonly num_attention_heads: number;
 }
 
-/** Whether a `config.json` is one of Hugging Face's: ours has no such key. */
+/** Whether a `config.json` is Hugging Face's: ours has no `model_type`. */
 export function isHuggingFaceConfig(
   json: unknown,
 ): json is { readonly model_type: unknown; readonly [key: string]: unknown } {
@@ -118,18 +115,21 @@ export function isHuggingFaceConfig(
 }
 
 /**
- * The architecture in a `config.json` of Hugging Face's `CLIPModel` or `SiglipModel` (SigLIP, and SigLIP 2 at a fixed
+ * Reads the architecture from a `config.json` of Hugging Face's `CLIPModel` or `SiglipModel` (SigLIP, and SigLIP 2 at a fixed
  * resolution).
  *
- * @throws {ClipError} `CLIP_CONFIG` if it is another model's, or says what we cannot compute.
+ * @throws {ClipError} `CLIP_CONFIG` if it is for another model, or needs something unsupported.
  */
 export function huggingFaceConfig(
   json: { readonly model_type: unknown; readonly [key: string]: unknown },
   path: string,
 ): ClipConfig {
   if (json.model_type !== "clip" && json.model_type !== "siglip") {
-    const met = `${path} is of a model of type ${JSON.stringify(json.model_type)}`;
-    throw new ClipError("CLIP_CONFIG", `${met}; clip and siglip (SigLIP 2 at a fixed resolution too) can be read`);
+    const met = `${path} has model_type ${JSON.stringify(json.model_type)}`;
+    throw new ClipError(
+      "CLIP_CONFIG",
+      `${met}; supported are clip and siglip (including SigLIP 2 at a fixed resolution)`,
+    );
   }
   const siglip = json.model_type === "siglip";
   const config = parseStrict(siglip ? siglipSchema : clipSchema, siglip ? json : withOlderTowers(json), path);
@@ -139,7 +139,7 @@ export function huggingFaceConfig(
     throw refuse("the towers' layer_norm_eps differ; only equal ones are supported");
   for (const { num_key_value_heads: shared, num_attention_heads: heads } of [vision, text])
     if (shared !== undefined && shared !== heads)
-      throw refuse(`num_key_value_heads ${shared} of ${heads} heads is not supported; only as many as heads are`);
+      throw refuse(`num_key_value_heads ${shared} is not supported; it must equal the number of heads, ${heads}`);
   if ("eos_token_id" in text && text.vocab_size === publishedVocabSize) {
     const { eos_token_id: end } = text;
     if (end !== 2 && end !== publishedVocabSize - 1)
@@ -170,8 +170,8 @@ export function huggingFaceConfig(
 }
 
 /**
- * Older files of CLIP have a tower a second time as `text_config_dict` or `vision_config_dict`. That one counts then: its
- * values and, for what it leaves out, the defaults (`CLIPConfig.__init__` of transformers).
+ * Older CLIP files repeat a tower as `text_config_dict` or `vision_config_dict`, which then replaces the other entirely
+ * (`CLIPConfig.__init__` of transformers).
  */
 function withOlderTowers(json: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const { text_config_dict, vision_config_dict, ...rest } = json;
@@ -187,7 +187,7 @@ function sizes({ hidden_size: width, num_hidden_layers: layers, num_attention_he
   return { width, layers, heads, ...(mlpWidth !== 4 * width && { mlpWidth }) };
 }
 
-/** One number stands for all three channels. */
+/** Three channels; a single number applies to all. */
 const rgb = (channel: z.ZodNumber, wanted: string) =>
   writtenAs((value) => {
     const { data } = z
@@ -196,7 +196,7 @@ const rgb = (channel: z.ZodNumber, wanted: string) =>
     return data;
   }, wanted);
 
-/** What images are resized to. A number alone means one or the other, by the kind of processor. */
+/** Target of resizing. A bare number means the shortest edge or a square, depending on the processor. */
 const target = writtenAs((value) => {
   const { shortest_edge, ...rest } = typeof value === "object" ? (value as Readonly<Record<string, unknown>>) : {};
   const shortest = Object.keys(rest).length === 0 && typeof shortest_edge === "number" && sideOf(shortest_edge);
@@ -205,7 +205,7 @@ const target = writtenAs((value) => {
   return side === undefined ? undefined : { kind: typeof value === "number" ? "number" : "square", side };
 }, "the shortest edge or a square");
 
-/** Pillow's numbers and names of filters. */
+/** Pillow's codes and names of filters. */
 const filters = new Map<unknown, PreprocessConfig["resample"]>([
   [2, "bilinear"],
   [3, "bicubic"],
@@ -220,13 +220,13 @@ const filter = writtenAs(
 const half = [0.5, 0.5, 0.5] as const;
 const siglipPreprocess = { mean: half, std: half, resample: "bicubic", resizeMode: "squash" } as const;
 
-/** Processors of the same steps: resize, crop, rescale, normalise. */
+/** Processors with the same steps: resize, crop, rescale, normalize. */
 const processors =
   /^(CLIP|Siglip|ViT|Bit|DeiT|Blip|EfficientFormer|PoolFormer|LevitImage|MobileCLIP)?(ImageProcessor|FeatureExtractor)(Fast|Pil)?$/;
 
 const processorType = writtenAs(
   (value) => (typeof value === "string" && processors.test(value) ? value : undefined),
-  "CLIP's or SigLIP's, or one of the same steps",
+  "CLIP's, SigLIP's, or one with the same steps",
 ).optional();
 
 const preprocessorSchema = accountedObject(
@@ -252,7 +252,7 @@ const preprocessorSchema = accountedObject(
     pad_size: unsupported("padding is not supported"),
   },
   {
-    // Colours are always converted, and images of one size need no padding to a common one.
+    // Colours are always converted, and images of equal size need no padding.
     harmless:
       /^(_.*|do_convert_rgb|do_pad|processor_class|auto_map|tokenizer_class|model_input_names|(input_)?data_format|device|disable_grouping|return_tensors|image_seq(_len|uence)?(_length)?|transformers_version)$/,
     others: "refused",
@@ -260,10 +260,10 @@ const preprocessorSchema = accountedObject(
 );
 
 /**
- * What `preprocessor_config.json`, or the image processor in `processor_config.json`, says of images.
+ * Reads the preprocessing from `preprocessor_config.json` or from the image processor in `processor_config.json`.
  *
- * @param json - undefined where the folder has no such file: then what the family was trained with.
- * @throws {ClipError} `CLIP_CONFIG` if it asks for what we cannot do, or for another size than the model's.
+ * @param json - undefined if the folder has no such file: the defaults of CLIP or SigLIP apply.
+ * @throws {ClipError} `CLIP_CONFIG` if it needs something unsupported, or another image size than the model's.
  */
 export function huggingFacePreprocess(json: unknown, config: ClipConfig, path: string): PreprocessConfig {
   const { imageSize } = config.vision;
@@ -276,22 +276,22 @@ export function huggingFacePreprocess(json: unknown, config: ClipConfig, path: s
   const family = isSiglip ? siglipPreprocess : clipPreprocess;
   const missing = (["size", "resample", "image_mean", "image_std"] as const).filter((key) => said[key] === undefined);
   if (!isSiglip && !isClip && missing.length > 0)
-    throw refuse(`${type} does not say ${missing.join(", ")}, and its defaults are not known here`);
+    throw refuse(`${type} lacks ${missing.join(", ")}, whose defaults are unknown; add them`);
 
   const { kind, side } = said.size ?? { kind: isSiglip ? "square" : "shortest", side: 224 };
   const { default_to_square, use_square_size, do_center_crop: crops = isClip || said.crop_size !== undefined } = said;
   const squash = kind === "square" || (kind === "number" && (!isClip || default_to_square || use_square_size));
   if (!squash && !crops)
-    throw refuse("size is of the shortest edge and do_center_crop is false, which gives images that are not square");
+    throw refuse("resizing the shortest edge without do_center_crop gives non-square images, which are not supported");
   const crop = crops ? (said.crop_size ?? side) : undefined;
   if (side !== imageSize || (crop ?? side) !== imageSize) {
     const asked = `${path} resizes to ${side}${crop === undefined ? "" : ` and crops to ${crop}`}`;
-    const both = `${asked}, and the model reads ${imageSize} pixels`;
+    const both = `${asked}, but the model needs ${imageSize} pixels`;
     throw new ClipError("CLIP_CONFIG", `${both}; only equal sizes are supported`);
   }
   const { image_mean = family.mean, image_std = family.std } = said;
   const [mean, std] = said.do_normalize ? [image_mean, image_std] : [[0, 0, 0] as const, [1, 1, 1] as const];
-  // Ours are for values up to 1, theirs for values of 255 times the factor at most.
+  // Our mean and std are for values up to 1, theirs for values up to 255 · rescale_factor.
   const range = said.do_rescale ? 255 * said.rescale_factor : 255;
   const scaled = ([r, g, b]: PreprocessConfig["mean"]) => [r / range, g / range, b / range] as const;
   const isUsual = Math.abs(range - 1) < 1e-6;
@@ -307,9 +307,9 @@ export function huggingFacePreprocess(json: unknown, config: ClipConfig, path: s
 const hiddenActs = { quickGelu: "quick_gelu", gelu: "gelu", geluTanh: "gelu_pytorch_tanh" } as const;
 
 /**
- * `config.json` for a model.
+ * Hugging Face's `config.json` for a model.
  *
- * @throws {ClipError} `CLIP_CONFIG` if their configuration cannot say what the model is.
+ * @throws {ClipError} `CLIP_CONFIG` if it cannot express the architecture.
  */
 export function toHuggingFaceConfig(config: ClipConfig): object {
   const { vision, text, embedDim, layerNormEpsilon = 1e-5 } = config;
@@ -346,7 +346,7 @@ export function toHuggingFaceConfig(config: ClipConfig): object {
         ? { projection_size: embedDim }
         : {
             projection_dim: embedDim,
-            // The marks are the last two of the vocabulary; the padding is never read.
+            // Start and end of text are the last two ids; the padding is never read.
             ...{ bos_token_id: text.vocabSize - 2, eos_token_id: text.vocabSize - 1, pad_token_id: text.vocabSize - 1 },
           }),
     },
@@ -355,7 +355,7 @@ export function toHuggingFaceConfig(config: ClipConfig): object {
   return json;
 }
 
-/** `preprocessor_config.json` for a model. */
+/** Hugging Face's `preprocessor_config.json` for a model. */
 export function toHuggingFacePreprocess({ imageSize, mean, std, resample, resizeMode }: PreprocessConfig): object {
   const square = { height: imageSize, width: imageSize };
   const squash = resizeMode === "squash";

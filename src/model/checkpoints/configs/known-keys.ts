@@ -1,20 +1,20 @@
 import { closest, distance } from "fastest-levenshtein";
 import { z } from "zod";
 
-/** What becomes of keys that are in no table. */
+/** Treatment of keys outside the schema. */
 export interface OtherKeys {
-  /** Keys that do not change what is computed. */
+  /** Keys that do not affect the result. */
   readonly harmless: RegExp;
   /**
-   * `refused` unless they are switched off (false or empty): for formats whose own readers refuse or use them. `ignored`, as
-   * their own readers do, unless they look like a misspelt key.
+   * `refused`: an error unless false or empty, for formats whose readers use or refuse unknown keys. `ignored`: an error only if
+   * they look like a misspelt key, for formats whose readers ignore them.
    */
   readonly others: "refused" | "ignored";
 }
 
 /**
- * An object of another project's configuration in which every key is accounted for: those of the shape are read, harmless
- * ones dropped, and the rest is treated as {@link OtherKeys} says. Null is the same as a missing key. For `parseStrict`.
+ * Schema for an object in another library's configuration: keys of `shape` are read, harmless ones dropped, and others treated
+ * according to {@link OtherKeys}. Null equals a missing key. For `parseStrict`.
  */
 export function accountedObject<Shape extends z.ZodRawShape>(shape: Shape, other: OtherKeys) {
   return z.preprocess((value) => withoutHarmless(value, Object.keys(shape), other), z.strictObject(shape));
@@ -40,15 +40,15 @@ function isMisspelt(key: string, known: readonly string[]): boolean {
   return key.length > 4 && distance(key.toLowerCase(), closest(key.toLowerCase(), known)) <= 2;
 }
 
-/** A key that must not be set: with the reason why. */
+/** A key that must not be set, with the reason as message. */
 export function unsupported(reason: string) {
   return z.never(reason).optional();
 }
 
-/** A feature that is off unless it is named, and has to stay so. */
+/** A flag that must be false or missing. */
 export const off = z.literal(false, "is not supported").optional();
 
-/** A value that is written in several ways; undefined from `read` is none of them. */
+/** A value with several notations; `read` returns undefined for an invalid one. */
 export function writtenAs<Value>(read: (value: unknown) => Value | undefined, wanted: string) {
   return z.unknown().transform((value, context): Value => {
     const found = read(value);
@@ -58,7 +58,7 @@ export function writtenAs<Value>(read: (value: unknown) => Value | undefined, wa
   });
 }
 
-/** One number, or the same twice: as a list, or as height and width. */
+/** The side of a square from a number, a pair of equal numbers, or equal height and width. */
 export function sideOf(value: unknown): number | undefined {
   if (Number.isInteger(value) && (value as number) > 0 && (value as number) <= 8_192) return value as number;
   if (typeof value !== "object" || value === null) return undefined;

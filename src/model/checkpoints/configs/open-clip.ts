@@ -6,13 +6,13 @@ import type { Activation } from "../../nn/layers.ts";
 import { type ClipConfig, type ResNetConfig, type VitConfig } from "../../towers/config.ts";
 import { clipConfigs } from "../../towers/configs.ts";
 import { clipConfigSchema, size } from "../config-schema.ts";
-import { differences, refuseUnlessEqual } from "./equal.ts";
+import { differences, refuseUnlessEqual } from "./differences.ts";
 import { accountedObject, off, side, unsupported } from "./known-keys.ts";
 
 const ratio = z.number().positive().max(64).default(4);
 const actKwargs = z.strictObject({ approximate: z.enum(["tanh", "none"]).default("none") }).optional();
 const normKwargs = z.strictObject({ eps: z.number().positive().max(1).default(1e-5) }).optional();
-/** What would change the result and is not supported: it may stand there with the value that is the default. */
+/** A key whose other values are unsupported. */
 const only = <Value extends string>(value: Value) => z.literal(value).optional();
 
 const trunkKwargs = z
@@ -27,7 +27,7 @@ const trunkKwargs = z
   })
   .default({});
 
-/** Variants of a Transformer's blocks. */
+/** Unsupported variants of Transformer blocks. */
 const variants = {
   block_type: only("default"),
   ...{ ls_init_value: off, qk_norm: off, scaled_cosine_attn: off, scale_heads: off, scale_attn_inner: off },
@@ -53,7 +53,7 @@ const visionSchema = accountedObject(
     ...{ timm_proj_bias: off, attentional_pool: off, no_ln_pre: off, input_patchnorm: off, global_average_pool: off },
     ...variants,
   },
-  // What counts in training only, or with a feature that is refused.
+  // Only relevant in training, or with an unsupported feature.
   {
     harmless: /^(patch_dropout|timm_drop(_path)?|timm_model_pretrained|attn_pooler_\w+|output_tokens)$/,
     others: "refused",
@@ -74,7 +74,7 @@ const textSchema = accountedObject(
     pool_type: z.enum(["argmax", "last"]).default("argmax"),
     proj_bias: z.boolean().default(false),
     proj_type: only("linear"),
-    hf_model_name: z.string().max(0, "a text tower of Hugging Face's is not supported").optional(),
+    hf_model_name: z.string().max(0, "a Hugging Face text tower is not supported").optional(),
     embed_cls: off,
     hf_tokenizer_name: z.string().optional(),
     tokenizer_mode: unsupported("is not supported"),
@@ -84,7 +84,7 @@ const textSchema = accountedObject(
     ).optional(),
     ...variants,
   },
-  // The ids are those of a mask and a pooling that are refused, the rest belongs to `hf_model_name`.
+  // Only relevant with an unsupported mask, pooling or `hf_model_name`.
   { harmless: /^(pad_id|eos_id|output_tokens|hf_model_pretrained|hf_proj_type|hf_pooler_type)$/, others: "refused" },
 );
 
@@ -112,29 +112,26 @@ const configSchema = accountedObject(
         interpolation: z.enum(["bicubic", "bilinear"]).default("bicubic"),
         resize_mode: z.enum(["shortest", "squash"]).default("shortest"),
       },
-      // Neither way to resize leaves a margin to be filled.
+      // Neither resize mode leaves a margin to fill.
       { harmless: /^(_.*|fill_color)$/, others: "refused" },
     ).prefault({}),
   },
-  // A file may say more of its model, such as its name.
+  // A file may have further keys, such as the model's name.
   { harmless: /^_/, others: "ignored" },
 );
 
-/**
- * Whether a JSON file is a configuration of open_clip's: one that came with a model, or one of its own `model_configs`, which
- * has the architecture alone.
- */
+/** Whether JSON is an open_clip configuration: one published with a model, or a bare architecture from its `model_configs`. */
 export function isOpenClipConfig(json: unknown): json is object {
   if (typeof json !== "object" || json === null) return false;
   return "model_cfg" in json || ("vision_cfg" in json && "text_cfg" in json);
 }
 
-/** A configuration as it comes with a model. */
+/** Wraps a bare architecture like a configuration published with a model. */
 function asPublished(json: object): object {
   return "model_cfg" in json ? json : { model_cfg: json };
 }
 
-/** SigLIP's image towers in timm: `vit_<size>_patch<P>_siglip_<S>`, and for each P the S that there are. */
+/** SigLIP's image towers in timm, `vit_<size>_patch<P>_siglip_<S>`; `imageSizes` maps P to the existing S. */
 const trunks: Readonly<
   Record<
     string,
@@ -151,7 +148,7 @@ const trunks: Readonly<
   },
   giantopt: { width: 1536, layers: 40, heads: 16, imageSizes: { 16: [256, 384] } },
 };
-/** Some of them have the tanh approximation, the others the exact formula. */
+/** The GELU of a SigLIP image tower in timm: some have the tanh approximation, the others the exact one. */
 function trunkActivation(name: string): Activation {
   const tanh =
     /^vit_(base_patch32_siglip_256|large_patch16_siglip_512|so400m_patch16_siglip_\d+|giantopt_patch\d+_siglip_\d+)$/;
@@ -159,9 +156,9 @@ function trunkActivation(name: string): Activation {
 }
 
 /**
- * The architecture and the images' preprocessing in an `open_clip_config.json`.
+ * Reads the architecture and the preprocessing from an `open_clip_config.json`.
  *
- * @throws {ClipError} `CLIP_CONFIG` if it names towers or options that we cannot compute.
+ * @throws {ClipError} `CLIP_CONFIG` if it has unsupported towers or options.
  * @see {@link https://github.com/mlfoundations/open_clip | open_clip} `src/open_clip/model.py`, whose defaults these are.
  */
 export function openClipConfig(json: object, path: string): { config: ClipConfig; preprocess: PreprocessConfig } {
@@ -199,7 +196,7 @@ export function openClipConfig(json: object, path: string): { config: ClipConfig
     path,
   );
   if (images.size !== undefined && images.size !== config.vision.imageSize) {
-    const both = `preprocess_cfg.size ${images.size} is not the image size of the model, ${config.vision.imageSize}`;
+    const both = `preprocess_cfg.size ${images.size} differs from the model's image size, ${config.vision.imageSize}`;
     throw new ClipError("CLIP_CONFIG", `${path}: ${both}; only equal sizes are supported`);
   }
   const half = [0.5, 0.5, 0.5] as const;
@@ -224,15 +221,15 @@ const tokenizerSchema = z.object({
   }),
 });
 
-/** A vocabulary of Hugging Face's as open_clip names it. */
+/** A Hugging Face vocabulary in an open_clip configuration. */
 export interface OpenClipTokenizer {
-  /** What is done to texts before it. */
+  /** Cleaning of texts before tokenization. */
   readonly cleaning: "canonicalize" | "lower" | "none";
-  /** "organisation/name" on Hugging Face's hub, if that is known. */
+  /** "organisation/name" on Hugging Face's hub, if known. */
   readonly repository: string | undefined;
 }
 
-/** What an `open_clip_config.json` says of a vocabulary of Hugging Face's. */
+/** Reads the Hugging Face vocabulary from an `open_clip_config.json`. */
 export function openClipTokenizer(json: object): OpenClipTokenizer {
   const text = tokenizerSchema.safeParse(asPublished(json)).data?.model_cfg.text_cfg;
   const asked = text?.tokenizer_kwargs?.clean;
@@ -240,11 +237,11 @@ export function openClipTokenizer(json: object): OpenClipTokenizer {
   return { cleaning, repository: text?.hf_tokenizer_name || undefined };
 }
 
-/** The repository that open_clip's own configs name for a published SigLIP's vocabulary; undefined for other architectures. */
+/** Hub repository with a published SigLIP's vocabulary, from open_clip's configs; undefined for other architectures. */
 export function publishedVocabulary(config: ClipConfig): string | undefined {
   const { activation, text } = config;
   const known = Object.entries<ClipConfig>(clipConfigs).find(([, { score, ...other }]) => {
-    // The first SigLIPs are read with either GELU.
+    // The first SigLIPs exist with either GELU.
     const same = {
       ...other,
       score,
@@ -283,7 +280,7 @@ function timmTrunk(
     const what = `${timm_model_name} with pool ${timm_pool} and projection ${timm_proj}`;
     throw new ClipError(
       "CLIP_CONFIG",
-      `${path}: the image tower ${what} is not supported; of timm's, those of SigLIP are (vit_*_siglip_*, map, none)`,
+      `${path}: the image tower ${what} is not supported; timm's SigLIP towers are (vit_*_siglip_*, map, none)`,
     );
   }
   const width = own.embed_dim ?? known.width;
@@ -304,10 +301,10 @@ function timmTrunk(
 }
 
 /**
- * `open_clip_config.json` for a model.
+ * open_clip's `open_clip_config.json` for a model.
  *
- * @param tokenizer - of a vocabulary other than CLIP's, which open_clip fetches.
- * @throws {ClipError} `CLIP_CONFIG` if their configuration cannot say what the model is.
+ * @param tokenizer - a vocabulary other than CLIP's, which open_clip fetches.
+ * @throws {ClipError} `CLIP_CONFIG` if it cannot express the architecture.
  */
 export function toOpenClipConfig(
   config: ClipConfig,
@@ -364,7 +361,7 @@ export function toOpenClipConfig(
   return json;
 }
 
-/** By the tower of timm's that comes closest, with what differs: open_clip asks timm for it by its name. */
+/** The closest tower in timm with its differing settings: open_clip requests it from timm by name. */
 function toTrunk(vision: VitConfig, activation: Activation): object {
   const { width, layers, heads, imageSize, patchSize, mlpWidth = 4 * width } = vision;
   const kind = Object.keys(trunks).find((name) => trunks[name]!.width === width) ?? "base";

@@ -22,13 +22,13 @@ const text: NameTable = {
 };
 
 const counters: NameTable = {
-  // Older files count the positions.
+  // Older files store the indices of positions.
   "vision_model.embeddings.position_ids": null,
   "text_model.embeddings.position_ids": null,
 };
 
 /**
- * The names of Hugging Face's `CLIPModel`, which has ViTs only.
+ * Tensor names of Hugging Face's `CLIPModel`, which supports only ViTs.
  *
  * @see {@link https://github.com/huggingface/transformers | transformers} `src/transformers/models/clip/modeling_clip.py`.
  */
@@ -47,7 +47,7 @@ export const huggingFaceNames: NameTable = {
 };
 
 /**
- * The names of Hugging Face's `SiglipModel`.
+ * Tensor names of Hugging Face's `SiglipModel`.
  *
  * @see {@link https://github.com/huggingface/transformers | transformers} `src/transformers/models/siglip/modeling_siglip.py`.
  */

@@ -4,23 +4,23 @@ import { huggingFaceNames, siglipNames } from "./hugging-face.ts";
 import { customTextNames, openAiNames } from "./openai.ts";
 import { type NameTable, type Naming, type Placement, translator } from "./patterns.ts";
 
-/** A way to name the tensors of a model. */
+/** A naming scheme for a model's tensors. */
 export interface Layout {
   /** For messages. */
   readonly title: string;
-  /** Where a tensor of this layout belongs; null if we have no use for it, undefined if it is none of this layout's. */
+  /** The place of a file's tensor in the model; null if it is not needed, undefined if the name is unknown. */
   toOurs(name: string): Placement | null | undefined;
-  /** The tensors that a parameter is made of here, in order; none if the layout has no place for it. */
+  /** The file tensors that make up a parameter, in order; none if the layout cannot hold it. */
   fromOurs(path: string): readonly Naming[];
 }
 
-/** The layouts that files of one kind of model may have. */
+/** The layouts for one kind of model. */
 export interface LayoutFamily {
   /** For messages. */
   readonly titles: readonly string[];
-  /** The layout of a file by the names in it; undefined if it is none of these. */
+  /** Detects the layout from a file's tensor names; undefined if unknown. */
   readonly detect: (names: Iterable<string>) => Layout | undefined;
-  /** What is wrong with a file of such names, where something can be told by them alone. */
+  /** A problem that tensor names alone reveal, as a message. */
   readonly problem?: (names: Iterable<string>) => string | undefined;
 }
 
@@ -34,7 +34,7 @@ const ours: Layout = {
 
 const layout = (title: string, table: NameTable): Layout => ({ title, ...translator(table) });
 
-/** Every layout of a CLIP: for the kind of image tower where names depend on it. */
+/** All layouts of a CLIP, by kind of image tower where names depend on it. */
 export const layouts = {
   ours,
   openAiVit: layout("OpenAI's names", openAiNames.vit),
@@ -54,7 +54,7 @@ function detectLayout(names: Iterable<string>): Layout | undefined {
     return all.has("vision_model.head.probe") ? layouts.siglip : layouts.huggingFace;
   if (!some("visual.")) return undefined;
   if (some("visual.trunk.")) return layouts.customTextTimmVit;
-  // Only a ViT has a matrix after its tower; a ResNet's attention pool ends in one.
+  // Only a ViT has a separate projection; a ResNet's is inside its attention pool.
   const isVit = all.has("visual.proj");
   if (some("text.")) return isVit ? layouts.customTextVit : layouts.customTextResNet;
   return isVit ? layouts.openAiVit : layouts.openAiResNet;
@@ -63,7 +63,7 @@ function detectLayout(names: Iterable<string>): Layout | undefined {
 const imageTowerNames = /(^|\.)(vision|visual|vision_model|vision_tower|patch_embed(dings?)?)\./;
 const textTowerNames = /(^|\.)(text|text_\w+|token_embedding|tokenEmbedding)\./;
 
-/** What is wrong where a file has tensors of one tower alone. */
+/** A message if a file has tensors of only one tower. */
 function missingTower(names: Iterable<string>): string | undefined {
   const all = [...names];
   const [hasImages, hasTexts] = [imageTowerNames, textTowerNames].map((tower) => all.some((name) => tower.test(name)));
@@ -71,25 +71,24 @@ function missingTower(names: Iterable<string>): string | undefined {
   return `has no ${hasImages ? "text" : "image"} tower; clip-ts needs both towers of a CLIP or SigLIP`;
 }
 
-/** Every layout of a CLIP. */
 export const clipLayouts: LayoutFamily = {
   titles: [...new Set(Object.values(layouts).map(({ title }) => title))],
   detect: detectLayout,
   problem: missingTower,
 };
 
-/** Whose names a CLIP can be written in. */
+/** Libraries whose tensor names a CLIP can be written in. */
 export type LayoutName = "openai" | "hf" | "open_clip";
 
 /**
- * The layout that another library reads a model of this architecture in.
+ * The layout in which another library reads this architecture.
  *
- * @throws {ClipError} `CLIP_CHECKPOINT` if it has no such models.
+ * @throws {ClipError} `CLIP_CHECKPOINT` if the library does not support it.
  */
 export function clipLayout(names: LayoutName, { vision }: ClipConfig): Layout {
   if (vision.kind === "vit" && vision.pool === "probe") {
     if (names === "openai")
-      throw new ClipError("CLIP_CHECKPOINT", "OpenAI's layout has no place for SigLIP; convert it to hf or open_clip");
+      throw new ClipError("CLIP_CHECKPOINT", "OpenAI's layout does not support SigLIP; convert it to hf or open_clip");
     return names === "hf" ? layouts.siglip : layouts.customTextTimmVit;
   }
   if (names !== "hf") return vision.kind === "vit" ? layouts.openAiVit : layouts.openAiResNet;

@@ -1,10 +1,10 @@
 import { ClipError } from "../../../core/errors.ts";
 import { cut, listed } from "../../../core/listing.ts";
 
-/** What a file of weights holds, by the dictionary it lies in, such as "state_dict." or "optimizer.state.0.". */
+/** A weight file's tensors by the dictionary that contains them, such as "state_dict." or "optimizer.state.0.". */
 export type TensorGroups<Value> = ReadonlyMap<string, ReadonlyMap<string, Value>>;
 
-/** Every layout has a table of tokens, and this is what it is called, the longest names first. */
+/** Names of the token embedding, which every layout has; longest first. */
 const tokenTables = [
   "text_model.embeddings.token_embedding.weight",
   "text.token_embedding.weight",
@@ -12,7 +12,7 @@ const tokenTables = [
   "text.tokenEmbedding",
 ];
 
-/** Parts of names that data parallel, compilers and recomputation put in front of a model or of a part of it. */
+/** Name parts that PyTorch's wrappers (data parallel, compilers, recomputation) add. */
 const wrappers = new Set([
   "module",
   "_orig_mod",
@@ -21,23 +21,23 @@ const wrappers = new Set([
   "_checkpoint_wrapped_module",
 ]);
 
-/** Copies of a model that training keeps beside it, and what is none. */
+/** Copies of a model that training keeps (averages, teachers), and optimizer states. */
 const secondary =
   /(^|[._])(ema|swa|avg|averaged?|shadow|teacher|momentum|target|old|frozen|ref|reference|optim\w*)(?=[._]|$)/i;
 
 /** A model in a file. */
 interface Candidate {
   readonly group: string;
-  /** What stands before the names of all its tensors, as in the file. */
+  /** Prefix of all its tensor names in the file. */
   readonly prefix: string;
 }
 
 /**
- * The tensors of the model in a file, whatever it is wrapped in, by their names in the model: other frameworks put a model
- * into a dictionary, under a prefix, or both. What belongs to no model is left out, and so are the copies that training keeps
- * (averages, teachers). Where there is no model, all tensors of the largest dictionary.
+ * Picks the model's tensors in a file and strips their prefixes. Other frameworks put a model into a dictionary, under a
+ * prefix, or both. Copies that training keeps (averages, teachers) are left out. Without a model, returns the largest
+ * dictionary.
  *
- * @throws {ClipError} `CLIP_CHECKPOINT` if there are several models and none comes first.
+ * @throws {ClipError} `CLIP_CHECKPOINT` if several models are equally likely.
  */
 export function modelTensors<Value>(groups: TensorGroups<Value>, path: string): Map<string, Value> {
   const candidates = [...groups].flatMap(([group, names]) =>
@@ -50,7 +50,7 @@ export function modelTensors<Value>(groups: TensorGroups<Value>, path: string): 
     const places = listed(equals.map(({ group, prefix }) => `"${group}${prefix}"`)).join(", ");
     throw new ClipError(
       "CLIP_CHECKPOINT",
-      `${cut(path)} holds several models, ${places}; save the wanted one by itself`,
+      `${cut(path)} holds several models, ${places}; save the wanted one separately`,
     );
   }
   const others = candidates.filter(({ group, prefix }) => group === first.group && prefix.startsWith(first.prefix));
@@ -63,14 +63,14 @@ export function modelTensors<Value>(groups: TensorGroups<Value>, path: string): 
   return found;
 }
 
-/** What stands before the names of the models in a dictionary. */
+/** Prefixes of the models in a dictionary. */
 function prefixesIn(names: Iterable<string>): string[] {
   const prefixes = new Set<string>();
   for (const name of names) {
     const bare = withoutWrappers(name);
     const table = tokenTables.find((ending) => bare === ending || bare.endsWith(`.${ending}`));
     if (table === undefined) continue;
-    // As many parts as the bare name has before it, with the wrappers between and behind them.
+    // Skip as many parts as the bare name has before the ending, and any wrappers among them.
     let parts = bare.slice(0, -table.length).split(".").length - 1;
     let at = 0;
     for (const part of name.split(".")) {
@@ -89,7 +89,7 @@ function withoutWrappers(name: string): string {
     .join(".");
 }
 
-/** The model itself before copies of it, what lies less deep before what lies deeper. */
+/** Sort key: models before their copies, then by depth. */
 function rank({ group, prefix }: Candidate): number {
   const place = group + prefix;
   return place.split(".").length + (secondary.test(place) ? 1_000_000 : 0);

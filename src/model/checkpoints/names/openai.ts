@@ -1,6 +1,6 @@
 import type { NameTable } from "./patterns.ts";
 
-/** A convolution and the batch norm behind it. */
+/** A convolution and its batch norm. */
 function convNorm(conv: string, norm: string, ours: string): NameTable {
   return {
     [`${conv}.weight`]: `${ours}.kernel`,
@@ -8,7 +8,7 @@ function convNorm(conv: string, norm: string, ours: string): NameTable {
     [`${norm}.bias`]: `${ours}.norm.bias`,
     [`${norm}.running_mean`]: `${ours}.norm.runningMean`,
     [`${norm}.running_var`]: `${ours}.norm.runningVar`,
-    // Counts forward passes; nothing depends on it at a fixed momentum.
+    // Counts forward passes; unused with a fixed momentum.
     [`${norm}.num_batches_tracked`]: null,
   };
 }
@@ -32,11 +32,11 @@ function text(prefix: string): NameTable {
     ...transformer(`${prefix}transformer`, "text"),
     [`${prefix}ln_final.*`]: "text.lnFinal.*",
     [`${prefix}text_projection`]: "text.projection",
-    // With a bias it is a layer.
+    // A layer, if it has a bias.
     [`${prefix}text_projection.*`]: "text.projection.*",
     logit_scale: "logitScale",
     logit_bias: "logitBias",
-    // Numbers that OpenAI's archives hold beside the weights.
+    // Sizes that OpenAI's archives store beside the weights.
     input_resolution: null,
     context_length: null,
     vocab_size: null,
@@ -54,7 +54,7 @@ const vit: NameTable = {
 };
 
 const resNet: NameTable = {
-  // They count convolutions and stages from 1.
+  // OpenAI counts convolutions and stages from 1.
   ...convNorm("visual.conv1", "visual.bn1", "vision.stem.0"),
   ...convNorm("visual.conv2", "visual.bn2", "vision.stem.1"),
   ...convNorm("visual.conv3", "visual.bn3", "vision.stem.2"),
@@ -69,7 +69,7 @@ const resNet: NameTable = {
   "visual.attnpool.c_proj.*": "vision.attentionPool.out.*",
 };
 
-/** SigLIP's image tower as open_clip takes it from timm. */
+/** SigLIP's image tower, which open_clip takes from timm. */
 const timmVit: NameTable = {
   "visual.trunk.patch_embed.proj.*": "vision.patchEmbedding.*",
   "visual.trunk.pos_embed": "vision.positionalEmbedding¹",
@@ -90,7 +90,7 @@ const timmVit: NameTable = {
 };
 
 /**
- * OpenAI's tensor names, which open_clip's class `CLIP` has too, by the kind of the image tower: both kinds have a
+ * Tensor names of OpenAI's models and open_clip's class `CLIP`, by kind of image tower: both kinds have a
  * `visual.conv1.weight`. The text tower has no prefix.
  *
  * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/model.py`.
@@ -98,7 +98,7 @@ const timmVit: NameTable = {
 export const openAiNames = { vit: { ...vit, ...text("") }, resNet: { ...resNet, ...text("") } };
 
 /**
- * The names of open_clip's class `CustomTextCLIP`, whose image tower may be one of timm's.
+ * Tensor names of open_clip's class `CustomTextCLIP`, whose image tower may be timm's.
  *
  * @see {@link https://github.com/mlfoundations/open_clip | open_clip} `src/open_clip/model.py`.
  */

@@ -1,28 +1,30 @@
 /** Which slice of a parameter a file tensor holds. */
 export interface Part {
-  /** Which rows (of the first axis) of the parameter it has, as shares of them: from, to, of how many. */
+  /** Its rows of the parameter, as fractions of the first axis: from/of to to/of. */
   readonly rows: readonly [from: number, to: number, of: number];
-  /** Rows and columns are exchanged. */
+  /** Stored transposed. */
   readonly transposed: boolean;
-  /** Axes of size 1 that the file has in front. */
+  /** Number of extra leading axes of size 1 in the file. */
   readonly leadingOnes: number;
 }
 
-/** Where in a model a tensor of a file belongs. */
+/** The place of a file tensor in the model. */
 export interface Placement extends Part {
-  /** Of the parameter. */
+  /** The parameter's path. */
   readonly path: string;
 }
 
-/** A tensor of a file that a parameter, or a part of it, becomes. */
+/** The name of a file tensor that holds a parameter or a slice of it. */
 export interface Naming extends Part {
   readonly name: string;
 }
 
 /**
- * Names of a layout, as patterns, and ours. `*` stands for one part of a name, the same on both sides, in order; `null` for
- * what we have no use for. Behind our path `ᵀ` says that the file has rows and columns exchanged, `¹` that it has one more
- * axis, of size 1, in front, `[1:3/3]` that it has the second and the last third of our rows, `[0/3]` the first.
+ * Maps name patterns of a layout to our paths; `null` marks tensors that are not needed. `*` matches one part of a name, in the
+ * same order on both sides. Suffixes of our path:
+ * - `ᵀ`: the file stores it transposed;
+ * - `¹`: the file has an extra leading axis of size 1;
+ * - `[0/3]`, `[1:3/3]`: the file tensor holds the first third, or the other two thirds, of our rows.
  */
 export type NameTable = Readonly<Record<string, string | null>>;
 
@@ -31,13 +33,13 @@ interface Rule extends Part {
   readonly ours: string;
 }
 
-/** Both directions of a table. A name is translated by the first pattern that it matches. */
+/** Translates names in both directions, by the first matching pattern. */
 export function translator(table: NameTable) {
   const rules = Object.entries(table).map(([theirs, target]) => parseRule(theirs, target));
   const forwards = rules.map((rule) => ({ pattern: toRegExp(rule.theirs), rule }));
   const backwards = rules.flatMap((rule) => (rule.ours === null ? [] : [{ pattern: toRegExp(rule.ours), rule }]));
   return {
-    /** Null if the table says that nothing stands there, undefined if no pattern matches. */
+    /** Null if the tensor is not needed, undefined if no pattern matches. */
     toOurs(name: string): Placement | null | undefined {
       for (const { pattern, rule } of forwards) {
         const match = pattern.exec(name);
@@ -45,7 +47,7 @@ export function translator(table: NameTable) {
       }
       return undefined;
     },
-    /** The tensors that a parameter is made of, in order; none if the layout has no place for it. */
+    /** The file tensors that make up a parameter, in order; none if the layout cannot hold it. */
     fromOurs(path: string): Naming[] {
       const found: Naming[] = [];
       for (const { pattern, rule } of backwards) {

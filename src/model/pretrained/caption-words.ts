@@ -1,19 +1,19 @@
 import { cleanText } from "../../inputs/text/clean.ts";
 import { splitWords } from "../../inputs/text/split.ts";
 
-/** The words and numbers of a text as the tokenizer parts them: lower case, without punctuation. */
+/** Words and numbers of a text as the tokenizer splits them: lower case, without punctuation. */
 function wordsOf(text: string): string[] {
   return splitWords(cleanText(text), "text").filter((word) => /^[\p{L}\p{N}]/u.test(word));
 }
 
-/** All words of some captions, each once, sorted by code unit: what a model trained on them has seen. */
+/** Distinct words of captions, sorted by code unit: those that a model trained on them knows. */
 export function captionWords(captions: Iterable<string>): string[] {
   const words = new Set<string>();
   for (const caption of captions) for (const word of wordsOf(caption)) words.add(word);
   return [...words].sort();
 }
 
-/** The words of a text that are not among the known ones, in order, each once. */
+/** Distinct words of a text that are not in `known`, in order. */
 export function unknownWords(text: string, known: ReadonlySet<string>): string[] {
   return [...new Set(wordsOf(text))].filter((word) => !known.has(word));
 }

@@ -2,34 +2,33 @@ import { ClipError } from "../../../core/errors.ts";
 import { cut } from "../../../core/listing.ts";
 
 /**
- * Refuses a model that is no CLIP of two towers by its JSON configuration, whoever wrote it.
+ * Refuses models other than two-tower CLIPs, by their JSON configuration.
  *
- * @throws {ClipError} `CLIP_CONFIG` that says what it is.
+ * @throws {ClipError} `CLIP_CONFIG` with the kind of model.
  */
 export function refuseOtherModels(json: unknown, path: string): void {
   if (typeof json !== "object" || json === null) return;
   const { model_type, architectures, architecture, _class_name } = json as Readonly<Record<string, unknown>>;
   const refuse = (kind: string, problem: string) =>
-    new ClipError("CLIP_CONFIG", `${path} is of ${kind}${problem}; clip-ts needs both towers of a CLIP or SigLIP`);
+    new ClipError("CLIP_CONFIG", `${path} belongs to ${kind}${problem}; clip-ts needs both towers of a CLIP or SigLIP`);
   const openClip = openClipTowers(json);
   if (openClip.includes("vision_cfg") && !openClip.includes("text_cfg"))
-    throw refuse("a model of open_clip's", ", which has no text tower (text_cfg)");
+    throw refuse("an open_clip model", " without a text tower (text_cfg)");
   if (openClip.includes("text_cfg") && !openClip.includes("vision_cfg"))
-    throw refuse("a model of open_clip's", ", which has no image tower (vision_cfg)");
+    throw refuse("an open_clip model", " without an image tower (vision_cfg)");
   if (typeof model_type === "string") {
     const [, tower] = /_(vision|text)_model$/.exec(model_type) ?? [];
     const missing = tower === "vision" ? "text" : "image";
-    if (tower !== undefined) throw refuse(`a ${cut(model_type)}`, `, which has no ${missing} tower`);
+    if (tower !== undefined) throw refuse(`a ${cut(model_type)}`, ` without ${missing} tower`);
     return;
   }
   if ("vision" in json || "text" in json) return;
-  if (typeof architecture === "string")
-    throw refuse(`timm's image model ${cut(architecture)}`, ", which has no text tower");
+  if (typeof architecture === "string") throw refuse(`timm's image model ${cut(architecture)}`, " without text tower");
   const name = _class_name ?? (Array.isArray(architectures) ? (architectures as readonly unknown[])[0] : undefined);
   if (typeof name === "string") throw refuse(`another kind of model, ${cut(name)}`, "");
 }
 
-/** The towers' keys in a configuration of open_clip's; none if it is another's. */
+/** Keys of an open_clip model configuration; none for other JSON. */
 function openClipTowers(json: object): string[] {
   const model = "model_cfg" in json ? json.model_cfg : json;
   return typeof model === "object" && model !== null

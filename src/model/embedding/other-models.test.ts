@@ -39,40 +39,38 @@ describe("a folder of another kind of model says what it is, in one line", () =>
     [
       "timm's image model",
       { architecture: "vit_base", num_classes: 0 },
-      "timm's image model vit_base, which has no text tower",
+      "timm's image model vit_base without text tower",
     ],
-    ["CLIPVisionModel", { model_type: "clip_vision_model" }, "a clip_vision_model, which has no text tower"],
-    ["CLIPTextModel", { model_type: "clip_text_model" }, "a clip_text_model, which has no image tower"],
-    ["SiglipVisionModel", { model_type: "siglip_vision_model" }, "a siglip_vision_model, which has no text tower"],
+    ["CLIPVisionModel", { model_type: "clip_vision_model" }, "a clip_vision_model without text tower"],
+    ["CLIPTextModel", { model_type: "clip_text_model" }, "a clip_text_model without image tower"],
+    ["SiglipVisionModel", { model_type: "siglip_vision_model" }, "a siglip_vision_model without text tower"],
     ["diffusers", { _class_name: "AutoencoderKL" }, "another kind of model, AutoencoderKL"],
     ["no type", { architectures: ["Some"] }, "another kind of model, Some"],
   ])("%s", async (_, json, what) => {
     const folder = await folderOf({ "config.json": json, "model.safetensors": weights! });
-    expect(await problemWith(folder)).toBe(`${join(folder, "config.json")} is of ${what}; ${wayOut}`);
+    expect(await problemWith(folder)).toBe(`${join(folder, "config.json")} belongs to ${what}; ${wayOut}`);
   });
 
   it.each(["dinov2", "blip", "llama"])("%s", async (type) => {
     const folder = await folderOf({ "config.json": { model_type: type }, "model.safetensors": weights! });
-    expect(await problemWith(folder)).toMatch(
-      /config\.json is of a model of type "\w+"; clip and siglip .* can be read$/,
-    );
+    expect(await problemWith(folder)).toMatch(/config\.json has model_type "\w+"; supported are clip and siglip .*$/);
   });
 
   it.each<[string, object, string]>([
-    ["text", { model_cfg: { embed_dim: 16, vision_cfg: {} } }, "no text tower (text_cfg)"],
-    ["text", { embed_dim: 16, vision_cfg: {}, text_cfg: null }, "no text tower (text_cfg)"],
-    ["image", { model_cfg: { embed_dim: 16, text_cfg: {} } }, "no image tower (vision_cfg)"],
+    ["text", { model_cfg: { embed_dim: 16, vision_cfg: {} } }, "a text tower (text_cfg)"],
+    ["text", { embed_dim: 16, vision_cfg: {}, text_cfg: null }, "a text tower (text_cfg)"],
+    ["image", { model_cfg: { embed_dim: 16, text_cfg: {} } }, "an image tower (vision_cfg)"],
   ])("open_clip's without its %s tower", async (_, json, what) => {
     const folder = await folderOf({ "open_clip_config.json": json, "model.safetensors": weights! });
     const path = join(folder, "open_clip_config.json");
-    expect(await problemWith(folder)).toBe(`${path} is of a model of open_clip's, which has ${what}; ${wayOut}`);
+    expect(await problemWith(folder)).toBe(`${path} belongs to an open_clip model without ${what}; ${wayOut}`);
   });
 
   it.each([
-    ["model_index.json", "a pipeline of diffusers"],
-    ["diffusion_pytorch_model.safetensors", "a part of diffusers"],
-    ["modules.json", "a model of sentence-transformers"],
-    ["adapter_config.json", "an adapter of PEFT's"],
+    ["model_index.json", "a diffusers pipeline"],
+    ["diffusion_pytorch_model.safetensors", "a part of a diffusers pipeline"],
+    ["modules.json", "a sentence-transformers model"],
+    ["adapter_config.json", "a PEFT adapter"],
   ])("without weights, with %s", async (name, what) => {
     const folder = await folderOf({ [name]: {} });
     expect(await problemWith(folder)).toMatch(new RegExp(`^\\S+ is ${what}; [^\n]+$`));
@@ -106,7 +104,7 @@ describe("what is no weights says what it is", () => {
     ["a page", "<!DOCTYPE html>\n<html>Log in</html>", 'is text, not weights: "<!DOCTYPE html>"; download it again'],
     ["a page behind a blank line", "\n<html lang=en>", 'is text, not weights: "<html lang=en>"; download it again'],
     ["an answer", '{"error":"none"}', 'is text, not weights: "{"error":"none"}"; download it again'],
-    ["GGUF", Buffer.from("GGUF\x03\0\0\0\0\0\0\0"), "is a GGUF file; clip-ts reads safetensors and PyTorch's files"],
+    ["GGUF", Buffer.from("GGUF\x03\0\0\0\0\0\0\0"), "is a GGUF file; clip-ts reads safetensors and PyTorch files"],
   ])("%s", async (_, content, problem) => {
     for (const name of ["model.safetensors", "model.pt", "model.onnx"]) {
       const path = join(await folderOf({ [name]: content }), name);
@@ -132,13 +130,13 @@ describe("what is no weights says what it is", () => {
     expect(await problemWith(folder)).toMatch(/the rest is missing; download or save it again$/);
     const torch = await torchFile({ a: { shape: [100], data: new Float32Array(100) } });
     const path = join(await folderOf({ "half.pt": torch.subarray(0, torch.length / 2) }), "half.pt");
-    expect(await problemWith(path)).toMatch(/half\.pt is no whole file of PyTorch's: .*; download or save it again$/);
+    expect(await problemWith(path)).toMatch(/half\.pt is not a valid PyTorch file: .*; download or save it again$/);
   });
 
   it("a checkpoint of an optimizer alone", async () => {
     const state = { exp_avg: { shape: [1], data: Float32Array.of(1) } };
     const path = join(await folderOf({ "a.ckpt": await torchFile({ optimizer: { state }, epoch: 3 }) }), "a.ckpt");
-    expect(await problemWith(path)).toBe(`${path} holds no tensors by name; name the file with the model's weights`);
+    expect(await problemWith(path)).toBe(`${path} holds no named tensors; give the file with the model's weights`);
   });
 });
 
@@ -163,8 +161,8 @@ describe("numbers of few bits", () => {
   it.each([
     ["F8_E4M3", "text.projection: the file has F8_E4M3"],
     ["I8", "text.projection: the file has I8"],
-    ["I4", '"text.projection" is of dtype I4, which clip-ts does not read'],
-    ["F4", '"text.projection" is of dtype F4, which clip-ts does not read'],
+    ["I4", '"text.projection" has dtype I4, which clip-ts cannot read'],
+    ["F4", '"text.projection" has dtype F4, which clip-ts cannot read'],
   ])("%s", async (dtype, problem) => {
     const message = await problemWith(await withDtype(dtype));
     expect(message.endsWith(`${problem}; save the model as float16 or float32`)).toBe(true);

@@ -1,7 +1,7 @@
 import { ClipError } from "../../../core/errors.ts";
 import type { ClipConfig } from "../../towers/config.ts";
 
-/** What differs between two architectures, with the second's values: `text.causal false`. */
+/** Settings that differ between two architectures, with the second's values: `text.causal false`. */
 export function differences(said: ClipConfig, meant: ClipConfig): string[] {
   const [left, right] = [withDefaults(said), withDefaults(meant)];
   // Settings are numbers, words or lists of numbers.
@@ -10,17 +10,17 @@ export function differences(said: ClipConfig, meant: ClipConfig): string[] {
 }
 
 /**
- * What another's configuration says must be what the model is: it is read again and compared.
+ * Checks that another library's configuration, read back, describes the same model.
  *
- * @throws {ClipError} `CLIP_CONFIG` with what it cannot say.
+ * @throws {ClipError} `CLIP_CONFIG` with the settings that it cannot express.
  */
 export function refuseUnlessEqual(said: ClipConfig, meant: ClipConfig, whose: string): void {
   const unsaid = differences(said, meant);
   if (unsaid.length === 0) return;
-  throw new ClipError("CLIP_CONFIG", `${whose} cannot say what this model is: ${unsaid.join(", ")}; keep it as it is`);
+  throw new ClipError("CLIP_CONFIG", `${whose} cannot express ${unsaid.join(", ")}; keep the model in our format`);
 }
 
-/** All settings by their paths, those left out by what they stand for. */
+/** All settings by path, with defaults filled in. */
 function withDefaults({ vision, text, ...config }: ClipConfig): Record<string, unknown> {
   const tower = { mlpWidth: 4 * vision.width };
   const full = {
