@@ -1,5 +1,5 @@
 /**
- * The ways to a classifier of one's own, side by side (docs/comparison.md): zero-shot, few-shot and linear probes on pictograms,
+ * The ways to a classifier of one's own, side by side (docs/experiments/comparison.md): zero-shot, few-shot and linear probes on pictograms,
  * fine-tuning it, and a residual network that begins with nothing.
  *
  *   npx tsx scripts/comparison/compare-ways.ts --train clothing/train --validation clothing/validation --test clothing/test --out runs/clothing
