@@ -24,7 +24,7 @@ describe("an atomic write", () => {
     }
     await expect(writeFileAtomic(path, parts())).rejects.toMatchObject({
       code: "CLIP_FILE",
-      message: `cannot write ${path}: no more; what stood there before is unchanged`,
+      message: `cannot write ${path}: no more; any previous content is kept`,
     });
     expect(readFileSync(path, "utf8")).toBe("old");
     expect(readdirSync(join(path, ".."))).toEqual(["file"]);
@@ -93,7 +93,7 @@ describe("an atomic write on a disk that fails", () => {
     stopWatching = watchDisk(() => {
       if (count++ === n) throw systemError("EIO");
     });
-    const outcome = isNewAfter(n) ? "the new content is there, but a power cut may undo it" : "what stood there before";
+    const outcome = isNewAfter(n) ? "the new content is in place, but a power cut may undo it" : "any previous content";
     await expect(write(path)).rejects.toMatchObject({
       code: "CLIP_FILE",
       message: expect.stringContaining(`cannot write ${path}: the disk fails to read or write; ${outcome}`) as string,
@@ -126,7 +126,7 @@ describe("an atomic write on a disk that fails", () => {
       if (call === "append") throw systemError("ENOSPC");
     });
     await expect(write(path)).rejects.toThrow(
-      `cannot write ${path}: the disk is full: free some space and try again; what stood there before is unchanged`,
+      `cannot write ${path}: the disk is full: free some space and try again; any previous content is kept`,
     );
   });
 });

@@ -61,9 +61,9 @@ describe("a folder that is made", () => {
   it("is not made in a file", async () => {
     const path = join(root, "file", "x", "y");
     await expect(makeFolder(path)).rejects.toThrow(
-      `cannot make the folder ${path}: a part of its path is a file; name another place`,
+      `cannot make the folder ${path}: a part of its path is a file; choose another place`,
     );
-    await expect(makeFolder(join(root, "file"))).rejects.toThrow("a file of that name is in the way");
+    await expect(makeFolder(join(root, "file"))).rejects.toThrow("a file of that name already exists");
   });
 });
 

@@ -36,7 +36,7 @@ describe("parseStrict", () => {
       sources: [{ folder: "a" }, { flder: "b" }],
     };
     expect(messageOf(value).split("\n")).toEqual([
-      "train.json does not say what is needed",
+      "train.json is invalid",
       "  learningRate is missing",
       "  model.patchSize is missing",
       '  model.pachSize is unknown; did you mean "patchSize"?',
@@ -48,7 +48,7 @@ describe("parseStrict", () => {
 
   it("lists the known keys where none is near", () => {
     expect(messageOf({ learningRate: 1, model: { kind: "vit", patchSize: 1 }, zebra: 1 })).toContain(
-      "zebra is unknown; known are learningRate, model, sources",
+      "zebra is unknown; known: learningRate, model, sources",
     );
   });
 
@@ -69,7 +69,7 @@ describe("readJson", () => {
     await writeFile(path, "{ learningRate: 1 }");
     await expect(readJson(schema, path)).rejects.toMatchObject({
       code: "CLIP_CONFIG",
-      message: expect.stringContaining("is no JSON") as string,
+      message: expect.stringContaining("is not JSON") as string,
     });
   });
 });

@@ -57,7 +57,7 @@ describe("decodeText", () => {
     [
       "a zero far inside",
       Buffer.concat([Buffer.from("a\n".repeat(9000)), Buffer.of(0)]),
-      "f is a binary file and not text; name a text file in UTF-8",
+      "f is a binary file and not text; pass a UTF-8 text file",
     ],
     ["a JPEG", Buffer.from("\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01", "latin1"), "f is a binary file"],
     ["a PNG", Buffer.from("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x01\0", "latin1"), "f is a binary file"],

@@ -37,7 +37,7 @@ export async function fetchImage(
     if (!response.ok) {
       await response.body?.cancel();
       const status = `${response.status} ${response.statusText.slice(0, 100)}`.trim();
-      throw new ClipError("CLIP_IMAGE", `${name} cannot be fetched: the server answers ${status}; ${wayOut(response)}`);
+      throw new ClipError("CLIP_IMAGE", `${name} cannot be fetched: the server returned ${status}; ${wayOut(response)}`);
     }
     if (Number(response.headers.get("content-length")) > maxImageBytes) {
       await response.body?.cancel();

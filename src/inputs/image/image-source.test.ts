@@ -79,11 +79,11 @@ describe("an image may be", () => {
 
 describe("an address is refused", () => {
   it.each([
-    ["/none", /^http:\S+\/none cannot be fetched: the server answers 404 Not Found; check the address$/],
-    ["/busy", /: the server answers 429 Too Many Requests; try again in 7 seconds$/],
-    ["/broken", /: the server answers 503 x{100}; try again later$/],
-    ["/late", /: the server answers 503 Service Unavailable; try again later$/],
-    ["/closed", /: the server answers 403 Forbidden; download it where you have access, and give the file$/],
+    ["/none", /^http:\S+\/none cannot be fetched: the server returned 404 Not Found; check the address$/],
+    ["/busy", /: the server returned 429 Too Many Requests; try again in 7 seconds$/],
+    ["/broken", /: the server returned 503 x{100}; try again later$/],
+    ["/late", /: the server returned 503 Service Unavailable; try again later$/],
+    ["/closed", /: the server returned 403 Forbidden; download it where you have access, and give the file$/],
     ["/page", /is an HTML page, not an image: check the address .*\(declared as text\/html\)$/],
     ["/odd", /is not an image of a known format \(declared as application\/x-odd\); convert/],
     ["/round", /cannot be fetched: /],

@@ -10,7 +10,7 @@ export async function readPublishedMerges(): Promise<string[]> {
   const { sha256, bytes } = publishedMerges;
   try {
     const response = await fetch(asset);
-    if (!response.ok) throw new Error(`the server answers ${response.status}`);
+    if (!response.ok) throw new Error(`the server returned ${response.status}`);
     let merges = new Uint8Array(await response.arrayBuffer());
     // Some servers say of a .gz file that it is compressed, and the browser then gives what is in it.
     if (merges[0] === 0x1f && merges[1] === 0x8b) merges = await inflate(merges, bytes);

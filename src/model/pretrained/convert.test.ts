@@ -300,7 +300,7 @@ describe("convertModel", () => {
     const parameters = new Map([...model.parameters, [path, huge]]);
     for (const to of ["hf", "onnx"] as const)
       await expect(convertModel({ ...model, parameters }, newFolder(), { to, dtype: "F16" })).rejects.toThrow(
-        /projection.* has 70000, and half precision ends at 65,504; keep float32/,
+        /projection.* has 70000, beyond the half-precision limit of 65,504; keep float32/,
       );
   });
 
