@@ -74,7 +74,7 @@ export const isBusy = (status: number): boolean => status >= 500 || status === 4
  * @param isFinal - true for errors that are retried only once. Default: never.
  * @throws the last attempt's error; a {@link ClipError} at once.
  */
-export async function patiently<Result>(
+export async function withRetries<Result>(
   attempt: () => Promise<Result | undefined>,
   isProgress: () => Promise<boolean>,
   signal: AbortSignal | undefined,
@@ -152,7 +152,7 @@ async function fetchAll(url: string, part: string, options: DownloadOptions): Pr
     return now > earlier;
   };
   const attempt = async () => (await fetchRest(url, part, options)) || undefined;
-  await patiently(attempt, isProgress, options.signal).catch((cause: unknown) => {
+  await withRetries(attempt, isProgress, options.signal).catch((cause: unknown) => {
     options.signal?.throwIfAborted();
     if (cause instanceof ClipError) throw cause;
     const kept = "the part received is kept: run it again to resume";

@@ -26,9 +26,9 @@ export type ClipErrorCode =
   | "CLIP_CHECKPOINT"
   /** A configuration with a missing, misspelt or impossible value. */
   | "CLIP_CONFIG"
-  /** Training data that cannot be read, or too little of it. */
+  /** Training data that is unreadable or insufficient. */
   | "CLIP_DATA"
-  /** A training run that cannot continue: the loss is NaN, or the checkpoint belongs to another run. */
+  /** A training run that cannot continue: the loss is not finite, or the checkpoint belongs to another run. */
   | "CLIP_TRAIN"
   /** Processes that cannot work together: Open MPI is missing, or their settings differ. */
   | "CLIP_GROUP"

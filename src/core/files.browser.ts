@@ -50,7 +50,6 @@ export function declareFolder(folder: string, has: (name: string) => boolean | u
   declared.set(parts(folder).join(""), has);
 }
 
-/** True if the file exists. */
 export async function exists(url: string): Promise<boolean> {
   return declared.get(dirname(url))?.(basename(url)) ?? (await headOf(url)) !== undefined;
 }
@@ -73,7 +72,7 @@ export function realFile(url: string): Promise<string> {
 export async function readText(url: string, maxBytes: number): Promise<string> {
   let response: Response;
   try {
-    response = await fetchPatiently(url, { cache: "no-cache" });
+    response = await fetchWithRetries(url, { cache: "no-cache" });
   } catch (error) {
     const before = await kept(url, "text");
     if (before) return before.text();
@@ -235,7 +234,7 @@ const isPassing = ({ status }: Response): boolean => status >= 500 || status ===
 const isPage = ({ headers }: Response): boolean => /^text\/html\b/.test(headers.get("content-type") ?? "");
 
 /** @throws {ClipError} `CLIP_FILE` if the server is unreachable. */
-async function fetchPatiently(url: string, init: RequestInit): Promise<Response> {
+async function fetchWithRetries(url: string, init: RequestInit): Promise<Response> {
   for (let attempt = 1; ; attempt++) {
     const response = await fetch(url, init).catch((cause: unknown) => {
       const why = "the server is unreachable, or does not allow other origins (CORS)";
@@ -290,12 +289,12 @@ async function fetchHead(url: string): Promise<Head | undefined> {
 
 /** Some servers do not support HEAD, or answer without a length; a request for the first byte works with all. */
 async function askHead(url: string): Promise<Head | undefined> {
-  const asked = await fetchPatiently(url, { method: "HEAD", cache: "no-cache" });
+  const asked = await fetchWithRetries(url, { method: "HEAD", cache: "no-cache" });
   const length = asked.headers.get("content-length");
   if (asked.status === 404 || asked.status === 410 || (asked.ok && isPage(asked))) return undefined;
   if (asked.ok && length !== null && !asked.headers.has("content-encoding"))
     return { size: Number(length), version: versionOf(asked.headers) };
-  const first = await fetchPatiently(url, { headers: { range: "bytes=0-0" }, cache: "no-store" });
+  const first = await fetchWithRetries(url, { headers: { range: "bytes=0-0" }, cache: "no-store" });
   await first.body?.cancel();
   // Object stores without permission to list answer 403 for missing files.
   if ([403, 404, 410].includes(first.status) || (first.ok && isPage(first))) return undefined;
@@ -304,7 +303,7 @@ async function askHead(url: string): Promise<Head | undefined> {
   const total = first.headers.get("content-range")?.split("/")[1] ?? (first.status === 200 ? said : null);
   if (total !== null && /^\d+$/.test(total)) return { size: Number(total), version: versionOf(first.headers) };
   // The server hides the size, at least from other origins; only a full download reveals it.
-  const response = await fetchPatiently(url, { cache: "no-store" });
+  const response = await fetchWithRetries(url, { cache: "no-store" });
   if (!response.ok) throw refused(url, response.status);
   const bytes = await readAll(response);
   whole.set(url, Promise.resolve(bytes));

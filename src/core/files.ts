@@ -2,7 +2,7 @@ import { constants, type Stats } from "node:fs";
 import { type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import { ClipError } from "./errors.ts";
-import { cannotRead, ifThere } from "./if-there.ts";
+import { cannotRead, undefinedIfMissing } from "./missing-file.ts";
 import { decodeText } from "./text-file.ts";
 
 /** For the platform's paths; in a page, for addresses. */
@@ -14,16 +14,16 @@ const chunkBytes = 2 ** 20;
 /**
  * Size of a file in bytes; undefined if it does not exist.
  *
- * @throws {ClipError} `CLIP_FILE` as {@link ifThere}.
+ * @throws {ClipError} `CLIP_FILE` as {@link undefinedIfMissing}.
  */
 export async function sizeOf(path: string): Promise<number | undefined> {
-  return (await ifThere(path, stat(path)))?.size;
+  return (await undefinedIfMissing(path, stat(path)))?.size;
 }
 
 /**
  * True if the file or folder exists.
  *
- * @throws {ClipError} `CLIP_FILE` as {@link ifThere}.
+ * @throws {ClipError} `CLIP_FILE` as {@link undefinedIfMissing}.
  */
 export async function exists(path: string): Promise<boolean> {
   return (await sizeOf(path)) !== undefined;

@@ -22,11 +22,11 @@ export function encodeFloat16(numbers: Float32Array): Uint16Array {
 }
 
 /**
- * Converts weights with {@link encodeFloat16}.
+ * {@link encodeFloat16}, checked for overflow.
  *
  * @throws {ClipError} `CLIP_CHECKPOINT` if a number overflows: an infinite weight would spoil every result.
  */
-export function halve(name: string, numbers: Float32Array): Uint16Array {
+export function encodeFloat16Weights(name: string, numbers: Float32Array): Uint16Array {
   const encoded = encodeFloat16(numbers);
   for (let i = 0; i < encoded.length; i++) {
     if ((encoded[i]! & 0x7fff) !== 0x7c00 || !Number.isFinite(numbers[i]!)) continue;

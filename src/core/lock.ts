@@ -100,7 +100,7 @@ async function staleHolder(path: string): Promise<string | undefined> {
 /** Start time of a process on this machine, in clock ticks; empty if the system has no /proc. */
 async function startOf(pid: number): Promise<string> {
   const status = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  // Field 22 is the start. Field 2, the name in brackets, may itself contain blanks and brackets.
+  // Field 22 is the start. Field 2, the name in brackets, may itself contain spaces and brackets.
   return status.slice(status.lastIndexOf(")") + 2).split(" ")[19] ?? "";
 }
 

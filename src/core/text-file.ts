@@ -3,7 +3,7 @@ import { ClipError } from "./errors.ts";
 /** Number of leading bytes examined to detect an encoding. */
 const headBytes = 4096;
 
-const marks: readonly (readonly [encoding: string, ...bytes: readonly number[]])[] = [
+const byteOrderMarks: readonly (readonly [encoding: string, ...bytes: readonly number[]])[] = [
   ["UTF-32", 0xff, 0xfe, 0, 0],
   ["UTF-32", 0, 0, 0xfe, 0xff],
   ["UTF-16", 0xff, 0xfe],
@@ -33,7 +33,7 @@ const lfsMark = new TextEncoder().encode("version https://git-lfs.github.com/spe
  */
 export function refuseLfsPointer(head: Uint8Array, name: string): void {
   if (lfsMark.every((byte, i) => head[i] === byte))
-    throw new ClipError("CLIP_FILE", `${name} is a pointer of Git LFS, not the file; run "git lfs pull" in its folder`);
+    throw new ClipError("CLIP_FILE", `${name} is a Git LFS pointer, not the file; run "git lfs pull" in its folder`);
 }
 
 /** Splits a text at any line ending: LF, CRLF or CR. */
@@ -75,7 +75,7 @@ function isUtf8(bytes: Uint8Array, isPrefix = false): boolean {
 
 /** Detects UTF-16 or UTF-32 by the byte order mark or, without one, by the zero bytes of Latin letters. */
 function otherEncoding(head: Uint8Array): string | undefined {
-  const marked = marks.find(([, ...bytes]) => bytes.every((byte, i) => head[i] === byte));
+  const marked = byteOrderMarks.find(([, ...bytes]) => bytes.every((byte, i) => head[i] === byte));
   if (marked) return marked[0];
   const zeros = [0, 0, 0, 0];
   for (const [i, byte] of head.entries()) if (byte === 0) zeros[i % 4]!++;

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { makeFolder, removeTemporaries, writeFileAtomic } from "../../core/atomic-write.ts";
 import { ClipError } from "../../core/errors.ts";
 import { exists } from "../../core/files.ts";
-import { ifThere } from "../../core/if-there.ts";
+import { undefinedIfMissing } from "../../core/missing-file.ts";
 import { parseStrict } from "../../core/parse.ts";
 import { type NamedVectors, type VectorFormat, vectorFormats } from "./vector-files.ts";
 
@@ -127,7 +127,7 @@ const asLine = (item: SkippedItem) => `${JSON.stringify(item)}\n`;
 /** Refuses a folder with other vectors; the first process says of an empty one what it will hold. */
 async function claimFolder(out: string, manifest: Manifest, rank: number): Promise<void> {
   const path = join(out, manifestFile);
-  const text = await ifThere(path, readFile(path, "utf8"));
+  const text = await undefinedIfMissing(path, readFile(path, "utf8"));
   if (text === undefined) {
     if (rank === 0) await writeFileAtomic(path, [`${JSON.stringify(manifest, null, 2)}\n`]);
     return;

@@ -117,7 +117,7 @@ describe("a set in a folder", () => {
       /did you mean "imagenet"\? Known are imagenet, imagenetv2/,
     );
     await expect(BenchmarkSet.find("nothing-like-it")).rejects.toThrow(
-      /there is no folder nothing-like-it.*; known are/,
+      /there is no folder nothing-like-it.*; known:/,
     );
   });
 });

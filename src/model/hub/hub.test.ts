@@ -8,7 +8,7 @@ import { commit, type HubOptions, type Mischief, serveHub, sha256, type TestHub 
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
 import { listCache, removeCached } from "./cache.ts";
 import type { DownloadProgress } from "../../core/progress.ts";
-import { BusyServer, download, isUnreachable, networkProblem, patiently } from "../../core/download.ts";
+import { BusyServer, download, isUnreachable, networkProblem, withRetries } from "../../core/download.ts";
 import { tryLock, withLock } from "../../core/lock.ts";
 import { resolveModel } from "./resolve.ts";
 
@@ -54,7 +54,7 @@ describe("without a network", () => {
       count++;
       return Promise.reject(error);
     };
-    await expect(patiently(attempt, () => Promise.resolve(false), undefined, isUnreachable)).rejects.toBe(error);
+    await expect(withRetries(attempt, () => Promise.resolve(false), undefined, isUnreachable)).rejects.toBe(error);
     return count;
   };
 
@@ -79,7 +79,7 @@ describe("without a network", () => {
       count++;
       return Promise.reject(busy);
     };
-    await expect(patiently(attempt, () => Promise.resolve(true), undefined)).rejects.toBe(busy);
+    await expect(withRetries(attempt, () => Promise.resolve(true), undefined)).rejects.toBe(busy);
     expect(count).toBe(100);
   });
 

@@ -76,7 +76,7 @@ describe("a model folder", () => {
       ...["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"],
     ]);
     const tokenizer = await readTokenizer(await readModel(folder));
-    expect(tokenizer.encodeWithMarks("Two, cats!")).toEqual([2, 3, 1]);
+    expect(tokenizer.encodeWithSpecialTokens("Two, cats!")).toEqual([2, 3, 1]);
     await saveTinyModel(folder);
     expect((await readdir(folder)).sort()).toEqual(["config.json", "merges.txt", "model.safetensors"]);
   });

@@ -34,7 +34,7 @@ export const tokenizeCommand = (io: CliIo) =>
       // The end of the last line begins no other.
       if (!json && texts.at(-1) === "") texts.pop();
       assertShort(texts, "the standard input", json ? "text" : "line");
-      const ids = texts.map((text) => tokenizer.encodeWithMarks(text));
+      const ids = texts.map((text) => tokenizer.encodeWithSpecialTokens(text));
       if (json) io.out(JSON.stringify(ids));
       else for (const row of ids) io.out(row.join(" "));
     });

@@ -5,7 +5,7 @@ import { ClipError, problemOf } from "./errors.ts";
  *
  * @throws {ClipError} `CLIP_FILE` if it may exist but cannot be read: no permission, a loop of links, a failing disk.
  */
-export async function ifThere<Result>(path: string, reading: Promise<Result>): Promise<Result | undefined> {
+export async function undefinedIfMissing<Result>(path: string, reading: Promise<Result>): Promise<Result | undefined> {
   return reading.catch((cause: NodeJS.ErrnoException) =>
     cause.code === "ENOENT" || cause.code === "ENOTDIR" ? undefined : cannotRead(path, cause),
   );
