@@ -25,8 +25,9 @@ export interface WatchOptions {
 }
 
 /**
- * Writes a file atomically: a reader finds the old content or the new, never a part. The new content goes to a temporary file, is
- * synced, and replaces the target by a rename; syncing the folder makes the rename survive a power cut.
+ * Writes a file atomically: a reader finds the old content or the new, never a part. The new content goes to a
+ * temporary file, is synced, and replaces the target by a rename; syncing the folder makes the rename survive a power
+ * cut.
  *
  * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder is not writable; the target is unchanged.
  */

@@ -120,11 +120,12 @@ export function networkProblem(error: unknown): string {
 }
 
 /**
- * Downloads a file to `target`, which then exists completely or not at all. A partial download is resumed if the server's file is
- * unchanged; the checksum is verified before the file gets its name; of several processes one downloads while the others wait.
+ * Downloads a file to `target`, which then exists completely or not at all. A partial download is resumed if the
+ * server's file is unchanged; the checksum is verified before the file gets its name; of several processes one
+ * downloads while the others wait.
  *
- * @throws {ClipError} `CLIP_DOWNLOAD` if the server lacks or refuses the file, sends something else or stops sending; `CLIP_FILE` if
- *   the file cannot be written or does not fit on the disk.
+ * @throws {ClipError} `CLIP_DOWNLOAD` if the server lacks or refuses the file, sends something else or stops sending;
+ *   `CLIP_FILE` if the file cannot be written or does not fit on the disk.
  */
 export async function download(url: string, target: string, options: DownloadOptions = {}): Promise<void> {
   await makeFolder(dirname(target));

@@ -3,7 +3,8 @@ import { printable } from "./printable.ts";
 /**
  * The error class of this library.
  *
- * `code` is stable and meant for programs; `message` describes the problem and the remedy; `cause` is the original error, if any.
+ * `code` is stable and meant for programs; `message` describes the problem and the remedy; `cause` is the original
+ * error, if any.
  */
 export class ClipError extends Error {
   readonly code: ClipErrorCode;

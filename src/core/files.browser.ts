@@ -7,8 +7,8 @@ import { decodeText } from "./text-file.ts";
 export { basename, dirname, join } from "./addresses.ts";
 
 /*
- * In a page, files are addresses. Bytes are fetched by ranges, so that encoding texts downloads the text tower only; received bytes
- * are kept in the browser's cache.
+ * In a page, files are addresses. Bytes are fetched by ranges, so that encoding texts downloads the text tower only;
+ * received bytes are kept in the browser's cache.
  */
 
 /** Largest range of one request; an interrupted download keeps its complete pieces. */
@@ -67,7 +67,8 @@ export function realFile(url: string): Promise<string> {
 /**
  * Reads a whole text file; if the server is unreachable, the copy of the last visit.
  *
- * @throws {ClipError} `CLIP_FILE` if the file does not exist, cannot be fetched or exceeds `maxBytes`, which bounds the memory used.
+ * @throws {ClipError} `CLIP_FILE` if the file does not exist, cannot be fetched or exceeds `maxBytes`, which bounds the
+ *   memory used.
  */
 export async function readText(url: string, maxBytes: number): Promise<string> {
   let response: Response;

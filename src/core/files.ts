@@ -47,11 +47,11 @@ export async function realFile(path: string): Promise<string> {
 const [writerPatienceMs, pipePauseMs] = [2000, 20];
 
 /**
- * Reads a whole text file, without its byte order mark. A pipe, such as a shell's `<(command)`, is read to its end by polling, since
- * a blocked thread would keep the process alive.
+ * Reads a whole text file, without its byte order mark. A pipe, such as a shell's `<(command)`, is read to its end by
+ * polling, since a blocked thread would keep the process alive.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read, is not UTF-8, is a pipe that nothing writes to, or exceeds `maxBytes`, which
- *   bounds the memory used.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read, is not UTF-8, is a pipe that nothing writes to, or exceeds
+ *   `maxBytes`, which bounds the memory used.
  */
 export async function readText(
   path: string,
@@ -141,7 +141,8 @@ export async function readRange(path: string, offset: number, length: number): P
 }
 
 /**
- * Opens a file for reading. Anything else is refused first: opening a pipe blocks until it has a writer, and no signal ends that.
+ * Opens a file for reading. Anything else is refused first: opening a pipe blocks until it has a writer, and no signal
+ * ends that.
  */
 async function openFile(path: string): Promise<FileHandle> {
   try {

@@ -11,8 +11,8 @@ const staleMs = 15_000;
 const pollMs = 100;
 
 /**
- * Runs `work` in one process at a time. The lock is a file that records its holder and is touched while the work runs, so that a
- * killed process does not block others.
+ * Runs `work` in one process at a time. The lock is a file that records its holder and is touched while the work runs,
+ * so that a killed process does not block others.
  *
  * @throws {ClipError} `CLIP_FILE` if the lock file cannot be written.
  */

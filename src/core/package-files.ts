@@ -2,8 +2,8 @@ import { existsSync } from "node:fs";
 import { ClipError } from "./errors.ts";
 
 /*
- * Workers and assets are located relative to this module, so `import.meta.url` is used only here. Bundlers change it: to the address
- * of their output, to nothing, or to this module's path on the build machine.
+ * Workers and assets are located relative to this module, so `import.meta.url` is used only here. Bundlers change it:
+ * to the address of their output, to nothing, or to this module's path on the build machine.
  */
 const [, root, folder, ending] = /^(file:.*\/)(src|dist)\/core\/package-files(\.[jt]s)$/.exec(import.meta.url) ?? [];
 

@@ -1,8 +1,8 @@
 import { wholeAddress } from "./addresses.ts";
 
 /*
- * Downloads kept in the browser's cache for later visits. Browsers provide it only over https and on localhost; elsewhere nothing is
- * kept, and nothing fails.
+ * Downloads kept in the browser's cache for later visits. Browsers provide it only over https and on localhost;
+ * elsewhere nothing is kept, and nothing fails.
  */
 
 /** Increase the number when the format of the entries changes. */

@@ -24,8 +24,8 @@ const maxProblems = 50;
 /**
  * Reads a JSON file and parses it with {@link parseStrict}.
  *
- * @throws {ClipError} `CLIP_FILE` if the file does not exist or exceeds `maxBytes`, `CLIP_CONFIG` if it is not JSON or does not
- *   fit the schema.
+ * @throws {ClipError} `CLIP_FILE` if the file does not exist or exceeds `maxBytes`, `CLIP_CONFIG` if it is not JSON or
+ *   does not fit the schema.
  */
 export async function readJson<Schema extends z.ZodType>(
   schema: Schema,

@@ -1,7 +1,8 @@
 /**
  * A seeded generator (sfc32): the same key gives the same numbers on every machine.
  *
- * The key may have several parts: a sample's augmentation depends only on (seed, epoch, sample), not on the order of the samples.
+ * The key may have several parts: a sample's augmentation depends only on (seed, epoch, sample), not on the order of
+ * the samples.
  */
 export class Random {
   #a: number;

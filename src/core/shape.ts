@@ -1,6 +1,6 @@
 /**
- * One size of a shape: a number, or a symbol (`"batch"`) whose value is known when the graph runs. Products, which reshapes create,
- * have one canonical form (`"50*batch"`), so equal sizes are equal strings.
+ * One size of a shape: a number, or a symbol (`"batch"`) whose value is known when the graph runs. Products, which
+ * reshapes create, have one canonical form (`"50*batch"`), so equal sizes are equal strings.
  */
 export type Dim = number | string;
 

@@ -42,7 +42,8 @@ export function splitLines(text: string): string[] {
 }
 
 /**
- * Explains why bytes are not UTF-8 text, as the predicate of a sentence whose subject is the file; undefined if they are.
+ * Explains why bytes are not UTF-8 text, as the predicate of a sentence whose subject is the file; undefined if they
+ * are.
  *
  * @param firstLine - line number of the first byte; only a file's first line reveals another encoding.
  */
@@ -89,8 +90,8 @@ function otherEncoding(head: Uint8Array): string | undefined {
 }
 
 /**
- * True for UTF-16 text: no control characters, as in binary files, and not UTF-8 with a few stray zeros (Latin text in UTF-16 has
- * one per letter).
+ * True for UTF-16 text: no control characters, as in binary files, and not UTF-8 with a few stray zeros (Latin text in
+ * UTF-16 has one per letter).
  */
 function isUtf16(encoding: string, head: Uint8Array): boolean {
   const others = head.filter((byte) => byte !== 0);

@@ -203,9 +203,9 @@ function missing(shape: Shape, wanted: Shape): number[] {
 type Conv = OpSignatures["conv2d"]["attrs"];
 
 /**
- * The transposed convolution. Pixels `stride` apart use the same kernel elements, so each of the stride² phases has its own small
- * kernel, M × M. One convolution computes all phases as channels, which are then interleaved.
- * With i + padding = q · stride + r:  dx[i] = Σₘ dy[q − m] w[m · stride + r].
+ * The transposed convolution. Pixels `stride` apart use the same kernel elements, so each of the stride² phases has its
+ * own small kernel, M × M. One convolution computes all phases as channels, which are then interleaved. With i +
+ * padding = q · stride + r: dx[i] = Σₘ dy[q − m] w[m · stride + r].
  */
 function convInputGradient(image: Shape, kernel: Tensor, dy: Tensor, { stride, padding }: Conv): Tensor {
   const [outputs, channels, kernelHeight, kernelWidth] = kernel.shape as readonly [number, number, number, number];
@@ -245,8 +245,8 @@ function convInputGradient(image: Shape, kernel: Tensor, dy: Tensor, { stride, p
 }
 
 /**
- * Products of the incoming gradient with the pixels seen by each kernel element: a single matrix product if windows do not overlap,
- * else one per kernel element.
+ * Products of the incoming gradient with the pixels seen by each kernel element: a single matrix product if windows do
+ * not overlap, else one per kernel element.
  */
 function convKernelGradient(image: Tensor, kernel: Shape, dy: Tensor, { stride, padding }: Conv): Tensor {
   const [outputs, channels, kernelHeight, kernelWidth] = kernel as readonly [number, number, number, number];

@@ -16,8 +16,8 @@ interface Recipe {
 const recipes = new WeakMap<Tensor, Recipe>();
 
 /**
- * Returns `compute(x)`, keeping only `x` for the backward pass, which recomputes the rest (Chen et al. 2016). Saves memory for more
- * time; values are the same.
+ * Returns `compute(x)`, keeping only `x` for the backward pass, which recomputes the rest (Chen et al. 2016). Saves
+ * memory for more time; values are the same.
  */
 export function checkpoint(compute: (x: Tensor) => Tensor, x: Tensor): Tensor {
   const before = scalar(0).id;
@@ -27,9 +27,11 @@ export function checkpoint(compute: (x: Tensor) => Tensor, x: Tensor): Tensor {
 }
 
 /**
- * Differentiates a scalar by reverse accumulation. Gradients are tensors of the same graph, so they can be differentiated again.
+ * Differentiates a scalar by reverse accumulation. Gradients are tensors of the same graph, so they can be
+ * differentiated again.
  *
- * @param loss - a scalar; or any tensor with `seed`, the gradient of the actual loss with respect to it, of the same shape.
+ * @param loss - a scalar; or any tensor with `seed`, the gradient of the actual loss with respect to it, of the same
+ *   shape.
  * @param wrt - tensors to differentiate with respect to.
  * @returns One gradient per tensor of `wrt`, in order and of the same shape; zeros if the loss does not depend on it.
  * @throws {ShapeError} if the loss is not a scalar and there is no seed, or the seed has another shape.

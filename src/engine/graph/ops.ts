@@ -15,8 +15,8 @@ export interface TensorPlace {
 }
 
 /**
- * The list of all ops, with their inputs and attributes. Shape, gradient and lowering rules are tables over it that compile only if
- * complete.
+ * The list of all ops, with their inputs and attributes. Shape, gradient and lowering rules are tables over it that
+ * compile only if complete.
  */
 export interface OpSignatures {
   // ── leaves ──
@@ -107,10 +107,10 @@ export interface OpSignatures {
 
   // ── quantized weights ──
   /**
-   * The matrix [N, columns] from codes, uint8 [N, blocks, bytes], and a scale per block, [N, blocks]:
-   * (code − 2^(bits − 1)) · scale. With 4 bits, the first code of a byte is in the lower half. Codes beyond the columns are ignored. A
-   * matrix product with its transpose does not materialize the matrix, and rounds the left operand's rows to 8 bits, scaled by the
-   * largest number of each block.
+   * The matrix [N, columns] from codes, uint8 [N, blocks, bytes], and a scale per block, [N, blocks]: (code − 2^(bits −
+   * 1)) · scale. With 4 bits, the first code of a byte is in the lower half. Codes beyond the columns are ignored. A
+   * matrix product with its transpose does not materialize the matrix, and rounds the left operand's rows to 8 bits,
+   * scaled by the largest number of each block.
    */
   dequantize: { inputs: Two; attrs: { readonly columns: number; readonly bits: 4 | 8 } };
 }

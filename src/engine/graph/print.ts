@@ -6,8 +6,8 @@ import { attrsOf, reachable, type Tensor } from "./tensor.ts";
 const shownElements = 8;
 
 /**
- * Prints a program, one line per tensor in order of creation: name, dtype, shape, op. Scalar constants are printed where they are
- * used; the last line lists the outputs.
+ * Prints a program, one line per tensor in order of creation: name, dtype, shape, op. Scalar constants are printed
+ * where they are used; the last line lists the outputs.
  */
 export function printProgram(outputs: Readonly<Record<string, Tensor>>): string {
   const labels = new Map<Tensor, string>();

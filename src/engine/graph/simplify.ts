@@ -5,8 +5,8 @@ import { attrsOf, concat, reachable, scalar, Tensor } from "./tensor.ts";
 type Padding = OpSignatures["pad"]["attrs"];
 
 /**
- * Simplifies a program: merges equal expressions, folds arithmetic on constants, removes no-ops (x · 1, x + 0, −−x, inverse transposes
- * and reshapes), and casts only the gathered rows of a table.
+ * Simplifies a program: merges equal expressions, folds arithmetic on constants, removes no-ops (x · 1, x + 0, −−x,
+ * inverse transposes and reshapes), and casts only the gathered rows of a table.
  */
 export function simplify(outputs: readonly Tensor[]): Tensor[] {
   const simplified = new Map<Tensor, Tensor>();
@@ -124,7 +124,8 @@ function concatAxis(tensor: Tensor): number {
 }
 
 /**
- * Rewrites the transpose of an otherwise unused product A·B as Bᵀ·Aᵀ, since a product reads transposed matrices without copying.
+ * Rewrites the transpose of an otherwise unused product A·B as Bᵀ·Aᵀ, since a product reads transposed matrices without
+ * copying.
  */
 function turnProduct(tensor: Tensor, once: (tensor: Tensor) => Tensor): Tensor | undefined {
   const [product] = tensor.inputs as readonly [Tensor];

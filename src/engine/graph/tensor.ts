@@ -10,8 +10,8 @@ import { shapeRules } from "./shape-rules.ts";
 let created = 0;
 
 /**
- * A symbolic tensor: an op, its inputs and attributes, and the resulting shape and dtype. Nothing is computed until a session runs the
- * program, but a shape error throws on the line that makes it.
+ * A symbolic tensor: an op, its inputs and attributes, and the resulting shape and dtype. Nothing is computed until a
+ * session runs the program, but a shape error throws on the line that makes it.
  *
  * Methods broadcast like NumPy and accept numbers as scalars.
  */
@@ -170,8 +170,8 @@ export class Tensor {
       : apply("expand", [this], { shape });
   }
   /**
-   * Takes `size` elements along an axis, every step-th from `start`. A symbolic size requires start 0 and step 1; it has no gradient,
-   * and the axis must be long enough at each run.
+   * Takes `size` elements along an axis, every step-th from `start`. A symbolic size requires start 0 and step 1; it
+   * has no gradient, and the axis must be long enough at each run.
    */
   slice(axis: number, start: number, size: Dim, step = 1): Tensor {
     const at = this.#axis("slice", axis);

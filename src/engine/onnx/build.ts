@@ -24,8 +24,8 @@ export const packedWeights = "weights";
 /**
  * Lowers the program that computes the outputs to ONNX.
  *
- * Tensors run in the order of their creation: ONNX Runtime orders nodes by a depth-first walk from the last node of the file, so nodes
- * are written backwards. With gradients, this order frees each activation as early as possible.
+ * Tensors run in the order of their creation: ONNX Runtime orders nodes by a depth-first walk from the last node of the
+ * file, so nodes are written backwards. With gradients, this order frees each activation as early as possible.
  */
 export function buildModel(outputs: Readonly<Record<string, Tensor>>): OnnxModel {
   const folder = new WeightFolder();

@@ -180,8 +180,8 @@ function halves(l: Lowering, codes: Tensor): string {
 }
 
 /**
- * Computes x·Wᵀ from W's codes. Accuracy level 4 rounds x to 8 bits: several times faster than kernels that dequantize W at each run,
- * and no less accurate than the weights.
+ * Computes x·Wᵀ from W's codes. Accuracy level 4 rounds x to 8 bits: several times faster than kernels that dequantize
+ * W at each run, and no less accurate than the weights.
  */
 function quantizedProduct(l: Lowering, x: Tensor, weight: Tensor & { op: "dequantize" }): string {
   const [codes, scales] = weight.inputs as readonly [Tensor, Tensor];

@@ -29,8 +29,8 @@ export interface OnnxInitializer {
 }
 
 /**
- * Maps a stored tensor to the place and dtype in which ONNX Runtime finds it. Half precision, which every program casts, may become
- * float32.
+ * Maps a stored tensor to the place and dtype in which ONNX Runtime finds it. Half precision, which every program
+ * casts, may become float32.
  */
 export type Locate = (place: TensorPlace, dtype: Dtype) => { readonly place: TensorPlace; readonly dtype: Dtype };
 

@@ -51,8 +51,8 @@ const sufficientFlatness = 0.9;
 const maxTries = 30;
 
 /**
- * Finds a local minimum of a smooth function by L-BFGS: quasi-Newton steps with the curvature of past steps, each to a point that
- * satisfies the strong Wolfe conditions. In double precision.
+ * Finds a local minimum of a smooth function by L-BFGS: quasi-Newton steps with the curvature of past steps, each to a
+ * point that satisfies the strong Wolfe conditions. In double precision.
  *
  * @see Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4 and 7.5, 3.5 and 3.6.
  */

@@ -23,8 +23,8 @@ interface Moments {
 }
 
 /**
- * Ranger: RAdam (Liu et al. 2020), gradient centralization for matrices and kernels (Yong et al. 2020), and Lookahead (Zhang et al.
- * 2019). Without weight decay.
+ * Ranger: RAdam (Liu et al. 2020), gradient centralization for matrices and kernels (Yong et al. 2020), and Lookahead
+ * (Zhang et al. 2019). Without weight decay.
  */
 export class Ranger implements Optimizer {
   readonly #parameters: readonly OptimizedParameter[];

@@ -16,8 +16,8 @@ export function provideRuntime(runtime: WebRuntime, provider: "wasm" | "webgpu")
 }
 
 /**
- * This worker's build of ONNX Runtime. It uses all cores if the page may share memory between threads (it is isolated by COOP and
- * COEP headers), else one.
+ * This worker's build of ONNX Runtime. It uses all cores if the page may share memory between threads (it is isolated
+ * by COOP and COEP headers), else one.
  */
 export function chooseRuntime(_device: Device, threads = navigator.hardwareConcurrency): RuntimeChoice {
   const { runtime, provider } = build!;

@@ -14,25 +14,25 @@ export interface SessionOptions {
   /** Default: in a page the GPU if there is one, elsewhere the CPU. */
   readonly device?: Device | undefined;
   /**
-   * Lets the CPU compute ops that the device does not support (default); otherwise such a program is refused. Symbolic sizes are
-   * always computed by the CPU.
+   * Lets the CPU compute ops that the device does not support (default); otherwise such a program is refused. Symbolic
+   * sizes are always computed by the CPU.
    */
   readonly fallback?: boolean | undefined;
   /** Threads for one run. Default: the number of cores. */
   readonly threads?: number;
   /**
-   * Set for programs with gradients: each buffer is freed after its last use, and recomputed tensors are not merged with the
-   * originals.
+   * Set for programs with gradients: each buffer is freed after its last use, and recomputed tensors are not merged
+   * with the originals.
    */
   readonly training?: boolean;
   /**
-   * Reorders weights for the kernels once, when the session is created (default). Without it a session starts several times faster,
-   * but each run is slower.
+   * Reorders weights for the kernels once, when the session is created (default). Without it a session starts several
+   * times faster, but each run is slower.
    */
   readonly prepack?: boolean | undefined;
   /**
-   * Keeps buffers for the next run (default). Without it memory is returned to the system at once, which needs much less memory, but
-   * programs with small tensors take up to 50% longer.
+   * Keeps buffers for the next run (default). Without it memory is returned to the system at once, which needs much
+   * less memory, but programs with small tensors take up to 50% longer.
    */
   readonly arena?: boolean;
 }
@@ -87,8 +87,8 @@ export class OrtSession {
   }
 
   /**
-   * Runs the program once. The outputs are in ONNX Runtime's memory, freed when they are garbage collected; preallocated outputs would
-   * cost another copy.
+   * Runs the program once. The outputs are in ONNX Runtime's memory, freed when they are garbage collected;
+   * preallocated outputs would cost another copy.
    *
    * @param feeds - a tensor for each input, of its dtype and shape.
    * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown, or of the wrong dtype or shape.

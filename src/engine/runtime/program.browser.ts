@@ -21,8 +21,8 @@ interface Weight extends TensorPlace {
 }
 
 /**
- * Fetches only the weights that the program needs, into one block of bytes for ONNX Runtime. They become float32: not every GPU
- * supports half precision, and WebAssembly would hold both in memory.
+ * Fetches only the weights that the program needs, into one block of bytes for ONNX Runtime. They become float32: not
+ * every GPU supports half precision, and WebAssembly would hold both in memory.
  */
 export const prepareProgram: PrepareProgram = async (outputs, { onProgress, signal } = {}) => {
   const weights = new Map<string, Weight>();

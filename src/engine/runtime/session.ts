@@ -24,8 +24,8 @@ export interface RunOptions {
 const runKinds: OptionKinds<RunOptions> = { move: flag };
 
 /**
- * A compiled program. It runs on a worker thread shared by all sessions of a device, so timers, signals and requests stay responsive.
- * `await using` releases its memory.
+ * A compiled program. It runs on a worker thread shared by all sessions of a device, so timers, signals and requests
+ * stay responsive. `await using` releases its memory.
  */
 export class Session implements AsyncDisposable {
   readonly inputs: OnnxModel["inputs"];
@@ -77,9 +77,10 @@ export class Session implements AsyncDisposable {
    * Runs the program once; concurrent runs are queued.
    *
    * @param feeds - a tensor for each input, of its dtype and shape; copied.
-   * @param options - `move: true` transfers the feeds instead: their arrays are empty afterwards. Views of larger arrays and of shared
-   *   memory are still copied.
-   * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown, or of the wrong dtype or shape, or the session was released.
+   * @param options - `move: true` transfers the feeds instead: their arrays are empty afterwards. Views of larger
+   *   arrays and of shared memory are still copied.
+   * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown, or of the wrong dtype or shape, or the session was
+   *   released.
    */
   async run(feeds: NamedTensors, options: RunOptions = {}): Promise<NamedTensors> {
     checkOptions("Session.run", options, runKinds);

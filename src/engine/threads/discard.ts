@@ -1,6 +1,6 @@
 /**
- * Frees the memory of arrays at once; they are empty afterwards. A session's results are outside V8's heap, so even gigabytes of them
- * do not trigger garbage collection.
+ * Frees the memory of arrays at once; they are empty afterwards. A session's results are outside V8's heap, so even
+ * gigabytes of them do not trigger garbage collection.
  */
 export function discard(arrays: Iterable<ArrayBufferView>): void {
   const buffers = new Set(Array.from(arrays, ({ buffer }) => buffer as ArrayBuffer));

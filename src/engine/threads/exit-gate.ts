@@ -1,8 +1,8 @@
 const [busy, closed] = [0, 1];
 
 /**
- * Keeps the process from exiting during native code: Node would tear down the thread, and ONNX Runtime's binding would abort the
- * process. The state is shared memory, since no messages are read at exit.
+ * Keeps the process from exiting during native code: Node would tear down the thread, and ONNX Runtime's binding would
+ * abort the process. The state is shared memory, since no messages are read at exit.
  */
 export class ExitGate {
   readonly state: Int32Array<SharedArrayBuffer>;

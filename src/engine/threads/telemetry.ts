@@ -17,9 +17,10 @@ if (isMainThread && process.versions["bun"] === undefined) {
 }
 
 /**
- * Turns off ONNX Runtime's telemetry on Linux and macOS: since 1.29 it reads the machine's id, writes to the user's cache and the
- * temporary folder, may upload, and overflows the stack if the command line exceeds about 14 kB. Keeps a value set by the user. Must be
- * called before the first session is created; on the main thread, importing this module suffices.
+ * Turns off ONNX Runtime's telemetry on Linux and macOS: since 1.29 it reads the machine's id, writes to the user's
+ * cache and the temporary folder, may upload, and overflows the stack if the command line exceeds about 14 kB. Keeps a
+ * value set by the user. Must be called before the first session is created; on the main thread, importing this module
+ * suffices.
  */
 export function silenceTelemetry(): void {
   // On Windows, ONNX Runtime passes events to the system (ETW) and ignores the variable.

@@ -39,8 +39,8 @@ export interface RandomPlacement {
 }
 
 /**
- * Augmentation of training images. Zero turns a variation off. Mirroring and hue changes are missing on purpose: captions mention
- * sides and colours.
+ * Augmentation of training images. Zero turns a variation off. Mirroring and hue changes are missing on purpose:
+ * captions mention sides and colours.
  */
 export interface AugmentConfig {
   readonly geometry: RandomResizedCrop | RandomPlacement;

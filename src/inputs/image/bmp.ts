@@ -25,8 +25,8 @@ const headerSizes = [12, 40, 52, 56, 64, 108, 124];
 const opaque = 0xff000000 | 0;
 
 /**
- * Reads the header of a Windows or OS/2 bitmap. Pixels equal Pillow's: 32-bit pixels have alpha only with an alpha mask, and channels
- * of fewer than 8 bits are scaled to 255 and truncated.
+ * Reads the header of a Windows or OS/2 bitmap. Pixels equal Pillow's: 32-bit pixels have alpha only with an alpha
+ * mask, and channels of fewer than 8 bits are scaled to 255 and truncated.
  *
  * @throws an error that describes the fault of the header.
  */
@@ -224,8 +224,8 @@ function channelReader(mask: number): Channel {
 }
 
 /**
- * Decodes run-length encoding. Skipped pixels get the first colour; runs beyond a row or the image are cut; the end marker is
- * optional.
+ * Decodes run-length encoding. Skipped pixels get the first colour; runs beyond a row or the image are cut; the end
+ * marker is optional.
  */
 function decodeRuns(view: DataView, { width, height, bits, palette, pixelsAt, topDown }: Layout): Int32Array {
   const pixels = new Int32Array(width * height).fill(palette[0] ?? opaque);

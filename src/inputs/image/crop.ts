@@ -5,8 +5,8 @@ import { packedPixels, unpackedPixels, type Box, type RasterImage, type Size } f
 const maxAspectRatio = 10_000;
 
 /**
- * The size after scaling the shorter side to `shortest` pixels; the longer side is truncated, not rounded, as in torchvision's
- * `Resize`.
+ * The size after scaling the shorter side to `shortest` pixels; the longer side is truncated, not rounded, as in
+ * torchvision's `Resize`.
  *
  * @throws {ClipError} `CLIP_IMAGE` if the aspect ratio exceeds 10,000 : 1.
  */

@@ -25,14 +25,15 @@ import { cannotDecode } from "./refusal.ts";
 import { sniffImage } from "./sniff.ts";
 
 /**
- * Decodes an image in a page. PNG is decoded by a library, since a canvas premultiplies alpha and may convert colours; PNG, BMP, ICO,
- * CUR and PNM pixels equal those in Node. JPEG is decoded by a library on demand (`jpegDecoder`) and to ignore its orientation. The
- * browser decodes all else (WebP, GIF, AVIF, …), without colour management and with its orientation applied.
+ * Decodes an image in a page. PNG is decoded by a library, since a canvas premultiplies alpha and may convert colours;
+ * PNG, BMP, ICO, CUR and PNM pixels equal those in Node. JPEG is decoded by a library on demand (`jpegDecoder`) and to
+ * ignore its orientation. The browser decodes all else (WebP, GIF, AVIF, …), without colour management and with its
+ * orientation applied.
  *
- * @param source - an address; a `File`, `Blob` or bytes; an image, canvas, video frame or `ImageData` of the page; a decoded image
- *   is checked and returned.
- * @throws {ClipError} `CLIP_IMAGE` if it cannot be fetched, is damaged, not an image, of another origin that does not allow reading
- *   it, or larger than `maxImagePixels`.
+ * @param source - an address; a `File`, `Blob` or bytes; an image, canvas, video frame or `ImageData` of the page; a
+ *   decoded image is checked and returned.
+ * @throws {ClipError} `CLIP_IMAGE` if it cannot be fetched, is damaged, not an image, of another origin that does not
+ *   allow reading it, or larger than `maxImagePixels`.
  */
 export const decodeImage: typeof inNode = async (source, options = {}) => {
   checkKind("decodeImage", source, imageKind);

@@ -32,28 +32,28 @@ import { sniffImage, tiffTags } from "./sniff.ts";
 import { DrawingError, drawSvg, inUtf8, svgSize } from "./svg.ts";
 
 /**
- * Decodes an image: JPEG, PNG, WebP, GIF, TIFF, AVIF, SVG (also gzipped, as SVGZ), BMP, ICO, CUR or PNM, detected by content. Takes
- * the first frame or page, and the largest image of an icon.
+ * Decodes an image: JPEG, PNG, WebP, GIF, TIFF, AVIF, SVG (also gzipped, as SVGZ), BMP, ICO, CUR or PNM, detected by
+ * content. Takes the first frame or page, and the largest image of an icon.
  *
- * Pixels are as stored in the file: like the reference implementations, it applies no colour profile; 16-bit channels keep their high
- * byte. Two differences from Pillow: libvips converts CMYK to RGB in its own way, and transparent pixels of a GIF, or those missing in
- * its first frame, are black and not the palette's colour. JPEG faults that libjpeg only warns about are accepted; truncated files are
- * refused.
+ * Pixels are as stored in the file: like the reference implementations, it applies no colour profile; 16-bit channels
+ * keep their high byte. Two differences from Pillow: libvips converts CMYK to RGB in its own way, and transparent
+ * pixels of a GIF, or those missing in its first frame, are black and not the palette's colour. JPEG faults that
+ * libjpeg only warns about are accepted; truncated files are refused.
  *
- * Decoding shares 1 GiB of memory in the main thread and 256 MiB in each worker: an image waits until enough is free, and one that
- * exceeds the whole is decoded alone. Returned pixels no longer count.
+ * Decoding shares 1 GiB of memory in the main thread and 256 MiB in each worker: an image waits until enough is free,
+ * and one that exceeds the whole is decoded alone. Returned pixels no longer count.
  *
  * @param source - a path, address, file or its bytes; a decoded image is checked and returned.
- * @throws {ClipError} `CLIP_IMAGE` if the image is missing, unreadable, not a regular file, empty, damaged, not an image, of an
- *   unsupported format, or larger than `maxImagePixels`.
+ * @throws {ClipError} `CLIP_IMAGE` if the image is missing, unreadable, not a regular file, empty, damaged, not an
+ *   image, of an unsupported format, or larger than `maxImagePixels`.
  */
 export async function decodeImage(source: ImageSource, options: DecodeOptions = {}): Promise<RasterImage> {
   return useImage(source, options, (image) => image);
 }
 
 /**
- * Decodes an image and returns the result of `use`. The image holds its share of the decoding memory until `use` ends, and `use`
- * must release the pixels by then. It must not decode another image, which could wait for this one forever.
+ * Decodes an image and returns the result of `use`. The image holds its share of the decoding memory until `use` ends,
+ * and `use` must release the pixels by then. It must not decode another image, which could wait for this one forever.
  *
  * @throws {ClipError} as {@link decodeImage} does.
  */
@@ -200,8 +200,8 @@ async function decodeBySharp(bytes: Uint8Array, header: Metadata, options: Decod
 let loading: Promise<typeof sharp> | undefined;
 
 /**
- * Loads sharp with the first image: that takes as long as a small program's start, and text needs none of it. The promise is kept
- * because even a repeated import is slow under loaders such as tsx.
+ * Loads sharp with the first image: that takes as long as a small program's start, and text needs none of it. The
+ * promise is kept because even a repeated import is slow under loaders such as tsx.
  */
 function loadSharp(): Promise<typeof sharp> {
   return (loading ??= import("sharp").then((module) => module.default));
@@ -230,8 +230,8 @@ function isIndexed({ format, isPalette, bitsPerSample }: Metadata, bytes: Uint8A
 }
 
 /**
- * True for a PNG with one transparent key colour or grey, which the reference does not treat as alpha. Byte 25 of a PNG is its colour
- * type: bit value 4 is an alpha channel, 1 a palette.
+ * True for a PNG with one transparent key colour or grey, which the reference does not treat as alpha. Byte 25 of a PNG
+ * is its colour type: bit value 4 is an alpha channel, 1 a palette.
  */
 function isColourKeyed(header: Metadata, bytes: Uint8Array): boolean {
   return header.format === "png" && (bytes[25]! & 0b101) === 0;

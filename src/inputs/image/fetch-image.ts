@@ -15,8 +15,8 @@ export interface FetchedImage {
 }
 
 /**
- * Fetches an `https:`, `http:`, `data:` or `blob:` address; in a page also a relative one. Follows redirects as browsers do: at most
- * twenty, and only over HTTP.
+ * Fetches an `https:`, `http:`, `data:` or `blob:` address; in a page also a relative one. Follows redirects as
+ * browsers do: at most twenty, and only over HTTP.
  *
  * @param name - name of the image in messages.
  * @throws {ClipError} `CLIP_IMAGE` if it cannot be fetched, the server returns an error, or it exceeds `timeoutMs` or

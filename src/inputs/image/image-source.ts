@@ -21,9 +21,9 @@ export type PageImage =
 export type ImageBytes = ArrayBufferView | ArrayBufferLike | Blob;
 
 /**
- * An image: the path of its file (in a page, an address relative to the page); an address, as a string or `URL`, with `https:`,
- * `http:`, `data:`, `blob:` or, in Node, `file:`; the file's bytes as a buffer, view, `Blob` or `File`; an image object of a page; or
- * a decoded image.
+ * An image: the path of its file (in a page, an address relative to the page); an address, as a string or `URL`, with
+ * `https:`, `http:`, `data:`, `blob:` or, in Node, `file:`; the file's bytes as a buffer, view, `Blob` or `File`; an
+ * image object of a page; or a decoded image.
  */
 export type ImageSource = string | Instance<"URL"> | ImageBytes | PageImage | RasterImage;
 
@@ -33,15 +33,15 @@ export const defaultMaxImagePixels = 178_956_970;
 /** Options for decoding an image. */
 export interface DecodeOptions {
   /**
-   * `"apply"` turns the image by its EXIF orientation, as viewers do; `"ignore"` keeps the stored rows, as the reference
-   * implementations do. Default `"apply"`.
+   * `"apply"` turns the image by its EXIF orientation, as viewers do; `"ignore"` keeps the stored rows, as the
+   * reference implementations do. Default `"apply"`.
    */
   readonly orientation?: "apply" | "ignore" | undefined;
   /** Largest width × height accepted; checked before decoding. Default {@link defaultMaxImagePixels}. */
   readonly maxImagePixels?: number | undefined;
   /**
-   * JPEG decoder in a page. `"browser"` (default) is fast; Chromium's pixels equal Node's, other browsers' may differ by a few levels.
-   * `"library"` is MozJPEG in WebAssembly, with the same pixels in every browser.
+   * JPEG decoder in a page. `"browser"` (default) is fast; Chromium's pixels equal Node's, other browsers' may differ
+   * by a few levels. `"library"` is MozJPEG in WebAssembly, with the same pixels in every browser.
    */
   readonly jpegDecoder?: "browser" | "library" | undefined;
   /** Name of the image in error messages. Default: its path, address or file name; else "the image". */

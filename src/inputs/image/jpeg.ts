@@ -6,10 +6,11 @@ export interface JpegFrame extends Size {
 }
 
 /**
- * Reads a JPEG's frame header and checks that the file is complete, since decoders fill missing parts with grey. Like libjpeg, it
- * walks from marker to marker, skips bytes between segments, and ignores everything after the end marker.
+ * Reads a JPEG's frame header and checks that the file is complete, since decoders fill missing parts with grey. Like
+ * libjpeg, it walks from marker to marker, skips bytes between segments, and ignores everything after the end marker.
  *
- * @throws an error that describes the fault if the file ends too early, or has no frame (markers FFC0 to FFCF except tables).
+ * @throws an error that describes the fault if the file ends too early, or has no frame (markers FFC0 to FFCF except
+ *   tables).
  */
 export function readJpeg(bytes: Uint8Array): JpegFrame {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -5,8 +5,8 @@ interface Waiting {
 }
 
 /**
- * A memory budget shared by tasks: they start in order, each when the running ones leave enough. A task that exceeds the whole budget
- * runs alone.
+ * A memory budget shared by tasks: they start in order, each when the running ones leave enough. A task that exceeds
+ * the whole budget runs alone.
  */
 export class MemoryBudget {
   readonly #bytes: number;

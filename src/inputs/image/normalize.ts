@@ -6,8 +6,8 @@ import { type PreprocessConfig, preprocessKinds } from "./preprocess-config.ts";
  * Standardizes a square RGB image into the image tower's planar input: (pixel / 255 − mean) / std.
  *
  * @param pixels - 8-bit sRGB [imageSize, imageSize, 3], row-major.
- * @returns `pixelValues`, float32 [3, imageSize, imageSize], planes R, G, B. Each operation rounds to float32, so values equal
- *   PyTorch's bit for bit. With OpenAI's constants they are in [−1.7923, 2.1459].
+ * @returns `pixelValues`, float32 [3, imageSize, imageSize], planes R, G, B. Each operation rounds to float32, so
+ *   values equal PyTorch's bit for bit. With OpenAI's constants they are in [−1.7923, 2.1459].
  * @throws {ClipError} `CLIP_IMAGE` if the image is not a square of `imageSize`.
  * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/clip.py`, `_transform`: ToTensor, then Normalize.
  */
@@ -22,7 +22,7 @@ export function normalizePixels(
     const wanted = `${imageSize}×${imageSize} RGB pixels (${3 * plane} bytes)`;
     throw new ClipError(
       "CLIP_IMAGE",
-      `expected ${wanted}, got ${pixels.length} bytes; resize and crop before normalising`,
+      `expected ${wanted}, got ${pixels.length} bytes; resize and crop before normalizing`,
     );
   }
   // A table of the 3 × 256 possible values.

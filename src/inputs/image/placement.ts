@@ -30,8 +30,8 @@ interface Bordered extends Size {
 /**
  * Draws the image, with its alpha, over an opaque background [size, size], which is modified.
  *
- * Each pixel is one bilinear sample of the image, which is first halved until a step is under two pixels: fast and smooth enough for
- * training, but equal to no reference.
+ * Each pixel is one bilinear sample of the image, which is first halved until a step is under two pixels: fast and
+ * smooth enough for training, but equal to no reference.
  */
 export function placeOver(background: Int32Array, size: number, image: RasterImage, placement: Placement): void {
   const step = Math.max(image.width, image.height) / (size * placement.scale);
@@ -90,7 +90,8 @@ function halve({ width, height, pixels, span }: Bordered): Bordered {
 }
 
 /**
- * Weighted mean of the pixel at `from`, its right neighbour, and the two below; each multiplication handles two channels.
+ * Weighted mean of the pixel at `from`, its right neighbour, and the two below; each multiplication handles two
+ * channels.
  *
  * @param right - weight of the right pair, out of 256; likewise `below` for the lower pair.
  */

@@ -13,8 +13,8 @@ interface Header {
 }
 
 /**
- * Reads the header of a portable anymap: P1 to P6, and P7 (PAM). As in Pillow, values are scaled to 255 and rounded; in bitmaps, 1 is
- * black.
+ * Reads the header of a portable anymap: P1 to P6, and P7 (PAM). As in Pillow, values are scaled to 255 and rounded; in
+ * bitmaps, 1 is black.
  *
  * @throws an error that describes the fault of the header.
  */

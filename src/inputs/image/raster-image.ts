@@ -27,8 +27,8 @@ export interface Box extends Size {
 }
 
 /**
- * Pixels as 32-bit words, 0xAABBGGRR, for fast loops. Shares the memory if it is aligned, otherwise copies. Assumes a little-endian
- * machine, as is every one that ONNX Runtime supports.
+ * Pixels as 32-bit words, 0xAABBGGRR, for fast loops. Shares the memory if it is aligned, otherwise copies. Assumes a
+ * little-endian machine, as is every one that ONNX Runtime supports.
  */
 export function packedPixels(pixels: Uint8Array): Int32Array {
   const aligned = pixels.byteOffset % 4 === 0 ? pixels : new Uint8Array(pixels);

@@ -38,8 +38,9 @@ export interface Taps {
 /**
  * Resizes the image to `target` and crops it to `region`; equals Pillow's `resize` and `crop` bit for bit.
  *
- * Antialiased, columns first, rounded to 8 bits between the passes. Transparent images are resized with premultiplied colours; images
- * marked `nearest` use the nearest pixel regardless of the filter. Computes only the pixels that `region` needs.
+ * Antialiased, columns first, rounded to 8 bits between the passes. Transparent images are resized with premultiplied
+ * colours; images marked `nearest` use the nearest pixel regardless of the filter. Computes only the pixels that
+ * `region` needs.
  *
  * @see {@link https://github.com/python-pillow/Pillow | Pillow} `src/libImaging/Resample.c`, 8 bits per channel.
  */

@@ -12,8 +12,8 @@ export const sniffedBytes = 4096;
 /**
  * Detects the format of an image, video or page-layout file from its content.
  *
- * @param head - the first {@link sniffedBytes} of the file, or all of it; 64 bytes suffice except for SVG with a long prolog and for
- *   TIFF-based camera raw files.
+ * @param head - the first {@link sniffedBytes} of the file, or all of it; 64 bytes suffice except for SVG with a long
+ *   prolog and for TIFF-based camera raw files.
  * @returns `undefined` for an unknown format.
  */
 export function sniffImage(head: Uint8Array): SniffedImage | undefined {
@@ -150,8 +150,9 @@ function isTiff(head: Uint8Array): boolean {
 }
 
 /**
- * Format of a TIFF-based camera raw file, of which a TIFF decoder would return the thumbnail. DNG has its own tag; the others store a
- * reduced image first (tag 254, bit 0) and the sensor data in a subdirectory (tag 330) or in a proprietary encoding (tag 259).
+ * Format of a TIFF-based camera raw file, of which a TIFF decoder would return the thumbnail. DNG has its own tag; the
+ * others store a reduced image first (tag 254, bit 0) and the sensor data in a subdirectory (tag 330) or in a
+ * proprietary encoding (tag 259).
  */
 function rawFormat(head: Uint8Array): string | undefined {
   const values = tiffTags(head);

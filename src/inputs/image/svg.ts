@@ -42,8 +42,8 @@ export async function svgSize(bytes: Uint8Array): Promise<Size> {
 }
 
 /**
- * Renders an SVG in a separate process, killed after ten seconds or above 2 GiB: filters and references can make a small file
- * arbitrarily expensive. The renderer, librsvg, reads no files or addresses referenced by the SVG.
+ * Renders an SVG in a separate process, killed after ten seconds or above 2 GiB: filters and references can make a
+ * small file arbitrarily expensive. The renderer, librsvg, reads no files or addresses referenced by the SVG.
  *
  * @throws {DrawingError} if a limit is exceeded; another error if the file is damaged.
  */

@@ -1,6 +1,6 @@
 /**
- * The inner loop of resizing, in WebAssembly: a vector instruction handles the four channels of a pixel at once, five times as fast
- * as JavaScript. Its source is weigh-rows.wat; `Kernel` describes it.
+ * The inner loop of resizing, in WebAssembly: a vector instruction handles the four channels of a pixel at once, five
+ * times as fast as JavaScript. Its source is weigh-rows.wat; `Kernel` describes it.
  */
 import { weighRowsWasm } from "./weigh-rows-wasm.ts";
 
@@ -11,12 +11,12 @@ export const precisionBits = 22;
 export interface Kernel {
   readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
   /**
-   * Computes, for each of `rowCount` rows and `outputs` positions, the weighted sum of input pixels, rounded and clamped to 8 bits.
-   * The result is transposed: a row's outputs are `resultStride` bytes apart. So two calls resize in both directions, and each reads
-   * memory in order.
+   * Computes, for each of `rowCount` rows and `outputs` positions, the weighted sum of input pixels, rounded and
+   * clamped to 8 bits. The result is transposed: a row's outputs are `resultStride` bytes apart. So two calls resize in
+   * both directions, and each reads memory in order.
    *
-   * @param taps - For each output a record of `tapStride` bytes, as 32-bit integers: position of the first input pixel in its row,
-   *   number of inputs (at least 1), and their weights.
+   * @param taps - For each output a record of `tapStride` bytes, as 32-bit integers: position of the first input pixel
+   *   in its row, number of inputs (at least 1), and their weights.
    */
   readonly weighRows: (
     source: number,

@@ -8,8 +8,8 @@ import { RepairBudget } from "./repair-budget.ts";
 const plain = /^[\t\n\f\r\x20-\x25\x27-\x7e]*$/;
 
 /**
- * Cleans a text for CLIP's tokenizer: repairs damage, decodes HTML references, collapses white space to single spaces, and
- * converts to lower case.
+ * Cleans a text for CLIP's tokenizer: repairs damage, decodes HTML references, collapses white space to single spaces,
+ * and converts to lower case.
  *
  * Equals OpenAI's `SimpleTokenizer`, which calls `ftfy.fix_text`, `html.unescape` twice, `strip` and `lower`.
  */
@@ -30,12 +30,12 @@ function collapseWhiteSpace(text: string): string {
 const maxSegment = 1_000_000;
 
 /**
- * Repairs common damage to text, line by line: HTML references (unless a tag shows that the text is HTML), mojibake, ligatures, full-
- * and half-width forms, curly quotes, line ends, lone surrogates, terminal colours, control characters, and combining characters that
- * are not composed (NFC).
+ * Repairs common damage to text, line by line: HTML references (unless a tag shows that the text is HTML), mojibake,
+ * ligatures, full- and half-width forms, curly quotes, line ends, lone surrogates, terminal colours, control
+ * characters, and combining characters that are not composed (NFC).
  *
- * Equals `ftfy.fix_text` of ftfy 6.3.1. Time and memory are linear in the text: a long text with hundreds of levels of nested
- * references keeps some of them.
+ * Equals `ftfy.fix_text` of ftfy 6.3.1. Time and memory are linear in the text: a long text with hundreds of levels of
+ * nested references keeps some of them.
  */
 export function repairText(text: string): string {
   checkKind("repairText: the text", text, textKind);

@@ -1,6 +1,6 @@
 /**
- * A single-byte code page in which UTF-8 may have been misread. Bytes are code units of a string, so that regular expressions work on
- * them.
+ * A single-byte code page in which UTF-8 may have been misread. Bytes are code units of a string, so that regular
+ * expressions work on them.
  */
 export interface CodePage {
   /** Characters of the bytes 0x80 to 0xFF. */

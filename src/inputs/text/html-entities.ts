@@ -8,8 +8,8 @@ const notACharacter = /[\x01-\x08\x0b\x0e-\x1f\x7f\p{Noncharacter_Code_Point}]/g
 /**
  * Replaces HTML character references by their characters, once.
  *
- * Equals Python's `html.unescape`: the longest known name wins, some names need no semicolon, numbers 128–159 mean Windows-1252,
- * surrogates and numbers out of range become U+FFFD.
+ * Equals Python's `html.unescape`: the longest known name wins, some names need no semicolon, numbers 128–159 mean
+ * Windows-1252, surrogates and numbers out of range become U+FFFD.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/parsing.html#character-reference-state | HTML, 13.2.5.72}
  */
@@ -22,7 +22,8 @@ export function decodeHtmlEntities(text: string): string {
 }
 
 /**
- * Replaces unambiguous references, which end in a semicolon, once. A lower-case name in capitals means the capital letter: `&EACUTE;`.
+ * Replaces unambiguous references, which end in a semicolon, once. A lower-case name in capitals means the capital
+ * letter: `&EACUTE;`.
  *
  * Equals ftfy 6.3.1, which treats text that may not be HTML this way.
  */

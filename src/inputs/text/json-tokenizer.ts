@@ -48,8 +48,8 @@ function contained<Result>(problem: string, work: () => Result): Result {
 const punctuation = /[!"#$%&'()*+,\-./:;<=>?@[\\\]^_`{|}~]/gu;
 
 /**
- * Normalizes text as in SigLIP's training: `_` becomes a space, punctuation is dropped, letters are lower case, spaces single
- * (`canonicalize_text` in big_vision and open_clip).
+ * Normalizes text as in SigLIP's training: `_` becomes a space, punctuation is dropped, letters are lower case, spaces
+ * single (`canonicalize_text` in big_vision and open_clip).
  */
 export function canonicalizeText(text: string): string {
   return text.replaceAll("_", " ").replaceAll(punctuation, "").toLowerCase().replaceAll(/\s+/gu, " ").trim();
@@ -72,8 +72,8 @@ export class JsonTokenizer implements TextTokenizer {
   readonly #clean: (text: string) => string;
 
   /**
-   * The library runs the file's regular expressions on this thread. Those with nested quantifiers are refused; in Node, work that
-   * takes more than 10 seconds for 64 texts is interrupted, but not in a page.
+   * The library runs the file's regular expressions on this thread. Those with nested quantifiers are refused; in Node,
+   * work that takes more than 10 seconds for 64 texts is interrupted, but not in a page.
    *
    * @param json - content of `tokenizer.json`.
    * @param config - content of `tokenizer_config.json`.

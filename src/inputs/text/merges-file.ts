@@ -10,7 +10,8 @@ export function formatMerges(merges: readonly string[]): string {
 }
 
 /**
- * Parses a merges file, in the format of {@link formatMerges} and Hugging Face's `merges.txt`. The tokenizer validates the merges.
+ * Parses a merges file, in the format of {@link formatMerges} and Hugging Face's `merges.txt`. The tokenizer validates
+ * the merges.
  *
  * @throws {ClipError} `CLIP_TEXT` if the first line is not a version, or another line is not two tokens.
  */

@@ -1,8 +1,9 @@
 /**
- * Detects mojibake: sequences of two or three characters that arise when UTF-8 is read in a wrong code page, and that nobody writes.
+ * Detects mojibake: sequences of two or three characters that arise when UTF-8 is read in a wrong code page, and that
+ * nobody writes.
  *
- * A few hundred characters make up such damage. They are grouped in classes, and a table lists the classes that do not follow each
- * other.
+ * A few hundred characters make up such damage. They are grouped in classes, and a table lists the classes that do not
+ * follow each other.
  *
  * @see {@link https://ftfy.readthedocs.io/en/latest/heuristic.html | ftfy 6.3.1}, whose classes and rules these are
  *   (Robyn Speer).

@@ -1,8 +1,9 @@
 /**
  * Repair of mojibake: UTF-8 that was read in a single-byte code page, so that "é" became "Ã©".
  *
- * Encoding such a text in that code page restores the bytes. This is done only if the text looks like mojibake and the bytes are valid
- * UTF-8. Steps and their order are those of ftfy 6.3.1, so that texts get the tokens that models were trained with.
+ * Encoding such a text in that code page restores the bytes. This is done only if the text looks like mojibake and the
+ * bytes are valid UTF-8. Steps and their order are those of ftfy 6.3.1, so that texts get the tokens that models were
+ * trained with.
  *
  * @see {@link https://ftfy.readthedocs.io/ | ftfy} (Robyn Speer).
  */

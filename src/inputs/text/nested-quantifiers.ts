@@ -1,6 +1,6 @@
 /**
- * True if a regular expression repeats a group that varies in length or has alternatives, such as `(a+)+` and `(a|aa)*`.
- * Backtracking through those can take forever; no published tokenizer needs one.
+ * True if a regular expression repeats a group that varies in length or has alternatives, such as `(a+)+` and
+ * `(a|aa)*`. Backtracking through those can take forever; no published tokenizer needs one.
  */
 export function hasNestedQuantifiers(pattern: string): boolean {
   /** For the whole and each open group: true if it varies. */

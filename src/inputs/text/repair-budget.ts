@@ -1,6 +1,6 @@
 /**
- * Bounds the characters read by repeated repairs: a hostile text may need one round per place. Short texts get enough rounds for any
- * damage, long ones a limited number.
+ * Bounds the characters read by repeated repairs: a hostile text may need one round per place. Short texts get enough
+ * rounds for any damage, long ones a limited number.
  */
 export class RepairBudget {
   #left: number;

@@ -94,8 +94,8 @@ export interface Truncation {
 /**
  * CLIP's byte-pair tokenizer: text to ids and back.
  *
- * Ids equal those of OpenAI's `clip.tokenize` with `ftfy`. The vocabulary has 256 bytes, the 256 bytes at the end of a word, one token
- * per merge, and two special tokens; so any text can be encoded.
+ * Ids equal those of OpenAI's `clip.tokenize` with `ftfy`. The vocabulary has 256 bytes, the 256 bytes at the end of a
+ * word, one token per merge, and two special tokens; so any text can be encoded.
  *
  * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/simple_tokenizer.py`.
  */
@@ -198,8 +198,8 @@ export class ClipTokenizer implements TextTokenizer {
   /**
    * Encodes texts as one padded batch of ids with special tokens, with the position of each text's end.
    *
-   * @throws {ClipError} `CLIP_TEXT` if a text is too long and `truncate` is not set; `CLIP_USAGE` if `contextLength` is not from 2 to
-   *   65,536.
+   * @throws {ClipError} `CLIP_TEXT` if a text is too long and `truncate` is not set; `CLIP_USAGE` if `contextLength` is
+   *   not from 2 to 65,536.
    */
   tokenize(texts: readonly string[], options: TokenizeOptions = {}): TokenizedTexts {
     checkKind("tokenize: the texts", texts, listOf(textKind));

@@ -23,8 +23,8 @@ interface Pair {
 }
 
 /**
- * Learns merges from texts by repeatedly merging the most frequent pair of neighbouring tokens (Sennrich et al. 2016, section 3.2).
- * Texts are cleaned and split as in the tokenizer.
+ * Learns merges from texts by repeatedly merging the most frequent pair of neighbouring tokens (Sennrich et al. 2016,
+ * section 3.2). Texts are cleaned and split as in the tokenizer.
  *
  * Deterministic: of equally frequent pairs, the one with lower ids is merged first.
  *
