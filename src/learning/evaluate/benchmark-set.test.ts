@@ -116,7 +116,9 @@ describe("a set in a folder", () => {
     await expect(BenchmarkSet.find("imagnet")).rejects.toThrow(
       /did you mean "imagenet"\? Known are imagenet, imagenetv2/,
     );
-    await expect(BenchmarkSet.find("nothing-like-it")).rejects.toThrow(/there is no folder nothing-like-it.*; known are/);
+    await expect(BenchmarkSet.find("nothing-like-it")).rejects.toThrow(
+      /there is no folder nothing-like-it.*; known are/,
+    );
   });
 });
 
