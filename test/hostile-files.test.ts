@@ -75,7 +75,7 @@ describe("sizes out of all proportion", () => {
     const before = process.memoryUsage().rss;
     await expect(readModel(folder)).rejects.toMatchObject({
       code: "CLIP_FILE",
-      message: `${join(folder, "config.json")} has more than 16 MiB, the most that such a file may have; is it the right one?`,
+      message: `${join(folder, "config.json")} has more than 16 MiB, the limit for such a file; is it the right one?`,
     });
     const endless = join(root, "zero.json");
     await symlink("/dev/zero", endless);
@@ -106,7 +106,7 @@ describe("what is no file is refused at once", () => {
     for (const read of [model!, bare!, weights!])
       await expect(read()).rejects.toMatchObject({ code: "CLIP_FILE", message: `${pipe} is a named pipe, not a file` });
     // A shell's <(command) is a pipe too.
-    await expect(config!()).rejects.toThrow(`cannot read ${pipe}: it is a pipe into which nobody writes`);
+    await expect(config!()).rejects.toThrow(`cannot read ${pipe}: nothing writes to this pipe`);
   });
 
   it.skipIf(process.platform === "win32")("a socket, and a device", async () => {

@@ -1,6 +1,6 @@
-/* Addresses of files, as paths are elsewhere. */
+/* In a page, addresses take the place of paths. */
 
-/** An address from the page's own on, as a whole one; a worker has its script's. */
+/** Absolute address, resolved against the page's or, in a worker, the script's. */
 export function wholeAddress(url: string): string {
   return new URL(url, "document" in globalThis ? document.baseURI : location.href).href;
 }
@@ -10,19 +10,19 @@ export function basename(url: string): string {
   return parts(url)[0].replace(/^.*\//, "");
 }
 
-/** An address without its last part; what is asked of it (`?token=…`) stays. */
+/** An address without its last part; its query (`?token=…`) stays. */
 export function dirname(url: string): string {
   const [path, query] = parts(url);
   return path.replace(/\/[^/]*$/, "") + query;
 }
 
-/** The address of what lies in a folder; what is asked of the folder is asked of it too. */
+/** Address of a file in a folder, with the folder's query. */
 export function join(folder: string, name: string): string {
   const [path, query] = parts(folder);
   return `${path}/${name}${query}`;
 }
 
-/** The path without a slash at its end, and the query. */
+/** Path without trailing slashes, and query. */
 export function parts(url: string): [path: string, query: string] {
   const [, path = "", query = ""] = /^([^?#]*)(\?[^#]*)?/.exec(url) ?? [];
   return [path.replace(/\/+$/, ""), query];

@@ -8,14 +8,14 @@ import { removeTemporaries, writeFileAtomic } from "./atomic-write.ts";
 const folder = () => mkdtempSync(join(tmpdir(), "clip-ts-"));
 
 describe("an atomic write", () => {
-  it("puts all parts into the file, text and bytes, and leaves nothing beside it", async () => {
+  it("writes all chunks, text and bytes, and leaves no temporary file", async () => {
     const path = join(folder(), "file");
     await writeFileAtomic(path, ["first\n", Uint8Array.of(0, 255), "last"]);
     expect(readFileSync(path)).toEqual(Buffer.concat([Buffer.from("first\n"), Buffer.of(0, 255), Buffer.from("last")]));
     expect(readdirSync(join(path, ".."))).toEqual(["file"]);
   });
 
-  it("that breaks off in the middle leaves the old content, and nothing beside it", async () => {
+  it("that fails in the middle keeps the old content and leaves no temporary file", async () => {
     const path = join(folder(), "file");
     writeFileSync(path, "old");
     function* parts(): Generator<string> {
@@ -24,13 +24,13 @@ describe("an atomic write", () => {
     }
     await expect(writeFileAtomic(path, parts())).rejects.toMatchObject({
       code: "CLIP_FILE",
-      message: `cannot write ${path}: no more; what stood there before is unchanged`,
+      message: `cannot write ${path}: no more; any previous content is kept`,
     });
     expect(readFileSync(path, "utf8")).toBe("old");
     expect(readdirSync(join(path, ".."))).toEqual(["file"]);
   });
 
-  it("shows a reader the old content until the last part is written", async () => {
+  it("shows readers the old content until the last chunk is written", async () => {
     const path = join(folder(), "file");
     writeFileSync(path, "old");
     const seen: string[] = [];
@@ -45,7 +45,7 @@ describe("an atomic write", () => {
     expect(readFileSync(path, "utf8")).toBe("new");
   });
 
-  it("into a folder that is not there says which file and why", () =>
+  it("into a missing folder reports the file and the reason", () =>
     expect(writeFileAtomic(join(folder(), "no", "file"), ["x"])).rejects.toMatchObject({
       code: "CLIP_FILE",
       message: /cannot write .*no\/file: ENOENT/,
@@ -53,7 +53,7 @@ describe("an atomic write", () => {
 });
 
 describe("an atomic write on a disk that fails", () => {
-  /** Each call to the disk that a write of two parts makes, in order. */
+  /** All disk calls of a write of two chunks, in order. */
   const calls: readonly DiskCall[] = ["open", "append", "append", "sync", "close", "rename", "open", "sync", "close"];
   const everyCall = calls.map((call, n) => [call, n] as const);
   const isNewAfter = (n: number) => n > calls.indexOf("rename");
@@ -72,7 +72,7 @@ describe("an atomic write on a disk that fails", () => {
   const write = (path: string) => writeFileAtomic(path, ["brand ", "new"]);
   const besides = (path: string) => readdirSync(join(path, "..")).filter((name) => name !== "file");
 
-  it("syncs the file before it takes the old one's place, and the folder after", async () => {
+  it("syncs the file before the rename, and the folder after it", async () => {
     const met: string[] = [];
     stopWatching = watchDisk((call) => void met.push(call));
     await write(oldFile());
@@ -87,13 +87,13 @@ describe("an atomic write on a disk that fails", () => {
     expect(met).toEqual(["open", "append", "append", "sync", "close", "rename"].map((call) => `${call} file`));
   });
 
-  it.each(everyCall)("leaves the old content or the new, says which, and cleans up: %s (%i)", async (_, n) => {
+  it.each(everyCall)("keeps the old or the new content, reports which, and cleans up: %s (%i)", async (_, n) => {
     const path = oldFile();
     let count = 0;
     stopWatching = watchDisk(() => {
       if (count++ === n) throw systemError("EIO");
     });
-    const outcome = isNewAfter(n) ? "the new content is there, but a power cut may undo it" : "what stood there before";
+    const outcome = isNewAfter(n) ? "the new content is in place, but a power cut may undo it" : "any previous content";
     await expect(write(path)).rejects.toMatchObject({
       code: "CLIP_FILE",
       message: expect.stringContaining(`cannot write ${path}: the disk fails to read or write; ${outcome}`) as string,
@@ -103,7 +103,7 @@ describe("an atomic write on a disk that fails", () => {
     expect(besides(path)).toEqual([]);
   });
 
-  it.each(everyCall)("leaves the old content or the new when the process ends at %s (%i)", async (call, n) => {
+  it.each(everyCall)("keeps the old or the new content if the process ends at %s (%i)", async (call, n) => {
     const path = oldFile();
     let count = 0;
     await new Promise<void>((reached) => {
@@ -120,24 +120,24 @@ describe("an atomic write on a disk that fails", () => {
     expect(besides(path)).toEqual([]);
   });
 
-  it("says that the disk is full and what to do", async () => {
+  it("reports a full disk with advice", async () => {
     const path = oldFile();
     stopWatching = watchDisk((call) => {
       if (call === "append") throw systemError("ENOSPC");
     });
     await expect(write(path)).rejects.toThrow(
-      `cannot write ${path}: the disk is full: free some space and try again; what stood there before is unchanged`,
+      `cannot write ${path}: the disk is full: free some space and try again; any previous content is kept`,
     );
   });
 });
 
 describe("removing temporaries", () => {
-  it("removes what killed writes left and nothing else", async () => {
+  it("removes leftovers of killed writes and nothing else", async () => {
     const at = folder();
     for (const name of ["file.77-3.tmp", "notes.tmp", "a.7.tmp.txt"]) writeFileSync(join(at, name), "");
     await removeTemporaries(at);
     expect(readdirSync(at).sort()).toEqual(["a.7.tmp.txt", "notes.tmp"]);
   });
 
-  it("takes a folder that is not there for an empty one", () => removeTemporaries(join(folder(), "none")));
+  it("treats a missing folder as empty", () => removeTemporaries(join(folder(), "none")));
 });

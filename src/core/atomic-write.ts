@@ -3,32 +3,33 @@ import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ClipError, problemOf } from "./errors.ts";
 
-/** So that two writes of one process to one file do not meet. */
+/** Counter that keeps temporary files of one process apart. */
 let written = 0;
-/** Temporary files of writes that have not ended. */
+/** Temporary files of unfinished writes. */
 const openTemporaries = new Set<string>();
 
-/** How far a file is written. */
+/** Progress of writing a file. */
 export interface WriteProgress {
   readonly path: string;
   /** Bytes on disk so far. */
   readonly written: number;
-  /** Of so many. */
+  /** Total bytes. */
   readonly total: number;
 }
 
-/** For files that take their time. */
+/** Options for large files. */
 export interface WatchOptions {
   readonly onProgress?: ((progress: WriteProgress) => void) | undefined;
-  /** Stops between two pieces; the target is then as it was. */
+  /** Stops between two chunks; the target is then unchanged. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Writes a file so that a reader finds the old content or the new, never a part: to a temporary file beside it, synced
- * to the disk, renamed over the target, and the folder synced so that the rename survives a power cut.
+ * Writes a file atomically: a reader finds the old content or the new, never a part. The new content goes to a
+ * temporary file, is synced, and replaces the target by a rename; syncing the folder makes the rename survive a power
+ * cut.
  *
- * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder cannot be written; the target is as it was.
+ * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder is not writable; the target is unchanged.
  */
 export async function writeFileAtomic(
   path: string,
@@ -37,7 +38,7 @@ export async function writeFileAtomic(
 ): Promise<void> {
   const temporary = `${path}.${process.pid}-${written++}.tmp`;
   openTemporaries.add(temporary);
-  let outcome = "what stood there before is unchanged";
+  let outcome = "any previous content is kept";
   try {
     const file = await open(temporary, "w");
     try {
@@ -52,11 +53,11 @@ export async function writeFileAtomic(
       await file.close();
     }
     await rename(temporary, path);
-    outcome = "the new content is there, but a power cut may undo it";
+    outcome = "the new content is in place, but a power cut may undo it";
     await syncFolder(dirname(path));
   } catch (cause) {
     await rm(temporary, { force: true });
-    // What could not be made is no fault of the disk.
+    // Errors of the source of the chunks are not the disk's.
     if (cause instanceof ClipError || signal?.aborted) throw cause;
     throw cannotWrite(path, cause, outcome);
   } finally {
@@ -64,25 +65,25 @@ export async function writeFileAtomic(
   }
 }
 
-/** Windows refuses to sync a folder, and needs no such thing: its file systems log a rename. */
+/** Syncs a folder, except on Windows, which refuses that and whose file systems log renames. */
 async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return;
   const folder = await open(path, "r");
   await folder.sync().finally(() => folder.close());
 }
 
-/** Removes what unfinished writes have written, for a process that ends in the middle of them. */
+/** Removes temporary files of unfinished writes, for a process that is about to exit. */
 export function removeOpenTemporaries(): void {
   for (const path of openTemporaries) rmSync(path, { force: true });
 }
 
 /**
- * Makes a folder, and those it lies in, unless it is there.
+ * Creates a folder and its parents unless they exist.
  *
- * @param wayOut - what to do if it cannot be.
- * @throws {ClipError} `CLIP_FILE` if it cannot be.
+ * @param wayOut - advice in the error message.
+ * @throws {ClipError} `CLIP_FILE` if that fails.
  */
-export async function makeFolder(path: string, wayOut = "name another place"): Promise<void> {
+export async function makeFolder(path: string, wayOut = "choose another place"): Promise<void> {
   await makeWithParents(path).catch((cause: unknown) => {
     throw new ClipError("CLIP_FILE", `cannot make the folder ${path}: ${problemOf(cause)}; ${wayOut}`, {
       cause,
@@ -90,7 +91,7 @@ export async function makeFolder(path: string, wayOut = "name another place"): P
   });
 }
 
-/** As `mkdir` with `recursive` does it, which says of a read-only disk that the folder does not exist. */
+/** Like `mkdir` with `recursive`, which misreports a read-only disk as a missing folder. */
 async function makeWithParents(path: string): Promise<void> {
   const parent = dirname(path);
   try {
@@ -105,13 +106,13 @@ async function makeWithParents(path: string): Promise<void> {
   }
 }
 
-/** Removes what a process that was killed in {@link writeFileAtomic} left in a folder. */
+/** Removes temporary files that a process killed in {@link writeFileAtomic} left in a folder. */
 export async function removeTemporaries(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
   for (const name of names) if (/\.\d+-\d+\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
 }
 
-/** @param outcome - what became of the file. */
+/** @param outcome - state of the file after the failure. */
 export function cannotWrite(path: string, cause: unknown, outcome: string): ClipError {
   return new ClipError("CLIP_FILE", `cannot write ${path}: ${problemOf(cause)}; ${outcome}`, { cause });
 }

@@ -10,35 +10,35 @@ import { sizeOf } from "./files.ts";
 import type { DownloadProgress } from "./progress.ts";
 import { withLock } from "./lock.ts";
 
-/** What a file must be: of git's objects that are no large files the hub tells another sum. */
+/** Expected checksum of a file; for small files the hub reports Git's SHA-1. */
 export type Checksum = { readonly sha256: string } | { readonly gitSha1: string };
 
-/** How {@link download} goes about it. */
+/** Options of {@link download}. */
 export interface DownloadOptions {
-  /** Sent over https alone, and to no other host that the server redirects to. */
+  /** Sent only over https, and not to other hosts after a redirect. */
   readonly token?: string | undefined;
-  /** Bytes that the file is known to have. */
+  /** Known size in bytes. */
   readonly size?: number | undefined;
   readonly checksum?: Checksum | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
 
-/** Attempts that bring nothing before it gives up. */
+/** Attempts in a row without new bytes before giving up. */
 const maxIdleAttempts = 4;
-/** Attempts in all: a server may bring something each time and never come to an end. */
+/** Total attempts: a server might send a little each time and never finish. */
 const maxAttempts = 100;
-/** A server that is there answers sooner; behind some firewalls none ever does. */
+/** A reachable server answers sooner; some firewalls drop connections silently. */
 const maxConnectSeconds = 10;
-/** No model is larger; a server that does not say how long its answer is ends here. */
+/** Size limit for responses of unknown length; no model is larger. */
 export const maxBytes = 200e9;
-/** A server that asks for a longer pause is not waited for. */
+/** Longest pause granted to a server's Retry-After. */
 const maxPauseSeconds = 30;
 
-/** Takes the proxy that the usual variables name (HTTPS_PROXY, HTTP_PROXY, NO_PROXY). */
+/** Reads the proxy from HTTPS_PROXY, HTTP_PROXY and NO_PROXY. */
 let dispatcher: EnvHttpProxyAgent | undefined;
 
-/** `fetch` through the proxy of the environment; a connection on which nothing arrives for a while is an error. */
+/** `fetch` through the environment's proxy; a stalled connection is an error. */
 export function proxiedFetch(...[url, init]: Parameters<typeof fetch>): ReturnType<typeof fetch> {
   const timeout = 1000 * stallSeconds();
   const connect = { timeout: Math.min(timeout, 1000 * maxConnectSeconds) };
@@ -46,35 +46,35 @@ export function proxiedFetch(...[url, init]: Parameters<typeof fetch>): ReturnTy
   return fetch(url, { ...init, dispatcher });
 }
 
-/** The header with a token, for an address that may have it: plain http would show it to everybody on the way. */
+/** Authorization header for https addresses only: plain http would expose the token. */
 export function authorization(url: string, token: string | undefined): Record<string, string> {
   return token !== undefined && url.startsWith("https://") ? { authorization: `Bearer ${token}` } : {};
 }
 
-/** A server that may answer otherwise in a moment. */
+/** A temporary failure of a server. */
 export class BusyServer extends Error {
-  /** How long it asks to be left alone. */
+  /** Pause requested by Retry-After, capped; undefined if there is none. */
   readonly pauseMs: number | undefined;
 
   constructor({ status, headers }: Pick<Response, "status" | "headers">) {
-    super(`the server answers ${status}`);
+    super(`the server returned ${status}`);
     const asked = headers.get("retry-after");
     const seconds = /^\d+$/.test(asked ?? "") ? Number(asked) : (Date.parse(asked ?? "") - Date.now()) / 1000;
     this.pauseMs = Number.isFinite(seconds) ? 1000 * Math.min(Math.max(seconds, 0), maxPauseSeconds) : undefined;
   }
 }
 
-/** Whether a status is that of a server that may answer otherwise in a moment. */
+/** True for the status of a temporary failure. */
 export const isBusy = (status: number): boolean => status >= 500 || status === 429;
 
 /**
- * Tries again what fails in passing, with longer pauses each time.
+ * Retries temporary failures with growing pauses.
  *
- * @param attempt - throws, or gives undefined where it has brought something and is to be called again.
- * @param isFinal - whether to give up after one more attempt. Default: never.
- * @throws what the last attempt threw; a {@link ClipError} at once.
+ * @param attempt - throws, or returns undefined if it made progress and must be called again.
+ * @param isFinal - true for errors that are retried only once. Default: never.
+ * @throws the last attempt's error; a {@link ClipError} at once.
  */
-export async function patiently<Result>(
+export async function withRetries<Result>(
   attempt: () => Promise<Result | undefined>,
   isProgress: () => Promise<boolean>,
   signal: AbortSignal | undefined,
@@ -103,14 +103,14 @@ const innermost = (error: unknown) => {
   return (cause instanceof Error ? cause : error) as Error & { readonly code?: string };
 };
 
-/** Whether there was no connection at all: without a network, or behind a firewall. */
+/** True if no connection was made: there is no network, or a firewall blocks it. */
 export function isUnreachable(error: unknown): boolean {
   const { code = "", message } = innermost(error);
   const codes = /^(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|UND_ERR_CONNECT_TIMEOUT)$/;
   return codes.test(code) || message === "bad port";
 }
 
-/** What went wrong with a request, in words. */
+/** Describes a failed request. */
 export function networkProblem(error: unknown): string {
   const inner = innermost(error);
   if (inner.code === "UND_ERR_CONNECT_TIMEOUT")
@@ -120,12 +120,12 @@ export function networkProblem(error: unknown): string {
 }
 
 /**
- * Fetches a file to `target`, which is there as a whole or not at all. What a broken connection or an earlier process left
- * is gone on from, if the server still has the same file; the sum is checked before the file gets its name; of several processes
- * one fetches, the others wait.
+ * Downloads a file to `target`, which then exists completely or not at all. A partial download is resumed if the
+ * server's file is unchanged; the checksum is verified before the file gets its name; of several processes one
+ * downloads while the others wait.
  *
- * @throws {ClipError} `CLIP_DOWNLOAD` if the server does not have it, refuses it, sends something else or nothing more;
- *   `CLIP_FILE` if it cannot be written, or the disk has too little room for it.
+ * @throws {ClipError} `CLIP_DOWNLOAD` if the server lacks or refuses the file, sends something else or stops sending;
+ *   `CLIP_FILE` if the file cannot be written or does not fit on the disk.
  */
 export async function download(url: string, target: string, options: DownloadOptions = {}): Promise<void> {
   await makeFolder(dirname(target));
@@ -137,7 +137,7 @@ export async function download(url: string, target: string, options: DownloadOpt
       await fetchAll(url, part, options);
       await verify(part, url, options.checksum);
       await rename(part, target).catch((cause) => {
-        throw cannotWrite(target, cause, `what was fetched is ${part}`);
+        throw cannotWrite(target, cause, `the download is in ${part}`);
       });
       await rm(validatorFile(part), { force: true });
     },
@@ -153,10 +153,10 @@ async function fetchAll(url: string, part: string, options: DownloadOptions): Pr
     return now > earlier;
   };
   const attempt = async () => (await fetchRest(url, part, options)) || undefined;
-  await patiently(attempt, isProgress, options.signal).catch((cause: unknown) => {
+  await withRetries(attempt, isProgress, options.signal).catch((cause: unknown) => {
     options.signal?.throwIfAborted();
     if (cause instanceof ClipError) throw cause;
-    const kept = "what has arrived is kept: run it again to go on";
+    const kept = "the part received is kept: run it again to resume";
     throw new ClipError("CLIP_DOWNLOAD", `cannot fetch ${url}: ${networkProblem(cause)}; ${kept}`, { cause });
   });
 }
@@ -165,7 +165,7 @@ async function fetchAll(url: string, part: string, options: DownloadOptions): Pr
 async function fetchRest(url: string, part: string, options: DownloadOptions): Promise<boolean> {
   const { token, signal, size, checksum } = options;
   const validator = await readFile(validatorFile(part), "utf8").catch(() => undefined);
-  // With neither, the rest of another file would pass for the rest of this one.
+  // Without validator and checksum, the rest of another file could go unnoticed.
   const start = validator !== undefined || checksum ? ((await sizeOf(part)) ?? 0) : 0;
   if (size !== undefined && start === size && size > 0) return true;
   const ifSame = validator === undefined ? {} : { "if-range": validator };
@@ -192,7 +192,7 @@ async function fetchRest(url: string, part: string, options: DownloadOptions): P
   try {
     const total = totalBytes(url, response, isRest ? Number(range![2]) : undefined, size);
     if (total !== undefined)
-      await assertRoom(dirname(part), total - (isRest ? start : 0), "free some, or name another place");
+      await assertRoom(dirname(part), total - (isRest ? start : 0), "free some, or choose another place");
     if (!isRest) await startPart(part, met);
     return await appendBody(url, part, response, {
       received: isRest ? start : 0,
@@ -222,7 +222,7 @@ function totalBytes(
   const length = response.headers.has("content-encoding") ? null : response.headers.get("content-length");
   const sent = ranged ?? (length === null ? undefined : Number(length));
   if (sent !== undefined && announced !== undefined && sent !== announced)
-    throw new ClipError("CLIP_DOWNLOAD", `${url} has ${sent} bytes, and ${announced} were announced; try again later`);
+    throw new ClipError("CLIP_DOWNLOAD", `${url} has ${sent} bytes, not the announced ${announced}; try again later`);
   return sent ?? announced;
 }
 
@@ -242,14 +242,14 @@ async function appendBody(url: string, part: string, response: Response, progres
   let { received } = progress;
   const { total, onProgress } = progress;
   const refuse = (cause: Error) => {
-    throw cannotWrite(part, cause, "what has arrived is kept");
+    throw cannotWrite(part, cause, "the part received is kept");
   };
   const file = await open(part, "a").catch(refuse);
   try {
     for await (const chunk of response.body ?? []) {
       received += (chunk as Uint8Array).length;
       if (received > (total ?? maxBytes))
-        throw new ClipError("CLIP_DOWNLOAD", `${url} sends more than the ${total ?? maxBytes} bytes it should have`);
+        throw new ClipError("CLIP_DOWNLOAD", `${url} sends more than the expected ${total ?? maxBytes} bytes`);
       await file.appendFile(chunk as Uint8Array).catch(refuse);
       onProgress?.({ url, received, total });
     }
@@ -266,37 +266,36 @@ interface AppendProgress extends Pick<DownloadOptions, "onProgress"> {
   readonly total: number | undefined;
 }
 
-/** What a server says of the state of a file, as far as it may be asked for by `If-Range`; a weak ETag may not. */
+/** A file's validator for `If-Range`: its strong ETag or its date. */
 function validatorOf(headers: Headers): string | undefined {
   const etag = headers.get("etag");
   return (etag !== null && !etag.startsWith("W/") ? etag : headers.get("last-modified")) ?? undefined;
 }
 
-/** Beside the part: of which state of the server's file it is the beginning. */
+/** File beside the part that holds the validator of the download. */
 const validatorFile = (part: string): string => `${part}.version`;
 
-/** Networks that ask for a login, and proxies that refuse, answer with a page of their own. */
+/** True for an HTML page, as sent by networks that require a login and by refusing proxies. */
 export const isWebPage = ({ headers }: Pick<Response, "headers">): boolean =>
   /^text\/html\b/i.test(headers.get("content-type") ?? "");
-export const pageInstead =
-  "a web page came in its place; log in to this network if it asks for that, and check the proxy";
+export const pageInstead = "got a web page instead; log in to the network if it requires that, and check the proxy";
 
 /**
- * Checks that there is room for a file before its bytes are asked for.
+ * Checks free disk space before a download.
  *
- * @throws {ClipError} `CLIP_FILE` if there is not.
+ * @throws {ClipError} `CLIP_FILE` if there is too little.
  */
 export async function assertRoom(folder: string, bytes: number, wayOut: string): Promise<void> {
   const found = await statfs(folder).catch(() => undefined);
-  // Some network file systems do not say.
+  // Some network file systems report no sizes.
   if (!found || found.blocks === 0) return;
   const free = found.bavail * found.bsize;
   if (free >= bytes) return;
   const megabytes = (count: number) => `${Math.ceil(count / 1e6).toLocaleString("en")} MB`;
   throw new ClipError(
     "CLIP_FILE",
-    `${megabytes(bytes)} are to be fetched into ${folder}, and its disk has room for ${megabytes(free)}: ` +
-      `${megabytes(bytes - free)} are missing; ${wayOut}`,
+    `a download of ${megabytes(bytes)} into ${folder} does not fit: ${megabytes(free)} are free, ` +
+      `${megabytes(bytes - free)} more are needed; ${wayOut}`,
   );
 }
 
@@ -307,14 +306,14 @@ async function refusal(url: string, response: Response, token: string | undefine
   const unsent = token !== undefined && !url.startsWith("https://") ? "; no token is sent over plain http" : "";
   const why =
     status === 401 || status === 403
-      ? `it asks for a token, or for its licence to be accepted on its page: set HF_TOKEN to one that may read it${unsent}`
+      ? `it needs a token, or its licence must be accepted on its page: set HF_TOKEN to a token with read access${unsent}`
       : status === 404
         ? "there is no such file"
-        : `the server answers ${status}`;
+        : `the server returned ${status}`;
   return new ClipError("CLIP_DOWNLOAD", `cannot fetch ${url}: ${why}`);
 }
 
-/** Removes what is not the file that was wanted. */
+/** Removes a part whose checksum is wrong, and throws. */
 async function verify(part: string, url: string, checksum: Checksum | undefined): Promise<void> {
   if (!checksum) return;
   const git = "gitSha1" in checksum;
@@ -326,11 +325,11 @@ async function verify(part: string, url: string, checksum: Checksum | undefined)
   await discard(part);
   throw new ClipError(
     "CLIP_DOWNLOAD",
-    `${url} is not the file it should be: its checksum is ${met}, not ${wanted}; it was removed, try again`,
+    `${url} has the wrong checksum: got ${met}, expected ${wanted}; the download was deleted, try again`,
   );
 }
 
-/** Removes a part that is of no use, if it is there. */
+/** Removes a part and its validator, if they exist. */
 async function discard(part: string): Promise<void> {
   await remove(validatorFile(part));
   await remove(part);
@@ -338,11 +337,11 @@ async function discard(part: string): Promise<void> {
 
 async function remove(path: string): Promise<void> {
   await rm(path, { force: true }).catch((cause) => {
-    throw cannotWrite(path, cause, "remove it by hand: it is not what it should be");
+    throw cannotWrite(path, cause, "delete it by hand: it is not a valid download");
   });
 }
 
-/** Seconds without a byte after which a connection counts as broken, in the variable of Hugging Face's own library. */
+/** Seconds without a byte before a connection counts as broken; HF_HUB_DOWNLOAD_TIMEOUT, as in huggingface_hub. */
 export function stallSeconds(): number {
   const seconds = Number(process.env["HF_HUB_DOWNLOAD_TIMEOUT"]);
   return seconds > 0 && seconds <= 3600 ? seconds : 60;

@@ -1,7 +1,7 @@
 /** Element types of tensors in a graph. Half-precision weights are cast to float32 when they are loaded. */
 export type Dtype = "float32" | "int64" | "int32" | "uint8" | "bool" | "float16" | "bfloat16";
 
-/** What holds the elements of each {@link Dtype} in memory; bool is a byte of 0 or 1, half precisions are their bits. */
+/** Array type of each {@link Dtype}: bool is a byte of 0 or 1, half precision is stored as bits. */
 export interface DtypeArrays {
   float32: Float32Array;
   int64: BigInt64Array;
@@ -12,10 +12,10 @@ export interface DtypeArrays {
   bfloat16: Uint16Array;
 }
 
-/** Any array that holds tensor elements. */
+/** Any array of tensor elements. */
 export type TypedArray = DtypeArrays[Dtype];
 
-/** Bytes in an `ArrayBuffer` of their own: `Uint8Array<ArrayBuffer>`, which TypeScript before 5.7 has no name for. */
+/** `Uint8Array<ArrayBuffer>`, which TypeScript before 5.7 cannot express. */
 export type OwnBytes = ReturnType<Uint8Array["slice"]>;
 
 const constructors = {
@@ -28,12 +28,11 @@ const constructors = {
   bfloat16: Uint16Array,
 } satisfies { readonly [Name in Dtype]: new (length: number) => DtypeArrays[Name] };
 
-/** An array of `length` zeros for elements of this dtype. */
+/** An array of zeros for elements of this dtype. */
 export function zeros<Name extends Dtype>(dtype: Name, length: number): DtypeArrays[Name] {
   return new constructors[dtype](length) as DtypeArrays[Name];
 }
 
-/** The bytes of one element. */
 export function bytesPerElement(dtype: Dtype): number {
   return constructors[dtype].BYTES_PER_ELEMENT;
 }

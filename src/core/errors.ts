@@ -1,10 +1,10 @@
 import { printable } from "./printable.ts";
 
 /**
- * Every error this library throws on purpose.
+ * The error class of this library.
  *
- * `code` is stable and for programs; `message` is for people: what was wanted, what was met, and the way out.
- * `cause` keeps the original error where there is one.
+ * `code` is stable and meant for programs; `message` describes the problem and the remedy; `cause` is the original
+ * error, if any.
  */
 export class ClipError extends Error {
   readonly code: ClipErrorCode;
@@ -15,9 +15,9 @@ export class ClipError extends Error {
   }
 }
 
-/** The codes of {@link ClipError}, with what each means. */
+/** The codes of {@link ClipError}. */
 export type ClipErrorCode =
-  /** Shapes or dtypes that an op cannot take. */
+  /** Shapes or dtypes that an op does not accept. */
   | "CLIP_SHAPE"
   /** An image that is missing, corrupt, too large, or not an image. */
   | "CLIP_IMAGE"
@@ -27,24 +27,24 @@ export type ClipErrorCode =
   | "CLIP_CHECKPOINT"
   /** A configuration with a missing, misspelt or impossible value. */
   | "CLIP_CONFIG"
-  /** Training data that cannot be read or is too little. */
+  /** Training data that is unreadable or insufficient. */
   | "CLIP_DATA"
-  /** A training run that cannot go on: a loss that is no number, a checkpoint that does not belong. */
+  /** A training run that cannot continue: the loss is not finite, or the checkpoint belongs to another run. */
   | "CLIP_TRAIN"
-  /** Processes of one job that cannot work together: Open MPI is missing, or they were given different things. */
+  /** Processes that cannot work together: Open MPI is missing, or their settings differ. */
   | "CLIP_GROUP"
   /** A published model that cannot be fetched. */
   | "CLIP_DOWNLOAD"
   /** A file that cannot be read or written. */
   | "CLIP_FILE"
-  /** Arguments of a call or a command that make no sense. */
+  /** Invalid arguments of a call or a command. */
   | "CLIP_USAGE"
-  /** Numbers that differ from those recorded elsewhere by more than is allowed, or could not be compared. */
+  /** Numbers that differ from recorded ones by more than the tolerance, or cannot be compared. */
   | "CLIP_PARITY"
   /** ONNX Runtime refused a model or a run. */
   | "CLIP_RUNTIME";
 
-/** Says what was asked, what was met, where each side came from, and the likely way out. */
+/** Shapes or dtypes that an op does not accept; lists each operand and its origin, with a hint. */
 export class ShapeError extends ClipError {
   constructor(op: string, problem: string, operands: Readonly<Record<string, string>> = {}, hint?: string) {
     const lines = [
@@ -58,35 +58,35 @@ export class ShapeError extends ClipError {
 
 const systemProblems: Readonly<Record<string, string>> = {
   ENOENT: "it does not exist",
-  EEXIST: "a file of that name is in the way",
+  EEXIST: "a file of that name already exists",
   EISDIR: "it is a folder",
   ENOTDIR: "a part of its path is a file",
   EACCES: "permission denied",
   ELOOP: "it is a link that leads back to itself",
-  ENXIO: "it is a socket or a device, and no file",
+  ENXIO: "it is a socket or a device, not a file",
   EPERM: "permission denied",
   EROFS: "its disk is read-only",
   ENOSPC: "the disk is full: free some space and try again",
   EMFILE: "too many files are open: raise the limit (ulimit -n)",
   ENFILE: "the system has too many open files",
   ENAMETOOLONG: "its name is too long",
-  ESTALE: "the network disk has lost it: mount it again",
+  ESTALE: "the network disk no longer has it: mount it again",
   EIO: "the disk fails to read or write",
-  ENODEV: "it is a device that is not there",
+  ENODEV: "the device does not exist",
   EBUSY: "it is in use",
-  ETIMEDOUT: "the disk does not answer",
+  ETIMEDOUT: "the disk does not respond",
   ENOTEMPTY: "the folder is not empty",
   EFBIG: "the file would be larger than the disk allows",
   EDQUOT: "the quota of disk space is used up: free some space and try again",
 };
 
-/** What went wrong with a file, in words. */
+/** Describes a file system error. */
 export function problemOf(cause: unknown): string {
   const { code = "", message } = cause as { readonly code?: string; readonly message: string };
   return systemProblems[code] ?? message;
 }
 
-/** Holds of our own making; a failure is a bug of this library, not of its user. */
+/** Checks an internal invariant; a failure is a bug in this library. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`internal error: ${message}; please report this`);
 }

@@ -1,23 +1,23 @@
 import type { DownloadProgress } from "./progress.ts";
 
-/** A download that is about to begin. */
+/** A download about to start. */
 export interface FetchPlan {
-  /** The repository's. */
+  /** Name of the repository. */
   readonly name: string;
-  /** How many are still to come. */
+  /** Bytes still to download. */
   readonly bytes: number;
-  /** Where they will lie. */
+  /** Target folder. */
   readonly folder: string;
 }
 
-/** How a model is fetched. In a file of its own, so that public types need none of what fetches. */
+/** Options for downloading a model. Kept apart from the downloader, so that public types do not import it. */
 export interface FetchOptions {
-  /** Take what is in the cache, and ask nobody. Default: HF_HUB_OFFLINE. */
+  /** Use only the cache, never the network. Default: HF_HUB_OFFLINE. */
   readonly offline?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Is told before the first byte comes; not called where nothing is missing. */
+  /** Called before the first byte arrives; not called if nothing is missing. */
   readonly onFetch?: ((plan: FetchPlan) => void) | undefined;
-  /** Is told that the hub cannot be asked for the newest state, and the model is taken as it was fetched before. */
+  /** Called if the hub is unreachable and the cached copy is used, which may be outdated. */
   readonly onStale?: ((reason: string) => void) | undefined;
 }

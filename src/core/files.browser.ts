@@ -7,74 +7,73 @@ import { decodeText } from "./text-file.ts";
 export { basename, dirname, join } from "./addresses.ts";
 
 /*
- * Files of a page are addresses. Bytes are fetched by ranges, so that a model whose texts alone are asked for costs its text
- * tower alone, and what has arrived is kept in the browser's cache.
+ * In a page, files are addresses. Bytes are fetched by ranges, so that encoding texts downloads the text tower only;
+ * received bytes are kept in the browser's cache.
  */
 
-/** Bytes of one request at most: what has arrived of a broken download is kept in pieces of this size. */
+/** Largest range of one request; an interrupted download keeps its complete pieces. */
 const pieceBytes = 16 * 2 ** 20;
-/** Attempts that bring nothing before it gives up. */
+/** Attempts in a row without new bytes before giving up. */
 const maxIdleAttempts = 4;
 
-/** What a server says of a file. */
+/** A file's metadata from its server. */
 interface Head {
   readonly size: number;
-  /** Changes when the file does, as far as the server says so. */
+  /** ETag or date; empty if the server sends neither. */
   readonly version: string;
 }
 
-/** How a range is fetched. */
 interface RangeOptions {
   readonly onBytes?: (count: number) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One answer a visit and file that is there. */
+/** One answer per visit for each existing file. */
 const heads = new Map<string, Promise<Head | undefined>>();
-/** Files of servers that know no ranges, as a whole. */
+/** Whole files from servers without range requests. */
 const whole = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
 
-/** Bytes of a file; undefined if there is none. */
+/** Size of a file in bytes; undefined if it does not exist. */
 export async function sizeOf(url: string): Promise<number | undefined> {
   return (await headOf(url))?.size;
 }
 
-/** What is known of the files of a folder by its address. */
+/** Known contents of folders, by address. */
 const declared = new Map<string, (name: string) => boolean | undefined>();
 
 /**
- * Declares what a folder holds: browsers write each file that is asked for and not there into the console of the page.
+ * Declares the contents of a folder: browsers log each request for a missing file in the page's console.
  *
- * @param has - whether a file of that name is there; undefined where only the server knows.
+ * @param has - true if a file of that name exists; undefined if only the server knows.
  */
 export function declareFolder(folder: string, has: (name: string) => boolean | undefined): void {
   declared.set(parts(folder).join(""), has);
 }
 
-/** Whether there is such a file. */
 export async function exists(url: string): Promise<boolean> {
   return declared.get(dirname(url))?.(basename(url)) ?? (await headOf(url)) !== undefined;
 }
 
-/** Whether it is the address of a folder: one that names no file of weights. */
+/** True unless the address ends like a weight file. */
 export function isFolder(url: string): Promise<boolean> {
   return Promise.resolve(!/\.(safetensors|json|pt|pth|bin)$/.test(parts(url)[0]));
 }
 
-/** Links are the server's affair. */
+/** The address itself: the server resolves links. */
 export function realFile(url: string): Promise<string> {
   return Promise.resolve(url);
 }
 
 /**
- * The text of a file that is read as a whole; where the server cannot be reached, as it was at the last visit.
+ * Reads a whole text file; if the server is unreachable, the copy of the last visit.
  *
- * @throws {ClipError} `CLIP_FILE` if there is none, it cannot be fetched, or has more than `maxBytes`: that much is never in memory.
+ * @throws {ClipError} `CLIP_FILE` if the file does not exist, cannot be fetched or exceeds `maxBytes`, which bounds the
+ *   memory used.
  */
 export async function readText(url: string, maxBytes: number): Promise<string> {
   let response: Response;
   try {
-    response = await fetchPatiently(url, { cache: "no-cache" });
+    response = await fetchWithRetries(url, { cache: "no-cache" });
   } catch (error) {
     const before = await kept(url, "text");
     if (before) return before.text();
@@ -86,7 +85,7 @@ export async function readText(url: string, maxBytes: number): Promise<string> {
   for await (const chunk of chunksOf(response)) {
     chunks.push(chunk);
     if ((length += chunk.length) > maxBytes)
-      throw new ClipError("CLIP_FILE", `${url} has more than ${maxBytes} bytes, the most that such a file may have`);
+      throw new ClipError("CLIP_FILE", `${url} has more than ${maxBytes} bytes, the limit for such a file`);
   }
   const text = decodeText(new Uint8Array(await new Blob(chunks).arrayBuffer()), url);
   await keep(url, "text", text);
@@ -94,10 +93,10 @@ export async function readText(url: string, maxBytes: number): Promise<string> {
 }
 
 /**
- * Exactly these bytes of a file, in a buffer of their own.
+ * Reads exactly these bytes of a file into a new buffer.
  *
- * @param options - `onBytes` is told of bytes that arrive, those from the cache among them; `signal` stops.
- * @throws {ClipError} `CLIP_FILE` if they cannot be fetched, `CLIP_CHECKPOINT` if the file ends before.
+ * @param options - `onBytes` is called with the number of bytes that arrived, cached ones included; `signal` stops.
+ * @throws {ClipError} `CLIP_FILE` if they cannot be fetched, `CLIP_CHECKPOINT` if the file is too short.
  */
 export async function readRange(
   url: string,
@@ -108,7 +107,7 @@ export async function readRange(
   const head = await headOf(url);
   if (!head) throw new ClipError("CLIP_FILE", `cannot read ${url}: there is no such file`);
   if (offset + length > head.size)
-    throw new ClipError("CLIP_CHECKPOINT", `${url} ends at byte ${head.size}, ${offset + length} are wanted`);
+    throw new ClipError("CLIP_CHECKPOINT", `${url} ends at byte ${head.size}, but ${offset + length} bytes are needed`);
   const bytes = new Uint8Array(length);
   for (let done = 0; done < length;) {
     const count = Math.min(pieceBytes, length - done);
@@ -119,7 +118,7 @@ export async function readRange(
 }
 
 async function readPiece(url: string, head: Head, offset: number, length: number, options: RangeOptions) {
-  // What has no version cannot be told from what comes after it, and is not kept.
+  // Without a version a later file could not be told apart, so nothing is cached.
   if (head.version === "") return fetchPiece(url, head, offset, length, options);
   const part = `${head.version} ${offset} ${length}`;
   const before = await (await kept(url, part))?.arrayBuffer();
@@ -160,7 +159,7 @@ async function fetchPiece(
     }
     if (done > before) idle = 0;
   }
-  throw new ClipError("CLIP_FILE", `cannot fetch ${url}: ${(problem as Error).message}; load the page again to go on`, {
+  throw new ClipError("CLIP_FILE", `cannot fetch ${url}: ${(problem as Error).message}; reload the page to resume`, {
     cause: problem,
   });
 }
@@ -192,13 +191,12 @@ async function* partialContent(
   const range = response.headers.get("content-range");
   if (response.status !== 206 || (range !== null && !range.startsWith(`bytes ${offset}-`))) {
     await response.body?.cancel();
-    throw isPassing(response) ? new Error(`the server answers ${response.status}`) : refused(url, response.status);
+    throw isPassing(response) ? new Error(`the server returned ${response.status}`) : refused(url, response.status);
   }
   let received = 0;
   for await (const chunk of chunksOf(response)) {
     received += chunk.length;
-    if (received > length)
-      throw new ClipError("CLIP_FILE", `${url} sends more than the ${length} bytes that were asked for`);
+    if (received > length) throw new ClipError("CLIP_FILE", `${url} sends more than the ${length} bytes requested`);
     yield chunk;
   }
   return undefined;
@@ -211,7 +209,7 @@ function keepWhole(url: string, fetched: Promise<OwnBytes>): Promise<OwnBytes> {
   return fetched;
 }
 
-/** A part of another version would be no part of this file. */
+/** Throws if the response belongs to another version of the file. */
 function refuseChanged(url: string, head: Head, { status, headers }: Response): void {
   if (status !== 200 && status !== 206) return;
   const version = versionOf(headers);
@@ -220,10 +218,10 @@ function refuseChanged(url: string, head: Head, { status, headers }: Response): 
     (version === "" || head.version === "" || version === head.version) && (!total || Number(total) === head.size);
   if (isSame) return;
   heads.delete(url);
-  throw new ClipError("CLIP_FILE", `${url} was changed while it was read; load the model again`);
+  throw new ClipError("CLIP_FILE", `${url} changed while it was being read; load the model again`);
 }
 
-/** What changes when a file does, as far as the server says so: its ETag, whatever was compressed on the way, or its date. */
+/** A file's ETag, without suffixes for compression, or its date; empty if the server sends neither. */
 function versionOf(headers: Headers): string {
   const tag = headers
     .get("etag")
@@ -232,7 +230,7 @@ function versionOf(headers: Headers): string {
   return tag ?? headers.get("last-modified") ?? "";
 }
 
-/** A file of a server that knows no ranges. */
+/** Reads a file from a server without range requests. */
 async function readWhole(url: string, response: Response, size: number): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(size);
   let done = 0;
@@ -242,22 +240,22 @@ async function readWhole(url: string, response: Response, size: number): Promise
     done += chunk.length;
   }
   if (done === size) return bytes;
-  throw new ClipError("CLIP_FILE", `${url} does not have the ${size} bytes that were announced`);
+  throw new ClipError("CLIP_FILE", `${url} does not have the announced ${size} bytes`);
 }
 
 const pause = (attempt: number) => new Promise((resolve) => setTimeout(resolve, 100 * 3 ** attempt));
 
-/** Whether it may answer otherwise in a moment. */
+/** True for a temporary failure. */
 const isPassing = ({ status }: Response): boolean => status >= 500 || status === 429;
 
-/** Servers of single-page applications answer with their page for whatever they do not have. */
+/** Servers of single-page applications return their page in place of a missing file. */
 const isPage = ({ headers }: Response): boolean => /^text\/html\b/.test(headers.get("content-type") ?? "");
 
-/** @throws {ClipError} `CLIP_FILE` if the server cannot be reached. */
-async function fetchPatiently(url: string, init: RequestInit): Promise<Response> {
+/** @throws {ClipError} `CLIP_FILE` if the server is unreachable. */
+async function fetchWithRetries(url: string, init: RequestInit): Promise<Response> {
   for (let attempt = 1; ; attempt++) {
     const response = await fetch(url, init).catch((cause: unknown) => {
-      const why = "the server cannot be reached, or does not let other sites' pages read it (CORS)";
+      const why = "the server is unreachable, or does not allow other origins (CORS)";
       throw new ClipError("CLIP_FILE", `cannot fetch ${url}: ${why}`, { cause });
     });
     if (!isPassing(response) || response.status === 501 || attempt === maxIdleAttempts) return response;
@@ -266,14 +264,14 @@ async function fetchPatiently(url: string, init: RequestInit): Promise<Response>
   }
 }
 
-/** Streams are iterable in some browsers only. */
+/** Chunks of a response body; some browsers' streams are not iterable. */
 async function* chunksOf(response: Response): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   const reader = response.body!.getReader();
   for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
 }
 
 function refused(url: string, status: number): ClipError {
-  const why = status === 404 ? "there is no such file" : `the server answers ${status}`;
+  const why = status === 404 ? "there is no such file" : `the server returned ${status}`;
   return new ClipError("CLIP_FILE", `cannot fetch ${url}: ${why}`);
 }
 
@@ -282,7 +280,7 @@ function headOf(url: string): Promise<Head | undefined> {
   if (!head) {
     head = fetchHead(url);
     heads.set(url, head);
-    // What is not there may come, and what went wrong may go well the next time.
+    // A missing file or a failure is not cached: the next request may succeed.
     void head.then(
       (found) => found ?? heads.delete(url),
       () => heads.delete(url),
@@ -291,14 +289,14 @@ function headOf(url: string): Promise<Head | undefined> {
   return head;
 }
 
-/** What the server says, or, where it cannot be reached, what it said at the last visit. */
+/** Metadata from the server or, if it is unreachable, from the last visit. */
 async function fetchHead(url: string): Promise<Head | undefined> {
   const before = (await (await kept(url, "head"))?.json()) as Head | null | undefined;
   let head: Head | undefined;
   try {
     head = await askHead(url);
   } catch (error) {
-    // Only what could not be reached has a cause.
+    // Only errors of unreachable servers have a cause.
     if (before !== undefined && (error as Error).cause) return before ?? undefined;
     throw error;
   }
@@ -307,23 +305,23 @@ async function fetchHead(url: string): Promise<Head | undefined> {
   return head;
 }
 
-/** Some servers do not answer HEAD, or not what it is for; all answer who asks for the first byte. */
+/** Some servers do not support HEAD, or answer without a length; a request for the first byte works with all. */
 async function askHead(url: string): Promise<Head | undefined> {
-  const asked = await fetchPatiently(url, { method: "HEAD", cache: "no-cache" });
+  const asked = await fetchWithRetries(url, { method: "HEAD", cache: "no-cache" });
   const length = asked.headers.get("content-length");
   if (asked.status === 404 || asked.status === 410 || (asked.ok && isPage(asked))) return undefined;
   if (asked.ok && length !== null && !asked.headers.has("content-encoding"))
     return { size: Number(length), version: versionOf(asked.headers) };
-  const first = await fetchPatiently(url, { headers: { range: "bytes=0-0" }, cache: "no-store" });
+  const first = await fetchWithRetries(url, { headers: { range: "bytes=0-0" }, cache: "no-store" });
   await first.body?.cancel();
-  // Stores that may not list what they have say "forbidden" of what they do not have.
+  // Object stores without permission to list answer 403 for missing files.
   if ([403, 404, 410].includes(first.status) || (first.ok && isPage(first))) return undefined;
   if (!first.ok && first.status !== 416) throw refused(url, first.status);
   const said = first.headers.has("content-encoding") ? null : first.headers.get("content-length");
   const total = first.headers.get("content-range")?.split("/")[1] ?? (first.status === 200 ? said : null);
   if (total !== null && /^\d+$/.test(total)) return { size: Number(total), version: versionOf(first.headers) };
-  // The server does not say how large the file is, or not to pages of other sites: only the whole of it shows that.
-  const response = await fetchPatiently(url, { cache: "no-store" });
+  // The server hides the size, at least from other origins; only a full download reveals it.
+  const response = await fetchWithRetries(url, { cache: "no-store" });
   if (!response.ok) throw refused(url, response.status);
   const bytes = await readAll(response);
   whole.set(url, Promise.resolve(bytes));
@@ -336,7 +334,7 @@ async function readAll(response: Response): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
 
-/** Removes the weights and other files that were kept for the next visit. */
+/** Deletes the weights and other files cached for later visits. */
 export async function clearCache(): Promise<void> {
   heads.clear();
   declared.clear();

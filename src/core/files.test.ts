@@ -14,7 +14,7 @@ const root = await temporaryFolder();
 await chmod(root, 0o755);
 await writeFile(join(root, "file"), "12345");
 
-/** Whether this machine lets a test mount a folder read-only, in a namespace of its own. */
+/** True if a test may mount a folder read-only, in its own namespace. */
 function canMount(): boolean {
   try {
     execFileSync("unshare", ["-rm", "mount", "--bind", root, root], { stdio: "ignore" });
@@ -24,14 +24,14 @@ function canMount(): boolean {
   }
 }
 
-describe.skipIf(platform() === "win32")("whether a file is there", () => {
-  it("is known where it is, where it is not, and below a file", async () => {
+describe.skipIf(platform() === "win32")("exists", () => {
+  it("handles existing files, missing files, and paths below a file", async () => {
     expect(await sizeOf(join(root, "file"))).toBe(5);
     expect(await sizeOf(join(root, "nothing"))).toBeUndefined();
     expect(await exists(join(root, "file", "below"))).toBe(false);
   });
 
-  it("is an error where the system does not say", async () => {
+  it("throws if the system cannot tell", async () => {
     const loop = join(root, "loop");
     await symlink("loop", loop);
     await expect(exists(loop)).rejects.toMatchObject({
@@ -49,8 +49,8 @@ describe.skipIf(platform() === "win32")("whether a file is there", () => {
   });
 });
 
-describe("a folder that is made", () => {
-  it("is there with those it lies in, or was there before; by several at once too", async () => {
+describe("makeFolder", () => {
+  it("creates the folder and its parents unless they exist, also concurrently", async () => {
     const path = join(root, "a", "b", "c");
     await Promise.all([makeFolder(path), makeFolder(path), makeFolder(join(path, "d"))]);
     await makeFolder(path);
@@ -58,19 +58,19 @@ describe("a folder that is made", () => {
     await makeFolder("/");
   });
 
-  it("is not made in a file", async () => {
+  it("refuses a path below a file", async () => {
     const path = join(root, "file", "x", "y");
     await expect(makeFolder(path)).rejects.toThrow(
-      `cannot make the folder ${path}: a part of its path is a file; name another place`,
+      `cannot make the folder ${path}: a part of its path is a file; choose another place`,
     );
-    await expect(makeFolder(join(root, "file"))).rejects.toThrow("a file of that name is in the way");
+    await expect(makeFolder(join(root, "file"))).rejects.toThrow("a file of that name already exists");
   });
 });
 
 const mountable = canMount();
 if (!mountable) console.log("skipped: this machine lets no test mount a read-only disk (unshare -rm)");
 
-/** What a command line says whose `out` lies on a disk that is read-only. */
+/** Result of a command whose `out` is on a read-only disk. */
 describe.skipIf(!mountable)("a read-only disk", () => {
   const bin = fileURLToPath(new URL("../../bin/clip-ts.js", import.meta.url));
   it.each([
@@ -80,7 +80,7 @@ describe.skipIf(!mountable)("a read-only disk", () => {
     ["train", "RUN", "--out", "OUT/some/run"],
     ["data", "pack", "PAIRS", "OUT/deep/shards"],
     ["models", "fetch", "some/model"],
-  ])("is said to be one: %s", async (...args) => {
+  ])("is reported: %s", async (...args) => {
     const disk = join(root, "disk");
     await mkdir(disk, { recursive: true });
     const { drawShapes, tinyRun } = await import("../../test/train/tiny-run.ts");
@@ -90,7 +90,7 @@ describe.skipIf(!mountable)("a read-only disk", () => {
     const places: Record<string, string> = { OUT: disk, IMAGE: join(pairs, "0.png"), RUN: run, PAIRS: pairs };
     const given = args.map((arg) => arg.replace(/^(OUT|IMAGE|RUN|PAIRS)/, (name) => places[name]!));
     const inside = 'disk=$1; shift; mount --bind "$disk" "$disk" && mount -o remount,ro,bind "$disk" && exec "$@"';
-    // Nobody listens there: the hub is not asked before the cache is known to be writable, or is not there either.
+    // No hub listens there: the cache must be checked before the hub is contacted.
     const env = { ...process.env, HF_HOME: join(disk, "home"), HF_ENDPOINT: "http://127.0.0.1:9" };
     const command = ["-rm", "sh", "-c", inside, "sh", disk, process.execPath, bin, ...given];
     const failed = (await promisify(execFile)("unshare", command, { env }).catch((error: unknown) => error)) as {

@@ -2,56 +2,56 @@ import { constants, type Stats } from "node:fs";
 import { type FileHandle, open, realpath, stat } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import { ClipError } from "./errors.ts";
-import { cannotRead, ifThere } from "./if-there.ts";
+import { cannotRead, undefinedIfMissing } from "./missing-file.ts";
 import { decodeText } from "./text-file.ts";
 
-/** Of the machine's own kind; in a page, of addresses. */
+/** For the platform's paths; in a page, for addresses. */
 export { basename, dirname, join } from "node:path";
 
-/** Texts are read in pieces of so many bytes. */
+/** Bytes per read of a text. */
 const chunkBytes = 2 ** 20;
 
 /**
- * Bytes of a file; undefined if there is none.
+ * Size of a file in bytes; undefined if it does not exist.
  *
- * @throws {ClipError} `CLIP_FILE` as {@link ifThere}.
+ * @throws {ClipError} `CLIP_FILE` as {@link undefinedIfMissing}.
  */
 export async function sizeOf(path: string): Promise<number | undefined> {
-  return (await ifThere(path, stat(path)))?.size;
+  return (await undefinedIfMissing(path, stat(path)))?.size;
 }
 
 /**
- * Whether there is such a file or folder.
+ * True if the file or folder exists.
  *
- * @throws {ClipError} `CLIP_FILE` as {@link ifThere}.
+ * @throws {ClipError} `CLIP_FILE` as {@link undefinedIfMissing}.
  */
 export async function exists(path: string): Promise<boolean> {
   return (await sizeOf(path)) !== undefined;
 }
 
 /**
- * Whether it is a folder rather than a file.
+ * True for a folder, false for a file.
  *
- * @throws whatever the system says if there is neither.
+ * @throws the system's error if neither exists.
  */
 export async function isFolder(path: string): Promise<boolean> {
   return (await stat(path)).isDirectory();
 }
 
-/** The file itself where the path is a link to it. */
+/** Path with its links resolved. */
 export async function realFile(path: string): Promise<string> {
   return realpath(path).catch((cause: Error) => cannotRead(path, cause));
 }
 
-/** How long a pipe may have nobody who writes into it, and how often it is looked at, in milliseconds. */
+/** Time allowed for a pipe's writer to appear, and interval between polls, in milliseconds. */
 const [writerPatienceMs, pipePauseMs] = [2000, 20];
 
 /**
- * The text of a file that is read as a whole, without the mark that some editors begin UTF-8 with. A pipe is read to its end, as a
- * shell's `<(command)` is one; no thread waits for it, so that the process can end.
+ * Reads a whole text file, without its byte order mark. A pipe, such as a shell's `<(command)`, is read to its end by
+ * polling, since a blocked thread would keep the process alive.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read, is not UTF-8, is a pipe into which nobody writes, or has more than
- *   `maxBytes`: that much is never in memory.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read, is not UTF-8, is a pipe that nothing writes to, or exceeds
+ *   `maxBytes`, which bounds the memory used.
  */
 export async function readText(
   path: string,
@@ -62,14 +62,14 @@ export async function readText(
     const found = await stat(path);
     if (!found.isFIFO()) refuseOthers(path, found);
     if (found.size > maxBytes) throw tooLarge(path, maxBytes);
-    // Else opening a pipe waits for its other end, and reading for what it brings. Files are read as ever; Windows has no such flag.
+    // Without O_NONBLOCK, opening a pipe and reading from it would block. No effect on files; undefined on Windows.
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const chunks: Buffer[] = [];
       let length = 0;
       for await (const chunk of chunksOf(file, path, found.isFIFO(), signal)) {
         chunks.push(chunk);
-        // A device or a pipe has no size, so what comes is counted.
+        // Devices and pipes have no size, so bytes are counted.
         if ((length += chunk.length) > maxBytes) throw tooLarge(path, maxBytes);
       }
       return decodeText(Buffer.concat(chunks), path);
@@ -82,7 +82,7 @@ export async function readText(
   }
 }
 
-/** All of a file, or what comes through a pipe until its writers have closed it. */
+/** Chunks of a file, or of a pipe until its writers close it. */
 async function* chunksOf(
   file: FileHandle,
   path: string,
@@ -97,13 +97,13 @@ async function* chunksOf(
     if (chunk?.length === 0 && hasWriter) return;
     if (chunk?.length !== 0) hasWriter = true;
     else if (performance.now() > patience)
-      throw new ClipError("CLIP_FILE", `cannot read ${path}: it is a pipe into which nobody writes`);
+      throw new ClipError("CLIP_FILE", `cannot read ${path}: nothing writes to this pipe`);
     if (chunk?.length) yield chunk;
     else await setTimeout(pipePauseMs);
   }
 }
 
-/** What comes next in a file, empty at its end; undefined if a pipe or terminal has nothing at the moment. */
+/** The next chunk, empty at the end of the file; undefined if a pipe or terminal has no data yet. */
 async function readChunk(file: FileHandle): Promise<Buffer | undefined> {
   try {
     const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(chunkBytes), 0, chunkBytes, null);
@@ -115,10 +115,9 @@ async function readChunk(file: FileHandle): Promise<Buffer | undefined> {
 }
 
 /**
- * Exactly these bytes of a file, in a buffer of their own.
+ * Reads exactly these bytes of a file into a new buffer.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read or is no file but a pipe or a device, `CLIP_CHECKPOINT` if it ends
- *   before.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read or is a pipe or a device, `CLIP_CHECKPOINT` if it is too short.
  */
 export async function readRange(path: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
   const handle = await openFile(path);
@@ -127,7 +126,10 @@ export async function readRange(path: string, offset: number, length: number): P
     for (let done = 0; done < length;) {
       const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 2 ** 30), offset + done);
       if (bytesRead === 0)
-        throw new ClipError("CLIP_CHECKPOINT", `${path} ended at byte ${offset + done}; was it cut while it was read?`);
+        throw new ClipError(
+          "CLIP_CHECKPOINT",
+          `${path} ended at byte ${offset + done}; was it truncated while being read?`,
+        );
       done += bytesRead;
     }
     return bytes;
@@ -139,8 +141,8 @@ export async function readRange(path: string, offset: number, length: number): P
 }
 
 /**
- * A file, open to be read. Opening a pipe waits for somebody to write into it, and no signal ends that, so anything but a
- * file is refused before.
+ * Opens a file for reading. Anything else is refused first: opening a pipe blocks until it has a writer, and no signal
+ * ends that.
  */
 async function openFile(path: string): Promise<FileHandle> {
   try {
@@ -151,18 +153,14 @@ async function openFile(path: string): Promise<FileHandle> {
   }
 }
 
-/** Refuses what has no end, or would wait for another process. */
+/** Refuses pipes, sockets and devices, which may block or never end. */
 function refuseOthers(path: string, found: Stats): void {
   if (found.isFile() || found.isDirectory()) return;
   const kind = found.isFIFO() ? "a named pipe" : found.isSocket() ? "a socket" : "a device";
   throw new ClipError("CLIP_FILE", `${path} is ${kind}, not a file`);
 }
 
-/** The `CLIP_FILE` of a text that is longer than it may be. */
 function tooLarge(path: string, maxBytes: number): ClipError {
   const most = `${maxBytes / 2 ** 20} MiB`;
-  return new ClipError(
-    "CLIP_FILE",
-    `${path} has more than ${most}, the most that such a file may have; is it the right one?`,
-  );
+  return new ClipError("CLIP_FILE", `${path} has more than ${most}, the limit for such a file; is it the right one?`);
 }

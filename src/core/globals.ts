@@ -1,8 +1,8 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 /*
- * The declarations of this package name classes that only the DOM's or Node's types declare. Programs without those types
- * get them here, without members; where they are declared, these add nothing. Every entry point imports this file.
+ * This package's declarations use classes from the DOM's or Node's types. Programs without those types get empty
+ * declarations here; otherwise these add nothing. Every entry point imports this file.
  */
 /* eslint-disable @typescript-eslint/no-empty-object-type */
 declare global {

@@ -25,15 +25,15 @@ describe("float16", () => {
     expect(decodeFloat16(all)).toEqual(await castWithRuntime(all));
   });
 
-  it("encodes each of its own values back to its code, and NaN to NaN", () => {
+  it("encodes every decoded value to its code, and NaN to NaN", () => {
     const back = encodeFloat16(decodeFloat16(all));
     const wrong = all.filter((code) => (isNaNCode(code) ? !isNaNCode(back[code]!) : back[code] !== code));
     expect([...wrong]).toEqual([]);
   });
 
-  it("rounds to the nearest, halves to even: between every two neighbours", () => {
+  it("rounds to nearest, ties to even, between all neighbours", () => {
     const values = decodeFloat16(all);
-    values[0x7c00] = 65536; // the next step, were there one
+    values[0x7c00] = 65536; // the next value, if it existed
     for (let code = 0; code < 0x7c00; code++) {
       const middle = (values[code]! + values[code + 1]!) / 2; // exact in float32
       const step = middle * 2 ** -20 + 2 ** -149;
@@ -52,7 +52,7 @@ describe("float16", () => {
 });
 
 describe("bfloat16", () => {
-  it("decodes to the float32 whose upper half it is", () => {
+  it("decodes to the float32 with the same upper half", () => {
     const codes = Uint16Array.of(0x3f80, 0xc049, 0x0001, 0x7f80, 0x8000);
     expect(decodeBfloat16(codes)).toEqual(Float32Array.of(1, -3.140625, 2 ** -133, Infinity, -0));
   });

@@ -1,8 +1,8 @@
 import { ClipError } from "./errors.ts";
 
-/** Half-precision numbers are stored as their bits. bfloat16 is the upper half of a float32. */
+/* Half-precision numbers are stored as their bits. bfloat16 is the upper half of a float32. */
 
-/** float32 values of all 65,536 float16s; made at the first use. */
+/** float32 values of all 65,536 float16s; computed on first use. */
 let values: Float32Array | undefined;
 
 /** float16 bits as numbers; exact. */
@@ -13,7 +13,7 @@ export function decodeFloat16(bits: Uint16Array): Float32Array {
   return decoded;
 }
 
-/** The nearest float16s, ties to even, as bits; from 65,520 on that is infinity. */
+/** The nearest float16s as bits, ties to even; infinity from 65,520. */
 export function encodeFloat16(numbers: Float32Array): Uint16Array {
   const words = new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
   const encoded = new Uint16Array(numbers.length);
@@ -22,17 +22,17 @@ export function encodeFloat16(numbers: Float32Array): Uint16Array {
 }
 
 /**
- * {@link encodeFloat16} of weights.
+ * {@link encodeFloat16}, checked for overflow.
  *
- * @throws {ClipError} `CLIP_CHECKPOINT` if a number is too large for half precision: infinity would spoil every result.
+ * @throws {ClipError} `CLIP_CHECKPOINT` if a number overflows: an infinite weight would spoil every result.
  */
-export function halve(name: string, numbers: Float32Array): Uint16Array {
+export function encodeFloat16Weights(name: string, numbers: Float32Array): Uint16Array {
   const encoded = encodeFloat16(numbers);
   for (let i = 0; i < encoded.length; i++) {
     if ((encoded[i]! & 0x7fff) !== 0x7c00 || !Number.isFinite(numbers[i]!)) continue;
     throw new ClipError(
       "CLIP_CHECKPOINT",
-      `${name} has ${numbers[i]}, and half precision ends at 65,504; keep float32`,
+      `${name} has ${numbers[i]}, beyond the half-precision limit of 65,504; keep float32`,
     );
   }
   return encoded;
@@ -57,12 +57,12 @@ function nearest(word: number): number {
   const sign = (word >>> 16) & 0x8000;
   const magnitude = word & 0x7fffffff;
   if (magnitude > 0x7f800000) return sign | 0x7e00; // NaN
-  if (magnitude >= 0x477ff000) return sign | 0x7c00; // from 65,520 on
+  if (magnitude >= 0x477ff000) return sign | 0x7c00; // 65,520 or more
   if (magnitude >= 0x38800000) {
-    // From 2⁻¹⁴ on: 13 bits of the fraction go; adding just under half of them, or half if the last kept bit is odd, rounds.
+    // 2⁻¹⁴ or more: 13 fraction bits are dropped. Adding just under half a unit, or half if the last kept bit is odd, rounds.
     return sign | ((magnitude + 0xfff + ((magnitude >>> 13) & 1) - 0x38000000) >>> 13);
   }
-  // Below, steps are of 2⁻²⁴; what is under 2⁻²⁵ cannot reach one half.
+  // Subnormal, in steps of 2⁻²⁴; anything under 2⁻²⁵ rounds to zero.
   const shift = 126 - (magnitude >>> 23);
   if (shift > 24) return sign;
   const fraction = (magnitude & 0x7fffff) | 0x800000;

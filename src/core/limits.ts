@@ -1,4 +1,4 @@
-/** The most that a configuration or an index of weights may have; the largest published have less than a tenth. */
+/** Size limit of a configuration or weight index; the largest published ones stay below a tenth of it. */
 export const maxConfigBytes = 16 * 2 ** 20;
-/** The most that a vocabulary or a list of words may have: Gemma's tokenizer.json has 34 MB. */
+/** Size limit of a vocabulary or word list; Gemma's tokenizer.json has 34 MB. */
 export const maxVocabularyBytes = 256 * 2 ** 20;

@@ -26,13 +26,13 @@ async function holder(path: string): Promise<ChildProcess> {
   return child;
 }
 
-/** As if nobody had touched it for an hour. */
+/** Makes the lock look untouched for an hour. */
 async function growOld(path: string): Promise<void> {
   const before = new Date(Date.now() - 3_600_000);
   await utimes(path, before, before);
 }
 
-/** The first try may be the one that removes a lock of nobody. */
+/** Tries twice: the first try may only remove a stale lock. */
 const tryTwice = async (path: string) => (await tryLock(path)) ?? (await tryLock(path));
 
 it.skipIf(platform() === "win32")(
@@ -46,7 +46,7 @@ it.skipIf(platform() === "win32")(
       for (let attempt = 0; attempt < 3; attempt++) expect(await tryLock(path)).toBeUndefined();
       expect(await readFile(path, "utf8")).toContain(` ${child.pid} `);
       child.kill("SIGCONT");
-      // It goes on with its heartbeat, though it did so late.
+      // Its heartbeat continues, though late.
       for (let age = Infinity; age > 60_000; await sleep(50)) {
         age = Date.now() - (await stat(path)).mtimeMs;
       }
@@ -82,7 +82,7 @@ it.skipIf(platform() !== "linux")(
   },
 );
 
-it("a lock of another machine is taken once nobody has touched it for long", async () => {
+it("takes a lock of another machine after its heartbeat has stopped", async () => {
   const path = join(root, "elsewhere.lock");
   await writeFile(path, "another-machine 1 some-id 1");
   expect(await tryTwice(path)).toBeUndefined();
@@ -92,7 +92,7 @@ it("a lock of another machine is taken once nobody has touched it for long", asy
   await lock![Symbol.asyncDispose]();
 });
 
-it("who lost a lock is told so, and leaves that of the other", async () => {
+it("a holder notices a lost lock and leaves the new holder's alone", async () => {
   const path = join(root, "lost.lock");
   const lock = (await tryLock(path))!;
   await lock.assertHeld();
@@ -108,7 +108,7 @@ it("who lost a lock is told so, and leaves that of the other", async () => {
   await removed[Symbol.asyncDispose]();
 });
 
-it("who waits for a lock can be stopped", async () => {
+it("waiting for a lock can be aborted", async () => {
   const path = join(root, "waited.lock");
   await using lock = (await tryLock(path))!;
   const stop = new AbortController();

@@ -6,15 +6,15 @@ import { cannotWrite } from "./atomic-write.ts";
 import { ClipError } from "./errors.ts";
 
 const heartbeatMs = 2_000;
-/** A holder on another machine that has not been heard of for so long is gone. */
+/** Age of the last heartbeat after which a holder on another machine is considered dead. */
 const staleMs = 15_000;
 const pollMs = 100;
 
 /**
- * Does what only one process may do at a time: the lock is a file, which says who holds it and is touched while the work
- * lasts, so that a process that was killed does not lock others out.
+ * Runs `work` in one process at a time. The lock is a file that records its holder and is touched while the work runs,
+ * so that a killed process does not block others.
  *
- * @throws {ClipError} `CLIP_FILE` if there is no place for the lock.
+ * @throws {ClipError} `CLIP_FILE` if the lock file cannot be written.
  */
 export async function withLock<Result>(
   path: string,
@@ -31,32 +31,31 @@ export async function withLock<Result>(
   return await work();
 }
 
-/** What only one process holds, until it is disposed of. */
+/** A lock held until it is disposed. */
 export interface Lock extends AsyncDisposable {
-  /** @throws {ClipError} `CLIP_FILE` if the lock was lost: another process may be writing. */
+  /** @throws {ClipError} `CLIP_FILE` if the lock was lost; another process may be writing. */
   assertHeld(): Promise<void>;
 }
 
 /**
- * A lock as {@link withLock} holds it, until it is disposed of; undefined if another process has it, or had it a moment ago.
+ * Takes the lock of {@link withLock}; undefined if another process holds it, or held it a moment ago.
  *
- * @throws {ClipError} `CLIP_FILE` if there is no place for the lock.
+ * @throws {ClipError} `CLIP_FILE` if the lock file cannot be written.
  */
 export async function tryLock(path: string): Promise<Lock | undefined> {
   const holder = `${hostname()} ${process.pid} ${randomUUID()} ${await startOf(process.pid)}`;
   if (!(await acquire(path, holder))) return undefined;
   const heartbeat = setInterval(() => {
     const now = new Date();
-    utimes(path, now, now).catch(() => undefined); // the work will say what is wrong with the disk
+    utimes(path, now, now).catch(() => undefined); // the work itself will report a failing disk
   }, heartbeatMs);
-  // A process that is at its end is not kept by its locks.
   heartbeat.unref();
   return {
     async assertHeld() {
       if ((await holderOf(path)) === holder) return;
       throw new ClipError(
         "CLIP_FILE",
-        `the lock ${path} was taken by another process or removed; nothing more is written here`,
+        `the lock ${path} was taken by another process or removed; this process writes nothing more`,
       );
     },
     async [Symbol.asyncDispose]() {
@@ -83,29 +82,29 @@ async function holderOf(path: string): Promise<string | undefined> {
   return readFile(path, "utf8").catch(() => undefined);
 }
 
-/** Who holds a lock and is no more; undefined if it is held or went in the meantime. */
+/** The dead holder of a lock; undefined if the holder lives or the lock is gone. */
 async function staleHolder(path: string): Promise<string | undefined> {
   const [holder, found] = await Promise.all([holderOf(path), stat(path).catch(() => undefined)]);
   if (holder === undefined || !found) return undefined;
   const [host, pid, , start] = holder.split(" ");
   if (host !== hostname()) return Date.now() - found.mtimeMs > staleMs ? holder : undefined;
-  // In a container that starts anew, the process that was killed may have had this one's number.
+  // In a restarted container, the killed process may have had this process's id.
   const isOlder = Number(pid) === process.pid && found.mtimeMs < Date.now() - 1000 * process.uptime();
-  // Another process may have got the number of one that is gone.
+  // Process ids are reused.
   const now = await startOf(Number(pid));
   const isAnother = now !== "" && /^\d+$/.test(start ?? "") && start !== now;
-  // On this machine a process that lives keeps its lock, however long it was stopped or asleep.
+  // A living process on this machine keeps its lock, however long it was suspended.
   return isOlder || isAnother || !isAlive(Number(pid)) ? holder : undefined;
 }
 
-/** When a process of this machine started, in the system's ticks; empty where the system does not say. */
+/** Start time of a process on this machine, in clock ticks; empty if the system has no /proc. */
 async function startOf(pid: number): Promise<string> {
   const status = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  // The name, in brackets, may have blanks and brackets of its own; the start is the 22nd field.
+  // Field 22 is the start. Field 2, the name in brackets, may itself contain spaces and brackets.
   return status.slice(status.lastIndexOf(")") + 2).split(" ")[19] ?? "";
 }
 
-/** Two may find it stale, and one may hold it anew by the time that the other acts: then it is put back. */
+/** Removes a stale lock. If another process has removed and retaken it meanwhile, its new lock is put back. */
 async function removeStale(path: string, holder: string): Promise<void> {
   const grave = `${path}.${randomUUID()}.stale`;
   await rename(path, grave).catch(() => undefined);

@@ -1,16 +1,16 @@
 import { ClipError } from "./errors.ts";
 import { suggestion } from "./nearest.ts";
 
-/** A kind of value, for checks at run time: TypeScript's types do not reach a program in plain JavaScript. */
+/** A kind of value, for checks at run time: plain JavaScript programs have no types. */
 export interface Kind {
-  /** As a message says it: "a whole number of at least 1". */
+  /** Description in a message: "a whole number of at least 1". */
   readonly wanted: string;
   readonly fits: (value: unknown) => boolean;
-  /** Whether one of something was probably given in place of several. */
+  /** A string given in its place is probably a single item. */
   readonly isList?: true;
 }
 
-/** The kind of each option; one that lacks here does not compile. */
+/** The kind of each option; a missing one does not compile. */
 export type OptionKinds<Options> = { readonly [Key in keyof Options]-?: Kind };
 
 export const flag: Kind = { wanted: "true or false", fits: (value) => typeof value === "boolean" };
@@ -19,7 +19,7 @@ export const callback: Kind = { wanted: "a function", fits: (value) => typeof va
 export const record: Kind = { wanted: "an object", fits: isRecord };
 export const abortSignal: Kind = {
   wanted: "an AbortSignal",
-  // Not by its class: a page, a worker and a test runner each have their own.
+  // No instanceof: a page, a worker and a test runner each have their own class.
   fits: (value) => isRecord(value) && typeof value["aborted"] === "boolean" && "addEventListener" in value,
 };
 
@@ -45,7 +45,7 @@ export const either = (a: Kind, b: Kind): Kind => ({
   wanted: `${a.wanted}, or ${b.wanted}`,
   fits: (value) => a.fits(value) || b.fits(value),
 });
-/** Items one after the other, in memory or as they come; the items themselves are not looked at. */
+/** A list, iterable or async iterable; the items are not checked. */
 export const sourceOf = (items: string): Kind => ({
   wanted: `a list of ${items}`,
   fits: (value) =>
@@ -57,10 +57,9 @@ export const sourceOf = (items: string): Kind => ({
 });
 
 /**
- * Refuses options that do not exist, with the nearest one that does, and values of another kind than is wanted.
+ * Refuses unknown options, suggesting the nearest known one, and values of the wrong kind.
  *
- * @param of - whose options they are, for the message.
- * @param required - those that must be there.
+ * @param of - owner of the options, for the message.
  * @throws {ClipError} `CLIP_USAGE`
  */
 export function checkOptions<Options extends object>(
@@ -82,14 +81,14 @@ export function checkOptions<Options extends object>(
   }
 }
 
-/** @throws {ClipError} `CLIP_USAGE` if an argument is of another kind. */
+/** @throws {ClipError} `CLIP_USAGE` if the value is of another kind. */
 export function checkKind(name: string, value: unknown, { wanted, fits, isList }: Kind): void {
   if (fits(value)) return;
-  const hint = isList && typeof value === "string" ? "; put it into [ ]" : "";
+  const hint = isList && typeof value === "string" ? "; wrap it in [ ]" : "";
   throw new ClipError("CLIP_USAGE", `${name} must be ${wanted}, got ${describeValue(value)}${hint}`);
 }
 
-/** Kinds but for those of some options. */
+/** Kinds without those of the named options. */
 export function withoutKinds<Kinds extends object, Name extends keyof Kinds & string>(
   kinds: Kinds,
   ...names: readonly Name[]
@@ -100,14 +99,13 @@ export function withoutKinds<Kinds extends object, Name extends keyof Kinds & st
   >;
 }
 
-/** The options among others that one function takes. */
+/** The options that have a kind. */
 export function pickOptions<Options extends object>(options: Options, kinds: OptionKinds<Options>): Options {
   return Object.fromEntries(Object.entries(options).filter(([name]) => name in kinds)) as Options;
 }
 
 const maxShown = 60;
 
-/** A value as a message shows it. */
 function describeValue(value: unknown): string {
   if (typeof value === "string")
     return JSON.stringify(value.length > maxShown ? `${value.slice(0, maxShown)}…` : value);
@@ -116,7 +114,7 @@ function describeValue(value: unknown): string {
   if ("then" in value && typeof value.then === "function") return "a Promise: await it first";
   if (Array.isArray(value)) {
     const wrong: unknown = value.find((item) => typeof item !== "string");
-    return wrong === undefined || Array.isArray(wrong) ? "a list" : `a list with ${describeValue(wrong)} in it`;
+    return wrong === undefined || Array.isArray(wrong) ? "a list" : `a list that contains ${describeValue(wrong)}`;
   }
   const name: unknown = value.constructor?.name;
   return typeof name === "string" && name !== "Object" && name !== "" ? `a value of class ${name}` : "an object";

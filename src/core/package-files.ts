@@ -2,18 +2,18 @@ import { existsSync } from "node:fs";
 import { ClipError } from "./errors.ts";
 
 /*
- * Workers and assets are found by where this very module is, so only here is `import.meta.url` asked. Bundlers change it: to the
- * address of their output, to nothing, or to the place where this module was on the machine that built.
+ * Workers and assets are located relative to this module, so `import.meta.url` is used only here. Bundlers change it:
+ * to the address of their output, to nothing, or to this module's path on the build machine.
  */
 const [, root, folder, ending] = /^(file:.*\/)(src|dist)\/core\/package-files(\.[jt]s)$/.exec(import.meta.url) ?? [];
 
-/** True where the sources run, under a loader for TypeScript. */
+/** True if the TypeScript sources run directly. */
 export const runsFromSource = ending === ".ts";
 
 /**
- * The address of a file or folder of this package, whether it is there or not.
+ * URL of a file or folder of this package, which need not exist.
  *
- * @param path - from the package's own folder: `"assets/clip-merges.txt.gz"`.
+ * @param path - relative to the package's folder: `"assets/clip-merges.txt.gz"`.
  * @throws {ClipError} `CLIP_FILE` if a bundler has moved the code away from the package's files.
  */
 export function packageFile(path: string): URL {
@@ -28,19 +28,19 @@ export function packageFile(path: string): URL {
   return new URL(path, root);
 }
 
-/** The kind of a program that comes by `node -e` or the standard input. Threads and processes inherit it, and node refuses it of a file. */
+/** Node's option for programs from `node -e` or standard input. Threads and processes inherit it, and Node refuses it for files. */
 export const inputType = /(^|\s)--input-type[=\s]\S+/g;
 
-/** The environment of a thread or process that runs a module of this package: without {@link inputType}. */
+/** Environment without {@link inputType}, for a thread or process that runs a module of this package. */
 export function moduleEnvironment(): NodeJS.ProcessEnv {
   const { NODE_OPTIONS, ...others } = process.env;
   return NODE_OPTIONS === undefined ? others : { ...others, NODE_OPTIONS: NODE_OPTIONS.replace(inputType, "") };
 }
 
 /**
- * The address of a module of this package, for a thread to start with.
+ * URL of a module of this package, for starting a thread.
  *
- * @param path - from the folder of the code, without its ending: `"engine/runtime/session-worker"`.
+ * @param path - relative to the code's folder, without extension: `"engine/runtime/session-worker"`.
  * @throws {ClipError} as {@link packageFile}.
  */
 export const packageModule = (path: string): URL => packageFile(`${folder}/${path}${ending}`);

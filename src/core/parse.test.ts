@@ -24,19 +24,19 @@ const messageOf = (value: unknown) => {
 };
 
 describe("parseStrict", () => {
-  it("gives back what fits", () => {
+  it("returns a valid value", () => {
     const value = { learningRate: 1e-3, model: { kind: "vit", patchSize: 32 } };
     expect(parseStrict(schema, value, "train.json")).toEqual(value);
   });
 
-  it("names every problem at once, each misspelt key with the one that was meant", () => {
+  it("reports all problems at once, with a suggestion for each misspelt key", () => {
     const value = {
       learningrate: 1e-3,
       model: { kind: "vit", pachSize: 32 },
       sources: [{ folder: "a" }, { flder: "b" }],
     };
     expect(messageOf(value).split("\n")).toEqual([
-      "train.json does not say what is needed",
+      "train.json is invalid",
       "  learningRate is missing",
       "  model.patchSize is missing",
       '  model.pachSize is unknown; did you mean "patchSize"?',
@@ -46,20 +46,20 @@ describe("parseStrict", () => {
     ]);
   });
 
-  it("lists the known keys where none is near", () => {
+  it("lists the known keys if none is similar", () => {
     expect(messageOf({ learningRate: 1, model: { kind: "vit", patchSize: 1 }, zebra: 1 })).toContain(
-      "zebra is unknown; known are learningRate, model, sources",
+      "zebra is unknown; known: learningRate, model, sources",
     );
   });
 
-  it("does not take a key called __proto__ for anything but unknown", () => {
+  it("treats a key named __proto__ as unknown", () => {
     const hostile: unknown = JSON.parse('{"learningRate":1,"model":{"kind":"vit","patchSize":1},"__proto__":{"x":1}}');
     expect(messageOf(hostile)).toContain("__proto__ is unknown");
   });
 });
 
 describe("readJson", () => {
-  it("says which file is missing, and which is no JSON", async () => {
+  it("reports a missing file and invalid JSON", async () => {
     const folder = await mkdtemp(join(tmpdir(), "clip-ts-"));
     const path = join(folder, "config.json");
     await expect(readJson(schema, path)).rejects.toMatchObject({
@@ -69,7 +69,7 @@ describe("readJson", () => {
     await writeFile(path, "{ learningRate: 1 }");
     await expect(readJson(schema, path)).rejects.toMatchObject({
       code: "CLIP_CONFIG",
-      message: expect.stringContaining("is no JSON") as string,
+      message: expect.stringContaining("is not JSON") as string,
     });
   });
 });

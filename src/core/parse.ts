@@ -6,31 +6,26 @@ import { cut, listed } from "./listing.ts";
 import { suggestion } from "./nearest.ts";
 
 /**
- * The value as the schema has it, or one error that lists everything wrong with it; a key that does not exist comes
- * with the nearest one that does.
+ * Parses a value with a schema; one error lists all problems, with the nearest known key for each unknown one.
  *
- * @param schema - made of `z.strictObject`, so that a misspelt key is no silent default.
- * @param where - what is parsed, for the message: a file's path.
+ * @param schema - built from `z.strictObject`, so that a misspelt key is an error and not a silent default.
+ * @param where - source of the value for the message, such as a file path.
  * @throws {ClipError} `CLIP_CONFIG`
  */
 export function parseStrict<Schema extends z.ZodType>(schema: Schema, value: unknown, where: string): z.output<Schema> {
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
   const problems = result.error.issues.slice(0, maxProblems).flatMap((issue) => explain(schema, issue));
-  throw new ClipError(
-    "CLIP_CONFIG",
-    `${where} does not say what is needed\n  ${listed(problems, maxProblems).join("\n  ")}`,
-  );
+  throw new ClipError("CLIP_CONFIG", `${where} is invalid\n  ${listed(problems, maxProblems).join("\n  ")}`);
 }
 
-/** So many are told at most. */
 const maxProblems = 50;
 
 /**
  * Reads a JSON file and parses it with {@link parseStrict}.
  *
- * @throws {ClipError} `CLIP_FILE` if there is no such file or it has more than `maxBytes`, `CLIP_CONFIG` if it is no JSON or
- *   does not fit.
+ * @throws {ClipError} `CLIP_FILE` if the file does not exist or exceeds `maxBytes`, `CLIP_CONFIG` if it is not JSON or
+ *   does not fit the schema.
  */
 export async function readJson<Schema extends z.ZodType>(
   schema: Schema,
@@ -39,17 +34,17 @@ export async function readJson<Schema extends z.ZodType>(
 ): Promise<z.output<Schema>> {
   const text = await readText(path, maxBytes);
   if (isNestedTooDeeply(text))
-    throw new ClipError("CLIP_CONFIG", `${path} nests values more than ${maxNesting} deep; no file of a model does`);
+    throw new ClipError("CLIP_CONFIG", `${path} nests values more than ${maxNesting} deep; no model file does`);
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new ClipError("CLIP_CONFIG", `${path} is no JSON: ${(cause as Error).message}`, { cause });
+    throw new ClipError("CLIP_CONFIG", `${path} is not JSON: ${(cause as Error).message}`, { cause });
   }
   return parseStrict(schema, value, path);
 }
 
-/** Of objects and arrays in each other; whoever walks through more may run out of stack. */
+/** Nesting limit of objects and arrays; recursion through more could overflow the stack. */
 const maxNesting = 100;
 
 function isNestedTooDeeply(json: string): boolean {
@@ -96,7 +91,7 @@ function explain(schema: z.ZodType, issue: z.core.$ZodIssue): string[] {
   return [`${at}: ${issue.message}`];
 }
 
-/** What is wrong with a value by the alternative that it comes closest to: one that takes its kind of value. */
+/** Problems by the closest alternative of a union: the one that accepts this kind of value. */
 function meantAlternative({ errors, input }: z.core.$ZodIssueInvalidUnion): readonly z.core.$ZodIssue[] {
   const inside = errors.find((issues) =>
     issues.every(({ code, path }) => path.length > 0 || code === "unrecognized_keys"),
@@ -105,12 +100,11 @@ function meantAlternative({ errors, input }: z.core.$ZodIssueInvalidUnion): read
   return inside ?? (named || errors.flat());
 }
 
-/** The keys that an object at this path may have, in any alternative. */
+/** Keys allowed in an object at this path, over all alternatives. */
 function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   const [step, ...rest] = path;
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault)
     return keysAt(schema.unwrap() as z.ZodType, path);
-  // What is behind a preprocessing.
   if (schema instanceof z.ZodPipe) return keysAt(schema.out as z.ZodType, path);
   if (schema instanceof z.ZodUnion)
     return [...new Set(schema.options.flatMap((option) => keysAt(option as z.ZodType, path)))];

@@ -1,7 +1,7 @@
-/** Control characters, marks that turn the direction of text, and separators of lines: what steers a terminal. */
+/** Control characters, bidirectional marks and line separators, which can manipulate a terminal. */
 const steering = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
-/** A name or a text from outside, to stand within one line: what would steer a terminal is written as JSON writes it. */
+/** Text from outside as one safe line: terminal control characters become JSON escapes. */
 export function printable(text: string): string {
   return text.replace(steering, (met) => `\\u${met.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

@@ -1,8 +1,8 @@
-/** How far a download is. */
+/** Progress of a download. */
 export interface DownloadProgress {
   readonly url: string;
-  /** Bytes that are here, those of earlier attempts among them. */
+  /** Bytes received, including earlier attempts. */
   readonly received: number;
-  /** Undefined where the server does not say. */
+  /** Total bytes; undefined if the server does not report them. */
   readonly total: number | undefined;
 }

@@ -31,7 +31,7 @@ describe("random numbers", () => {
     `);
   });
 
-  it("differ for every part of the key, its place and its size, also beyond 32 bits", () => {
+  it("differ for every part of the key, its position and its size, also beyond 32 bits", () => {
     const keys = [[1], [2], [1, 0], [0, 1], [1, 1], [1, 1, 0], [2 ** 32], [2 ** 32 + 1], [-1], [0]];
     const streams = keys.map((key) => {
       const random = new Random(...key);
@@ -41,7 +41,7 @@ describe("random numbers", () => {
   });
 
   // Of 20,000 draws the mean of uniform numbers lies within 0.01 of 1/2 in all but 1 of 10⁶ keys (4.9 deviations).
-  it("are uniform and do not depend on those of the next key", () => {
+  it("are uniform and independent of the next key", () => {
     for (const key of [0, 1, 2, 1000]) {
       const [a, b] = [new Random(key), new Random(key + 1)];
       const [first, second] = [draw(20_000, () => a.uniform()), draw(20_000, () => b.uniform())];
@@ -53,7 +53,7 @@ describe("random numbers", () => {
     }
   });
 
-  it("are also independent at the start of neighbouring keys, as one draw a sample needs", () => {
+  it("are independent between the first draws of neighbouring keys", () => {
     const first = draw(20_000, () => 0).map((_, i) => new Random(5, 0, i).uniform());
     expect(Math.abs(mean(first) - 0.5)).toBeLessThan(0.01);
     expect(Math.abs(mean(first.slice(1).map((value, i) => (value - 0.5) * (first[i]! - 0.5))))).toBeLessThan(0.003);
@@ -73,7 +73,7 @@ describe("random numbers", () => {
     }
   });
 
-  it("of the normal distribution have its first four moments", () => {
+  it("from normal() have the first four moments of the normal distribution", () => {
     const random = new Random(11);
     const values = draw(40_000, () => random.normal());
     const moment = (power: number) => mean(values.map((value) => value ** power));
@@ -83,7 +83,7 @@ describe("random numbers", () => {
     expect(Math.abs(moment(4) - 3)).toBeLessThan(0.25);
   });
 
-  it("order 0 … n − 1, each number equally often in each place", () => {
+  it("from permutation() put each number in each place equally often", () => {
     const random = new Random(13);
     const counts = new Array<number>(16).fill(0);
     for (let i = 0; i < 8000; i++) {

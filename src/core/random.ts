@@ -1,8 +1,8 @@
 /**
  * A seeded generator (sfc32): the same key gives the same numbers on every machine.
  *
- * The key may hold several parts, so that a sample's augmentation depends on (seed, epoch, sample) alone and not on
- * the order in which samples are made.
+ * The key may have several parts: a sample's augmentation depends only on (seed, epoch, sample), not on the order of
+ * the samples.
  */
 export class Random {
   #a: number;
@@ -12,7 +12,7 @@ export class Random {
   #spareNormal: number | undefined;
 
   constructor(...key: readonly number[]) {
-    // FNV-1a over the parts' words, then 12 rounds to mix: close keys give unrelated streams.
+    // FNV-1a over the parts' words, then 12 mixing rounds: similar keys give unrelated streams.
     let hash = 0x811c9dc5;
     const words = key.flatMap((part) => [part >>> 0, Math.floor(part / 2 ** 32) >>> 0]);
     for (const word of words) hash = Math.imul(hash ^ word, 0x01000193) ^ (hash >>> 15);
@@ -22,7 +22,7 @@ export class Random {
     for (let i = 0; i < 12; i++) this.uint32();
   }
 
-  /** A whole number in [0, 2³²). */
+  /** Uniform integer in [0, 2³²). */
   uint32(): number {
     const sum = (this.#a + this.#b + this.#counter++) | 0;
     this.#a = this.#b ^ (this.#b >>> 9);
@@ -32,18 +32,18 @@ export class Random {
     return sum >>> 0;
   }
 
-  /** A number in [low, high). */
+  /** Uniform number in [low, high). */
   uniform(low = 0, high = 1): number {
     const unit = (this.uint32() * 2 ** 21 + (this.uint32() >>> 11)) / 2 ** 53;
     return low + (high - low) * unit;
   }
 
-  /** A whole number in [0, bound). */
+  /** Uniform integer in [0, bound). */
   integer(bound: number): number {
     return Math.floor(this.uniform() * bound);
   }
 
-  /** A number of the standard normal distribution (Marsaglia's polar method). */
+  /** Standard normal number (Marsaglia's polar method). */
   normal(): number {
     if (this.#spareNormal !== undefined) {
       const spare = this.#spareNormal;
@@ -62,7 +62,7 @@ export class Random {
     }
   }
 
-  /** The numbers 0 … count − 1 in random order (Fisher and Yates). */
+  /** The integers 0 … count − 1 in random order (Fisher–Yates). */
   permutation(count: number): Uint32Array {
     const order = Uint32Array.from({ length: count }, (_, i) => i);
     for (let i = count - 1; i > 0; i--) {

@@ -11,7 +11,7 @@ import {
 } from "./shape.ts";
 
 describe("sizes", () => {
-  it("multiply to one canonical form, whatever the order", () => {
+  it("multiply to a canonical form in any order", () => {
     expect(product([])).toBe(1);
     expect(product([2, 3, 4])).toBe(24);
     expect(product(["batch", 50])).toBe("50*batch");
@@ -21,7 +21,7 @@ describe("sizes", () => {
     expect(product([0, "batch"])).toBe(0);
   });
 
-  it("divide if it comes out whole, symbols and all", () => {
+  it("divide if the quotient is whole and symbols cancel", () => {
     expect(divideDims(24, 4)).toBe(6);
     expect(divideDims(24, 5)).toBeUndefined();
     expect(divideDims("50*batch", 10)).toBe("5*batch");
@@ -32,7 +32,7 @@ describe("sizes", () => {
     expect(divideDims(4, 0)).toBeUndefined();
   });
 
-  it("divide by what they were multiplied with", () => {
+  it("divide by each of their factors", () => {
     const dims: Shape = [1, 7, "batch", "6*length", "batch*length"];
     for (const a of dims) for (const b of dims) expect(divideDims(product([a, b]), b)).toBe(product([a]));
   });
@@ -50,7 +50,7 @@ describe("sizes", () => {
 });
 
 describe("shapes", () => {
-  // numpy.broadcast_shapes gives the same for those of numbers.
+  // For numbers, equal to numpy.broadcast_shapes.
   it.each<[Shape[], Shape | undefined]>([
     [
       [
@@ -101,7 +101,7 @@ describe("shapes", () => {
     expect(broadcastShapes(...shapes.toReversed())).toEqual(result);
   });
 
-  it("have axes from 0 and from −1, and no others", () => {
+  it("accept axes counted from 0 or from −1 only", () => {
     expect([-3, -1, 0, 2].map((axis) => normalizeAxis(axis, 3))).toEqual([0, 2, 0, 2]);
     expect([-4, 3, 0.5, NaN].map((axis) => normalizeAxis(axis, 3))).toEqual(Array(4).fill(undefined));
   });

@@ -1,18 +1,18 @@
 /**
- * One size of a shape: a number, or a symbol (`"batch"`) that is known when the graph runs. Products of symbols and
- * numbers, which reshapes make, are written in one canonical form (`"50*batch"`), so equal sizes are equal strings.
+ * One size of a shape: a number, or a symbol (`"batch"`) whose value is known when the graph runs. Products, which
+ * reshapes create, have one canonical form (`"50*batch"`), so equal sizes are equal strings.
  */
 export type Dim = number | string;
 
 /** The sizes of a tensor, outermost first. */
 export type Shape = readonly Dim[];
 
-/** True for the name of one size that is known when the graph runs, rather than a product of such names. */
+/** True for a single symbol, false for numbers and products. */
 export function isSymbol(dim: Dim): boolean {
   return typeof dim === "string" && /^[A-Za-z_]\w*$/.test(dim);
 }
 
-/** The product of sizes; a number if none is symbolic. */
+/** Product of sizes; a number if none is symbolic. */
 export function product(dims: Shape): Dim {
   let factor = 1;
   const symbols: string[] = [];
@@ -27,7 +27,7 @@ export function product(dims: Shape): Dim {
   return formatDim(factor, symbols);
 }
 
-/** The factor and the symbols of a size: `"50*batch"` is 50 times batch. */
+/** Splits a size into its factor and symbols: `"50*batch"` is 50 times batch. */
 export function parseDim(dim: Dim): { factor: number; symbols: string[] } {
   if (typeof dim === "number") return { factor: dim, symbols: [] };
   const parts = dim.split("*");
@@ -40,7 +40,7 @@ function formatDim(factor: number, symbols: readonly string[]): Dim {
   return [...(factor === 1 ? [] : [String(factor)]), ...[...symbols].sort()].join("*");
 }
 
-/** `total / part` if it is whole, else undefined. Symbols must cancel. */
+/** `total / part`; undefined unless it is an integer and the symbols of `part` cancel. */
 export function divideDims(total: Dim, part: Dim): Dim | undefined {
   const [a, b] = [parseDim(total), parseDim(part)];
   const symbols = [...a.symbols];
@@ -53,7 +53,7 @@ export function divideDims(total: Dim, part: Dim): Dim | undefined {
   return Number.isInteger(factor) ? formatDim(factor, symbols) : undefined;
 }
 
-/** The common shape of operands under NumPy's broadcasting, or undefined if there is none. */
+/** Result shape under NumPy's broadcasting rules; undefined if the shapes are incompatible. */
 export function broadcastShapes(...shapes: readonly Shape[]): Shape | undefined {
   const rank = Math.max(...shapes.map((shape) => shape.length));
   const result: Dim[] = [];
@@ -70,7 +70,7 @@ export function broadcastShapes(...shapes: readonly Shape[]): Shape | undefined 
   return result;
 }
 
-/** An axis counted from the front; negative ones count from the back. Undefined if there is no such axis. */
+/** Axis counted from the front; a negative one counts from the back. Undefined if out of range. */
 export function normalizeAxis(axis: number, rank: number): number | undefined {
   const fromFront = axis < 0 ? axis + rank : axis;
   return Number.isInteger(axis) && fromFront >= 0 && fromFront < rank ? fromFront : undefined;
@@ -81,7 +81,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dim, axis) => dim === b[axis]);
 }
 
-/** How many elements a tensor of this shape holds. */
+/** Number of elements of a shape. */
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }

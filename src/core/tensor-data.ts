@@ -1,6 +1,6 @@
 import type { Dtype, DtypeArrays } from "./dtype.ts";
 
-/** A concrete tensor: elements in row-major order, with their shape. */
+/** A concrete tensor: elements in row-major order, with dtype and shape. */
 export interface TensorData<Name extends Dtype = Dtype> {
   readonly dtype: Name;
   readonly shape: readonly number[];
@@ -17,7 +17,6 @@ export function int32(data: Int32Array | readonly number[], shape: readonly numb
   return { dtype: "int32", shape, data: data instanceof Int32Array ? data : Int32Array.from(data) };
 }
 
-/** All elements of arrays, one array after the other. */
 export function concatenate(arrays: readonly Float32Array[]): Float32Array {
   const all = new Float32Array(arrays.reduce((total, { length }) => total + length, 0));
   let offset = 0;

@@ -14,7 +14,7 @@ const utf32 = (value: string, bigEndian: boolean) => {
 };
 
 describe("decodeText", () => {
-  it("takes UTF-8, with a mark or without", () => {
+  it("accepts UTF-8 with and without a byte order mark", () => {
     expect(decodeText(Buffer.from(text), "f")).toBe(text);
     expect(decodeText(Buffer.from(`\ufeff${text}`), "f")).toBe(text);
     expect(decodeText(new Uint8Array(0), "f")).toBe("");
@@ -22,25 +22,25 @@ describe("decodeText", () => {
 
   it.each<[string, Uint8Array, string | RegExp]>([
     [
-      "UTF-16 with a mark",
+      "UTF-16 with a byte order mark",
       Buffer.from(`\ufeff${text}`, "utf16le"),
       "f is UTF-16 and not UTF-8; save it as UTF-8, for example with iconv -f UTF-16 -t UTF-8",
     ],
-    ["big-endian UTF-16 with a mark", utf16be(`\ufeff${text}`), "f is UTF-16 and"],
+    ["big-endian UTF-16 with a byte order mark", utf16be(`\ufeff${text}`), "f is UTF-16 and"],
     [
-      "UTF-16 without a mark",
+      "UTF-16 without a byte order mark",
       Buffer.from(text, "utf16le"),
       "f is UTF-16LE and not UTF-8; save it as UTF-8, for example with iconv -f UTF-16LE -t UTF-8",
     ],
-    ["big-endian UTF-16 without a mark", utf16be(text), "f is UTF-16BE and"],
+    ["big-endian UTF-16 without a byte order mark", utf16be(text), "f is UTF-16BE and"],
     ["UTF-16 of Chinese", Buffer.from("火箭\n披萨\n", "utf16le"), "f is UTF-16LE and"],
     ["one letter of UTF-16", Buffer.from("a", "utf16le"), "f is UTF-16LE and"],
-    ["UTF-32 with a mark", utf32(`\ufeff${text}`, false), "f is UTF-32 and"],
-    ["big-endian UTF-32 with a mark", utf32(`\ufeff${text}`, true), "f is UTF-32 and"],
-    ["UTF-32 without a mark", utf32("rocket\npizza\n", false), "f is UTF-32LE and"],
-    ["big-endian UTF-32 without a mark", utf32("rocket\npizza\n", true), "f is UTF-32BE and"],
+    ["UTF-32 with a byte order mark", utf32(`\ufeff${text}`, false), "f is UTF-32 and"],
+    ["big-endian UTF-32 with a byte order mark", utf32(`\ufeff${text}`, true), "f is UTF-32 and"],
+    ["UTF-32 without a byte order mark", utf32("rocket\npizza\n", false), "f is UTF-32LE and"],
+    ["big-endian UTF-32 without a byte order mark", utf32("rocket\npizza\n", true), "f is UTF-32BE and"],
     ["Latin-1", Buffer.from("rocket\ncafé\n", "latin1"), "f, line 2 is not UTF-8; save it as UTF-8"],
-    // "猫" and "犬"; bytes that are text in other encodings too, so that none is named.
+    // "猫" and "犬", whose bytes are also text in other encodings, so none is reported.
     [
       "Shift-JIS",
       Buffer.from("94 4c 0a 8c a2 0a".replaceAll(" ", ""), "hex"),
@@ -57,7 +57,7 @@ describe("decodeText", () => {
     [
       "a zero far inside",
       Buffer.concat([Buffer.from("a\n".repeat(9000)), Buffer.of(0)]),
-      "f is a binary file and not text; name a text file in UTF-8",
+      "f is a binary file and not text; pass a UTF-8 text file",
     ],
     ["a JPEG", Buffer.from("\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01", "latin1"), "f is a binary file"],
     ["a PNG", Buffer.from("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x01\0", "latin1"), "f is a binary file"],
@@ -80,6 +80,6 @@ describe("decodeText", () => {
   });
 });
 
-it("lines end as any system ends them", () => {
+it("splits lines at LF, CRLF and CR", () => {
   expect(splitLines("a\r\nb\rc\n\nd")).toEqual(["a", "b", "c", "", "d"]);
 });

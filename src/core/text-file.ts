@@ -1,9 +1,9 @@
 import { ClipError } from "./errors.ts";
 
-/** Bytes of a text that tell its encoding. */
+/** Number of leading bytes examined to detect an encoding. */
 const headBytes = 4096;
 
-const marks: readonly (readonly [encoding: string, ...bytes: readonly number[]])[] = [
+const byteOrderMarks: readonly (readonly [encoding: string, ...bytes: readonly number[]])[] = [
   ["UTF-32", 0xff, 0xfe, 0, 0],
   ["UTF-32", 0, 0, 0xfe, 0xff],
   ["UTF-16", 0xff, 0xfe],
@@ -11,10 +11,10 @@ const marks: readonly (readonly [encoding: string, ...bytes: readonly number[]])
 ];
 
 /**
- * The text of a whole file, which must be UTF-8; without the byte order mark that some editors begin it with.
+ * Decodes the UTF-8 text of a whole file, without its byte order mark.
  *
- * @param name - of the file, for the message.
- * @throws {ClipError} `CLIP_FILE` if it is in another encoding, binary or a pointer of Git LFS; says which, where, and the way out.
+ * @param name - file name for the message.
+ * @throws {ClipError} `CLIP_FILE` if the text is in another encoding, binary or a Git LFS pointer.
  */
 export function decodeText(bytes: Uint8Array, name: string): string {
   const problem = encodingProblem(bytes, 1);
@@ -26,30 +26,31 @@ export function decodeText(bytes: Uint8Array, name: string): string {
 const lfsMark = new TextEncoder().encode("version https://git-lfs.github.com/spec/");
 
 /**
- * Refuses what Git leaves in the place of a large file that was not fetched.
+ * Refuses a Git LFS pointer, which Git leaves in place of a large file that was not fetched.
  *
  * @param head - the first bytes of the file, 64 or more.
- * @throws {ClipError} `CLIP_FILE` with the way out.
+ * @throws {ClipError} `CLIP_FILE`
  */
 export function refuseLfsPointer(head: Uint8Array, name: string): void {
   if (lfsMark.every((byte, i) => head[i] === byte))
-    throw new ClipError("CLIP_FILE", `${name} is a pointer of Git LFS, not the file; run "git lfs pull" in its folder`);
+    throw new ClipError("CLIP_FILE", `${name} is a Git LFS pointer, not the file; run "git lfs pull" in its folder`);
 }
 
-/** The lines of a text, whichever system's ends they have. */
+/** Splits a text at any line ending: LF, CRLF or CR. */
 export function splitLines(text: string): string[] {
   return text.split(/\r\n|\r|\n/);
 }
 
 /**
- * Why bytes are not UTF-8 text, in words that follow the file's name; undefined if they are.
+ * Explains why bytes are not UTF-8 text, as the predicate of a sentence whose subject is the file; undefined if they
+ * are.
  *
- * @param firstLine - the number of their first line: what tells a whole file's encoding stands in line 1.
+ * @param firstLine - line number of the first byte; only a file's first line reveals another encoding.
  */
 export function encodingProblem(bytes: Uint8Array, firstLine: number): string | undefined {
   const other = firstLine === 1 ? otherEncoding(bytes.subarray(0, headBytes)) : undefined;
   if (other !== undefined) return ` is ${other} and ${notUtf8}, for example with iconv -f ${other} -t UTF-8`;
-  if (bytes.includes(0)) return " is a binary file and not text; name a text file in UTF-8";
+  if (bytes.includes(0)) return " is a binary file and not text; pass a UTF-8 text file";
   if (isUtf8(bytes)) return undefined;
   for (let [line, start] = [firstLine, 0]; start < bytes.length; line++) {
     const found = bytes.indexOf(0x0a, start);
@@ -60,22 +61,22 @@ export function encodingProblem(bytes: Uint8Array, firstLine: number): string | 
   return undefined;
 }
 
-/** What is wrong with a text in another encoding, and the way out. Which encoding it is, only those with zeros tell. */
+/** Problem and remedy for a text in another encoding. Only UTF-16 and UTF-32 can be identified, by their zero bytes. */
 export const notUtf8 = "not UTF-8; save it as UTF-8";
 
-/** @param goesOn - the last character may be cut. */
-function isUtf8(bytes: Uint8Array, goesOn = false): boolean {
+/** @param isPrefix - the last character may be incomplete. */
+function isUtf8(bytes: Uint8Array, isPrefix = false): boolean {
   try {
-    new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: goesOn });
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: isPrefix });
     return true;
   } catch {
     return false;
   }
 }
 
-/** UTF-16 or UTF-32, by its mark or, without one, by the zeros that every letter of the Latin alphabet has in it. */
+/** Detects UTF-16 or UTF-32 by the byte order mark or, without one, by the zero bytes of Latin letters. */
 function otherEncoding(head: Uint8Array): string | undefined {
-  const marked = marks.find(([, ...bytes]) => bytes.every((byte, i) => head[i] === byte));
+  const marked = byteOrderMarks.find(([, ...bytes]) => bytes.every((byte, i) => head[i] === byte));
   if (marked) return marked[0];
   const zeros = [0, 0, 0, 0];
   for (const [i, byte] of head.entries()) if (byte === 0) zeros[i % 4]!++;
@@ -89,8 +90,8 @@ function otherEncoding(head: Uint8Array): string | undefined {
 }
 
 /**
- * Whether bytes are text in UTF-16: without the control characters that binary files are full of, and no UTF-8 in which some zeros
- * stand, of which text in the Latin alphabet has one for every letter.
+ * True for UTF-16 text: no control characters, as in binary files, and not UTF-8 with a few stray zeros (Latin text in
+ * UTF-16 has one per letter).
  */
 function isUtf16(encoding: string, head: Uint8Array): boolean {
   const others = head.filter((byte) => byte !== 0);

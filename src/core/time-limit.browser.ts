@@ -1,4 +1,4 @@
 import type { withTimeLimit as inNode } from "./time-limit.ts";
 
-/** {@link inNode} in a page, where nothing can end work on the same thread. */
+/** {@link inNode} without a limit: a page cannot interrupt work on its own thread. */
 export const withTimeLimit: typeof inNode = (_, work) => work();

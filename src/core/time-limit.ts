@@ -5,9 +5,9 @@ const script = new Script("work()");
 let isReady = false;
 
 /**
- * What `work` returns, unless it takes longer: then it is ended where it is, even inside a regular expression.
+ * Runs `work` and interrupts it after the limit, even inside a regular expression.
  *
- * @throws {Error} with the code `ERR_SCRIPT_EXECUTION_TIMEOUT`; and whatever `work` throws.
+ * @throws {Error} with the code `ERR_SCRIPT_EXECUTION_TIMEOUT` after the limit; errors of `work`.
  */
 export function withTimeLimit<Result>(limitMs: number, work: () => Result): Result {
   if (!isReady) createContext(context);

@@ -128,8 +128,8 @@ describe("an argument of the wrong kind", () => {
       "await it",
     ],
     ["a stored model forgotten to await", () => new clip.ClipEncoder(clip.readModel(path) as never), "await it"],
-    ["labels as a string", () => model.classify(raster, "a cat" as never), 'got "a cat"; put it into [ ]'],
-    ["labels with a number", () => model.classify(raster, ["a", 3] as never), "got a list with 3 in it"],
+    ["labels as a string", () => model.classify(raster, "a cat" as never), 'got "a cat"; wrap it in [ ]'],
+    ["labels with a number", () => model.classify(raster, ["a", 3] as never), "got a list that contains 3"],
     ["no labels", () => model.classify(raster, none), "labels must be a list"],
     ["a promise as an image", () => model.classify(Promise.resolve(raster) as never, ["a"]), "await it"],
     ["null as an image", () => model.classify(null as never, ["a"]), "got null"],
@@ -153,7 +153,7 @@ describe("an argument of the wrong kind", () => {
     ],
     ["options that are null", () => model.classify(raster, ["a"], null as never), "options must be an object"],
     ["a text that is a number", () => tokenizer.encode(7 as never), "the text must be a string, got 7"],
-    ["texts as a string", () => tokenizer.tokenize("a" as never), "put it into [ ]"],
+    ["texts as a string", () => tokenizer.tokenize("a" as never), "wrap it in [ ]"],
     ["a tensor that is a string", () => x.add("1" as never), 'must be a Tensor, got "1"'],
   ])("says what is wanted: %s", async (_, call, message) => {
     const error = (await settle(call)) as ClipError;

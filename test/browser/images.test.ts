@@ -116,7 +116,7 @@ describe.skipIf(browserMissing)(`images in a browser${browserMissing}`, () => {
     expect(met).toEqual([
       ...[43, 43, 43, 43],
       expect.stringMatching(/is damaged or cut short \(the end of its pixels is missing\)/),
-      expect.stringMatching(/is HEIC, which cannot be decoded here; convert it to JPEG/),
+      expect.stringMatching(/is HEIC, which is not supported; convert it to JPEG/),
       expect.stringMatching(/is an HTML page, not an image/),
     ]);
   });

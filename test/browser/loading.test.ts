@@ -184,7 +184,7 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
       });
     await load();
     version = 2;
-    expect(await embed()).toMatch(/^CLIP_FILE: .*model\.safetensors was changed while it was read/);
+    expect(await embed()).toMatch(/^CLIP_FILE: .*model\.safetensors changed while it was being read/);
     expect(await embed()).toBe("1");
   });
 

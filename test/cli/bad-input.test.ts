@@ -139,7 +139,7 @@ describe("a model", () => {
   it("whose config is no JSON is named", async () => {
     const folder = await modelWith("broken", {});
     await writeFile(join(folder, "config.json"), "{");
-    expectError(await using(folder), 1, /broken.config\.json is no JSON/);
+    expectError(await using(folder), 1, /broken.config\.json is not JSON/);
   });
 
   it("whose file was cut short is not run", async () => {

@@ -178,14 +178,14 @@ describe("convert", () => {
       [
         "hf",
         join(model, "config.json"),
-        /cannot make the folder .*config\.json: a file of that name is in the way; name another/,
+        /cannot make the folder .*config\.json: a file of that name already exists; name another/,
       ],
       [
         "hf",
         join(model, "config.json", "in"),
-        /cannot make the folder .*: a part of its path is a file; name another place/,
+        /cannot make the folder .*: a part of its path is a file; choose another place/,
       ],
-      ["openai", taken, /cannot write .*taken\.safetensors: it is a folder; what stood there before is unchanged/],
+      ["openai", taken, /cannot write .*taken\.safetensors: it is a folder; any previous content is kept/],
       ["openai", join(root, "folder"), /OpenAI's names are written to one file; name it \*\.safetensors/],
       ["onnx", model, /is where the model is read from; choose another/],
     ] as const) {
@@ -198,7 +198,7 @@ describe("convert", () => {
     const sealed = join(root, "sealed");
     await mkdir(sealed, { mode: 0o555 });
     const { err } = await unprivileged(() => call(["convert", model, join(sealed, "hf"), "--to", "hf"]));
-    expect(err).toMatch(/^clip-ts convert: cannot make the folder .*: permission denied; name another place$/);
+    expect(err).toMatch(/^clip-ts convert: cannot make the folder .*: permission denied; choose another place$/);
   });
 
   it("asks for the layout", async () => {

@@ -104,7 +104,7 @@ describe("a training run, vit", () => {
     await expect(train(config, { out })).rejects.toMatchObject({
       code: "CLIP_FILE",
       message: expect.stringMatching(
-        /: the disk is full: free some space and try again; what stood there before is unchanged$/,
+        /: the disk is full: free some space and try again; any previous content is kept$/,
       ) as string,
     });
     stopWatching();

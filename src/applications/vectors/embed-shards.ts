@@ -5,7 +5,7 @@ import { z } from "zod";
 import { makeFolder, removeTemporaries, writeFileAtomic } from "../../core/atomic-write.ts";
 import { ClipError } from "../../core/errors.ts";
 import { exists } from "../../core/files.ts";
-import { ifThere } from "../../core/if-there.ts";
+import { undefinedIfMissing } from "../../core/missing-file.ts";
 import { parseStrict } from "../../core/parse.ts";
 import { type ShardVectors, type VectorFormat, vectorFormats } from "./vector-files.ts";
 
@@ -151,7 +151,7 @@ async function claimFolder(out: string, manifest: Manifest, rank: number): Promi
  */
 export async function readManifest(folder: string): Promise<Manifest | undefined> {
   const path = join(folder, manifestFile);
-  const text = await ifThere(path, readFile(path, "utf8"));
+  const text = await undefinedIfMissing(path, readFile(path, "utf8"));
   if (text === undefined) return undefined;
   try {
     return parseStrict(manifestSchema, JSON.parse(text), path);

@@ -7,13 +7,13 @@ import { apply, averagePool, constant, conv2d, type Tensor } from "../graph/tens
 import { groupNorm } from "../../model/nn/norms.ts";
 import { gradients } from "./gradients.ts";
 
-/** Ops that are not linear in each of their inputs; what the others give for 10-bit numbers is almost free of rounding. */
+/** Ops that are nonlinear in an input; the others are almost free of rounding for 10-bit numbers. */
 const curved: ReadonlySet<OpName> = new Set<OpName>([
   ...(["div", "exp", "log", "sqrt", "erf", "tanh", "sigmoid", "gelu", "recompute"] as const),
   ...(["softmax", "logSoftmax", "standardize", "inverseStd", "layerNorm"] as const),
 ]);
 
-/** Measured: linear ops ≤ 4.5e-7 (most 0), curved ones ≤ 4.4e-6. The mistakes below are off by 0.0099 and more. */
+/** Measured: linear ops ≤ 4.5e-7 (most 0), nonlinear ones ≤ 4.4e-6. The mistakes below are off by 0.0099 and more. */
 const tolerance = { linear: 1e-6, curved: 2e-5 };
 
 describe("a gradient agrees with central differences:", () => {
@@ -23,7 +23,7 @@ describe("a gradient agrees with central differences:", () => {
   });
 });
 
-describe("central differences tell a plausible mistake:", () => {
+describe("central differences detect a plausible mistake:", () => {
   const matrix = randomInput([3, 4]);
   const divisor = randomInput([3, 4], { seed: 2, low: 1, high: 2 });
   const [image, kernel] = [randomInput([1, 2, 5, 5]), randomInput([2, 2, 3, 3])];
@@ -69,7 +69,7 @@ describe("central differences tell a plausible mistake:", () => {
     },
   ];
 
-  // Measured: 1.3, 0.11, 0.41, 0.0099, 1.5; the least is 500 times the tolerance.
+  // Measured: 1.3, 0.11, 0.41, 0.0099, 1.5; the smallest is 500 times the tolerance.
   it.each(mistakes)("$title", async ({ derive, ...program }) => {
     expect(await gradientError(program, derive)).toBeGreaterThan(5e-3);
   });

@@ -5,7 +5,7 @@ import { describe } from "../graph/describe.ts";
 import type { OpName, OpSignatures } from "../graph/ops.ts";
 import { apply, concat, constant, conv2d, scalar, type Tensor, where } from "../graph/tensor.ts";
 
-/** What a rule may look at: `y = op(...x)` and `dy`, the gradient of the loss at `y`. */
+/** Arguments of a rule: `y = op(...x)` and `dy`, the gradient of the loss with respect to `y`. */
 interface Backward<Name extends OpName> {
   readonly x: OpSignatures[Name]["inputs"];
   readonly y: Tensor;
@@ -13,13 +13,13 @@ interface Backward<Name extends OpName> {
   readonly attrs: OpSignatures[Name]["attrs"];
 }
 
-/** One gradient per input, in order; `null` where none flows (integers, conditions, leaves). */
+/** One gradient per input, in order; `null` for inputs without one (integers, conditions). */
 type GradientRule<Name extends OpName> = (backward: Backward<Name>) => readonly (Tensor | null)[];
 
 const leaf = () => [];
 const nothing = () => [null, null];
 
-/** Table: op → gradients of its inputs, in ops that have rules themselves, so that gradients can be differentiated. */
+/** Table: op → gradients of its inputs, built from differentiable ops. */
 export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = {
   input: leaf,
   constant: leaf,
@@ -54,13 +54,13 @@ export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = 
   sum: ({ x: [a], dy, attrs: { axes } }) => [
     dy.reshape(a.shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim))).expand(a.shape),
   ],
-  // dxᵢ = yᵢ (dyᵢ − Σⱼ dyⱼ yⱼ): the Jacobian diag(y) − y yᵀ, never materialised
+  // dxᵢ = yᵢ (dyᵢ − Σⱼ dyⱼ yⱼ): the Jacobian diag(y) − y yᵀ, never materialized
   softmax: ({ y, dy, attrs: { axis } }) => [y.mul(dy.sub(dy.mul(y).sum(axis, { keepDims: true })))],
   // y = x − log Σ eˣ  ⇒  dx = dy − eʸ Σⱼ dyⱼ
   logSoftmax: ({ y, dy, attrs: { axis } }) => [dy.sub(y.exp().mul(dy.sum(axis, { keepDims: true })))],
   // y = r (x − mean), r = 1/std  ⇒  dx = r (dy − mean(dy) − y mean(dy y))
   standardize: ({ x: [a], y, dy, attrs }) => [standardizeGradient(a, y, dy, attrs)],
-  // dr/dxᵢ = −r² yᵢ / n, with y the standardised x
+  // dr/dxᵢ = −r² yᵢ / n, with y the standardized x
   inverseStd: ({ x: [a], y, dy, attrs }) => [
     dy
       .mul(y.square())
@@ -76,7 +76,7 @@ export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = 
     ];
   },
 
-  // Y = A·B  ⇒  dA = dY·Bᵀ,  dB = Aᵀ·dY; a matrix shared by a batch sums over it in one product
+  // Y = A·B  ⇒  dA = dY·Bᵀ,  dB = Aᵀ·dY; if a batch shares B, one product also sums dB over the batch
   matmul: ({ x: [a, b], dy }) =>
     b.rank === 2
       ? [dy.matmul(b.T), flatten(a).T.matmul(flatten(dy))]
@@ -87,7 +87,7 @@ export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = 
   ],
   averagePool: ({ x: [image], dy, attrs: { size } }) => {
     const [n, channels, height, width] = dy.shape as readonly [number, number, number, number];
-    // Along a row by a matrix product: expanding the innermost axis copies number by number.
+    // Repeat along a row by a matrix product: expanding the innermost axis copies one number at a time.
     const spread = dy
       .matmul(repeatColumns(width, size, 1 / size ** 2))
       .reshape([n, channels, height, 1, width * size])
@@ -109,7 +109,7 @@ export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = 
   },
   slice: ({ x: [a], dy, attrs: { axis, start, size, step } }) => {
     if (typeof size !== "number")
-      throw new ShapeError("slice", `no gradient flows through a symbolic size, "${size}"`, { dy: describe(dy) });
+      throw new ShapeError("slice", `a slice of symbolic size, "${size}", has no gradient`, { dy: describe(dy) });
     const reached = start + (size - 1) * step + 1;
     const at = (count: number) => a.shape.map((_, i) => (i === axis ? count : 0));
     return [dy.dilate(axis, step).pad(at(start), at((a.shape[axis] as number) - reached))];
@@ -129,11 +129,11 @@ export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = 
   ],
   scatterAdd: ({ x: [, indices], dy }) => [dy.gather(indices), null],
 
-  // Quantised weights are not trained.
+  // Quantized weights are not trained.
   dequantize: nothing,
 };
 
-/** [width, width · times], which gives each column `times` times, multiplied by `factor`. */
+/** Matrix [width, width · times] that repeats each column `times` times, multiplied by `factor`. */
 function repeatColumns(width: number, times: number, factor: number): Tensor {
   const columns = width * times;
   const matrix = Float32Array.from({ length: width * columns }, (_, i) =>
@@ -142,7 +142,7 @@ function repeatColumns(width: number, times: number, factor: number): Tensor {
   return constant(float32(matrix, [width, columns]));
 }
 
-/** Sums what broadcasting repeated, back to the shape it came from. */
+/** Reverses broadcasting: sums a gradient to the shape of the broadcast operand. */
 export function sumTo(dy: Tensor, shape: Shape): Tensor {
   const extra = dy.rank - shape.length;
   const axes = dy.shape.flatMap((dim, axis) =>
@@ -160,7 +160,7 @@ function standardizeGradient(x: Tensor, y: Tensor, dy: Tensor, attrs: { readonly
     .mul(apply("inverseStd", [x], attrs));
 }
 
-/** d gelu(x) / dx for each of its formulas. */
+/** d gelu(x) / dx for each formula. */
 const geluSlope = {
   // Φ(x) + x φ(x)
   none: (x: Tensor) => {
@@ -203,9 +203,9 @@ function missing(shape: Shape, wanted: Shape): number[] {
 type Conv = OpSignatures["conv2d"]["attrs"];
 
 /**
- * The transposed convolution. Pixels that lie `stride` apart meet the same places of the kernel, so each of the stride²
- * sorts has a small kernel of its own, M × M: one convolution for all of them, whose channels are then dealt out.
- * With i + padding = q · stride + r:  dx[i] = Σₘ dy[q − m] w[m · stride + r].
+ * The transposed convolution. Pixels `stride` apart use the same kernel elements, so each of the stride² phases has its
+ * own small kernel, M × M. One convolution computes all phases as channels, which are then interleaved. With i +
+ * padding = q · stride + r: dx[i] = Σₘ dy[q − m] w[m · stride + r].
  */
 function convInputGradient(image: Shape, kernel: Tensor, dy: Tensor, { stride, padding }: Conv): Tensor {
   const [outputs, channels, kernelHeight, kernelWidth] = kernel.shape as readonly [number, number, number, number];
@@ -229,7 +229,7 @@ function convInputGradient(image: Shape, kernel: Tensor, dy: Tensor, { stride, p
   ] as const;
   const dealt =
     rows * columns === 1
-      ? // Zeros become zeros, so the border may come behind; one before it is lost in ONNX Runtime's WebGPU kernel of this size.
+      ? // The border may be added after a 1 × 1 convolution; ONNX Runtime's WebGPU kernel ignores one added before.
         conv2d(dy, turned).pad(...border)
       : even
         ? conv2d(dy, turned, { padding: before[0] })
@@ -245,8 +245,8 @@ function convInputGradient(image: Shape, kernel: Tensor, dy: Tensor, { stride, p
 }
 
 /**
- * The pixels that each place of the kernel met, times the incoming gradient. Where windows do not overlap, all places
- * in one matrix product; else one product for each place.
+ * Products of the incoming gradient with the pixels seen by each kernel element: a single matrix product if windows do
+ * not overlap, else one per kernel element.
  */
 function convKernelGradient(image: Tensor, kernel: Shape, dy: Tensor, { stride, padding }: Conv): Tensor {
   const [outputs, channels, kernelHeight, kernelWidth] = kernel as readonly [number, number, number, number];

@@ -11,13 +11,13 @@ describe("gradients", () => {
   const x = input("x", [3]);
   const at = { x: float32([1, 2, 3], [3]) };
 
-  it("add up what several users of a tensor pass back", async () => {
+  it("accumulate over several users of a tensor", async () => {
     const y = x.mul(2).add(x.square()).add(x).sum();
     const [dx] = gradients(y, [x]);
     expect(floats((await run({ dx: dx! }, at))["dx"])).toEqual(Float32Array.of(5, 7, 9));
   });
 
-  it("stand in the order asked for, zeros for what the loss does not need, one for the loss itself", async () => {
+  it("keep the requested order: zeros for unused tensors, one for the loss itself", async () => {
     const unused = input("unused", [2, 2]);
     const loss = x.sum();
     const [dUnused, dLoss, dx] = gradients(loss, [unused, loss, x]);
@@ -27,7 +27,7 @@ describe("gradients", () => {
     expect(floats(results["dx"])).toEqual(Float32Array.of(1, 1, 1));
   });
 
-  it("flow on through a tensor that is asked for itself", async () => {
+  it("pass through a requested tensor to its inputs", async () => {
     const middle = x.mul(3);
     const [dMiddle, dx] = gradients(middle.square().sum(), [middle, x]);
     const results = await run({ dMiddle: dMiddle!, dx: dx! }, at);
@@ -35,30 +35,30 @@ describe("gradients", () => {
     expect(floats(results["dx"])).toEqual(Float32Array.of(18, 36, 54));
   });
 
-  it("stop where they are told to", async () => {
+  it("stop at stopGradient", async () => {
     const [dx] = gradients(x.mul(x.stopGradient()).sum(), [x]);
     expect(floats((await run({ dx: dx! }, at))["dx"])).toEqual(Float32Array.of(1, 2, 3));
   });
 
-  it("start from a seed where the loss goes on elsewhere", async () => {
+  it("start from a seed", async () => {
     const seed = input("seed", [3]);
     const [dx] = gradients(x.square(), [x], { seed });
     const results = await run({ dx: dx! }, { ...at, seed: float32([1, 10, 100], [3]) });
     expect(floats(results["dx"])).toEqual(Float32Array.of(2, 40, 600));
   });
 
-  it("refuse a loss that is no number and a seed of another shape", () => {
+  it("refuse a non-scalar loss and a seed of another shape", () => {
     expect(() => gradients(x, [x])).toThrow(/the loss must be a scalar\n {2}loss: float32 \[3\] x/);
     expect(() => gradients(x, [x], { seed: scalar(1) })).toThrow(/the seed must have the shape of the loss/);
   });
 });
 
 describe("the gradient of gather", () => {
-  it("sums heavy duplicates exactly, on two threads, in each of 100 runs", async () => {
+  it("sums many duplicates exactly, on two threads, in each of 100 runs", async () => {
     const [rows, width, count] = [8, 96, 4096];
     const random = new Random(7);
     const indices = Int32Array.from({ length: count }, () => (random.uniform() < 0.7 ? 3 : random.integer(rows)));
-    // Whole numbers: sums of up to 4096 of them are exact in float32 in any order.
+    // Integers: sums of up to 4096 of them are exact in float32 in any order.
     const dy = Float32Array.from({ length: count * width }, () => random.integer(201) - 100);
     const expected = new Float32Array(rows * width);
     dy.forEach((value, i) => (expected[indices[Math.floor(i / width)]! * width + (i % width)]! += value));
@@ -84,7 +84,7 @@ describe("checkpoint", () => {
     w0: randomInput([4, 4], { seed: 2 }),
     w1: randomInput([4, 4], { seed: 3 }),
   };
-  /** Two layers with shared parameters; `wrap` makes checkpoints of parts of it. */
+  /** Two layers with shared parameters; `wrap` turns parts into checkpoints. */
   type Wrap = (compute: (x: Tensor) => Tensor, x: Tensor) => Tensor;
   const plain: Wrap = (compute, x) => compute(x);
   const layer = (i: number) => (x: Tensor) => x.matmul(parameters[i]!).tanh().mul(x.sigmoid());
@@ -109,7 +109,7 @@ describe("checkpoint", () => {
     ["of what does not change", (wrap) => layer(1)(layer(0)(wrap((y) => y, x)))],
   ];
 
-  // Measured: equal to the last bit but for the order in which sums over several users are added, 6.2e-8.
+  // Measured: 6.2e-8, from the order of summation over several users; otherwise bit for bit equal.
   it.each(programs)("%s has the gradients of the plain program", async (_, build) => {
     const wrt = [x, ...parameters];
     const derive = (wrap: Wrap) => gradients(build(wrap).square().sum(), wrt);
@@ -125,7 +125,7 @@ describe("checkpoint", () => {
     });
   });
 
-  it("refuses to differentiate by what it made inside, of which nothing would arrive", () => {
+  it("refuses to differentiate with respect to a tensor made inside", () => {
     let inside: Tensor | undefined;
     const y = checkpoint((x) => (inside = x.exp()).mul(2), x);
     expect(() => gradients(y.sum(), [inside!])).toThrow(/float32 \[3, 4\] from exp was made inside a checkpoint/);
@@ -142,7 +142,7 @@ describe("checkpoint", () => {
     wanted.forEach((value, i) => expect(Math.abs(got[i]! - value) / scale).toBeLessThan(1e-6));
   });
 
-  it("computes the inside again: nothing of it but its input is used by the backward pass", () => {
+  it("recomputes: the backward pass uses nothing of the inside but its input", () => {
     const used = (wrap: Wrap) => {
       const y = wrap((y) => layer(1)(layer(0)(y)), x);
       const inside = new Set(reachable([y]).filter((tensor) => tensor !== y && tensor.op !== "input"));

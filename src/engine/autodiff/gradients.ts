@@ -5,19 +5,19 @@ import { describe } from "../graph/describe.ts";
 import { apply, reachable, scalar, type Tensor, tensorKind } from "../graph/tensor.ts";
 import { gradientRules } from "./gradient-rules.ts";
 
-/** How to compute a tensor again from its inputs: what {@link checkpoint} remembers. */
+/** How to recompute the result of a {@link checkpoint}. */
 interface Recipe {
   readonly input: Tensor;
   readonly compute: (x: Tensor) => Tensor;
-  /** What `compute` made has higher ids. */
+  /** Tensors made by `compute` have higher ids. */
   readonly before: number;
 }
 
 const recipes = new WeakMap<Tensor, Recipe>();
 
 /**
- * `compute(x)`, of which gradients keep nothing but `x`: the backward pass computes the inside again (Chen et al.
- * 2016). Less memory for more time; the values are the same.
+ * Returns `compute(x)`, keeping only `x` for the backward pass, which recomputes the rest (Chen et al. 2016). Saves
+ * memory for more time; values are the same.
  */
 export function checkpoint(compute: (x: Tensor) => Tensor, x: Tensor): Tensor {
   const before = scalar(0).id;
@@ -27,13 +27,14 @@ export function checkpoint(compute: (x: Tensor) => Tensor, x: Tensor): Tensor {
 }
 
 /**
- * Derivatives of a scalar by reverse accumulation. They are tensors of the same graph, so they can be differentiated
- * again.
+ * Differentiates a scalar by reverse accumulation. Gradients are tensors of the same graph, so they can be
+ * differentiated again.
  *
- * @param loss - one number; or any tensor, with `seed` = the gradient of the real loss at it, of the same shape.
- * @param wrt - tensors to differentiate by.
- * @returns One gradient per tensor of `wrt`, in order and of its shape; zeros where the loss does not depend on it.
- * @throws {ShapeError} if the loss is no scalar and there is no seed, or the seed has another shape.
+ * @param loss - a scalar; or any tensor with `seed`, the gradient of the actual loss with respect to it, of the same
+ *   shape.
+ * @param wrt - tensors to differentiate with respect to.
+ * @returns One gradient per tensor of `wrt`, in order and of the same shape; zeros if the loss does not depend on it.
+ * @throws {ShapeError} if the loss is not a scalar and there is no seed, or the seed has another shape.
  * @throws {ClipError} `CLIP_USAGE` for a tensor of `wrt` that was made inside a {@link checkpoint}.
  */
 export function gradients(loss: Tensor, wrt: readonly Tensor[], options: { seed?: Tensor } = {}): Tensor[] {
@@ -53,7 +54,7 @@ export function gradients(loss: Tensor, wrt: readonly Tensor[], options: { seed?
     if (inside)
       throw new ClipError(
         "CLIP_USAGE",
-        `gradients: ${describe(inside)} was made inside a checkpoint, which is computed again; differentiate by the checkpoint's input or result`,
+        `gradients: ${describe(inside)} was made inside a checkpoint, which is recomputed; differentiate with respect to the checkpoint's input or result`,
       );
   }
   const dys = new Map<Tensor, Tensor>([[loss, seed ?? scalar(1)]]);
@@ -61,7 +62,7 @@ export function gradients(loss: Tensor, wrt: readonly Tensor[], options: { seed?
   return wrt.map((x) => dys.get(x) ?? scalar(0).expand(x.shape));
 }
 
-/** Visits the tensors between `wrt` and `output`, users first, and adds up what each passes to its inputs. */
+/** Visits the tensors between `wrt` and `output`, users first, and accumulates the gradients of their inputs. */
 function walk(output: Tensor, wrt: ReadonlySet<Tensor>, dys: Map<Tensor, Tensor>, after = -1): void {
   const order = reachable([output]).filter(({ id }) => id > after);
   const active = new Set(wrt);

@@ -2,12 +2,12 @@ import { basename } from "../../core/files.ts";
 import type { TensorPlace } from "./ops.ts";
 import { attrsOf, reachable, type Tensor } from "./tensor.ts";
 
-/** Constants up to this many elements are written out. */
+/** Largest constant that is printed in full. */
 const shownElements = 8;
 
 /**
- * A program as text, one line a tensor in the order of making: what it is called, its dtype and shape, and how it is
- * made. Numbers stand where they are used; the last line says what comes out.
+ * Prints a program, one line per tensor in order of creation: name, dtype, shape, op. Scalar constants are printed
+ * where they are used; the last line lists the outputs.
  */
 export function printProgram(outputs: Readonly<Record<string, Tensor>>): string {
   const labels = new Map<Tensor, string>();
@@ -52,7 +52,7 @@ function formatAttribute(value: unknown): string {
       : String(value);
 }
 
-/** Seven digits, as many as float32 has. */
+/** Seven digits, the precision of float32. */
 function formatNumber(value: number | bigint): string {
   return typeof value === "bigint" || Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(7)));
 }

@@ -15,7 +15,7 @@ type ShapeRule<Name extends OpName> = (
   attrs: OpSignatures[Name]["attrs"],
 ) => Typed;
 
-/** Table: op → shape and dtype of its output, or a ShapeError that shows the operands. */
+/** Table: op → shape and dtype of its output. Rules throw a ShapeError that lists the operands. */
 export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
   input: (_, { name, shape, dtype }) => {
     checkSizes(`input "${name}"`, shape);
@@ -32,7 +32,7 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
     if (place.byteLength !== wanted)
       throw new ShapeError(
         `stored "${name}"`,
-        `${dtype} [${shape.join(", ")}] takes ${wanted} bytes, its place in ${place.file} has ${place.byteLength}`,
+        `${dtype} [${shape.join(", ")}] needs ${wanted} bytes, but its place in ${place.file} has ${place.byteLength}`,
       );
     return { shape, dtype };
   },
@@ -106,7 +106,7 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
     if (x.shape[1] !== kernel.shape[1])
       throw new ShapeError(
         "conv2d",
-        `${x.shape[1]} channels meet kernels for ${kernel.shape[1]}`,
+        `${x.shape[1]} input channels, but the kernel has ${kernel.shape[1]}`,
         operands({ x, kernel }),
       );
     whole("conv2d", "stride", stride);
@@ -147,13 +147,17 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
   expand: ([x], { shape }) => {
     const broadcasted = broadcastShapes(x.shape, shape);
     if (!broadcasted || broadcasted.length !== shape.length || broadcasted.some((dim, axis) => dim !== shape[axis])) {
-      throw new ShapeError("expand", `cannot become [${shape.join(", ")}]: only sizes of 1 repeat`, operands({ x }));
+      throw new ShapeError(
+        "expand",
+        `cannot become [${shape.join(", ")}]: only axes of size 1 repeat`,
+        operands({ x }),
+      );
     }
     return { shape, dtype: x.dtype };
   },
   transpose: ([x], { perm }) => {
     if (perm.length !== x.rank || perm.some((axis, i) => axis < 0 || axis >= x.rank || perm.indexOf(axis) !== i)) {
-      throw new ShapeError("transpose", `[${perm.join(", ")}] is no order of ${x.rank} axes`, operands({ x }));
+      throw new ShapeError("transpose", `[${perm.join(", ")}] is not a permutation of ${x.rank} axes`, operands({ x }));
     }
     return { shape: perm.map((axis) => x.shape[axis]!), dtype: x.dtype };
   },
@@ -165,7 +169,7 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
     if (!fits)
       throw new ShapeError(
         "concat",
-        `sizes differ beside axis ${axis}`,
+        `sizes differ outside axis ${axis}`,
         operands(Object.fromEntries(tensors.entries())),
       );
     const total = tensors.reduce((sum, tensor) => sum + fixed("concat", tensor, axis), 0);
@@ -177,7 +181,7 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
     if (typeof size !== "number") {
       checkSizes("slice", [size]);
       if (start !== 0 || step !== 1)
-        throw new ShapeError("slice", `a symbolic size, "${size}", counts from 0 in steps of 1`, operands({ x }));
+        throw new ShapeError("slice", `a symbolic size, "${size}", requires start 0 and step 1`, operands({ x }));
       return { shape, dtype: x.dtype };
     }
     whole("slice", "size", size);
@@ -186,7 +190,7 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
     if (start + (size - 1) * step >= available) {
       throw new ShapeError(
         "slice",
-        `${size} elements from ${start} in steps of ${step} leave axis ${axis} of size ${available}`,
+        `${size} elements from ${start} in steps of ${step} exceed axis ${axis} of size ${available}`,
         operands({ x }),
       );
     }
@@ -218,7 +222,7 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
     if (places.some((dim, axis) => dim !== updates.shape[axis])) {
       throw new ShapeError(
         "scatterAdd",
-        "updates must begin with the shape of the indices",
+        "the shape of updates must begin with that of indices",
         operands({ updates, indices }),
       );
     }
@@ -235,9 +239,9 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
     whole("dequantize", "number of columns", columns);
     const blockSize = (fixed("dequantize", codes, 2) * 8) / bits;
     if (blockSize < 16 || !Number.isInteger(Math.log2(blockSize)))
-      throw new ShapeError("dequantize", `a block holds 16, 32, 64 … numbers, not ${blockSize}`, shown);
+      throw new ShapeError("dequantize", `the block size must be 16, 32, 64, …, not ${blockSize}`, shown);
     if (Math.ceil(columns / blockSize) !== codes.shape[1])
-      throw new ShapeError("dequantize", `${columns} columns do not fill these blocks of ${blockSize}`, shown);
+      throw new ShapeError("dequantize", `${columns} columns do not match these blocks of ${blockSize}`, shown);
     return { shape: [codes.shape[0]!, columns], dtype: "float32" };
   },
 };
@@ -276,7 +280,7 @@ function floating(op: string, x: Tensor): Typed {
 
 function integers(op: string, indices: Tensor): Shape {
   if (indices.dtype !== "int32" && indices.dtype !== "int64")
-    throw new ShapeError(op, "indices must be whole numbers", { indices: describe(indices) });
+    throw new ShapeError(op, "indices must be int32 or int64", { indices: describe(indices) });
   return indices.shape;
 }
 
@@ -290,7 +294,7 @@ function checkSizes(op: string, shape: Shape): void {
   if (wrong !== undefined)
     throw new ShapeError(
       op,
-      `a size is a whole number of at least 1 or a name such as "batch", not ${JSON.stringify(wrong)}`,
+      `a size must be a whole number of at least 1 or a name such as "batch", not ${JSON.stringify(wrong)}`,
     );
 }
 

@@ -5,9 +5,8 @@ import { attrsOf, concat, reachable, scalar, Tensor } from "./tensor.ts";
 type Padding = OpSignatures["pad"]["attrs"];
 
 /**
- * The same outputs from fewer tensors: equal expressions once, arithmetic on numbers done, and what changes nothing
- * (x · 1, x + 0, −−x, transposes and reshapes that undo each other) left out; of a table that is cast only the rows that are
- * read.
+ * Simplifies a program: merges equal expressions, folds arithmetic on constants, removes no-ops (x · 1, x + 0, −−x,
+ * inverse transposes and reshapes), and casts only the gathered rows of a table.
  */
 export function simplify(outputs: readonly Tensor[]): Tensor[] {
   const simplified = new Map<Tensor, Tensor>();
@@ -23,7 +22,7 @@ export function simplify(outputs: readonly Tensor[]): Tensor[] {
   for (const x of [...outputs, ...tensors.flatMap(({ inputs }) => inputs)]) users.set(x, (users.get(x) ?? 0) + 1);
   for (const tensor of tensors) {
     const inputs = tensor.inputs.map((x) => simplified.get(x)!);
-    // Made anew even where nothing changed, so that the order of making stays the order of computing.
+    // Create a new tensor even if nothing changed, so that ids keep the order of computation.
     const moved = new Tensor(tensor.op, inputs, tensor.attrs, tensor.shape, tensor.dtype);
     if (tensor.name !== undefined) moved.named(tensor.name);
     const [x] = tensor.inputs;
@@ -33,7 +32,7 @@ export function simplify(outputs: readonly Tensor[]): Tensor[] {
   return outputs.map((tensor) => simplified.get(tensor)!);
 }
 
-/** Equal for tensors that hold equal values: the op, its inputs and its attributes. */
+/** Key that is equal for equal expressions: op, inputs and attributes. */
 function identity(tensor: Tensor): string {
   const inputs = tensor.inputs.map(({ id }) => id);
   const attrs = JSON.stringify(tensor.attrs, (key, value: unknown) =>
@@ -64,7 +63,7 @@ const arithmetic: Readonly<Record<string, (a: number, b: number) => number>> = {
   sqrt: (a) => Math.sqrt(a),
 };
 
-/** An equal tensor with one op less, where there is one. */
+/** An equal tensor with fewer ops, or the tensor itself. */
 function shorten(tensor: Tensor): Tensor {
   const [a, b] = tensor.inputs;
   if (!a) return tensor;
@@ -93,7 +92,7 @@ function shorten(tensor: Tensor): Tensor {
       return unchanged(a) ? a : tensor;
     case "transpose": {
       const { perm } = attrsOf<"transpose">(tensor as Tensor & { op: "transpose" });
-      // Only axes of size 1 move: the numbers stay where they are.
+      // Only axes of size 1 move, so the elements keep their order.
       const sized = perm.filter((axis) => a.shape[axis] !== 1);
       if (sized.every((axis, i) => i === 0 || axis > sized[i - 1]!)) return shorten(a.reshape(tensor.shape));
       if (a.op !== "transpose") return tensor;
@@ -101,14 +100,14 @@ function shorten(tensor: Tensor): Tensor {
       return a.inputs[0]!.transpose(perm.map((axis) => inner[axis]!));
     }
     case "gather":
-      // The rows that are wanted are cast, and not all of a table, which would be in memory twice.
+      // Cast only the gathered rows: a cast table would be in memory twice.
       return a.op === "cast" ? a.inputs[0]!.gather(b!).cast(tensor.dtype) : tensor;
     default:
       return tensor;
   }
 }
 
-/** What is zero around a plus what is zero around b, where b begins as a ends: the two side by side. */
+/** Rewrites the sum of two padded tensors, where b begins at the end of a, as a padded concatenation. */
 function joinPads(a: Tensor, b: Tensor): Tensor | undefined {
   if (a.op !== "pad" || b.op !== "pad") return undefined;
   const [one, other] = [a, b].map((pad) => attrsOf<"pad">(pad as Tensor & { op: "pad" })) as [Padding, Padding];
@@ -125,8 +124,8 @@ function concatAxis(tensor: Tensor): number {
 }
 
 /**
- * Bᵀ·Aᵀ for the transpose of a matrix product A·B that nobody else needs, since a product reads transposed matrices where
- * they lie.
+ * Rewrites the transpose of an otherwise unused product A·B as Bᵀ·Aᵀ, since a product reads transposed matrices without
+ * copying.
  */
 function turnProduct(tensor: Tensor, once: (tensor: Tensor) => Tensor): Tensor | undefined {
   const [product] = tensor.inputs as readonly [Tensor];
@@ -136,7 +135,7 @@ function turnProduct(tensor: Tensor, once: (tensor: Tensor) => Tensor): Tensor |
   return right!.matmul(left!);
 }
 
-/** The value of a float32 scalar constant. */
+/** Value of a float32 scalar constant; undefined for other tensors. */
 function numberOf(tensor: Tensor): number | undefined {
   if (tensor.op !== "constant" || tensor.dtype !== "float32" || tensor.rank > 0) return undefined;
   return Number(attrsOf<"constant">(tensor as Tensor & { op: "constant" }).data[0]);

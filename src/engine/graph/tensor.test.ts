@@ -11,7 +11,7 @@ import { apply, averagePool, concat, constant, conv2d, input, scalar, stored, wh
 const x = input("x", [2, 3]);
 const batch = input("images", ["batch", 3, 4, 4]);
 
-describe("a mistake of shape", () => {
+describe("a shape error", () => {
   const place = { file: "weights", byteOffset: 0, byteLength: 20 };
   const quantized = (dtype: "uint8" | "int32", codes: number[], scales: number[], columns: number) =>
     apply("dequantize", [input("codes", codes, dtype), input("scales", scales)], { columns, bits: 4 });
@@ -29,8 +29,8 @@ describe("a mistake of shape", () => {
       /dtypes differ\n {2}one: float32 [^]*cast one of them/,
     ],
     ["arithmetic on halves", () => input("h", [2], "float16").add(input("g", [2], "float16")), /needs float32/],
-    ["a number that whole numbers lack", () => input("n", [2], "int64").mul(0.5), /int64 has no 0\.5/],
-    ["a number as a half", () => input("h", [2], "float16").equal(1), /float16 only stores/],
+    ["a number that whole numbers lack", () => input("n", [2], "int64").mul(0.5), /int64 cannot hold 0\.5/],
+    ["a number as a half", () => input("h", [2], "float16").equal(1), /float16 is for storage only/],
     ["functions of whole numbers", () => input("n", [2], "int32").exp(), /exp: needs float32/],
     ["a condition that is none", () => where(x, x, x), /the condition must be bool/],
     [
@@ -49,22 +49,26 @@ describe("a mistake of shape", () => {
     ],
     ["no size in place of −1", () => x.reshape([4, -1]), /no size fits in place of −1 in \[4, -1\]/],
     ["two sizes to be worked out", () => x.reshape([-1, -1]), /no size fits/],
-    ["expanding what is not 1", () => x.expand([2, 6]), /cannot become \[2, 6\]: only sizes of 1 repeat/],
-    ["an order that is none", () => x.transpose([0, 0]), /\[0, 0\] is no order of 2 axes/],
-    ["a slice beyond the end", () => x.slice(1, 2, 2), /2 elements from 2 in steps of 1 leave axis 1 of size 3/],
+    ["expanding what is not 1", () => x.expand([2, 6]), /cannot become \[2, 6\]: only axes of size 1 repeat/],
+    ["an order that is none", () => x.transpose([0, 0]), /\[0, 0\] is not a permutation of 2 axes/],
+    ["a slice beyond the end", () => x.slice(1, 2, 2), /2 elements from 2 in steps of 1 exceed axis 1 of size 3/],
     ["a slice in steps of nothing", () => x.slice(1, 0, 2, 0), /the step must be a whole number of at least 1, not 0/],
-    ["a symbolic slice that starts later", () => x.slice(1, 1, "some"), /a symbolic size, "some", counts from 0/],
+    ["a symbolic slice that starts later", () => x.slice(1, 1, "some"), /a symbolic size, "some", requires start 0/],
     ["a slice of a symbolic axis", () => batch.slice(0, 0, 1), /axis 0 must have a fixed size, not "batch"/],
     ["a mean over a symbolic axis", () => batch.mean(0), /an axis has no fixed size/],
     [
       "parts that differ beside the axis",
       () => concat([x, x.T], 0),
-      /sizes differ beside axis 0\n {2}0: float32 \[2, 3\] x/,
+      /sizes differ outside axis 0\n {2}0: float32 \[2, 3\] x/,
     ],
     ["nothing to concatenate", () => concat([], 0), /there is no axis 0/],
     ["negative padding", () => x.pad([0, -1], [0, 0]), /the count must be a whole number of at least 0, not -1/],
     ["padding for other axes", () => x.pad([1], [1]), /needs a count for each side of each axis/],
-    ["channels that the kernels lack", () => conv2d(batch, input("k", [8, 4, 3, 3])), /3 channels meet kernels for 4/],
+    [
+      "channels that the kernels lack",
+      () => conv2d(batch, input("k", [8, 4, 3, 3])),
+      /3 input channels, but the kernel has 4/,
+    ],
     ["kernels larger than the image", () => conv2d(batch, input("k", [8, 3, 5, 5])), /larger than the padded image/],
     [
       "padding as wide as the kernel",
@@ -73,11 +77,11 @@ describe("a mistake of shape", () => {
     ],
     ["half a stride", () => conv2d(batch, input("k", [8, 3, 1, 1]), { stride: 0.5 }), /stride must be a whole number/],
     ["a window larger than the image", () => averagePool(batch, 5), /a window of 5 is larger than the image/],
-    ["indices that are no whole numbers", () => x.gather(x), /indices must be whole numbers/],
+    ["indices that are no whole numbers", () => x.gather(x), /indices must be int32 or int64/],
     [
       "updates that do not match their places",
       () => apply("scatterAdd", [x, input("n", [3], "int32")], { rows: 4 }),
-      /begin with the shape of the indices/,
+      /the shape of updates must begin with that of indices/,
     ],
     [
       "parameters of another size",
@@ -90,24 +94,28 @@ describe("a mistake of shape", () => {
       /codes must be uint8 \[N, blocks, bytes\]/,
     ],
     ["blocks without a scale", () => quantized("uint8", [4, 2, 16], [4, 1], 64), /each block of codes needs a scale/],
-    ["blocks of 24", () => quantized("uint8", [4, 2, 12], [4, 2], 48), /a block holds 16, 32, 64 … numbers, not 24/],
+    ["blocks of 24", () => quantized("uint8", [4, 2, 12], [4, 2], 48), /the block size must be 16, 32, 64, …, not 24/],
     [
       "columns for more blocks",
       () => quantized("uint8", [4, 2, 16], [4, 2], 65),
-      /65 columns do not fill these blocks/,
+      /65 columns do not match these blocks/,
     ],
     ["sums of bytes", () => input("b", [2], "uint8").add(input("c", [2], "uint8")), /add: needs float32/],
     ["elements of a constant", () => constant(float32([1, 2, 3], [2])), "constant: 3 elements cannot have shape [2]"],
-    ["a size that is none", () => input("y", [2, 0.5]), /input "y": a size is a whole number of at least 1 or a name/],
+    [
+      "a size that is none",
+      () => input("y", [2, 0.5]),
+      /input "y": a size must be a whole number of at least 1 or a name/,
+    ],
     ["a symbol that is a product", () => input("y", ["2*batch"]), /not "2\*batch"/],
     [
       "a place of another size",
       () => stored("w", [2, 3], "float32", place),
-      /takes 24 bytes, its place in weights has 20/,
+      /needs 24 bytes, but its place in weights has 20/,
     ],
   ];
 
-  it.each(mistakes)("is refused with its operands, on its line: %s", (_, make, message) => {
+  it.each(mistakes)("throws with its operands, on its line: %s", (_, make, message) => {
     let met: unknown;
     try {
       make();
@@ -160,7 +168,7 @@ describe("a symbolic size", () => {
     ),
   });
 
-  it("is whatever the feeds say: one session, several sizes", async () => {
+  it("takes its value from the feeds: one session, several sizes", async () => {
     expect(outputs.flat.shape).toEqual(["4*batch*length"]);
     expect(outputs.joined.shape).toEqual(["batch", 2, "length", 3]);
     const session = await OrtSession.create(buildModel(outputs), { threads: 1 });
@@ -178,7 +186,7 @@ describe("a symbolic size", () => {
     await session.release();
   });
 
-  it("stays in gradients, those of products, convolutions and tables among them", async () => {
+  it("stays symbolic in gradients, including products, convolutions and tables", async () => {
     const images = input("images", ["batch", 2, 4, 4]);
     const [kernel, table] = [input("kernel", [3, 2, 2, 2]), input("table", [5, 3])];
     const features = conv2d(images, kernel, { stride: 2 }).sum([2, 3]);

@@ -10,10 +10,10 @@ import { shapeRules } from "./shape-rules.ts";
 let created = 0;
 
 /**
- * A symbolic tensor: the op that makes it, the op's inputs and attributes, and the shape and dtype that follow.
- * Nothing is computed until a session runs the program; a mistake of shape throws on the line that makes it.
+ * A symbolic tensor: an op, its inputs and attributes, and the resulting shape and dtype. Nothing is computed until a
+ * session runs the program, but a shape error throws on the line that makes it.
  *
- * The methods broadcast as NumPy does and take numbers for scalars.
+ * Methods broadcast like NumPy and accept numbers as scalars.
  */
 export class Tensor {
   readonly op: OpName;
@@ -21,9 +21,9 @@ export class Tensor {
   readonly attrs: OpSignatures[OpName]["attrs"];
   readonly shape: Shape;
   readonly dtype: Dtype;
-  /** Rises with each tensor made, so inputs come before their users. */
+  /** Increases with each new tensor, so inputs precede their users. */
   readonly id: number;
-  /** What the tensor is in its model (`vision.blocks.3`), for messages and listings. */
+  /** Path in the model (`vision.blocks.3`), for messages and listings. */
   name?: string;
 
   /** Use `apply`, {@link input} or the methods. */
@@ -32,13 +32,13 @@ export class Tensor {
     this.id = created++;
   }
 
-  /** This tensor, under a name. */
+  /** Names this tensor and returns it. */
   named(name: string): this {
     this.name = name;
     return this;
   }
 
-  /** The number of axes. */
+  /** Number of axes. */
   get rank(): number {
     return this.shape.length;
   }
@@ -88,7 +88,7 @@ export class Tensor {
   gelu(approximation: "none" | "sigmoid" | "tanh"): Tensor {
     return apply("gelu", [this], { approximation });
   }
-  /** 1 or 0 as bool. */
+  /** Elementwise comparison, as bool. */
   equal(other: Tensor | number): Tensor {
     return apply("equal", [this, scalarLike(this, other)], {});
   }
@@ -98,12 +98,12 @@ export class Tensor {
   cast(dtype: Dtype): Tensor {
     return dtype === this.dtype ? this : apply("cast", [this], { dtype });
   }
-  /** The same value; gradients treat it as a constant. */
+  /** Same value, but a constant for gradients. */
   stopGradient(): Tensor {
     return apply("stopGradient", [this], {});
   }
 
-  /** Sum over axes (all, if none is given). */
+  /** Sum over axes (default all). */
   sum(axes?: number | readonly number[], options: { keepDims?: boolean } = {}): Tensor {
     checkOptions("sum", options, { keepDims: flag });
     const { keepDims = false } = options;
@@ -111,7 +111,7 @@ export class Tensor {
     const sorted = [...new Set(list.map((axis) => this.#axis("sum", axis)))].sort((a, b) => a - b);
     return sorted.length === 0 ? this : apply("sum", [this], { axes: sorted, keepDims });
   }
-  /** Mean over axes (all, if none is given), whose sizes must be numbers. */
+  /** Mean over axes (default all), whose sizes must be numbers. */
   mean(axes?: number | readonly number[], options: { keepDims?: boolean } = {}): Tensor {
     checkOptions("mean", options, { keepDims: flag });
     const total = this.sum(axes, { keepDims: true });
@@ -134,20 +134,20 @@ export class Tensor {
   matmul(other: Tensor): Tensor {
     return apply("matmul", [this, other], {});
   }
-  /** The last two axes exchanged. */
+  /** Transpose of the last two axes. */
   get T(): Tensor {
     if (this.rank < 2) throw new ShapeError("T", "needs two axes", { input: describe(this) });
     const perm = this.shape.map((_, axis) => axis);
     perm.push(...perm.splice(-2).reverse());
     return this.transpose(perm);
   }
-  /** Axis i of the result is axis perm[i] of this. */
+  /** Permutes axes: axis i of the result is axis perm[i] of this. */
   transpose(perm: readonly number[]): Tensor {
     return perm.every((axis, i) => axis === i) && perm.length === this.rank
       ? this
       : apply("transpose", [this], { perm });
   }
-  /** The same elements in another shape; one size may be −1 and is worked out. */
+  /** Same elements in another shape; one size may be −1 and is inferred. */
   reshape(shape: Shape): Tensor {
     if (shape.includes(-1)) {
       const rest = product(shape.filter((dim) => dim !== -1));
@@ -163,15 +163,15 @@ export class Tensor {
       ? this
       : apply("reshape", [this], { shape });
   }
-  /** Repeats axes of size 1 (and new leading ones) up to the shape. */
+  /** Broadcasts to a shape by repeating axes of size 1 and adding leading ones. */
   expand(shape: Shape): Tensor {
     return shape.length === this.rank && shape.every((dim, i) => dim === this.shape[i])
       ? this
       : apply("expand", [this], { shape });
   }
   /**
-   * Every step-th element from `start`, `size` of them, along an axis. The size may be symbolic where it counts from 0 in
-   * steps of 1; then there is no gradient, and the axis must be long enough whenever the program runs.
+   * Takes `size` elements along an axis, every step-th from `start`. A symbolic size requires start 0 and step 1; it
+   * has no gradient, and the axis must be long enough at each run.
    */
   slice(axis: number, start: number, size: Dim, step = 1): Tensor {
     const at = this.#axis("slice", axis);
@@ -179,23 +179,23 @@ export class Tensor {
       ? this
       : apply("slice", [this], { axis: at, start, size, step });
   }
-  /** One index along an axis, which goes. */
+  /** Takes one index along an axis and removes the axis. */
   select(axis: number, index: number): Tensor {
     const at = this.#axis("select", axis);
     return this.slice(at, index, 1).reshape(this.shape.filter((_, i) => i !== at));
   }
-  /** Zeros before and after, per axis. */
+  /** Pads with zeros before and after, per axis. */
   pad(before: readonly number[], after: readonly number[]): Tensor {
     return [...before, ...after].every((count) => count === 0) ? this : apply("pad", [this], { before, after });
   }
-  /** factor − 1 zeros between neighbours along an axis. */
+  /** Inserts factor − 1 zeros between neighbours along an axis. */
   dilate(axis: number, factor: number): Tensor {
     return factor === 1 ? this : apply("dilate", [this], { axis: this.#axis("dilate", axis), factor });
   }
   flip(axes: readonly number[]): Tensor {
     return apply("flip", [this], { axes: axes.map((axis) => this.#axis("flip", axis)) });
   }
-  /** Rows of this table [V, …] at int indices [*]. */
+  /** Rows of this table [V, …] at integer indices [*]. */
   gather(indices: Tensor): Tensor {
     return apply("gather", [this, indices], {});
   }
@@ -207,7 +207,7 @@ export class Tensor {
   }
 }
 
-/** Makes the tensor that an op gives; throws a ShapeError here, on the caller's line, if its inputs do not fit. */
+/** Applies an op. Throws a ShapeError at once, on the caller's line, if the inputs do not fit. */
 export function apply<Name extends OpName>(
   op: Name,
   inputs: OpSignatures[Name]["inputs"],
@@ -218,12 +218,12 @@ export function apply<Name extends OpName>(
   return new Tensor(op, inputs, attrs, shape, dtype);
 }
 
-/** The attributes of a tensor known to come from this op. */
+/** Attributes of a tensor of a known op. */
 export function attrsOf<Name extends OpName>(tensor: Tensor & { op: Name }): OpSignatures[Name]["attrs"] {
   return tensor.attrs;
 }
 
-/** A tensor fed at each run. A string in the shape is a size that is known only then. */
+/** A tensor fed at each run. A string in the shape is a symbolic size, known only then. */
 export function input(name: string, shape: Shape, dtype: Dtype = "float32"): Tensor {
   return apply("input", [], { name, shape, dtype }).named(name);
 }
@@ -233,37 +233,37 @@ export function constant({ data, shape, dtype }: TensorData): Tensor {
   return apply("constant", [], { data, shape, dtype });
 }
 
-/** A tensor whose elements lie in a weight file; ONNX Runtime reads them there. */
+/** A tensor whose elements ONNX Runtime reads from a weight file. */
 export function stored(name: string, shape: readonly number[], dtype: Dtype, place: TensorPlace): Tensor {
   return apply("stored", [], { name, shape, dtype, place }).named(name);
 }
 
-/** One number, as a tensor without axes. Throws a ShapeError if elements of the dtype cannot hold it. */
+/** A number as a tensor without axes. Throws a ShapeError if the dtype cannot hold it. */
 export function scalar(value: number, dtype: Dtype = "float32"): Tensor {
   if (dtype === "float16" || dtype === "bfloat16")
-    throw new ShapeError("scalar", `${dtype} only stores`, {}, 'compute in float32: cast("float32")');
+    throw new ShapeError("scalar", `${dtype} is for storage only`, {}, 'compute in float32: cast("float32")');
   if (dtype !== "float32" && !Number.isInteger(value))
-    throw new ShapeError("scalar", `${dtype} has no ${value}`, {}, 'compute in float32: cast("float32")');
+    throw new ShapeError("scalar", `${dtype} cannot hold ${value}`, {}, 'compute in float32: cast("float32")');
   const data: TypedArray = zeros(dtype, 1);
   if (data instanceof BigInt64Array) data[0] = BigInt(value);
   else data[0] = value;
   return constant({ data, shape: [], dtype });
 }
 
-/** Tensors one behind the other along an axis. */
+/** Concatenates tensors along an axis. */
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   const at = normalizeAxis(axis, tensors[0]?.rank ?? 0);
   if (at === undefined) throw new ShapeError("concat", `there is no axis ${axis}`);
   return tensors.length === 1 ? tensors[0]! : apply("concat", tensors, { axis: at });
 }
 
-/** Element by element: a where the condition holds, else b. */
+/** Selects elementwise: a where the condition holds, else b. */
 export function where(condition: Tensor, a: Tensor | number, b: Tensor | number): Tensor {
   const like = a instanceof Tensor ? a : b instanceof Tensor ? b : scalar(0);
   return apply("where", [condition, scalarLike(like, a), scalarLike(like, b)], {});
 }
 
-/** [N, C, H, W] with kernels [O, C, kH, kW]: cross-correlation, as in PyTorch. */
+/** Cross-correlation, as in PyTorch, of [N, C, H, W] with kernels [O, C, kH, kW]. */
 export function conv2d(
   x: Tensor,
   kernel: Tensor,
@@ -274,19 +274,18 @@ export function conv2d(
   return apply("conv2d", [x, kernel], { stride, padding });
 }
 
-/** Mean of size × size windows that do not overlap. */
+/** Mean of non-overlapping size × size windows. */
 export function averagePool(x: Tensor, size: number): Tensor {
   return size === 1 ? x : apply("averagePool", [x], { size });
 }
 
-/** A tensor as an argument. */
 export const tensorKind: Kind = { wanted: "a Tensor", fits: (value) => value instanceof Tensor };
 
 function scalarLike(tensor: Tensor, value: Tensor | number): Tensor {
   return typeof value === "number" ? scalar(value, tensor.dtype) : value;
 }
 
-/** All tensors that the outputs need, inputs before users. */
+/** All tensors that the outputs depend on, inputs before users. */
 export function reachable(outputs: Iterable<Tensor>): Tensor[] {
   const seen = new Set<Tensor>();
   const stack = [...outputs];

@@ -16,7 +16,7 @@ const at = { x: float32([1, 2, 3, 4, 5, 6], [2, 3]) };
 const read = (outputs: Record<string, Tensor>) => readOnnx(buildModel(outputs).bytes);
 
 describe("the model of a program", () => {
-  it("holds what the outputs need and nothing else: no node, input or constant besides", () => {
+  it("has no node, input or constant that the outputs do not need", () => {
     const unused = input("unused", [3]);
     const hidden = x.mul(constant(float32([1, 2, 3], [3])));
     const derived = gradients(hidden.tanh().mul(unused).sum(), [x, unused]);
@@ -27,20 +27,20 @@ describe("the model of a program", () => {
     expect(initializers).toHaveLength(1);
   });
 
-  it("leaves out what a lowering has no use for, such as squares that are only summed", () => {
+  it("omits unused tensors, such as squares that are only summed", () => {
     const types = (outputs: Record<string, Tensor>) => read(outputs).nodes.map(({ opType }) => opType);
     expect(types({ y: x.square().sum() })).toEqual(["ReduceSumSquare"]);
     expect(types({ y: x.square().sum(), squares: x.square() }).sort()).toEqual(["Mul", "ReduceSumSquare"]);
   });
 
-  it("holds equal expressions and equal constants once", () => {
+  it("merges equal expressions and equal constants", () => {
     const half = () => x.mul(constant(float32([0.5, 1.5, 2.5], [3]))).exp();
     const { nodes, initializers } = read({ y: half().add(half().neg()), z: half() });
     expect(nodes.map(({ opType }) => opType).sort()).toEqual(["Add", "Exp", "Mul", "Neg"]);
     expect(initializers).toHaveLength(1);
   });
 
-  it("gives an output that is an input, a constant, or given twice", async () => {
+  it("supports an output that is an input, a constant, or listed twice", async () => {
     const y = x.neg();
     const results = await run({ y, again: y, itself: x, three: constant(float32([3], [1])) }, at);
     expect(floats(results["y"])).toEqual(Float32Array.of(-1, -2, -3, -4, -5, -6));
@@ -49,7 +49,7 @@ describe("the model of a program", () => {
     expect(floats(results["three"])).toEqual(Float32Array.of(3));
   });
 
-  it("takes names that mean something to JavaScript", async () => {
+  it("accepts names with a meaning in JavaScript", async () => {
     const odd = input("constructor", [2]);
     const outputs = Object.fromEntries([
       ["toString", odd.neg()],
@@ -60,13 +60,13 @@ describe("the model of a program", () => {
     expect(floats(new Map(Object.entries(results)).get("toString"))).toEqual(Float32Array.of(-1, -2));
   });
 
-  it("refuses what has no answer: no outputs, one name for two inputs, or for an output and an input", () => {
+  it("refuses no outputs, two inputs of one name, or an output and an input of one name", () => {
     expect(() => buildModel({})).toThrow("a program needs at least one output");
-    expect(() => buildModel({ y: x.sum().add(input("x", [1])) })).toThrow('two inputs of one program are called "x"');
-    expect(() => buildModel({ x: x.neg() })).toThrow('an output and an input are both called "x"; rename the output');
+    expect(() => buildModel({ y: x.sum().add(input("x", [1])) })).toThrow('two inputs of the program are named "x"');
+    expect(() => buildModel({ x: x.neg() })).toThrow('an output and an input are both named "x"; rename the output');
   });
 
-  it("scatters whole numbers as well", async () => {
+  it("scatters integers", async () => {
     const updates = constant(int32([1, 2, 4], [3]));
     const rows = constant(int32([1, 1, 0], [3]));
     const results = await run({ y: apply("scatterAdd", [updates, rows], { rows: 2 }) });
@@ -88,7 +88,7 @@ describe("weights in files", () => {
     byteLength,
   });
 
-  it("are read where they lie, at odd places, from several files; the model holds none of them", async () => {
+  it("are read in place, at odd offsets, from several files; the model contains none of them", async () => {
     const [a, b] = [Float32Array.from({ length: 600 }, (_, i) => i / 7), Float32Array.of(1.5, -2.5, 1e-30)];
     write("a.bin", 13, a, b);
     write("b.bin", 1, b);
@@ -104,7 +104,7 @@ describe("weights in files", () => {
     expect(floats(results["other"])).toEqual(b.map((value) => -value));
   });
 
-  it("may be halves, which are cast: every half there is", async () => {
+  it("may be half precision, which is cast: all 65,536 values", async () => {
     const halves = Uint16Array.from({ length: 65_536 }, (_, i) => i);
     write("halves.bin", 3, halves);
     const weights = stored("halves", [65_536], "float16", place("halves.bin", 3, 131_072)).cast("float32");
@@ -112,20 +112,20 @@ describe("weights in files", () => {
     expect(floats(y)).toEqual(Float32Array.from(halves, fromHalf));
   });
 
-  it("must lie in one folder", () => {
+  it("must be in one folder", () => {
     const elsewhere = { ...place("a.bin", 13, 12), file: join(folder, "deeper", "a.bin") };
     const y = stored("near", [3], "float32", place("a.bin", 13, 12)).add(stored("far", [3], "float32", elsewhere));
-    expect(() => buildModel({ y })).toThrow(/weights lie in two folders, .*; put their files into one/);
+    expect(() => buildModel({ y })).toThrow(/weights are in two folders, .*; move the files into one/);
   });
 
   it("have one name each", () => {
     const y = stored("w", [3], "float32", place("a.bin", 13, 12)).add(
       stored("w", [3], "float32", place("a.bin", 25, 12)),
     );
-    expect(() => buildModel({ y })).toThrow('two inputs of one program are called "w"');
+    expect(() => buildModel({ y })).toThrow('two inputs of the program are named "w"');
   });
 
-  it("that are missing or too short are an error of this library, not the end of the process", async () => {
+  it("that are missing or too short throw instead of ending the process", async () => {
     for (const { file, byteOffset } of [
       { file: "missing.bin", byteOffset: 0 },
       { file: "b.bin", byteOffset: 10 },
@@ -137,7 +137,7 @@ describe("weights in files", () => {
 });
 
 describe("elements of every dtype", () => {
-  it("go in and come out: float32, float16, int32, int64, bool", async () => {
+  it("pass through: float32, float16, int32, int64, bool", async () => {
     const feeds = {
       float: float32([1.5, -2], [2]),
       half: { dtype: "float16", shape: [2], data: Uint16Array.of(0x3e00, 0xc000) } as const,

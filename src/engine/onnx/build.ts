@@ -6,27 +6,26 @@ import { encodeModel, type OnnxParts, type OnnxValue } from "./encode.ts";
 import { Lowering, type OnnxNode } from "./lowering.ts";
 import { WeightFolder } from "./weight-folder.ts";
 
-/** A program as ONNX Runtime takes it. */
+/** A program as ONNX Runtime's input. */
 export interface OnnxModel {
   /** A ModelProto. */
   readonly bytes: Uint8Array;
   readonly inputs: readonly OnnxValue[];
   readonly outputs: readonly OnnxValue[];
-  /** The folder with the weight files that the model points into, if it does. */
+  /** Folder of the weight files that the model refers to, if any. */
   readonly folder?: string;
-  /** Where there are no files: the bytes that it points into by the name {@link packedWeights}. */
+  /** In a page: the weights that the model refers to as {@link packedWeights}. */
   readonly weights?: OwnBytes;
 }
 
-/** What a model calls weights that come beside it as one block of bytes. */
+/** File name by which a model refers to {@link OnnxModel.weights}. */
 export const packedWeights = "weights";
 
 /**
- * Lowers what the outputs need, and nothing else, to ONNX.
+ * Lowers the program that computes the outputs to ONNX.
  *
- * Tensors should have been made in the order in which they are best computed: ONNX Runtime orders nodes by a
- * depth-first walk from the last node of the file, so nodes are written backwards to have it follow the order of
- * making. With gradients that is what lets each activation go as early as possible.
+ * Tensors run in the order of their creation: ONNX Runtime orders nodes by a depth-first walk from the last node of the
+ * file, so nodes are written backwards. With gradients, this order frees each activation as early as possible.
  */
 export function buildModel(outputs: Readonly<Record<string, Tensor>>): OnnxModel {
   const folder = new WeightFolder();
@@ -34,12 +33,12 @@ export function buildModel(outputs: Readonly<Record<string, Tensor>>): OnnxModel
   return { ...model, ...(folder.path !== undefined && { folder: folder.path }) };
 }
 
-/** The bytes of what {@link lowerProgram} gives. */
+/** Encodes the result of {@link lowerProgram}. */
 export function modelOf(parts: OnnxParts): OnnxModel {
   return { bytes: encodeModel(parts).finish(), inputs: parts.inputs, outputs: parts.outputs };
 }
 
-/** What {@link buildModel} writes, before it is bytes. */
+/** Lowers a program to ONNX parts, before they are encoded. */
 export function lowerProgram(outputs: Readonly<Record<string, Tensor>>, locate = new WeightFolder().locate): OnnxParts {
   const names = Object.keys(outputs);
   if (names.length === 0) throw new ClipError("CLIP_USAGE", "a program needs at least one output");
@@ -47,17 +46,17 @@ export function lowerProgram(outputs: Readonly<Record<string, Tensor>>, locate =
   const lowering = new Lowering(locate);
   const tensors = reachable(simplified);
   for (const tensor of tensors) if (tensor.op === "input") lowering.value(tensor);
-  // These wait until somebody wants them: a matrix product reads its operand as it lies.
+  // Transposes and dequantized matrices are lowered on demand, since a matrix product can read the original.
   for (const tensor of tensors) if (tensor.op !== "transpose" && tensor.op !== "dequantize") lowering.value(tensor);
   const values = simplified.map(({ dtype, shape }, i): OnnxValue => ({ name: names[i]!, dtype, shape }));
   const nodes = nameOutputs(lowering, simplified, names).toReversed();
   const { initializers, inputs } = lowering;
   const fed = [...inputs, ...initializers].find(({ name }) => names.includes(name));
-  if (fed) throw new ClipError("CLIP_USAGE", `an output and an input are both called "${fed.name}"; rename the output`);
+  if (fed) throw new ClipError("CLIP_USAGE", `an output and an input are both named "${fed.name}"; rename the output`);
   return { nodes, initializers, inputs, outputs: values };
 }
 
-/** The nodes, with the outputs of the program under their names. */
+/** The needed nodes, with the program's outputs renamed. */
 function nameOutputs(lowering: Lowering, outputs: readonly Tensor[], names: readonly string[]): OnnxNode[] {
   const nodes = withoutDeadNodes(lowering.nodes, new Set(outputs.map((tensor) => lowering.value(tensor))));
   const made = new Set(nodes.flatMap((node) => node.outputs));
@@ -77,7 +76,7 @@ function nameOutputs(lowering: Lowering, outputs: readonly Tensor[], names: read
   }));
 }
 
-/** The nodes whose values are needed: ONNX Runtime would run the others as well, such as a square of which only the sum is wanted. */
+/** The nodes whose values are needed. ONNX Runtime would also run the others, such as a square fused into its sum. */
 function withoutDeadNodes(nodes: readonly OnnxNode[], needed: Set<string>): OnnxNode[] {
   return nodes
     .toReversed()

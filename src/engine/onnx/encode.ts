@@ -33,7 +33,7 @@ const opset = 20;
 const irVersion = 10;
 
 /**
- * A ModelProto. Field numbers are those of onnx.proto3.
+ * Encodes a ModelProto, with the field numbers of onnx.proto3.
  * @see {@link https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3 | onnx.proto3}
  */
 export function encodeModel({ nodes, initializers, inputs, outputs }: OnnxParts): ProtobufWriter {

@@ -9,7 +9,7 @@ import { apply, constant, conv2d, input, type Tensor } from "../graph/tensor.ts"
 import { layerNorm, linear, mlp } from "../../model/nn/layers.ts";
 import { buildModel } from "./build.ts";
 
-/** Types of the nodes that a program becomes, in the order of making. */
+/** Types of a program's nodes, in order of creation. */
 function nodeTypes(outputs: Record<string, Tensor>): string {
   return readOnnx(buildModel(outputs).bytes)
     .nodes.map(({ opType }) => opType)
@@ -52,7 +52,7 @@ describe("what ONNX Runtime computes agrees with the definition in double precis
   });
 });
 
-describe("a product with a matrix of few bits", () => {
+describe("a product with a quantized matrix", () => {
   const cases = [4, 8].flatMap((bits) =>
     [1, 2, 19].flatMap((rows) => [32, 75].map((columns) => ({ bits, rows, columns }))),
   );
@@ -73,12 +73,12 @@ describe("a product with a matrix of few bits", () => {
     expect(nodeTypes(product(input("x", ["n", 75]), matrixOf(4, 75)))).toBe("MatMulNBits");
   });
 
-  // Measured: 1.3e-7. Another middle of the codes would be 0.15 off, the halves of bytes exchanged 1.1, the next block's scale 1.3.
+  // Measured: 1.3e-7. A wrong zero point would be 0.15 off, swapped halves of bytes 1.1, the next block's scale 1.3.
   it.each(cases)(
     "is exact where 8 bits hold the rows: $bits bits, $rows × $columns",
     async ({ bits, rows, columns }) => {
       const data = Float32Array.from({ length: rows * columns }, (_, i) => ((i * 37) % 255) - 127);
-      // The largest number of each block is 127, so that the steps are 1.
+      // The largest number of each block is 127, so the step is 1.
       for (let i = 0; i < data.length; i++) if ((i % columns) % 32 === 5) data[i] = i % 2 ? 127 : -127;
       const outputs = product(constant(float32(data, [rows, columns])), matrixOf(bits, columns));
       const wanted = interpret(outputs)["y"]!;
@@ -88,7 +88,7 @@ describe("a product with a matrix of few bits", () => {
     },
   );
 
-  it.each(cases)("else is off by no more than half a step of each: $bits bits, $rows × $columns", async (shape) => {
+  it.each(cases)("otherwise differs by at most half a step of each: $bits bits, $rows × $columns", async (shape) => {
     const { bits, rows, columns } = shape;
     const x = randomInput([rows, columns], { seed: 5 });
     const matrix = matrixOf(bits, columns);
@@ -119,7 +119,7 @@ describe("the ONNX nodes of", () => {
   });
   const leaves = (layer: { weight: Tensor; bias: Tensor }) => [layer.weight, layer.bias];
 
-  it("a linear layer: the weight is read as it lies, forward and backward", () => {
+  it("a linear layer: the weight is read without a transposed copy, forward and backward", () => {
     const layer = linearOf("fc", 4, 8);
     expect(withGradients(linear(layer, x), [x, ...leaves(layer)])).toMatchInlineSnapshot(
       `"Reshape Gemm Add Reshape Reshape Expand Gemm Reshape Gemm Gemm Reshape"`,
@@ -135,7 +135,7 @@ describe("the ONNX nodes of", () => {
     );
   });
 
-  it("a layer norm: standardised again in the backward pass, by one node for values and deviations", () => {
+  it("a layer norm: the backward pass standardizes again, with one node for values and deviations", () => {
     const layer = { weight: input("weight", [8]), bias: input("bias", [8]) };
     expect(withGradients(layerNorm(layer, x), [x, ...leaves(layer)])).toMatchInlineSnapshot(
       `"LayerNormalization LayerNormalization Mul ReduceSum Mul Mul ReduceSum Mul Mul Sub Sub Mul Mul Expand Reshape Gemm Reshape Reshape Gemm Reshape"`,
@@ -145,14 +145,14 @@ describe("the ONNX nodes of", () => {
   it("softmax", () =>
     expect(withGradients(x.softmax(-1), [x])).toMatchInlineSnapshot(`"Softmax Mul ReduceSum Sub Mul"`));
 
-  it("a 3×3 convolution: the input's gradient is a convolution, the kernels' is made of matrix products", () => {
+  it("a 3×3 convolution: the input's gradient is a convolution, the kernel's consists of matrix products", () => {
     const [image, kernel] = [input("image", [2, 3, 8, 8]), input("kernel", [4, 3, 3, 3])];
     expect(withGradients(conv2d(image, kernel, { padding: 1 }), [image, kernel])).toMatchInlineSnapshot(
       `"Conv Reshape Transpose Reshape Slice Conv Pad Transpose Reshape Slice Slice Transpose Reshape Gemm Reshape Slice Transpose Reshape Gemm Reshape Slice Transpose Reshape Gemm Reshape Slice Slice Transpose Reshape Gemm Reshape Slice Transpose Reshape Gemm Reshape Slice Transpose Reshape Gemm Reshape Slice Slice Transpose Reshape Gemm Reshape Slice Transpose Reshape Gemm Reshape Slice Transpose Reshape Gemm Reshape Concat Reshape"`,
     );
   });
 
-  it("patches: the kernels' gradient is one matrix product", () => {
+  it("patches: the kernel's gradient is one matrix product", () => {
     const [image, kernel] = [input("image", [2, 3, 8, 8]), input("kernel", [16, 3, 4, 4])];
     expect(withGradients(conv2d(image, kernel, { stride: 4 }), [kernel])).toMatchInlineSnapshot(
       `"Conv Reshape Transpose Reshape Transpose Reshape Gemm Reshape"`,

@@ -13,7 +13,7 @@ type LoweringRule<Name extends OpName> = (
   attrs: OpSignatures[Name]["attrs"],
 ) => string;
 
-/** The rule of an op that ONNX has under another name, with the same inputs and no attributes. */
+/** Rule of an op with an exact equivalent in ONNX, without attributes. */
 const same =
   (opType: string) =>
   (lowering: Lowering, _: Tensor, inputs: readonly Tensor[]): string =>
@@ -24,7 +24,7 @@ const same =
 
 const microsoft = { domain: "com.microsoft" };
 
-/** Table: op → ONNX nodes of opset 20 and ONNX Runtime's own domain; gives the name of the value. */
+/** Table: op → ONNX nodes of opset 20 and ONNX Runtime's own domain; each rule returns the name of the value. */
 export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = {
   input: (lowering, y) => lowering.input(y as Tensor & { op: "input" }),
   constant: (lowering, _y, _inputs, attrs) => lowering.constant(attrs),
@@ -54,7 +54,7 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
   stopGradient: (l, _, [x]) => l.value(x),
   recompute: same("Identity"),
 
-  // Σ x² is one pass over memory
+  // Σ x² in one pass over memory
   sum: (l, y, [x], { axes, keepDims }) => {
     const squared = x.op === "mul" && x.inputs[0] === x.inputs[1];
     if (!squared && isColumnSum(x, axes)) return columnSums(l, x, y);
@@ -72,7 +72,7 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
       { axis: -1, epsilon: { float: epsilon } },
     ),
 
-  // Gemm reads a transposed matrix where it lies; MatMul would have it copied first
+  // Gemm reads a transposed matrix in place; MatMul would need a copy
   matmul: (l, _, [a, b]) => {
     const turned = b.op === "transpose" ? b.inputs[0] : undefined;
     if (turned?.op === "dequantize") return quantizedProduct(l, a, turned as Tensor & { op: "dequantize" });
@@ -88,7 +88,7 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
   averagePool: (l, _, [x], { size }) =>
     l.emit("AveragePool", [l.value(x)], { kernel_shape: [size, size], strides: [size, size] }),
 
-  // −1 stands for the one size that is not a number
+  // −1 replaces a single symbolic size
   reshape: (l, _, [x], { shape }) => {
     const open = shape.filter((dim) => typeof dim !== "number").length;
     return l.emit("Reshape", [
@@ -109,7 +109,7 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
     return l.emit("Slice", [l.value(x), l.int64s([start]), end, l.int64s([axis]), l.int64s([step])]);
   },
   pad: (l, y, [x], { before, after }) => l.emit("Pad", [l.value(x), l.int64s([...before, ...after]), zero(l, y)]),
-  // [n] → [n, 1] → zeros behind each → [n · factor] → without the last zeros
+  // [n] → [n, 1] → zeros after each → [n · factor] → without the last zeros
   dilate: (l, y, [x], { axis, factor }) => {
     const split = [...x.shape.slice(0, axis + 1), 1, ...x.shape.slice(axis + 1)];
     const behind = split.map((_, i) => (i === axis + 1 ? factor - 1 : 0));
@@ -134,7 +134,7 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
   },
 
   gather: (l, _, [table, indices]) => l.emit("Gather", [l.value(table), l.value(indices)], { axis: 0 }),
-  // ScatterND adds duplicates wrongly with several threads; ScatterElements does not, and wants an index per element
+  // ScatterND adds duplicates wrongly with several threads; ScatterElements does not, but needs an index per element
   scatterAdd: (l, y, [updates, indices]) => {
     const row = y.shape.slice(1);
     const count = product(indices.shape);
@@ -144,14 +144,14 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
     ]);
     const places = l.emit("Expand", [column, l.shape([count, ...row])]);
     const rows = l.emit("Reshape", [l.value(updates), l.shape([count, ...row])]);
-    // A zero that is computed: of a constant, ONNX Runtime would keep the whole table in memory for good.
+    // A computed zero: from a constant, ONNX Runtime would fold the table and keep it in memory.
     const first = l.emit("Slice", [column, l.int64s([0]), l.int64s([1]), l.int64s([0])]);
     const nothing = l.emit("Cast", [l.emit("Sub", [first, first])], { to: onnxDtypes[y.dtype] });
     const table = l.emit("Expand", [nothing, l.shape(y.shape)]);
     return l.emit("ScatterElements", [table, places, rows], { axis: 0, reduction: "add" });
   },
 
-  // [N, blocks, bytes] → [N · blocks, blockSize] → without the rest of each row's last block
+  // [N, blocks, bytes] → [N, blocks, blockSize] → [N, blocks · blockSize] → without the rest of each row's last block
   dequantize: (l, y, [codes, scales], { columns, bits }) => {
     const [rows, blocks, bytes] = codes.shape as readonly [number, number, number];
     const numbers = l.emit("Cast", [bits === 8 ? l.value(codes) : halves(l, codes)], { to: onnxDtypes.float32 });
@@ -168,7 +168,7 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
   },
 };
 
-/** The codes of 4 bits in bytes, [N, blocks, bytes, 2] uint8: the lower half first. */
+/** Unpacks 4-bit codes to uint8 [N, blocks, bytes, 2], the lower half first. */
 function halves(l: Lowering, codes: Tensor): string {
   const byte = (value: number) => l.constant({ dtype: "uint8", shape: [], data: Uint8Array.of(value) });
   const parts = [
@@ -180,8 +180,8 @@ function halves(l: Lowering, codes: Tensor): string {
 }
 
 /**
- * x·Wᵀ from W's codes. With accuracy level 4 x is rounded to 8 bits on the way: on 8-bit weights that is as exact as they are,
- * on weights of 4 bits it does not show, and it is several times faster than the kernels that widen W for each run.
+ * Computes x·Wᵀ from W's codes. Accuracy level 4 rounds x to 8 bits: several times faster than kernels that dequantize
+ * W at each run, and no less accurate than the weights.
  */
 function quantizedProduct(l: Lowering, x: Tensor, weight: Tensor & { op: "dequantize" }): string {
   const [codes, scales] = weight.inputs as readonly [Tensor, Tensor];
@@ -197,13 +197,13 @@ function quantizedProduct(l: Lowering, x: Tensor, weight: Tensor & { op: "dequan
   );
 }
 
-/** Whether only leading axes are summed, and what is left are several columns. */
+/** True if only leading axes are summed, of a float32 tensor of fixed shape. */
 function isColumnSum(x: Tensor, axes: readonly number[]): boolean {
   const leading = axes.length < x.rank && axes.every((axis, i) => axis === i);
   return leading && x.dtype === "float32" && x.shape.every((dim) => typeof dim === "number");
 }
 
-/** A product with a row of ones: several times faster than ReduceSum, which sums columns with one thread. */
+/** Sums columns by a product with a row of ones: several times faster than ReduceSum, which uses one thread. */
 function columnSums(l: Lowering, x: Tensor, y: Tensor): string {
   const columns = product(y.shape);
   const rows = divideDims(product(x.shape), columns) as number;
@@ -217,7 +217,7 @@ function zero(l: Lowering, { dtype }: Tensor): string {
   return l.constant({ dtype, shape: [], data: zeros(dtype, 1) });
 }
 
-/** LayerNormalization also gives the inverse standard deviation, as its third output. */
+/** Emits LayerNormalization; output 0 is the result, output 2 the inverse standard deviation. */
 function normalize(l: Lowering, x: Tensor, { epsilon }: { readonly epsilon: number }, output: 0 | 2): string {
   const width = x.shape.at(-1) as number;
   const ones = l.constant(float32(new Float32Array(width).fill(1), [width]));

@@ -20,7 +20,7 @@ export interface OnnxNode {
   readonly attributes: Readonly<Record<string, OnnxAttribute>>;
 }
 
-/** An initializer: its elements, now or when they are written, or the place in a file where they lie. */
+/** An initializer: its elements, perhaps deferred, or their place in a file. */
 export interface OnnxInitializer {
   readonly name: string;
   readonly dtype: Dtype;
@@ -29,8 +29,8 @@ export interface OnnxInitializer {
 }
 
 /**
- * Says where ONNX Runtime finds a tensor that lies in a file, and as what: half precisions, which every program casts, may come as
- * float32.
+ * Maps a stored tensor to the place and dtype in which ONNX Runtime finds it. Half precision, which every program
+ * casts, may become float32.
  */
 export type Locate = (place: TensorPlace, dtype: Dtype) => { readonly place: TensorPlace; readonly dtype: Dtype };
 
@@ -50,7 +50,7 @@ export class Lowering {
     this.#locate = locate;
   }
 
-  /** The name of the ONNX value of a tensor, lowered at its first use. */
+  /** Name of a tensor's ONNX value; the tensor is lowered on first use. */
   value(tensor: Tensor): string {
     let name = this.#values.get(tensor);
     if (name === undefined) {
@@ -66,7 +66,7 @@ export class Lowering {
     return name;
   }
 
-  /** A node's output (the first unless said); an equal node is not written twice. */
+  /** Adds a node, unless an equal one exists, and returns the name of an output (default the first). */
   emit(
     opType: string,
     inputs: readonly string[],
@@ -85,7 +85,7 @@ export class Lowering {
     return (node.outputs[output] ||= `${node.name}_${output}`);
   }
 
-  /** The elements as an initializer; equal small ones are kept once. */
+  /** Adds an initializer; small ones are deduplicated. */
   constant({ dtype, shape, data }: TensorData): string {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const key = bytes.length <= 256 ? `${dtype} ${shape.join()} ${bytes.join()}` : "";
@@ -98,12 +98,12 @@ export class Lowering {
     return name;
   }
 
-  /** A list of whole numbers, as shapes and axes are passed in ONNX. */
+  /** A list of integers, such as a shape or axes, as an ONNX value. */
   int64s(values: readonly number[]): string {
     return this.constant({ dtype: "int64", shape: [values.length], data: BigInt64Array.from(values, BigInt) });
   }
 
-  /** A shape as an ONNX value; symbolic sizes are read from the inputs that have them. */
+  /** A shape as an ONNX value; symbolic sizes are read from the program's inputs. */
   shape(shape: Shape): string {
     if (shape.every((dim) => typeof dim === "number")) return this.int64s(shape);
     return this.emit(
@@ -130,7 +130,7 @@ export class Lowering {
 
   #claim(name: string): void {
     if (this.#names.has(name))
-      throw new ClipError("CLIP_USAGE", `two inputs of one program are called "${name}"; give each its own name`);
+      throw new ClipError("CLIP_USAGE", `two inputs of the program are named "${name}"; give each its own name`);
     this.#names.add(name);
   }
 

@@ -19,7 +19,7 @@ describe("the protocol buffer writer", () => {
     ["no bytes", new ProtobufWriter().bytes(9, new Uint8Array()), "4a00"],
   ])("writes %s", (_, writer, bytes) => expect(hex(writer)).toBe(bytes));
 
-  it("writes lengths of every size of varint, which a reader of its own finds again", () => {
+  it("writes lengths as varints of every size, read back by an independent reader", () => {
     for (const length of [0, 1, 127, 128, 16_383, 16_384, 2_097_152]) {
       const content = new Uint8Array(length).fill(7);
       const [[field, value], ...rest] = readMessage(

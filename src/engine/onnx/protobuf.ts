@@ -1,20 +1,20 @@
 import { assert } from "../../core/errors.ts";
 
-/** Bytes that are made when they are written. */
+/** Bytes produced only when they are written. */
 export interface DeferredBytes {
   readonly byteLength: number;
   readonly read: () => Promise<Uint8Array>;
 }
 
 /**
- * Writes the protocol buffer wire format: fields of varints, floats of 32 and 64 bits and length-delimited bytes.
+ * Writes the Protocol Buffers wire format: varints, 32 and 64-bit floats, and length-delimited bytes.
  * @see {@link https://protobuf.dev/programming-guides/encoding/ | Protocol Buffers, Encoding}
  */
 export class ProtobufWriter {
   readonly #chunks: (Uint8Array | DeferredBytes)[] = [];
   #length = 0;
 
-  /** A whole number in the signed 64-bit range. */
+  /** Writes an integer in the signed 64-bit range. */
   int(field: number, value: number | bigint): this {
     return this.#varint(field << 3).#varint(value);
   }
@@ -32,7 +32,7 @@ export class ProtobufWriter {
     for (const chunk of value.#chunks) this.#raw(chunk);
     return this;
   }
-  /** Bytes, kept by reference until they are written. */
+  /** Writes bytes, kept by reference until then. */
   bytes(field: number, value: Uint8Array | DeferredBytes): this {
     return this.#varint((field << 3) | 2)
       .#varint(value.byteLength)
@@ -41,13 +41,13 @@ export class ProtobufWriter {
   get byteLength(): number {
     return this.#length;
   }
-  /** All of it, of which nothing may be deferred. */
+  /** All bytes; none may be deferred. */
   finish(): Uint8Array {
     const whole = this.#chunks.filter((chunk) => chunk instanceof Uint8Array);
-    assert(whole.length === this.#chunks.length, "what is deferred is written piece by piece");
+    assert(whole.length === this.#chunks.length, "deferred bytes must be written by pieces()");
     return join(whole);
   }
-  /** Piece by piece: what is deferred is made when its turn comes. */
+  /** Bytes in pieces; deferred ones are produced in turn. */
   async *pieces(): AsyncGenerator<Uint8Array> {
     let between: Uint8Array[] = [];
     for (const chunk of this.#chunks) {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Random } from "../../core/random.ts";
 import { lbfgs, type Objective } from "./lbfgs.ts";
 
-/** Σ 100 (x₂ᵢ₊₁ − x₂ᵢ²)² + (1 − x₂ᵢ)²: a bent valley, whose minimum is 0 where all are 1. */
+/** Rosenbrock's function Σ 100 (x₂ᵢ₊₁ − x₂ᵢ²)² + (1 − x₂ᵢ)²: a curved valley with minimum 0 at all ones. */
 const rosenbrock: Objective = (x) => {
   const gradient = new Float64Array(x.length);
   let value = 0;
@@ -15,7 +15,7 @@ const rosenbrock: Objective = (x) => {
   return { value, gradient };
 };
 
-/** ½ Σ scaleᵢ (xᵢ − atᵢ)² in random directions: x is turned by a mirror that keeps all lengths. */
+/** ½ Σ scaleᵢ (xᵢ − atᵢ)² along random axes: x is reflected, which keeps lengths. */
 function quadratic(scales: readonly number[], at: readonly number[], random: Random): Objective {
   const normal = scales.map(() => random.normal());
   const square = normal.reduce((sum, value) => sum + value ** 2, 0);
@@ -58,7 +58,7 @@ describe("lbfgs", () => {
     }
   });
 
-  it("learns the curvature from all the steps that it remembers", async () => {
+  it("uses the curvature of all remembered steps", async () => {
     const objective = quadratic([1, 3, 10, 30, 100], [1, 2, 3, 4, 5], new Random(1));
     const remembering = await lbfgs(objective, new Float64Array(5));
     const forgetful = await lbfgs(objective, new Float64Array(5), { history: 1 });
@@ -67,11 +67,11 @@ describe("lbfgs", () => {
     for (const { x } of [remembering, forgetful]) expect(distance(x, [1, 2, 3, 4, 5])).toBeLessThan(1e-8);
   });
 
-  it("takes steps that all lower the value, and end where the slope is flatter", async () => {
+  it("takes only steps that lower the value and flatten the slope", async () => {
     const steps: { value: number; slope: number }[] = [];
     let before = Infinity;
     let beforeX: Float64Array = Float64Array.of(-1.2, 1);
-    // The law is checked from outside, one step at a time: history is lost, the conditions are the same.
+    // Checks the conditions one step at a time, without history.
     for (let i = 0; i < 20; i++) {
       const { x, value, gradient } = await lbfgs(rosenbrock, beforeX, { maxIterations: 1 });
       const start = await rosenbrock(beforeX);
@@ -84,8 +84,8 @@ describe("lbfgs", () => {
     for (const { slope } of steps) expect(slope).toBeLessThanOrEqual(0.9);
   });
 
-  it("keeps away from where the function is not defined", async () => {
-    // x − ln x, at its minimum 1; the first step from 1e-3 leads far beyond 0 or not far enough.
+  it("avoids points where the function is undefined", async () => {
+    // x − ln x has its minimum at 1; the first step from 1e-3 goes far below 0 or not far enough.
     const objective: Objective = ([x]) => ({
       value: x! > 0 ? x! - Math.log(x!) : NaN,
       gradient: Float64Array.of(1 - 1 / x!),
@@ -97,7 +97,7 @@ describe("lbfgs", () => {
     }
   });
 
-  it("stops at the bounds it is given, and says which", async () => {
+  it("stops at each limit and reports which", async () => {
     const start = Float64Array.of(-1.2, 1);
     expect(await lbfgs(rosenbrock, start, { maxIterations: 3 })).toMatchObject({
       reason: "iterations",
@@ -109,8 +109,8 @@ describe("lbfgs", () => {
     expect(at).toMatchObject({ reason: "gradient", iterations: 0, evaluations: 1 });
   });
 
-  it("ends with the lowest point it met when rounding hides what is lower", async () => {
-    // In steps of 1e-3: near the minimum all values are equal.
+  it("ends with the lowest point found when rounding hides lower ones", async () => {
+    // Values rounded to 1e-3: all are equal near the minimum.
     const objective: Objective = async (x) => {
       const { value, gradient } = await rosenbrock(x);
       return { value: Math.round(value * 1e3) / 1e3, gradient };

@@ -1,58 +1,58 @@
-/** The value of a function at a point, and its gradient there. */
+/** Value and gradient of a function at a point. */
 export interface Evaluation {
   readonly value: number;
-  /** As long as the point. */
+  /** Of the length of the point. */
   readonly gradient: Float64Array;
 }
 
-/** A smooth function of n numbers; where it is not defined, its value is no finite number. */
+/** A smooth function of n numbers; its value is NaN or infinite where it is undefined. */
 export type Objective = (x: Float64Array) => Evaluation | Promise<Evaluation>;
 
-/** When {@link lbfgs} is done, and what it keeps. */
+/** Options of {@link lbfgs}. */
 export interface LbfgsOptions {
-  /** Steps at most. Default 1000. */
+  /** Maximum number of steps. Default 1000. */
   readonly maxIterations?: number | undefined;
-  /** Done when no entry of the gradient is larger. Default 1e-8. */
+  /** Stops when no entry of the gradient is larger. Default 1e-8. */
   readonly gradientTolerance?: number | undefined;
-  /** Done when a step lowers the value by no more than this share of it. Default 0: as long as a lower one is found. */
+  /** Stops when a step lowers the value by no more than this share of it. Default 0. */
   readonly valueTolerance?: number | undefined;
-  /** How much of a value may be rounding: by so much it may rise in a step that is flat enough. Default that of doubles. */
+  /** Relative rounding error of values, by which a value may rise in a line search. Default that of doubles. */
   readonly precision?: number | undefined;
-  /** How many of the last steps tell the curvature. Default 10. */
+  /** Number of past steps that estimate the curvature. Default 10. */
   readonly history?: number | undefined;
   /** Stops between two evaluations. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Where {@link lbfgs} ended. */
+/** Result of {@link lbfgs}. */
 export interface Minimum extends Evaluation {
   readonly x: Float64Array;
   /** Steps taken. */
   readonly iterations: number;
-  /** How often the function was computed. */
+  /** Number of evaluations of the function. */
   readonly evaluations: number;
-  /** What ended it; `precision` is when no lower value was found along the direction of descent. */
+  /** Reason for stopping; `precision` means that no lower value was found along the descent direction. */
   readonly reason: "gradient" | "value" | "precision" | "iterations";
 }
 
-/** A point on the line along which is searched. */
+/** A point of a line search. */
 interface LinePoint extends Evaluation {
   readonly step: number;
   readonly x: Float64Array;
-  /** Of the value along the line. */
+  /** Derivative of the value along the line. */
   readonly slope: number;
 }
 
-/** A step must lower the value by this share of what the slope at its start promises, … */
+/** A step must lower the value by this share of the decrease predicted by the initial slope, … */
 const sufficientDecrease = 1e-4;
-/** … and lower the slope's size to this share: together the strong Wolfe conditions, with the constants for quasi-Newton steps. */
+/** … and reduce the slope's magnitude to this share: the strong Wolfe conditions, with the usual quasi-Newton constants. */
 const sufficientFlatness = 0.9;
-/** In each half of a line search; every try narrows the interval to nine tenths at least. */
+/** Attempts in each phase of a line search; each narrows the interval to nine tenths or less. */
 const maxTries = 30;
 
 /**
- * A local minimum of a smooth function by L-BFGS: quasi-Newton steps from the curvature that the last ones met, each to a point
- * that fulfils the strong Wolfe conditions. In double precision.
+ * Finds a local minimum of a smooth function by L-BFGS: quasi-Newton steps with the curvature of past steps, each to a
+ * point that satisfies the strong Wolfe conditions. In double precision.
  *
  * @see Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4 and 7.5, 3.5 and 3.6.
  */
@@ -80,7 +80,7 @@ export async function lbfgs(objective: Objective, start: Float64Array, options: 
       return { ...evaluation, step, x: moved, slope: dot(evaluation.gradient, direction) };
     };
     const origin = { step: 0, x, value, gradient, slope: dot(gradient, direction) };
-    // Nothing is known of the curvature at first: one unit of length along the gradient.
+    // Without curvature, the first step has unit length along the gradient.
     const step = curvature.isEmpty ? 1 / Math.sqrt(dot(gradient, gradient)) : 1;
     const next = origin.slope < 0 ? await searchLine(at, origin, step, options.precision) : undefined;
     if (!next) {
@@ -96,7 +96,7 @@ export async function lbfgs(objective: Objective, start: Float64Array, options: 
   return end("iterations", maxIterations);
 }
 
-/** The last steps with how the gradient changed, which stand for the inverse of the matrix of second derivatives. */
+/** Past steps and changes of the gradient, which approximate the inverse Hessian H. */
 class Curvature {
   readonly #size: number;
   readonly #pairs: { readonly s: Float64Array; readonly y: Float64Array; readonly sy: number }[] = [];
@@ -113,7 +113,12 @@ class Curvature {
     this.#pairs.length = 0;
   }
 
-  /** @param s - a step; y - the change of the gradient. Along a step that meets no curvature upwards nothing is learnt. */
+  /**
+   * Adds a step, unless the curvature along it is not positive.
+   *
+   * @param s - the step.
+   * @param y - the change of the gradient.
+   */
   remember(s: Float64Array, y: Float64Array): void {
     const sy = dot(s, y);
     if (sy <= Number.EPSILON * dot(y, y)) return;
@@ -121,7 +126,7 @@ class Curvature {
     if (this.#pairs.length > this.#size) this.#pairs.shift();
   }
 
-  /** −H g, by two loops over the pairs. */
+  /** The descent direction −H g, by two loops over the pairs. */
   direction(gradient: Float64Array): Float64Array {
     const q = gradient.map((value) => -value);
     const alphas = new Map<object, number>();
@@ -140,7 +145,7 @@ class Curvature {
   }
 }
 
-/** A point that fulfils the strong Wolfe conditions; if none is found, at least a lower one, or none. */
+/** Finds a point that satisfies the strong Wolfe conditions; else a lower one; else undefined. */
 async function searchLine(
   at: (step: number) => Promise<LinePoint>,
   origin: LinePoint,
@@ -148,14 +153,14 @@ async function searchLine(
   precision = Number.EPSILON,
 ): Promise<LinePoint | undefined> {
   const rounding = precision * Math.abs(origin.value);
-  // Both are false of what is no number.
+  // Both are false for NaN.
   const isLower = ({ step, value }: LinePoint) =>
     value <= origin.value + sufficientDecrease * step * origin.slope + rounding;
   const isFlat = ({ slope }: LinePoint) => Math.abs(slope) <= -sufficientFlatness * origin.slope;
 
-  /** Between the lowest point met so far and one behind a minimum. */
+  /** Searches between the lowest point so far and one beyond a minimum. */
   const zoom = async (low: LinePoint, high: LinePoint): Promise<LinePoint | undefined> => {
-    // Less than rounding is not to be found between them.
+    // Stop when a further decrease would be below rounding.
     for (let i = 0; i < maxTries && Math.abs((high.step - low.step) * low.slope) > rounding; i++) {
       const point = await at(stepBetween(low, high));
       if (!isLower(point) || point.value > low.value + rounding) high = point;
@@ -179,7 +184,7 @@ async function searchLine(
   return before;
 }
 
-/** The minimum of the cubic through both values and slopes, a tenth of the interval away from its ends at least; else the middle. */
+/** The minimum of the cubic through both values and slopes, at least a tenth of the interval from its ends; else the middle. */
 function stepBetween(a: LinePoint, b: LinePoint): number {
   const width = b.step - a.step;
   const d1 = a.slope + b.slope - (3 * (b.value - a.value)) / width;

@@ -57,7 +57,7 @@ describe("minimize", () => {
     expect(start.get("x")!.data).toEqual(Float32Array.of(3, -2));
   });
 
-  it("decays matrices alone with AdamW", async () => {
+  it("decays only matrices with AdamW", async () => {
     const flat = (p: Parameters) => ({ loss: p.get("x")!.sum().mul(0).add(p.get("y")!.sum().mul(0)) });
     const optimizer = { kind: "adamw", beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.5 } as const;
     const [only] = await all(flat, { steps: 1, learningRate: 0.1, optimizer });
@@ -73,7 +73,7 @@ describe("minimize", () => {
     expect(last.loss).toBeLessThan(first.loss - 10);
   });
 
-  it("projects after each update, and starts the next from there", async () => {
+  it("projects after each update, and continues from the projection", async () => {
     const clamp = (values: ReadonlyMap<string, Float32Array>) => {
       const x = values.get("x")!;
       x.forEach((value, i) => (x[i] = Math.max(value, 2)));
@@ -83,7 +83,7 @@ describe("minimize", () => {
     expect(steps[29]!.loss).toBeGreaterThanOrEqual(2);
   });
 
-  it("feeds each step, keeps what is not learned, and gives other outputs", async () => {
+  it("feeds each step, updates statistics, and returns other outputs", async () => {
     const target = input("target", []);
     const program = (p: Parameters) => {
       const error = p.get("x")!.sub(target);
@@ -105,7 +105,7 @@ describe("minimize", () => {
     expect(steps.map(({ values }) => values["mean"]![0])).toEqual([0.5, 1.25, 2.125]);
   });
 
-  it("stops when it is told to, and at a loss that is no finite number", async () => {
+  it("stops when aborted, and throws at a loss that is not finite", async () => {
     const controller = new AbortController();
     const steps = minimize(start, bowl, { steps: 1_000_000, learningRate: 0.1, signal: controller.signal });
     expect((await steps.next()).done).toBe(false);

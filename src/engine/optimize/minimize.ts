@@ -8,13 +8,13 @@ import { AdamW, type AdamwOptions } from "./adamw.ts";
 import type { OptimizedParameter, Optimizer } from "./optimizer.ts";
 import { Ranger, type RangerOptions } from "./ranger.ts";
 
-/** What {@link minimize} computes in a step, from tensors of the parameters. */
+/** The program of a {@link minimize} step, built from tensors of the parameters. */
 export interface LossProgram {
-  /** []: the number to lower. */
+  /** Scalar to minimize. */
   readonly loss: Tensor;
-  /** Computed besides, by name. */
+  /** Additional results, by name. */
   readonly outputs?: Readonly<Record<string, Tensor>> | undefined;
-  /** New values of parameters that are not learned, by path: the running statistics of batch norm. */
+  /** New values of parameters that are not learned, by path, such as batch norm's running statistics. */
   readonly statistics?: ReadonlyMap<string, Tensor> | undefined;
 }
 
@@ -22,31 +22,31 @@ export interface LossProgram {
 export type OptimizerChoice =
   ({ readonly kind: "adamw" } & AdamwOptions) | ({ readonly kind: "ranger" } & RangerOptions);
 
-/** How {@link minimize} runs. */
+/** Options of {@link minimize}. */
 export interface MinimizeOptions extends Pick<CompileOptions, "device"> {
-  /** Updates to make. */
+  /** Number of updates. */
   readonly steps: number;
-  /** A constant, or a function of the step, which counts from 0. */
+  /** A constant, or a function of the step, counted from 0. */
   readonly learningRate: number | ((step: number) => number);
   /** Default Adam: AdamW without weight decay, β₁ 0.9, β₂ 0.999, ε 1e-8. */
   readonly optimizer?: OptimizerChoice | undefined;
-  /** Multiplies the learning rate of a parameter, by its path. Default 1. */
+  /** Factor of a parameter's learning rate, by path. Default 1. */
   readonly rateScale?: ((path: string) => number) | undefined;
-  /** Feeds of a step besides the parameters, such as a batch. */
+  /** Additional feeds of a step, such as a batch. */
   readonly feeds?: ((step: number) => NamedTensors | Promise<NamedTensors>) | undefined;
-  /** Changes the parameters in place after an update, such as a clamp. */
+  /** Modifies the parameters in place after an update, for example to clamp them. */
   readonly project?: ((parameters: ReadonlyMap<string, Float32Array>, step: number) => void) | undefined;
   /** Stops between two steps. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A step that {@link minimize} made. */
+/** A completed step of {@link minimize}. */
 export interface MinimizeStep {
-  /** Steps made so far, from 1. */
+  /** Number of the step, from 1. */
   readonly step: number;
   /** Before the update. */
   readonly loss: number;
-  /** Of the program, before the update. */
+  /** Additional results, before the update. */
   readonly outputs: NamedTensors;
   /** All parameters after the update, by path; they change with the next step. */
   readonly parameters: ReadonlyMap<string, TensorData<"float32">>;
@@ -59,7 +59,7 @@ const gradientPrefix = "gradient.";
 const statisticPrefix = "statistic.";
 
 /**
- * Lowers a loss by gradient descent, and yields each step. Weight decay spares parameters of fewer than two axes.
+ * Minimizes a loss by gradient descent, and yields each step. Weight decay excludes parameters of fewer than two axes.
  *
  * ```ts
  * const start = new Map([["x", float32([3], [1])]]);
@@ -69,7 +69,7 @@ const statisticPrefix = "statistic.";
  *
  * @param start - initial values by path; they are copied.
  * @param program - builds the loss from a tensor for each parameter.
- * @throws {ClipError} `CLIP_RUNTIME` at a loss that is not a finite number.
+ * @throws {ClipError} `CLIP_RUNTIME` if the loss is not finite.
  */
 export async function* minimize(
   start: ReadonlyMap<string, TensorData<"float32">>,
@@ -108,7 +108,7 @@ export async function* minimize(
   }
 }
 
-/** Loss, outputs, gradients and statistics as one program; and which parameters are learned. */
+/** Combines loss, outputs, gradients and statistics in one program; lists the learned parameters. */
 function stepProgram(
   shapes: ReadonlyMap<string, readonly number[]>,
   program: (parameters: ReadonlyMap<string, Tensor>) => LossProgram,
@@ -140,7 +140,7 @@ function createOptimizer(choice: OptimizerChoice, parameters: readonly Optimized
   return choice.kind === "ranger" ? Promise.resolve(new Ranger(parameters, choice)) : AdamW.create(choice, parameters);
 }
 
-/** What the caller asked for among the results of a step. */
+/** The caller's results among those of a step. */
 function own(results: NamedTensors): NamedTensors {
   const isOwn = (name: string) => !name.startsWith(gradientPrefix) && !name.startsWith(statisticPrefix);
   return Object.fromEntries(Object.entries(results).filter(([name]) => isOwn(name)));

@@ -1,27 +1,27 @@
-/** A parameter as an optimizer sees it. */
+/** Description of a parameter for an optimizer. */
 export interface OptimizedParameter {
   readonly path: string;
   readonly shape: readonly number[];
-  /** False for gains, biases and logitScale, which weight decay leaves alone. */
+  /** False for gains, biases and logitScale, which have no weight decay. */
   readonly decay: boolean;
-  /** Multiplies the learning rate; default 1. */
+  /** Factor of the learning rate. Default 1. */
   readonly rateScale?: number;
 }
 
-/** One update's settings. */
+/** Settings of one update. */
 export interface UpdateOptions {
   readonly learningRate: number;
-  /** Multiplies all gradients: clipping. Default 1. */
+  /** Factor of all gradients, for clipping. Default 1. */
   readonly gradientScale?: number;
 }
 
-/** Updates parameters by their gradients, and keeps what it needs from step to step. */
+/** Updates parameters from gradients; keeps its state between steps. */
 export interface Optimizer extends AsyncDisposable {
   /**
-   * One update.
+   * Makes one update.
    *
-   * @param parameters - by path; each fills its buffer. Arrays may be replaced by others with the new values.
-   * @param gradients - by path; they are used up, and may be empty afterwards.
+   * @param parameters - by path; each array fills its buffer, and may be replaced by a new one.
+   * @param gradients - by path; consumed, and perhaps empty afterwards.
    */
   step(
     parameters: Map<string, Float32Array>,

@@ -4,7 +4,7 @@ import { readSafetensorsFixture, sharedFolder, sharedMissing } from "../../../te
 import { Ranger } from "./ranger.ts";
 
 describe("Ranger", () => {
-  it("moves by plain momentum for five steps, and then by the rectified rate", async () => {
+  it("uses plain momentum for five steps, then the rectified rate", async () => {
     const ranger = new Ranger([{ path: "p", shape: [1], decay: true }]);
     const values = new Map([["p", Float32Array.of(0)]]);
     const moves: number[] = [];
@@ -13,13 +13,13 @@ describe("Ranger", () => {
       await ranger.step(values, new Map([["p", Float32Array.of(3)]]), { learningRate: 0.01 });
       moves.push(values.get("p")![0]! - before);
     }
-    // A constant gradient: momentum without bias is the gradient itself.
+    // With a constant gradient, bias-corrected momentum is the gradient itself.
     for (const move of moves.slice(0, 5)) expect(move).toBeCloseTo(-0.03, 6);
-    // Step 6 is rectified, by a factor far below 1, and then pulled half the way back to the start.
+    // Step 6 is rectified by a factor far below 1, then moved halfway back to the start.
     expect(values.get("p")![0]).toBeGreaterThan(-0.1);
   });
 
-  it("leaves a matrix alone whose gradient is the same along each row", async () => {
+  it("does not change a matrix whose gradient is constant along each row", async () => {
     const ranger = new Ranger([{ path: "m", shape: [2, 2], decay: true }]);
     const values = new Map([["m", Float32Array.of(1, 2, 3, 4)]]);
     await ranger.step(values, new Map([["m", Float32Array.of(5, 5, -1, -1)]]), { learningRate: 1 });

@@ -1,7 +1,7 @@
 import { sizeOf } from "../../core/shape.ts";
 import type { OptimizedParameter, Optimizer, UpdateOptions } from "./optimizer.ts";
 
-/** Constants of Ranger; the defaults are those of StyleCLIP's mapper training. */
+/** Options of Ranger; defaults are those of StyleCLIP's mapper training. */
 export interface RangerOptions {
   /** Decay rate of the first moment. Default 0.95. */
   readonly beta1?: number | undefined;
@@ -11,9 +11,9 @@ export interface RangerOptions {
   readonly epsilon?: number | undefined;
 }
 
-/** Steps between two pulls towards the slow weights, and how far each pull goes (Zhang et al. 2019). */
+/** Steps between two updates of the slow weights, and the interpolation factor (Zhang et al. 2019). */
 const [lookaheadSteps, lookaheadShare] = [6, 0.5];
-/** The second moment is used once it rests on more than this many gradients (Liu et al. 2020). */
+/** Length of the approximated moving average above which the second moment is used (Liu et al. 2020). */
 const leastSamples = 5;
 
 interface Moments {
@@ -23,8 +23,8 @@ interface Moments {
 }
 
 /**
- * Ranger: RAdam's rectified steps (Liu et al. 2020), gradients centralized in matrices and kernels (Yong et al. 2020), and
- * Lookahead (Zhang et al. 2019). It has no weight decay.
+ * Ranger: RAdam (Liu et al. 2020), gradient centralization for matrices and kernels (Yong et al. 2020), and Lookahead
+ * (Zhang et al. 2019). Without weight decay.
  */
 export class Ranger implements Optimizer {
   readonly #parameters: readonly OptimizedParameter[];
@@ -78,7 +78,7 @@ export class Ranger implements Optimizer {
   }
 }
 
-/** RAdam's factor at step t; undefined while the second moment rests on too few gradients. */
+/** RAdam's rectification factor at step t; undefined while the moving average is too short. */
 function rectify(beta2: number, t: number): number | undefined {
   const most = 2 / (1 - beta2) - 1;
   const decayed = beta2 ** t;
@@ -88,7 +88,7 @@ function rectify(beta2: number, t: number): number | undefined {
   return Math.sqrt((1 - decayed) * variance);
 }
 
-/** A gradient of two axes or more without the mean of each of its rows. */
+/** Gradient minus the mean of each row, if it has two or more axes. */
 function centralized(gradient: Float32Array, shape: readonly number[]): (i: number) => number {
   if (shape.length < 2) return (i) => gradient[i]!;
   const width = sizeOf(shape.slice(1));

@@ -5,9 +5,9 @@ import type { OnnxModel } from "../onnx/build.ts";
 import type { NamedTensors } from "./ort-session.ts";
 
 /**
- * Refuses what a program cannot take in, all of it at once.
+ * Checks the feeds of a program and reports all problems at once.
  *
- * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown or of another dtype or shape.
+ * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown, or of the wrong dtype or shape.
  */
 export function checkFeeds(inputs: OnnxModel["inputs"], feeds: NamedTensors): void {
   checkKind("the feeds", feeds, record);
@@ -18,7 +18,7 @@ export function checkFeeds(inputs: OnnxModel["inputs"], feeds: NamedTensors): vo
     ...inputs.filter(({ name }) => !feeds[name]).map(({ name }) => `"${name}" is missing`),
     ...Object.keys(feeds)
       .filter((name) => !known.has(name))
-      .map((name) => `"${name}" is no input`),
+      .map((name) => `"${name}" is not an input`),
   ];
   const sizes = new Map<string, number>();
   for (const { name, dtype, shape } of inputs) {

@@ -7,17 +7,17 @@ export type { OnnxRuntime, RuntimeChoice };
 /** A build of onnxruntime-web. */
 export type WebRuntime = OnnxRuntime & { readonly env: Env };
 
-/** The one build of this worker. */
+/** This worker's build. */
 let build: { readonly runtime: WebRuntime; readonly provider: string } | undefined;
 
-/** On a web worker: sets what its sessions run with. */
+/** Sets the build of this web worker. */
 export function provideRuntime(runtime: WebRuntime, provider: "wasm" | "webgpu"): void {
   build = { runtime, provider };
 }
 
 /**
- * ONNX Runtime as this worker has it; with as many threads as there are cores where the page may share memory between them
- * (it is isolated by COOP and COEP headers), else with one.
+ * This worker's build of ONNX Runtime. It uses all cores if the page may share memory between threads (it is isolated
+ * by COOP and COEP headers), else one.
  */
 export function chooseRuntime(_device: Device, threads = navigator.hardwareConcurrency): RuntimeChoice {
   const { runtime, provider } = build!;

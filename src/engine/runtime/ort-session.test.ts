@@ -5,7 +5,7 @@ import { buildModel } from "../onnx/build.ts";
 import { OrtSession } from "./ort-session.ts";
 
 describe("a session without an arena", () => {
-  it("holds nothing of what it computed with, and gives the same numbers", async () => {
+  it("keeps no buffers after a run, and computes the same numbers", async () => {
     const side = 5000;
     const row = input("x", [1, side]);
     const model = buildModel({
@@ -28,7 +28,7 @@ describe("a session without an arena", () => {
       gained.push(process.memoryUsage.rss() - before);
       await session.release();
     }
-    // Twice 100 MB meet in the middle of a run.
+    // Two tensors of 100 MB exist in the middle of a run.
     const [kept, gone] = gained;
     expect(results[1]).toEqual(results[0]);
     expect(kept).toBeGreaterThan(90e6);

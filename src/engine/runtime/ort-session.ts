@@ -9,40 +9,39 @@ import { checkFeeds } from "./feeds.ts";
 import { chooseRuntime, type OnnxRuntime } from "./onnxruntime.ts";
 import { sessionKinds } from "./session-kinds.ts";
 
-/** How a program is run. */
+/** Options of a session. */
 export interface SessionOptions {
-  /** What computes. Default: in a page the graphics processor where there is one, elsewhere the processor. */
+  /** Default: in a page the GPU if there is one, elsewhere the CPU. */
   readonly device?: Device | undefined;
   /**
-   * Whether the processor may compute what the device does not (default); otherwise such a program is refused. Sizes that are only
-   * known when it runs are always computed by the processor.
+   * Lets the CPU compute ops that the device does not support (default); otherwise such a program is refused. Symbolic
+   * sizes are always computed by the CPU.
    */
   readonly fallback?: boolean | undefined;
-  /** Threads for one run; by default as many as the machine has cores. */
+  /** Threads for one run. Default: the number of cores. */
   readonly threads?: number;
   /**
-   * Set for programs with gradients: buffers are given back as soon as the last user of a tensor has run, and
-   * recomputed tensors are not merged with the ones they stand for.
+   * Set for programs with gradients: each buffer is freed after its last use, and recomputed tensors are not merged
+   * with the originals.
    */
   readonly training?: boolean;
   /**
-   * Whether weights are put into the order that the kernels like best, once, before the first run (default). Without it a session
-   * starts several times sooner, and each run is slower.
+   * Reorders weights for the kernels once, when the session is created (default). Without it a session starts several
+   * times faster, but each run is slower.
    */
   readonly prepack?: boolean | undefined;
   /**
-   * Whether buffers are kept for the next run (default). Without it memory goes back to the system at once: much less is held, and
-   * programs of small tensors take up to half as long again.
+   * Keeps buffers for the next run (default). Without it memory is returned to the system at once, which needs much
+   * less memory, but programs with small tensors take up to 50% longer.
    */
   readonly arena?: boolean;
 }
 
-/** Named tensors that go into or come out of a run. */
+/** Inputs or outputs of a run, by name. */
 export type NamedTensors = Readonly<Record<string, TensorData>>;
 
 /**
- * A program that runs on the calling thread, which it blocks. Inside a worker that is what one wants; elsewhere use
- * `Session`.
+ * A compiled program that blocks the calling thread while it runs; for worker threads. Elsewhere use `Session`.
  */
 export class OrtSession {
   readonly inputs: OnnxModel["inputs"];
@@ -71,9 +70,9 @@ export class OrtSession {
         intraOpNumThreads: chosen.threads,
         interOpNumThreads: 1,
         executionMode: "sequential",
-        // What goes wrong is thrown; ONNX Runtime need not print it as well.
+        // Errors are thrown, so ONNX Runtime need not print them.
         logSeverityLevel: 4,
-        // The pattern plans one block for the whole step and keeps it; exact lifetimes need less.
+        // The memory pattern keeps one block for a whole step; exact lifetimes need less.
         enableMemPattern: !training,
         enableCpuMemArena: arena,
         extra: {
@@ -88,11 +87,11 @@ export class OrtSession {
   }
 
   /**
-   * Runs the program once. The outputs lie in ONNX Runtime's memory, which goes back when they are collected; passing
-   * tensors to be written into would make it copy them once more.
+   * Runs the program once. The outputs are in ONNX Runtime's memory, freed when they are garbage collected;
+   * preallocated outputs would cost another copy.
    *
    * @param feeds - a tensor for each input, of its dtype and shape.
-   * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown or of another dtype or shape.
+   * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown, or of the wrong dtype or shape.
    */
   async run(feeds: NamedTensors): Promise<Record<string, TensorData>> {
     if (this.#released) throw new ClipError("CLIP_USAGE", "this session was released; create it again");
@@ -100,7 +99,7 @@ export class OrtSession {
     try {
       return mapValues(await this.#session.run(mapValues(feeds, (feed) => this.#toOrt(feed))), fromOrt);
     } catch (cause) {
-      throw new ClipError("CLIP_RUNTIME", `ONNX Runtime stopped: ${(cause as Error).message}`, { cause });
+      throw new ClipError("CLIP_RUNTIME", `ONNX Runtime failed: ${(cause as Error).message}`, { cause });
     }
   }
 
@@ -111,7 +110,7 @@ export class OrtSession {
   }
 
   #toOrt({ dtype, shape, data }: TensorData): ort.Tensor {
-    // bfloat16 lies in files only: no program takes it in.
+    // bfloat16 occurs only in files, never as a feed.
     return new this.#runtime.Tensor(dtype as Exclude<Dtype, "bfloat16">, data as never, shape);
   }
 }

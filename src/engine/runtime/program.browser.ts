@@ -6,23 +6,23 @@ import type { TensorPlace } from "../graph/ops.ts";
 import { lowerProgram, modelOf, packedWeights } from "../onnx/build.ts";
 import type { PrepareProgram } from "./program.ts";
 
-/** Bytes between two tensors that are fetched along rather than asked around. */
+/** Largest gap between two tensors that is fetched along to save a request. */
 const maxGap = 4096;
-/** Bytes that are fetched before they are put into the block, but for single tensors that are larger. */
+/** Largest span fetched at once, unless a single tensor is larger. */
 const maxSpan = 32 * 2 ** 20;
 
-/** WebAssembly addresses 4 GiB, and activations take their part. */
+/** WebAssembly addresses 4 GiB, which must also hold the activations. */
 const maxBlockBytes = 3.5 * 2 ** 30;
 
-/** A tensor of a file, and where it stands in the block. */
+/** A tensor in a file, with its offset in the block. */
 interface Weight extends TensorPlace {
   readonly dtype: Dtype;
   readonly at: number;
 }
 
 /**
- * The weights that the program needs, and no others, are fetched into one block of bytes, in which ONNX Runtime finds them: as
- * float32, since not every graphics processor knows halves, and WebAssembly would have both in its memory.
+ * Fetches only the weights that the program needs, into one block of bytes for ONNX Runtime. They become float32: not
+ * every GPU supports half precision, and WebAssembly would hold both in memory.
  */
 export const prepareProgram: PrepareProgram = async (outputs, { onProgress, signal } = {}) => {
   const weights = new Map<string, Weight>();
@@ -46,7 +46,7 @@ export const prepareProgram: PrepareProgram = async (outputs, { onProgress, sign
     const met = `${(blockBytes / 1e9).toFixed(1)} GB of weights as float32`;
     throw new ClipError(
       "CLIP_RUNTIME",
-      `a page has room for 3.5 GB of weights, this program needs ${met}; use a smaller model`,
+      `a page has room for 3.5 GB of weights, but this program needs ${met}; use a smaller model`,
     );
   }
   const block = new Uint8Array(blockBytes);
@@ -64,14 +64,14 @@ export const prepareProgram: PrepareProgram = async (outputs, { onProgress, sign
   return { ...modelOf(parts), weights: block };
 };
 
-/** Half precisions as the bytes of float32. */
+/** Bytes of a tensor, with half precision widened to float32. */
 function widened(bytes: Uint8Array<ArrayBuffer>, dtype: Dtype): Uint8Array {
   if (dtype !== "float16" && dtype !== "bfloat16") return bytes;
   const decode = dtype === "float16" ? decodeFloat16 : decodeBfloat16;
   return new Uint8Array(decode(new Uint16Array(bytes.buffer)).buffer);
 }
 
-/** A run of bytes of a file that is fetched at once, with what lies in it. */
+/** A range of a file fetched at once, with the weights in it. */
 interface Span extends TensorPlace {
   readonly weights: readonly Weight[];
 }

@@ -2,16 +2,15 @@ import type { DownloadProgress } from "../../core/progress.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { buildModel, type OnnxModel } from "../onnx/build.ts";
 
-/** In a page: how the weights of a program are fetched. */
+/** Options for fetching a program's weights in a page. */
 export interface WeightOptions {
-  /** Is told how much of the program's weights has arrived. */
+  /** Called with the progress of all weights. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Stops. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Makes of a program what a session takes. */
+/** Converts a program to the input of a session. */
 export type PrepareProgram = (outputs: Readonly<Record<string, Tensor>>, options?: WeightOptions) => Promise<OnnxModel>;
 
-/** The weights stay in their files, where ONNX Runtime reads them. */
+/** Leaves weights in their files, where ONNX Runtime reads them. */
 export const prepareProgram: PrepareProgram = (outputs) => Promise.resolve(buildModel(outputs));

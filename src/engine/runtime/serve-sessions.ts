@@ -2,10 +2,10 @@ import { provideRuntime, type WebRuntime } from "./onnxruntime.browser.ts";
 import { serve } from "../threads/serve.ts";
 import { sessionMethods } from "./session-methods.ts";
 
-/** ONNX Runtime starts threads of its own with the script that it stands in: a web worker's of ours. */
+/** True in a thread of ONNX Runtime, which starts its threads with the script that contains it: our worker's. */
 const isRuntimeThread = (): boolean => self.name.startsWith("em-pthread");
 
-/** On a web worker: answers calls with sessions of this build. */
+/** Serves sessions of this build on a web worker. */
 export function serveSessions(runtime: WebRuntime, provider: "wasm" | "webgpu"): void {
   provideRuntime(runtime, provider);
   if (!isRuntimeThread()) serve(sessionMethods);

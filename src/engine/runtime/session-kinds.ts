@@ -2,10 +2,8 @@ import { abortSignal, callback, flag, oneOf, type OptionKinds, wholeNumber } fro
 import type { SessionOptions } from "./ort-session.ts";
 import type { WeightOptions } from "./program.ts";
 
-/** What computes, as an option. */
 export const deviceKind = oneOf("cpu", "webgpu");
 
-/** The kind of each option of a session. */
 export const sessionKinds: OptionKinds<SessionOptions> = {
   device: deviceKind,
   fallback: flag,

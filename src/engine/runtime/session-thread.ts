@@ -2,9 +2,9 @@ import { type Device, sessionWorkers } from "./devices.ts";
 import { Remote } from "../threads/remote.ts";
 import type { SessionMethods } from "./session-methods.ts";
 
-/** The worker thread that owns all sessions on a device; it lives while somebody holds it. */
-export class Engine {
-  static readonly #current = new Map<Device, Engine>();
+/** The worker thread that owns all sessions on a device, counted by its holders. */
+export class SessionThread {
+  static readonly #current = new Map<Device, SessionThread>();
   readonly call: Remote<SessionMethods>["call"];
   readonly #device: Device;
   readonly #thread: Remote<SessionMethods>;
@@ -16,18 +16,18 @@ export class Engine {
     this.call = this.#thread.call.bind(this.#thread);
   }
 
-  /** The device's engine, started if there is none or it has died. Each holder gives it back once. */
-  static acquire(device: Device): Engine {
-    let engine = Engine.#current.get(device);
-    if (!engine || engine.#thread.failure) Engine.#current.set(device, (engine = new Engine(device)));
-    engine.#holders++;
-    return engine;
+  /** The device's thread, started if there is none or it has died. Each holder must call `giveBack` once. */
+  static acquire(device: Device): SessionThread {
+    let thread = SessionThread.#current.get(device);
+    if (!thread || thread.#thread.failure) SessionThread.#current.set(device, (thread = new SessionThread(device)));
+    thread.#holders++;
+    return thread;
   }
 
-  /** Ends the thread when its last holder has given it back. */
+  /** Ends the thread after its last holder. */
   async giveBack(): Promise<void> {
     if (--this.#holders > 0) return;
-    if (Engine.#current.get(this.#device) === this) Engine.#current.delete(this.#device);
+    if (SessionThread.#current.get(this.#device) === this) SessionThread.#current.delete(this.#device);
     await this.#thread.end();
   }
 }

@@ -1,4 +1,4 @@
-// A page's web worker with the build of ONNX Runtime compiled to WebAssembly alone.
+// A page's web worker with ONNX Runtime's build for WebAssembly only.
 import * as runtime from "onnxruntime-web/wasm";
 import { serveSessions } from "./serve-sessions.ts";
 

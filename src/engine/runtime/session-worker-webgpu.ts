@@ -1,4 +1,4 @@
-// A page's web worker with the build of ONNX Runtime with WebGPU.
+// A page's web worker with ONNX Runtime's build for WebGPU.
 import * as runtime from "onnxruntime-web/webgpu";
 import { serveSessions } from "./serve-sessions.ts";
 

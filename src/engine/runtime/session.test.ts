@@ -12,7 +12,7 @@ import { Session } from "./session.ts";
 const x = input("x", [2]);
 const one = { x: float32([1, 2], [2]) };
 
-/** How often a timer of 10 ms fires while something is awaited. */
+/** Number of times a 10 ms timer fires during a promise. */
 async function countTicks(work: Promise<unknown>): Promise<{ ticks: number; ms: number }> {
   let ticks = 0;
   const start = performance.now();
@@ -30,13 +30,13 @@ describe("a session", () => {
     const apart = await countTicks(session.run(chainFeeds));
     const here = await countTicks(blocking.run(chainFeeds));
     await blocking.release();
-    // At rest 9 of 10 fire, some sixty; other work on the machine takes its share.
+    // On an idle machine about 60 fire, 9 of 10; fewer on a busy one.
     expect(apart.ticks).toBeGreaterThan(2);
     expect(here.ticks).toBeLessThanOrEqual(2);
     expect(here.ms).toBeGreaterThan(100);
   });
 
-  it("says all that is wrong with the feeds at once", async () => {
+  it("reports all problems of the feeds at once", async () => {
     const images = input("images", ["batch", 3]);
     const inputs = [images, input("labels", ["batch"], "int32"), input("scale", []), input("short", [4])];
     await using session = await Session.compile(Object.fromEntries(inputs.map((tensor, i) => [`y${i}`, tensor])));
@@ -49,7 +49,7 @@ describe("a session", () => {
     await expect(session.run(feeds)).rejects.toMatchObject({
       code: "CLIP_USAGE",
       message:
-        'the feeds do not fit the program: "scale" is missing; "lables" is no input; ' +
+        'the feeds do not fit the program: "scale" is missing; "lables" is not an input; ' +
         '"labels" must be int32 [batch], got int32 [3]; "short" [4] needs 4 elements, got 3',
     });
     const results = await session.run({
@@ -61,7 +61,7 @@ describe("a session", () => {
     expect(results["y1"]).toEqual(int32([1, 2], [2]));
   });
 
-  it("runs next to another one, calls in the order made", async () => {
+  it("runs beside another one, with calls in order", async () => {
     await using double = await Session.compile({ y: x.mul(2) });
     await using triple = await Session.compile({ y: x.mul(3) });
     const order: string[] = [];
@@ -88,7 +88,7 @@ describe("a session", () => {
     expect(floats((await session.run({ x: float32(shared, [2]) }))["y"])).toEqual(Float32Array.of(-3, -4));
   });
 
-  it("takes feeds that are given away without copying them; views of a larger array stay whole", async () => {
+  it("moves feeds without copying; views of larger arrays stay intact", async () => {
     await using session = await Session.compile({ y: x.neg(), z: input("v", [2]).neg() });
     const [given, large] = [Float32Array.of(1, 2), Float32Array.of(3, 4, 5)];
     const feeds = { x: float32(given, [2]), v: float32(large.subarray(1), [2]) };
@@ -97,14 +97,14 @@ describe("a session", () => {
     expect([given.length, large]).toEqual([0, Float32Array.of(3, 4, 5)]);
   });
 
-  it("says that a feed was given away before", async () => {
+  it("reports a feed that was moved before", async () => {
     await using session = await Session.compile({ y: x.neg() });
     const feeds = { x: float32([1, 2], [2]) };
     await session.run(feeds, { move: true });
     await expect(session.run(feeds, { move: true })).rejects.toThrow('"x" [2] needs 2 elements, got 0');
   });
 
-  it("takes and gives halves, 64-bit whole numbers and truth values", async () => {
+  it("accepts and returns float16, int64 and bool", async () => {
     const feeds = {
       half: { dtype: "float16", shape: [2], data: Uint16Array.of(0x3e00, 0xc000) } as const,
       long: { dtype: "int64", shape: [1], data: BigInt64Array.of(-(2n ** 60n)) } as const,
@@ -116,7 +116,7 @@ describe("a session", () => {
     expect(await session.run(feeds)).toEqual({ halfOut: half, longOut: long, flagOut: flag });
   });
 
-  it("gives outputs that later runs leave alone, also where one is an input or given twice", async () => {
+  it("returns outputs that later runs do not change, even if one is an input or listed twice", async () => {
     const y = x.neg();
     await using session = await Session.compile({ y, again: y, itself: x });
     const first = await session.run(one);
@@ -129,7 +129,7 @@ describe("a session", () => {
     expect(floats(second["again"])[0]).toBe(-7);
   });
 
-  it("is of no use after release, which may be asked for twice, and waits for runs that were begun", async () => {
+  it("cannot run after release, which may be repeated and waits for open runs", async () => {
     const session = await Session.compile({ y: x.neg() });
     const begun = session.run(one);
     await Promise.all([session.release(), session.release()]);
@@ -137,14 +137,14 @@ describe("a session", () => {
     await expect(session.run(one)).rejects.toMatchObject({ code: "CLIP_USAGE", message: /was released/ });
   });
 
-  it("starts anew after the last one was released", async () => {
+  it("starts again after the last session was released", async () => {
     for (let i = 0; i < 3; i++) {
       await using session = await Session.compile({ y: x.add(i) });
       expect(floats((await session.run(one))["y"])).toEqual(Float32Array.of(1 + i, 2 + i));
     }
   });
 
-  it("that ONNX Runtime refuses is an error with its reason, and leaves others as they are", async () => {
+  it("refused by ONNX Runtime throws with the reason, and does not affect others", async () => {
     await using session = await Session.compile({ y: x.neg() });
     const refused = Session.compile({
       y: input("flag", [2], "bool").cast("float32").mul(2),
@@ -157,17 +157,17 @@ describe("a session", () => {
     expect(floats((await session.run(one))["y"])).toEqual(Float32Array.of(-1, -2));
   });
 
-  it("that stops in a run is an error, and can run again", async () => {
+  it("whose run fails throws, and can run again", async () => {
     const rows = input("rows", [1], "int32");
     await using session = await Session.compile({ y: constant(float32([5, 6], [2])).gather(rows) });
     await expect(session.run({ rows: int32([9], [1]) })).rejects.toMatchObject({
       code: "CLIP_RUNTIME",
-      message: /^ONNX Runtime stopped: /,
+      message: /^ONNX Runtime failed: /,
     });
     expect(floats((await session.run({ rows: int32([1], [1]) }))["y"])).toEqual(Float32Array.of(6));
   });
 
-  it("gives its memory back: 50 sessions, one after the other, need little more than one", async () => {
+  it("frees its memory: 50 sessions in sequence need little more than one", async () => {
     await using held = await Session.compile({ y: x.neg() });
     const [width, v] = [1024, input("v", [1, 1024])];
     const weights = constant(float32(new Float32Array(width * width).fill(1), [width, width]));
@@ -187,7 +187,7 @@ describe("a session", () => {
 describe("a process with sessions", () => {
   const script = fileURLToPath(new URL("../../../test/engine/long-run.ts", import.meta.url));
 
-  /** Runs the script to its end; `signal` is sent as soon as it says that it is running. */
+  /** Runs the script to its end; `signal` is sent once it reports that it is running. */
   async function ending(how: string, signal?: NodeJS.Signals) {
     const child = spawn(process.execPath, ["--import", "tsx", script, how]);
     let [output, errors] = ["", ""];
@@ -202,21 +202,21 @@ describe("a process with sessions", () => {
     return { code, output, errors };
   }
 
-  it("dies of Ctrl-C at once, in the middle of a run", async () => {
+  it("ends at once on Ctrl-C during a run", async () => {
     const { code, output } = await ending("run", "SIGINT");
     expect({ code, output }).toEqual({ code: "SIGINT", output: "running\n" });
   });
 
-  it("hears Ctrl-C at once, in the middle of a run, and may leave with a code of its own", async () => {
+  it("handles Ctrl-C at once during a run, and may exit with its own code", async () => {
     const { code, output, errors } = await ending("leave", "SIGINT");
     expect({ code, output, errors }).toEqual({ code: 3, output: "running\ncaught\n", errors: "" });
   });
 
-  it.each(["release", "forget"])("ends by itself: %s", async (how) => {
+  it.each(["release", "forget"])("exits by itself: %s", async (how) => {
     expect(await ending(how)).toMatchObject({ code: 0, output: "done\n", errors: "" });
   });
 
-  it("fails with the error that was thrown while a session was held", async () => {
+  it("fails with an error thrown while a session is open", async () => {
     const { code, errors } = await ending("fail");
     expect(code).toBe(1);
     expect(errors).toContain('"a" is missing');

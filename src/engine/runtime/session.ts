@@ -4,42 +4,42 @@ import { checkKind, checkOptions, flag, type OptionKinds, record } from "../../c
 import type { Tensor } from "../graph/tensor.ts";
 import type { OnnxModel } from "../onnx/build.ts";
 import { bestDevice, type Device } from "./devices.ts";
-import { Engine } from "./session-thread.ts";
+import { SessionThread } from "./session-thread.ts";
 import { checkFeeds } from "./feeds.ts";
 import type { NamedTensors, SessionOptions } from "./ort-session.ts";
 import { prepareProgram, type WeightOptions } from "./program.ts";
 import { sessionKinds, weightKinds } from "./session-kinds.ts";
 
-/** How a program is compiled, and in a page how its weights are fetched. */
+/** Options for compiling a program, and in a page for fetching its weights. */
 export interface CompileOptions extends SessionOptions, WeightOptions {}
 
 const compileKinds: OptionKinds<CompileOptions> = { ...sessionKinds, ...weightKinds };
 
-/** How a run takes its feeds. */
+/** Options of a run. */
 export interface RunOptions {
-  /** Whether their arrays go to the session for good. Default false. */
+  /** Transfers the feeds' arrays to the session instead of copying them. Default false. */
   readonly move?: boolean | undefined;
 }
 
 const runKinds: OptionKinds<RunOptions> = { move: flag };
 
 /**
- * A compiled program. It runs on a worker thread that all sessions of the process share, so timers, signals and
- * requests stay alive while it does. `await using` gives its memory back.
+ * A compiled program. It runs on a worker thread shared by all sessions of a device, so timers, signals and requests
+ * stay responsive. `await using` releases its memory.
  */
 export class Session implements AsyncDisposable {
   readonly inputs: OnnxModel["inputs"];
   readonly outputs: OnnxModel["outputs"];
-  readonly #engine: Engine;
+  readonly #thread: SessionThread;
   readonly #id: number;
   #released = false;
 
-  private constructor(engine: Engine, id: number, { inputs, outputs }: OnnxModel) {
-    [this.#engine, this.#id, this.inputs, this.outputs] = [engine, id, inputs, outputs];
+  private constructor(thread: SessionThread, id: number, { inputs, outputs }: OnnxModel) {
+    [this.#thread, this.#id, this.inputs, this.outputs] = [thread, id, inputs, outputs];
   }
 
   /**
-   * Lowers and compiles what the outputs need.
+   * Compiles the program that computes the outputs.
    *
    * @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the program.
    */
@@ -50,7 +50,7 @@ export class Session implements AsyncDisposable {
     try {
       return await Session.#compileOn(device, outputs, options);
     } catch (error) {
-      // What the processor can do must not fail for a graphics processor that nobody asked for.
+      // Fall back to the CPU if the GPU was chosen by default.
       if (options.device || device === "cpu" || options.signal?.aborted) throw error;
       return Session.#compileOn("cpu", outputs, options);
     }
@@ -62,24 +62,24 @@ export class Session implements AsyncDisposable {
     { onProgress, signal, ...settings }: CompileOptions,
   ): Promise<Session> {
     const model = await prepareProgram(outputs, { onProgress, signal });
-    const engine = Engine.acquire(device);
+    const thread = SessionThread.acquire(device);
     try {
       const moved = model.weights ? [model.bytes, model.weights] : [model.bytes];
-      const id = await engine.call("create", [model, { ...settings, device }], moved);
-      return new Session(engine, id, model);
+      const id = await thread.call("create", [model, { ...settings, device }], moved);
+      return new Session(thread, id, model);
     } catch (error) {
-      await engine.giveBack();
+      await thread.giveBack();
       throw error;
     }
   }
 
   /**
-   * Runs the program once; runs of several callers happen one after the other.
+   * Runs the program once; concurrent runs are queued.
    *
-   * @param feeds - a tensor for each input, of its dtype and shape; they are copied.
-   * @param options - `move: true` gives the feeds away instead: their arrays are empty afterwards, and nothing is copied but
-   *   views of larger arrays and of shared memory.
-   * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown or of another dtype or shape, or the session was
+   * @param feeds - a tensor for each input, of its dtype and shape; copied.
+   * @param options - `move: true` transfers the feeds instead: their arrays are empty afterwards. Views of larger
+   *   arrays and of shared memory are still copied.
+   * @throws {ClipError} `CLIP_USAGE` if a feed is missing, unknown, or of the wrong dtype or shape, or the session was
    *   released.
    */
   async run(feeds: NamedTensors, options: RunOptions = {}): Promise<NamedTensors> {
@@ -94,14 +94,14 @@ export class Session implements AsyncDisposable {
       ]),
     );
     const arrays = Object.values(own).map(({ data }) => data);
-    return this.#engine.call("run", [this.#id, own], arrays);
+    return this.#thread.call("run", [this.#id, own], arrays);
   }
 
-  /** Gives the memory back; the worker ends with its last session. */
+  /** Releases the memory; the worker ends with its last session. */
   async release(): Promise<void> {
     if (this.#released) return;
     this.#released = true;
-    await this.#engine.call("release", [this.#id]).finally(() => this.#engine.giveBack());
+    await this.#thread.call("release", [this.#id]).finally(() => this.#thread.giveBack());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -109,7 +109,7 @@ export class Session implements AsyncDisposable {
   }
 }
 
-/** Whether an array can travel to another thread without dragging along what lies beside it. */
+/** True if an array fills its whole buffer, so that transferring it moves nothing else. */
 function fillsItsBuffer({ buffer, byteLength }: TypedArray): boolean {
   return buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
 }

@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 
-/** The version of ONNX Runtime; from its package, so that nothing native is loaded for it. */
+/** Version of ONNX Runtime, read from its package.json to avoid loading native code. */
 export function onnxRuntimeVersion(): string {
   const require = createRequire(import.meta.url);
   return (require("onnxruntime-node/package.json") as { readonly version: string }).version;

@@ -6,7 +6,7 @@ import { buildModel } from "../onnx/build.ts";
 import { discard } from "./discard.ts";
 import { OrtSession } from "../runtime/ort-session.ts";
 
-it("gives a session's results back without a collection", async () => {
+it("frees a session's results without garbage collection", async () => {
   const size = 25_000_000; // 100 MB
   const x = float32(new Float32Array(size), [size]);
   const session = await OrtSession.create(buildModel({ y: input("x", [size]).exp() }), { training: true });

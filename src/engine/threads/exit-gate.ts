@@ -1,8 +1,8 @@
 const [busy, closed] = [0, 1];
 
 /**
- * Keeps the process from ending in the middle of native code: Node would tear the thread down under it, and ONNX
- * Runtime's binding then aborts the process. Both threads share the state, since at exit no messages are read any more.
+ * Keeps the process from exiting during native code: Node would tear down the thread, and ONNX Runtime's binding would
+ * abort the process. The state is shared memory, since no messages are read at exit.
  */
 export class ExitGate {
   readonly state: Int32Array<SharedArrayBuffer>;
@@ -11,7 +11,7 @@ export class ExitGate {
     this.state = new Int32Array(shared);
   }
 
-  /** On the engine's thread: does the work, unless the process is ending. */
+  /** On the worker thread: does the work, unless the process is exiting. */
   async pass(work: () => Promise<void>): Promise<void> {
     Atomics.store(this.state, busy, 1);
     if (Atomics.load(this.state, closed) === 0) await work();
@@ -19,7 +19,7 @@ export class ExitGate {
     Atomics.notify(this.state, busy);
   }
 
-  /** On the main thread: blocks until the work at hand is done, and lets no more begin. */
+  /** On the main thread: blocks until the current work is done, and lets no more begin. */
   close(): void {
     Atomics.store(this.state, closed, 1);
     Atomics.wait(this.state, busy, 1);

@@ -9,20 +9,20 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-/** A thread that {@link serve}s. A call that is open keeps the process alive; an idle thread does not. */
+/** Client of a thread that {@link serve}s. An open call keeps the process alive; an idle thread does not. */
 export class Remote<Served extends Methods> {
   readonly #thread: Thread;
   readonly #pending = new Map<number, Pending>();
   #calls = 0;
   #failure: ClipError | undefined;
 
-  /** @param module - one that serves. */
+  /** @param module - a module that calls {@link serve}. */
   constructor(module: ThreadModule) {
     this.#thread = new Thread(module, {
       onMessage: (message) => {
         const { id, result, error } = message as Answer;
         const pending = this.#pending.get(id);
-        if (!pending) return; // it was given up meanwhile
+        if (!pending) return; // the call was abandoned
         const { resolve, reject } = pending;
         this.#settle(id);
         if (error) reject(new ClipError(error.code ?? "CLIP_RUNTIME", error.message));
@@ -32,12 +32,12 @@ export class Remote<Served extends Methods> {
     });
   }
 
-  /** Why the thread answers no more, if it does not. */
+  /** Reason for which the thread stopped answering; undefined while it works. */
   get failure(): ClipError | undefined {
     return this.#failure;
   }
 
-  /** Calls a method of the thread; `moved` arrays go there without being copied. */
+  /** Calls a method of the thread; `moved` arrays are transferred, not copied. */
   call<Name extends keyof Served & string>(
     name: Name,
     args: Parameters<Served[Name]>,

@@ -1,10 +1,10 @@
 import type { ClipErrorCode } from "../../core/errors.ts";
 import { listen } from "./listen.ts";
 
-/** What a thread offers: functions of values that can travel between threads. */
+/** Methods of a thread; arguments and results must be structured-cloneable. */
 export type Methods = { readonly [name: string]: (...args: never[]) => unknown };
 
-/** An answer whose buffers move to the caller instead of being copied. */
+/** A result whose buffers are transferred to the caller, not copied. */
 export class Moved<Value> {
   readonly value: Value;
   readonly buffers: readonly ArrayBuffer[];
@@ -21,19 +21,19 @@ interface Call {
   readonly args: readonly never[];
 }
 
-/** What a thread answers to a call. */
+/** Answer to a call. */
 export interface Answer {
   readonly id: number;
   readonly result?: unknown;
   readonly error?: { readonly code?: ClipErrorCode; readonly message: string };
 }
 
-/** The buffers under some arrays, each once, as transfer lists want them. */
+/** Buffers of arrays, without duplicates, as a transfer list. */
 export function buffersOf(arrays: Iterable<ArrayBufferView>): ArrayBuffer[] {
   return [...new Set(Array.from(arrays, ({ buffer }) => buffer as ArrayBuffer))];
 }
 
-/** On a worker thread: answers calls in order, one at a time, since each may use all cores. */
+/** On a worker thread: answers calls one at a time, in order, since each may use all cores. */
 export function serve(methods: Methods): void {
   listen(async (message, post) => {
     const { id, name, args } = message as Call;

@@ -5,7 +5,7 @@ import { silenceTelemetry } from "./telemetry.ts";
 /**
  * Starts a module of this package on a worker thread.
  *
- * @param module - as {@link packageModule} takes it.
+ * @param module - path for {@link packageModule}.
  */
 export function spawnWorker(module: string, options: WorkerOptions = {}): Worker {
   silenceTelemetry();
@@ -16,10 +16,10 @@ export function spawnWorker(module: string, options: WorkerOptions = {}): Worker
     : new Worker(address, all);
 }
 
-/** What a thread may be given as well as inherit, and should have of the user's: modules to load first, and conditions. */
+/** Node options to pass on to threads: preloaded modules, loaders and conditions. */
 const preloading = /^(-r|--require|--import|--loader|--experimental-loader|-C|--conditions)(=|$)/;
 
-/** Options of a thread that does not inherit the kind of the main program; empty where there is none. */
+/** Options that keep a thread from inheriting `--input-type`; empty if that is not set. */
 function withoutInputType(): WorkerOptions {
   const { NODE_OPTIONS = "" } = process.env;
   if (`${process.execArgv.join(" ")} ${NODE_OPTIONS}`.search(inputType) === -1) return {};

@@ -2,7 +2,7 @@ import type { ThreadEvents, ThreadModule } from "./thread.ts";
 
 /** {@link import("./thread.ts").Thread} in a page: a web worker. */
 export class Thread {
-  /** Workers do not keep a page. */
+  /** Without effect: workers do not keep a page open. */
   isAwaited = false;
   readonly #worker: Worker;
 

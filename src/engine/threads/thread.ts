@@ -2,17 +2,17 @@ import type { Worker } from "node:worker_threads";
 import { ExitGate } from "./exit-gate.ts";
 import { spawnWorker } from "./spawn.ts";
 
-/** What becomes of a thread's messages. */
+/** Handlers of a thread's events. */
 export interface ThreadEvents {
   readonly onMessage: (message: unknown) => void;
-  /** It answers no more. */
+  /** Called when the thread fails or ends. */
   readonly onEnd: (reason: string) => void;
 }
 
-/** What a thread runs: a module as {@link spawnWorker} takes it, or in a page a function that starts a web worker. */
+/** Module of a thread: a path for {@link spawnWorker}, or in a page a function that starts a web worker. */
 export type ThreadModule = string | (() => object);
 
-/** A module of this package on a thread of its own, as the thread that started it sees it. */
+/** A worker thread that runs a module of this package. */
 export class Thread {
   readonly #gate = new ExitGate();
   readonly #worker: Worker;
@@ -31,12 +31,12 @@ export class Thread {
     process.on("exit", this.#atExit);
   }
 
-  /** The buffers move there without being copied. */
+  /** Sends a message; `moved` buffers are transferred, not copied. */
   post(message: unknown, moved: readonly ArrayBuffer[]): void {
     this.#worker.postMessage(message, moved);
   }
 
-  /** Whether the process must not end before the thread has answered. */
+  /** True keeps the process alive until the thread has answered. */
   set isAwaited(awaited: boolean) {
     if (awaited) this.#worker.ref();
     else this.#worker.unref();

@@ -118,7 +118,7 @@ async function readCaptions(samples: readonly Sample[], contextLength: number): 
   for (const { captions } of samples) {
     for (const caption of new Set(captions)) images.set(caption, (images.get(caption) ?? 0) + 1);
   }
-  const lengths = new Map(Array.from(images.keys(), (text) => [text, tokenizer.encodeWithMarks(text).length]));
+  const lengths = new Map(Array.from(images.keys(), (text) => [text, tokenizer.encodeWithSpecialTokens(text).length]));
   const tokens = samples.flatMap(({ captions }) => captions.map((caption) => lengths.get(caption)!));
   const shared = [...images].filter(([, count]) => count > 1).sort(([, a], [, b]) => b - a);
   return {

@@ -1,10 +1,10 @@
-/** Two 8-bit channels of a packed pixel, each in the low half of 16 bits: room to compute with both at once. */
+/** Mask of two 8-bit channels of a packed pixel, spaced 16 bits apart to compute with both at once. */
 export const evenChannels = 0x00ff00ff;
 
 /**
- * Both of two channels times `factor` / 255, rounded to nearest.
+ * Multiplies two channels by `factor` / 255, rounding to nearest.
  *
- * @param channels - Two channels, as {@link evenChannels} cuts them out.
+ * @param channels - two channels, masked with {@link evenChannels}.
  * @param factor - In [0, 255].
  */
 export function scaleChannels(channels: number, factor: number): number {
@@ -12,7 +12,7 @@ export function scaleChannels(channels: number, factor: number): number {
   return ((product + ((product >>> 8) & evenChannels)) >>> 8) & evenChannels;
 }
 
-/** Colours times alpha / 255: what means of half-transparent pixels have to be taken of. */
+/** Multiplies colours by alpha / 255, as needed before averaging pixels. */
 export function premultiply(pixel: number): number {
   const alpha = pixel >>> 24;
   if (alpha === 255) return pixel;
@@ -21,7 +21,7 @@ export function premultiply(pixel: number): number {
   return scaleChannels(pixel & evenChannels, alpha) | (green << 8) | (alpha << 24);
 }
 
-/** The straight colour again, rounded down as Pillow does; what lies under alpha 0 stays as it is. */
+/** Divides colours by alpha / 255, rounding down like Pillow; pixels with alpha 0 are unchanged. */
 export function unpremultiply(pixel: number): number {
   const alpha = pixel >>> 24;
   if (alpha === 255 || alpha === 0) return pixel;

@@ -4,7 +4,7 @@ import { augmentImage, photoAugment, type AugmentConfig } from "./augment.ts";
 import type { RasterImage } from "./raster-image.ts";
 import { resample } from "./resample.ts";
 
-/** An image whose pixel (x, y) is `colour(x, y)`: R, G, B and, if there is a fourth, alpha. */
+/** An image whose pixel (x, y) is `colour(x, y)`: R, G, B and optional alpha. */
 function image(width: number, height: number, colour: (x: number, y: number) => number[]): RasterImage {
   const pixels = new Uint8Array(4 * width * height).fill(255);
   for (let i = 0; i < width * height; i++) pixels.set(colour(i % width, Math.floor(i / width)), 4 * i);
@@ -42,7 +42,7 @@ const noise = (random: Random) => () => [random.integer(256), random.integer(256
 const coloursOf = (image: RasterImage) => image.pixels.filter((_, i) => i % 4 !== 3);
 
 describe("augmentImage", () => {
-  it("gives the same bytes for the same key and others for another", () => {
+  it("returns the same bytes for the same key, and different bytes for another", () => {
     const drawing = image(48, 48, (x, y) => [x * 5, y * 5, 90, x > 12 && y > 12 ? 255 : 0]);
     for (const config of [lively, { ...lively, geometry: photoAugment.geometry }]) {
       const [first, again] = [0, 0].map(() => augmentImage(drawing, 32, config, new Random(7, 1, 2)));
@@ -63,8 +63,8 @@ describe("augmentImage", () => {
     expect(drawing.pixels).toEqual(before);
   });
 
-  it("never mirrors, and turns by no more than was asked", () => {
-    // Red rises to the right, green downwards: their slopes give the turn.
+  it("never mirrors, and rotates within its limit", () => {
+    // Red increases to the right, green downwards; their slopes give the rotation.
     const ramp = image(64, 64, (x, y) => [4 * x, 4 * y, 0]);
     const geometry = { ...stillGeometry, rotation: 15 };
     const turns = Array.from({ length: 200 }, (_, key) => {
@@ -80,7 +80,7 @@ describe("augmentImage", () => {
     expect(Math.min(...turns)).toBeLessThan(-12);
   });
 
-  it("warps by no more than was asked along each axis, and not everywhere alike", () => {
+  it("warps within its limit along each axis, and not uniformly", () => {
     const ramp = image(64, 64, (x, y) => [4 * x, 4 * y, 0]);
     const config: AugmentConfig = { ...still, geometry: { ...stillGeometry, warp: 0.05 } }; // 3.2 pixels, 12.8 levels
     let furthest = 0;
@@ -100,7 +100,7 @@ describe("augmentImage", () => {
     expect(furthest).toBeGreaterThan(9);
   });
 
-  it("erases one rectangle, in one colour, no longer than was asked", () => {
+  it("erases one rectangle, in one colour, within its limit", () => {
     const plain = image(32, 32, () => [100, 150, 50]);
     let longest = 0;
     for (let key = 0; key < 50; key++) {
@@ -126,7 +126,7 @@ describe("augmentImage", () => {
         { ...still, brightness: 0.3 },
         new Random(key),
       ) as unknown as number[];
-      expect(Math.abs(red! * 1.5 - green!)).toBeLessThanOrEqual(1.25); // each rounded on its own
+      expect(Math.abs(red! * 1.5 - green!)).toBeLessThanOrEqual(1.25); // each rounded separately
       expect(Math.abs(red! * 0.5 - blue!)).toBeLessThanOrEqual(0.75);
       return red! / 100;
     });
@@ -136,7 +136,7 @@ describe("augmentImage", () => {
     expect(Math.max(...factors)).toBeGreaterThan(1.25);
   });
 
-  it("leaves a grey image grey whatever the saturation, and the mean grey whatever the contrast", () => {
+  it("keeps a grey image grey at any saturation, and the mean grey at any contrast", () => {
     const grey = image(16, 16, (x, y) => Array<number>(3).fill(60 + 7 * (x % 8) + y));
     for (let key = 0; key < 20; key++) {
       expect(augmentImage(grey, 16, { ...still, saturation: 1 }, new Random(key))).toEqual(coloursOf(grey));
@@ -146,7 +146,7 @@ describe("augmentImage", () => {
     }
   });
 
-  it("takes all colour away when grayscale is certain, and keeps its lightness", () => {
+  it("removes all colour at grayscale 1, and keeps lightness", () => {
     const pixels = augmentImage(
       image(8, 8, () => [200, 100, 50]),
       8,
@@ -156,7 +156,7 @@ describe("augmentImage", () => {
     expect(new Set(pixels)).toEqual(new Set([Math.trunc((77 * 200 + 150 * 100 + 29 * 50) / 256)]));
   });
 
-  it("blurs a point into a round spot of the same sum", () => {
+  it("blurs a point into a round spot with the same sum", () => {
     const point = image(33, 33, (x, y) => (x === 16 && y === 16 ? [255, 255, 255] : [0, 0, 0]));
     const pixels = augmentImage(point, 33, { ...still, blur: 2 }, new Random(4));
     const red = pixels.filter((_, i) => i % 3 === 0);
@@ -172,12 +172,12 @@ describe("augmentImage", () => {
 describe("augmentImage, with a random resized crop", () => {
   const photo = image(256, 256, (x, y) => [x, y, 0]);
 
-  it("keeps the asked share of the area, upright, and moves about", () => {
+  it("keeps the requested share of the area, upright, at varying places", () => {
     const lefts = Array.from({ length: 200 }, (_, key) => {
       const geometry = { kind: "randomResizedCrop", area: [0.5, 0.6] } as const;
       const pixels = augmentImage(photo, 64, { ...photoAugment, geometry }, new Random(key));
       const at = (x: number, y: number, channel: number) => pixels[3 * (64 * y + x) + channel]!;
-      // Of 64 columns, from the 17th to the 49th is half the part's width.
+      // Of 64 columns, the 17th to the 49th are half the crop's width.
       const width = 2 * (at(48, 32, 0) - at(16, 32, 0));
       const height = 2 * (at(32, 48, 1) - at(32, 16, 1));
       expect((width * height) / 256 ** 2).toBeGreaterThan(0.48);
@@ -190,14 +190,14 @@ describe("augmentImage, with a random resized crop", () => {
     expect(Math.max(...lefts)).toBeGreaterThan(70);
   });
 
-  it("is the plain resize when the whole square image is to be kept", () => {
+  it("equals a plain resize if it keeps the whole square image", () => {
     const whole = { left: 0, top: 0, width: 64, height: 64 };
     const geometry = { kind: "randomResizedCrop", area: [1, 1] } as const;
     const pixels = augmentImage(photo, 64, { ...photoAugment, geometry }, new Random(5));
     expect(pixels).toEqual(coloursOf(resample(photo, whole, whole, "bicubic")));
   });
 
-  it("takes the middle of an image too long for any part", () => {
+  it("takes the centre of an image too long for any crop", () => {
     const strip = image(300, 30, (x) => [Math.trunc((x * 255) / 299), 0, 0]);
     const pixels = augmentImage(strip, 8, photoAugment, new Random(6));
     expect(pixels[0]! + pixels[21]!).toBeCloseTo(255, -1);

@@ -16,31 +16,31 @@ import { placeOver } from "./placement.ts";
 import { checkRaster, packedPixels, unpackedPixels, type Box, type RasterImage, type Size } from "./raster-image.ts";
 import { applyTaps, resample, tapsOf } from "./resample.ts";
 
-/** For photos: a random part of the image, resized to the square by Pillow's bicubic. */
+/** For photos: a random crop of the image, resized to the square with Pillow's bicubic filter. */
 export interface RandomResizedCrop {
   readonly kind: "randomResizedCrop";
-  /** Share of the image's area to keep, [least, most], in (0, 1]; the part's sides are as 3 : 4 to 4 : 3. */
+  /** Range of the crop's share of the image's area, [least, most], in (0, 1]; its aspect ratio is 3 : 4 to 4 : 3. */
   readonly area: readonly [number, number];
 }
 
-/** For drawings, with or without transparency: the whole image somewhere on a background. */
+/** For drawings, with or without transparency: the whole image placed at random on a background. */
 export interface RandomPlacement {
   readonly kind: "randomPlacement";
-  /** What shows through transparent pixels and beside the image: black, or see `randomBackground`. */
+  /** Background of the image: black, or one of `randomBackground`. */
   readonly background: "none" | "random";
-  /** Longer side as a share of the square's, [least, most], in (0, 2]; [1, 1] fills the square. */
+  /** Range of the longer side as a share of the square's side, [least, most], in (0, 2]; [1, 1] fills the square. */
   readonly scale: readonly [number, number];
   /** Largest shift along each axis as a share of the square's side, in [0, 1]. */
   readonly shift: number;
-  /** Largest turn either way, in degrees, in [0, 180]; beyond 15 a caption may no longer be true. */
+  /** Largest rotation either way, in degrees, in [0, 180]; beyond 15 a caption may become wrong. */
   readonly rotation: number;
-  /** Furthest that a smooth random field moves a pixel along each axis, as a share of the square's side, in [0, 0.2]. */
+  /** Largest displacement by a smooth random field along each axis, as a share of the square's side, in [0, 0.2]. */
   readonly warp: number;
 }
 
 /**
- * How training images are varied. Zero turns a part off. There is no mirroring and no change of hue: captions name
- * sides and colours.
+ * Augmentation of training images. Zero turns a variation off. Mirroring and hue changes are missing on purpose:
+ * captions mention sides and colours.
  */
 export interface AugmentConfig {
   readonly geometry: RandomResizedCrop | RandomPlacement;
@@ -48,17 +48,17 @@ export interface AugmentConfig {
   readonly blur: number;
   /** Largest relative change of brightness, in [0, 1]: 0.2 multiplies by 0.8 … 1.2. */
   readonly brightness: number;
-  /** Largest relative change of the distance to the image's mean grey, in [0, 1]. */
+  /** Largest relative change of contrast, around the image's mean grey, in [0, 1]. */
   readonly contrast: number;
-  /** Largest relative change of the distance to grey of the same lightness, in [0, 1]. */
+  /** Largest relative change of saturation, around grey of the same lightness, in [0, 1]. */
   readonly saturation: number;
-  /** Probability of an image without colour, in [0, 1]. */
+  /** Probability of a greyscale image, in [0, 1]. */
   readonly grayscale: number;
-  /** Longest side of a rectangle of one colour over a part of the image, as a share of the square's side, in [0, 1]. */
+  /** Longest side of a filled rectangle drawn over the image, as a share of the square's side, in [0, 1]. */
   readonly erase: number;
 }
 
-/** What open_clip trains with: nine tenths or more of the photo's area, colours as they are. */
+/** open_clip's augmentation: a crop of at least nine tenths of the photo's area, with unchanged colours. */
 export const photoAugment: AugmentConfig = {
   geometry: { kind: "randomResizedCrop", area: [0.9, 1] },
   blur: 0,
@@ -84,7 +84,7 @@ const placementKinds: OptionKinds<RandomPlacement> = {
 };
 const keysOf = <Value extends object>(kinds: OptionKinds<Value>) => Object.keys(kinds) as (keyof Value & string)[];
 
-/** Refuses in plain JavaScript what TypeScript would. */
+/** Checks the configuration for callers in plain JavaScript. */
 function checkAugment(config: AugmentConfig): void {
   checkOptions("augmentImage", config, augmentKinds, keysOf(augmentKinds));
   const { geometry } = config;
@@ -95,12 +95,11 @@ function checkAugment(config: AugmentConfig): void {
 }
 
 /**
- * A random variation of the image, ready for `normalizePixels`. The same image, settings and state of `random` give
- * the same bytes.
+ * Makes a random variation of the image for `normalizePixels`. Deterministic for a given state of `random`.
  *
- * @param imageSize - Side of the square, in pixels: S.
+ * @param imageSize - side of the square, S, in pixels.
  * @returns 8-bit RGB [S, S, 3].
- * @throws {ClipError} `CLIP_IMAGE` if the image's fields do not fit each other.
+ * @throws {ClipError} `CLIP_IMAGE` if the image's fields are inconsistent.
  */
 export function augmentImage(image: RasterImage, imageSize: number, config: AugmentConfig, random: Random): Uint8Array {
   checkKind("augmentImage: imageSize", imageSize, wholeNumber(1));
@@ -129,7 +128,7 @@ function placeAtRandom(image: RasterImage, size: number, geometry: RandomPlaceme
   return { width: size, height: size, pixels: unpackedPixels(square), hasAlpha: false, nearest: false };
 }
 
-/** Random numbers in [−most, most] at 5 × 5 knots, and between them what lies between. [size, size] */
+/** A field [size, size] interpolated bilinearly between 5 × 5 random knots in [−most, most]. */
 function smoothField(size: number, most: number, random: Random): Float32Array {
   const cells = 4;
   const field = new Float32Array(size * size);
@@ -151,7 +150,7 @@ function smoothField(size: number, most: number, random: Random): Float32Array {
   return field;
 }
 
-/** Puts a rectangle of one random colour somewhere over the image [size, size, 3]. */
+/** Draws a rectangle of a random colour at a random place of the image [size, size, 3]. */
 function erase(colours: Uint8Array, size: number, longest: number, random: Random): void {
   if (longest === 0) return;
   const side = () => Math.round(random.uniform(0, longest) * size);
@@ -168,7 +167,7 @@ function cropAtRandom(image: RasterImage, size: number, geometry: RandomResizedC
   return resample(part, { width: size, height: size }, { left: 0, top: 0, width: size, height: size }, "bicubic");
 }
 
-/** Of a square: Gaussian, `sigma` in pixels; below 0.3 it changes hardly a level and is left out. */
+/** Blurs a square with a Gaussian, `sigma` in pixels; below 0.3 the change is negligible and skipped. */
 function blur(image: RasterImage, sigma: number): RasterImage {
   if (sigma < 0.3) return image;
   const gaussian = { reach: 2.5 * sigma + 0.5, weight: (x: number) => Math.exp(-(x * x) / (2 * sigma * sigma)) };
@@ -176,7 +175,7 @@ function blur(image: RasterImage, sigma: number): RasterImage {
   return applyTaps(image, taps, taps);
 }
 
-/** As torchvision's `RandomResizedCrop`: ten tries, then the largest middle part whose sides are in bounds. */
+/** A crop as in torchvision's `RandomResizedCrop`: ten tries, then the largest central one with an allowed aspect ratio. */
 function randomPart({ width, height }: Size, area: readonly [number, number], random: Random): Box {
   for (let attempt = 0; attempt < 10; attempt++) {
     const pixels = width * height * random.uniform(...area);
@@ -193,7 +192,7 @@ function randomPart({ width, height }: Size, area: readonly [number, number], ra
   return { left: (width - part.width) >> 1, top: (height - part.height) >> 1, ...part };
 }
 
-/** Brightness, then contrast, then saturation; since each is linear in the pixel and its grey, all in one step. */
+/** Changes brightness, contrast, then saturation, in one step, since each is linear in the pixel and its grey. */
 function varyColours(pixels: Int32Array, config: AugmentConfig, random: Random): Uint8Array {
   const brightness = 1 + random.uniform(-config.brightness, config.brightness);
   const contrast = 1 + random.uniform(-config.contrast, config.contrast);
@@ -205,7 +204,7 @@ function varyColours(pixels: Int32Array, config: AugmentConfig, random: Random):
   const offset = (1 - contrast) * brightness * (greySum / pixels.length);
   const own = brightness * contrast * saturation;
   const shared = brightness * contrast * (1 - saturation);
-  const colours = new Uint8ClampedArray(3 * pixels.length); // rounds and clamps what it is given
+  const colours = new Uint8ClampedArray(3 * pixels.length); // rounds and clamps on assignment
   for (let i = 0, to = 0; i < pixels.length; i++, to += 3) {
     const pixel = pixels[i]!;
     const base = shared * greyOf(pixel) + offset;
@@ -216,7 +215,7 @@ function varyColours(pixels: Int32Array, config: AugmentConfig, random: Random):
   return new Uint8Array(colours.buffer);
 }
 
-/** The lightness of a pixel with the weights of ITU-R BT.601, a whole number in [0, 255]. */
+/** Lightness of a pixel by the weights of ITU-R BT.601, an integer in [0, 255]. */
 function greyOf(pixel: number): number {
   return (77 * (pixel & 255) + 150 * ((pixel >>> 8) & 255) + 29 * ((pixel >>> 16) & 255)) >> 8;
 }

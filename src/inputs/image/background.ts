@@ -1,7 +1,7 @@
 import type { Random } from "../../core/random.ts";
 import { evenChannels } from "./alpha.ts";
 
-/** An opaque image [size, size] to put another on, packed as in `packedPixels`. */
+/** Makes an opaque background [size, size], packed like `packedPixels`. */
 type Background = (size: number, random: Random) => Int32Array;
 
 const backgrounds: readonly Background[] = [
@@ -10,7 +10,7 @@ const backgrounds: readonly Background[] = [
   noise,
 ];
 
-/** White, on which images stand most often, half of the time; else one colour, a gradient between two, or soft noise. */
+/** White, the most common background, half of the time; otherwise one colour, a gradient of two, or soft noise. */
 export function randomBackground(size: number, random: Random): Int32Array {
   if (random.uniform() < 0.5) return new Int32Array(size * size).fill(-1);
   return backgrounds[random.integer(backgrounds.length)]!(size, random);
@@ -23,7 +23,7 @@ function randomColour(random: Random): number {
 function gradient(size: number, random: Random): Int32Array {
   const [from, to] = [randomColour(random), randomColour(random)];
   const angle = random.uniform(0, 2 * Math.PI);
-  // The weight of `to` is ½ in the middle, and 0 and 256 at the two corners that the direction may reach.
+  // The weight of `to` is 128 in the centre; it reaches 0 and 256 at opposite corners if the gradient is diagonal.
   const [dx, dy] = [(Math.cos(angle) * 181) / size, (Math.sin(angle) * 181) / size];
   const result = new Int32Array(size * size);
   for (let y = 0, i = 0; y < size; y++) {
@@ -33,7 +33,7 @@ function gradient(size: number, random: Random): Int32Array {
   return result;
 }
 
-/** A coarse grid of random colours, enlarged: first each of its rows, then between the rows. */
+/** A coarse grid of random colours, interpolated along rows, then between rows. */
 function noise(size: number, random: Random): Int32Array {
   const cells = 2 + random.integer(7);
   const step = cells / size;
@@ -56,7 +56,7 @@ function noise(size: number, random: Random): Int32Array {
   return result;
 }
 
-/** `from` at weight 0, `to` at 256, two channels at a time. */
+/** Interpolates from `from` (weight 0) to `to` (weight 256), two channels at a time. */
 function blend(from: number, to: number, weight: number): number {
   const b = weight | 0;
   const a = 256 - b;

@@ -1,8 +1,8 @@
 import { type RasterImage, type Size, unpackedPixels } from "./raster-image.ts";
 
-/** An image whose header has been read; nothing of the size it declares has been allocated. */
+/** An image whose header has been read, but for whose pixels nothing has been allocated. */
 export interface ReadHeader extends Size {
-  /** @throws an error that says what is wrong if the pixels are cut short. */
+  /** @throws an error that describes the damage if pixels are missing. */
   decode(): RasterImage;
 }
 
@@ -10,13 +10,13 @@ interface Layout extends Size {
   readonly topDown: boolean;
   readonly bits: number;
   readonly compression: number;
-  /** R, G, B and A of pixels of 16 and 32 bits; no alpha is 0. */
+  /** Bit masks of R, G, B and A for 16 and 32-bit pixels; 0 for no alpha. */
   readonly masks: readonly [number, number, number, number];
-  /** Packed colours of pixels of up to 8 bits. */
+  /** Packed colours for pixels of up to 8 bits. */
   readonly palette: Int32Array;
   /** Offset of the first stored row. */
   readonly pixelsAt: number;
-  /** Bytes from one stored row to the next. */
+  /** Bytes per stored row. */
   readonly stride: number;
 }
 
@@ -25,10 +25,10 @@ const headerSizes = [12, 40, 52, 56, 64, 108, 124];
 const opaque = 0xff000000 | 0;
 
 /**
- * Reads the header of a Windows or OS/2 bitmap. Its pixels are those of Pillow: of 32 bits the last eight are alpha only where a mask
- * says so, and channels of fewer than 8 bits are scaled to 255 and cut to whole numbers.
+ * Reads the header of a Windows or OS/2 bitmap. Pixels equal Pillow's: 32-bit pixels have alpha only with an alpha
+ * mask, and channels of fewer than 8 bits are scaled to 255 and truncated.
  *
- * @throws an error that says what is wrong with the header.
+ * @throws an error that describes the fault of the header.
  */
 export function readBmp(bytes: Uint8Array): ReadHeader {
   const view = viewOf(bytes);
@@ -36,7 +36,7 @@ export function readBmp(bytes: Uint8Array): ReadHeader {
   const { width, height, bits, palette } = layout;
   const decode = () => {
     const pixels = decodeRows(view, layout);
-    // A ramp of greys is an image of greys; of two colours it is one of bits.
+    // With a grey ramp as palette, indices are grey levels; a ramp of two colours is a 1-bit image.
     const isGrey = palette.length > 2 && palette.every((colour, i) => colour === packed(i, i, i));
     return { width, height, pixels, hasAlpha: hasAlphaMask(layout), nearest: bits <= 8 && !isGrey };
   };
@@ -44,10 +44,10 @@ export function readBmp(bytes: Uint8Array): ReadHeader {
 }
 
 /**
- * The largest image of a Windows icon or cursor; of several of that size the one of the most colours.
+ * Reads the largest image of a Windows icon or cursor; among equally large ones the one with the most colours.
  *
  * @returns The bytes of a PNG file, or the header of a bitmap.
- * @throws an error that says what is wrong.
+ * @throws an error that describes the fault.
  */
 export function readIcon(bytes: Uint8Array): Uint8Array | ReadHeader {
   const view = viewOf(bytes);
@@ -62,14 +62,15 @@ export function readIcon(bytes: Uint8Array): Uint8Array | ReadHeader {
       size: view.getUint32(at + 8, true),
     };
   });
-  const isCursor = view.getUint16(2, true) === 2; // stores a place where an icon stores bits
+  const isCursor = view.getUint16(2, true) === 2; // a cursor stores its hot spot in the field of the bits
   const [largest] = entries.sort((a, b) => b.area - a.area || (isCursor ? 0 : b.bits - a.bits));
-  if (!largest || largest.at + largest.size > bytes.length) throw new Error("the icon's image lies beyond its end");
+  if (!largest || largest.at + largest.size > bytes.length)
+    throw new Error("the icon's image extends beyond the end of the file");
   const content = bytes.subarray(largest.at, largest.at + largest.size);
   return content[0] === 0x89 ? content : readIconBitmap(content);
 }
 
-/** A bitmap without the header of a file, of twice its height: below the colours lies a mask of bits, 1 for transparent. */
+/** A bitmap without a file header and of twice its height: the colours are followed by a 1-bit mask, 1 for transparent. */
 function readIconBitmap(content: Uint8Array): ReadHeader {
   const view = viewOf(content);
   const stored = readLayout(view, 0, 0);
@@ -97,12 +98,12 @@ const packed = (red: number, green: number, blue: number): number => opaque | (b
 const hasAlphaMask = ({ bits, masks }: Layout): boolean => bits > 8 && bits !== 24 && masks[3] !== 0;
 
 /**
- * @param at - where the header of the bitmap begins.
- * @param pixelsAt - where the file says that its pixels begin; 0 if they follow the palette.
+ * @param at - offset of the bitmap's header.
+ * @param pixelsAt - offset of the pixels from the file header; 0 if they follow the palette.
  */
 function readLayout(view: DataView, at: number, pixelsAt: number): Layout {
   const size = view.getUint32(at, true);
-  if (!headerSizes.includes(size)) throw new Error(`its header of ${size} bytes is of no known kind`);
+  if (!headerSizes.includes(size)) throw new Error(`its header of ${size} bytes is unknown`);
   const isOld = size === 12;
   const width = isOld ? view.getUint16(at + 4, true) : view.getInt32(at + 4, true);
   const signedHeight = isOld ? view.getUint16(at + 6, true) : view.getInt32(at + 8, true);
@@ -140,13 +141,13 @@ function isKnown(bits: number, compression: number, headerSize: number): boolean
   if (compression === plain) return [1, 2, 4, 8, 16, 24, 32].includes(bits);
   if (compression === rle8) return bits === 8;
   if (compression === rle4) return bits === 4;
-  // The number means another thing in OS/2's header of 64 bytes.
+  // In OS/2's 64-byte header these numbers have another meaning.
   return (
     (compression === bitFields || compression === alphaBitFields) && headerSize !== 64 && (bits === 16 || bits === 32)
   );
 }
 
-/** Behind a header of 40 bytes, and at the same place inside of longer ones. */
+/** Masks follow a 40-byte header, and are at the same offset in longer ones. */
 function readMasks(
   view: DataView,
   at: number,
@@ -158,7 +159,7 @@ function readMasks(
     number,
     number,
   ];
-  // Masks of nothing stand for the usual order, with alpha.
+  // All-zero masks mean the usual order, with alpha.
   if (red === 0 && green === 0 && blue === 0 && bits === 32) return [0xff0000, 0xff00, 0xff, 0xff000000];
   return [red, green, blue, hasAlpha ? view.getUint32(at + 52, true) : 0];
 }
@@ -213,7 +214,7 @@ function rowReader(view: DataView, { width, bits, palette, masks }: Layout): Row
 
 type Channel = (value: number) => number;
 
-/** The bits under a mask as a number in [0, 255]. */
+/** Returns a reader of the bits under a mask, scaled to [0, 255]. */
 function channelReader(mask: number): Channel {
   if (mask === 0) return () => 0;
   const shift = 31 - Math.clz32(mask & -mask);
@@ -223,8 +224,8 @@ function channelReader(mask: number): Channel {
 }
 
 /**
- * Run-length encoding. What is skipped has the first colour; runs beyond the end of a row or of the image are cut. The mark of the end may
- * be missing.
+ * Decodes run-length encoding. Skipped pixels get the first colour; runs beyond a row or the image are cut; the end
+ * marker is optional.
  */
 function decodeRuns(view: DataView, { width, height, bits, palette, pixelsAt, topDown }: Layout): Int32Array {
   const pixels = new Int32Array(width * height).fill(palette[0] ?? opaque);

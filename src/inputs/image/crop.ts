@@ -1,14 +1,14 @@
 import { ClipError } from "../../core/errors.ts";
 import { packedPixels, unpackedPixels, type Box, type RasterImage, type Size } from "./raster-image.ts";
 
-/** No photo is longer; a strip of one pixel by 100 million would cost minutes for a centre that shows nothing. */
+/** Beyond any photo; resizing a strip of 1 × 100 million pixels would take minutes. */
 const maxAspectRatio = 10_000;
 
 /**
- * The size at which the shorter side is `shortest` pixels and the longer keeps the proportion, cut to whole pixels (not
- * rounded), as torchvision's `Resize` does.
+ * The size after scaling the shorter side to `shortest` pixels; the longer side is truncated, not rounded, as in
+ * torchvision's `Resize`.
  *
- * @throws {ClipError} `CLIP_IMAGE` if the image is more than 10,000 times as long as wide.
+ * @throws {ClipError} `CLIP_IMAGE` if the aspect ratio exceeds 10,000 : 1.
  */
 export function shortestSideSize({ width, height }: Size, shortest: number): Size {
   const [short, long] = width <= height ? [width, height] : [height, width];
@@ -16,14 +16,14 @@ export function shortestSideSize({ width, height }: Size, shortest: number): Siz
     const met = `${width}×${height} pixels`;
     throw new ClipError(
       "CLIP_IMAGE",
-      `an image of ${met} is longer than ${maxAspectRatio} : 1; cut out the part to look at`,
+      `an image of ${met} exceeds the aspect ratio ${maxAspectRatio} : 1; crop it first`,
     );
   }
   const scaled = Math.trunc((shortest * long) / short);
   return width <= height ? { width: shortest, height: scaled } : { width: scaled, height: shortest };
 }
 
-/** The middle square of `side` pixels; a half pixel goes to the even offset, as Python's `round` does. */
+/** The central square of `side` pixels; half-pixel offsets are rounded to even, as in torchvision. */
 export function centerSquare({ width, height }: Size, side: number): Box {
   return {
     left: roundHalfToEven((width - side) / 2),
@@ -33,7 +33,7 @@ export function centerSquare({ width, height }: Size, side: number): Box {
   };
 }
 
-/** A copy of the pixels inside `box`, which lies inside the image. */
+/** Copies the pixels inside `box`, which must be within the image. */
 export function cropImage(image: RasterImage, { left, top, width, height }: Box): RasterImage {
   const source = packedPixels(image.pixels);
   const cropped = new Int32Array(width * height);
@@ -44,7 +44,7 @@ export function cropImage(image: RasterImage, { left, top, width, height }: Box)
   return { ...image, width, height, pixels: unpackedPixels(cropped) };
 }
 
-/** As Python's `round` does. */
+/** Rounds like Python's `round`. */
 export function roundHalfToEven(value: number): number {
   const rounded = Math.round(value);
   return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;

@@ -26,21 +26,21 @@ const insert = (bytes: Buffer, at: number, ...added: (string | number[])[]) =>
     bytes.subarray(at),
   ]);
 
-/** The offset of a segment, by the second byte of its marker. */
+/** Offset of the segment with this second marker byte. */
 function segment(bytes: Buffer, marker: number): number {
   let at = 2;
   while (bytes[at + 1] !== marker) at += 2 + bytes.readUInt16BE(at + 2);
   return at;
 }
 
-/** With these for the last three bytes of the first scan's header, which tell the part of the spectrum that it holds. */
+/** Replaces the last three bytes of the first scan's header, which select its part of the spectrum. */
 function withScanParameters(bytes: Buffer, parameters: number[]): Buffer {
   const at = segment(bytes, 0xda);
   const end = at + 2 + bytes.readUInt16BE(at + 2);
   return Buffer.concat([bytes.subarray(0, end - 3), Buffer.from(parameters), bytes.subarray(end)]);
 }
 
-describe("a JPEG of which libjpeg only warns", () => {
+describe("a JPEG with faults that libjpeg only warns about", () => {
   const whole = jpeg.length;
   it.each([
     ["scan parameters of zero", withScanParameters(jpeg, [0, 0, 0])],
@@ -58,17 +58,17 @@ describe("a JPEG of which libjpeg only warns", () => {
       "an Adobe segment of an unknown transform",
       insert(jpeg, 2, [0xff, 0xee, 0, 14], "Adobe", [0, 100, 0, 0, 0, 0, 9]),
     ],
-  ])("has the pixels of the file without: %s", async (_, bytes) => {
+  ])("has the pixels of the intact file: %s", async (_, bytes) => {
     expect(await pixelsOf(bytes)).toBe(await pixelsOf(jpeg));
   });
 
-  it.skipIf(sharedMissing)(`has them where a phone wrote it${sharedMissing}`, async () => {
+  it.skipIf(sharedMissing)(`has them also in a phone's file${sharedMissing}`, async () => {
     const folder = `${sharedFolder}cases/jpeg-sos/`;
     const wanted = await pixelsOf(await readFile(`${folder}base.jpg`));
     expect(await pixelsOf(await readFile(`${folder}samsung_sos.jpg`))).toBe(wanted);
   });
 
-  it("is still refused where it is cut, be it in the last byte or filled up with zeros", async () => {
+  it("is still refused if truncated, even by one byte or filled up with zeros", async () => {
     for (const bytes of [jpeg, progressive, withScanParameters(jpeg, [0, 0, 0])]) {
       for (const length of [bytes.length - 1, bytes.length - 2, bytes.length - 9, bytes.length >> 1]) {
         const cut = bytes.subarray(0, length);
@@ -91,7 +91,7 @@ describe("a PNG whose extra chunks are damaged or huge", () => {
     return [...length, ...named, ...end];
   };
 
-  it("has the pixels of the file without them", async () => {
+  it("has the pixels of the intact file", async () => {
     const png = await readFile(join(fixtures, "rgb.png"));
     const wanted = await pixelsOf(png);
     for (const type of ["iCCP", "gAMA", "zTXt", "tEXt", "eXIf", "sRGB", "cHRM", "pHYs", "tIME"]) {
@@ -111,7 +111,7 @@ describe("an SVG", () => {
       `${prolog}<svg xmlns="http://www.w3.org/2000/svg" xmlns:x="http://www.w3.org/1999/xlink" width="4" height="4">${inner}</svg>`,
     );
 
-  it("shows no file, however it asks for one, and what it holds itself", async () => {
+  it("cannot include external files, only embedded content", async () => {
     const folder = await mkdtemp(join(tmpdir(), "clip-ts-svg-"));
     const path = join(folder, "red.png");
     const red = await sharp({ create: { width: 4, height: 4, channels: 3, background: "#f00" } })
@@ -130,13 +130,13 @@ describe("an SVG", () => {
     await rm(folder, { recursive: true });
   });
 
-  it("whose entities multiply is refused", async () => {
+  it("with multiplying entities is refused", async () => {
     const entities = Array.from({ length: 9 }, (_, i) => `<!ENTITY e${i + 1} "${`&e${i};`.repeat(10)}">`).join("");
     const bomb = svg("<text>&e9;</text>", `<!DOCTYPE svg [<!ENTITY e0 "ha">${entities}]>`);
     await expect(decodeImage(bomb)).rejects.toThrow(/is damaged or cut short/);
   });
 
-  it("that takes very long to draw is stopped, and one process draws the next ones", async () => {
+  it("that takes too long to draw is stopped, and the next ones are drawn by one process", async () => {
     const dilate = '<feMorphology radius="2000" operator="dilate"/>'.repeat(30);
     const slow = Buffer.from(
       '<svg xmlns="http://www.w3.org/2000/svg" width="3000" height="3000">' +

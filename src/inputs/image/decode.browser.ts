@@ -25,15 +25,15 @@ import { cannotDecode } from "./refusal.ts";
 import { sniffImage } from "./sniff.ts";
 
 /**
- * Decodes an image in a page. PNG goes through a library, since a canvas multiplies colours with alpha and may convert them:
- * pixels equal those that Node reads; so do those of BMP, ICO, CUR and PNM. JPEG does so on demand (`jpegDecoder`), and where its
- * orientation is to be ignored. WebP, GIF, AVIF and what else the browser knows is decoded by it, without colour management, and turned
- * as it says.
+ * Decodes an image in a page. PNG is decoded by a library, since a canvas premultiplies alpha and may convert colours;
+ * PNG, BMP, ICO, CUR and PNM pixels equal those in Node. JPEG is decoded by a library on demand (`jpegDecoder`) and to
+ * ignore its orientation. The browser decodes all else (WebP, GIF, AVIF, …), without colour management and with its
+ * orientation applied.
  *
- * @param source - an address; a `File`, `Blob` or bytes; an image, canvas, video frame or `ImageData` of the page; what is
- *   decoded already is checked and given back.
- * @throws {ClipError} `CLIP_IMAGE` if it cannot be fetched, is damaged, not an image, of another site that does not let it be read,
- *   or larger than `maxImagePixels`.
+ * @param source - an address; a `File`, `Blob` or bytes; an image, canvas, video frame or `ImageData` of the page; a
+ *   decoded image is checked and returned.
+ * @throws {ClipError} `CLIP_IMAGE` if it cannot be fetched, is damaged, not an image, of another origin that does not
+ *   allow reading it, or larger than `maxImagePixels`.
  */
 export const decodeImage: typeof inNode = async (source, options = {}) => {
   checkKind("decodeImage", source, imageKind);
@@ -50,7 +50,7 @@ export const decodeImage: typeof inNode = async (source, options = {}) => {
   return decodeBytes(name, bytes, options, contentType);
 };
 
-/** What `use` makes of an image. */
+/** Decodes an image and returns the result of `use`. */
 export const useImage: typeof useInNode = async (source, options, use) => use(await decodeImage(source, options));
 
 function isPageImage(source: unknown): source is PageImage {
@@ -81,7 +81,7 @@ async function decodeBytes(
   if (format === "JPEG") {
     const frame = orDamaged(name, () => readJpeg(bytes));
     checkSize(name, frame, maxImagePixels);
-    // Browsers turn what says how it wants to be turned, whatever they are asked.
+    // Browsers always apply the stored orientation.
     if (options.jpegDecoder === "library" || options.orientation === "ignore")
       return decodeJpeg(name, bytes, frame, options);
   }
@@ -94,7 +94,7 @@ async function decodeBytes(
   return decodeByBrowser(name, bytes, options, contentType);
 }
 
-/** The header of an image that code of this package decodes, or the bytes of a PNG in an icon. */
+/** Header of a format that this package decodes itself, or the bytes of a PNG in an icon; else undefined. */
 function readOwn(name: string, format: string, bytes: Uint8Array): ReadHeader | Uint8Array | undefined {
   if (format === "BMP") return orDamaged(name, () => readBmp(bytes));
   if (format === "PNM") return orDamaged(name, () => readPnm(bytes));
@@ -124,7 +124,7 @@ function damaged(name: string, cause: unknown): ClipError {
   });
 }
 
-/** Kinds of PNG, in byte 25: bit 1 is a palette, bit 2 colour, bit 4 alpha. */
+/** Bits of a PNG's colour type, in byte 25: 1 is a palette, 2 colour, 4 alpha. */
 const [paletteBit, alphaBit] = [1, 4];
 
 async function decodePng(name: string, bytes: Uint8Array<ArrayBuffer>, maxImagePixels: number): Promise<RasterImage> {
@@ -137,14 +137,14 @@ async function decodePng(name: string, bytes: Uint8Array<ArrayBuffer>, maxImageP
     throw damaged(name, cause);
   });
   const pixels = new Uint8Array(data.buffer);
-  // One colour or grey that means "transparent" does not count as alpha in the reference.
+  // The reference does not treat one transparent key colour or grey as alpha.
   const isColourKeyed = (kind & (paletteBit | alphaBit)) === 0;
   if (isColourKeyed) for (let i = 3; i < pixels.length; i += 4) pixels[i] = 255;
   const hasAlpha = (kind & alphaBit) !== 0 || ((kind & paletteBit) !== 0 && hasPaletteAlpha(header));
   return { width, height, pixels, hasAlpha, nearest: (kind & paletteBit) !== 0 || depth === 1 };
 }
 
-/** Whether there is a chunk `tRNS` before the pixels' (`IDAT`). */
+/** True if a `tRNS` chunk precedes the pixels (`IDAT`). */
 function hasPaletteAlpha(png: DataView): boolean {
   const [idat, trns] = [0x49444154, 0x74524e53];
   for (let at = 8; at + 8 <= png.byteLength; at += 12 + png.getUint32(at)) {
@@ -166,11 +166,11 @@ async function decodeJpeg(
   { orientation = "apply" }: DecodeOptions,
 ): Promise<RasterImage> {
   if (components === 4)
-    throw new ClipError("CLIP_IMAGE", `${name} is CMYK, which the library does not read; convert it to RGB`);
+    throw new ClipError("CLIP_IMAGE", `${name} is CMYK, which the library does not support; convert it to RGB`);
   const { default: decode } = await import("@jsquash/jpeg/decode.js");
   const { width, height, data } = await decode(bytes.buffer, { preserveOrientation: orientation === "apply" }).catch(
     (cause: unknown) => {
-      throw damaged(name, cause instanceof Error ? cause.message : "its content makes no sense");
+      throw damaged(name, cause instanceof Error ? cause.message : "its content is invalid");
     },
   );
   return { width, height, pixels: new Uint8Array(data.buffer), hasAlpha: false, nearest: false };
@@ -208,12 +208,12 @@ interface PageClasses {
   readonly VideoFrame: VideoFrame;
 }
 
-/** Workers, and some browsers, do not have all of the classes. */
+/** `instanceof`, for classes that workers and some browsers lack. */
 function isA<Name extends keyof PageClasses>(name: Name, source: unknown): source is PageClasses[Name] {
   return name in globalThis && source instanceof globalThis[name];
 }
 
-/** An image that has been loaded. */
+/** Waits until an image element is loaded. */
 async function readyToDraw(name: string, source: PageImage): Promise<PageImage> {
   if (!isA("HTMLImageElement", source)) return source;
   await source.decode().catch((cause: unknown) => {
@@ -228,7 +228,7 @@ async function readyToDraw(name: string, source: PageImage): Promise<PageImage> 
   return source;
 }
 
-/** The pixels of what a page can show. Where they are transparent, a canvas has rounded their colours. */
+/** Pixels of a page image. A canvas rounds the colours of transparent pixels. */
 function draw(name: string, source: PageImage, maxImagePixels: number): RasterImage {
   const { data, width, height } = source instanceof ImageData ? source : drawn(name, source, maxImagePixels);
   const pixels = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -237,7 +237,7 @@ function draw(name: string, source: PageImage, maxImagePixels: number): RasterIm
 
 function drawn(name: string, source: Drawable, maxImagePixels: number): ImageData {
   const { width, height } = sizeOf(source);
-  if (width === 0 || height === 0) throw new ClipError("CLIP_IMAGE", `${name} has no pixels (yet)`);
+  if (width === 0 || height === 0) throw new ClipError("CLIP_IMAGE", `${name} has no pixels yet`);
   checkSize(name, { width, height }, maxImagePixels);
   const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true })!;
   context.drawImage(source, 0, 0);
@@ -245,7 +245,7 @@ function drawn(name: string, source: Drawable, maxImagePixels: number): ImageDat
     return context.getImageData(0, 0, width, height);
   } catch (cause) {
     const wayOut = 'load it with crossOrigin = "anonymous" from a server that allows it';
-    throw new ClipError("CLIP_IMAGE", `${name} is of another site, which does not let it be read; ${wayOut}`, {
+    throw new ClipError("CLIP_IMAGE", `${name} comes from another origin, which does not allow reading it; ${wayOut}`, {
       cause,
     });
   }

@@ -20,7 +20,7 @@ async function place(name: string, content: Uint8Array | string): Promise<string
   return path;
 }
 
-/** A PNG whose header promises `width` × `height` pixels and whose data hold none. */
+/** A PNG whose header declares `width` × `height` pixels but whose data are empty. */
 function pngHeader(width: number, height: number): Uint8Array {
   const chunk = (type: string, content: Buffer) => {
     const named = Buffer.concat([Buffer.from(type, "latin1"), content]);
@@ -42,7 +42,7 @@ function pngHeader(width: number, height: number): Uint8Array {
   ]);
 }
 
-/** A TIFF of 2 × 1 pixels in one strip: its tags of 16 bits, and the strip. */
+/** A TIFF of 2 × 1 pixels, from its 16-bit tags and its only strip. */
 function tiff(tags: Readonly<Record<number, readonly number[]>>, strip: readonly number[]): Uint8Array {
   const place = { 256: [2], 257: [1], 259: [1], 273: [8], 278: [1], 279: [strip.length] };
   const entries = Object.entries({ ...place, ...tags }).sort(([a], [b]) => Number(a) - Number(b));
@@ -66,7 +66,7 @@ function tiff(tags: Readonly<Record<number, readonly number[]>>, strip: readonly
   return bytes;
 }
 
-describe("decodeImage, given what is no good image, names the file and the way out", () => {
+describe("decodeImage reports the file and advice", () => {
   const refused = async (path: string, options = {}) => {
     const error: unknown = await decodeImage(path, options).catch((error: unknown) => error);
     expect(error).toMatchObject({ code: "CLIP_IMAGE", message: expect.stringContaining(path) as string });
@@ -89,7 +89,7 @@ describe("decodeImage, given what is no good image, names the file and the way o
     expect(await refused(await place("empty.jpg", ""))).toMatch(/is empty \(0 bytes\); copy or download it again$/);
   });
 
-  it("when it is text by the name of a photo", async () => {
+  it("when it is text named like a photo", async () => {
     const message = await refused(await place("text.jpg", "To whom it may concern: this is a letter.\n".repeat(9)));
     expect(message).toMatch(/is text, not an image$/);
   });
@@ -105,7 +105,7 @@ describe("decodeImage, given what is no good image, names the file and the way o
     await expect(decodeImage(Uint8Array.of(0xff))).rejects.toThrow(/is not an image of a known format/);
   });
 
-  it.each(["upright.jpg", "rgb.png", "palette.gif"])("when %s is cut short, at any place", async (name) => {
+  it.each(["upright.jpg", "rgb.png", "palette.gif"])("when %s is truncated, at any place", async (name) => {
     const bytes = await readFile(join(fixtures, name));
     for (const share of [0.05, 0.3, 0.6, 0.9]) {
       const path = await place(`cut-${name}`, bytes.subarray(0, Math.floor(share * bytes.length)));
@@ -121,7 +121,7 @@ describe("decodeImage, given what is no good image, names the file and the way o
     expect(await refused(await place("changed.png", bytes))).toMatch(/is damaged or cut short/);
   });
 
-  it("when a small file promises 3.6 thousand million pixels, before decoding any", async () => {
+  it("when a small file declares 3.6 billion pixels, before decoding any", async () => {
     const path = await place("bomb.png", pngHeader(60_000, 60_000));
     const before = process.memoryUsage().rss;
     expect(await refused(path)).toMatch(
@@ -130,7 +130,7 @@ describe("decodeImage, given what is no good image, names the file and the way o
     expect(process.memoryUsage().rss - before).toBeLessThan(2 ** 29);
   });
 
-  it("when it is one pixel over the limit that was asked for, and not at the limit", async () => {
+  it("when it is one pixel over maxImagePixels, but not at the limit", async () => {
     const path = join(fixtures, "rgb.png");
     expect(await refused(path, { maxImagePixels: 43 * 29 - 1 })).toMatch(/43 × 29 pixels; at most 1246 /);
     expect(await decodeImage(path, { maxImagePixels: 43 * 29 })).toMatchObject({ width: 43, height: 29 });
@@ -138,7 +138,7 @@ describe("decodeImage, given what is no good image, names the file and the way o
 });
 
 describe("decodeImage", () => {
-  it("gives the same for a path and for bytes, wherever the bytes begin in their memory", async () => {
+  it("decodes a path and bytes alike, at any offset in memory", async () => {
     const path = join(fixtures, "rgba.png");
     const bytes = await readFile(path);
     const shifted = new Uint8Array(bytes.length + 1);
@@ -148,7 +148,7 @@ describe("decodeImage", () => {
     expect(await decodeImage(shifted.subarray(1))).toEqual(fromPath);
   });
 
-  // For each EXIF orientation: where in the stored rows the pixel (x, y) of the upright image lies.
+  // For each EXIF orientation: place of the upright image's pixel (x, y) in the stored rows.
   const stored: Record<number, (x: number, y: number, w: number, h: number) => [number, number]> = {
     1: (x, y) => [x, y],
     2: (x, y, w) => [w - 1 - x, y],
@@ -176,7 +176,7 @@ describe("decodeImage", () => {
     },
   );
 
-  it("keeps alpha straight, and knows which images have one", async () => {
+  it("keeps alpha straight, and reports which images have one", async () => {
     const pixels = Uint8Array.of(200, 100, 50, 10, 1, 2, 3, 0);
     const png = await sharp(pixels, { raw: { width: 2, height: 1, channels: 4 } })
       .png()
@@ -184,7 +184,7 @@ describe("decodeImage", () => {
     const decoded = await decodeImage(png);
     expect(decoded).toMatchObject({ width: 2, height: 1, hasAlpha: true, nearest: false });
     expect([...decoded.pixels]).toEqual([...pixels]);
-    // As the reference: one colour declared transparent is no alpha; a palette's transparency is.
+    // As in the reference, a transparent key colour is not alpha; a palette's transparency is.
     expect(await decodeImage(join(fixtures, "colour-key.png"))).toMatchObject({ hasAlpha: false, nearest: false });
     expect(await decodeImage(join(fixtures, "palette-transparent.png"))).toMatchObject({
       hasAlpha: true,
@@ -201,7 +201,7 @@ describe("decodeImage", () => {
     expect([...decoded.pixels]).toEqual(Array(6).fill([255, 0, 0, 255]).flat());
   });
 
-  it("draws an SVG that is packed by gzip, or in UTF-16; unpacks nothing else, and no more than 64 MiB", async () => {
+  it("draws an SVG in gzip or UTF-16; unpacks nothing else, and at most 64 MiB", async () => {
     const svg =
       '<svg xmlns="http://www.w3.org/2000/svg" width="3" height="2"><rect width="3" height="2" fill="#f00"/></svg>';
     const wanted = await decodeImage(Buffer.from(svg));
@@ -215,10 +215,10 @@ describe("decodeImage", () => {
       gzipSync(await readFile(join(fixtures, "rgb.png"))),
     ];
     for (const bytes of [...others, gzipSync(svg + " ".repeat(2 ** 26))])
-      await expect(decodeImage(bytes)).rejects.toThrow(/is compressed by gzip: unpack it first$/);
+      await expect(decodeImage(bytes)).rejects.toThrow(/is compressed with gzip: unpack it first$/);
   });
 
-  it("gives the still image of an AVIF that holds a sequence", async () => {
+  it("decodes the still image of an AVIF sequence", async () => {
     const avif = await sharp(join(fixtures, "rgb.png")).avif().toBuffer();
     const wanted = await decodeImage(avif);
     const sequence = Buffer.from(avif);
@@ -227,7 +227,7 @@ describe("decodeImage", () => {
     expect(sequence.toString("latin1", 8, 12)).toBe("avis");
   });
 
-  it("takes the colours of a TIFF's palette for what they are", async () => {
+  it("applies a TIFF's palette", async () => {
     const map = Array.from({ length: 768 }, (_, i) => 257 * (i % 256 === 7 ? 200 : 0));
     const bytes = tiff({ 258: [8], 262: [3], 277: [1], 320: map }, [7, 0]);
     const image = await decodeImage(bytes);
@@ -236,7 +236,7 @@ describe("decodeImage", () => {
     expect(await decodeImage(tiff({ 258: [8], 262: [1], 277: [1] }, [7, 0]))).toMatchObject({ nearest: false });
   });
 
-  it("refuses a TIFF of more channels than colours and alpha", async () => {
+  it("refuses a TIFF with extra channels", async () => {
     const bits = (count: number) => Array<number>(count).fill(8);
     const rgba = tiff({ 258: bits(4), 262: [2], 277: [4], 338: [2] }, [1, 2, 3, 4, 5, 6, 7, 8]);
     expect([...(await decodeImage(rgba)).pixels]).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
@@ -246,7 +246,7 @@ describe("decodeImage", () => {
         Array(2 * count).fill(9),
       );
       await expect(decodeImage(more), String(count)).rejects.toThrow(
-        /is encoded in a way that cannot be decoded here \(.*channel.*\); convert it/,
+        /is encoded in a way that is not supported \(.*channel.*\); convert it/,
       );
     }
   });

@@ -32,28 +32,28 @@ import { sniffImage, tiffTags } from "./sniff.ts";
 import { DrawingError, drawSvg, inUtf8, svgSize } from "./svg.ts";
 
 /**
- * Decodes an image: JPEG, PNG, WebP, GIF, TIFF, AVIF, SVG (also packed by gzip, as SVGZ), BMP, ICO, CUR or PNM, whatever its name ends in. Of several frames or pages
- * it is the first, of an icon the largest image.
+ * Decodes an image: JPEG, PNG, WebP, GIF, TIFF, AVIF, SVG (also gzipped, as SVGZ), BMP, ICO, CUR or PNM, detected by
+ * content. Takes the first frame or page, and the largest image of an icon.
  *
- * Pixels are as the file stores them: no colour profile is applied, since the reference implementations apply none, and
- * 16-bit channels keep their high byte. CMYK becomes RGB by libvips' own conversion, which differs from Pillow's, and
- * transparent pixels of a GIF are black where Pillow shows the palette's colour, and so are those that its first frame leaves out. Faults of a JPEG of which libjpeg only warns are none
- * here either; a file that is cut short is refused.
+ * Pixels are as stored in the file: like the reference implementations, it applies no colour profile; 16-bit channels
+ * keep their high byte. Two differences from Pillow: libvips converts CMYK to RGB in its own way, and transparent
+ * pixels of a GIF, or those missing in its first frame, are black and not the palette's colour. JPEG faults that
+ * libjpeg only warns about are accepted; truncated files are refused.
  *
- * All decoding of a process shares 1 GiB of memory, that of a worker thread 256 MiB: an image that needs more than is left waits, and one
- * that needs more than all is decoded alone. Pixels that this function has returned no longer count.
+ * Decoding shares 1 GiB of memory in the main thread and 256 MiB in each worker: an image waits until enough is free,
+ * and one that exceeds the whole is decoded alone. Returned pixels no longer count.
  *
- * @param source - A path or an address, or the file or its bytes; what is decoded already is checked and given back.
- * @throws {ClipError} `CLIP_IMAGE`, naming the image, if it is missing, unreadable, no regular file, empty, damaged, not an image, of a
- *   format that cannot be decoded, or larger than `maxImagePixels`.
+ * @param source - a path, address, file or its bytes; a decoded image is checked and returned.
+ * @throws {ClipError} `CLIP_IMAGE` if the image is missing, unreadable, not a regular file, empty, damaged, not an
+ *   image, of an unsupported format, or larger than `maxImagePixels`.
  */
 export async function decodeImage(source: ImageSource, options: DecodeOptions = {}): Promise<RasterImage> {
   return useImage(source, options, (image) => image);
 }
 
 /**
- * What `use` makes of an image. The image's share of the memory for decoding is held until `use` has ended: many at once stay within it
- * if their pixels are given up by then. `use` must decode no other image, which could wait for this one forever.
+ * Decodes an image and returns the result of `use`. The image holds its share of the decoding memory until `use` ends,
+ * and `use` must release the pixels by then. It must not decode another image, which could wait for this one forever.
  *
  * @throws {ClipError} as {@link decodeImage} does.
  */
@@ -76,7 +76,7 @@ export async function useImage<Result>(
   return budget.use(4 * image.width * image.height + bytes.length, work, options.signal);
 }
 
-/** What images hold at a time while they are decoded and used: the pixels, and the file. */
+/** Memory for images being decoded and used: their pixels and files. */
 const budget = new MemoryBudget(isMainThread ? 2 ** 30 : 2 ** 28);
 
 async function read(
@@ -96,16 +96,16 @@ function pathOf(name: string, address: URL): string {
   try {
     return fileURLToPath(address);
   } catch (cause) {
-    throw new ClipError("CLIP_IMAGE", `${name} is no file of this machine; give its path`, { cause });
+    throw new ClipError("CLIP_IMAGE", `${name} is not a file on this machine; pass its path`, { cause });
   }
 }
 
-/** A header that has been read, and the decoder for what follows it. */
+/** Size of an image and a decoder for its pixels. */
 interface Undecoded extends Omit<ReadHeader, "decode"> {
   decode(): RasterImage | Promise<RasterImage>;
 }
 
-/** The size of an image that may be decoded, and its decoder. */
+/** Reads the size of an image and checks it against `maxImagePixels`. */
 async function readSize(
   name: string,
   bytes: Uint8Array,
@@ -130,18 +130,18 @@ async function readSize(
   return image;
 }
 
-/** Bytes of the text of an SVGZ beyond which it is refused: librsvg cannot draw so much in its time. */
+/** Size limit of an unpacked SVGZ; librsvg could not draw more within the time limit. */
 const maxSvgBytes = 2 ** 26;
 const unpack = promisify(gunzip);
 
-/** The SVG that is packed by gzip in these bytes; of anything else nothing. */
+/** Unpacks an SVGZ; undefined for anything else. */
 async function unpackSvg(bytes: Uint8Array): Promise<Uint8Array | undefined> {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return undefined;
   const unpacked = await unpack(bytes, { maxOutputLength: maxSvgBytes }).catch(() => undefined);
   return unpacked && sniffImage(unpacked)?.format === "SVG" ? unpacked : undefined;
 }
 
-/** What a decoder gives; its errors name the image. */
+/** Runs a decoder; its errors are rethrown with the image's name. */
 async function orUndecoded<Result>(
   name: string,
   { signal }: DecodeOptions,
@@ -155,7 +155,7 @@ async function orUndecoded<Result>(
   }
 }
 
-/** The size of an image and its decoder; of an icon that holds a PNG, the bytes of that. */
+/** Size of an image and its decoder; for an icon that holds a PNG, the PNG's bytes. */
 async function readHeader(format: string, bytes: Uint8Array, options: DecodeOptions): Promise<Undecoded | Uint8Array> {
   if (format === "BMP") return readBmp(bytes);
   if (format === "PNM") return readPnm(bytes);
@@ -172,7 +172,7 @@ async function readHeader(format: string, bytes: Uint8Array, options: DecodeOpti
   return { width: header.width, height: header.height, decode: () => decodeBySharp(known, header, options) };
 }
 
-/** An AVIF by the brand of a still image: libvips does not know that of sequences, which hold a still image too. */
+/** Sets an AVIF's brand to that of a still image: libvips rejects the brand of sequences, though they hold a still image too. */
 function asStill(bytes: Uint8Array): Uint8Array {
   const still = Buffer.from(bytes);
   still.write("avif", 8);
@@ -184,10 +184,10 @@ async function decodeBySharp(bytes: Uint8Array, header: Metadata, options: Decod
   const sharp = await loadSharp();
   let image = sharp(bytes, {
     ignoreIcc: true,
-    // Where there is nothing to turn it would cost a copy.
+    // Avoids a copy if there is nothing to turn.
     autoOrient: orientation === "apply" && (header.orientation ?? 1) > 1,
     limitInputPixels: maxImagePixels,
-    // For JPEG "error" and "truncated" let pass what libjpeg warns of; other decoders need "error" to notice that a file is cut.
+    // For JPEG, "error" and "truncated" tolerate libjpeg's warnings; other decoders need "error" to detect truncation.
     failOn: "error",
   });
   const hasAlpha = header.hasAlpha && !isColourKeyed(header, bytes);
@@ -200,29 +200,29 @@ async function decodeBySharp(bytes: Uint8Array, header: Metadata, options: Decod
 let loading: Promise<typeof sharp> | undefined;
 
 /**
- * With the first image: it takes as long as a small program's start, and texts need none of it. An import of what
- * is loaded takes no time in Node, and as long as a small image under loaders such as tsx.
+ * Loads sharp with the first image: that takes as long as a small program's start, and text needs none of it. The
+ * promise is kept because even a repeated import is slow under loaders such as tsx.
  */
 function loadSharp(): Promise<typeof sharp> {
   return (loading ??= import("sharp").then((module) => module.default));
 }
 
-/** Encodings inside of a known format for which there is no decoder, in the words of sharp. */
+/** Sharp's messages for unsupported encodings within a known format. */
 const noDecoder =
   /not been built in|not configured|not supported|not implemented|exceeds channel limit|samples out of range|no known route|labq format|unsupported (?!image format)/i;
 
 function undecoded(name: string, cause: Error): ClipError {
   if (cause instanceof DrawingError) return new ClipError("CLIP_IMAGE", `${name} ${cause.message}`, { cause });
-  // What reads beyond the end of a view says nothing of the file.
+  // A read beyond the end of a view means a truncated file.
   const message = cause instanceof RangeError ? "it ends too early" : cause.message;
   const detail = message.trim().split("\n").at(-1)!.replace(/:$/, "");
   const problem = noDecoder.test(cause.message)
-    ? `is encoded in a way that cannot be decoded here (${detail}); convert it to JPEG or PNG`
+    ? `is encoded in a way that is not supported (${detail}); convert it to JPEG or PNG`
     : `is damaged or cut short (${detail}); copy or download it again`;
   return new ClipError("CLIP_IMAGE", `${name} ${problem}`, { cause });
 }
 
-/** True for images whose stored values are indices or bits. */
+/** True if pixels are stored as palette indices or single bits. */
 function isIndexed({ format, isPalette, bitsPerSample }: Metadata, bytes: Uint8Array): boolean {
   if (bitsPerSample === 1) return true;
   if (format === "tiff") return tiffTags(bytes)?.get(262) === 3;
@@ -230,8 +230,8 @@ function isIndexed({ format, isPalette, bitsPerSample }: Metadata, bytes: Uint8A
 }
 
 /**
- * True if transparency comes from one key colour or grey of a PNG: the reference does not count that as alpha.
- * Byte 25 of a PNG is its colour type; bit 4 there says that each pixel stores an alpha value, bit 1 a palette.
+ * True for a PNG with one transparent key colour or grey, which the reference does not treat as alpha. Byte 25 of a PNG
+ * is its colour type: bit value 4 is an alpha channel, 1 a palette.
  */
 function isColourKeyed(header: Metadata, bytes: Uint8Array): boolean {
   return header.format === "png" && (bytes[25]! & 0b101) === 0;

@@ -1,26 +1,26 @@
 import { ClipError } from "../../core/errors.ts";
 import type { DecodeOptions } from "./image-source.ts";
 
-/** Bytes of a file beyond which it is refused before it is read. */
+/** Size limit of image files. */
 export const maxImageBytes = 512 * 2 ** 20;
 
-/** Time in which an address must have answered in full, unless the caller says otherwise. */
+/** Default time limit for a complete response. */
 const defaultTimeoutMs = 60_000;
 
-/** What an address answered. */
+/** A fetched image file. */
 export interface FetchedImage {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** What the server says it is, without parameters. */
+  /** Content type declared by the server, without parameters. */
   readonly contentType: string | undefined;
 }
 
 /**
- * The bytes at an `https:`, `http:`, `data:` or `blob:` address, in a page also at one relative to the page. Redirects are followed as
- * browsers do: twenty at most, and only over HTTP.
+ * Fetches an `https:`, `http:`, `data:` or `blob:` address; in a page also a relative one. Follows redirects as
+ * browsers do: at most twenty, and only over HTTP.
  *
- * @param name - the address in messages.
- * @throws {ClipError} `CLIP_IMAGE` if it cannot be fetched, answers with an error, takes longer than `timeoutMs`, or has more than
- *   {@link maxImageBytes}. The reason of `signal` if that aborts.
+ * @param name - name of the image in messages.
+ * @throws {ClipError} `CLIP_IMAGE` if it cannot be fetched, the server returns an error, or it exceeds `timeoutMs` or
+ *   {@link maxImageBytes}. The signal's reason if `signal` aborts.
  */
 export async function fetchImage(
   name: string,
@@ -28,8 +28,8 @@ export async function fetchImage(
   { signal, timeoutMs = defaultTimeoutMs }: Pick<DecodeOptions, "signal" | "timeoutMs">,
 ): Promise<FetchedImage> {
   if (/^https?:\/\/[^/]*@/i.test(address)) {
-    const problem = "cannot be fetched, since its address has a user name or password";
-    throw new ClipError("CLIP_IMAGE", `${name} ${problem}; fetch it yourself and give its bytes`);
+    const problem = "cannot be fetched: its address contains a user name or password";
+    throw new ClipError("CLIP_IMAGE", `${name} ${problem}; fetch it yourself and pass its bytes`);
   }
   const timeout = AbortSignal.timeout(timeoutMs);
   try {
@@ -37,7 +37,10 @@ export async function fetchImage(
     if (!response.ok) {
       await response.body?.cancel();
       const status = `${response.status} ${response.statusText.slice(0, 100)}`.trim();
-      throw new ClipError("CLIP_IMAGE", `${name} cannot be fetched: the server answers ${status}; ${wayOut(response)}`);
+      throw new ClipError(
+        "CLIP_IMAGE",
+        `${name} cannot be fetched: the server returned ${status}; ${wayOut(response)}`,
+      );
     }
     if (Number(response.headers.get("content-length")) > maxImageBytes) {
       await response.body?.cancel();
@@ -49,10 +52,10 @@ export async function fetchImage(
     if (cause instanceof ClipError) throw cause;
     signal?.throwIfAborted();
     if (timeout.aborted) {
-      const wanted = `has not been fetched within ${timeoutMs / 1000} seconds; raise timeoutMs`;
+      const wanted = `took longer than ${timeoutMs / 1000} seconds to fetch; raise timeoutMs`;
       throw new ClipError("CLIP_IMAGE", `${name} ${wanted} or download it first`, { cause });
     }
-    // Node's fetch says why in the cause of its error.
+    // Node's fetch puts the reason into the cause of its error.
     const { message, cause: reason } = cause as Error;
     throw new ClipError(
       "CLIP_IMAGE",
@@ -62,15 +65,15 @@ export async function fetchImage(
   }
 }
 
-/** What helps after an answer that is an error. */
+/** Advice for an error response. */
 function wayOut({ status, headers }: Response): string {
-  if ([401, 403, 407].includes(status)) return "download it where you have access, and give the file";
+  if ([401, 403, 407].includes(status)) return "download it where you have access, and pass the file";
   if (status < 500 && ![408, 425, 429].includes(status)) return "check the address";
   const [seconds] = /^\d{1,6}$/.exec(headers.get("retry-after") ?? "") ?? [];
   return seconds === undefined ? "try again later" : `try again in ${seconds} seconds`;
 }
 
-/** All bytes of an answer; no more than {@link maxImageBytes} are ever held. */
+/** Reads a response body, holding at most {@link maxImageBytes}. */
 async function bodyOf(name: string, response: Response): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -92,7 +95,7 @@ async function bodyOf(name: string, response: Response): Promise<Uint8Array<Arra
   return bytes;
 }
 
-/** The error for a file that is too large to be read. */
+/** The error for a file larger than {@link maxImageBytes}. */
 export function tooManyBytes(name: string): ClipError {
   return new ClipError("CLIP_IMAGE", `${name} has more than ${maxImageBytes / 2 ** 20} MiB; shrink the image first`);
 }

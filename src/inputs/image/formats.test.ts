@@ -29,7 +29,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 describe("BMP, ICO and PNM", () => {
-  it.each(Object.keys(files))("%s has Pillow's pixels, whatever its name ends in", async (name) => {
+  it.each(Object.keys(files))("%s has Pillow's pixels, with any extension", async (name) => {
     const path = join(folder, `${name}.jpg`);
     await writeFile(path, await readFile(join(fixtures, name)));
     const image = await decodeImage(path);
@@ -39,7 +39,7 @@ describe("BMP, ICO and PNM", () => {
     expect(image).toMatchObject({ hasAlpha: mode === "RGBA", nearest: mode === "P" || mode === "1" });
   });
 
-  it.each(Object.keys(files))("%s is refused wherever it is cut", async (name) => {
+  it.each(Object.keys(files))("%s is refused if truncated anywhere", async (name) => {
     const bytes = await readFile(join(fixtures, name));
     for (const share of [0.2, 0.5, 0.8, 0.95]) {
       const cut = bytes.subarray(0, Math.floor(share * bytes.length));
@@ -53,7 +53,7 @@ describe("BMP, ICO and PNM", () => {
     }
   });
 
-  it("throw nothing but errors, and allocate nothing that they are not allowed, whatever bytes change", async () => {
+  it("throw only errors and allocate within limits, whatever bytes change", async () => {
     const seed = Math.floor(Math.random() * 2 ** 32);
     const random = new Random(seed);
     for (const name of Object.keys(files)) {
@@ -90,7 +90,7 @@ describe("a bitmap", () => {
     expect(image.hasAlpha).toBe(true);
   });
 
-  it("of runs may lack the mark of its end, and no pixels", async () => {
+  it("with run-length encoding may lack its end marker, but no pixels", async () => {
     const palette = [0, 0, 0, 0, 9, 8, 7, 0];
     const runs = [3, 1, 0, 0, 2, 0, 1, 1];
     const whole = await decodeImage(bitmap([3, 2], 8, 1, ...palette, ...runs, 0, 1));
@@ -109,7 +109,7 @@ describe("CUR and PAM", () => {
       const icon = await readFile(join(fixtures, name));
       const cursor = Uint8Array.from(icon);
       cursor[2] = 2;
-      cursor.set([3, 0, 5, 0], 10); // of a cursor the point that clicks, of an icon planes and bits
+      cursor.set([3, 0, 5, 0], 10); // hot spot of a cursor; planes and bits of an icon
       expect(await decodeImage(cursor)).toEqual(await decodeImage(icon));
     },
   );
@@ -127,7 +127,7 @@ describe("CUR and PAM", () => {
   });
 });
 
-describe("a header that promises too much", () => {
+describe("a header that declares too much", () => {
   const bitmap = (width: number, height: number, bits = 24, compression = 0) => {
     const bytes = new Uint8Array(200);
     const view = new DataView(bytes.buffer);
@@ -141,18 +141,18 @@ describe("a header that promises too much", () => {
     return bytes;
   };
 
-  it("is refused for its size before its pixels are looked for", async () => {
+  it("is refused for its size before its pixels are read", async () => {
     const message = /60000 × 60000 pixels; at most 178956970/;
     await expect(decodeImage(bitmap(60_000, 60_000))).rejects.toThrow(message);
     await expect(decodeImage(Buffer.from("P6 60000 60000 255\n"))).rejects.toThrow(message);
   });
 
-  it("is refused for missing pixels before memory is taken for them", () => {
+  it("is refused for missing pixels before memory is allocated", () => {
     expect(() => readBmp(bitmap(100_000, 100_000)).decode()).toThrow(
       /its pixels end at byte 30000000054, the file at 200/,
     );
     expect(() => readPnm(Buffer.from("P5 100000 100000 255\n")).decode()).toThrow(
-      /need 10000000000 bytes, 0 are there/,
+      /need 10000000000 bytes, but 0 follow/,
     );
   });
 
@@ -161,18 +161,18 @@ describe("a header that promises too much", () => {
     [bitmap(-3, 5), /its size is -3 × 5/],
     [bitmap(3, 5, 7), /encoding 0 of 7 bits is not supported/],
     [bitmap(3, 5, 24, 5), /encoding 5 of 24 bits is not supported/],
-  ])("is refused where it makes no sense (%#)", (bytes, message) => {
+  ])("is refused if invalid (%#)", (bytes, message) => {
     expect(() => readBmp(bytes)).toThrow(message);
   });
 
-  it("of an icon names an image beyond its end", () => {
+  it("of an icon refers beyond the end of the file", () => {
     const icon = Uint8Array.of(0, 0, 1, 0, 1, 0, 16, 16, 0, 0, 1, 0, 32, 0, 99, 0, 0, 0, 22, 0, 0, 0);
-    expect(() => readIcon(icon)).toThrow(/beyond its end/);
+    expect(() => readIcon(icon)).toThrow(/beyond the end of the file/);
   });
 });
 
-describe("a folder of images with any ending", () => {
-  it.skipIf(sharedMissing)(`is decoded by content; what cannot be is named by its format${sharedMissing}`, async () => {
+describe("a folder of images with any extension", () => {
+  it.skipIf(sharedMissing)(`is decoded by content; unsupported formats are reported${sharedMissing}`, async () => {
     const root = join(cases, "jfif-folder");
     const paths = await readdir(root, { recursive: true, withFileTypes: true });
     const refused: string[] = [];
@@ -180,14 +180,12 @@ describe("a folder of images with any ending", () => {
       const image: unknown = await decodeImage(join(parentPath, name)).catch((error: unknown) => error);
       if (image instanceof Error) refused.push(`${name}: ${image.message}`);
     }
-    expect(refused).toEqual([expect.stringMatching(/^x\.jp2: .* is JPEG 2000, which cannot be decoded here; convert/)]);
+    expect(refused).toEqual([expect.stringMatching(/^x\.jp2: .* is JPEG 2000, which is not supported; convert/)]);
   });
 
-  it.skipIf(sharedMissing)(`names HEIC, also where it is called a JPEG${sharedMissing}`, async () => {
+  it.skipIf(sharedMissing)(`reports HEIC, also if it is named like a JPEG${sharedMissing}`, async () => {
     const path = join(folder, "phone.jpg");
     await writeFile(path, await readFile(join(cases, "heic/phone.heic")));
-    await expect(decodeImage(path)).rejects.toThrow(
-      `${path} is HEIC, which cannot be decoded here; convert it to JPEG`,
-    );
+    await expect(decodeImage(path)).rejects.toThrow(`${path} is HEIC, which is not supported; convert it to JPEG`);
   });
 });

@@ -1,4 +1,4 @@
-/** Whether it is a GIF whose values are indices; one whose palette is the plain grey ramp is grey. */
+/** True for a GIF whose values are palette indices; with a plain grey ramp as palette, values are grey levels. */
 export function isIndexedGif(bytes: Uint8Array): boolean {
   const isGif = bytes[0] === 0x47 && bytes[1] === 0x49 && bytes[2] === 0x46;
   const flags = bytes[10] ?? 0;

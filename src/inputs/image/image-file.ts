@@ -6,22 +6,22 @@ import { cannotDecode } from "./refusal.ts";
 import { sniffedBytes, sniffImage } from "./sniff.ts";
 
 /**
- * The bytes of an image file. Only regular files are opened: a pipe would wait for a writer, and a device may never end.
+ * Reads an image file. Opens only regular files: a pipe would block until it has a writer, and a device may never end.
  *
- * @throws {ClipError} `CLIP_IMAGE`, naming the path, if it is missing, unreadable, no regular file, or too large.
+ * @throws {ClipError} `CLIP_IMAGE` if the file is missing, unreadable, not a regular file, or too large.
  */
 export async function readImageFile(path: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
     const status = await stat(path);
     if (!status.isFile()) throw new ClipError("CLIP_IMAGE", `${path} is ${kindOf(status)}, not an image file`);
-    if (status.size === 0) return new Uint8Array(); // some files of the system have content nevertheless, without an end
+    if (status.size === 0) return new Uint8Array(); // some system files report size 0 and never end
     if (status.size > maxImageBytes) throw await tooLarge(path);
     return await readFile(path);
   } catch (cause) {
     if (cause instanceof ClipError) throw cause;
     const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
     if (missing && /^https?:\/\//i.test(path))
-      throw new ClipError("CLIP_IMAGE", `${path} cannot be fetched; it is not a valid address`);
+      throw new ClipError("CLIP_IMAGE", `${path} cannot be fetched: the address is invalid`);
     const isAddress = /^[a-z][a-z\d+.-]+:\/\//i.test(path);
     if (missing && isAddress)
       throw new ClipError("CLIP_IMAGE", `${path} cannot be fetched; only https:, http:, data: and file: addresses can`);
@@ -30,7 +30,7 @@ export async function readImageFile(path: string): Promise<Uint8Array<ArrayBuffe
   }
 }
 
-/** {@link readImageFile} for threads on which nobody else waits: `undefined` where it would throw. */
+/** Synchronous {@link readImageFile}, for worker threads; returns `undefined` where that would throw. */
 export function readImageFileAtOnce(path: string): Uint8Array | undefined {
   try {
     const status = statSync(path);
@@ -47,7 +47,7 @@ function kindOf(status: Stats): string {
   return "a device";
 }
 
-/** What a huge file is matters more than its size: most are videos. */
+/** The error for a huge file: its format if it is not an image, since most are videos. */
 async function tooLarge(path: string): Promise<ClipError> {
   const file = await open(path);
   try {

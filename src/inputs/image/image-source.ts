@@ -3,11 +3,11 @@ import type { OwnBytes } from "../../core/dtype.ts";
 import { ClipError } from "../../core/errors.ts";
 import type { RasterImage } from "./raster-image.ts";
 
-/** An object of a class that only some surroundings have; never where the types know of no such class. */
+/** Instance type of a global class; `never` if the program's types lack the class. */
 type Instance<Name extends string> =
   typeof globalThis extends Record<Name, { readonly prototype: infer Value }> ? Value : never;
 
-/** What a page can show: pixels as the browser has decoded them. */
+/** An object of a page that shows an image, with pixels decoded by the browser. */
 export type PageImage =
   | Instance<"HTMLImageElement">
   | Instance<"HTMLCanvasElement">
@@ -17,47 +17,47 @@ export type PageImage =
   | Instance<"ImageData">
   | Instance<"VideoFrame">;
 
-/** The content of an image file. */
+/** Content of an image file. */
 export type ImageBytes = ArrayBufferView | ArrayBufferLike | Blob;
 
 /**
- * An image: the path of its file (in a page its address relative to the page); an address, as a string or `URL`, that begins with
- * `https:`, `http:`, `data:`, `blob:` or, in Node, `file:`; the bytes of the file in a buffer, a view of one, a `Blob` or a `File`;
- * something that a page shows; or an image that is already decoded.
+ * An image: the path of its file (in a page, an address relative to the page); an address, as a string or `URL`, with
+ * `https:`, `http:`, `data:`, `blob:` or, in Node, `file:`; the file's bytes as a buffer, view, `Blob` or `File`; an
+ * image object of a page; or a decoded image.
  */
 export type ImageSource = string | Instance<"URL"> | ImageBytes | PageImage | RasterImage;
 
-/** Pixels beyond which an image is refused before it is decoded: 512 MiB of RGB, where Pillow refuses as well. */
+/** Pixel limit of an image: 512 MiB of RGB, the same as Pillow's. */
 export const defaultMaxImagePixels = 178_956_970;
 
-/** How to read an image. */
+/** Options for decoding an image. */
 export interface DecodeOptions {
   /**
-   * `"apply"` turns the image as its EXIF orientation says, as a person would see it; `"ignore"` takes the rows as
-   * stored, as the reference implementations do. Default `"apply"`.
+   * `"apply"` turns the image by its EXIF orientation, as viewers do; `"ignore"` keeps the stored rows, as the
+   * reference implementations do. Default `"apply"`.
    */
   readonly orientation?: "apply" | "ignore" | undefined;
   /** Largest width × height accepted; checked before decoding. Default {@link defaultMaxImagePixels}. */
   readonly maxImagePixels?: number | undefined;
   /**
-   * In a page: who decodes JPEG. `"browser"` (default) is fast; Chromium's pixels equal those that Node reads, other browsers' may
-   * differ by a few levels. `"library"` is MozJPEG in WebAssembly, whose pixels are the same in every browser.
+   * JPEG decoder in a page. `"browser"` (default) is fast; Chromium's pixels equal Node's, other browsers' may differ
+   * by a few levels. `"library"` is MozJPEG in WebAssembly, with the same pixels in every browser.
    */
   readonly jpegDecoder?: "browser" | "library" | undefined;
-  /** The image's name in error messages. Default: its path, address or file name; else "the image". */
+  /** Name of the image in error messages. Default: its path, address or file name; else "the image". */
   readonly name?: string | undefined;
-  /** Longest time to fetch an image from an address, in milliseconds. Default 60,000. */
+  /** Time limit for fetching an image from an address, in milliseconds. Default 60,000. */
   readonly timeoutMs?: number | undefined;
-  /** Stops fetching an image, and waiting for memory to decode it. */
+  /** Aborts fetching an image or waiting for memory to decode it. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Whether it is meant to be an image that is already decoded; {@link checkRaster} tells whether it is a valid one. */
+/** True for a decoded image, whose validity {@link checkRaster} checks. */
 export function isRasterImage(source: ImageSource): source is RasterImage {
   return typeof source === "object" && source !== null && "pixels" in source;
 }
 
-/** Whether it holds the bytes of a file, whichever realm its class is of. */
+/** True for the bytes of a file, from any realm. */
 export function isImageBytes(source: unknown): source is ImageBytes {
   return source instanceof Blob || ArrayBuffer.isView(source) || isBuffer(source);
 }
@@ -66,7 +66,7 @@ function isBuffer(source: unknown): source is ArrayBufferLike {
   return /^\[object (Shared)?ArrayBuffer\]$/.test(Object.prototype.toString.call(source));
 }
 
-/** The bytes; a copy where another thread could change them. */
+/** The bytes of a file, copied if another thread could change them. */
 export async function bytesOf(source: ImageBytes): Promise<OwnBytes> {
   if (source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
   const view = ArrayBuffer.isView(source)
@@ -76,17 +76,17 @@ export async function bytesOf(source: ImageBytes): Promise<OwnBytes> {
   return (isShared ? view.slice() : view) as OwnBytes;
 }
 
-/** The address that a source is, if it is one. */
+/** The source as an address; undefined if it is none. */
 export function addressOf(source: unknown): URL | undefined {
   if (source instanceof URL) return source;
   if (typeof source !== "string") return undefined;
   return /^(https?:|data:|blob:|file:)/i.test(source) && URL.canParse(source) ? new URL(source) : undefined;
 }
 
-/** A longer address is shortened in messages: one of `data:` holds the whole image. */
+/** Longest address in messages: a `data:` address holds the whole image. */
 const longestName = 200;
 
-/** What messages call a source. */
+/** Name of a source in messages. */
 export function nameOf(source: ImageSource, { name }: DecodeOptions): string {
   if (name !== undefined) return name;
   if (source instanceof URL || typeof source === "string") {
@@ -97,14 +97,13 @@ export function nameOf(source: ImageSource, { name }: DecodeOptions): string {
   return typeof File !== "undefined" && source instanceof File && source.name ? source.name : "the image";
 }
 
-/** The error for something that is no {@link ImageSource}. */
+/** The error for a value that is not an {@link ImageSource}. */
 export function noImageSource(source: unknown): ClipError {
   const met = source === null ? "null" : typeof source === "object" ? "another object" : `a ${typeof source}`;
   const wanted = "an image is a path, an address, the bytes of a file, or { width, height, pixels, hasAlpha, nearest }";
-  return new ClipError("CLIP_IMAGE", `${wanted}; this is ${met}`);
+  return new ClipError("CLIP_IMAGE", `${wanted}; got ${met}`);
 }
 
-/** The kind of each option of {@link DecodeOptions}. */
 export const decodeKinds: OptionKinds<DecodeOptions> = {
   orientation: oneOf("apply", "ignore"),
   maxImagePixels: wholeNumber(1),
@@ -114,7 +113,7 @@ export const decodeKinds: OptionKinds<DecodeOptions> = {
   signal: abortSignal,
 };
 
-/** What cannot be an image in any form; the rest is seen by whoever decodes it. */
+/** Rejects what cannot be an image in any form; decoding checks the rest. */
 export const imageKind: Kind = {
   wanted: "an image: a path, an address, the bytes of a file, or a decoded image",
   fits: (value) =>

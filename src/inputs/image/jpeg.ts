@@ -1,15 +1,16 @@
 import type { Size } from "./raster-image.ts";
 
-/** What a JPEG says of itself before its pixels. */
+/** The frame header of a JPEG. */
 export interface JpegFrame extends Size {
   readonly components: number;
 }
 
 /**
- * Walks from marker to marker as libjpeg does, to the mark of the end: bytes between two segments are skipped, and what follows the end
- * is not looked at. Decoders would fill with grey what is missing.
+ * Reads a JPEG's frame header and checks that the file is complete, since decoders fill missing parts with grey. Like
+ * libjpeg, it walks from marker to marker, skips bytes between segments, and ignores everything after the end marker.
  *
- * @throws an error that says what is wrong if the file ends too early, or describes no frame (markers FFC0 to FFCF but for tables).
+ * @throws an error that describes the fault if the file ends too early, or has no frame (markers FFC0 to FFCF except
+ *   tables).
  */
 export function readJpeg(bytes: Uint8Array): JpegFrame {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -17,7 +18,7 @@ export function readJpeg(bytes: Uint8Array): JpegFrame {
   let isWhole = false;
   for (let at = bytes.indexOf(0xff, 2); at >= 0 && at + 1 < bytes.length; at = bytes.indexOf(0xff, at)) {
     const marker = bytes[++at]!;
-    // Any number of FF may stand before a marker. FF00 is a value of the pixels, FFD0 to FFD7 are between them.
+    // Any number of FF may precede a marker. FF00 is pixel data; FFD0 to FFD7 are restart markers within it.
     if (marker === 0xff || marker <= 1 || (marker >= 0xd0 && marker <= 0xd8)) continue;
     isWhole = marker === 0xd9;
     if (isWhole || marker < 0xc0 || at + 3 > bytes.length) break;
@@ -26,7 +27,7 @@ export function readJpeg(bytes: Uint8Array): JpegFrame {
       frame ??= { width: view.getUint16(at + 6), height: view.getUint16(at + 4), components: bytes[at + 8]! };
     at += 1 + view.getUint16(at + 1);
   }
-  if (!frame) throw new Error("it does not say how large it is");
+  if (!frame) throw new Error("it has no frame header");
   if (!isWhole) throw new Error("the end of its pixels is missing");
   return frame;
 }

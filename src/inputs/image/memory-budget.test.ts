@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { useImage } from "./decode.ts";
 import { MemoryBudget } from "./memory-budget.ts";
 
-/** Work that ends when it is told to. */
+/** Work that ends on demand. */
 function work() {
   let end!: () => void;
   const ended = new Promise<void>((resolve) => (end = resolve));
@@ -21,7 +21,7 @@ function work() {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("MemoryBudget", () => {
-  it("lets work begin while there is memory for it, in the order of asking, and the too large alone", async () => {
+  it("starts work in order while memory suffices, and oversized work alone", async () => {
     const budget = new MemoryBudget(10);
     const states = [6, 4, 1, 50, 1].map((bytes) => {
       const piece = work();
@@ -44,7 +44,7 @@ describe("MemoryBudget", () => {
     await Promise.all(states.map(({ done }) => done));
   });
 
-  it("takes what has failed or was stopped out again", async () => {
+  it("frees the memory of failed and aborted work", async () => {
     const budget = new MemoryBudget(10);
     await expect(budget.use(10, () => Promise.reject(new Error("broken")))).rejects.toThrow("broken");
     const [first, second] = [work(), work()];
@@ -64,7 +64,7 @@ describe("MemoryBudget", () => {
 });
 
 describe("useImage", () => {
-  it("gives the memory of an image back when it is not used any longer, or its use fails", async () => {
+  it("frees the memory of an image after its use, also if that fails", async () => {
     const create = { width: 3, height: 2, channels: 3, background: "red" } as const;
     const png = await sharp({ create }).png().toBuffer();
     const given: Promise<unknown>[] = [];
@@ -80,7 +80,7 @@ describe("useImage", () => {
         return width;
       });
       expect(used).toBe(3);
-      await expect(given[0]).resolves.toBe(3); // what the budget waits for is the use
+      await expect(given[0]).resolves.toBe(3); // the budget waits for the end of the use
       const failure = new Error("broken use");
       await expect(useImage(png, {}, () => Promise.reject(failure))).rejects.toBe(failure);
       await expect(given[1]).rejects.toBe(failure);

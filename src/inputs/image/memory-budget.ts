@@ -1,12 +1,12 @@
-/** A piece of work that waits for memory. */
+/** A task that waits for memory. */
 interface Waiting {
   readonly bytes: number;
   readonly start: () => void;
 }
 
 /**
- * Memory that pieces of work share: one begins when those in progress leave it enough, in the order of asking. One that needs more than
- * there is at all runs alone.
+ * A memory budget shared by tasks: they start in order, each when the running ones leave enough. A task that exceeds
+ * the whole budget runs alone.
  */
 export class MemoryBudget {
   readonly #bytes: number;
@@ -18,9 +18,9 @@ export class MemoryBudget {
   }
 
   /**
-   * Does the work when there is memory for it.
+   * Runs the work once memory is available.
    *
-   * @param signal - takes it out of the queue; its reason is thrown.
+   * @param signal - removes the work from the queue; throws the signal's reason.
    */
   async use<Result>(bytes: number, work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
     await this.#take(bytes, signal);

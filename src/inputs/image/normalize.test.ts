@@ -3,7 +3,7 @@ import { normalizePixels } from "./normalize.ts";
 import { clipPreprocess } from "./preprocess-config.ts";
 
 describe("normalizePixels", () => {
-  it("puts black and white at the ends of the range, in planes R, G, B", () => {
+  it("maps black and white to the ends of the range, in planes R, G, B", () => {
     const pixels = Uint8Array.of(0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 255);
     const values = normalizePixels(pixels, { ...clipPreprocess, imageSize: 2 });
     const low = clipPreprocess.mean.map((mean, i) => -mean / clipPreprocess.std[i]!);
@@ -18,7 +18,7 @@ describe("normalizePixels", () => {
     expect(Math.max(...values)).toBeCloseTo(2.1459, 4);
   });
 
-  it("refuses an image of another size and says both", () => {
+  it("refuses an image of another size, and reports both sizes", () => {
     expect(() => normalizePixels(new Uint8Array(12), clipPreprocess)).toThrow(
       /expected 224×224 RGB pixels \(150528 bytes\), got 12 bytes; resize and crop/,
     );

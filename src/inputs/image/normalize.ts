@@ -3,12 +3,12 @@ import { checkOptions } from "../../core/options.ts";
 import { type PreprocessConfig, preprocessKinds } from "./preprocess-config.ts";
 
 /**
- * Standardises a square RGB image into the planar tensor that the image tower reads: (pixel / 255 − mean) / std.
+ * Standardizes a square RGB image into the image tower's planar input: (pixel / 255 − mean) / std.
  *
  * @param pixels - 8-bit sRGB [imageSize, imageSize, 3], row-major.
- * @returns `pixelValues`, float32 [3, imageSize, imageSize], planes R, G, B; each operation is rounded to float32, so
- *   the values equal PyTorch's to the last bit. With OpenAI's constants they lie in [−1.7923, 2.1459].
- * @throws {ClipError} `CLIP_IMAGE` if the image is not the square that the config asks for.
+ * @returns `pixelValues`, float32 [3, imageSize, imageSize], planes R, G, B. Each operation rounds to float32, so
+ *   values equal PyTorch's bit for bit. With OpenAI's constants they are in [−1.7923, 2.1459].
+ * @throws {ClipError} `CLIP_IMAGE` if the image is not a square of `imageSize`.
  * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/clip.py`, `_transform`: ToTensor, then Normalize.
  */
 export function normalizePixels(
@@ -22,10 +22,10 @@ export function normalizePixels(
     const wanted = `${imageSize}×${imageSize} RGB pixels (${3 * plane} bytes)`;
     throw new ClipError(
       "CLIP_IMAGE",
-      `expected ${wanted}, got ${pixels.length} bytes; resize and crop before normalising`,
+      `expected ${wanted}, got ${pixels.length} bytes; resize and crop before normalizing`,
     );
   }
-  // Only 3 × 256 answers exist.
+  // A table of the 3 × 256 possible values.
   const values = new Float32Array(768);
   for (let channel = 0; channel < 3; channel++) {
     const [center, spread] = [Math.fround(mean[channel]!), Math.fround(std[channel]!)];

@@ -24,7 +24,7 @@ function place(image: RasterImage, size: number, placement: Partial<Placement>, 
 }
 
 describe("placeOver", () => {
-  it("of white on white is white, whatever the alpha and wherever it stands", () => {
+  it("of white on white is white, at any alpha and place", () => {
     const seed = Date.now();
     const random = new Random(seed);
     for (let round = 0; round < 50; round++) {
@@ -43,7 +43,7 @@ describe("placeOver", () => {
     }
   });
 
-  it("of what is all transparent leaves the background", () => {
+  it("of a fully transparent image keeps the background", () => {
     const clear = imageOf(9, new Uint8Array(4 * 81), true);
     expect(place(clear, 16, { rotation: 20 }, 0xff336699)).toEqual(new Int32Array(256).fill(0xff336699));
   });
@@ -58,7 +58,7 @@ describe("placeOver", () => {
     expect([...bytes.subarray(20, 24)]).toEqual([128, 0, 127, 255]);
   });
 
-  it("moves right and down by the shift, in whole pixels exactly", () => {
+  it("shifts right and down, exactly for whole pixels", () => {
     const image = randomOpaque(new Random(1), 16);
     const square = place(image, 16, { shift: [2 / 16, 5 / 16] });
     const source = packedPixels(image.pixels);
@@ -68,7 +68,7 @@ describe("placeOver", () => {
     });
   });
 
-  it("looks right and down by the displacement", () => {
+  it("samples right and down by the displacement", () => {
     const image = randomOpaque(new Random(3), 16);
     const displacement = { x: new Float32Array(256).fill(2), y: new Float32Array(256).fill(5) };
     expect(place(image, 16, { displacement })).toEqual(place(image, 16, { shift: [-2 / 16, -5 / 16] }));
@@ -84,8 +84,8 @@ describe("placeOver", () => {
     }
   });
 
-  it("covers the square of its scale, and averages detail that is too fine", () => {
-    // One-pixel checks: at an eighth of their size every pixel has to be the mean, not one or the other.
+  it("covers the square of its scale, and averages fine detail", () => {
+    // A one-pixel checkerboard: at an eighth of its size every pixel must be the mean.
     const checks = imageOf(
       128,
       Uint8Array.from({ length: 4 * 128 * 128 }, (_, i) => {
@@ -102,7 +102,7 @@ describe("placeOver", () => {
 });
 
 describe("randomBackground", () => {
-  it("is opaque, follows its key, and is white, plain, a gradient or noise", () => {
+  it("is opaque, deterministic, and white, plain, a gradient or noise", () => {
     const kinds = { white: 0, plain: 0, varied: 0 };
     for (let key = 0; key < 400; key++) {
       const background = randomBackground(24, new Random(key));
@@ -124,7 +124,7 @@ describe("randomBackground", () => {
       for (let i = 4; i < bytes.length; i++) {
         if (i % 256 > 3) steepest = Math.max(steepest, Math.abs(bytes[i]! - bytes[i - 4]!));
       }
-      // At most 8 cells in 64 pixels: a step from 0 to 255 takes 8 pixels, 32 levels each.
+      // At most 8 cells in 64 pixels: a step from 0 to 255 takes 8 pixels of 32 levels.
       expect(steepest).toBeLessThanOrEqual(33);
     }
   });

@@ -1,38 +1,37 @@
 import { evenChannels, premultiply, scaleChannels } from "./alpha.ts";
 import { packedPixels, type RasterImage, type Size } from "./raster-image.ts";
 
-/** Where and how large an image stands in a square of another. */
+/** Position, size and distortion of an image within a square. */
 export interface Placement {
   /** Longer side of the image as a share of the square's side. */
   readonly scale: number;
-  /** Its centre against the square's, as shares of the square's side; positive is right and down. */
+  /** Offset of its centre from the square's, as shares of the square's side; positive is right and down. */
   readonly shift: readonly [number, number];
   /** Clockwise, in degrees. */
   readonly rotation: number;
-  /** How far each pixel of the square looks aside for its colour. */
+  /** Offset at which each pixel of the square is sampled. */
   readonly displacement: Displacement;
 }
 
-/** Two fields [size, size], row by row, in pixels of the square: positive is right and down. */
+/** Two fields [size, size], row-major, in pixels of the square; positive is right and down. */
 export interface Displacement {
   readonly x: Float32Array;
   readonly y: Float32Array;
 }
 
-/** An image with premultiplied alpha and a border of one transparent pixel, so that its edges need no care. */
+/** An image with premultiplied alpha and a border of one transparent pixel, so that sampling needs no edge cases. */
 interface Bordered extends Size {
   /** Packed, [height + 2, width + 2]. */
   readonly pixels: Int32Array;
-  /** How many of the original's pixels one of these spans. */
+  /** Size of one pixel in pixels of the original. */
   readonly span: number;
 }
 
 /**
- * Draws the image over an opaque background [size, size], which is changed. Alpha is honoured; outside the image
- * the background stays.
+ * Draws the image, with its alpha, over an opaque background [size, size], which is modified.
  *
- * Each pixel of the square is sampled once, bilinearly, from the image halved until a step is under two pixels: fast
- * and smooth enough for training, not meant to equal any reference.
+ * Each pixel is one bilinear sample of the image, which is first halved until a step is under two pixels: fast and
+ * smooth enough for training, but equal to no reference.
  */
 export function placeOver(background: Int32Array, size: number, image: RasterImage, placement: Placement): void {
   const step = Math.max(image.width, image.height) / (size * placement.scale);
@@ -48,7 +47,7 @@ export function placeOver(background: Int32Array, size: number, image: RasterIma
   const left = 0.5 - size * (0.5 + placement.shift[0]);
   const top = 0.5 - size * (0.5 + placement.shift[1]);
   for (let y = 0, i = 0; y < size; y++) {
-    // Where in the bordered image the first pixel of this row lies; the border and half a pixel make ½.
+    // Position of this row's first pixel in the bordered image; the border minus half a pixel adds ½.
     let u = image.width / (2 * span) + 0.5 + cos * left + sin * (y + top);
     let v = image.height / (2 * span) + 0.5 - sin * left + cos * (y + top);
     for (let x = 0; x < size; x++, i++, u += cos, v -= sin) {
@@ -76,7 +75,7 @@ function withBorder({ width, height, pixels }: RasterImage): Bordered {
   return { width, height, pixels: bordered, span: 1 };
 }
 
-/** Half the size: each pixel the mean of four. */
+/** Halves the size: each pixel is the mean of four. */
 function halve({ width, height, pixels, span }: Bordered): Bordered {
   const halfWidth = (width + 1) >> 1;
   const halfHeight = (height + 1) >> 1;
@@ -91,21 +90,22 @@ function halve({ width, height, pixels, span }: Bordered): Bordered {
 }
 
 /**
- * The mean of the pixel at `from`, the next, and the two beneath, two channels in each multiplication.
+ * Weighted mean of the pixel at `from`, its right neighbour, and the two below; each multiplication handles two
+ * channels.
  *
- * @param right - Weight of the right pair, of 256; `below` likewise.
+ * @param right - weight of the right pair, out of 256; likewise `below` for the lower pair.
  */
 function bilinear(pixels: Int32Array, from: number, stride: number, right: number, below: number): number {
   const a = pixels[from]!;
   const b = pixels[from + 1]!;
   const c = pixels[from + stride]!;
   const d = pixels[from + stride + 1]!;
-  if ((a & b & c & d) === (a | b | c | d)) return a; // four alike: most of a drawing
+  if ((a & b & c & d) === (a | b | c | d)) return a; // four equal pixels: most of a drawing
   const weightD = (right * below) >> 8;
   const weightB = right - weightD;
   const weightC = below - weightD;
   const weightA = 256 - right - weightC;
-  // `| 0` keeps these 32-bit integers for the compiler.
+  // `| 0` lets the compiler keep 32-bit integers.
   let redBlue = (Math.imul(a & evenChannels, weightA) + 0x800080) | 0;
   redBlue = (redBlue + Math.imul(b & evenChannels, weightB)) | 0;
   redBlue = (redBlue + Math.imul(c & evenChannels, weightC)) | 0;
@@ -117,7 +117,7 @@ function bilinear(pixels: Int32Array, from: number, stride: number, right: numbe
   return ((redBlue >>> 8) & evenChannels) | (greenAlpha & 0xff00ff00);
 }
 
-/** A premultiplied pixel over an opaque one: top + below × (255 − alpha) / 255. */
+/** Composites a premultiplied pixel over an opaque one: top + below × (255 − alpha) / 255. */
 function over(top: number, below: number): number {
   const rest = 255 - (top >>> 24);
   if (rest === 0) return top;

@@ -5,7 +5,7 @@ interface Header {
   readonly width: number;
   readonly height: number;
   readonly channels: number;
-  /** Largest value of a channel. Up to 255 a value is one byte, else two, the higher first. */
+  /** Largest value of a channel. Values take one byte up to 255, else two, big-endian. */
   readonly maximum: number;
   /** Offset of the first value. */
   readonly at: number;
@@ -13,10 +13,10 @@ interface Header {
 }
 
 /**
- * Reads the header of a portable anymap: P1 to P6, and P7 (PAM). As in Pillow values are scaled to 255 and rounded, and 1 is black in
- * bitmaps.
+ * Reads the header of a portable anymap: P1 to P6, and P7 (PAM). As in Pillow, values are scaled to 255 and rounded; in
+ * bitmaps, 1 is black.
  *
- * @throws an error that says what is wrong with the header.
+ * @throws an error that describes the fault of the header.
  */
 export function readPnm(bytes: Uint8Array): ReadHeader {
   const header = bytes[1] === 0x37 ? readPamHeader(bytes) : readPnmHeader(bytes);
@@ -52,11 +52,11 @@ function readPnmHeader(bytes: Uint8Array): Header {
   const numbers = new Numbers(bytes, 2);
   const [width, height] = [numbers.next(), numbers.next()];
   const maximum = isBitmap ? 1 : numbers.next();
-  // One white space ends the header.
+  // A single whitespace character ends the header.
   return { width, height, maximum, channels: kind % 3 === 2 ? 3 : 1, at: numbers.at + 1, values };
 }
 
-/** Lines of a name and a value, up to ENDHDR. */
+/** Reads lines of name and value, up to ENDHDR. */
 function readPamHeader(bytes: Uint8Array): Header {
   const text = new TextDecoder("latin1").decode(bytes.subarray(0, 4096));
   const end = /^ENDHDR[^\n]*\n/m.exec(text);
@@ -66,7 +66,7 @@ function readPamHeader(bytes: Uint8Array): Header {
   return { width, height, channels, maximum, at: end.index + end[0].length, values: "bytes" };
 }
 
-/** One value for each channel of each pixel, row by row. */
+/** Values of all channels of all pixels, row by row. */
 function readValues(bytes: Uint8Array, { width, height, channels, maximum, at, values }: Header): ArrayLike<number> {
   const count = width * height * channels;
   const rowBytes = Math.ceil(width / 8);
@@ -77,7 +77,7 @@ function readValues(bytes: Uint8Array, { width, height, channels, maximum, at, v
     bytes: count * (maximum > 255 ? 2 : 1),
   };
   if (at + bytesNeeded[values] > bytes.length)
-    throw new Error(`its pixels need ${bytesNeeded[values]} bytes, ${Math.max(0, bytes.length - at)} are there`);
+    throw new Error(`its pixels need ${bytesNeeded[values]} bytes, but ${Math.max(0, bytes.length - at)} follow`);
   if (values === "bytes" && maximum <= 255) return bytes.subarray(at, at + count);
   const stored = maximum > 255 ? new Uint16Array(count) : new Uint8Array(count);
   if (values === "bytes") {
@@ -97,9 +97,9 @@ function readValues(bytes: Uint8Array, { width, height, channels, maximum, at, v
 
 const isDigit = (byte: number | undefined): boolean => byte !== undefined && byte >= 0x30 && byte <= 0x39;
 
-/** Decimal numbers in a text, with comments from # to the end of the line between them. */
+/** Reads decimal numbers from text with `#` comments. */
 class Numbers {
-  /** The byte that follows the last number. */
+  /** Offset after the last number read. */
   at: number;
   readonly #bytes: Uint8Array;
 
@@ -114,20 +114,20 @@ class Numbers {
     return value;
   }
 
-  /** 0 or 1: in a bitmap nothing need stand between two. */
+  /** Reads a single digit: a bitmap's digits need no separators. */
   nextDigit(): number {
     this.#skip();
     return this.#bytes[this.at++]! - 0x30;
   }
 
-  /** Up to a digit. */
+  /** Skips whitespace and comments up to a digit. */
   #skip(): void {
     for (let isComment = false; !isDigit(this.#bytes[this.at]) || isComment; this.at++) {
       const byte = this.#bytes[this.at];
       if (byte === undefined) throw new Error("it ends before its last number");
       if (byte === 0x23) isComment = true;
       if (byte === 0x0a || byte === 0x0d) isComment = false;
-      else if (!isComment && byte > 0x20) throw new Error(`a number is needed at byte ${this.at}`);
+      else if (!isComment && byte > 0x20) throw new Error(`expected a number at byte ${this.at}`);
     }
   }
 }

@@ -2,27 +2,24 @@ import { z } from "zod";
 import { type Kind, number, oneOf, type OptionKinds, wholeNumber } from "../../core/options.ts";
 import type { ResampleFilter } from "./resample.ts";
 
-/** What a model expects of its images: part of the model, since a wrong value here only lowers its accuracy. */
+/** A model's image preprocessing. Wrong values cause no error; they silently lower accuracy. */
 export interface PreprocessConfig {
-  /** Side of the square the image tower reads, in pixels. */
+  /** Side of the image tower's square input, in pixels. */
   readonly imageSize: number;
   /** Mean of R, G and B in the training data, for values in [0, 1]. */
   readonly mean: readonly [number, number, number];
   /** Standard deviation of R, G and B in the training data, for values in [0, 1]. */
   readonly std: readonly [number, number, number];
-  /** How the image is resized. */
+  /** Resampling filter. */
   readonly resample: ResampleFilter;
-  /**
-   * To what: the shorter side to `imageSize`, and the middle is kept (default); or both sides, whatever that does to
-   * proportions.
-   */
+  /** `"shortest"` (default) scales the shorter side and crops the centre; `"squash"` scales both sides, ignoring proportions. */
   readonly resizeMode?: ResizeMode | undefined;
 }
 
-/** How an image becomes a square. */
+/** How an image is resized to a square. */
 export type ResizeMode = "shortest" | "squash";
 
-/** The constants of every CLIP that OpenAI published at 224 pixels; open_clip's models share mean, std and filter. */
+/** Preprocessing of OpenAI's 224-pixel CLIP models; open_clip's models share mean, std and filter. */
 export const clipPreprocess: PreprocessConfig = {
   imageSize: 224,
   mean: [0.48145466, 0.4578275, 0.40821073],
@@ -44,7 +41,7 @@ export const preprocessKinds: OptionKinds<PreprocessConfig> = {
 
 const rgb = (channel: z.ZodNumber) => z.tuple([channel, channel, channel]);
 
-/** A {@link PreprocessConfig} in a JSON file; the image size is the architecture's. */
+/** A {@link PreprocessConfig} in a JSON file, without the image size, which the architecture defines. */
 export const preprocessSchema = z
   .strictObject({
     mean: rgb(z.number()),

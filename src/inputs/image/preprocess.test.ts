@@ -10,14 +10,14 @@ import type { DecodeOptions } from "./image-source.ts";
 import { preprocessImage } from "./preprocess.ts";
 import { clipPreprocess, type PreprocessConfig } from "./preprocess-config.ts";
 
-/** As the reference does it: no turning by EXIF. */
+/** Like the reference, ignores EXIF orientation. */
 const reference: DecodeOptions = { orientation: "ignore" };
 
 async function preprocessFile(path: string, options: DecodeOptions = reference, config = clipPreprocess) {
   return preprocessImage(await decodeImage(path, options), config);
 }
 
-/** Largest and mean absolute difference; arrays of different length differ without bound. */
+/** Largest and mean absolute difference; infinite for arrays of different length. */
 function difference(a: ArrayLike<number>, b: ArrayLike<number>): { max: number; mean: number } {
   if (a.length !== b.length) return { max: Infinity, mean: Infinity };
   let [max, sum] = [0, 0];
@@ -79,7 +79,7 @@ describe.skipIf(sharedMissing)(`preprocessImage, against openai/CLIP's own trans
     expect(dark.pixels.reduce((most, level) => Math.max(most, level))).toBe(1);
   });
 
-  it("turned images are equal to exif_transpose and the transform", async () => {
+  it("rotated images equal exif_transpose and the transform", async () => {
     const expected = readSafetensorsFixture(join(folder, "uint8_exif_transposed.safetensors"));
     expect([...expected.keys()].sort()).toEqual(["jpeg-exif3.jpg", "jpeg-exif6.jpg", "jpeg-exif8.jpg"]);
     for (const [file, { values }] of expected) {

@@ -5,19 +5,19 @@ import { type PreprocessConfig, preprocessKinds } from "./preprocess-config.ts";
 import { checkRaster, dropAlpha, type RasterImage } from "./raster-image.ts";
 import { resample } from "./resample.ts";
 
-/** An image as the image tower reads it, S = `imageSize`. */
+/** An image prepared for the image tower, S = `imageSize`. */
 export interface PreprocessedImage {
-  /** 8-bit RGB [S, S, 3]: what the model sees, for people to look at. */
+  /** 8-bit RGB [S, S, 3], for viewing what the model sees. */
   readonly pixels: Uint8Array;
   /** Float32 [3, S, S]: the model's input. */
   readonly pixelValues: Float32Array;
 }
 
 /**
- * Shorter side to `imageSize` and the centre square, or squashed to a square; alpha dropped (not blended: a transparent
- * pixel shows the colour stored beneath); standardised. Equal to openai/CLIP's `_transform` with Pillow, bit for bit.
+ * Resizes the shorter side to `imageSize` and crops the centre square, or squashes to a square; drops alpha (a
+ * transparent pixel shows its stored colour); standardizes. Equals openai/CLIP's `_transform` with Pillow, bit for bit.
  *
- * @throws {ClipError} `CLIP_IMAGE` if the image is more than 10,000 times as long as wide, or its fields do not fit each other.
+ * @throws {ClipError} `CLIP_IMAGE` if the aspect ratio exceeds 10,000 : 1 or the image's fields are inconsistent.
  */
 export function preprocessImage(image: RasterImage, config: PreprocessConfig): PreprocessedImage {
   checkOptions("preprocessImage", config, preprocessKinds, ["imageSize", "mean", "std", "resample"]);
@@ -26,7 +26,7 @@ export function preprocessImage(image: RasterImage, config: PreprocessConfig): P
 }
 
 /**
- * The same before it is standardised: 8-bit RGB [S, S, 3].
+ * Like {@link preprocessImage}, without standardization: 8-bit RGB [S, S, 3].
  *
  * @throws {ClipError} as {@link preprocessImage}.
  */

@@ -1,6 +1,6 @@
 import { ClipError } from "../../core/errors.ts";
 
-/** A decoded image: what the file holds, not yet resized. */
+/** A decoded image, not yet resized. */
 export interface RasterImage {
   /** Pixels per row. */
   readonly width: number;
@@ -8,9 +8,9 @@ export interface RasterImage {
   readonly height: number;
   /** 8-bit sRGB with straight (not premultiplied) alpha, [height, width, 4]; grey is stored as R = G = B. */
   readonly pixels: Uint8Array;
-  /** False if alpha is 255 everywhere because the file has none. */
+  /** False if the file has no alpha channel; alpha is then 255 everywhere. */
   readonly hasAlpha: boolean;
-  /** True for palette and 1-bit images: their values are not quantities, so resizing takes the nearest pixel. */
+  /** True for palette and 1-bit images, which are resized by nearest neighbour because indices cannot be averaged. */
   readonly nearest: boolean;
 }
 
@@ -27,9 +27,8 @@ export interface Box extends Size {
 }
 
 /**
- * The pixels as one 32-bit word each, 0xAABBGGRR: one load and one store a pixel in the loops that need to be fast.
- * A view of the same memory where its place allows it, otherwise a copy. Every machine Node runs ONNX Runtime on is
- * little-endian.
+ * Pixels as 32-bit words, 0xAABBGGRR, for fast loops. Shares the memory if it is aligned, otherwise copies. Assumes a
+ * little-endian machine, as is every one that ONNX Runtime supports.
  */
 export function packedPixels(pixels: Uint8Array): Int32Array {
   const aligned = pixels.byteOffset % 4 === 0 ? pixels : new Uint8Array(pixels);
@@ -41,7 +40,7 @@ export function unpackedPixels(packed: Int32Array): Uint8Array {
   return new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength);
 }
 
-/** The colours alone, [height, width, 3]; alpha is dropped, not blended with anything. */
+/** Colours without alpha, [height, width, 3]; not blended. */
 export function dropAlpha(pixels: Uint8Array): Uint8Array {
   const colours = new Uint8Array((pixels.length / 4) * 3);
   for (let from = 0, to = 0; from < pixels.length; from += 4, to += 3) {
@@ -53,7 +52,7 @@ export function dropAlpha(pixels: Uint8Array): Uint8Array {
 }
 
 /**
- * Refuses a decoded image whose fields do not fit each other, which a caller may have put together.
+ * Refuses a decoded image, perhaps built by the caller, whose fields are inconsistent.
  *
  * @throws {ClipError} `CLIP_IMAGE`
  */
@@ -65,7 +64,7 @@ export function checkRaster(image: RasterImage): void {
   if (!(Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0))
     refuse(`has width ${String(width)} and height ${String(height)}; both must be whole numbers of at least 1`);
   if (Object.prototype.toString.call(pixels) !== "[object Uint8Array]")
-    refuse("has pixels that are no Uint8Array; give R, G, B and alpha of each pixel, from 0 to 255");
+    refuse("has pixels that are not a Uint8Array; pass R, G, B and alpha of each pixel, from 0 to 255");
   if (pixels.length !== 4 * width * height) {
     const wanted = `${width} × ${height} pixels need 4 bytes each (R, G, B, alpha), ${4 * width * height} in all`;
     refuse(`has ${pixels.length} bytes; ${wanted}`);

@@ -1,7 +1,7 @@
 import { ClipError } from "../../core/errors.ts";
 import { sniffImage, xmlEncoding } from "./sniff.ts";
 
-/** The way out for formats that cannot be decoded; the first whose pattern fits. */
+/** Advice by format; the first matching pattern applies. */
 const waysOut: readonly (readonly [format: RegExp, wayOut: string])[] = [
   [/^HEI[CF]/, "convert it to JPEG, for example with heif-convert or, on a Mac, sips -s format jpeg"],
   [/^JPEG XL/, "convert it to JPEG or PNG, for example with djxl"],
@@ -12,11 +12,11 @@ const waysOut: readonly (readonly [format: RegExp, wayOut: string])[] = [
   [/./, "convert it to JPEG or PNG, for example with ImageMagick"],
 ];
 
-/** Contents that are often found under the name of an image, as text; a byte that is none is U+FFFD. */
+/** Common contents of files misnamed as images, matched as text; invalid bytes are U+FFFD. */
 const otherContents: readonly (readonly [start: RegExp, content: string])[] = [
-  [/^version https:\/\/git-lfs\./, "a pointer of Git LFS: fetch the image itself with git lfs pull"],
-  [/^\0\x05\x16\x07/, "metadata that macOS stores beside a file of the same name without ._ at its start"],
-  [/^\x1f\ufffd\x08/, "compressed by gzip: unpack it first"],
+  [/^version https:\/\/git-lfs\./, "a Git LFS pointer: fetch the image itself with git lfs pull"],
+  [/^\0\x05\x16\x07/, "macOS metadata of the file with the same name but without ._ in front"],
+  [/^\x1f\ufffd\x08/, "compressed with gzip: unpack it first"],
   [/^PK\x03\x04/, "a ZIP archive: unpack it first"],
   [/^\s*(<!doctype html|<html|<head|<body)/i, "an HTML page, not an image: check the address it was downloaded from"],
   [/^\s*<\?xml/, "XML, not an image"],
@@ -26,15 +26,15 @@ const otherContents: readonly (readonly [start: RegExp, content: string])[] = [
 ];
 
 /**
- * The error for bytes that no decoder takes: it names their format, or what else they are, and the way out.
+ * The error for undecodable bytes, with their format or content and advice.
  *
- * @param contentType - what a server says that the bytes are.
+ * @param contentType - content type declared by the server.
  */
 export function cannotDecode(name: string, head: Uint8Array, contentType?: string): ClipError {
   const format = sniffImage(head)?.format;
   if (format !== undefined) {
     const wayOut = waysOut.find(([pattern]) => pattern.test(format))![1];
-    return new ClipError("CLIP_IMAGE", `${name} is ${format}, which cannot be decoded here; ${wayOut}`);
+    return new ClipError("CLIP_IMAGE", `${name} is ${format}, which is not supported; ${wayOut}`);
   }
   const start = textOf(head.subarray(0, 512));
   const content = otherContents.find(([pattern]) => pattern.test(start))?.[1];
@@ -44,7 +44,7 @@ export function cannotDecode(name: string, head: Uint8Array, contentType?: strin
   return new ClipError("CLIP_IMAGE", `${name} is not an image of a known format${told}; convert it to ${formats}`);
 }
 
-/** The beginning of a text in UTF-8, or as its byte order mark says; a character that is cut at the end is left out. */
+/** Decodes the beginning of a text by its byte order mark, else as UTF-8; drops an incomplete last character. */
 function textOf(head: Uint8Array): string {
   const [first, second] = head;
   const isWide = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);

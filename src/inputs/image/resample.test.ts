@@ -14,7 +14,7 @@ const whole = ({ width, height }: { width: number; height: number }) => ({ left:
 const filters: readonly ResampleFilter[] = ["bicubic", "bilinear"];
 
 describe.each(filters)("resample, %s", (filter) => {
-  it("to the same size gives the same pixels", () => {
+  it("to the same size returns the same pixels", () => {
     for (const hasAlpha of [false, true]) {
       const image = randomImage(new Random(1), 19, 23, hasAlpha);
       expect(resample(image, image, whole(image), filter).pixels).toEqual(image.pixels);
@@ -46,7 +46,7 @@ describe.each(filters)("resample, %s", (filter) => {
     }
   });
 
-  it("computes of a region exactly what it would be in the whole", () => {
+  it("computes a region exactly as within the whole", () => {
     const seed = Date.now();
     const random = new Random(seed);
     for (let round = 0; round < 40; round++) {
@@ -75,8 +75,8 @@ describe.each(filters)("resample, %s", (filter) => {
     }
   });
 
-  it("takes large images in pieces without a seam", () => {
-    // 3,000 rows of 1,200 pixels are 14 pieces; row y has level y / 12, so the result rises evenly.
+  it("processes large images in bands without a seam", () => {
+    // 3,000 rows of 1,200 pixels are 14 bands; row y has level y / 12, so the result increases evenly.
     const [width, height] = [1200, 3000];
     const packed = Int32Array.from(
       { length: width * height },

@@ -3,7 +3,7 @@ import { cropImage } from "./crop.ts";
 import { packedPixels, unpackedPixels, type Box, type RasterImage, type Size } from "./raster-image.ts";
 import { precisionBits, rowKernel } from "./weigh-rows.ts";
 
-/** How far a filter reaches to each side, and its weight at a distance; both in pixels of the coarser grid. */
+/** A resampling filter: its radius, and its weight at a distance, in pixels of the coarser grid. */
 export interface Filter {
   readonly reach: number;
   readonly weight: (distance: number) => number;
@@ -22,25 +22,25 @@ const filters = {
   },
 } as const satisfies Record<string, Filter>;
 
-/** The filters a published preprocessing may name. */
+/** Resampling filters of published preprocessing configurations. */
 export type ResampleFilter = keyof typeof filters;
 
-/** Rows are handed to the kernel in pieces of about this size, so that its memory stays small for large images. */
+/** Approximate size of the bands of rows passed to the kernel, to bound its memory. */
 const bandBytes = 2 ** 20;
 
-/** Which input pixels make each output pixel along one axis. */
+/** Inputs and weights of each output pixel along one axis. */
 export interface Taps {
-  /** For each output a record of `stride` integers: first input, number of inputs, weights; as `Kernel` wants them. */
+  /** For each output a record of `stride` integers: first input, number of inputs, weights; the format of `Kernel`. */
   readonly records: Int32Array;
   readonly stride: number;
 }
 
 /**
- * The part `region` of the image resized to `target`, equal to the last bit to Pillow's `resize` followed by `crop`.
+ * Resizes the image to `target` and crops it to `region`; equals Pillow's `resize` and `crop` bit for bit.
  *
- * Antialiased, columns first, rounded to 8 bits between the passes; transparent images are resized with
- * premultiplied colours; images marked `nearest` take the nearest pixel whatever the filter. Only the pixels that
- * `region` depends on are computed.
+ * Antialiased, columns first, rounded to 8 bits between the passes. Transparent images are resized with premultiplied
+ * colours; images marked `nearest` use the nearest pixel regardless of the filter. Computes only the pixels that
+ * `region` needs.
  *
  * @see {@link https://github.com/python-pillow/Pillow | Pillow} `src/libImaging/Resample.c`, 8 bits per channel.
  */
@@ -54,7 +54,7 @@ export function resample(image: RasterImage, target: Size, region: Box, filter: 
   return applyTaps(image, columns, rows);
 }
 
-/** Weighs the pixels of each row by `columns`, then those of each column by `rows`; alpha is honoured. */
+/** Applies `columns` to each row, then `rows` to each column, with premultiplied alpha. */
 export function applyTaps(image: RasterImage, columns: Taps, rows: Taps): RasterImage {
   const source = packedPixels(image.pixels);
   const width = columns.records.length / columns.stride;
@@ -63,7 +63,7 @@ export function applyTaps(image: RasterImage, columns: Taps, rows: Taps): Raster
   const firstRow = rows.records[0]!;
   const rowCount = rows.records[lastRecord]! + rows.records[lastRecord + 1]! - firstRow;
 
-  // One block of memory: both taps, a band of the source, the transposed image between the passes, the result.
+  // Memory layout: both taps, a band of the source, the transposed image between the passes, the result.
   const bandRows = Math.min(rowCount, Math.ceil(bandBytes / (4 * image.width)));
   const rowTaps = columns.records.byteLength;
   const band = rowTaps + rows.records.byteLength;
@@ -86,7 +86,7 @@ export function applyTaps(image: RasterImage, columns: Taps, rows: Taps): Raster
   return { ...image, width, height, pixels: unpackedPixels(image.hasAlpha ? resized.map(unpremultiply) : resized) };
 }
 
-/** The taps for output positions `first` … `first + length − 1` when `inputSize` pixels become `outputSize`. */
+/** Taps of output positions `first` … `first + length − 1` for resizing `inputSize` pixels to `outputSize`. */
 export function tapsOf(inputSize: number, outputSize: number, first: number, length: number, filter: Filter): Taps {
   const stride = Math.ceil(filter.reach * Math.max(1, inputSize / outputSize)) * 2 + 3;
   const records = new Int32Array(length * stride);
@@ -102,7 +102,7 @@ export function tapsOf(inputSize: number, outputSize: number, first: number, len
   return { records, stride };
 }
 
-/** What one output position is made of when `inputSize` become `outputSize`: inputs from `low` on, with these weights. */
+/** Weights of one output position for resizing `inputSize` pixels to `outputSize`; the first input is `low`. */
 function weightsOf(
   inputSize: number,
   outputSize: number,
@@ -121,7 +121,7 @@ function weightsOf(
 }
 
 /**
- * A table of numbers on a square grid resized without rounding, as PyTorch's `interpolate` does with `antialias`.
+ * Resizes vectors on a square grid without rounding, like PyTorch's `interpolate` with `antialias`.
  *
  * @param values - [from, from, width]; returns [to, to, width].
  */
@@ -159,7 +159,7 @@ function takeNearest(image: RasterImage, target: Size, region: Box): Uint8Array 
   return unpackedPixels(result);
 }
 
-/** Pillow adds up steps rather than multiplying, and the rounding errors of that decide ties: so do we. */
+/** Adds up steps instead of multiplying, as Pillow does, since the rounding errors decide ties. */
 function nearestPositions(inputSize: number, outputSize: number, first: number, length: number): Int32Array {
   const positions = new Int32Array(length);
   const step = inputSize / outputSize;

@@ -8,7 +8,7 @@ const bytes = (...parts: readonly (string | readonly number[])[]): Buffer =>
 const ftyp = (major: string, ...compatible: string[]) =>
   bytes([0, 0, 0, 16 + 4 * compatible.length], "ftyp", major, [0, 0, 0, 0], ...compatible, [0, 0, 0, 8], "mdat");
 
-/** A little-endian TIFF of one directory with these tags, each one long. */
+/** A little-endian TIFF with one directory of these tags, each a single 32-bit value. */
 function tiff(tags: Readonly<Record<number, number>>): Buffer {
   const entries = Object.entries(tags);
   const directory = Buffer.alloc(2 + 12 * entries.length + 4);
@@ -23,7 +23,7 @@ function tiff(tags: Readonly<Record<number, number>>): Buffer {
 }
 
 describe("sniffImage", () => {
-  it.each(["jpeg", "png", "gif", "webp", "tiff", "avif"] as const)("knows %s as sharp writes it", async (format) => {
+  it.each(["jpeg", "png", "gif", "webp", "tiff", "avif"] as const)("detects %s as written by sharp", async (format) => {
     const blank = sharp({ create: { width: 3, height: 2, channels: 3, background: "#123456" } });
     const head = (await blank.toFormat(format).toBuffer()).subarray(0, 64);
     const sniffed = sniffImage(head);
@@ -42,7 +42,7 @@ describe("sniffImage", () => {
     ["SVG", bytes("<?xml version='1.0'?><!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' '…' [", "x".repeat(5000))],
     ["AVIF", ftyp("mif1", "mif1", "avif", "miaf")],
     ["TIFF", tiff({ 256: 4, 257: 4, 262: 2 })],
-  ])("knows %s, which decodes", (format, head) => {
+  ])("detects %s, which is decodable", (format, head) => {
     expect(sniffImage(head)).toEqual({ format, decodable: true });
   });
 
@@ -62,7 +62,7 @@ describe("sniffImage", () => {
     ["MP4 video", ftyp("isom", "isom", "mp41")],
     ["QuickTime video", ftyp("qt  ", "qt  ")],
     ["Matroska or WebM video", bytes("\x1a\x45\xdf\xa3")],
-  ])("knows %s, which does not decode", (format, head) => {
+  ])("detects %s, which is not decodable", (format, head) => {
     expect(sniffImage(head)).toEqual({ format, decodable: false });
   });
 
@@ -76,11 +76,11 @@ describe("sniffImage", () => {
     ["zeros", Buffer.alloc(4096)],
     ["a table", bytes("image,caption\na.png,a cat\n")],
     ["a TIFF mark alone", bytes("II")],
-  ])("knows that %s is no image", (_, head) => {
+  ])("does not take %s for an image", (_, head) => {
     expect(sniffImage(head)).toBeUndefined();
   });
 
-  it("reads nothing beyond what it is given, wherever a known head is cut", () => {
+  it("reads nothing beyond a truncated head", () => {
     const heads = [
       tiff({ 254: 1, 330: 8 }),
       ftyp("mif1", "heic"),

@@ -1,20 +1,20 @@
-/** The format of an image file, by its first bytes. */
+/** Format of an image file, detected from its first bytes. */
 export interface SniffedImage {
-  /** Its usual name, such as `"JPEG"` or `"HEIC"`. */
+  /** Common name, such as `"JPEG"` or `"HEIC"`. */
   readonly format: string;
-  /** Whether `decodeImage` decodes this format in Node. A browser may know fewer formats, or more. */
+  /** True if `decodeImage` supports this format in Node. Browsers may support fewer formats, or more. */
   readonly decodable: boolean;
 }
 
-/** Bytes of a file that {@link sniffImage} should see: enough for the prolog of an SVG and the tags of a camera's raw file. */
+/** Bytes that {@link sniffImage} needs: enough for an SVG's prolog and the tags of a camera's raw file. */
 export const sniffedBytes = 4096;
 
 /**
- * The format of an image, video or page-layout file by its content; the file's name plays no part.
+ * Detects the format of an image, video or page-layout file from its content.
  *
- * @param head - The first bytes of the file, {@link sniffedBytes} of them or the whole file; 64 are enough for all formats but SVG
- *   with a long prolog and raw files of cameras, which begin as TIFF does.
- * @returns `undefined` if the content is none of the known formats.
+ * @param head - the first {@link sniffedBytes} of the file, or all of it; 64 bytes suffice except for SVG with a long
+ *   prolog and for TIFF-based camera raw files.
+ * @returns `undefined` for an unknown format.
  */
 export function sniffImage(head: Uint8Array): SniffedImage | undefined {
   const format = decodableFormat(head);
@@ -23,7 +23,7 @@ export function sniffImage(head: Uint8Array): SniffedImage | undefined {
   return other === undefined ? undefined : { format: other, decodable: false };
 }
 
-/** Text that stands at fixed places of a head, one character a byte. */
+/** Bytes at fixed offsets, one character per byte. */
 type Signature = readonly [format: string, ...parts: readonly (readonly [offset: number, bytes: string])[]];
 
 const decodableSignatures: readonly Signature[] = [
@@ -87,7 +87,7 @@ const foreignSignatures: readonly Signature[] = [
   ["QuickTime video", [4, "wide"]],
 ];
 
-/** Brands of ISO base media files (`ftyp`), as the major one names or, for general ones, a compatible one. */
+/** Formats by the brands of ISO base media files (`ftyp`). */
 const brands: readonly (readonly [format: string, ...brands: readonly string[]])[] = [
   ["AVIF", "avif", "avis"],
   ["HEIC", "heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs"],
@@ -98,7 +98,7 @@ const brands: readonly (readonly [format: string, ...brands: readonly string[]])
   ["HEIF", "mif1", "msf1", "mif2"],
 ];
 
-/** A kind and two numbers, or the first field of a PAM; comments may stand between them. */
+/** A PNM's kind and two numbers, with optional comments between them, or a PAM's first field. */
 const pnmStart =
   /^P(?:[1-6](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d|7\n(?:#[^\n]*\n)*(?:WIDTH|HEIGHT|DEPTH|MAXVAL|TUPLTYPE) )/;
 
@@ -123,12 +123,12 @@ function isAt(head: Uint8Array, offset: number, bytes: string): boolean {
   return text(head, offset, bytes.length) === bytes;
 }
 
-/** Bytes as characters of the same number. */
+/** Bytes as characters with the same codes. */
 function text(head: Uint8Array, offset: number, length: number): string {
   return String.fromCharCode(...head.subarray(offset, offset + length));
 }
 
-/** The format of an ISO base media file; any brand that is not an image's is a video's. */
+/** Format of an ISO base media file; brands other than images' count as video. */
 function brandOf(head: Uint8Array): string | undefined {
   if (!isAt(head, 4, "ftyp") || head.length < 12) return undefined;
   const length = Math.min(viewOf(head).getUint32(0), head.length, 256);
@@ -137,7 +137,7 @@ function brandOf(head: Uint8Array): string | undefined {
   const formatOf = (brand: string) => brands.find(([, ...own]) => own.includes(brand))?.[0];
   const major = formatOf(named[0]!);
   if (major && major !== "HEIF") return major;
-  // General brands say nothing of the codec; the compatible ones may.
+  // A general brand does not identify the codec; a compatible brand may.
   const compatible = named.map(formatOf).find((format) => format !== undefined && format !== "HEIF");
   return major ? (compatible ?? major) : "MP4 video";
 }
@@ -150,9 +150,9 @@ function isTiff(head: Uint8Array): boolean {
 }
 
 /**
- * The format of a camera's raw file that is a TIFF: a decoder of TIFF would give its thumbnail, or refuse. DNG says what it is; the
- * others store a reduced image first (tag 254, bit 0) and the sensor's values in a directory below (tag 330), or in an encoding of
- * the maker's own (tag 259).
+ * Format of a TIFF-based camera raw file, of which a TIFF decoder would return the thumbnail. DNG has its own tag; the
+ * others store a reduced image first (tag 254, bit 0) and the sensor data in a subdirectory (tag 330) or in a
+ * proprietary encoding (tag 259).
  */
 function rawFormat(head: Uint8Array): string | undefined {
   const values = tiffTags(head);
@@ -164,7 +164,7 @@ function rawFormat(head: Uint8Array): string | undefined {
   return isReduced || ofTheMaker ? "camera raw" : undefined;
 }
 
-/** The first value of each tag of the first directory of a TIFF, or where the value lies; of a BigTIFF, or anything else, nothing. */
+/** Value or value offset of each tag in a TIFF's first directory; undefined for BigTIFF or anything else. */
 export function tiffTags(head: Uint8Array): ReadonlyMap<number, number> | undefined {
   if (!["II*\0", "MM\0*"].some((mark) => isAt(head, 0, mark)) || head.length < 8) return undefined;
   const view = viewOf(head);
@@ -181,13 +181,13 @@ export function tiffTags(head: Uint8Array): ReadonlyMap<number, number> | undefi
   return values;
 }
 
-/** "BM", and a known size of the header that describes the pixels: two letters alone begin many a text. */
+/** True for "BM" followed by a known header size; text may begin with the two letters. */
 function isBmp(head: Uint8Array): boolean {
   if (!isAt(head, 0, "BM") || head.length < 18) return false;
   return [12, 40, 52, 56, 64, 108, 124].includes(viewOf(head).getUint32(14, true));
 }
 
-/** An icon or cursor of Windows: a directory of at least one image whose bytes lie behind the directory. */
+/** Detects a Windows icon or cursor by a directory of at least one image, whose bytes follow the directory. */
 function iconFormat(head: Uint8Array): "ICO" | "CUR" | undefined {
   if (head.length < 22 || head[0] !== 0 || head[1] !== 0 || head[3] !== 0) return undefined;
   const view = viewOf(head);
@@ -197,7 +197,7 @@ function iconFormat(head: Uint8Array): "ICO" | "CUR" | undefined {
   return head[2] === 1 ? "ICO" : head[2] === 2 ? "CUR" : undefined;
 }
 
-/** Whether the first element of an XML document is `svg`; where its prolog is longer than the head, whether its type says so. */
+/** True if the first element of an XML document, or its document type, is `svg`. */
 function isSvg(head: Uint8Array): boolean {
   let rest = new TextDecoder(xmlEncoding(head)).decode(head.subarray(0, 2 ** 16)).trimStart();
   for (;;) {
@@ -209,7 +209,7 @@ function isSvg(head: Uint8Array): boolean {
   }
 }
 
-/** The encoding of an XML document by its first two bytes, a byte order mark or `<`. */
+/** Encoding of an XML document, from the byte order mark or `<` in its first two bytes. */
 export function xmlEncoding([first, second]: Uint8Array): "utf-16le" | "utf-16be" | "utf-8" {
   if ((first === 0xff && second === 0xfe) || second === 0) return "utf-16le";
   return first === 0xfe || first === 0 ? "utf-16be" : "utf-8";

@@ -1,16 +1,16 @@
-// The process that draws SVG for `svg.ts`, which kills it when a drawing takes too long: native code on a thread cannot be stopped.
+// The process that renders SVG for `svg.ts`, which kills it at the time limit: native code on a thread could not be stopped.
 import sharp from "sharp";
 import type { SvgAnswer, SvgRequest } from "./svg.ts";
 
-/** Memory of this process beyond which it ends: a small file can ask for any number of layers. */
+/** Memory limit of this process: a small file can request any number of layers. */
 const maxBytes = 2 ** 31;
 
-const end = (): void => void process.kill(process.pid, "SIGKILL"); // an orderly end would wait for the drawing
+const end = (): void => void process.kill(process.pid, "SIGKILL"); // a normal exit would wait for the drawing
 
 const send = (answer: SvgAnswer): void => void process.send!(answer);
 
 process.on("disconnect", end);
-// Ctrl-C reaches every process of a terminal; this one ends with its parent.
+// Ctrl-C reaches all processes of a terminal; this one ends with its parent.
 process.on("SIGINT", () => undefined);
 setInterval(() => {
   if (process.memoryUsage.rss() > maxBytes) end();

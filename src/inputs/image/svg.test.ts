@@ -3,7 +3,7 @@ import { drawSvg } from "./svg.ts";
 
 afterEach(() => vi.unstubAllEnvs());
 
-it("is drawn where NODE_OPTIONS has a kind of program, which files must not be given", async () => {
+it("an SVG is drawn even if NODE_OPTIONS has --input-type, which Node refuses for files", async () => {
   vi.stubEnv("NODE_OPTIONS", "--input-type=module");
   const drawing = '<svg xmlns="http://www.w3.org/2000/svg" width="4" height="3"/>';
   expect(await drawSvg(Buffer.from(drawing))).toMatchObject({ width: 4, height: 3 });

@@ -3,49 +3,49 @@ import { moduleEnvironment, packageFile, packageModule, runsFromSource } from ".
 import type { Size } from "./raster-image.ts";
 import { xmlEncoding } from "./sniff.ts";
 
-/** What the process that draws is asked for: the size of a drawing, or its pixels as well. */
+/** A request to the SVG process: the size of a drawing, and its pixels if `render`. */
 export interface SvgRequest {
   readonly bytes: Uint8Array;
   readonly render: boolean;
 }
 
-/** What it answers. */
+/** An answer of the SVG process. */
 export type SvgAnswer =
   { readonly ready: true } | { readonly error: string } | (Size & { readonly pixels?: Uint8Array });
 
-/** A drawn SVG: RGBA, straight alpha. */
+/** A rendered SVG: RGBA, straight alpha. */
 export interface DrawnSvg extends Size {
   readonly pixels: Uint8Array;
 }
 
-/** Why a drawing that may well be valid has not been drawn, and the way out; the message continues the image's name. */
+/** A possibly valid drawing that was not rendered; the message is a predicate for the image's name. */
 export class DrawingError extends Error {}
 
-/** Time for one drawing; those of icons and diagrams take milliseconds. */
+/** Time limit of one drawing; icons and diagrams take milliseconds. */
 const maxDrawingMs = 10_000;
-/** Time for the process to start, on a machine that has much to do. */
+/** Time limit for starting the process, on a busy machine. */
 const maxStartMs = 60_000;
-/** An unused process is kept for so long. */
+/** Time before an unused process is killed. */
 const idleMs = 10_000;
 
-/** An SVG in UTF-8, where it is in UTF-16: libvips takes that for no SVG. */
+/** Converts an SVG from UTF-16 to UTF-8, since libvips does not recognize the former. */
 export function inUtf8(bytes: Uint8Array): Uint8Array {
   const encoding = xmlEncoding(bytes);
   if (encoding === "utf-8") return bytes;
   const text = new TextDecoder(encoding).decode(bytes);
-  return Buffer.from(text.replace(/^<\?xml[^>]*>/, "")); // which may name the other encoding
+  return Buffer.from(text.replace(/^<\?xml[^>]*>/, "")); // the declaration may name the old encoding
 }
 
-/** The width and height that an SVG asks for, in pixels. */
+/** Intrinsic width and height of an SVG, in pixels. */
 export async function svgSize(bytes: Uint8Array): Promise<Size> {
   return ask({ bytes, render: false });
 }
 
 /**
- * Draws an SVG in a process of its own, which ends when the drawing takes longer than ten seconds or more than 2 GiB: filters and
- * references make a small file cost any amount of either. librsvg, which draws, reads no file and no address that the SVG names.
+ * Renders an SVG in a separate process, killed after ten seconds or above 2 GiB: filters and references can make a
+ * small file arbitrarily expensive. The renderer, librsvg, reads no files or addresses referenced by the SVG.
  *
- * @throws {DrawingError} Where a limit is met; another error where the file is damaged.
+ * @throws {DrawingError} if a limit is exceeded; another error if the file is damaged.
  */
 export async function drawSvg(bytes: Uint8Array): Promise<DrawnSvg> {
   return (await ask({ bytes, render: true })) as DrawnSvg;
@@ -53,7 +53,7 @@ export async function drawSvg(bytes: Uint8Array): Promise<DrawnSvg> {
 
 let lastAnswer: Promise<unknown> = Promise.resolve();
 
-/** One at a time, so that the memory of all is that of one. */
+/** Runs requests one at a time, to bound memory. */
 function ask(request: SvgRequest): Promise<Size & { readonly pixels?: Uint8Array }> {
   const answer = lastAnswer.then(() => askNow(request));
   lastAnswer = answer.catch(() => undefined);
@@ -61,7 +61,7 @@ function ask(request: SvgRequest): Promise<Size & { readonly pixels?: Uint8Array
 }
 
 let painter: Promise<ChildProcess> | undefined;
-/** The process of {@link painter}, from its start. */
+/** The process of {@link painter}, set before it is ready. */
 let current: ChildProcess | undefined;
 let idle: NodeJS.Timeout | undefined;
 
@@ -74,7 +74,7 @@ async function askNow(request: SvgRequest): Promise<Size & { readonly pixels?: U
     child.send(request);
     const answer = await answered;
     if ("error" in answer) throw new Error(answer.error);
-    if ("ready" in answer) throw new Error("the process that draws SVG has mixed up its answers");
+    if ("ready" in answer) throw new Error("the SVG process answered out of order");
     return answer;
   } finally {
     keepAlive(child, false);
@@ -93,7 +93,7 @@ async function start(): Promise<ChildProcess> {
   const child = runsFromSource
     ? fork(packageFile("src/engine/threads/source-worker.js"), [address.href], options)
     : fork(address, options);
-  // Between drawings nobody else listens.
+  // Between drawings there is no other error listener.
   child.on("error", () => undefined);
   child.on("exit", () => forget(child));
   current = child;
@@ -106,12 +106,12 @@ function stop(child: ChildProcess): void {
   forget(child);
 }
 
-/** A process that was killed ends a moment later: the next may have started by then, and stays. */
+/** Forgets a process, unless its successor has already started. */
 function forget(child: ChildProcess): void {
   if (current === child) painter = undefined;
 }
 
-/** Whether this process must not end before that one has answered. */
+/** Makes this process wait for the child, or not. */
 function keepAlive(child: ChildProcess, needed: boolean): void {
   if (needed) child.ref();
   else child.unref();
@@ -119,7 +119,7 @@ function keepAlive(child: ChildProcess, needed: boolean): void {
   else child.channel?.unref();
 }
 
-/** The next message. A process that does not answer in time is killed, and another is started for the next drawing. */
+/** The child's next message. A child that exceeds the time limit is killed; the next drawing starts another. */
 function answerOf(child: ChildProcess, maxMs: number): Promise<SvgAnswer> {
   return new Promise((resolve, reject) => {
     const settle = () => {
@@ -135,14 +135,9 @@ function answerOf(child: ChildProcess, maxMs: number): Promise<SvgAnswer> {
       settle();
       resolve(answer);
     };
-    const onError = (error: Error) =>
-      fail(`cannot be drawn: the process that draws SVG does not run (${error.message})`);
+    const onError = (error: Error) => fail(`cannot be drawn: the SVG process failed to start (${error.message})`);
     const onExit = (_: unknown, signal: string | null) =>
-      fail(
-        signal === "SIGKILL"
-          ? tooCostly("more than 2 GiB of memory")
-          : "cannot be drawn: the process that draws SVG has ended",
-      );
+      fail(signal === "SIGKILL" ? tooCostly("more than 2 GiB of memory") : "cannot be drawn: the SVG process ended");
     const timer = setTimeout(() => fail(tooCostly(`more than ${maxMs / 1000} seconds`)), maxMs);
     child.on("message", onMessage).on("error", onError).on("exit", onExit);
   });

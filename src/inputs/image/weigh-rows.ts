@@ -1,22 +1,22 @@
 /**
- * The inner loop of resizing, in WebAssembly: a vector instruction weighs the four channels of a pixel at once, which
- * is five times as fast as JavaScript. The program is weigh-rows.wat; `Kernel` says what it computes.
+ * The inner loop of resizing, in WebAssembly: a vector instruction handles the four channels of a pixel at once, five
+ * times as fast as JavaScript. Its source is weigh-rows.wat; `Kernel` describes it.
  */
 import { weighRowsWasm } from "./weigh-rows-wasm.ts";
 
-/** Weights are whole numbers in units of 2⁻²²: with 8-bit pixels and the lobes of a cubic the sums fit 32 bits. */
+/** Weights are integers in units of 2⁻²²: with 8-bit pixels and a cubic filter the sums fit 32 bits. */
 export const precisionBits = 22;
 
-/** The compiled program and the memory it works on; addresses are in bytes, pixels are four bytes. */
+/** The compiled kernel and its memory; addresses are in bytes, pixels take four bytes. */
 export interface Kernel {
   readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
   /**
-   * For each of `rowCount` rows and each of `outputs` positions: the weighted sum of input pixels, rounded and clamped
-   * to 8 bits. A row's outputs are written `resultStride` bytes apart and rows side by side, that is transposed, so
-   * that two calls resize in both directions and each reads memory in order.
+   * Computes, for each of `rowCount` rows and `outputs` positions, the weighted sum of input pixels, rounded and
+   * clamped to 8 bits. The result is transposed: a row's outputs are `resultStride` bytes apart. So two calls resize in
+   * both directions, and each reads memory in order.
    *
-   * @param taps - For each output a record of `tapStride` bytes, all 32-bit integers: position of the first input pixel
-   *   in its row, number of inputs (at least 1), that many weights.
+   * @param taps - For each output a record of `tapStride` bytes, as 32-bit integers: position of the first input pixel
+   *   in its row, number of inputs (at least 1), and their weights.
    */
   readonly weighRows: (
     source: number,
@@ -30,7 +30,7 @@ export interface Kernel {
   ) => void;
 }
 
-// Not in the types of Node 20, though in every Node and browser.
+// Missing in the types of Node 20.
 declare const WebAssembly: {
   Module: new (bytes: Uint8Array) => object;
   Instance: new (module: object) => { readonly exports: unknown };
@@ -38,7 +38,7 @@ declare const WebAssembly: {
 
 let kernel: Kernel | undefined;
 
-/** The program, compiled on first use, with at least `bytes` of memory; one per thread, and the memory stays. */
+/** The thread's kernel, compiled on first use, with at least `bytes` of memory, which never shrinks. */
 export function rowKernel(bytes: number): Kernel {
   kernel ??= new WebAssembly.Instance(new WebAssembly.Module(programBytes())).exports as Kernel;
   const missing = bytes - kernel.memory.buffer.byteLength;
@@ -46,7 +46,7 @@ export function rowKernel(bytes: number): Kernel {
   return kernel;
 }
 
-/** atob, since Buffer is not in browsers. */
+/** Uses atob, since browsers have no Buffer. */
 function programBytes(): Uint8Array {
   return Uint8Array.from(atob(weighRowsWasm), (character) => character.charCodeAt(0));
 }

@@ -3,7 +3,7 @@ import { Random } from "../../core/random.ts";
 import { baseSize, byteIdsOf, encodeWord, pairKey, readMerges, type Bpe } from "./bpe.ts";
 import { ClipTokenizer } from "./tokenizer.ts";
 
-/** The definition: all places of the pair of lowest rank are merged at once, until no pair has a merge. */
+/** The definition: merge all occurrences of the pair of lowest rank, until no pair has a merge. */
 function encodeByDefinition({ bpeRanks }: Bpe, word: string): number[] {
   let ids = byteIdsOf(word);
   for (;;) {
@@ -28,18 +28,18 @@ describe("encodeWord", () => {
     expect(encodeWord(readMerges(["a b", "b c"]), "abcx").map((id) => id >= baseSize)).toEqual([true, false, false]);
   });
 
-  it("merges a pair that overlaps itself from the left", () => {
+  it("merges overlapping pairs from the left", () => {
     expect(encodeWord(readMerges(["a a"]), "aaax")).toEqual([baseSize, ...byteIdsOf("ax")]);
   });
 
-  it("knows the end of a word", () => {
+  it("distinguishes the end of a word", () => {
     const bpe = readMerges(["a t</w>"]);
     expect(encodeWord(bpe, "at")).toEqual([baseSize]);
     expect(encodeWord(bpe, "atx")).toEqual(byteIdsOf("atx"));
   });
 
   const seed = Math.floor(Math.random() * 2 ** 31);
-  it(`does what the definition says (seed ${seed})`, async () => {
+  it(`agrees with the definition (seed ${seed})`, async () => {
     const random = new Random(seed);
     const published = readMerges((await ClipTokenizer.published()).merges);
     for (let i = 0; i < 500; i++) {
@@ -54,12 +54,12 @@ describe("encodeWord", () => {
 
 describe("readMerges", () => {
   it.each([
-    ["ab", "it has no blank"],
-    ["a bc", '"bc" is no token yet'],
-    ["ab c", '"ab" is no token yet'],
-    ["a  b", '" b" is no token yet'],
+    ["ab", "it has no space"],
+    ["a bc", '"bc" is not a token yet'],
+    ["ab c", '"ab" is not a token yet'],
+    ["a  b", '" b" is not a token yet'],
     ["a</w> b", "nothing can follow </w>"],
-  ])("refuses %j, saying why and where", (merge, problem) => {
+  ])("refuses %j, with reason and place", (merge, problem) => {
     expect(() => readMerges(["x y", merge])).toThrow(
       expect.objectContaining({
         code: "CLIP_TEXT",
@@ -68,13 +68,13 @@ describe("readMerges", () => {
     );
   });
 
-  it("refuses a token that there is already, made from other parts too", () => {
-    expect(() => readMerges(["a b", "a b"])).toThrow("its result is a token already");
+  it("refuses an existing token, also if made from other parts", () => {
+    expect(() => readMerges(["a b", "a b"])).toThrow("its result is already a token");
     expect(() => readMerges(["a b", "b c", "ab c", "a bc"])).toThrow("merge 4");
     expect(() => readMerges(["< /", "</ w", "</w >", "a </w>"])).toThrow("merge 4");
   });
 
-  it("refuses tokens that double until the memory is full", () => {
+  it("refuses tokens that double until memory is full", () => {
     const doubling = Array.from(
       { length: 40 },
       (_, i) => `${"a".repeat(2 ** Math.min(i, 12))} ${"a".repeat(2 ** Math.min(i, 12))}`,

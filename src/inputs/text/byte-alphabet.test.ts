@@ -7,7 +7,7 @@ it("each byte has one id and one visible character", () => {
   expect(characterOfId.every((character) => /^[^\p{White_Space}\p{C}]$/u.test(character))).toBe(true);
 });
 
-it("printable bytes stand for themselves and come first; a blank is Ġ, as in published vocabularies", () => {
+it("printable bytes represent themselves and come first; a space is Ġ, as in published vocabularies", () => {
   expect(characterOfId.slice(0, 4).join("")).toBe('!"#$');
   expect(characterOfId[idOfByte[0x20]!]).toBe("Ġ");
   expect(characterOfId[idOfByte[0x0a]!]).toBe("Ċ");

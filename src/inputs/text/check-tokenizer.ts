@@ -1,21 +1,21 @@
 import { z } from "zod";
 import { ClipError } from "../../core/errors.ts";
-import { repeatsWhatVaries } from "./pattern.ts";
+import { hasNestedQuantifiers } from "./nested-quantifiers.ts";
 
-/** The largest vocabulary that is published has less than half of them. */
+/** More than twice the largest published vocabulary. */
 const maxVocabulary = 2_000_000;
 
-/** Steps behind each other: published files have a few, and each goes through the whole text. */
+/** Steps in a sequence; published files have a few, and each scans the whole text. */
 const maxSteps = 256;
 
-/** Such a text may stand in for every blank of what is encoded. */
+/** Bounded, since it may replace every space of the encoded text. */
 const text = z.string().max(1000).nullish();
 const count = z.int().min(0).max(1_000_000).nullish();
 const id = z
   .int()
   .min(0)
   .max(maxVocabulary - 1);
-const mark = z.tuple([z.string(), id]).optional();
+const specialToken = z.tuple([z.string(), id]).optional();
 const template = z
   .array(z.record(z.string(), z.looseObject({ id: z.string() })))
   .max(maxSteps)
@@ -24,9 +24,9 @@ const template = z
 const regularExpression = z
   .string()
   .max(10_000)
-  .refine((pattern) => !repeatsWhatVaries(pattern), "is a regular expression that may take for ever");
+  .refine((pattern) => !hasNestedQuantifiers(pattern), "is a regular expression that may run forever");
 
-/** A step of a tokenizer, of whatever kind: the fields that the library uses without looking. */
+/** A tokenizer's step of any kind, with the fields that the library uses unchecked. */
 const step = z
   .looseObject({
     type: z.string(),
@@ -39,7 +39,7 @@ const step = z
       precompiled_charsmap: z.string().nullish(),
     },
     ...{ start: count, stop: count, length: z.int().min(1).max(1_000_000).optional() },
-    ...{ cls: mark, sep: mark, single: template, pair: template },
+    ...{ cls: specialToken, sep: specialToken, single: template, pair: template },
     special_tokens: z.record(z.string(), z.looseObject({ ids: z.array(id), tokens: z.array(z.string()) })).optional(),
     pattern: z.union([z.looseObject({ Regex: regularExpression }), z.looseObject({ String: z.string() })]).optional(),
     get normalizers() {
@@ -55,7 +55,7 @@ const step = z
       return steps;
     },
   })
-  // The library warns where there is none and leaves the step out, which gives other ids.
+  // Without a pattern, the library only warns and skips the step, which changes the ids.
   .refine(({ type, pattern }) => pattern || !/^(Replace|Split)$/.test(type), "has no pattern");
 const steps: z.ZodOptional<z.ZodArray<z.ZodType>> = z
   .array(z.lazy(() => step))
@@ -75,9 +75,9 @@ const tokenizerSchema = z.looseObject({
 });
 
 /**
- * Refuses a `tokenizer.json` that the library would take as it is and hang on, or fill the memory from.
+ * Refuses a `tokenizer.json` that would make the library hang or exhaust memory.
  *
- * @throws {ClipError} `CLIP_TEXT` with the place.
+ * @throws {ClipError} `CLIP_TEXT` with the path of the bad value.
  */
 export function checkTokenizer(json: object): void {
   const refuse = (place: string, problem: string) =>
@@ -87,7 +87,7 @@ export function checkTokenizer(json: object): void {
     const [{ path, message }] = parsed.error.issues as [z.core.$ZodIssue];
     throw refuse(path.join("."), message);
   }
-  // Hundreds of thousands of entries: by hand, since a schema takes seconds.
+  // Hundreds of thousands of entries are checked by hand, since a schema takes seconds.
   const { vocab, merges = [] } = parsed.data.model as { readonly vocab?: unknown; readonly merges?: unknown };
   if (typeof vocab !== "object" || vocab === null) throw refuse("model.vocab", "is missing");
   const entries: unknown[] = Array.isArray(vocab) ? vocab : Object.values(vocab);

@@ -31,22 +31,22 @@ describe("repairText", () => {
     expect(repairText(text)).toBe(repaired);
   });
 
-  it("takes references as written from the first tag on", () => {
+  it("keeps references after the first tag", () => {
     expect(repairText("&eacute;\n<b>&eacute;\n&eacute;")).toBe("é\n<b>&eacute;\n&eacute;");
   });
 
-  // Each was minutes, or the end of the stack, where a step reads the whole text again for each of its places.
+  // Each would take minutes, or overflow the stack, if a step read the whole text for each place.
   it.each([
     ["a million characters of references in references", `&${"amp;".repeat(250_000)}lt;`, /^&(?:amp;)+lt;$/],
     ["a million accents on one letter", `a${"\u0301\u0323".repeat(500_000)}`, /^[aạá][\u0301\u0323]+$/],
     ["a million characters that are damaged in parts", `日${"Ã©".repeat(499_000)}`, /^日é+$/],
     ["a million halves of characters", "\ud800".repeat(1_000_000), /^\ufffd+$/],
     ["a million characters of a colour that never ends", `\x1b[${"1;".repeat(500_000)}`, /^\[[1;]+$/],
-  ])("takes %s in proportion to the length", { timeout: 120_000 }, (_, text, repaired) => {
+  ])("repairs %s in linear time", { timeout: 120_000 }, (_, text, repaired) => {
     expect(repairText(text)).toMatch(repaired);
   });
 
-  it("repairs a line of more than a million characters a part at a time", () => {
+  it("repairs a line of more than a million characters in parts", () => {
     const text = "Ã©".repeat(500_000) + "日Ã©".repeat(10);
     expect(repairText(text)).toBe("é".repeat(500_000) + "日é".repeat(10));
   });

@@ -2,16 +2,16 @@ import { checkKind, text as textKind } from "../../core/options.ts";
 import { readControlsAsWindows } from "./code-pages.ts";
 import { decodeHtmlEntities, decodeTerminatedEntities } from "./html-entities.ts";
 import { repairMojibake } from "./mojibake.ts";
-import { Work } from "./repair-budget.ts";
+import { RepairBudget } from "./repair-budget.ts";
 
-/** ASCII text that none of the repairs would change. */
+/** ASCII text that no repair would change. */
 const plain = /^[\t\n\f\r\x20-\x25\x27-\x7e]*$/;
 
 /**
- * What the CLIP tokenizer makes of a text before it splits it: damage repaired, HTML references decoded, white space
- * collapsed to single blanks, lower case.
+ * Cleans a text for CLIP's tokenizer: repairs damage, decodes HTML references, collapses white space to single spaces,
+ * and converts to lower case.
  *
- * Agrees with OpenAI's `SimpleTokenizer`, which calls `ftfy.fix_text`, `html.unescape` twice, `strip` and `lower`.
+ * Equals OpenAI's `SimpleTokenizer`, which calls `ftfy.fix_text`, `html.unescape` twice, `strip` and `lower`.
  */
 export function cleanText(text: string): string {
   checkKind("cleanText: the text", text, textKind);
@@ -19,23 +19,23 @@ export function cleanText(text: string): string {
   return collapseWhiteSpace(text).toLowerCase();
 }
 
-/** Captions have single blanks already; looking is faster than replacing them by themselves. */
+/** Most captions have single spaces; testing is faster than replacing. */
 const irregularSpace = /^ | $| {2}|[^\P{White_Space} ]/u;
 
 function collapseWhiteSpace(text: string): string {
   return irregularSpace.test(text) ? text.replace(/\p{White_Space}+/gu, " ").replace(/^ | $/g, "") : text;
 }
 
-/** Longer lines are repaired a part at a time. */
+/** Longer lines are repaired in parts. */
 const maxSegment = 1_000_000;
 
 /**
- * Repairs what goes wrong with text on its way through programs: HTML references where no tag shows that the text is
- * HTML, mojibake, ligatures, full- and half-width forms, curly quotes, line ends, lone surrogates, terminal colours,
- * control characters, and combining characters that are not composed (NFC). Works line by line.
+ * Repairs common damage to text, line by line: HTML references (unless a tag shows that the text is HTML), mojibake,
+ * ligatures, full- and half-width forms, curly quotes, line ends, lone surrogates, terminal colours, control
+ * characters, and combining characters that are not composed (NFC).
  *
- * Agrees with `ftfy.fix_text` of ftfy 6.3.1. Time and memory are in proportion to the text: of references in references, a
- * long text of hundreds of levels keeps some.
+ * Equals `ftfy.fix_text` of ftfy 6.3.1. Time and memory are linear in the text: a long text with hundreds of levels of
+ * nested references keeps some of them.
  */
 export function repairText(text: string): string {
   checkKind("repairText: the text", text, textKind);
@@ -48,7 +48,7 @@ export function repairText(text: string): string {
   return repaired;
 }
 
-/** Lines with their ends. */
+/** Lines with their ends; long ones in parts. */
 function* segments(text: string): Generator<string> {
   for (let start = 0; start < text.length;) {
     const lineEnd = text.indexOf("\n", start) + 1 || text.length;
@@ -59,13 +59,13 @@ function* segments(text: string): Generator<string> {
   }
 }
 
-/** One repair undoes what hides the next, such as references of references and mojibake in references. */
+/** Repeats all repairs until nothing changes, since damage may be nested, such as mojibake in references. */
 function repairSegment(text: string, isHtml: boolean): string {
-  const work = new Work(text.length);
-  while (work.take(text.length)) {
+  const budget = new RepairBudget(text.length);
+  while (budget.take(text.length)) {
     const before = text;
     if (!isHtml) text = decodeTerminatedEntities(text);
-    text = readControlsAsWindows(repairMojibake(text, work));
+    text = readControlsAsWindows(repairMojibake(text, budget));
     text = repairs.reduce((repaired, repair) => repair(repaired), text);
     if (text === before) break;
   }
@@ -73,7 +73,7 @@ function repairSegment(text: string, isHtml: boolean): string {
 }
 
 const repairs: readonly ((text: string) => string)[] = [
-  // NFKC would make a round s of the long one in U+FB05.
+  // NFKC would turn the long s in U+FB05 into a round one.
   (text) =>
     text.replace(/ﬅ/g, "ſt").replace(/[Ĳĳŉ\u01c4-\u01cc\u01f1-\u01f3\ufb00-\ufb06]/g, (c) => c.normalize("NFKC")),
   (text) => text.replace(/[\u3000\uff01-\uffef]/g, (c) => c.normalize("NFKC")),
@@ -85,12 +85,12 @@ const repairs: readonly ((text: string) => string)[] = [
   composed,
 ];
 
-/** Far more than any writing has; putting marks into their order takes time in the square of them. */
+/** Far more combining marks than any script uses; sorting them takes quadratic time. */
 const maxMarks = 1024;
 const manyMarks = new RegExp(`\\p{M}{${maxMarks}}`, "u");
 const marksInParts = new RegExp(`\\P{M}+\\p{M}{0,${maxMarks}}|\\p{M}{1,${maxMarks}}`, "gu");
 
-/** In NFC. */
+/** Normalizes to NFC. */
 function composed(text: string): string {
   return manyMarks.test(text) ? text.replace(marksInParts, (part) => part.normalize("NFC")) : text.normalize("NFC");
 }

@@ -1,21 +1,21 @@
 /**
- * A single-byte code page in which UTF-8 is misread. A byte is a code unit of a string here, so that regular expressions
- * work on bytes.
+ * A single-byte code page in which UTF-8 may have been misread. Bytes are code units of a string, so that regular
+ * expressions work on them.
  */
 export interface CodePage {
-  /** The characters of the bytes 0x80 to 0xFF. */
+  /** Characters of the bytes 0x80 to 0xFF. */
   readonly upperHalf: string;
-  /** Whether the page leaves bytes undefined: U+FFFD may then stand for a byte that a strict reader has lost. */
+  /** True if some bytes are undefined; U+FFFD may then replace a byte lost by a strict reader. */
   readonly hasHoles: boolean;
-  /** Of every character that is not its own byte. */
+  /** Bytes of the characters whose code is not their byte. */
   readonly bytes: ReadonlyMap<string, string>;
-  /** Finds these. */
+  /** Matches the keys of `bytes`. */
   readonly foreign: RegExp;
-  /** Finds a character that the page does not have. */
+  /** Matches a character that the page lacks. */
   readonly missing: RegExp;
 }
 
-/** What stands for a lost byte; no text that is read in a page with holes has it as a character of its own. */
+/** Placeholder for a lost byte. A text that contains it cannot be encoded in a page with holes. */
 export const lostByte = "\x1a";
 
 const codes = Uint8Array.from({ length: 128 }, (_, i) => 128 + i);
@@ -31,7 +31,7 @@ function codePage(upperHalf: string, hasHoles = false): CodePage {
   return { upperHalf, hasHoles, bytes, foreign, missing };
 }
 
-/** Bytes that Windows leaves undefined are read as Latin-1, as most programs do. */
+/** A Windows page, with undefined bytes read as Latin-1, as in most programs. */
 function windows(upperHalf: string): CodePage {
   return codePage(
     upperHalf.replaceAll("\ufffd", (_, i: number) => latin1[i]!),
@@ -41,10 +41,10 @@ function windows(upperHalf: string): CodePage {
 
 const decode = (label: string) => new TextDecoder(label).decode(codes);
 
-/** Written out, because `TextDecoder` of Node 20 reads windows-1252 as Latin-1. */
+/** Written out because Node 20's `TextDecoder` reads windows-1252 as Latin-1. */
 const windows1252 = windows("€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ" + latin1.slice(32));
 
-/** The pages whose letters have the bytes of Latin-1's letters. */
+/** Pages whose letters have the same bytes as Latin-1's letters. */
 export const alphabets: readonly CodePage[] = [
   codePage(latin1),
   windows1252,
@@ -53,7 +53,7 @@ export const alphabets: readonly CodePage[] = [
 
 export const macintosh = codePage(decode("macintosh"));
 
-/** Code page 437, which `TextDecoder` does not have. */
+/** Code page 437, which `TextDecoder` lacks. */
 const cp437 = codePage(
   "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐" +
     "└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u00a0",
@@ -62,12 +62,12 @@ const cp437 = codePage(
 /** All pages, the most common cause first. */
 export const codePages: readonly CodePage[] = [...alphabets, codePage(decode("iso-8859-2")), macintosh, cp437];
 
-/** The bytes of a text in a page, or nothing where the page lacks a character. */
+/** Bytes of a text in a page; undefined if the page lacks a character. */
 export function encode({ bytes, foreign, missing }: CodePage, text: string): string | undefined {
   return missing.test(text) ? undefined : text.replace(foreign, (character) => bytes.get(character)!);
 }
 
-/** Control characters of Latin-1 as what Windows-1252 has in their place, which browsers do too. */
+/** Replaces Latin-1 control characters with those of Windows-1252, as browsers do. */
 export function readControlsAsWindows(text: string): string {
   return text.replace(/[\x80-\x9f]/g, (control) => windows1252.upperHalf[control.charCodeAt(0) - 128]!);
 }

@@ -1,11 +1,12 @@
 const beginsWithArticle = /^(?:an?|the)\s+\S/i;
 
 /**
- * A label in a template. Where both have an article the label's stays: "an apple" in "a photo of a {}" is "a photo of an apple".
- * A label without one is put in as it is, as with CLIP's published templates: "a photo of a apple".
+ * Inserts a label into a template. If both have an article, the label's is kept: "an apple" in "a photo of a {}"
+ * becomes "a photo of an apple". A label without one is inserted unchanged, as with CLIP's published templates: "a
+ * photo of a apple".
  */
 export function fillTemplate(template: string, label: string): string {
   const place = beginsWithArticle.test(label) ? /(?:\b(?:an?|the)\s+)?\{\}/gi : /\{\}/g;
-  // A function as replacement, since "$&" in a label is no pattern.
+  // A function, so that "$&" in a label has no special meaning.
   return template.replace(place, () => label);
 }

@@ -22,7 +22,7 @@ const python: readonly (readonly [text: string, unescaped: string])[] = [
 ];
 
 describe("decodeHtmlEntities", () => {
-  it.each(python)("gives for %j what Python's html.unescape does", (text, unescaped) => {
+  it.each(python)("equals Python's html.unescape for %j", (text, unescaped) => {
     expect(decodeHtmlEntities(text)).toBe(unescaped);
   });
 });

@@ -1,14 +1,14 @@
 import { decodeHTML } from "entities";
 
-/** A character reference as Python's `html.unescape` finds one: by number, or by a name of at most 32 characters. */
+/** A character reference as in Python's `html.unescape`: a number, or a name of at most 32 characters. */
 const reference = /&(?:#(?:[0-9]+|[xX][0-9a-fA-F]+);?|[^\t\n\f <&#;]{1,32};?)/gu;
-/** Numbers that name no character; Python drops them, browsers keep them. */
+/** Control codes and noncharacters; Python drops numeric references to them, browsers keep them. */
 const notACharacter = /[\x01-\x08\x0b\x0e-\x1f\x7f\p{Noncharacter_Code_Point}]/gu;
 
 /**
  * Replaces HTML character references by their characters, once.
  *
- * Agrees with Python's `html.unescape`: the longest known name counts, some need no semicolon, numbers 128–159 mean
+ * Equals Python's `html.unescape`: the longest known name wins, some names need no semicolon, numbers 128–159 mean
  * Windows-1252, surrogates and numbers out of range become U+FFFD.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/parsing.html#character-reference-state | HTML, 13.2.5.72}
@@ -22,10 +22,10 @@ export function decodeHtmlEntities(text: string): string {
 }
 
 /**
- * Replaces references that end in a semicolon and are no doubt meant as such, once. A name of small letters may be written in
- * capitals, and then means the capital letter: `&EACUTE;`.
+ * Replaces unambiguous references, which end in a semicolon, once. A lower-case name in capitals means the capital
+ * letter: `&EACUTE;`.
  *
- * Agrees with ftfy 6.3.1, which reads a text so that is not known to be HTML.
+ * Equals ftfy 6.3.1, which treats text that may not be HTML this way.
  */
 export function decodeTerminatedEntities(text: string): string {
   return text.replace(/&#?[0-9A-Za-z]{1,24};/g, (entity) => {
@@ -38,5 +38,5 @@ export function decodeTerminatedEntities(text: string): string {
   });
 }
 
-/** Whether the semicolon was read with the name; `&semi;` is one itself. */
+/** True if the semicolon was consumed with the name; `&semi;` decodes to one. */
 const isWhole = (decoded: string) => !decoded.endsWith(";") || decoded === ";";

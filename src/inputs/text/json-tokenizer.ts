@@ -14,7 +14,7 @@ import {
   type Truncation,
 } from "./tokenizer.ts";
 
-/** The library's own types cannot be resolved: their files import each other without extensions. */
+/** Declared here because the library's types do not resolve: they import each other without extensions. */
 interface Tokenizer {
   encode(text: string): { readonly ids: number[] };
   decode(ids: readonly number[], options: { readonly skip_special_tokens: boolean }): string;
@@ -23,14 +23,14 @@ interface Tokenizer {
 
 const { Tokenizer } = library as unknown as { Tokenizer: new (json: object, config: object) => Tokenizer };
 
-/** Far beyond any text. */
+/** Longer results mean a damaged tokenizer. */
 const maxTokens = 10_000_000;
 
-/** So many texts take milliseconds; the regular expressions of a damaged file may take for ever. */
+/** A batch of texts takes milliseconds; regular expressions of a damaged file may run forever. */
 const textsAtOnce = 64;
 const limitMs = 10_000;
 
-/** The library trusts its files, and what is wrong in them shows as whatever error of JavaScript it then runs into. */
+/** Turns arbitrary errors into `CLIP_TEXT`: the library does not validate its files. */
 function contained<Result>(problem: string, work: () => Result): Result {
   try {
     return withTimeLimit(limitMs, work);
@@ -44,12 +44,12 @@ function contained<Result>(problem: string, work: () => Result): Result {
   }
 }
 
-/** Punctuation as Python's `string.punctuation` has it. */
+/** Python's `string.punctuation`. */
 const punctuation = /[!"#$%&'()*+,\-./:;<=>?@[\\\]^_`{|}~]/gu;
 
 /**
- * As SigLIP was trained: `_` is a blank, no punctuation, lower case, single blanks (big_vision's and open_clip's
- * `canonicalize_text`).
+ * Normalizes text as in SigLIP's training: `_` becomes a space, punctuation is dropped, letters are lower case, spaces
+ * single (`canonicalize_text` in big_vision and open_clip).
  */
 export function canonicalizeText(text: string): string {
   return text.replaceAll("_", " ").replaceAll(punctuation, "").toLowerCase().replaceAll(/\s+/gu, " ").trim();
@@ -62,8 +62,7 @@ const cleanings: Readonly<Record<TextCleaning, (text: string) => string>> = {
 };
 
 /**
- * A tokenizer by its `tokenizer.json`, as Hugging Face's library writes it: SentencePiece's vocabularies, which SigLIP reads,
- * among others.
+ * A tokenizer from a Hugging Face `tokenizer.json`, which covers SentencePiece vocabularies such as SigLIP's.
  */
 export class JsonTokenizer implements TextTokenizer {
   readonly source: TokenizerSource;
@@ -73,12 +72,12 @@ export class JsonTokenizer implements TextTokenizer {
   readonly #clean: (text: string) => string;
 
   /**
-   * The regular expressions of the file are run as they are, by the library and on this thread. Those that repeat what varies
-   * are refused; in Node work that takes more than 10 seconds for 64 texts is ended, which in a page nothing can do.
+   * The library runs the file's regular expressions on this thread. Those with nested quantifiers are refused; in Node,
+   * work that takes more than 10 seconds for 64 texts is interrupted, but not in a page.
    *
-   * @param json - what `tokenizer.json` holds.
-   * @param config - what `tokenizer_config.json` holds.
-   * @throws {ClipError} `CLIP_TEXT` if they are no tokenizer, or name no token to pad with.
+   * @param json - content of `tokenizer.json`.
+   * @param config - content of `tokenizer_config.json`.
+   * @throws {ClipError} `CLIP_TEXT` if they do not describe a tokenizer, or have no padding token.
    */
   constructor(json: object, config: object, cleaning: TextCleaning) {
     checkKind("JsonTokenizer: tokenizer.json", json, record);
@@ -97,14 +96,14 @@ export class JsonTokenizer implements TextTokenizer {
     if (id === undefined)
       throw new ClipError(
         "CLIP_TEXT",
-        `the tokenizer's config names no pad_token of its vocabulary, but ${String(pad)}`,
+        `the tokenizer's config needs a pad_token from its vocabulary, got ${String(pad)}`,
       );
     this.padId = id;
   }
 
-  /** @throws {ClipError} `CLIP_TEXT` if the tokenizer is damaged in a way that shows only now. */
-  encodeWithMarks(text: string): number[] {
-    checkKind("encodeWithMarks: the text", text, textKind);
+  /** @throws {ClipError} `CLIP_TEXT` if the tokenizer turns out to be damaged. */
+  encodeWithSpecialTokens(text: string): number[] {
+    checkKind("encodeWithSpecialTokens: the text", text, textKind);
     return contained("cannot encode", () => this.#encode(text));
   }
 
@@ -115,7 +114,7 @@ export class JsonTokenizer implements TextTokenizer {
     const what = wrong === undefined ? `${ids.length} ids` : `the id ${String(wrong)}`;
     throw new ClipError(
       "CLIP_TEXT",
-      `the tokenizer gives ${what} for ${JSON.stringify(text.slice(0, 60))}; it is damaged`,
+      `the tokenizer returned ${what} for ${JSON.stringify(text.slice(0, 60))}; it is damaged`,
     );
   }
 
@@ -128,7 +127,7 @@ export class JsonTokenizer implements TextTokenizer {
   }
 
   /**
-   * Texts as one padded batch of ids, and where the last token of each stands.
+   * Encodes texts as one padded batch of ids, with the position of each text's last token.
    *
    * @throws {ClipError} `CLIP_TEXT` if a text is too long and `truncate` is not set.
    */
@@ -144,10 +143,10 @@ export class JsonTokenizer implements TextTokenizer {
       const dropped = ids.length - contextLength;
       if (dropped > 0) {
         if (!truncate) throw tooLong(text, index, ids.length, contextLength);
-        // What ends every text ends this one too; what begins it counts among the first.
-        const marks = this.#encode("");
-        const head = marks.findIndex((mark, i) => mark !== ids[i]);
-        const tail = marks.length - Math.max(0, head);
+        // Special tokens, found by encoding an empty text, stay at both ends.
+        const specials = this.#encode("");
+        const head = specials.findIndex((special, i) => special !== ids[i]);
+        const tail = specials.length - Math.max(0, head);
         const lost = ids.slice(contextLength - tail, ids.length - tail);
         truncated.push({ index, dropped, droppedText: this.#decode(lost) });
         ids = [...ids.slice(0, contextLength - tail), ...ids.slice(ids.length - tail)];

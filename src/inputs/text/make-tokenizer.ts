@@ -2,7 +2,7 @@ import { JsonTokenizer } from "./json-tokenizer.ts";
 import { ClipTokenizer, type TextTokenizer, type TokenizerSource } from "./tokenizer.ts";
 
 /**
- * The tokenizer of a source.
+ * Makes the tokenizer of a source.
  *
  * @throws {ClipError} `CLIP_TEXT` as {@link ClipTokenizer} and {@link JsonTokenizer} do.
  */

@@ -3,17 +3,17 @@ import { checkKind, listOf, text } from "../../core/options.ts";
 
 const header = "#version: 0.2";
 
-/** Merges as a text file: a line with the version, then one merge a line, in order of rank. */
+/** Formats merges as a text file: a version line, then one merge per line, in order of rank. */
 export function formatMerges(merges: readonly string[]): string {
   checkKind("formatMerges: the merges", merges, listOf(text));
   return [header, ...merges, ""].join("\n");
 }
 
 /**
- * The merges of a text file as {@link formatMerges} writes it, and as `merges.txt` of Hugging Face is.
- * That each merge makes sense is checked where they are used, by the tokenizer.
+ * Parses a merges file, in the format of {@link formatMerges} and Hugging Face's `merges.txt`. The tokenizer validates
+ * the merges.
  *
- * @throws {ClipError} `CLIP_TEXT` if the first line is not the version, or a line is not two tokens.
+ * @throws {ClipError} `CLIP_TEXT` if the first line is not a version, or another line is not two tokens.
  */
 export function parseMerges(file: string): string[] {
   checkKind("parseMerges: the file", file, { ...text, wanted: "the text of a file" });
@@ -21,7 +21,7 @@ export function parseMerges(file: string): string[] {
   if (!first.startsWith("#version")) {
     throw new ClipError(
       "CLIP_TEXT",
-      `a file of merges begins with the line "${header}", this one with ${JSON.stringify(first.slice(0, 80))}`,
+      `a merges file begins with the line "${header}", but this one with ${JSON.stringify(first.slice(0, 80))}`,
     );
   }
   if (lines.at(-1) === "") lines.pop();
@@ -30,7 +30,7 @@ export function parseMerges(file: string): string[] {
     const line = JSON.stringify(lines[wrong]!.slice(0, 80));
     throw new ClipError(
       "CLIP_TEXT",
-      `line ${wrong + 2} of the merges is ${line}; it should be two tokens with a blank between`,
+      `line ${wrong + 2} of the merges is ${line}; it should be two tokens separated by a space`,
     );
   }
   return lines;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { repairMojibake } from "./mojibake.ts";
 
-/** What ftfy 6.3.1 makes of them with all other repairs switched off. */
+/** Results of ftfy 6.3.1 with all other repairs turned off. */
 const repaired: readonly (readonly [cause: string, text: string, meant: string])[] = [
   ["Latin-1", "cafÃ©", "café"],
   ["Windows-1252", "â€œquotesâ€\x9d", "“quotes”"],
@@ -33,7 +33,7 @@ const repaired: readonly (readonly [cause: string, text: string, meant: string])
   ["two code pages in one text", "РџСЂРёРІРµС‚ Ã©tÃ©", "Привет été"],
 ];
 
-/** Each reads as valid UTF-8 in some code page, in part or in all. ftfy 6.3.1 leaves them alone as well. */
+/** Each is, in part or in full, valid UTF-8 in some code page. ftfy 6.3.1 leaves them unchanged too. */
 const plausible = [
   "É…",
   "l’âme",
@@ -55,11 +55,11 @@ describe("repairMojibake", () => {
     expect(repairMojibake(text)).toBe(meant);
   });
 
-  it.each(plausible)("leaves what someone may have written: %j", (text) => {
+  it.each(plausible)("leaves plausible text: %j", (text) => {
     expect(repairMojibake(text)).toBe(text);
   });
 
-  it("leaves text in many languages alone", () => {
+  it("leaves text in many languages unchanged", () => {
     const texts = [
       "Falsches Üben von Xylophonmusik quält jeden größeren Zwerg",
       "Portez ce vieux whisky au juge blond qui fume : « déjà » — l’été…",

@@ -1,49 +1,48 @@
 /**
- * Mojibake: UTF-8 bytes that someone read in a single-byte code page, so that "é" became "Ã©".
+ * Repair of mojibake: UTF-8 that was read in a single-byte code page, so that "é" became "Ã©".
  *
- * Writing such a text back in that code page gives the bytes. It is done only where the text has what nobody writes, and
- * where the bytes are valid UTF-8. Steps and their order are those of ftfy 6.3.1, so that a text has the tokens that models
- * were trained with.
+ * Encoding such a text in that code page restores the bytes. This is done only if the text looks like mojibake and the
+ * bytes are valid UTF-8. Steps and their order are those of ftfy 6.3.1, so that texts get the tokens that models were
+ * trained with.
  *
  * @see {@link https://ftfy.readthedocs.io/ | ftfy} (Robyn Speer).
  */
 import { alphabets, codePages, encode, lostByte, macintosh, readControlsAsWindows } from "./code-pages.ts";
-import { isUnlikely } from "./unlikely.ts";
-import { Work } from "./repair-budget.ts";
+import { looksLikeMojibake } from "./mojibake-heuristic.ts";
+import { RepairBudget } from "./repair-budget.ts";
 
 /**
- * Undoes mojibake, nested as well, and reads control characters of Latin-1 as Windows-1252. A text that could be what
- * its author wrote stays as it is.
+ * Undoes mojibake, also nested, and reads Latin-1 control characters as Windows-1252. Leaves plausible text unchanged.
  */
-export function repairMojibake(text: string, work = new Work(text.length)): string {
-  while (work.take(text.length)) {
-    const repaired = undoOnce(text, work);
+export function repairMojibake(text: string, budget = new RepairBudget(text.length)): string {
+  while (budget.take(text.length)) {
+    const repaired = undoOnce(text, budget);
     if (repaired === text) break;
     text = repaired;
   }
   return text;
 }
 
-function undoOnce(text: string, work: Work): string {
-  if (!/[^\0-\x7f]/.test(text) || !isUnlikely(text)) return text;
+function undoOnce(text: string, budget: RepairBudget): string {
+  if (!/[^\0-\x7f]/.test(text) || !looksLikeMojibake(text)) return text;
   for (const page of codePages) {
     let bytes = encode(page, text);
     if (bytes === undefined) continue;
-    // In Mac OS Roman it would be an en dash with a blank behind it.
+    // In Mac OS Roman, 0xD0 is an en dash, which a space may follow.
     if (page !== macintosh) bytes = restoreNoBreakSpaces(bytes);
     if (page.hasHoles) bytes = bytes.replace(incomplete, "\xef\xbf\xbd");
     const decoded = decodeUtf8(bytes);
     if (decoded !== undefined) return decoded;
   }
-  const repaired = repairParts(text, work);
+  const repaired = repairParts(text, budget);
   return repaired === text ? readControlsAsWindows(text) : repaired;
 }
 
-/** UTF-8 with a blank where the byte 0xA0 stood, which is a no-break space and often taken for a blank. */
+/** UTF-8 with a space in place of byte 0xA0, a no-break space that programs often convert to a space. */
 const blankInside =
   /[\xc2\xc3\xc5\xce\xd0\xd9] |[\xe2\xe3] [\x80-\x84\x86-\x9f\xa1-\xbf]|[\xe0-\xe3][\x80-\x84\x86-\x9f\xa1-\xbf] |\xf0(?: [\x80-\xbf]{2}|[\x80-\xbf] [\x80-\xbf]|[\x80-\xbf]{2} )/g;
 
-/** "à" is mostly a word by itself, and its blank then two in one; not in Portuguese "às", "àquele", "àquela", "àquilo". */
+/** "à" is usually a whole word, whose 0xA0 and following space have merged; not in Portuguese "às", "àquele", "àquela", "àquilo". */
 const wordOfOneLetter = /\xc3 (?! |quele|quela|quilo|s )/g;
 
 function restoreNoBreakSpaces(bytes: string): string {
@@ -52,7 +51,7 @@ function restoreNoBreakSpaces(bytes: string): string {
     .replace(blankInside, (sequence) => sequence.replaceAll(" ", "\xa0"));
 }
 
-/** UTF-8 and CESU-8 of which a byte is lost, or was written as a question mark. */
+/** UTF-8 and CESU-8 sequences with a lost byte, or one replaced by a question mark. */
 const incomplete = new RegExp(
   [
     "[\xc2-\xdf]_|[\xc2\xc3]\\?",
@@ -68,7 +67,7 @@ const incomplete = new RegExp(
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
-/** Also CESU-8, which writes a surrogate pair as two characters, and the zero of Java, which is two bytes. */
+/** Decodes UTF-8, CESU-8 (surrogate pairs as two characters) and Java's two-byte zero; undefined if invalid. */
 function decodeUtf8(bytes: string): string | undefined {
   const standard = bytes
     .replaceAll("\xc0\x80", "\0")
@@ -87,10 +86,10 @@ function decodeUtf8(bytes: string): string | undefined {
   }
 }
 
-/** What bytes from one to another are in any of the alphabets. */
+/** Characters of a range of bytes in any of the alphabets. */
 const between = (first: number, last: number) =>
   new Set(alphabets.flatMap(({ upperHalf }) => [...upperHalf.slice(first - 128, last - 127)]));
-/** The length of the UTF-8 sequence that begins with a character's byte. */
+/** Length of the UTF-8 sequence that starts with a character's byte. */
 const sequenceLengths: ReadonlyMap<string, number> = new Map(
   [
     [...between(0xc2, 0xdf)].map((character) => [character, 2] as const),
@@ -99,24 +98,24 @@ const sequenceLengths: ReadonlyMap<string, number> = new Map(
   ].flat(),
 );
 const continuations = between(0x80, 0xbf).add(" ");
-/** Those that do not stand beside mojibake for themselves, as punctuation does. */
+/** Continuations without punctuation, which may stand beside mojibake undamaged. */
 const meansDamage = between(0x80, 0xbf);
 for (const character of "–—―‘’‚“”„•…") meansDamage.delete(character);
 
-/** Repairs runs of what looks like UTF-8 in a text that is sound elsewhere, or damaged in several ways. */
-function repairParts(text: string, work: Work): string {
+/** Repairs runs of misread UTF-8 in a text that is otherwise sound, or damaged in several ways. */
+function repairParts(text: string, budget: RepairBudget): string {
   let repaired = "";
   let done = 0;
   for (let start = 0; start < text.length;) {
-    // From the midst of a run it would only grow worse.
+    // Starting in the middle of a run would make it worse.
     const end = meansDamage.has(text.charAt(start - 1)) ? start : endOfRun(text, start);
     if (end === start) {
       start++;
       continue;
     }
     const run = text.slice(start, end);
-    if (run.length < text.length && isUnlikely(run)) {
-      repaired += text.slice(done, start) + repairMojibake(run, work);
+    if (run.length < text.length && looksLikeMojibake(run)) {
+      repaired += text.slice(done, start) + repairMojibake(run, budget);
       done = end;
     }
     start = end;
@@ -124,7 +123,7 @@ function repairParts(text: string, work: Work): string {
   return repaired + text.slice(done);
 }
 
-/** Where the sequences that begin at `start` end. */
+/** End of the consecutive sequences that begin at `start`. */
 function endOfRun(text: string, start: number): number {
   for (let end = start; ;) {
     const next = end + (sequenceLengths.get(text.charAt(end)) ?? 0);

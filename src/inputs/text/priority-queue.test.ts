@@ -3,7 +3,7 @@ import { Random } from "../../core/random.ts";
 import { Heap } from "./priority-queue.ts";
 
 const seed = Math.floor(Math.random() * 2 ** 31);
-it(`gives what it was given in order, however adding and taking mix (seed ${seed})`, () => {
+it(`returns elements in order for any mix of add and take (seed ${seed})`, () => {
   const random = new Random(seed);
   const heap = new Heap<number>((a, b) => a < b);
   let sorted: number[] = [];

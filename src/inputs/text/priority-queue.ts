@@ -1,4 +1,4 @@
-/** A binary heap: the element that `isBefore` puts before all others is the first to be taken. */
+/** A binary heap; `isBefore` defines the order. */
 export class Heap<Element> {
   readonly #elements: Element[] = [];
   readonly #isBefore: (a: Element, b: Element) => boolean;
@@ -19,7 +19,7 @@ export class Heap<Element> {
     elements[i] = element;
   }
 
-  /** Removes and gives the first element; nothing when empty. */
+  /** Removes and returns the first element; undefined if empty. */
   take(): Element | undefined {
     const elements = this.#elements;
     const first = elements[0];

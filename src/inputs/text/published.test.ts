@@ -5,7 +5,7 @@ import { readPublishedMerges } from "./published.ts";
 const huggingFace = new URL("../../../../shared/fixtures/tokenizer/hf/tokenizer.json", import.meta.url);
 if (!existsSync(huggingFace)) console.log("skipped: the merges of Hugging Face's file, because ../shared is not there");
 
-it("has 48,894 merges, from `i n` on", async () => {
+it("has 48,894 merges, starting with `i n`", async () => {
   const merges = await readPublishedMerges();
   expect([merges.length, ...merges.slice(0, 3), merges.at(-1)]).toEqual([48894, "i n", "t h", "a n", "jeky ll</w>"]);
 });

@@ -8,9 +8,9 @@ import { parseMerges } from "./merges-file.ts";
 import { publishedMerges } from "./published-merges.ts";
 
 /**
- * The 48,894 merges that OpenAI published with CLIP and that nearly every CLIP uses.
+ * Reads OpenAI's 48,894 merges, which nearly every CLIP uses.
  *
- * @throws {ClipError} `CLIP_FILE` if the asset of this package is missing or not what was published.
+ * @throws {ClipError} `CLIP_FILE` if the package's asset is missing or has the wrong checksum.
  */
 export async function readPublishedMerges(): Promise<string[]> {
   const { sha256, bytes } = publishedMerges;
@@ -22,7 +22,7 @@ export async function readPublishedMerges(): Promise<string[]> {
     if (met !== sha256) throw new Error(`its SHA-256 is ${met} instead of ${sha256}`);
   } catch (cause) {
     const problem = (cause as Error).message;
-    throw new ClipError("CLIP_FILE", `cannot read the CLIP vocabulary: ${problem}; install clip-ts again`, { cause });
+    throw new ClipError("CLIP_FILE", `cannot read the CLIP vocabulary: ${problem}; reinstall clip-ts`, { cause });
   }
   return parseMerges(merges.toString("utf8"));
 }

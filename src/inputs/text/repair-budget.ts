@@ -1,16 +1,16 @@
 /**
- * How many characters may still be read. One repair undoes what hid the next, and a text can be made of which each round
- * repairs one place: the rounds of a short text are as many as it takes, those of a long one bounded.
+ * Bounds the characters read by repeated repairs: a hostile text may need one round per place. Short texts get enough
+ * rounds for any damage, long ones a limited number.
  */
-export class Work {
+export class RepairBudget {
   #left: number;
 
-  /** @param length - of the text: a million characters, and 32 readings of it. */
+  /** @param length - length of the text; the budget is a million characters plus 32 readings. */
   constructor(length: number) {
     this.#left = 2 ** 20 + 32 * length;
   }
 
-  /** Whether there was enough left for a reading of so many characters. */
+  /** Spends characters; false if the budget is exceeded. */
   take(characters: number): boolean {
     this.#left -= characters;
     return this.#left >= 0;

@@ -1,18 +1,18 @@
 /**
- * A cleaned text falls into English contractions, words, single digits and runs of anything else; white space is lost.
- * The reference ignores case, so that the long s is an s after an apostrophe, and U+0345, which is no letter but has
- * the letter iota as its capital, falls through all its classes.
+ * Splits a cleaned text into English contractions, words, single digits and runs of anything else; white space is
+ * dropped. Since the reference ignores case, the long s counts as s after an apostrophe, and U+0345, a non-letter whose
+ * capital is the letter iota, matches none of its classes.
  */
 const words = /'(?:[sſtmd]|re|ve|ll)|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}\u0345]+/gu;
-const wordsAndMarks = new RegExp(`<\\|startoftext\\|>|<\\|endoftext\\|>|${words.source}`, "gu");
+const wordsAndSpecialTokens = new RegExp(`<\\|startoftext\\|>|<\\|endoftext\\|>|${words.source}`, "gu");
 
 /**
- * What to make of `<|startoftext|>` and `<|endoftext|>` written out in a text: `"parse"` them into the marks, as the
- * reference does (the end of the text is then where the first one stands), or take them as `"text"` like any other.
+ * Treatment of literal `<|startoftext|>` and `<|endoftext|>` in a text: `"parse"` turns them into special tokens, as in
+ * the reference (the text then ends at the first end of text); `"text"` treats them as ordinary text.
  */
 export type SpecialTokens = "parse" | "text";
 
-/** The pieces of a text from {@link cleanText} that are encoded each on its own. */
+/** Splits a text from {@link cleanText} into pieces that are encoded separately. */
 export function splitWords(cleaned: string, specialTokens: SpecialTokens): readonly string[] {
-  return cleaned.match(specialTokens === "parse" ? wordsAndMarks : words) ?? [];
+  return cleaned.match(specialTokens === "parse" ? wordsAndSpecialTokens : words) ?? [];
 }

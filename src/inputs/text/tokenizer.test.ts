@@ -16,7 +16,7 @@ const tokenizer = await ClipTokenizer.published();
 const unpad = (ids: readonly number[]) => ids.slice(0, ids.indexOf(49407) + 1);
 
 describe("the published vocabulary", () => {
-  it("has 49,408 tokens, the marks last", () => {
+  it("has 49,408 tokens, special tokens last", () => {
     const { vocabSize, startOfTextId, endOfTextId, padId } = tokenizer;
     expect({ vocabSize, startOfTextId, endOfTextId, padId }).toEqual({
       vocabSize: 49408,
@@ -82,7 +82,7 @@ describe.skipIf(!isThere)("ClipTokenizer against ids recorded elsewhere", () => 
       decode: { ids: number[]; text: string }[];
     }
     const { cases: suites, decode } = readShared<Suite>("data/tokenizer/public_suites.json");
-    // Recorded without ftfy, which drops the NUL of the one and narrows the full-width tilde of the other.
+    // Recorded without ftfy, which would drop the NUL of one and narrow the full-width tilde of the other.
     const withoutFtfy = ["transformers.js/CONTROL_TOKENS", "transformers.js/TILDE_NORMALIZATION"];
     const agreeing = suites.filter(
       ({ name, agrees_with_openai_semantics: agrees }) => agrees && !withoutFtfy.includes(name),
@@ -111,7 +111,7 @@ describe.skipIf(!isThere)("ClipTokenizer against ids recorded elsewhere", () => 
     });
   });
 
-  it("takes the cut vocabulary of a small model: ids are as in its vocab.json", () => {
+  it("supports the reduced vocabulary of a small model, with the ids of its vocab.json", () => {
     const folder = "fixtures/vit-tiny/hf/";
     const small = new ClipTokenizer(parseMerges(readFileSync(new URL(`${folder}merges.txt`, shared), "utf8")));
     const vocabulary = readShared<Record<string, number>>(`${folder}vocab.json`);
@@ -123,27 +123,27 @@ describe.skipIf(!isThere)("ClipTokenizer against ids recorded elsewhere", () => 
 });
 
 describe("tokenize", () => {
-  it("puts marks around each text and pads with 0", () => {
+  it("adds special tokens to each text and pads with 0", () => {
     const { inputIds, endOfText, truncated } = tokenizer.tokenize(["a cat", ""], { contextLength: 6 });
     expect([...inputIds]).toEqual([49406, 320, 2368, 49407, 0, 0, 49406, 49407, 0, 0, 0, 0]);
     expect([...endOfText]).toEqual([3, 1]);
     expect(truncated).toEqual([]);
   });
 
-  it("takes a text that fills the context, and refuses one token more", () => {
+  it("accepts a text that fills the context, and refuses one token more", () => {
     const { endOfText } = tokenizer.tokenize(["cat ".repeat(75)]);
     expect(endOfText[0]).toBe(76);
     expect(() => tokenizer.tokenize(["a cat", "cat ".repeat(78)])).toThrow(
       expect.objectContaining({
         code: "CLIP_TEXT",
         message: expect.stringMatching(
-          /^text 1 \("cat cat .*…"\) is 3 tokens too long: with its marks it has 80, and the context length is 77; .*truncate/,
+          /^text 1 \("cat cat .*…"\) is 3 tokens too long: it has 80 with its special tokens, and the context length is 77; .*truncate/,
         ) as string,
       }),
     );
   });
 
-  it("says what it cut when truncation is asked for", () => {
+  it("reports the truncated text", () => {
     const texts = ["a cat", "a photo of a cat on a mat"];
     const { inputIds, endOfText, truncated } = tokenizer.tokenize(texts, { contextLength: 7, truncate: true });
     expect([...inputIds.slice(7)]).toEqual([49406, 320, 1125, 539, 320, 2368, 49407]);
@@ -151,7 +151,7 @@ describe("tokenize", () => {
     expect(truncated).toEqual([{ index: 1, dropped: 3, droppedText: "on a mat" }]);
   });
 
-  it("ends a text at the first end mark in it, unless marks are text", () => {
+  it("ends a text at a literal end of text, unless specialTokens is text", () => {
     const texts = ["a <|endoftext|> cat"];
     const parsed = tokenizer.tokenize(texts, { contextLength: 12 });
     expect([...parsed.inputIds.slice(0, 5)]).toEqual([49406, 320, 49407, 2368, 49407]);
@@ -169,10 +169,10 @@ describe("tokenize", () => {
 
 describe("decode", () => {
   it.each([-1, 49408, 1.5, NaN])("refuses the id %d", (id) => {
-    expect(() => tokenizer.decode([id])).toThrow(`${id} is no token id: this vocabulary has ids 0 to 49407`);
+    expect(() => tokenizer.decode([id])).toThrow(`${id} is not a token id; this vocabulary has ids 0 to 49407`);
   });
 
-  it("replaces bytes that are no UTF-8", () => {
+  it("replaces invalid UTF-8", () => {
     const [first, second] = new ClipTokenizer([]).encode("é") as [number, number];
     expect(tokenizer.decode([first, second])).toBe("é ");
     expect(tokenizer.decode([first])).toBe("\ufffd");
@@ -190,7 +190,7 @@ describe("any text", () => {
     return String.fromCodePoint(...units);
   };
 
-  it(`has ids that give its words back, in both vocabularies (seed ${seed})`, () => {
+  it(`is restored from its ids, in both vocabularies (seed ${seed})`, () => {
     const bytesOnly = new ClipTokenizer([]);
     for (let i = 0; i < 2000; i++) {
       const text = randomText();
@@ -208,7 +208,7 @@ describe("any text", () => {
     }
   });
 
-  it("keeps its ids when it has been seen before", () => {
+  it("has the same ids when it is cached", () => {
     const fresh = new ClipTokenizer(tokenizer.merges.slice(0, 2000));
     const text = "The quick brown fox, the quick brown fox.";
     expect(fresh.encode(text)).toEqual(fresh.encode(text));

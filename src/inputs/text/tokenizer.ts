@@ -17,23 +17,23 @@ import { splitWords, type SpecialTokens } from "./split.ts";
 
 const startOfText = "<|startoftext|>";
 const endOfText = "<|endoftext|>";
-/** Words seen before are looked up. The bounds keep the memory of a long run at a few megabytes. */
+/** Bounds of the word cache, which keep it at a few megabytes. */
 const maxCachedWords = 65_536;
 const maxCachedLength = 64;
-/** Far beyond any text tower; bounds what one text takes. */
+/** Far beyond any text tower; bounds the memory of one text. */
 const maxContextLength = 65_536;
 
 export interface EncodeOptions {
-  /** What `<|endoftext|>` written out in a text means; default `"parse"`, as the reference. For the text of strangers, `"text"`. */
+  /** Treatment of a literal `<|endoftext|>`. Default `"parse"`, like the reference; use `"text"` for untrusted text. */
   readonly specialTokens?: SpecialTokens;
 }
 
 const encodeKinds: OptionKinds<EncodeOptions> = { specialTokens: oneOf("parse", "text") };
 
 export interface TokenizeOptions extends EncodeOptions {
-  /** Tokens per text, both marks included: what the model was trained with. Default 77. */
+  /** Tokens per text, special tokens included; must match the model. Default 77. */
   readonly contextLength?: number;
-  /** Cut a text that is too long instead of throwing; the result says what was lost. Default false. */
+  /** Truncate texts that are too long instead of throwing; the result lists the lost text. Default false. */
   readonly truncate?: boolean;
 }
 
@@ -43,59 +43,59 @@ export const tokenizeKinds: OptionKinds<TokenizeOptions> = {
   truncate: flag,
 };
 
-/** What a tokenizer is made of, as it travels between threads and into files. */
+/** Serializable description of a tokenizer, for threads and files. */
 export type TokenizerSource =
   | { readonly kind: "merges"; readonly merges: readonly string[] }
   | {
       readonly kind: "json";
-      /** What `tokenizer.json` holds. */
+      /** Content of `tokenizer.json`. */
       readonly json: object;
-      /** What `tokenizer_config.json` holds. */
+      /** Content of `tokenizer_config.json`. */
       readonly config: object;
       readonly cleaning: TextCleaning;
     };
 
-/** What is done to a text before the vocabulary of a `tokenizer.json` is asked, as the models' own code does it. */
+/** Cleaning of a text before a `tokenizer.json` is applied, as in the models' own code. */
 export type TextCleaning = "canonicalize" | "lower" | "none";
 
-/** Texts to ids, by whatever vocabulary. */
+/** A tokenizer of any vocabulary. */
 export interface TextTokenizer {
   readonly source: TokenizerSource;
-  /** Ids are below it. */
+  /** Number of ids, from 0. */
   readonly vocabSize: number;
-  /** The ids of a text of any length, with the marks around it. */
-  encodeWithMarks(text: string): number[];
+  /** Ids of a text of any length, with special tokens. */
+  encodeWithSpecialTokens(text: string): number[];
   /** @throws {ClipError} `CLIP_TEXT` if a text is too long and `truncate` is not set. */
   tokenize(texts: readonly string[], options: TokenizeOptions): TokenizedTexts;
 }
 
-/** Texts as a text tower reads them. */
+/** Texts as input of a text tower. */
 export interface TokenizedTexts {
-  /** [T, L]; the tokens with their marks, then padding. */
+  /** [T, L]; tokens with special tokens, then padding. */
   readonly inputIds: Int32Array;
-  /** [T]; where the first end mark stands, at which CLIP pools; without such marks, the last token. */
+  /** [T]; position of the first end-of-text token, at which CLIP pools; without such tokens, of the last token. */
   readonly endOfText: Int32Array;
   /** L. */
   readonly contextLength: number;
-  /** The texts that were too long, in order; empty unless `truncate` was asked for. */
+  /** Truncated texts, in order; empty unless `truncate` is set. */
   readonly truncated: readonly Truncation[];
 }
 
-/** What was cut from a text to make it fit. */
+/** The part cut from a text. */
 export interface Truncation {
-  /** Which of the texts, from 0. */
+  /** Index of the text. */
   readonly index: number;
-  /** How many tokens were cut. */
+  /** Number of tokens cut. */
   readonly dropped: number;
-  /** What they said. */
+  /** Text of the tokens cut. */
   readonly droppedText: string;
 }
 
 /**
  * CLIP's byte-pair tokenizer: text to ids and back.
  *
- * Ids equal those of OpenAI's `clip.tokenize` with `ftfy`. Any text has ids: bytes are the last resort. The vocabulary is
- * 256 bytes, the same at the end of a word, one token per merge, and the two marks.
+ * Ids equal those of OpenAI's `clip.tokenize` with `ftfy`. The vocabulary has 256 bytes, the 256 bytes at the end of a
+ * word, one token per merge, and two special tokens; so any text can be encoded.
  *
  * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/simple_tokenizer.py`.
  */
@@ -103,22 +103,22 @@ export class ClipTokenizer implements TextTokenizer {
   static #published: Promise<ClipTokenizer> | undefined;
 
   readonly source: TokenizerSource;
-  /** What tells one vocabulary from another, in order of rank. */
+  /** Merges in order of rank; they define the vocabulary. */
   readonly merges: readonly string[];
   /** 512 + merges + 2. */
   readonly vocabSize: number;
   readonly startOfTextId: number;
   readonly endOfTextId: number;
-  /** Also the id of `!`: what follows the end mark is not read. */
+  /** Also the id of `!`; the model ignores everything after the end of text. */
   readonly padId = 0;
   readonly #bpe: Bpe;
   readonly #cache = new Map<string, readonly number[]>();
 
   /**
-   * A tokenizer of its own vocabulary; {@link trainBpe} makes merges, {@link parseMerges} reads them.
+   * Makes a tokenizer with a custom vocabulary, from {@link trainBpe} or {@link parseMerges}.
    *
    * @param merges - in order of rank, each `"left right"` in the byte alphabet.
-   * @throws {ClipError} `CLIP_TEXT` if a merge is not two tokens that exist by then, or makes a token that exists.
+   * @throws {ClipError} `CLIP_TEXT` if a merge does not join two earlier tokens into a new one.
    */
   constructor(merges: readonly string[]) {
     checkKind("ClipTokenizer: the merges", merges, listOf(textKind));
@@ -130,20 +130,20 @@ export class ClipTokenizer implements TextTokenizer {
     this.vocabSize = this.endOfTextId + 1;
   }
 
-  /** The vocabulary of 49,408 tokens that OpenAI published; read on first use, then shared. */
+  /** OpenAI's vocabulary of 49,408 tokens; read on first use, then shared. */
   static published(): Promise<ClipTokenizer> {
     const published = (ClipTokenizer.#published ??= readPublishedMerges().then((merges) => new ClipTokenizer(merges)));
     published.catch(() => (ClipTokenizer.#published = undefined)); // the next call tries again
     return published;
   }
 
-  /** Every token by its id, as files of vocabularies write it. */
+  /** All tokens in order of id, as written in vocabulary files. */
   tokens(): string[] {
     const { characters, endsWord } = this.#bpe;
     return [...characters.map((token, id) => (endsWord[id] ? token + endOfWord : token)), startOfText, endOfText];
   }
 
-  /** The ids of a text of any length, without the marks around it. */
+  /** Ids of a text of any length, without special tokens around it. */
   encode(text: string, options: EncodeOptions = {}): number[] {
     checkKind("encode: the text", text, textKind);
     checkOptions("encode", options, encodeKinds);
@@ -158,7 +158,7 @@ export class ClipTokenizer implements TextTokenizer {
     return ids;
   }
 
-  encodeWithMarks(text: string): number[] {
+  encodeWithSpecialTokens(text: string): number[] {
     return [this.startOfTextId, ...this.encode(text), this.endOfTextId];
   }
 
@@ -177,7 +177,7 @@ export class ClipTokenizer implements TextTokenizer {
   }
 
   /**
-   * The text of ids: lower case, a blank after each word. Bytes that are no UTF-8 become U+FFFD; marks are written out.
+   * Decodes ids: lower case, a space after each word. Invalid UTF-8 becomes U+FFFD; special tokens are written out.
    *
    * @throws {ClipError} `CLIP_TEXT` if an id is not of this vocabulary.
    */
@@ -186,27 +186,27 @@ export class ClipTokenizer implements TextTokenizer {
     const { characters, endsWord } = this.#bpe;
     for (const id of ids) {
       if (!Number.isInteger(id) || id < 0 || id >= this.vocabSize) {
-        throw new ClipError("CLIP_TEXT", `${id} is no token id: this vocabulary has ids 0 to ${this.vocabSize - 1}`);
+        throw new ClipError("CLIP_TEXT", `${id} is not a token id; this vocabulary has ids 0 to ${this.vocabSize - 1}`);
       }
-      const mark = id === this.startOfTextId ? startOfText : id === this.endOfTextId ? endOfText : undefined;
-      for (const character of mark ?? characters[id]!) bytes.push(byteOfCharacter.get(character)!);
+      const special = id === this.startOfTextId ? startOfText : id === this.endOfTextId ? endOfText : undefined;
+      for (const character of special ?? characters[id]!) bytes.push(byteOfCharacter.get(character)!);
       if (endsWord[id]) bytes.push(0x20);
     }
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes));
   }
 
   /**
-   * Texts as one padded batch of ids with marks, and where each text ends.
+   * Encodes texts as one padded batch of ids with special tokens, with the position of each text's end.
    *
-   * @throws {ClipError} `CLIP_TEXT` if a text is too long and `truncate` is not set; `CLIP_USAGE` if `contextLength` has
-   *   no room for the marks or is out of all proportion.
+   * @throws {ClipError} `CLIP_TEXT` if a text is too long and `truncate` is not set; `CLIP_USAGE` if `contextLength` is
+   *   not from 2 to 65,536.
    */
   tokenize(texts: readonly string[], options: TokenizeOptions = {}): TokenizedTexts {
     checkKind("tokenize: the texts", texts, listOf(textKind));
     checkOptions("tokenize", options, tokenizeKinds);
     const { contextLength = 77, truncate = false } = options;
     if (!Number.isInteger(contextLength) || contextLength < 2 || contextLength > maxContextLength) {
-      const range = `a whole number from 2, for both marks, to ${maxContextLength}`;
+      const range = `a whole number from 2, for both special tokens, to ${maxContextLength}`;
       throw new ClipError("CLIP_USAGE", `contextLength is ${contextLength}; it must be ${range}`);
     }
     const room = contextLength - 2;
@@ -235,13 +235,13 @@ const byteOfCharacter: ReadonlyMap<string, number> = new Map(
   characterOfId.map((character, id) => [character, byteOfId[id]!]),
 );
 
-/** @param tokens - of the text, marks included. */
+/** @param tokens - number of tokens, special tokens included. */
 export function tooLong(text: string, index: number, tokens: number, contextLength: number): ClipError {
   const start = JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
   const excess = tokens - contextLength;
   return new ClipError(
     "CLIP_TEXT",
-    `text ${index} (${start}) is ${excess} token${excess === 1 ? "" : "s"} too long: with its marks it has ${tokens}, ` +
-      `and the context length is ${contextLength}; shorten it, or ask for it to be cut (truncate)`,
+    `text ${index} (${start}) is ${excess} token${excess === 1 ? "" : "s"} too long: it has ${tokens} with its special tokens, ` +
+      `and the context length is ${contextLength}; shorten it, or set truncate`,
   );
 }

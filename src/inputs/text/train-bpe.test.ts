@@ -13,7 +13,7 @@ const dictionary = [
   ...Array<string>(3).fill("widest"),
 ];
 
-/** Counts all pairs again for each merge. Words are lists of tokens; ties fall as the ids of the parts do. */
+/** Recounts all pairs for each merge. Words are lists of tokens; ties are broken by the ids of the parts. */
 function trainByDefinition(words: readonly string[], count: number): string[] {
   const bytesOnly = new ClipTokenizer([]);
   const order = (token: string) =>
@@ -56,13 +56,13 @@ function trainByDefinition(words: readonly string[], count: number): string[] {
 }
 
 describe("trainBpe", () => {
-  it("learns the endings of the paper's dictionary", () => {
+  it("learns the suffixes of the paper's dictionary", () => {
     const merges = trainBpe([dictionary.join(" ")], 514 + 4);
     expect(merges).toEqual(["e s", "es t</w>", "l o", "e w"]);
   });
 
   const seed = Math.floor(Math.random() * 2 ** 31);
-  it(`does what the definition says, in whatever order the texts come (seed ${seed})`, () => {
+  it(`agrees with the definition, for any order of texts (seed ${seed})`, () => {
     const random = new Random(seed);
     for (let round = 0; round < 20; round++) {
       const words = Array.from({ length: 60 }, () =>
@@ -79,14 +79,14 @@ describe("trainBpe", () => {
     }
   });
 
-  it("makes a vocabulary of the size asked for, smaller if nothing is left to merge", () => {
+  it("makes a vocabulary of the requested size, or smaller if nothing is left to merge", () => {
     expect(new ClipTokenizer(trainBpe(dictionary, 514 + 4)).vocabSize).toBe(518);
     const all = new ClipTokenizer(trainBpe(dictionary, 10_000));
     for (const word of ["low", "lower", "newest", "widest"]) expect(all.encode(word)).toHaveLength(1);
     expect(trainBpe([], 1000)).toEqual([]);
   });
 
-  it("cleans texts as the tokenizer does, and learns no marks", () => {
+  it("cleans texts like the tokenizer, and learns no special tokens", () => {
     expect(trainBpe(["CAF&Eacute; cafÃ©"], 600)).toEqual(trainBpe(["café café"], 600));
     const tokenizer = new ClipTokenizer(trainBpe(Array<string>(9).fill("<|endoftext|></w>"), 1000));
     const text = "<|endoftext|></w> a</w>";
@@ -94,7 +94,7 @@ describe("trainBpe", () => {
     expect(tokenizer.decode(tokenizer.encode(text, { specialTokens: "text" }))).toBe("<| endoftext |></ w > a </ w > ");
   });
 
-  it("learns nothing from what is too long to be a word, and no token that a tokenizer refuses", () => {
+  it("ignores overlong words, and learns no token that a tokenizer refuses", () => {
     expect(trainBpe(["a".repeat(257)], 1000)).toEqual([]);
     const longest = "日".repeat(256);
     expect(new ClipTokenizer(trainBpe([longest, longest], 10_000)).encode(longest)).toHaveLength(1);

@@ -6,7 +6,7 @@ import { cleanText } from "./clean.ts";
 import { Heap } from "./priority-queue.ts";
 import { splitWords } from "./split.ts";
 
-/** Longer ones are no words, and each merge would read them again. */
+/** Longer strings are not words, and each merge would scan them again. */
 const maxWordLength = 256;
 
 interface Word {
@@ -18,19 +18,19 @@ interface Pair {
   readonly left: number;
   readonly right: number;
   count: number;
-  /** Words it stands or stood in. */
+  /** Words that contain the pair, or did once. */
   readonly words: Set<Word>;
 }
 
 /**
- * Learns merges from texts: the pair of neighbouring tokens that occurs most often is merged, again and again
- * (Sennrich et al. 2016, section 3.2). Texts are cleaned and split as the tokenizer does it.
+ * Learns merges from texts by repeatedly merging the most frequent pair of neighbouring tokens (Sennrich et al. 2016,
+ * section 3.2). Texts are cleaned and split as in the tokenizer.
  *
- * Deterministic: of equally frequent pairs the one of lower ids comes first.
+ * Deterministic: of equally frequent pairs, the one with lower ids is merged first.
  *
- * @param vocabSize - of the tokenizer made from them: 512 + merges + 2.
- * @returns merges in order of rank; fewer than asked for if no pair is left that occurs twice.
- * @throws {ClipError} `CLIP_USAGE` if `vocabSize` has no room for the 512 byte tokens and the two marks.
+ * @param vocabSize - size of the resulting vocabulary: 512 + merges + 2.
+ * @returns merges in order of rank; fewer than requested if no pair occurs twice.
+ * @throws {ClipError} `CLIP_USAGE` if `vocabSize` has no room for 512 byte tokens and two special tokens.
  */
 export function trainBpe(texts: Iterable<string>, vocabSize: number): string[] {
   checkKind("trainBpe: the texts", texts, sourceOf("strings"));
@@ -51,7 +51,7 @@ export function trainBpe(texts: Iterable<string>, vocabSize: number): string[] {
     if (!pair) break;
     const { left, right } = pair;
     const token = tokens[left]! + tokens[right]!;
-    // Another pair has made this token, or it would be read as the end of a word.
+    // The token already exists, or its text would be read as the end of a word.
     if (known.has(token) || (token.endsWith(endOfWord) && !endsWord[right])) continue;
     pairs.merge(pair, tokens.length);
     merges.push(`${tokens[left]} ${tokens[right]}`);
@@ -65,7 +65,7 @@ export function trainBpe(texts: Iterable<string>, vocabSize: number): string[] {
 /** The pairs of neighbouring tokens in all words, with their counts. */
 class PairCounts {
   readonly #pairs = new Map<number, Pair>();
-  /** A pair's count may fall while it waits; then it is put back with its new count when its turn comes. */
+  /** A queued count may be outdated: an entry whose count has changed is skipped, or queued again if it grew. */
   readonly #byCount = new Heap<{ pair: Pair; count: number }>(
     (a, b) => a.count > b.count || (a.count === b.count && isFirst(a.pair, b.pair)),
   );
@@ -133,7 +133,7 @@ function forEachPair(ids: readonly number[], visit: (left: number, right: number
   for (let i = 1; i < ids.length; i++) visit(ids[i - 1]!, ids[i]!);
 }
 
-/** The ids with each pair of `left` and `right` replaced by `id`, from left to right. */
+/** Replaces each pair of `left` and `right` with `id`, from left to right. */
 function mergePair(ids: readonly number[], left: number, right: number, id: number): number[] {
   const merged: number[] = [];
   for (let i = 0; i < ids.length; i++) {

@@ -1,7 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ClipError } from "../../core/errors.ts";
-import { ifThere } from "../../core/if-there.ts";
+import { undefinedIfMissing } from "../../core/missing-file.ts";
 import { listFolder } from "../../inputs/data/folders.ts";
 import { decodeImage } from "../../inputs/image/decode.ts";
 import { type DecodeOptions, type ImageSource } from "../../inputs/image/image-source.ts";
@@ -112,7 +112,7 @@ async function matching(pattern: string): Promise<string[]> {
     .replaceAll(/\*+/g, ".*")
     .replaceAll("?", ".");
   const whole = new RegExp(`^${parts}$`, process.platform === "win32" ? "i" : "");
-  const entries = (await ifThere(folder, readdir(folder, { withFileTypes: true }))) ?? [];
+  const entries = (await undefinedIfMissing(folder, readdir(folder, { withFileTypes: true }))) ?? [];
   const names = entries.filter(
     (entry) => !entry.isDirectory() && !entry.name.startsWith(".") && whole.test(entry.name),
   );

@@ -220,7 +220,7 @@ describe("a run's configuration", () => {
     expect(await named("google/siglip-base-patch16-224")).toBe(join(folder, "runs/google/siglip-base-patch16-224"));
 
     await writeFile(path, JSON.stringify({ ...least, lerningRate: 1 }));
-    await expect(readTrainConfig(path)).rejects.toThrow(`${path} does not say what is needed`);
+    await expect(readTrainConfig(path)).rejects.toThrow(`${path} is invalid`);
     await expect(readTrainConfig(join(folder, "none.json"))).rejects.toMatchObject({ code: "CLIP_FILE" });
   });
 });

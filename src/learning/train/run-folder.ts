@@ -7,7 +7,7 @@ import { readFloats } from "../../model/checkpoints/stored-tensor.ts";
 import { cannotWrite, makeFolder, removeTemporaries, writeFileAtomic } from "../../core/atomic-write.ts";
 import { ClipError } from "../../core/errors.ts";
 import { sizeOf } from "../../core/files.ts";
-import { ifThere } from "../../core/if-there.ts";
+import { undefinedIfMissing } from "../../core/missing-file.ts";
 import type { Lock } from "../../core/lock.ts";
 import { product } from "../../core/shape.ts";
 import type { SavedState } from "./step/trainer-state.ts";
@@ -221,7 +221,7 @@ async function readCheckpoint(path: string): Promise<SavedRun> {
 }
 
 async function readSkipped(path: string): Promise<SkippedImage[] | undefined> {
-  const text = await ifThere(path, readFile(path, "utf8"));
+  const text = await undefinedIfMissing(path, readFile(path, "utf8"));
   const lines = text?.split("\n").filter((line) => line !== "");
   try {
     return lines?.map((line) => JSON.parse(line) as SkippedImage);

@@ -349,7 +349,7 @@ describe("train", () => {
     // By chance one of 16. Measured: 10.
     expect(scores!.top1).toBeGreaterThanOrEqual(6 / 16);
     const model = await readModel(join(out, runFiles.model));
-    expect((await readTokenizer(model)).encodeWithMarks("A red, circle.")).toEqual([3, 4, 9, 1]);
+    expect((await readTokenizer(model)).encodeWithSpecialTokens("A red, circle.")).toEqual([3, 4, 9, 1]);
 
     const decoding = tinyRun(images, { ...run, objective: { kind: "clips" } });
     await expect(startModel(decoding, [])).rejects.toMatchObject({

@@ -14,7 +14,7 @@ describe("clipConfigSchema", () => {
     const config = clipConfigs["ViT-B-32"];
     const wrong = { ...config, activation: undefined, vision: { ...config.vision, imagesize: 224 } };
     expect(() => parseStrict(clipConfigSchema, wrong, "config.json")).toThrow(
-      'config.json does not say what is needed\n  activation is missing; it is one of quickGelu, gelu, geluTanh\n  vision.imagesize is unknown; did you mean "imageSize"?',
+      'config.json is invalid\n  activation is missing; it is one of quickGelu, gelu, geluTanh\n  vision.imagesize is unknown; did you mean "imageSize"?',
     );
   });
 

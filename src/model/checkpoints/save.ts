@@ -1,7 +1,7 @@
 import type { WatchOptions } from "../../core/atomic-write.ts";
 import { ClipError } from "../../core/errors.ts";
 import type { TensorData } from "../../core/tensor-data.ts";
-import { halve } from "../../core/half.ts";
+import { encodeFloat16Weights } from "../../core/half.ts";
 import type { StoredParameter } from "./load.ts";
 import { type Layout, layouts } from "./names/layouts.ts";
 import type { Naming } from "./names/patterns.ts";
@@ -66,7 +66,9 @@ function deferred(parameter: SavableParameter, naming: Naming, dtype: "F32" | "F
       const all = await source.bytes();
       const part = all.subarray((all.length / of) * from, (all.length / of) * to);
       const bytes = transposed ? transposeBytes(part, cut, elementBytes[source.dtype]) : part;
-      return halved ? bytesOf(halve(naming.name, new Float32Array(new Uint8Array(bytes).buffer))) : bytes;
+      return halved
+        ? bytesOf(encodeFloat16Weights(naming.name, new Float32Array(new Uint8Array(bytes).buffer)))
+        : bytes;
     },
   };
 }

@@ -211,7 +211,7 @@ describe("an encoder", () => {
   });
 
   it("refuses a string where a list belongs, and a batch of nothing", async () => {
-    await expect(collect(encoder.encodeTexts("a cat"))).rejects.toThrow('got "a cat"; put it into [ ]');
+    await expect(collect(encoder.encodeTexts("a cat"))).rejects.toThrow('got "a cat"; wrap it in [ ]');
     await expect(collect(encoder.encodeTexts([], { batchSize: 0 }))).rejects.toThrow(
       "batchSize must be a whole number of at least 1, got 0",
     );

@@ -100,7 +100,7 @@ const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${"0".re
 
 describe("what is no weights says what it is", () => {
   it.each<[string, string | Uint8Array, string]>([
-    ["a pointer of Git LFS", pointer, 'is a pointer of Git LFS, not the file; run "git lfs pull" in its folder'],
+    ["a pointer of Git LFS", pointer, 'is a Git LFS pointer, not the file; run "git lfs pull" in its folder'],
     ["a page", "<!DOCTYPE html>\n<html>Log in</html>", 'is text, not weights: "<!DOCTYPE html>"; download it again'],
     ["a page behind a blank line", "\n<html lang=en>", 'is text, not weights: "<html lang=en>"; download it again'],
     ["an answer", '{"error":"none"}', 'is text, not weights: "{"error":"none"}"; download it again'],
@@ -117,7 +117,7 @@ describe("what is no weights says what it is", () => {
       const folder = await folderOf({ "config.json": config!, "model.safetensors": weights!, [name]: pointer });
       const path = name === "config.json" ? folder : join(folder, name);
       expect(await problemWith(path)).toBe(
-        `${join(folder, name)} is a pointer of Git LFS, not the file; run "git lfs pull" in its folder`,
+        `${join(folder, name)} is a Git LFS pointer, not the file; run "git lfs pull" in its folder`,
       );
     }
   });

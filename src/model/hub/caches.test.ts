@@ -105,7 +105,7 @@ describe("a cache that cannot be written", () => {
     await expect(download(`${url}/${name}/resolve/${commit}/model.safetensors`, target)).rejects.toMatchObject({
       code: "CLIP_FILE",
       message: expect.stringMatching(
-        /^cannot write .*file\.part: the disk is full.*; what has arrived is kept$/,
+        /^cannot write .*file\.part: the disk is full.*; the part received is kept$/,
       ) as string,
     });
     expect(await readdir(home)).toEqual(["file.part"]);

@@ -161,7 +161,7 @@ describe("a list of files", () => {
   it("that is a page asks for the login of the network", async () => {
     const page = (_: IncomingMessage, response: ServerResponse) =>
       void response.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end("<h1>Welcome to the hotel");
-    expect(await listing(page)).toMatch(/cannot ask http.*: a web page came in its place; log in to this network/);
+    expect(await listing(page)).toMatch(/cannot ask http.*: got a web page instead; log in to the network/);
   });
 
   it("gives only files of a model in the folder itself", () => {
@@ -251,7 +251,7 @@ describe("a download", () => {
   it("checks what came without a length by its checksum", async () => {
     const hub = await serve([{ noLength: true, wrong: newer.subarray(1) }]);
     await expect(download(addressOn(hub), target(), { checksum: { sha256: sha256(weights) } })).rejects.toThrow(
-      /is not the file it should be/,
+      /has the wrong checksum/,
     );
     expect(await readdir(home)).toEqual([]);
   });
@@ -259,7 +259,7 @@ describe("a download", () => {
   it("is no page of a network that asks for a login", async () => {
     const page = { wrong: Buffer.from("<h1>Welcome"), headers: { "content-type": "text/html" } };
     const hub = await serve([page]);
-    await expect(download(addressOn(hub), target())).rejects.toThrow(/a web page came in its place; log in to this/);
+    await expect(download(addressOn(hub), target())).rejects.toThrow(/got a web page instead; log in to the/);
     expect(await readdir(home)).toEqual([]);
   });
 

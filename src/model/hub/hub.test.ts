@@ -8,7 +8,7 @@ import { commit, type HubOptions, type Mischief, serveHub, sha256, type TestHub 
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
 import { listCache, removeCached } from "./cache.ts";
 import type { DownloadProgress } from "../../core/progress.ts";
-import { BusyServer, download, isUnreachable, networkProblem, patiently } from "../../core/download.ts";
+import { BusyServer, download, isUnreachable, networkProblem, withRetries } from "../../core/download.ts";
 import { tryLock, withLock } from "../../core/lock.ts";
 import { resolveModel } from "./resolve.ts";
 
@@ -54,7 +54,7 @@ describe("without a network", () => {
       count++;
       return Promise.reject(error);
     };
-    await expect(patiently(attempt, () => Promise.resolve(false), undefined, isUnreachable)).rejects.toBe(error);
+    await expect(withRetries(attempt, () => Promise.resolve(false), undefined, isUnreachable)).rejects.toBe(error);
     return count;
   };
 
@@ -79,7 +79,7 @@ describe("without a network", () => {
       count++;
       return Promise.reject(busy);
     };
-    await expect(patiently(attempt, () => Promise.resolve(true), undefined)).rejects.toBe(busy);
+    await expect(withRetries(attempt, () => Promise.resolve(true), undefined)).rejects.toBe(busy);
     expect(count).toBe(100);
   });
 
@@ -147,9 +147,9 @@ describe("a repository of the hub", () => {
   });
 
   it.each<[string, Mischief, RegExp]>([
-    ["other bytes", { wrong: large.toReversed() }, /is not the file it should be: its checksum is [0-9a-f]{64}, not /],
-    ["a longer file", { wrong: new Uint8Array(400_000) }, /has 400000 bytes, and 300000 were announced/],
-    ["a refusal", { status: 403 }, /asks for a token, or for its licence to be accepted/],
+    ["other bytes", { wrong: large.toReversed() }, /has the wrong checksum: got [0-9a-f]{64}, expected /],
+    ["a longer file", { wrong: new Uint8Array(400_000) }, /has 400000 bytes, not the announced 300000/],
+    ["a refusal", { status: 403 }, /needs a token, or its licence must be accepted/],
     ["nothing", { status: 404 }, /there is no such file/],
   ])("is not taken where the server sends %s", async (_, mischief, message) => {
     await serve([undefined, mischief]);
@@ -161,7 +161,7 @@ describe("a repository of the hub", () => {
   it("keeps what has arrived when it gives up", async () => {
     await serve([undefined, { breakAfter: 70_000 }, ...Array.from({ length: 9 }, () => ({ status: 503 }))]);
     await expect(resolveModel("some/model")).rejects.toThrow(
-      /cannot fetch .*model\.safetensors: the server answers 503; what has arrived is kept/,
+      /cannot fetch .*model\.safetensors: the server returned 503; the part received is kept/,
     );
     const blobs = join(home, "hub", "models--some--model", "blobs");
     expect(readFileSync(join(blobs, `${sha256(large)}.part`))).toHaveLength(70_000);

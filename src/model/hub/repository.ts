@@ -5,7 +5,7 @@ import { z } from "zod";
 import { cannotWrite, makeFolder, writeFileAtomic } from "../../core/atomic-write.ts";
 import { ClipError } from "../../core/errors.ts";
 import { exists, sizeOf } from "../../core/files.ts";
-import { ifThere } from "../../core/if-there.ts";
+import { undefinedIfMissing } from "../../core/missing-file.ts";
 import { maxConfigBytes, maxVocabularyBytes } from "../../core/limits.ts";
 import { hubFolder } from "./cache.ts";
 import { nearestName } from "./known-models.ts";
@@ -21,7 +21,7 @@ import {
   maxBytes,
   networkProblem,
   pageInstead,
-  patiently,
+  withRetries,
   proxiedFetch,
   stallSeconds,
 } from "../../core/download.ts";
@@ -154,7 +154,7 @@ function boundedFetch(base: string, token: string | undefined, signal: AbortSign
         headers: { "content-type": response.headers.get("content-type") ?? "", ...(link !== null && { link }) },
       });
     };
-    return patiently(attempt, () => Promise.resolve(false), either, isUnreachable);
+    return withRetries(attempt, () => Promise.resolve(false), either, isUnreachable);
   };
   return ((url: string) => ask(url)) as typeof fetch;
 }
@@ -238,10 +238,10 @@ function sumOf({ lfs, oid = "" }: ListFileEntry): string {
 /** The cached snapshot of a repository, if it has weights: Python may have fetched only a config. */
 async function snapshotIn(cached: string): Promise<string | undefined> {
   const ref = join(cached, "refs", branch);
-  const commit = ((await ifThere(ref, readFile(ref, "utf8"))) ?? "").trim();
+  const commit = ((await undefinedIfMissing(ref, readFile(ref, "utf8"))) ?? "").trim();
   if (!/^[\w.-]+$/.test(commit)) return undefined;
   const snapshot = join(cached, "snapshots", commit);
-  return weightsAmong((await ifThere(snapshot, readdir(snapshot))) ?? []).length > 0 ? snapshot : undefined;
+  return weightsAmong((await undefinedIfMissing(snapshot, readdir(snapshot))) ?? []).length > 0 ? snapshot : undefined;
 }
 
 async function cachedSnapshot(name: string, cached: string): Promise<string> {

@@ -27,14 +27,14 @@ it("a disk with too little room is told of before anything is fetched, with what
   await expect(resolveModel("some/model")).rejects.toMatchObject({
     code: "CLIP_FILE",
     message: expect.stringMatching(
-      /^6 MB are to be fetched into .*models--some--model, and its disk has room for 2 MB: 4 MB are missing; .*HF_HUB_CACHE$/,
+      /^a download of 6 MB into .*models--some--model does not fit: 2 MB are free, 4 MB more are needed; .*HF_HUB_CACHE$/,
     ) as string,
   });
   const asked = () => hub.requests.filter(({ path }) => path.includes("/resolve/")).length;
   expect(asked()).toBe(0);
   const target = join(home, "file");
   await expect(download(`${hub.url}/some/model/resolve/${commit}/model.safetensors`, target)).rejects.toThrow(
-    /^5 MB are to be fetched .* 3 MB are missing/,
+    /^a download of 5 MB .* 3 MB more are needed/,
   );
   expect(existsSync(`${target}.part`)).toBe(false);
   free = 5_000_100;

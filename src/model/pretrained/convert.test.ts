@@ -65,8 +65,8 @@ describe("convertModel", () => {
     expect(back.preprocess).toEqual({ ...model.preprocess, resizeMode: "shortest" });
     expect(await readParameters(back.parameters)).toEqual(await readParameters(model.parameters));
     const text = "a picture of a red apple";
-    expect((await readTokenizer(back)).encodeWithMarks(text)).toEqual(
-      (await readTokenizer(model)).encodeWithMarks(text),
+    expect((await readTokenizer(back)).encodeWithSpecialTokens(text)).toEqual(
+      (await readTokenizer(model)).encodeWithSpecialTokens(text),
     );
   });
 
@@ -83,7 +83,7 @@ describe("convertModel", () => {
     const theirs = await readTokenizer({ ...model, vocabulary });
     const ours = await readTokenizer(model);
     for (const text of ["a picture of a red apple", "it's 12 o'clock", "naïve", ""])
-      expect(theirs.encodeWithMarks(text)).toEqual(ours.encodeWithMarks(text));
+      expect(theirs.encodeWithSpecialTokens(text)).toEqual(ours.encodeWithSpecialTokens(text));
   });
 
   it("to openai gives one file, halved if asked to", async () => {
@@ -300,7 +300,7 @@ describe("convertModel", () => {
     const parameters = new Map([...model.parameters, [path, huge]]);
     for (const to of ["hf", "onnx"] as const)
       await expect(convertModel({ ...model, parameters }, newFolder(), { to, dtype: "F16" })).rejects.toThrow(
-        /projection.* has 70000, and half precision ends at 65,504; keep float32/,
+        /projection.* has 70000, beyond the half-precision limit of 65,504; keep float32/,
       );
   });
 

@@ -98,7 +98,7 @@ export async function convertModel(model: StoredModel, out: string, options: Con
 async function endMark(model: StoredModel): Promise<number | undefined> {
   if (model.vocabulary.kind !== "json" || model.config.text.pool === "last") return undefined;
   const tokenizer = await readTokenizer(model);
-  const end = tokenizer instanceof JsonTokenizer ? tokenizer.encodeWithMarks("").at(-1) : undefined;
+  const end = tokenizer instanceof JsonTokenizer ? tokenizer.encodeWithSpecialTokens("").at(-1) : undefined;
   if (end !== undefined) return end;
   throw new ClipError(
     "CLIP_CONFIG",

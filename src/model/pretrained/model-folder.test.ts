@@ -76,7 +76,7 @@ describe("a model folder", () => {
       ...["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"],
     ]);
     const tokenizer = await readTokenizer(await readModel(folder));
-    expect(tokenizer.encodeWithMarks("Two, cats!")).toEqual([2, 3, 1]);
+    expect(tokenizer.encodeWithSpecialTokens("Two, cats!")).toEqual([2, 3, 1]);
     await saveTinyModel(folder);
     expect((await readdir(folder)).sort()).toEqual(["config.json", "merges.txt", "model.safetensors"]);
   });
@@ -90,7 +90,7 @@ describe("a model folder", () => {
 
   it("names the nearest key when one is misspelt", async () => {
     await expect(readModel(await withConfig({ embeddDim: 16 }))).rejects.toThrow(
-      /config\.json does not say what is needed\n {2}embeddDim is unknown; did you mean "embedDim"\?/,
+      /config\.json is invalid\n {2}embeddDim is unknown; did you mean "embedDim"\?/,
     );
     const preprocess = { mean: [0, 0, 0], std: [1, 1, 1], resamlpe: "bicubic" };
     await expect(readModel(await withConfig({ preprocess }))).rejects.toThrow(

@@ -1,4 +1,4 @@
-import { halve } from "../../core/half.ts";
+import { encodeFloat16Weights } from "../../core/half.ts";
 import { readParameter } from "../checkpoints/load.ts";
 import { float32 } from "../../core/tensor-data.ts";
 import type { TensorPlace } from "../../engine/graph/ops.ts";
@@ -61,7 +61,7 @@ export function exportOnnx(
   });
   const read = async (path: string): Promise<Uint8Array> => {
     const { shape, data } = await readParameter(parameters.get(path)!);
-    const values = isHalved(shape) ? halve(path, data) : data;
+    const values = isHalved(shape) ? encodeFloat16Weights(path, data) : data;
     return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   };
   return Object.entries(programs(p, config, endOfTextId)).flatMap(([name, outputs]) =>

@@ -29,7 +29,7 @@ export const tokenizeCommand = (io: CliIo) =>
         ? await readTokenizer(await readChosenModel(options, io))
         : await ClipTokenizer.published();
       const texts = args.length > 0 ? args : await readTexts(io);
-      const results = texts.map((text) => ({ text, inputIds: tokenizer.encodeWithMarks(text) }));
+      const results = texts.map((text) => ({ text, inputIds: tokenizer.encodeWithSpecialTokens(text) }));
       if (json) return printJson({ model: options.model, data: args.length > 0 ? args : "-", results }, io);
       for (const { inputIds } of results) io.out(inputIds.join(" "));
     });

@@ -117,7 +117,7 @@ describe("DataLoader", () => {
       expect(synthetic!.inputIds).toEqual(wanted.inputIds);
       expect(synthetic!.endOfText).toEqual(wanted.endOfText);
       synthetic!.captionGroup.forEach((group, row) => expect(group).toBe(sentences.indexOf(sentences[row]!)));
-      const captions = draws.map(({ whole }) => tokenizer.encodeWithMarks(whole).slice(1));
+      const captions = draws.map(({ whole }) => tokenizer.encodeWithSpecialTokens(whole).slice(1));
       const lengths = captions.map(({ length }) => Math.min(length, 9));
       const total = lengths.reduce((sum, length) => sum + length);
       for (const [row, length] of lengths.entries()) {

@@ -1,30 +1,31 @@
 /**
- * What nobody writes: pairs and triples of characters that come from UTF-8 read in a wrong code page.
+ * Detects mojibake: sequences of two or three characters that arise when UTF-8 is read in a wrong code page, and that
+ * nobody writes.
  *
- * A few hundred characters make up all such damage. They fall into classes, and a table says which class is not written
- * after which.
+ * A few hundred characters make up such damage. They are grouped in classes, and a table lists the classes that do not
+ * follow each other.
  *
  * @see {@link https://ftfy.readthedocs.io/en/latest/heuristic.html | ftfy 6.3.1}, whose classes and rules these are
  *   (Robyn Speer).
  */
 
-/** Characters as the inside of a regular expression's brackets. */
+/** Character classes, as the inside of a regular expression's brackets. */
 const classes = {
-  /** Found all over; unlikely in few places. */
+  /** Common everywhere; suspicious in few places. */
   common: "\xa0\xad·´–—―…’",
   control: "\x80-\x9f",
-  /** Symbols that hardly anyone types. */
+  /** Rarely typed symbols. */
   stray: "¦¤¨¬¯¸ƒˆˇ˘˛˜†‡‰⌐◊\ufffdªº",
   law: "¶§",
   currency: "¢£¥₧€",
   opening: "¡«¿©΄΅‘‚“„•‹\uf8ff",
   closing: "®»˝”›™",
   number: "²³¹±¼½¾×µ÷⁄∂∆∏∑√∞∩∫≈≠≡≤≥№",
-  /** Found in faces such as (ò_ó) as well. */
+  /** Also used in emoticons such as (ò_ó). */
   face: "Ò-ÖÙ-Üò-öø-üŐŌŪŲ°",
   upper: "À-ÑØÜÝĂĀĄĆČĎĐĘĚĒĖĞĢİĪĶĹĽŁĻŃŇŅŒŘŚŞŠŢŤŮŰŸŹŻŽҐ",
   lower: "ßà-ñăąāćčďđęěēėğģįīķĺľłļœŕśşšťüźżžґﬁﬂ",
-  /** Letters of whole alphabets, which end words. */
+  /** Greek and Cyrillic letters. */
   upperAlphabet: "ÞΑ-ΩΆΈΉΊΌΎΏΪΫЁ-Я",
   lowerAlphabet: "α-ωάέήίΰа-џ",
   box: "│┌┐┘├┤┬┼═-╬▀▄█▌▐░▒▓",
@@ -34,7 +35,7 @@ type Class = keyof typeof classes;
 const { common, control, stray, law, currency, opening, closing, number, upper, lower, box } = classes;
 const letter = upper + lower;
 
-/** After a character of the first class none of the others is written. */
+/** Classes that never follow a character of the given class. */
 const neverFollowedBy: Readonly<Partial<Record<Class, readonly Class[]>>> = {
   stray: ["stray", "lower", "upper", "box", "opening", "closing", "currency", "number", "law"],
   lower: ["stray", "upper", "currency", "box"],
@@ -48,10 +49,10 @@ const neverFollowedBy: Readonly<Partial<Record<Class, readonly Class[]>>> = {
   box: ["stray", "lower", "upper", "currency", "number", "law", "opening", "closing", "face"],
 };
 
-/** White space and the characters of words, as Python's regular expressions have them. */
+/** Python's `\s` and `\w`. */
 const [space, word] = ["[\\p{White_Space}\\x1c-\\x1f]", "[\\p{L}\\p{N}_]"];
 
-/** Unlikely only in their surroundings. */
+/** Sequences that are suspicious only in context. */
 const sequences: readonly string[] = [
   `[${control}]`,
   `[a-zA-Z][${classes.lowerAlphabet}${classes.upperAlphabet}][${stray}]`,
@@ -62,16 +63,16 @@ const sequences: readonly string[] = [
   `[${letter}${currency}${number}${box}${law}][${closing}][${opening}]`,
 ];
 
-/** What a certain code page makes of a certain alphabet or punctuation. */
+/** Traces of a certain alphabet or punctuation in a certain code page. */
 const signatures: readonly string[] = [
-  // Windows-1252: two bytes, and the letters of Arabic and of India.
+  // Windows-1252: two-byte characters, and Arabic and Indic letters.
   "[Œœ][^A-Za-z]",
   `[${upper}]°`,
   `[ÂÃÎÐ][€œŠš¢£Ÿž\xa0\xad®©°·»–—´${opening}${closing}]`,
   "×[²³]",
   `(?:[ØÙ][ŸŠ®°µ»${common}${currency}${stray}${number}${opening}]){2}`,
   "à[²µ¹¼½¾]",
-  // Windows-1252: "à", "á" and the no-break space, which may have become a blank.
+  // Windows-1252: "à", "á" and the no-break space, which may have become a space.
   "Ã[\xa0¡]",
   `(?:^|[a-z]${space}?)[ÃÂ] `,
   `[a-z.,?!${closing}]Â[ ${opening}${closing}]`,
@@ -80,7 +81,7 @@ const signatures: readonly string[] = [
   "≈[°¢]",
   "‚Ä[ìîïòôúùû†°¢π]",
   "‚[âó][àä°ê]",
-  // Windows-1251: punctuation, Cyrillic and Latin letters, and what was Latin-1 before.
+  // Windows-1251: punctuation, Cyrillic and Latin letters, and text damaged by Latin-1 before.
   "вЂ",
   `[ВГРС][°µ${control}${stray}${opening}${closing}${currency}][ВГРС]`,
   "ГўВЂВ[^\\n][A-Za-z ]",
@@ -95,10 +96,10 @@ const pairs = Object.entries(neverFollowedBy).map(
   ([left, right]) => `[${classes[left as Class]}][${right.map((name) => classes[name]).join("")}]`,
 );
 
-/** Each part reads a few characters only, so that looking takes time in proportion to the text. */
-const unlikely = new RegExp([...pairs, ...sequences, ...signatures].join("|"), "u");
+/** Alternatives match a few characters each, so matching takes linear time. */
+const mojibake = new RegExp([...pairs, ...sequences, ...signatures].join("|"), "u");
 
-/** Whether a text has characters side by side that nobody writes so. */
-export function isUnlikely(text: string): boolean {
-  return unlikely.test(text);
+/** True if a text contains a sequence of characters typical of mojibake. */
+export function looksLikeMojibake(text: string): boolean {
+  return mojibake.test(text);
 }

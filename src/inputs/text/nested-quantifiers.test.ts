@@ -3,9 +3,9 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { wordTokenizer } from "../../../test/word-tokenizer.ts";
 import { JsonTokenizer } from "./json-tokenizer.ts";
-import { repeatsWhatVaries } from "./pattern.ts";
+import { hasNestedQuantifiers } from "./nested-quantifiers.ts";
 
-/** Of the tokenizers of GPT-2, GPT-4, GPT-4o, Llama 3, DeepSeek, BLOOM, CLIP and SentencePiece's vocabularies. */
+/** From the tokenizers of GPT-2, GPT-4, GPT-4o, Llama 3, DeepSeek, BLOOM, CLIP and SentencePiece. */
 const published = [
   String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
   String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
@@ -22,13 +22,13 @@ const hostile = [
   ...["([a-z]+)*[0-9]", String.raw`(\w+\s?)*$`, "(?:(?:a?)b)+", "(a?){30}a{30}", "(?=(a+)+b)", "(a+)+?", "(ab|c)*"],
 ];
 
-describe("repeatsWhatVaries", () => {
-  it.each(published)("is false of %s", (pattern) => {
-    expect(repeatsWhatVaries(pattern)).toBe(false);
+describe("hasNestedQuantifiers", () => {
+  it.each(published)("is false for %s", (pattern) => {
+    expect(hasNestedQuantifiers(pattern)).toBe(false);
   });
 
-  it.each(hostile)("is true of %s", (pattern) => {
-    expect(repeatsWhatVaries(pattern)).toBe(true);
+  it.each(hostile)("is true for %s", (pattern) => {
+    expect(hasNestedQuantifiers(pattern)).toBe(true);
   });
 });
 
@@ -37,27 +37,27 @@ const withPattern = (Regex: string) => ({
 });
 
 describe("regular expressions of a tokenizer.json", () => {
-  it.each(["(a+)+$", "^(a+)+$"])("that take for ever are refused at once: %s", (pattern) => {
+  it.each(["(a+)+$", "^(a+)+$"])("that run forever are refused at once: %s", (pattern) => {
     expect(() => new JsonTokenizer(withPattern(pattern), { pad_token: "</s>" }, "none")).toThrow(
-      /normalizer\.pattern.*is a regular expression that may take for ever/,
+      /normalizer\.pattern.*is a regular expression that may run forever/,
     );
     const split = { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false };
     const inside = { ...wordTokenizer, pre_tokenizer: { type: "Sequence", pretokenizers: [split] } };
-    expect(() => new JsonTokenizer(inside, { pad_token: "</s>" }, "none")).toThrow(/may take for ever/);
+    expect(() => new JsonTokenizer(inside, { pad_token: "</s>" }, "none")).toThrow(/may run forever/);
   });
 
-  it("are ended where they take too long all the same", { timeout: 120_000 }, () => {
-    // No repetition of a repetition, and still the 10th power of the length.
+  it("are interrupted if they still take too long", { timeout: 120_000 }, () => {
+    // No nested quantifiers, but still time in the 10th power of the length.
     const tokenizer = new JsonTokenizer(withPattern(`${"a*".repeat(10)}b`), { pad_token: "</s>" }, "none");
-    expect(() => tokenizer.encodeWithMarks("a".repeat(300))).toThrow(
+    expect(() => tokenizer.encodeWithSpecialTokens("a".repeat(300))).toThrow(
       "the tokenizer cannot encode: its steps took more than 10 s; is it the right file?",
     );
-    expect(tokenizer.encodeWithMarks("two cats")).toEqual([2, 3, 1]);
+    expect(tokenizer.encodeWithSpecialTokens("two cats")).toEqual([2, 3, 1]);
   });
 
   const file = fileURLToPath(new URL("../../../../shared/cases/hostile/redos-tokenizer.json", import.meta.url));
-  it.skipIf(!existsSync(file))("of the case that people had trouble with are refused", () => {
+  it.skipIf(!existsSync(file))("of a known problem case are refused", () => {
     const json = JSON.parse(readFileSync(file, "utf8")) as object;
-    expect(() => new JsonTokenizer(json, { pad_token: "<pad>" }, "none")).toThrow(/may take for ever/);
+    expect(() => new JsonTokenizer(json, { pad_token: "<pad>" }, "none")).toThrow(/may run forever/);
   });
 });

@@ -1,9 +1,9 @@
 /**
- * Whether a regular expression repeats what itself varies in length or has alternatives, as `(a+)+` and `(a|aa)*` do. Trying
- * all ways to divide a text among such repetitions takes for ever; no published tokenizer has one.
+ * True if a regular expression repeats a group that varies in length or has alternatives, such as `(a+)+` and
+ * `(a|aa)*`. Backtracking through those can take forever; no published tokenizer needs one.
  */
-export function repeatsWhatVaries(pattern: string): boolean {
-  /** For each open group, and the whole: whether something in it varies. */
+export function hasNestedQuantifiers(pattern: string): boolean {
+  /** For the whole and each open group: true if it varies. */
   const varies = [false];
   let closed = false;
   for (let i = 0; i < pattern.length; i++) {
@@ -22,7 +22,7 @@ export function repeatsWhatVaries(pattern: string): boolean {
     else if (character === "|") varies[varies.length - 1] = true;
     else if (character === "(") {
       varies.push(false);
-      // What a group begins with is no quantifier.
+      // The `?` after an opening bracket is not a quantifier.
       if (pattern[i + 1] === "?") i++;
     } else if (character === ")" && varies.length > 1) {
       closed = varies.pop()!;
