@@ -80,6 +80,8 @@ export interface FinetuneOptions extends Omit<TrainOptions, "tensorboard"> {
   readonly onPlan?: ((plan: FinetunePlan, pairs: FinetuneRecord["pairs"]) => void) | undefined;
   /** Told of each blend how many images are done, of how many. */
   readonly onScoring?: ((alpha: number, images: number, of: number) => void) | undefined;
+  /** Called with the results while the folder is still locked, to write further files into it. */
+  readonly onRecord?: ((record: FinetuneRecord, training: TrainResult) => Promise<void>) | undefined;
 }
 
 const alphaKind: Kind = {
@@ -94,8 +96,7 @@ const configKinds: OptionKinds<FinetuneConfig> = {
 };
 const optionKinds: OptionKinds<FinetuneOptions> = {
   ...withoutKinds(trainKinds, "tensorboard"),
-  onPlan: callback,
-  onScoring: callback,
+  ...{ onPlan: callback, onScoring: callback, onRecord: callback },
 };
 
 const scoresSchema = z.strictObject({
@@ -198,7 +199,7 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   });
   const planned = Object.fromEntries(plan.settings.map(({ name, value }) => [name, value]));
   const run = asRun(model, planned);
-  const { onPlan, onScoring, ...listeners } = options;
+  const { onPlan, onScoring, onRecord, ...listeners } = options;
   await using lock = await lockFolder(options.out);
   void lock;
   onPlan?.(plan, counts);
@@ -227,6 +228,7 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   };
   await blender.save(chosen.alpha);
   await writeRecord(options.out, record);
+  await onRecord?.(record, training);
   return { training, record, skipped: [...skipped.values()] };
 }
 
@@ -276,10 +278,15 @@ async function measureBlends(
  *
  * @param out - the fine-tuning's folder.
  * @param alpha - any number from 0, the model as it was, to 1, the tuned one.
+ * @param onRecord - called with the results while the folder is still locked.
  * @throws {ClipError} `CLIP_TRAIN` if the folder holds no finished fine-tuning, or the model that was tuned is another now;
  *   `CLIP_FILE` if it is gone; `CLIP_USAGE` if `alpha` is not in [0, 1].
  */
-export async function keepAlpha(out: string, alpha: number): Promise<FinetuneRecord> {
+export async function keepAlpha(
+  out: string,
+  alpha: number,
+  onRecord?: (record: FinetuneRecord) => Promise<void>,
+): Promise<FinetuneRecord> {
   checkKind("keepAlpha: out", out, text);
   checkKind("keepAlpha: alpha", alpha, alphaKind);
   const record = await readFinetuning(out);
@@ -295,6 +302,7 @@ export async function keepAlpha(out: string, alpha: number): Promise<FinetuneRec
   const kept = { ...record, alpha, why: askedFor };
   await blender.save(alpha);
   await writeRecord(out, kept);
+  await onRecord?.(kept);
   return kept;
 }
 
