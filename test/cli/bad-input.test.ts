@@ -187,7 +187,7 @@ describe("an unforeseen error", () => {
   it("is reported as such, with its stack only where that is asked for", async () => {
     const broken = { readInput: () => Promise.reject(new Error("the moon fell down")) };
     const quiet = await call(["tokenize"], broken);
-    expectError(quiet, 1, /^clip-ts tokenize: the moon fell down\nThis error is not expected; please report it/);
+    expectError(quiet, 1, /^clip-ts tokenize: the moon fell down\nThis error is unexpected; please report it/);
     expect((await call(["tokenize"], { ...broken, debug: true })).err).toMatch(/\n +at /);
   });
 });

@@ -1,9 +1,15 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { CommandUnknownOpts } from "@commander-js/extra-typings";
 import { describe, expect, it } from "vitest";
 import { runnableCommands } from "../../scripts/make-cli-docs.ts";
 import { fullName } from "../../src/interfaces/cli/program.ts";
+import { writeRandomImage } from "../images.ts";
+import { temporaryFolder } from "../temporary-folder.ts";
+import { saveTinyModel } from "../tiny-model.ts";
+import { call } from "./call.ts";
 
 const commands = await runnableCommands();
 const nameOf = (command: CommandUnknownOpts) => fullName(command).replace("clip-ts ", "");
@@ -48,6 +54,33 @@ describe("options", () => {
 
   it("have --json everywhere", () => {
     expect(commands.filter((command) => !longNames(command).includes("--json")).map(nameOf)).toEqual([]);
+  });
+});
+
+describe("--json", async () => {
+  const root = await temporaryFolder();
+  const model = await saveTinyModel(join(root, "model"));
+  for (const name of ["sun", "sea"]) await mkdir(join(root, "images", name), { recursive: true });
+  const image = await writeRandomImage(join(root, "images/sun/a.png"), 1);
+  await writeRandomImage(join(root, "images/sea/b.png"), 2);
+  const [images, out] = [join(root, "images"), join(root, "out")];
+  const template = ["--class-template", "a {}"];
+  it.each([
+    [model, [image], ["classify", image, "--labels", "sun,sea", "--model", model, "--device", "cpu"]],
+    [[model, model], images, ["eval", "zeroshot", images, "--model", model, "--model", model]],
+    [model, images, ["embed", images, "--out", out, "--model", model]],
+    [null, images, ["data", "check", images, ...template]],
+    [null, images, ["data", "pack", images, join(root, "shards"), ...template]],
+    [null, ["a sun"], ["tokenize", "a sun"]],
+    [model, image, ["preprocess", image, join(root, "pixels"), "--model", model]],
+    [model, null, ["convert", model, join(root, "converted"), "--to", "hf"]],
+    [model, null, ["models", "inspect", model]],
+  ])("prints model %j and data %j, results and skipped, of %j", async (model, data, args) => {
+    const { code, out } = await call([...args, "--json"]);
+    const document = JSON.parse(out) as { readonly results: unknown };
+    expect([code, Object.keys(document)]).toEqual([0, ["model", "data", "results", "skipped"]]);
+    expect(document).toMatchObject({ model, data, skipped: [] });
+    expect(out).toBe(JSON.stringify(document, null, 2));
   });
 });
 

@@ -31,7 +31,8 @@ const patienceMs = 20_000;
 async function stopped(child: ChildProcess, signal: NodeJS.Signals): Promise<number> {
   const begin = performance.now();
   child.kill(signal);
-  await Promise.race([once(child, "close"), sleep(patienceMs)]);
+  const hasEnded = child.exitCode !== null || child.signalCode !== null;
+  if (!hasEnded) await Promise.race([once(child, "close"), sleep(patienceMs)]);
   const ms = performance.now() - begin;
   child.kill("SIGKILL");
   return ms;

@@ -5,44 +5,43 @@ import { printable } from "../../core/printable.ts";
 import { decodeText } from "../../core/text-file.ts";
 import { maxImageBytes } from "../../inputs/image/fetch-image.ts";
 
-/** What a command may touch of the process: given as an argument, so that a test is a call. */
+/** The parts of the process that a command may use; an argument, so that tests can pass their own. */
 export interface CliIo {
   /**
-   * Prints results: text, to which a line's end is added. Nothing in it steers a terminal.
+   * Prints results, with a line end. Escape sequences are escaped.
    *
-   * @param isPainted - colours pass: all in it that came from outside went through {@link printable}.
+   * @param isPainted - keeps colours: all text from outside in it must have passed {@link printable}.
    */
   out(text: string, isPainted?: boolean): void;
-  /** Prints one message that is not a result. Its further lines, if any, are indented, so that no name in it looks like a message. */
+  /** Prints a message that is not a result. Its further lines must be indented, so that no name in it can pose as a message. */
   err(text: string): void;
-  /** Shows where a long command stands: in a terminal in place of what was shown before, elsewhere as a line now and then. */
+  /** Shows progress: in a terminal on one line, elsewhere as a line now and then. */
   progress(text: string): void;
   /**
-   * All of the standard input, which must be text in UTF-8.
+   * Reads the standard input as UTF-8 text.
    *
-   * @throws {ClipError} `CLIP_FILE` if it is in another encoding, binary, or longer than a list of texts may be; `CLIP_USAGE` if it was
-   *   read before.
+   * @throws {ClipError} `CLIP_FILE` if it is not UTF-8 or too long for a list of texts; `CLIP_USAGE` if it was read before.
    */
   readInput(): Promise<string>;
-  /** The same as bytes: an image file. */
+  /** Reads the standard input as the bytes of an image file. */
   readInputBytes(): Promise<Uint8Array>;
-  /** Characters in a line of the terminal; undefined if the output is none. */
+  /** Characters per line of the terminal; undefined if the output is not a terminal. */
   readonly columns: number | undefined;
-  /** Whether results may have colours; messages have none. */
+  /** Whether results have colours; messages never do. */
   readonly colour: boolean;
-  /** Whether to show where errors came from. */
+  /** Whether to print stack traces. */
   readonly debug: boolean;
-  /** Set off when the user wants to stop: finish what must not be left half done, and return. */
+  /** Aborted when the user stops the command: it should finish what must not be left half done, and return. */
   readonly signal: AbortSignal;
 }
 
-/** Where nobody watches a terminal: seconds until the first line of progress, and from one to the next. */
+/** Without a terminal: seconds before the first line of progress, and between lines. */
 const [firstLineSeconds, lineEverySeconds] = [10, 30];
 
-/** What passes as it is: line ends and tabs of text; of a message, line ends before an indented line; and colours of our own. */
+/** Not escaped: in text, line ends and tabs; in messages, line ends before an indented line; in painted text, also colours. */
 const [ofText, ofMessage, ofPainted] = [/([\n\t])/, /(\n(?= {2}))/, /([\n\t]|\x1b\[[\d;]*m)/];
 
-/** Nothing that came from outside may steer a terminal. */
+/** Escapes control characters except those that `passing` matches. */
 function clean(text: string, passing: RegExp): string {
   return text
     .split(passing)
@@ -50,7 +49,7 @@ function clean(text: string, passing: RegExp): string {
     .join("");
 }
 
-/** The process as a command sees it. */
+/** The real process. */
 export function processIo(signal: AbortSignal): CliIo {
   const { stdout, stderr, env } = process;
   const colour = stdout.isTTY && !env["NO_COLOR"];
@@ -63,7 +62,7 @@ export function processIo(signal: AbortSignal): CliIo {
   return {
     out(text, isPainted = false) {
       clear();
-      // Also where it is no terminal: what is kept is read in one. In JSON what is cleaned stays what it is.
+      // Also into files, which people print later. In JSON an escaped character is the same string.
       stdout.write(`${clean(text, colour && isPainted ? ofPainted : ofText)}\n`);
     },
     err(text) {
@@ -89,7 +88,7 @@ export function processIo(signal: AbortSignal): CliIo {
   };
 }
 
-/** The standard input as text or bytes, to be read by one argument alone. */
+/** Readers of the standard input, which only one argument may use. */
 export function inputOnce(
   read: (maxBytes: number) => Promise<Uint8Array>,
 ): Pick<CliIo, "readInput" | "readInputBytes"> {

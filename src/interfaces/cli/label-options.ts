@@ -35,3 +35,16 @@ export const reportCut =
   (io: CliIo) =>
   (text: string, dropped: string): void =>
     io.err(`cut ${JSON.stringify(dropped)} off ${JSON.stringify(text)}`);
+
+/** Reports each pair of classes with equal labels once. */
+export function reportEqualLabels(io: CliIo): (first: string, second: string) => void {
+  const reported = new Set<string>();
+  return (first, second) => {
+    const [one, other] = [first, second].map((label) => JSON.stringify(label));
+    const equal =
+      first === second ? `two classes have the label ${one}` : `the labels ${one} and ${other} are equal to the model`;
+    const line = `${equal}: it cannot tell these classes apart, which counts against it`;
+    if (!reported.has(line)) io.err(line);
+    reported.add(line);
+  };
+}

@@ -4,7 +4,7 @@ import { ClipError } from "../../core/errors.ts";
 import { packageFile } from "../../core/package-files.ts";
 import type { CliIo } from "./io.ts";
 
-/** Every command, in the order of the help. Only what runs is loaded: the rest would be a third of the start. */
+/** Every command, in the order of the help. Only the one that runs is loaded; the others would take a third of the start-up time. */
 const commands: Readonly<Record<string, () => Promise<(io: CliIo) => CommandUnknownOpts>>> = {
   classify: async () => (await import("./commands/classify.ts")).classifyCommand,
   eval: async () => (await import("./commands/eval.ts")).evalCommand,
@@ -22,28 +22,28 @@ const commands: Readonly<Record<string, () => Promise<(io: CliIo) => CommandUnkn
   demo: async () => (await import("./commands/demo.ts")).demoCommand,
 };
 
-/** How a run may end; stopped is 128 + SIGINT, as shells have it, and the process makes 143 of it where SIGTERM came. */
+/** Exit codes. `stopped` is 128 + SIGINT, as in shells; after SIGTERM the process exits with 143. */
 export const exitCodes = { done: 0, failed: 1, misused: 2, stopped: 130 } as const;
 
 /**
- * The command line as commander has it.
+ * Builds the commander program.
  *
- * @param name - the command that will run; without it, or if it is none, all commands are there.
+ * @param name - the only command to load; all are loaded without it or if it does not exist.
  */
 export async function buildProgram(io: CliIo, name?: string): Promise<CommandUnknownOpts> {
   const { version } = JSON.parse(readFileSync(packageFile("package.json"), "utf8")) as {
     version: string;
   };
   const program = new Command("clip-ts")
-    .description("CLIP for TypeScript: name what is in images by any words, compare towers, train your own.")
+    .description("CLIP for TypeScript: classify images by any labels, embed, evaluate, train and fine-tune.")
     .version(version);
   const chosen = name !== undefined && Object.hasOwn(commands, name) ? [commands[name]!] : Object.values(commands);
   for (const load of chosen) program.addCommand((await load())(io).copyInheritedSettings(program));
   for (const command of allCommands(program)) {
     command.exitOverride().configureOutput({
       writeOut: (text) => io.out(text.trimEnd()),
-      writeErr: (text) => tell(text, io),
-      // An argument that it quotes may have line ends; the nearest option is named on a line of its own.
+      writeErr: (text) => printLines(text, io),
+      // A quoted argument may have line ends; commander puts the nearest option on a new line.
       outputError: (text) =>
         io.err(
           text
@@ -60,7 +60,7 @@ export async function buildProgram(io: CliIo, name?: string): Promise<CommandUnk
   return program;
 }
 
-/** A command and all below it. */
+/** A command and all its subcommands. */
 export function allCommands(command: CommandUnknownOpts): CommandUnknownOpts[] {
   return [command, ...command.commands.flatMap(allCommands)];
 }
@@ -68,8 +68,8 @@ export function allCommands(command: CommandUnknownOpts): CommandUnknownOpts[] {
 /**
  * Runs one command.
  *
- * @param args - without the program's name: `["classify", "cat.jpg", "--labels", "cat,dog"]`.
- * @returns the exit code: 0 done, 1 failed, 2 misused, 130 stopped by the user.
+ * @param args - for example `["classify", "cat.jpg", "--labels", "cat,dog"]`.
+ * @returns one of {@link exitCodes}.
  */
 export async function run(args: readonly string[], io: CliIo): Promise<number> {
   const program = await buildProgram(io, args[0]);
@@ -86,20 +86,19 @@ export async function run(args: readonly string[], io: CliIo): Promise<number> {
   }
 }
 
-/** Says what went wrong, in `DEBUG` also where. */
+/** Prints an error; with `DEBUG` also its stack. */
 export function reportError(where: string, error: unknown, io: CliIo): void {
   io.err(`${where}: ${error instanceof Error ? error.message : String(error)}`);
-  if (!(error instanceof ClipError))
-    io.err("This error is not expected; please report it, with the output of DEBUG=1.");
-  if (io.debug && error instanceof Error) tell(error.stack ?? "", io);
+  if (!(error instanceof ClipError)) io.err("This error is unexpected; please report it with the output of DEBUG=1.");
+  if (io.debug && error instanceof Error) printLines(error.stack ?? "", io);
 }
 
-/** Prints a text of several lines that is no result. */
-function tell(text: string, io: CliIo): void {
+/** Prints a message of several lines. */
+function printLines(text: string, io: CliIo): void {
   for (const line of text.trimEnd().split("\n")) io.err(line);
 }
 
-/** As one types it: "clip-ts models inspect". */
+/** "clip-ts models inspect" */
 export function fullName(command: CommandUnknownOpts): string {
   return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
 }

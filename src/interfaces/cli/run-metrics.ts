@@ -2,12 +2,12 @@ import { readRange, sizeOf } from "../../core/files.ts";
 import type { TrainMetric, ValidationResult } from "../report/train-page.ts";
 import type { MetricsLine } from "../../learning/train/run-folder.ts";
 
-/** A run's `metrics.jsonl`, as the pages have it; it may still grow. */
+/** Reads a run's `metrics.jsonl`, which may still grow. */
 export class RunMetrics {
   readonly metrics: TrainMetric[] = [];
   readonly validation: ValidationResult[] = [];
   readonly #path: string;
-  /** Bytes read so far: whole lines. */
+  /** Bytes of the whole lines read so far. */
   #read = 0;
 
   constructor(path: string) {
@@ -15,7 +15,7 @@ export class RunMetrics {
   }
 
   /**
-   * Reads what has been written since the last time.
+   * Reads the lines that were added since the last call.
    *
    * @throws {ClipError} `CLIP_FILE` if it cannot be read.
    */

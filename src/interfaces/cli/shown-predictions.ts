@@ -4,18 +4,18 @@ import { readImage } from "../../inputs/data/image-location.ts";
 import { logitOf, softmax } from "../../model/embedding/logits.ts";
 import { thumbnail } from "./thumbnail.ts";
 
-/** Validation images on a page about a run, and the longer side of each in pixels. */
+/** Validation images on a run's page, and the longer side of each in pixels. */
 const shownImages = 24;
 const shownSize = 192;
 
-/** Chooses predictions for a page, and makes small copies of their images, each once. */
+/** Chooses predictions for a page, and caches small copies of their images. */
 export class ShownPredictions {
   readonly #thumbnails = new Map<string, string>();
 
   /**
-   * Some predictions, evenly over the set, with probabilities among the labels shown.
+   * Chooses predictions evenly over the set; probabilities are among the labels shown.
    *
-   * @throws {ClipError} if an image cannot be read any more.
+   * @throws {ClipError} if an image can no longer be read.
    */
   async choose(predictions: readonly Prediction[], logitScale: number): Promise<SamplePrediction[]> {
     const logit = logitOf({ logitScale, logitBias: 0 });

@@ -2,7 +2,7 @@ import { constants } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 import type { StopMessage, StopRequest } from "./signals.ts";
 
-/** libuv's signal handle, of which `process.on` makes one for the main thread alone. */
+/** libuv's signal handle; `process.on` creates one only in the main thread. */
 interface SignalHandle {
   onsignal: () => void;
   start(signal: number): void;
@@ -10,10 +10,10 @@ interface SignalHandle {
 }
 
 const { signals, deadlineMs } = workerData as StopRequest;
-const tell = (message: StopMessage) => parentPort!.postMessage(message);
+const post = (message: StopMessage) => parentPort!.postMessage(message);
 
-// This thread does nothing else, so that a signal is heard while the main thread is blocked: in a regular expression, in a
-// write to a pipe that nobody reads, in the wait for native work at the process's end. Only Node's internals let a worker listen.
+// A thread of its own hears a signal while the main thread is blocked: in a regular expression, in a write to a pipe that nobody
+// reads, or waiting for native work at exit. Only Node's internals let a worker listen.
 process.noDeprecation = true;
 const internals = process as unknown as { binding?(name: string): { Signal: new () => SignalHandle } };
 try {
@@ -21,14 +21,14 @@ try {
   const handles = signals.map((signal) => {
     const handle = new Signal();
     handle.onsignal = () => {
-      // From here on the system ends the process at the next signal, which may be the second from outside, or this thread's.
+      // The next signal, from outside or from this thread, ends the process.
       for (const each of handles) each.close();
-      tell(signal);
+      post(signal);
       setTimeout(() => process.kill(process.pid, signal), deadlineMs);
     };
     return handle;
   });
   signals.forEach((signal, i) => handles[i]!.start(constants.signals[signal]));
 } catch {
-  tell("deaf");
+  post("deaf");
 }

@@ -2,33 +2,33 @@ import { constants } from "node:os";
 import { removeOpenTemporaries } from "../../core/atomic-write.ts";
 import { spawnWorker } from "../../engine/threads/spawn.ts";
 
-/** The signals that ask a command to stop. */
+/** Signals that stop a command. */
 const stopSignals = ["SIGINT", "SIGTERM"] as const;
 type StopSignal = (typeof stopSignals)[number];
 
-/** What the thread that listens is asked for. */
+/** Settings of the listening thread. */
 export interface StopRequest {
   readonly signals: readonly StopSignal[];
-  /** It ends the process so long after the first signal. */
+  /** Time from the first signal to the end of the process. */
   readonly deadlineMs: number;
 }
 
-/** From the thread that listens: a signal has come, or it cannot listen here. */
+/** Message of the listening thread: a signal has come, or it cannot listen. */
 export type StopMessage = StopSignal | "deaf";
 
-/** A command that was told to stop may save what it has for so long; then the system ends the process, whatever it does. */
+/** Time for a stopped command to save its work; then the system ends the process. */
 const deadlineMs = 1400;
-/** The main thread, where it is free, ends the process somewhat earlier: it can remove unfinished files. */
+/** If it is free, the main thread ends the process a little earlier, and removes unfinished files. */
 const tidyMs = 1200;
-/** After a command has returned, abandoned work may keep the process for so long. */
+/** Time that abandoned work may keep the process after the command has returned. */
 const lingerMs = 100;
 
-/** Stops a command when a signal asks for it, and ends the process in time. The second signal ends it at once. */
+/** Stops a command on the first signal, and ends the process in time. The second signal ends it at once. */
 export class StopSignals {
   readonly #stop = new AbortController();
   #received: StopSignal | undefined;
 
-  /** Starts to listen; a signal before that ends the process at once. */
+  /** Starts listening; an earlier signal ends the process at once. */
   constructor() {
     const request: StopRequest = { signals: stopSignals, deadlineMs };
     const worker = spawnWorker("interfaces/cli/signal-worker", { workerData: request });
@@ -36,19 +36,19 @@ export class StopSignals {
       if (message !== "deaf") return this.#receive(message);
       for (const signal of stopSignals) process.once(signal, () => this.#receive(signal));
     });
-    // After the listener, which holds the process.
+    // After adding the listener, which would keep the process alive.
     worker.unref();
   }
 
-  /** Set off by the first signal. */
+  /** Aborted by the first signal. */
   get signal(): AbortSignal {
     return this.#stop.signal;
   }
 
   /**
-   * To be called when the command has returned.
+   * Sets the exit code when the command has returned.
    *
-   * @param code - the exit code unless a signal came: then it is 128 and the signal's number, as in shells.
+   * @param code - used unless a signal came; then it is 128 plus the signal's number, as in shells.
    */
   finish(code: number): void {
     process.exitCode = this.#received === undefined ? code : 128 + constants.signals[this.#received];
@@ -62,7 +62,7 @@ export class StopSignals {
     this.#stop.abort();
   }
 
-  /** Native code cannot be interrupted and may abort the process where its thread is torn down; a signal is a clean end. */
+  /** Ends by a signal: native code cannot be interrupted, and may crash while its thread is torn down. */
   #endIn(ms: number): void {
     const end = () => {
       removeOpenTemporaries();

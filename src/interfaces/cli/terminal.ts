@@ -4,22 +4,22 @@ import { shortNames } from "../report/short-names.ts";
 import { noneOfThese } from "../../model/zero-shot/templates.ts";
 import { type RankedLabel } from "../../model/zero-shot/classifier.ts";
 
-/** What is printed on: its width in characters, and whether it shows colours. */
+/** The terminal: its width in characters, and whether it shows colours. */
 export interface Paper {
   readonly columns: number;
   readonly colour: boolean;
 }
 
-/** Names take two fifths of a line at most, so that bars and figures have their place on a narrow one. */
+/** Names take at most two fifths of a line, so that bars and numbers fit. */
 const nameWidth = (names: readonly string[], columns: number): number =>
   Math.min(32, Math.max(8, Math.floor(0.4 * columns)), Math.max(...names.map((name) => displayWidth(printable(name)))));
 
-/** A share of 0.123 as "12.3 %"; "–" where there is none. */
+/** 0.123 as "12.3 %"; "–" without a value. */
 export function percent(share: number | undefined): string {
   return share === undefined ? "–" : `${(100 * share).toFixed(1)} %`;
 }
 
-/** Labels as bars, one a line: name, bar, probability. */
+/** Labels as bars, one per line: label, bar, probability. */
 export function drawBars(labels: readonly RankedLabel[], { columns, colour }: Paper): string[] {
   const width = nameWidth(
     labels.map(({ label }) => label),
@@ -33,7 +33,7 @@ export function drawBars(labels: readonly RankedLabel[], { columns, colour }: Pa
   });
 }
 
-/** Eighths of a block, so that one percent shows. */
+/** Drawn in eighths of a block, so that one percent is visible. */
 function drawBar(share: number, width: number): string {
   const eighths = Math.round(share * width * 8);
   const partial = eighths % 8 === 0 ? "" : String.fromCodePoint(0x2590 - (eighths % 8));
@@ -45,19 +45,18 @@ export interface HeatMapRow {
   readonly name: string;
   /** One per label. */
   readonly similarities: readonly number[];
-  /** What stands at its end: the best answer. */
+  /** Printed below the map. */
   readonly best: RankedLabel;
 }
 
 const cellWidth = 7;
-/** Of the 256 terminal colours: from dark blue over green to yellow, evenly brighter. */
+/** Terminal colours from dark blue over green to yellow. */
 const heatColours = [17, 18, 24, 30, 36, 72, 78, 114, 150, 186, 222];
-/** From here on black is read more easily than white. */
+/** From this colour on the text is black instead of white. */
 const firstBright = 5;
 
 /**
- * Similarities of images (rows) and labels (columns), the labels numbered and named below; as many tables one after
- * the other as the width demands.
+ * Similarities of images (rows) and labels (columns, numbered; a legend follows). Columns that do not fit go into further tables.
  */
 export function drawHeatMap(
   heatRows: readonly HeatMapRow[],
@@ -95,7 +94,7 @@ function paintHeat(cell: string, share: number): string {
   return `\x1b[48;5;${heatColours[shade]}m\x1b[38;5;${shade >= firstBright ? 16 : 231}m${cell}\x1b[0m`;
 }
 
-/** Columns as wide as what is in them; those of numbers to the right. */
+/** A table with aligned columns; numbers are aligned to the right. */
 export function table(head: readonly string[], cells: readonly (readonly string[])[]): string {
   const rows = cells.map((row) => row.map(printable));
   const ofNumbers = head.map((_, column) => rows.every((row) => isNumberCell(row[column]!)));
@@ -106,12 +105,12 @@ export function table(head: readonly string[], cells: readonly (readonly string[
   return lines.map((line) => line.join("  ").trimEnd()).join("\n");
 }
 
-/** A number, perhaps with a short unit (63.3 %, 151 M, 1.0e-5), or that there is none. */
+/** A number with an optional short unit (63.3 %, 151 M, 1.0e-5), "–" or an empty cell. */
 function isNumberCell(cell: string): boolean {
   return /^(|–|-?\d[\d.,]*(e[-+]?\d+)?( [%\p{L}]{1,2})?)$/u.test(cell);
 }
 
-/** Exactly this wide: cut in the middle, since names differ most at their ends, or filled up with blanks. */
+/** Cuts a text in the middle, as names differ at their ends, or pads it to exactly this width. */
 function fit(text: string, width: number): string {
   let fitted = printable(text);
   if (displayWidth(fitted) > width) {
@@ -123,7 +122,7 @@ function fit(text: string, width: number): string {
   return fitted + " ".repeat(width - displayWidth(fitted));
 }
 
-/** East Asian characters and emoji take two places, accents on the letter before none. */
+/** East Asian characters and emoji take two columns, combining accents none. */
 function displayWidth(text: string): number {
   let width = 0;
   for (const character of text) {

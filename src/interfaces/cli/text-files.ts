@@ -9,9 +9,9 @@ import type { CliIo } from "./io.ts";
 export const standardInput: ReadonlySet<string> = new Set(["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]);
 
 /**
- * A text file that the command line names; `-` is the standard input, and a pipe such as `<(command)` is read to its end.
+ * Reads a text file of the command line; `-` is the standard input, and a pipe such as `<(command)` is read to its end.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read, is not UTF-8, has more than `maxBytes`, or a line longer than any should be.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read, is not UTF-8, or has more than `maxBytes` or a line that is too long.
  */
 export async function readNamedText(file: string, io: CliIo, maxBytes = maxConfigBytes): Promise<string> {
   const text = await (standardInput.has(file) ? io.readInput() : readText(file, maxBytes, { signal: io.signal }));
@@ -20,22 +20,21 @@ export async function readNamedText(file: string, io: CliIo, maxBytes = maxConfi
 }
 
 /**
- * Refuses what no label, class, template or text is: such a line is a file of another kind, and takes seconds for each MiB.
+ * Refuses lines that are too long for a label or a text: the file is probably of another kind, and each MiB would take seconds.
  *
- * @param what - each of them is called.
- * @throws {ClipError} `CLIP_FILE` if one has more than {@link maxLineLength} characters.
+ * @throws {ClipError} `CLIP_FILE` if a line has more than {@link maxLineLength} characters.
  */
-export function assertShort(texts: readonly string[], file: string, what = "line"): void {
-  const long = texts.findIndex(({ length }) => length > maxLineLength);
+export function assertShort(lines: readonly string[], file: string): void {
+  const long = lines.findIndex(({ length }) => length > maxLineLength);
   if (long < 0) return;
-  const problem = `${what} ${long + 1} is longer than ${maxLineLength} characters`;
+  const problem = `line ${long + 1} is longer than ${maxLineLength} characters`;
   throw new ClipError("CLIP_FILE", `${file}, ${problem}; is it the right file, with one entry per line?`);
 }
 
 /**
- * Its lines, without empty ones.
+ * Reads the lines of a text file, without blank ones.
  *
- * @throws {ClipError} as {@link readNamedText}; `CLIP_USAGE` if it has none.
+ * @throws {ClipError} as {@link readNamedText}; `CLIP_USAGE` if there are none.
  */
 export async function readLines(file: string, io: CliIo, maxBytes?: number): Promise<string[]> {
   const lines = splitLines(await readNamedText(file, io, maxBytes)).filter((line) => line.trim() !== "");

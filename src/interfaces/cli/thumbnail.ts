@@ -1,9 +1,9 @@
 import type { RasterImage } from "../../inputs/image/raster-image.ts";
 
-/** Pixels along the longer side of an image in a page. */
+/** Longer side of an image on a page, in pixels. */
 const thumbnailSize = 320;
 
-/** A small copy as data URL, for pages that hold everything they show. */
+/** A small copy of an image as a data URL. */
 export async function thumbnail(
   { pixels, width, height, hasAlpha }: RasterImage,
   size = thumbnailSize,

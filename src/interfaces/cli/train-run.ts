@@ -4,7 +4,7 @@ import { ClipError } from "../../core/errors.ts";
 import { exists } from "../../core/files.ts";
 import { printable } from "../../core/printable.ts";
 import { bindingAdvice, launched } from "../../engine/distributed/launch.ts";
-import { counted } from "../report/numbers.ts";
+import { counted, duration } from "../report/numbers.ts";
 import { trainPage, type TrainReport } from "../report/train-page.ts";
 import { countReasons } from "../../inputs/data/sources/samples.ts";
 import { type Finding } from "../../learning/train/doctor.ts";
@@ -145,26 +145,15 @@ export function reportSkipped(skipped: readonly SkippedImage[], whereListed: str
 /** Shows the progress of a run. */
 export const showStep =
   (io: CliIo) =>
-  (progress: TrainProgress): void =>
-    io.progress(progressLine(progress));
-
-function progressLine({
-  step,
-  steps,
-  loss,
-  learningRate,
-  pairsPerSecond,
-  secondsLeft,
-  waitShare,
-  communicationShare,
-  validation,
-}: TrainProgress): string {
-  const scores = validation ? `  top-1 ${percent(validation.top1)}` : "";
-  const talk = communicationShare > 0 ? `  communicating ${percent(communicationShare)}` : "";
-  const left = secondsLeft === undefined ? "" : `  ${clock(secondsLeft)} left`;
-  const speed = `${pairsPerSecond.toFixed(0)} pairs/s  waiting ${percent(waitShare)}${talk}${left}`;
-  return `step ${step}/${steps}  loss ${loss.toFixed(4)}  learning rate ${learningRate.toExponential(2)}  ${speed}${scores}`;
-}
+  ({ step, steps, loss, ...progress }: TrainProgress): void => {
+    const { learningRate, pairsPerSecond, secondsLeft, waitShare, communicationShare, validation } = progress;
+    const communicating = communicationShare > 0 ? `  communicating ${percent(communicationShare)}` : "";
+    const left = secondsLeft === undefined ? "" : `  ${duration(secondsLeft)} left`;
+    const scores = validation ? `  top-1 ${percent(validation.top1)}` : "";
+    const training = `step ${step}/${steps}  loss ${loss.toFixed(4)}  learning rate ${learningRate.toExponential(2)}`;
+    const speed = `${pairsPerSecond.toFixed(0)} pairs/s  waiting ${percent(waitShare)}`;
+    io.progress(`${training}  ${speed}${communicating}${left}${scores}`);
+  };
 
 /** Writes the page of a finished run into its folder, and returns its path. */
 export async function writeTrainReport(out: string, config: TrainConfig, result: TrainResult): Promise<string> {
@@ -192,15 +181,8 @@ export async function writeTrainReport(out: string, config: TrainConfig, result:
 }
 
 /** The settings on the page. */
-function settingsOf({
-  train,
-  steps,
-  batchSize,
-  learningRate,
-  warmupSteps,
-  weightDecay,
-  seed,
-}: TrainConfig): TrainReport["config"] {
+function settingsOf({ train, ...config }: TrainConfig): TrainReport["config"] {
+  const { steps, batchSize, learningRate, warmupSteps, weightDecay, seed } = config;
   return { data: describeSources(train), steps, batchSize, learningRate, warmupSteps, weightDecay, seed };
 }
 
@@ -215,11 +197,4 @@ function openWatch(config: TrainConfig, out: string, port: number, io: CliIo): P
 function describeSources(train: TrainConfig["train"]): string {
   if (typeof train === "string") return train;
   return train.map(({ source, weight = 1 }) => (weight === 1 ? source : `${weight} × ${source}`)).join(", ");
-}
-
-/** h:mm:ss */
-function clock(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  const padded = [Math.floor(whole / 60) % 60, whole % 60].map((part) => String(part).padStart(2, "0"));
-  return [Math.floor(whole / 3600), ...padded].join(":");
 }

@@ -10,8 +10,7 @@ import { RunMetrics } from "./run-metrics.ts";
 import { ShownPredictions } from "./shown-predictions.ts";
 
 /**
- * The page of `clip-ts train --watch`. What the run tells is kept; curves are read from its folder, and images made small, while
- * somebody looks.
+ * The page of `clip-ts train --watch`. Keeps the run's events; reads curves and images only while the page is open.
  */
 export class TrainWatch implements AsyncDisposable {
   readonly #run: WatchedRun;
@@ -19,12 +18,12 @@ export class TrainWatch implements AsyncDisposable {
   readonly #shown = new ShownPredictions();
   readonly #findings: Finding[] = [];
   #progress: TrainProgress | undefined;
-  /** When the last step had ended, the first step whose speed is known, and the speeds from there on. */
+  /** Time of the last step, the first step with a known speed, and the speeds since. */
   #stepped: number | undefined;
   #firstSpeed = 0;
   readonly #speeds: number[] = [];
   #validation: TrainValidation | undefined;
-  /** What the page shows of a validation. */
+  /** The predictions of a validation, or the error that replaces them. */
   #predictions: { readonly of: TrainValidation; readonly shown: readonly SamplePrediction[] | string } | undefined;
   #outcome: string | undefined;
   #page!: LivePage;
@@ -34,14 +33,14 @@ export class TrainWatch implements AsyncDisposable {
   }
 
   /**
-   * Opens the page and says where it is.
+   * Opens the page and prints its address.
    *
-   * @param port - 0 for one that is free.
-   * @throws {ClipError} `CLIP_USAGE` if the port cannot be had.
+   * @param port - 0 for a free one.
+   * @throws {ClipError} `CLIP_USAGE` if the port cannot be used.
    */
   static async open(run: WatchedRun, out: string, port: number, io: CliIo): Promise<TrainWatch> {
     const watch = new TrainWatch(run, out);
-    const onError = (error: unknown) => io.err(`the page stays as it was: ${(error as Error).message}`);
+    const onError = (error: unknown) => io.err(`the live page was not updated: ${(error as Error).message}`);
     watch.#page = await LivePage.open({ page: watchPage(run), parts: () => watch.#parts(), onError }, port);
     io.err(`watch   ${watch.#page.url}`);
     return watch;
@@ -49,7 +48,7 @@ export class TrainWatch implements AsyncDisposable {
 
   onProgress(progress: TrainProgress): void {
     const now = performance.now();
-    // How long the first step took is not known: the programs were made ready before it.
+    // The first step includes the compilation, so its speed is unknown.
     if (this.#stepped === undefined) this.#firstSpeed = progress.step + 1;
     else this.#speeds.push((1000 * this.#run.batchSize) / (now - this.#stepped));
     [this.#stepped, this.#progress] = [now, progress];
@@ -66,7 +65,7 @@ export class TrainWatch implements AsyncDisposable {
     this.#page.changed();
   }
 
-  /** Says how the run ended. */
+  /** Shows how the run ended. */
   end(outcome: string): void {
     this.#outcome = outcome;
   }
@@ -76,7 +75,7 @@ export class TrainWatch implements AsyncDisposable {
   }
 
   async #parts(): Promise<Record<string, string>> {
-    // Before the first step the folder may still hold what the run is about to cut off.
+    // Before the first step the folder may hold lines that the resumed run will remove.
     if (this.#progress) await this.#metrics.read();
     const { metrics, validation } = this.#metrics;
     return watchParts(this.#run, {
@@ -93,7 +92,7 @@ export class TrainWatch implements AsyncDisposable {
 
   async #shownPredictions(): Promise<WatchState["predictions"]> {
     const of = this.#validation;
-    if (!of) return "They come with the first validation.";
+    if (!of) return "They appear after the first validation.";
     if (this.#predictions?.of !== of) {
       const { logitScale } = this.#metrics.metrics.at(-1)!;
       const shown = await this.#shown.choose(of.predictions, logitScale).catch((error: Error) => error.message);

@@ -138,7 +138,10 @@ describe(`finetune (seed ${seed})`, () => {
 
     const kept = () => weightsOf(join(out, finetuneFiles.model));
     const tuned = await weightsOf(join(out, finetuneFiles.tuned, runFiles.model));
-    expect(await keepAlpha(out, 1)).toEqual({ ...record, alpha: 1 });
+    const locked: boolean[] = [];
+    const onRecord = () => Promise.resolve(void locked.push(existsSync(join(out, runFiles.lock))));
+    expect(await keepAlpha(out, 1, onRecord)).toEqual({ ...record, alpha: 1 });
+    expect([locked, existsSync(join(out, runFiles.lock))]).toEqual([[true], false]);
     expect(await kept()).toEqual(tuned);
     await keepAlpha(out, 0);
     const original = await weightsOf(mine);

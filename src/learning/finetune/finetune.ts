@@ -82,6 +82,8 @@ export interface FinetuneOptions extends Omit<TrainOptions, "tensorboard"> {
   readonly onPlan?: ((plan: FinetunePlan, pairs: FinetuneRecord["pairs"]) => void) | undefined;
   /** Told of each blend how many images are done, of how many. */
   readonly onScoring?: ((alpha: number, images: number, of: number) => void) | undefined;
+  /** Called with the results while the folder is still locked, to write further files into it. */
+  readonly onRecord?: ((record: FinetuneRecord, training: TrainResult) => Promise<void>) | undefined;
 }
 
 const alphaKind: Kind = {
@@ -96,8 +98,7 @@ const configKinds: OptionKinds<FinetuneConfig> = {
 };
 const optionKinds: OptionKinds<FinetuneOptions> = {
   ...withoutKinds(trainKinds, "tensorboard"),
-  onPlan: callback,
-  onScoring: callback,
+  ...{ onPlan: callback, onScoring: callback, onRecord: callback },
 };
 
 const scoresSchema = z.strictObject({
@@ -161,7 +162,7 @@ const alphas = Array.from({ length: 11 }, (_, i) => i / 10);
  */
 export async function finetune(config: FinetuneConfig, options: FinetuneOptions): Promise<FinetuneResult> {
   checkConfig(config, options);
-  const { onPlan, onScoring, ...listeners } = options;
+  const { onPlan, onScoring, onRecord, ...listeners } = options;
   const { signal } = options;
   const data = await readData(config, options);
   const model = resolve(typeof config.model === "function" ? await config.model() : config.model);
@@ -206,6 +207,7 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   };
   await blender.save(chosen.alpha);
   await writeRecord(options.out, record);
+  await onRecord?.(record, training);
   return resultWith(record);
 }
 
@@ -310,10 +312,15 @@ async function measureBlends(
  *
  * @param out - the fine-tuning's folder.
  * @param alpha - any number from 0, the model as it was, to 1, the tuned one.
+ * @param onRecord - called with the results while the folder is still locked.
  * @throws {ClipError} `CLIP_TRAIN` if the folder holds no finished fine-tuning, or the model that was tuned is another now;
  *   `CLIP_FILE` if it is gone; `CLIP_USAGE` if `alpha` is not in [0, 1].
  */
-export async function keepAlpha(out: string, alpha: number): Promise<FinetuneRecord> {
+export async function keepAlpha(
+  out: string,
+  alpha: number,
+  onRecord?: (record: FinetuneRecord) => Promise<void>,
+): Promise<FinetuneRecord> {
   checkKind("keepAlpha: out", out, text);
   checkKind("keepAlpha: alpha", alpha, alphaKind);
   const record = await readFinetuning(out);
@@ -329,6 +336,7 @@ export async function keepAlpha(out: string, alpha: number): Promise<FinetuneRec
   const kept = { ...record, alpha, why: askedFor };
   await blender.save(alpha);
   await writeRecord(out, kept);
+  await onRecord?.(kept);
   return kept;
 }
 

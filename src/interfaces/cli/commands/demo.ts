@@ -48,8 +48,9 @@ export async function demonstrate(
   const paper = { columns: io.columns ?? 80, colour: io.colour };
   for (const { image, labels } of results)
     io.out(["", printable(basename(image)), ...drawBars(labels.slice(0, shownInTerminal), paper)].join("\n"), true);
-  if (html === undefined) io.out("\nTo see the images: clip-ts demo --html demo.html");
-  io.out(
+  const hints = [
+    ...(html === undefined ? ["To see the images: clip-ts demo --html demo.html"] : []),
     'Now your photos: clip-ts classify PHOTO --labels "a cat,a dog,a house" (downloads a model for photos once, 605 MB)',
-  );
+  ];
+  io.out(["", ...hints].join("\n"));
 }

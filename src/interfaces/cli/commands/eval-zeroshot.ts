@@ -8,7 +8,7 @@ import { type ClipModel } from "../../../model/zero-shot/clip.ts";
 import { namesOf } from "../../../model/zero-shot/prompts.ts";
 import { addEvaluationOptions, evaluate, type Measured } from "../evaluation.ts";
 import type { CliIo } from "../io.ts";
-import { addTemplateOptions, labelsFileOption, reportCut } from "../label-options.ts";
+import { addTemplateOptions, labelsFileOption, reportCut, reportEqualLabels } from "../label-options.ts";
 import { examples, htmlOption, imagesOption, truncateOption } from "../options.ts";
 import { percent, table } from "../terminal.ts";
 import { readZeroShotData } from "../zeroshot-data.ts";
@@ -91,19 +91,6 @@ export const evalZeroShotCommand = (io: CliIo) =>
         io,
       );
     });
-
-/** Prints each pair of classes with equal labels once for all models. */
-function reportEqualLabels(io: CliIo): (first: string, second: string) => void {
-  const reported = new Set<string>();
-  return (first, second) => {
-    const [one, other] = [first, second].map((label) => JSON.stringify(label));
-    const equal =
-      first === second ? `two classes have the label ${one}` : `the labels ${one} and ${other} are equal to the model`;
-    const line = `${equal}: it cannot tell these classes apart, which counts against it`;
-    if (!reported.has(line)) io.err(line);
-    reported.add(line);
-  };
-}
 
 function reportUnknownWords(clip: ClipModel, { classes }: NamedImages, io: CliIo): void {
   const labels = classes.flatMap(namesOf);

@@ -134,6 +134,10 @@ async function trainAndBlend(data: string, out: string, options: FinetuneOptions
       onPlan: (plan, pairs) => describePlan(plan, pairs, options).forEach((line) => io.err(line)),
       onFinding: ({ step, text }) => io.err(`doctor, step ${step}: ${text}`),
       onScoring: (alpha, count, of) => io.progress(`blend ${alpha}: ${count} of ${of} images`),
+      async onRecord(record, training) {
+        await writeTrainReport(tuned, await readTrainConfig(join(tuned, runFiles.config)), training);
+        await writeReport(out, record);
+      },
     },
   );
   reportSkipped(skipped, "", io);
@@ -142,8 +146,7 @@ async function trainAndBlend(data: string, out: string, options: FinetuneOptions
     io.err(`stopped ${where}; continue with: ${options.resumeLine}`);
     return;
   }
-  await writeTrainReport(tuned, await readTrainConfig(join(tuned, runFiles.config)), training);
-  await show(out, record, { json: options.json, model, data, skipped }, io);
+  show(out, record, { json: options.json, model, data, skipped }, io);
 }
 
 /** Puts another blend of a finished run into its model. */
@@ -153,8 +156,8 @@ async function blendAgain(
   { json }: { readonly json?: boolean | undefined },
   io: CliIo,
 ): Promise<void> {
-  const record = await keepAlpha(out, alpha);
-  await show(out, record, { json, model: record.model, data: record.data, skipped: [] }, io);
+  const record = await keepAlpha(out, alpha, (record) => writeReport(out, record));
+  show(out, record, { json, model: record.model, data: record.data, skipped: [] }, io);
 }
 
 /** Keys of the training run from options and from the file of `--settings`. */
@@ -194,10 +197,14 @@ interface Shown {
   readonly skipped: readonly Skipped[];
 }
 
-/** Writes the run's page and prints its results. */
-async function show(out: string, record: FinetuneRecord, { json, ...document }: Shown, io: CliIo): Promise<void> {
+async function writeReport(out: string, record: FinetuneRecord): Promise<void> {
+  const page = finetunePage(record, join(finetuneFiles.tuned, runFiles.report));
+  await writeFileAtomic(join(out, finetuneFiles.report), [page]);
+}
+
+/** Prints a run's results. */
+function show(out: string, record: FinetuneRecord, { json, ...document }: Shown, io: CliIo): void {
   const [model, report] = [join(out, finetuneFiles.model), join(out, finetuneFiles.report)];
-  await writeFileAtomic(report, [finetunePage(record, join(finetuneFiles.tuned, runFiles.report))]);
   if (json) return printJson({ ...document, results: { ...record, original: record.model, model, report } }, io);
   const rows = record.sweep.map(({ alpha, validation, general }) => [
     ...[alpha.toFixed(1), percent(validation.top1), percent(general?.top1)],

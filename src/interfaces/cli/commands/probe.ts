@@ -13,12 +13,13 @@ import {
   trainProbe,
   zeroShotHead,
 } from "../../../learning/evaluate/linear-probe.ts";
+import type { LinearHead } from "../../../learning/evaluate/logistic-regression.ts";
 import { writeSafetensors } from "../../../model/checkpoints/write-safetensors.ts";
 import { ClipEncoder } from "../../../model/embedding/encoder.ts";
 import { defaultModel } from "../../../model/hub/known-models.ts";
 import { counted } from "../../report/numbers.ts";
 import type { CliIo } from "../io.ts";
-import { addTemplateOptions, readTemplates } from "../label-options.ts";
+import { addTemplateOptions, readTemplates, reportEqualLabels } from "../label-options.ts";
 import { addModelOptions, encoderOptions, readChosenModel } from "../model-options.ts";
 import {
   examples,
@@ -81,57 +82,18 @@ type ProbeOptions = OptionsOf<typeof command>;
 
 export const probeCommand = (io: CliIo) =>
   command().action(async (data, options) => {
-    const { seed = 1, out, json } = options;
+    const { out, json } = options;
     const features = featuresOf(options);
     const templates = await readTemplates(options, io);
-    const { skipped, skip, ...images } = await readImages(data, options, io);
-    const { classes } = images;
-    const { signal } = io;
+    const images = await readImages(data, options, io);
     const model = await readChosenModel(options, io);
-    await using encoder = new ClipEncoder(model, { ...encoderOptions(options), signal });
-    const encode = (images: readonly LabelledImage[], what: string) =>
-      encodeLabelled(encoder, images, features, {
-        ...{ maxImagePixels: options.maxImagePixels, signal },
-        onImage: (done) => io.progress(`${what}: ${done} of ${images.length} images`),
-        onSkip: (broken) => skip([broken]),
-      });
-    const train = await encode(images.train, "train");
-    const validation = images.validation && (await encode(images.validation, "validation"));
-    const test = images.test && (await encode(images.test, "test"));
-    const around = options.init === "zero-shot" ? await labelHead(encoder, classes, templates, io) : undefined;
-
-    const onPoint = ({ lambda, accuracy }: SweepPoint) =>
-      io.progress(`λ ${lambda.toExponential(2)}: ${percent(accuracy)} of the validation images`);
-    const { lambda } = options;
-    const probe = await trainProbe(train, classes, { lambda, validation, seed, around, onPoint, signal });
-    const scores = test && (await scoreHead(probe.head, test));
-    const zeroShot = around && test && (await scoreHead(around, test));
-    if (out !== undefined) await writeHead(out, probe, classes, features);
-
-    const width = probe.head.weight.shape[1]!;
-    if (json) {
-      const { lambda, iterations, reason, objective, sweep } = probe;
-      const counts = { train: train.labels.length, validation: validation?.labels.length, test: test?.labels.length };
-      const results = {
-        features,
-        width,
-        classes,
-        images: counts,
-        lambda,
-        iterations,
-        reason,
-        objective,
-        sweep,
-        test: scores,
-        zeroShot,
-      };
-      printJson({ model: options.model ?? defaultModel, data, results, skipped: [...skipped.values()] }, io);
-    } else {
-      const trained = `${counted(train.labels.length, "image")} of ${classes.length} classes`;
-      const fitted = `λ ${probe.lambda.toExponential(2)}, ${trained}, ${width} features, ${counted(probe.iterations, "step")}`;
-      const sweep = probe.sweep.length > 0 ? [sweepTable(probe), ""] : [];
-      io.out([...sweep, fitted, ...describeScores(classes, scores, zeroShot)].join("\n"));
-    }
+    await using encoder = new ClipEncoder(model, { ...encoderOptions(options), signal: io.signal });
+    const around = options.init === "zero-shot" ? await labelHead(encoder, images.classes, templates, io) : undefined;
+    const fitted = await fitHead(encoder, images, { ...options, features, around }, io);
+    if (out !== undefined) await writeHead(out, fitted);
+    const skipped = [...images.skipped.values()];
+    if (json) printJson({ model: options.model ?? defaultModel, data, results: resultsOf(fitted), skipped }, io);
+    else io.out(describe(fitted).join("\n"));
     if (out !== undefined) io.err(`wrote ${out}`);
   });
 
@@ -186,6 +148,34 @@ function drawShots(samples: readonly LabelledImage[], classes: readonly string[]
   throw new ClipError("CLIP_DATA", `class ${JSON.stringify(lacking)} has fewer than ${shots} images; lower --shots`);
 }
 
+/** Encodes the images, trains a head, and measures it. */
+async function fitHead(
+  encoder: ClipEncoder,
+  { classes, skip, ...images }: Awaited<ReturnType<typeof readImages>>,
+  options: Omit<ProbeOptions, "features"> & { readonly features: FeatureKind; readonly around: LinearHead | undefined },
+  io: CliIo,
+) {
+  const { features, around, lambda, seed = 1, maxImagePixels } = options;
+  const { signal } = io;
+  const encode = (images: readonly LabelledImage[], purpose: string) =>
+    encodeLabelled(encoder, images, features, {
+      ...{ maxImagePixels, signal },
+      onImage: (done) => io.progress(`${purpose}: ${done} of ${images.length} images`),
+      onSkip: (broken) => skip([broken]),
+    });
+  const train = await encode(images.train, "train");
+  const validation = images.validation && (await encode(images.validation, "validation"));
+  const test = images.test && (await encode(images.test, "test"));
+  const onPoint = ({ lambda, accuracy }: SweepPoint) =>
+    io.progress(`λ ${lambda.toExponential(2)}: ${percent(accuracy)} of the validation images`);
+  const probe = await trainProbe(train, classes, { lambda, validation, seed, around, onPoint, signal });
+  const counts = { train: train.labels.length, validation: validation?.labels.length, test: test?.labels.length };
+  const scores = test && (await scoreHead(probe.head, test));
+  return { classes, features, probe, counts, scores, zeroShot: around && test && (await scoreHead(around, test)) };
+}
+
+type FittedProbe = Awaited<ReturnType<typeof fitHead>>;
+
 /** The zero-shot classifier of the classes as a head. */
 function labelHead(
   encoder: ClipEncoder,
@@ -194,21 +184,31 @@ function labelHead(
   io: CliIo,
 ): ReturnType<typeof zeroShotHead> {
   const labels = classes.map((name) => name.replaceAll("_", " "));
-  const onEqualLabels = (first: string, second: string) =>
-    io.err(
-      `the classes ${JSON.stringify(first)} and ${JSON.stringify(second)} have equal labels: zero-shot cannot tell them apart`,
-    );
+  const onEqualLabels = reportEqualLabels(io);
   return zeroShotHead(encoder, labels, { templates, signal: io.signal, onEqualLabels });
 }
 
-async function writeHead(
-  file: string,
-  { head: { weight, bias }, lambda }: Probe,
-  classes: readonly string[],
-  features: FeatureKind,
-): Promise<void> {
-  const metadata = { classes: JSON.stringify(classes), features, lambda: String(lambda) };
+async function writeHead(file: string, { probe, classes, features }: FittedProbe): Promise<void> {
+  const { weight, bias } = probe.head;
+  const metadata = { classes: JSON.stringify(classes), features, lambda: String(probe.lambda) };
   await writeSafetensors(file, new Map(Object.entries({ weight, bias })), { metadata });
+}
+
+const widthOf = ({ head }: Probe) => head.weight.shape[1]!;
+
+function resultsOf({ probe, classes, features, counts: images, scores: test, zeroShot }: FittedProbe): object {
+  const { lambda, iterations, reason, objective, sweep } = probe;
+  const fit = { lambda, iterations, reason, objective, sweep };
+  return { features, width: widthOf(probe), classes, images, ...fit, test, zeroShot };
+}
+
+function describe({ probe, classes, counts, scores, zeroShot }: FittedProbe): string[] {
+  const trained = `${counted(counts.train, "image")} of ${classes.length} classes, ${widthOf(probe)} features`;
+  return [
+    ...(probe.sweep.length > 0 ? [sweepTable(probe), ""] : []),
+    `λ ${probe.lambda.toExponential(2)}, ${trained}, ${counted(probe.iterations, "step")}`,
+    ...describeScores(classes, scores, zeroShot),
+  ];
 }
 
 function sweepTable({ sweep, lambda }: Probe): string {
