@@ -178,7 +178,7 @@ describe("convert", () => {
       [
         "hf",
         join(model, "config.json"),
-        /cannot make the folder .*config\.json: a file of that name already exists; name another/,
+        /cannot make the folder .*config\.json: a file of that name already exists; choose another/,
       ],
       [
         "hf",
