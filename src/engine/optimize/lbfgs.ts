@@ -1,3 +1,5 @@
+import { abortSignal, checkOptions, numberFrom, type OptionKinds, wholeNumber } from "../../core/options.ts";
+
 /** The value of a function at a point, and its gradient there. */
 export interface Evaluation {
   readonly value: number;
@@ -5,33 +7,38 @@ export interface Evaluation {
   readonly gradient: Float64Array;
 }
 
-/** A smooth function of n numbers; where it is not defined, its value is no finite number. */
+/** A smooth function of n numbers; NaN or infinite where it is undefined. */
 export type Objective = (x: Float64Array) => Evaluation | Promise<Evaluation>;
 
-/** When {@link lbfgs} is done, and what it keeps. */
+/** The options of {@link lbfgs}. */
 export interface LbfgsOptions {
-  /** Steps at most. Default 1000. */
+  /** Most steps. Default 1000. */
   readonly maxIterations?: number | undefined;
-  /** Done when no entry of the gradient is larger. Default 1e-8. */
+  /** Stops when no entry of the gradient is larger. Default 1e-8. */
   readonly gradientTolerance?: number | undefined;
-  /** Done when a step lowers the value by no more than this share of it. Default 0: as long as a lower one is found. */
+  /** Stops when a step lowers the value by no more than this share of it. Default 0. */
   readonly valueTolerance?: number | undefined;
-  /** How much of a value may be rounding: by so much it may rise in a step that is flat enough. Default that of doubles. */
+  /** Relative rounding error of the value: a step may raise it by this much. Default that of doubles. */
   readonly precision?: number | undefined;
-  /** How many of the last steps tell the curvature. Default 10. */
+  /** Number of past steps that approximate the curvature. Default 10. */
   readonly history?: number | undefined;
   /** Stops between two evaluations. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Where {@link lbfgs} ended. */
+const lbfgsKinds: OptionKinds<LbfgsOptions> = {
+  ...{ maxIterations: wholeNumber(0), history: wholeNumber(1), signal: abortSignal },
+  ...{ gradientTolerance: numberFrom(0), valueTolerance: numberFrom(0), precision: numberFrom(0) },
+};
+
+/** The result of {@link lbfgs}. */
 export interface Minimum extends Evaluation {
   readonly x: Float64Array;
   /** Steps taken. */
   readonly iterations: number;
-  /** How often the function was computed. */
+  /** Evaluations of the function. */
   readonly evaluations: number;
-  /** What ended it; `precision` is when no lower value was found along the direction of descent. */
+  /** The stopping rule that applied; `precision`: no lower value along the direction of descent. */
   readonly reason: "gradient" | "value" | "precision" | "iterations";
 }
 
@@ -51,12 +58,18 @@ const sufficientFlatness = 0.9;
 const maxTries = 30;
 
 /**
- * A local minimum of a smooth function by L-BFGS: quasi-Newton steps from the curvature that the last ones met, each to a point
- * that fulfils the strong Wolfe conditions. In double precision.
+ * Finds a local minimum of a smooth function by L-BFGS with a line search for the strong Wolfe conditions, in double precision.
+ *
+ * @example
+ * ```ts
+ * const bowl = ([x = 0, y = 0]: Float64Array) => ({ value: x * x + 3 * y * y, gradient: Float64Array.of(2 * x, 6 * y) });
+ * console.log((await lbfgs(bowl, Float64Array.of(1, 2))).x);
+ * ```
  *
  * @see Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4 and 7.5, 3.5 and 3.6.
  */
 export async function lbfgs(objective: Objective, start: Float64Array, options: LbfgsOptions = {}): Promise<Minimum> {
+  checkOptions("lbfgs", options, lbfgsKinds);
   const { maxIterations = 1000, gradientTolerance = 1e-8, valueTolerance = 0, history = 10, signal } = options;
   let evaluations = 0;
   const evaluate = (x: Float64Array) => {

@@ -1,20 +1,33 @@
 import { ClipError } from "../../core/errors.ts";
+import {
+  abortSignal,
+  callback,
+  checkKind,
+  checkOptions,
+  either,
+  numberFrom,
+  oneOf,
+  type OptionKinds,
+  record,
+  wholeNumber,
+} from "../../core/options.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
 import { gradients } from "../autodiff/gradients.ts";
 import { input, type Tensor } from "../graph/tensor.ts";
 import type { NamedTensors } from "../runtime/ort-session.ts";
 import { type CompileOptions, Session } from "../runtime/session.ts";
 import { AdamW, type AdamwOptions } from "./adamw.ts";
+import { deviceKind } from "../runtime/session-kinds.ts";
 import type { OptimizedParameter, Optimizer } from "./optimizer.ts";
 import { Ranger, type RangerOptions } from "./ranger.ts";
 
-/** What {@link minimize} computes in a step, from tensors of the parameters. */
+/** The tensors that {@link minimize} computes in a step. */
 export interface LossProgram {
-  /** []: the number to lower. */
+  /** [] */
   readonly loss: Tensor;
-  /** Computed besides, by name. */
+  /** Further outputs by name. */
   readonly outputs?: Readonly<Record<string, Tensor>> | undefined;
-  /** New values of parameters that are not learned, by path: the running statistics of batch norm. */
+  /** New values of parameters that are not learned, by path, such as batch norm's running statistics. */
   readonly statistics?: ReadonlyMap<string, Tensor> | undefined;
 }
 
@@ -22,9 +35,9 @@ export interface LossProgram {
 export type OptimizerChoice =
   ({ readonly kind: "adamw" } & AdamwOptions) | ({ readonly kind: "ranger" } & RangerOptions);
 
-/** How {@link minimize} runs. */
+/** The options of {@link minimize}. */
 export interface MinimizeOptions extends Pick<CompileOptions, "device"> {
-  /** Updates to make. */
+  /** Number of updates. */
   readonly steps: number;
   /** A constant, or a function of the step, which counts from 0. */
   readonly learningRate: number | ((step: number) => number);
@@ -32,7 +45,7 @@ export interface MinimizeOptions extends Pick<CompileOptions, "device"> {
   readonly optimizer?: OptimizerChoice | undefined;
   /** Multiplies the learning rate of a parameter, by its path. Default 1. */
   readonly rateScale?: ((path: string) => number) | undefined;
-  /** Feeds of a step besides the parameters, such as a batch. */
+  /** Further inputs of a step, such as a batch. */
   readonly feeds?: ((step: number) => NamedTensors | Promise<NamedTensors>) | undefined;
   /** Changes the parameters in place after an update, such as a clamp. */
   readonly project?: ((parameters: ReadonlyMap<string, Float32Array>, step: number) => void) | undefined;
@@ -40,13 +53,19 @@ export interface MinimizeOptions extends Pick<CompileOptions, "device"> {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A step that {@link minimize} made. */
+const minimizeKinds: OptionKinds<MinimizeOptions> = {
+  ...{ steps: wholeNumber(0), learningRate: either(numberFrom(0), callback), optimizer: record },
+  ...{ rateScale: callback, feeds: callback, project: callback },
+  ...{ signal: abortSignal, device: deviceKind },
+};
+
+/** A step of {@link minimize}. */
 export interface MinimizeStep {
   /** Steps made so far, from 1. */
   readonly step: number;
-  /** Before the update. */
+  /** Loss before the update. */
   readonly loss: number;
-  /** Of the program, before the update. */
+  /** The program's further outputs, before the update. */
   readonly outputs: NamedTensors;
   /** All parameters after the update, by path; they change with the next step. */
   readonly parameters: ReadonlyMap<string, TensorData<"float32">>;
@@ -59,8 +78,9 @@ const gradientPrefix = "gradient.";
 const statisticPrefix = "statistic.";
 
 /**
- * Lowers a loss by gradient descent, and yields each step. Weight decay spares parameters of fewer than two axes.
+ * Minimizes a loss by gradient descent; yields each step. Weight decay applies to parameters of two axes or more.
  *
+ * @example
  * ```ts
  * const start = new Map([["x", float32([3], [1])]]);
  * const program = (p: ReadonlyMap<string, Tensor>) => ({ loss: p.get("x")!.square().sum() });
@@ -76,6 +96,8 @@ export async function* minimize(
   program: (parameters: ReadonlyMap<string, Tensor>) => LossProgram,
   options: MinimizeOptions,
 ): AsyncGenerator<MinimizeStep> {
+  checkKind("minimize: the program", program, callback);
+  checkOptions("minimize", options, minimizeKinds, ["steps", "learningRate"]);
   const { steps, learningRate, rateScale = () => 1, feeds, project, signal, device } = options;
   const shapes = new Map(Array.from(start, ([path, { shape }]) => [path, shape]));
   const values = new Map<string, Float32Array>(Array.from(start, ([path, { data }]) => [path, data.slice()]));
@@ -137,7 +159,11 @@ function stepProgram(
 }
 
 function createOptimizer(choice: OptimizerChoice, parameters: readonly OptimizedParameter[]): Promise<Optimizer> {
-  return choice.kind === "ranger" ? Promise.resolve(new Ranger(parameters, choice)) : AdamW.create(choice, parameters);
+  checkKind("minimize: optimizer.kind", choice.kind, oneOf("adamw", "ranger"));
+  const { kind, ...constants } = choice;
+  return kind === "adamw"
+    ? AdamW.create(constants as AdamwOptions, parameters)
+    : Promise.resolve(new Ranger(parameters, constants));
 }
 
 /** What the caller asked for among the results of a step. */

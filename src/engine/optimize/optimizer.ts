@@ -1,8 +1,10 @@
+import { numberFrom, type OptionKinds } from "../../core/options.ts";
+
 /** A parameter as an optimizer sees it. */
 export interface OptimizedParameter {
   readonly path: string;
   readonly shape: readonly number[];
-  /** False for gains, biases and logitScale, which weight decay leaves alone. */
+  /** Whether weight decay applies; it does not to gains, biases and logitScale. */
   readonly decay: boolean;
   /** Multiplies the learning rate; default 1. */
   readonly rateScale?: number;
@@ -15,13 +17,15 @@ export interface UpdateOptions {
   readonly gradientScale?: number;
 }
 
-/** Updates parameters by their gradients, and keeps what it needs from step to step. */
+export const updateKinds: OptionKinds<UpdateOptions> = { learningRate: numberFrom(0), gradientScale: numberFrom(0) };
+
+/** Updates parameters by their gradients, and keeps its moments between steps. */
 export interface Optimizer extends AsyncDisposable {
   /**
    * One update.
    *
-   * @param parameters - by path; each fills its buffer. Arrays may be replaced by others with the new values.
-   * @param gradients - by path; they are used up, and may be empty afterwards.
+   * @param parameters - by path; each fills its buffer. The map gets the new values, perhaps in other arrays.
+   * @param gradients - by path; they may be empty afterwards.
    */
   step(
     parameters: Map<string, Float32Array>,

@@ -1,5 +1,6 @@
+import { checkOptions, numberFrom, type OptionKinds } from "../../core/options.ts";
 import { sizeOf } from "../../core/shape.ts";
-import type { OptimizedParameter, Optimizer, UpdateOptions } from "./optimizer.ts";
+import { type OptimizedParameter, type Optimizer, updateKinds, type UpdateOptions } from "./optimizer.ts";
 
 /** Constants of Ranger; the defaults are those of StyleCLIP's mapper training. */
 export interface RangerOptions {
@@ -10,6 +11,10 @@ export interface RangerOptions {
   /** Default 1e-5. */
   readonly epsilon?: number | undefined;
 }
+
+const rangerKinds: OptionKinds<RangerOptions> = {
+  ...{ beta1: numberFrom(0, 1), beta2: numberFrom(0, 1), epsilon: numberFrom(0) },
+};
 
 /** Steps between two pulls towards the slow weights, and how far each pull goes (Zhang et al. 2019). */
 const [lookaheadSteps, lookaheadShare] = [6, 0.5];
@@ -32,10 +37,9 @@ export class Ranger implements Optimizer {
   readonly #moments = new Map<string, Moments>();
   #steps = 0;
 
-  constructor(
-    parameters: readonly OptimizedParameter[],
-    { beta1 = 0.95, beta2 = 0.999, epsilon = 1e-5 }: RangerOptions = {},
-  ) {
+  constructor(parameters: readonly OptimizedParameter[], options: RangerOptions = {}) {
+    checkOptions("Ranger", options, rangerKinds);
+    const { beta1 = 0.95, beta2 = 0.999, epsilon = 1e-5 } = options;
     this.#parameters = parameters;
     this.#options = { beta1, beta2, epsilon };
   }
@@ -43,8 +47,10 @@ export class Ranger implements Optimizer {
   step(
     parameters: Map<string, Float32Array>,
     gradients: ReadonlyMap<string, Float32Array>,
-    { learningRate, gradientScale = 1 }: UpdateOptions,
+    options: UpdateOptions,
   ): Promise<void> {
+    checkOptions("Ranger.step", options, updateKinds, ["learningRate"]);
+    const { learningRate, gradientScale = 1 } = options;
     const t = ++this.#steps;
     const { beta1, beta2, epsilon } = this.#options;
     const rectification = rectify(beta2, t);

@@ -85,7 +85,7 @@ async function readSet(asked: ZeroShotSource & { readonly dataset: string }, io:
   const lines = classes === undefined ? await set.classLines() : await readClassLines(classes, io);
   const namesFrom = classes ?? set.source;
   const templates = (await givenTemplates(asked, io)) ?? {
-    templates: (await set.templates()).map(ourTemplate),
+    templates: await set.templates(),
     templatesFrom: set.source,
   };
   const about = { ...templates, namesFrom, known: set.known };

@@ -31,9 +31,9 @@ interface TranslatedTensors {
 }
 
 /**
- * Finds the parameters of a model in a weight file of any kind and layout that we know. Only its table of contents is read.
+ * Finds the parameters of a model in a weight file: safetensors, the index of several, or PyTorch's. Reads only the header.
  *
- * @param family - the layouts that a file of such a model may have; default CLIP's.
+ * @param family - the tensor names that the file may have; default all layouts of a CLIP. For a model of your own {@link ownNames}.
  * @throws {ClipError} `CLIP_CHECKPOINT` unless every tensor of the model is in the file, in its shape, and nothing is left
  *   over; the message lists all differences. `CLIP_FILE` if the file cannot be read.
  */

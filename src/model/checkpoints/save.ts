@@ -1,4 +1,5 @@
 import type { WatchOptions } from "../../core/atomic-write.ts";
+import { abortSignal, callback, checkOptions, oneOf, type OptionKinds, record } from "../../core/options.ts";
 import { ClipError } from "../../core/errors.ts";
 import type { TensorData } from "../../core/tensor-data.ts";
 import { halve } from "../../core/half.ts";
@@ -8,30 +9,36 @@ import type { Naming } from "./names/patterns.ts";
 import { bytesOf, type DeferredTensor, writeDeferred } from "./write-safetensors.ts";
 import { elementBytes, inOrder, readFloats, readTensorBytes } from "./stored-tensor.ts";
 
-/** How {@link saveParameters} writes. */
+/** The options of {@link saveParameters}. */
 export interface SaveOptions extends WatchOptions {
-  /** The names that tensors get; default our own. */
-  readonly layout?: Layout;
-  /** What float32 tensors of two axes or more become; by default they stay what they are. */
-  readonly dtype?: "F32" | "F16";
+  /** The tensor names; default the parameters' paths. */
+  readonly layout?: Layout | undefined;
+  /** For float32 tensors of two axes or more. Default F32. */
+  readonly dtype?: "F32" | "F16" | undefined;
 }
+
+const saveKinds: OptionKinds<SaveOptions> = {
+  ...{ layout: record, dtype: oneOf("F32", "F16"), onProgress: callback, signal: abortSignal },
+};
 
 /** The values of a parameter, in memory or in files. */
 export type SavableParameter = TensorData<"float32"> | StoredParameter;
 
 /**
- * Writes the parameters of a model to a safetensors file, whole or not at all. Of what lies in files the bytes are kept,
- * and no more than one parameter is in memory at a time.
+ * Writes the parameters of a model to a safetensors file, whole or not at all. Keeps the bytes of parameters that are in files, and
+ * holds one parameter in memory at a time.
  *
- * @param parameters - by our paths.
+ * @param parameters - by path.
  * @throws {ClipError} `CLIP_FILE` if it cannot be written, `CLIP_CHECKPOINT` if the layout has no place for a parameter, or
  *   half precision none for its numbers.
  */
 export async function saveParameters(
   path: string,
   parameters: ReadonlyMap<string, SavableParameter>,
-  { layout = layouts.ours, dtype = "F32", ...watch }: SaveOptions = {},
+  options: SaveOptions = {},
 ): Promise<void> {
+  checkOptions("saveParameters", options, saveKinds);
+  const { layout = layouts.ours, dtype = "F32", ...watch } = options;
   const tensors = new Map<string, DeferredTensor>();
   for (const [ours, parameter] of parameters) {
     const namings = layout.fromOurs(ours);

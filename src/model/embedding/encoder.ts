@@ -92,7 +92,7 @@ export interface EncoderOptions extends Pick<CompileOptions, "device" | "onProgr
   readonly dtype?: QuantizedDtype | undefined;
 }
 
-const encodeKinds: OptionKinds<EncodeOptions> = { batchSize: wholeNumber(1), signal: abortSignal };
+export const encodeKinds: OptionKinds<EncodeOptions> = { batchSize: wholeNumber(1), signal: abortSignal };
 const encodeImageKinds: OptionKinds<EncodeImageOptions> = { ...encodeKinds, ...decodeKinds, onSkip: callback };
 const encodeTextKinds: OptionKinds<EncodeTextOptions> = { ...encodeKinds, onTruncate: callback };
 const logitsKinds: OptionKinds<LogitsOptions> = { ...encodeTextKinds, ...encodeImageKinds };

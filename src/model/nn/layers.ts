@@ -1,17 +1,15 @@
 import { ShapeError } from "../../core/errors.ts";
+import { callback, checkOptions, numberFrom, oneOf, type OptionKinds, wholeNumber } from "../../core/options.ts";
 import { describe } from "../../engine/graph/describe.ts";
-import { apply, type Tensor } from "../../engine/graph/tensor.ts";
+import { apply, type Tensor, tensorKind } from "../../engine/graph/tensor.ts";
 
-/**
- * Parameters are plain records; a layer is a function of its record. Paths in the record are names in our files. The
- * leaves are tensors when a graph is built, and descriptions of parameters (shape, start values) before.
- */
+/** A linear layer. Parameters are plain records: of tensors in a program, of specs (shape, initial values) before. */
 export interface Linear<Leaf = Tensor> {
   /** [out, in] */
   readonly weight: Leaf;
   /** [out] */
   readonly bias: Leaf;
-  /** What is added to the weight. */
+  /** Added to the weight. */
   readonly lora?: LowRank<Leaf>;
 }
 
@@ -23,7 +21,7 @@ export interface LowRank<Leaf = Tensor> {
   readonly up: Leaf;
 }
 
-/** Gain and shift of a normalisation, both of the size that is normalised or of the channels. */
+/** Gain and shift of a norm. */
 export interface Affine<Leaf = Tensor> {
   readonly weight: Leaf;
   readonly bias: Leaf;
@@ -55,13 +53,17 @@ export interface Block<Leaf = Tensor> {
  */
 export type Activation = "quickGelu" | "gelu" | "geluTanh";
 
-/** What a block needs to know beside its parameters. */
+/** The settings of a block. */
 export interface BlockConfig {
   readonly heads: number;
   readonly activation: Activation;
   /** ε of the layer norms; default {@link layerNormEpsilon}. */
   readonly layerNormEpsilon?: number | undefined;
 }
+
+const blockKinds: OptionKinds<BlockConfig> = {
+  ...{ heads: wholeNumber(1), activation: oneOf("quickGelu", "gelu", "geluTanh"), layerNormEpsilon: numberFrom(0) },
+};
 
 /** ε of every layer norm in CLIP, inside the root. */
 export const layerNormEpsilon = 1e-5;
@@ -82,25 +84,25 @@ export function layerNorm({ weight, bias }: Affine, x: Tensor, epsilon = layerNo
   return apply("layerNorm", [x, weight, bias], { epsilon });
 }
 
-/** Which tokens see which, and where the outcome is wanted. */
+/** The options of {@link attention} and {@link block}. */
 export interface AttentionOptions {
   /** Added to the scores, which are [N, H, L, L]; [N, H, R, L] with `read`. */
   readonly mask?: Tensor | undefined;
-  /** [N, L, W] → [N, R, W]: the tokens that are read. All are seen, and nothing else is computed of the others. */
+  /** [N, L, W] → [N, R, W]: selects the tokens to compute; they attend to all. Default all. */
   readonly read?: ((tokens: Tensor) => Tensor) | undefined;
 }
 
+const attentionKinds: OptionKinds<AttentionOptions> = { mask: tensorKind, read: callback };
+
 const readAll = (tokens: Tensor) => tokens;
 
-/** x ← x + MSA(LN(x));  x ← x + MLP(LN(x))   (Dosovitskiy et al. 2021, eq. 2–3). [N, L, W] → [N, L, W], or what is read of it */
-export function block(
-  p: Block,
-  config: BlockConfig,
-  x: Tensor,
-  { mask, read = readAll }: AttentionOptions = {},
-): Tensor {
+/** x ← x + MSA(LN(x));  x ← x + MLP(LN(x))   (Dosovitskiy et al. 2021, eq. 2–3). [N, L, W] → [N, L, W], or [N, R, W] */
+export function block(p: Block, config: BlockConfig, x: Tensor, options: AttentionOptions = {}): Tensor {
+  checkOptions("block", config, blockKinds, ["heads", "activation"]);
+  checkOptions("block", options, attentionKinds);
+  const { read = readAll } = options;
   const { heads, activation, layerNormEpsilon: epsilon } = config;
-  x = read(x).add(attention(p.attn, heads, layerNorm(p.ln1, x, epsilon), { mask, read }));
+  x = read(x).add(attention(p.attn, heads, layerNorm(p.ln1, x, epsilon), options));
   return x.add(mlp(p.mlp, activation, layerNorm(p.ln2, x, epsilon)));
 }
 
@@ -109,13 +111,10 @@ export function mlp(p: Mlp, activation: Activation, x: Tensor): Tensor {
   return linear(p.proj, linear(p.fc, x).gelu(approximations[activation]));
 }
 
-/** Multi-head self-attention. [N, L, W] → [N, L, W], or what is read of it */
-export function attention(
-  p: Attention,
-  heads: number,
-  x: Tensor,
-  { mask, read = readAll }: AttentionOptions = {},
-): Tensor {
+/** Multi-head self-attention. [N, L, W] → [N, L, W], or [N, R, W] */
+export function attention(p: Attention, heads: number, x: Tensor, options: AttentionOptions = {}): Tensor {
+  checkOptions("attention", options, attentionKinds);
+  const { mask, read = readAll } = options;
   const width = x.shape[2] as number;
   const qkv = linear(p.qkv, x);
   const [q, k, v] = [read, readAll, readAll].map((pick, i) => splitHeads(pick(qkv.slice(2, i * width, width)), heads));

@@ -3,18 +3,18 @@ import { sizeOf } from "../../core/shape.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
 import type { Affine, Linear } from "./layers.ts";
 
-/** A parameter's initial values: all the same, N(0, std²), U(−bound, bound), or given one by one. */
+/** A parameter's initial values: constant, N(0, std²), U(−bound, bound), or given. */
 export type Initial =
   | { readonly constant: number }
   | { readonly std: number }
   | { readonly bound: number }
   | { readonly values: Float32Array };
 
-/** A parameter before it has values. */
+/** Shape and initial values of a parameter. */
 export interface ParameterSpec {
   readonly shape: readonly number[];
   readonly initial: Initial;
-  /** False for the running statistics of batch norm, which are kept but not learned. */
+  /** False for the running statistics of batch norm. */
   readonly trainable: boolean;
 }
 
@@ -25,7 +25,7 @@ export type WithLeaves<Node, Leaf> = Node extends ParameterSpec
     ? readonly WithLeaves<Item, Leaf>[]
     : { readonly [Key in keyof Node]: WithLeaves<Node[Key], Leaf> };
 
-/** A model's record of specs; `never` where it holds anything else, such as a configuration. */
+/** Requires all leaves of a record to be specs: `never` for anything else. */
 export type Specs<Node> = Node extends ParameterSpec | undefined
   ? Node
   : Node extends object
@@ -49,7 +49,16 @@ export function parameterSpecs<Model extends object>(model: Model & Specs<Model>
   return new Map(leaves(model, isSpec));
 }
 
-/** A model's record with each parameter replaced by what `make` gives for its path. */
+/**
+ * A model's record with each parameter replaced by the result of `make`.
+ *
+ * @example
+ * ```ts
+ * const layer = linearSpec(8, 4);
+ * const p = mapParameters(layer, (path, { shape }) => input(path, shape));
+ * console.log(linear(p, input("x", [2, 4])).shape);
+ * ```
+ */
 export function mapParameters<Model extends object, Leaf>(
   model: Model & Specs<Model>,
   make: (path: string, spec: ParameterSpec) => Leaf,
@@ -66,7 +75,7 @@ export function mapParameters<Model extends object, Leaf>(
 
 const join = (path: string, key: string) => (path === "" ? key : `${path}.${key}`);
 
-/** How many numbers a model learns. */
+/** The number of trainable parameters of a model. */
 export function countParameters<Model extends object>(model: Model & Specs<Model>): number {
   let count = 0;
   for (const { shape, trainable } of parameterSpecs<Model>(model).values()) if (trainable) count += sizeOf(shape);
@@ -76,7 +85,7 @@ export function countParameters<Model extends object>(model: Model & Specs<Model
 /**
  * Initial values of a model's parameters, by path.
  *
- * @param isWanted - which of them; default all.
+ * @param isWanted - selects parameters; default all.
  */
 export function initializeParameters<Model extends object>(
   model: Model & Specs<Model>,
@@ -99,22 +108,22 @@ function draw(initial: Initial, size: number, random: Random): Float32Array {
   return Float32Array.from({ length: size }, next);
 }
 
-/** A parameter; trainable unless said otherwise. */
+/** A parameter; by default trainable. */
 export function spec(shape: readonly number[], initial: Initial, trainable = true): ParameterSpec {
   return { shape, initial, trainable };
 }
 
-/** Gain and shift of a norm over `size` numbers: `weight` and 0. */
+/** Gain and shift of a norm over `size` numbers, initially `weight` and 0. */
 export function affineSpec(size: number, weight = 1): Affine<ParameterSpec> {
   return { weight: spec([size], { constant: weight }), bias: spec([size], { constant: 0 }) };
 }
 
-/** PyTorch's default for linear layers and convolutions: U(±1/√fanIn). */
+/** A weight with PyTorch's default for linear layers and convolutions, U(±1/√fanIn). */
 export function fanInSpec(shape: readonly number[]): ParameterSpec {
   return spec(shape, { bound: sizeOf(shape.slice(1)) ** -0.5 });
 }
 
-/** A linear layer; by default as {@link fanInSpec}. */
+/** A linear layer; by default U(±1/√input). */
 export function linearSpec(out: number, input: number, weight?: Initial, bias?: Initial): Linear<ParameterSpec> {
   const byFanIn = { bound: input ** -0.5 };
   return { weight: spec([out, input], weight ?? byFanIn), bias: spec([out], bias ?? byFanIn) };

@@ -1,29 +1,36 @@
 import { checkpoint } from "../../engine/autodiff/gradients.ts";
-import type { Tensor } from "../../engine/graph/tensor.ts";
+import { checkOptions, flag, type OptionKinds, record, text } from "../../core/options.ts";
+import { type Tensor, tensorKind } from "../../engine/graph/tensor.ts";
 import { type AttentionOptions, type Block, block, type BlockConfig } from "./layers.ts";
 
-/** How a stack of blocks is computed, beside its parameters. */
+/** The options of {@link transformer}. */
 export interface TransformerOptions {
-  /** What the blocks are called in a program: `vision.blocks`. */
+  /** Name of the blocks in a printed program, such as `vision.blocks`. */
   readonly name: string;
   /** Added to the scores of every block. */
   readonly mask?: Tensor | undefined;
-  /** Gradients keep only the input of each block and compute the inside again. */
+  /** Whether the backward pass recomputes each block from its input, to save memory. Default false. */
   readonly checkpointBlocks?: boolean | undefined;
-  /** An optimization: what the last block computes, where only some of its outputs are used. */
+  /** Options of the last block, where only some of its outputs are used. */
   readonly last?: AttentionOptions | undefined;
 }
 
-/** [N, L, W] through all blocks: [N, L, W], or of the last block's outputs those that `last` reads. */
+const transformerKinds: OptionKinds<TransformerOptions> = {
+  ...{ name: text, mask: tensorKind, checkpointBlocks: flag, last: record },
+};
+
+/** All blocks in turn. [N, L, W] → [N, L, W], or the outputs that `last` reads. */
 export function transformer(
   blocks: readonly Block[],
   config: BlockConfig,
   x: Tensor,
-  { name, mask, checkpointBlocks = false, last }: TransformerOptions,
+  options: TransformerOptions,
 ): Tensor {
+  checkOptions("transformer", options, transformerKinds, ["name"]);
+  const { name, mask, checkpointBlocks = false, last } = options;
   for (const [i, p] of blocks.entries()) {
-    const options = (i === blocks.length - 1 && last) || { mask };
-    const compute = (input: Tensor) => block(p, config, input, options);
+    const attending = (i === blocks.length - 1 && last) || { mask };
+    const compute = (input: Tensor) => block(p, config, input, attending);
     x = (checkpointBlocks ? checkpoint(compute, x) : compute(x)).named(`${name}.${i}`);
   }
   return x;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { saveParameters } from "../checkpoints/save.ts";
 import { makeFolder, writeFileAtomic } from "../../core/atomic-write.ts";
 import { ClipError } from "../../core/errors.ts";
+import { checkOptions, listOf, oneOf, type OptionKinds, record, text } from "../../core/options.ts";
 import type { TensorData } from "../../core/tensor-data.ts";
 import type { PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import type { ClipConfig } from "../towers/config.ts";
@@ -10,19 +11,24 @@ import { ClipTokenizer, type TextTokenizer } from "../../inputs/text/tokenizer.t
 import { formatMerges } from "../../inputs/text/merges-file.ts";
 import { files } from "./model-files.ts";
 
-/** A model in memory, as {@link saveModel} takes it. */
+/** A model in memory. */
 export interface ModelToSave {
   readonly config: ClipConfig;
   /** `imageSize` is the config's. */
   readonly preprocess: Omit<PreprocessConfig, "imageSize">;
   readonly tokenizer: TextTokenizer;
-  /** By our paths. */
+  /** By path. */
   readonly parameters: ReadonlyMap<string, TensorData<"float32">>;
-  /** The words of the training captions, if the model is to say when a label has others. */
-  readonly words?: readonly string[];
-  /** How matrices are stored; F16 halves the file. Default F32. */
-  readonly dtype?: "F32" | "F16";
+  /** The words of the training captions; `unknownWords` of the model reports others. */
+  readonly words?: readonly string[] | undefined;
+  /** Format of matrices; F16 halves the file. Default F32. */
+  readonly dtype?: "F32" | "F16" | undefined;
 }
+
+const modelKinds: OptionKinds<ModelToSave> = {
+  ...{ config: record, preprocess: record, tokenizer: record, parameters: record },
+  ...{ words: listOf(text), dtype: oneOf("F32", "F16") },
+};
 
 /**
  * Writes a model folder for {@link readModel}. Each file is replaced as a whole, the weights last.
@@ -31,6 +37,7 @@ export interface ModelToSave {
  *   not the config's.
  */
 export async function saveModel(folder: string, model: ModelToSave): Promise<void> {
+  checkOptions("saveModel", model, modelKinds, ["config", "preprocess", "tokenizer", "parameters"]);
   const { config, preprocess, tokenizer, parameters, words, dtype = "F32" } = model;
   const { source, vocabSize } = tokenizer;
   // A table may have more rows than a tokenizer.json has tokens.

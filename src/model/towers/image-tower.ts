@@ -1,28 +1,31 @@
+import { checkOptions, listOf, type OptionKinds, record } from "../../core/options.ts";
 import type { Tensor } from "../../engine/graph/tensor.ts";
 import type { StatisticUpdate } from "../nn/norms.ts";
 import type { ClipConfig } from "./config.ts";
 import { type ModifiedResNet, modifiedResNet } from "./modified-resnet.ts";
-import { type TowerOptions, type VisionTransformer, visionTransformer } from "./vision-transformer.ts";
+import { towerKinds, type TowerOptions, type VisionTransformer, visionTransformer } from "./vision-transformer.ts";
 
 /** Parameters of an image tower. */
 export type ImageTower<Leaf = Tensor> = VisionTransformer<Leaf> | ModifiedResNet<Leaf>;
 
-/** How an image tower is computed, beside its architecture. */
+/** The options of an image tower. */
 export interface ImageTowerOptions extends TowerOptions {
-  /** Given in training: batch norm then uses the batch's statistics and collects the new running ones here. */
+  /** For training: batch norm uses the statistics of the batch and adds the new running ones here. */
   readonly updates?: StatisticUpdate[] | undefined;
 }
 
+const imageTowerKinds: OptionKinds<ImageTowerOptions> = { ...towerKinds, updates: listOf(record) };
+
 /** Outputs of an image tower. */
 export interface ImageTowerOutput {
-  /** [I, E], before they are brought to unit length. */
+  /** [I, E], not normalized. */
   readonly imageFeatures: Tensor;
   /**
-   * [I, ·]: input of the tower's last linear layer, which the paper's linear probes read (Radford et al. 2021, section 3.2);
-   * the features themselves where the pool ends in that layer (ResNet) or there is none (SigLIP).
+   * [I, ·]: input of the tower's last linear layer, for linear probes (Radford et al. 2021, section 3.2); in a ResNet and in
+   * SigLIP's tower the features themselves.
    */
   readonly pooled: Tensor;
-  /** [I, K, W] or a ResNet's channels: the tokens after the last norm, as far as they are computed. */
+  /** [I, K, W] after the last norm; those that were computed. Of a ResNet [I, G² + 1, C]. */
   readonly tokens: Tensor;
 }
 
@@ -33,8 +36,10 @@ export function imageTower(
   pixelValues: Tensor,
   options: ImageTowerOptions = {},
 ): ImageTowerOutput {
+  checkOptions("imageTower", options, imageTowerKinds);
   const { vision } = config;
-  if (vision.kind === "vit") return visionTransformer(p as VisionTransformer, config, vision, pixelValues, options);
-  const { imageFeatures, tokens } = modifiedResNet(p as ModifiedResNet, vision, pixelValues, options.updates);
+  const { updates, ...tower } = options;
+  if (vision.kind === "vit") return visionTransformer(p as VisionTransformer, config, vision, pixelValues, tower);
+  const { imageFeatures, tokens } = modifiedResNet(p as ModifiedResNet, vision, pixelValues, updates);
   return { imageFeatures, pooled: imageFeatures, tokens };
 }

@@ -1,10 +1,11 @@
+import { checkOptions } from "../../core/options.ts";
 import type { Dim } from "../../core/shape.ts";
 import { float32, int32 } from "../../core/tensor-data.ts";
 import { constant, Tensor } from "../../engine/graph/tensor.ts";
 import { type Affine, type Block, layerNorm, type Linear, linear } from "../nn/layers.ts";
 import { transformer } from "../nn/transformer.ts";
 import type { ClipConfig } from "./config.ts";
-import type { TowerOptions } from "./vision-transformer.ts";
+import { towerKinds, type TowerOptions } from "./vision-transformer.ts";
 
 /** Parameters of the text tower; W = width. */
 export interface TextTransformer<Leaf = Tensor> {
@@ -18,17 +19,16 @@ export interface TextTransformer<Leaf = Tensor> {
   readonly projection: Leaf | Linear<Leaf>;
 }
 
-/** What the text tower ends with. */
+/** Outputs of a text tower. */
 export interface TextTowerOutput {
-  /** [T, E], not yet of unit length. */
+  /** [T, E], not normalized. */
   readonly textFeatures: Tensor;
-  /** [T, L, W]: the tokens behind the last norm, as far as they were computed. */
+  /** [T, L, W] after the last norm; those that were computed. */
   readonly tokens: Tensor;
 }
 
 /**
- * inputIds int32 [T, L] to textFeatures [T, E]: what stands at the end-of-text, which has seen the whole text. L is at most
- * the context length, and may be symbolic.
+ * inputIds int32 [T, L] → textFeatures [T, E], read at the end-of-text. L is at most the context length, and may be symbolic.
  *
  * @param endOfText - int32 [T]: its position in each text.
  */
@@ -37,8 +37,10 @@ export function textTransformer(
   { text, activation, layerNormEpsilon }: ClipConfig,
   inputIds: Tensor,
   endOfText: Tensor,
-  { checkpointBlocks, allTokens = false }: TowerOptions = {},
+  options: TowerOptions = {},
 ): TextTowerOutput {
+  checkOptions("textTransformer", options, towerKinds);
+  const { checkpointBlocks, allTokens = false } = options;
   const { contextLength, causal = true } = text;
   const config = { heads: text.heads, activation: text.activation ?? activation, layerNormEpsilon };
   const length = inputIds.shape[1]!;

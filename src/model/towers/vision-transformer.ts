@@ -1,4 +1,5 @@
-import { concat, conv2d, Tensor } from "../../engine/graph/tensor.ts";
+import { checkOptions, flag, type OptionKinds } from "../../core/options.ts";
+import { concat, conv2d, Tensor, tensorKind } from "../../engine/graph/tensor.ts";
 import {
   type Affine,
   type Attention,
@@ -49,27 +50,35 @@ export interface ProbePool<Leaf = Tensor> {
   readonly mlp: Mlp<Leaf>;
 }
 
-/** How a tower is computed, beside its architecture. */
+/** The options of a Transformer tower. */
 export interface TowerOptions {
-  /** Gradients keep only the input of each block and compute the inside again. */
-  readonly checkpointBlocks?: boolean;
+  /** Whether the backward pass recomputes each block from its input, to save memory. Default false. */
+  readonly checkpointBlocks?: boolean | undefined;
   /**
-   * int32 [I, K]: the tokens that the image tower's blocks see, as rows of all images' tokens one image after the other,
-   * the class token among them (Li et al. 2023, FLIP); default all.
+   * int32 [I, K]: the tokens that the image tower keeps, the class token among them, as indices into the tokens of all images
+   * (Li et al. 2023, FLIP); default all.
    */
-  readonly keptTokens?: Tensor;
-  /** Whether all tokens are computed to the end, for who reads them too; default only what the features are read from. */
-  readonly allTokens?: boolean;
+  readonly keptTokens?: Tensor | undefined;
+  /** Whether all tokens are computed; default only those that the features are read from. */
+  readonly allTokens?: boolean | undefined;
 }
 
-/** pixelValues [I, 3, S, S] → the features, and what they are read from. */
+export const towerKinds: OptionKinds<TowerOptions> = {
+  checkpointBlocks: flag,
+  keptTokens: tensorKind,
+  allTokens: flag,
+};
+
+/** pixelValues [I, 3, S, S] → imageFeatures [I, E], and the tensors before them. */
 export function visionTransformer(
   p: VisionTransformer,
   { activation, layerNormEpsilon }: ClipConfig,
   config: VitConfig,
   pixelValues: Tensor,
-  { checkpointBlocks, keptTokens, allTokens = false }: TowerOptions = {},
+  options: TowerOptions = {},
 ): ImageTowerOutput {
+  checkOptions("visionTransformer", options, towerKinds);
+  const { checkpointBlocks, keptTokens, allTokens = false } = options;
   const blockConfig = { heads: config.heads, activation, layerNormEpsilon };
   let x = embedPatches(p, config, pixelValues); // [I, L, W]
   if (keptTokens) x = x.reshape([-1, config.width]).gather(keptTokens); // [I, K, W]

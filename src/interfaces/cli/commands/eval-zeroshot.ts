@@ -1,6 +1,6 @@
 import { Command, Option } from "@commander-js/extra-typings";
 import { printable } from "../../../core/printable.ts";
-import { type Answer, evaluateZeroShot, type ZeroShotScores } from "../../../learning/evaluate/zero-shot.ts";
+import { type ZeroShotAnswer, evaluateZeroShot, type ZeroShotScores } from "../../../learning/evaluate/zero-shot.ts";
 import { type KnownSet, knownSets, metricNames, publishedScore } from "../../../learning/evaluate/known-sets.ts";
 import { type NamedImages } from "../../../learning/evaluate/class-names.ts";
 import { modelName } from "../../../model/hub/cache.ts";
@@ -217,8 +217,8 @@ function printPublished(set: KnownSet, measured: readonly Measured<ZeroShotScore
 }
 
 /** The mistakes that the model was surest of. */
-function worstMistakes(answers: readonly Answer[]): Answer[] {
-  const surety = ({ ranked, truthProbability }: Answer) => ranked[0]!.probability - truthProbability;
+function worstMistakes(answers: readonly ZeroShotAnswer[]): ZeroShotAnswer[] {
+  const surety = ({ ranked, truthProbability }: ZeroShotAnswer) => ranked[0]!.probability - truthProbability;
   return answers
     .filter(({ rank }) => rank > 0)
     .sort((a, b) => surety(b) - surety(a))
@@ -226,7 +226,7 @@ function worstMistakes(answers: readonly Answer[]): Answer[] {
 }
 
 function examplesOfConfusion(
-  answers: readonly Answer[],
+  answers: readonly ZeroShotAnswer[],
   { truth, predicted }: { readonly truth: string; readonly predicted: string },
 ): string[] {
   return answers

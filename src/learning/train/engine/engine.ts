@@ -115,7 +115,8 @@ export class TrainEngine implements EngineState, EngineStateTarget, AsyncDisposa
     group: Group = alone,
   ): Promise<TrainEngine> {
     const trained = trainedParameters(options.config, options);
-    const adamw = await AdamW.create(options, trained);
+    const { beta1, beta2, epsilon, weightDecay } = options;
+    const adamw = await AdamW.create({ beta1, beta2, epsilon, weightDecay }, trained);
     return new TrainEngine(options, parameters, adamw, new Set(trained.map(({ path }) => path)), group);
   }
 
