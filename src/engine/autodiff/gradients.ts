@@ -30,6 +30,14 @@ export function checkpoint(compute: (x: Tensor) => Tensor, x: Tensor): Tensor {
  * Derivatives of a scalar by reverse accumulation. They are tensors of the same graph, so they can be differentiated
  * again.
  *
+ * @example
+ * ```ts
+ * const x = input("x", [3]);
+ * const [dx] = gradients(x.square().sum(), [x]);
+ * await using session = await Session.compile({ dx: dx! });
+ * console.log((await session.run({ x: float32([1, 2, 3], [3]) }))["dx"]);
+ * ```
+ *
  * @param loss - one number; or any tensor, with `seed` = the gradient of the real loss at it, of the same shape.
  * @param wrt - tensors to differentiate by.
  * @returns One gradient per tensor of `wrt`, in order and of its shape; zeros where the loss does not depend on it.

@@ -17,6 +17,12 @@ export interface PreprocessedImage {
  * Shorter side to `imageSize` and the centre square, or squashed to a square; alpha dropped (not blended: a transparent
  * pixel shows the colour stored beneath); standardised. Equal to openai/CLIP's `_transform` with Pillow, bit for bit.
  *
+ * @example
+ * ```ts
+ * const image = await decodeImage("photo.jpg");
+ * console.log(preprocessImage(image, clipPreprocess).pixelValues);
+ * ```
+ *
  * @throws {ClipError} `CLIP_IMAGE` if the image is more than 10,000 times as long as wide, or its fields do not fit each other.
  */
 export function preprocessImage(image: RasterImage, config: PreprocessConfig): PreprocessedImage {

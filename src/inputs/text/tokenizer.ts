@@ -97,6 +97,12 @@ export interface Truncation {
  * Ids equal those of OpenAI's `clip.tokenize` with `ftfy`. Any text has ids: bytes are the last resort. The vocabulary is
  * 256 bytes, the same at the end of a word, one token per merge, and the two marks.
  *
+ * @example
+ * ```ts
+ * const tokenizer = await ClipTokenizer.published();
+ * console.log(tokenizer.tokenize(["a photo of a cat"]).inputIds);
+ * ```
+ *
  * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/simple_tokenizer.py`.
  */
 export class ClipTokenizer implements TextTokenizer {

@@ -37,6 +37,12 @@ import { Validator } from "./validate.ts";
  * Processes that `mpirun` or `srun` started together train one model: each has its share of every batch, and only the first writes. If one fails
  * it says why, and all of them end.
  *
+ * @example
+ * ```ts
+ * const config = await readTrainConfig("run.json");
+ * await train(config, { out: "run", onProgress: ({ step, loss }) => console.log(step, loss) });
+ * ```
+ *
  * @throws {ClipError} `CLIP_DATA` if there are too few pairs or most images are broken; `CLIP_TRAIN` if the loss is no
  *   finite number any more (the last checkpoint stays, `failure.json` has the batch) or the folder holds another run;
  *   `CLIP_FILE` if the disk is full; `CLIP_GROUP` if processes that were started together cannot work together.

@@ -38,6 +38,13 @@ const loadKinds: OptionKinds<LoadOptions> = { ...readModelKinds, ...resolveKinds
 /**
  * A CLIP, ready to use.
  *
+ * @example
+ * ```ts
+ * await using clip = await loadClip("pictograms");
+ * const [best] = await clip.classify("photo.jpg", ["a cat", "a dog"]);
+ * console.log(best?.label, best?.probability);
+ * ```
+ *
  * @param model - a model folder or weight file as {@link readModel} takes it; a published one by OpenAI's name ("ViT-B/32") or
  *   its repository on Hugging Face's hub ("openai/clip-vit-base-patch32"), which is fetched once; or "pictograms", which comes with this
  *   package and knows drawings, not photos. Default: `defaultModel`, a ViT-B/32 for photos: the first call fetches 605 MB
