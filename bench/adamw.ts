@@ -28,7 +28,7 @@ const summarise = (times: number[]) => {
 const options = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 };
 const results: Record<string, ReturnType<typeof summarise>> = {};
 for (const threads of [1, 2]) {
-  await using adamw = await AdamW.create(options, parameters, { threads });
+  await using adamw = await AdamW.create(options, parameters, threads);
   const weights = filled(0.1);
   const times: number[] = [];
   for (let i = 0; i <= runs; i++) {

@@ -1,10 +1,10 @@
-// Names what a drawing shows: npx tsx examples/01-classify.ts assets/samples/house.png
+// Classifies an image by labels: npx tsx examples/01-classify.ts assets/samples/house.png
 import { loadClip } from "clip-ts";
 
 const [image] = process.argv.slice(2);
 if (image === undefined) throw new Error("name an image");
 
-// Comes with the package and knows drawings; for photos leave out the name, and 605 MB are fetched once.
+// The bundled model is for drawings. For photos leave out the name: 605 MB are fetched once.
 await using clip = await loadClip("pictograms");
 const ranked = await clip.classify(image, ["cat", "dog", "house", "tree"], { none: true });
 

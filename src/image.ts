@@ -1,4 +1,4 @@
-// Everything a user can import from "clip-ts/image", by what it is for.
+// The door "clip-ts/image": decoding and preprocessing of images, and augmentation.
 
 import "./core/globals.ts";
 
@@ -14,7 +14,7 @@ export {
 export { sniffedBytes, type SniffedImage, sniffImage } from "./inputs/image/sniff.ts";
 export type { RasterImage } from "./inputs/image/raster-image.ts";
 
-/** From an image to what the image tower reads. */
+/** From an image to pixel values. */
 export { preprocessImage } from "./inputs/image/preprocess.ts";
 export type { PreprocessedImage } from "./inputs/image/preprocess.ts";
 export { clipPreprocess } from "./inputs/image/preprocess-config.ts";
@@ -22,7 +22,7 @@ export type { PreprocessConfig } from "./inputs/image/preprocess-config.ts";
 export { normalizePixels } from "./inputs/image/normalize.ts";
 export { resampleGrid, type ResampleFilter } from "./inputs/image/resample.ts";
 
-/** Varying images for training. */
+/** Augmentation. */
 export { augmentImage, photoAugment } from "./inputs/image/augment.ts";
 export type { AugmentConfig, RandomPlacement, RandomResizedCrop } from "./inputs/image/augment.ts";
 export { Random } from "./core/random.ts";

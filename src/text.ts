@@ -1,8 +1,8 @@
-// Everything a user can import from "clip-ts/text", by what it is for.
+// The door "clip-ts/text": tokenizers and their vocabularies.
 
 import "./core/globals.ts";
 
-/** Texts to ids and back. */
+/** Texts to input ids and back. */
 export { ClipTokenizer } from "./inputs/text/tokenizer.ts";
 export type {
   EncodeOptions,
@@ -16,9 +16,9 @@ export type {
 export { JsonTokenizer } from "./inputs/text/json-tokenizer.ts";
 export type { SpecialTokens } from "./inputs/text/split.ts";
 
-/** Vocabularies of one's own. */
+/** Vocabularies of your own. */
 export { trainBpe } from "./inputs/text/train-bpe.ts";
 export { formatMerges, parseMerges } from "./inputs/text/merges-file.ts";
 
-/** The cleaning that comes before, and the repair in it. */
+/** Cleaning and repair of texts. */
 export { cleanText, repairText } from "./inputs/text/clean.ts";

@@ -1,8 +1,8 @@
-// Everything a user can import from "clip-ts/train", by what it is for.
+// The door "clip-ts/train": pre-training and fine-tuning, and their data and losses.
 
 import "./core/globals.ts";
 
-/** Pre-training: a configuration in, a run's folder with the model out. */
+/** Pre-training: from a configuration to a run's folder with the model. */
 export { train } from "./learning/train/train.ts";
 export type { TrainOptions, TrainProgress, TrainResult, TrainValidation } from "./learning/train/train-options.ts";
 export type { Diagnosis, Finding } from "./learning/train/doctor.ts";
@@ -11,7 +11,7 @@ export { readTrainConfig, type TrainConfig, trainConfigSchema } from "./learning
 export { type MetricsLine, runFiles, type ValidationScores } from "./learning/train/run-folder.ts";
 export type { Prediction } from "./learning/train/validate.ts";
 
-/** Fine-tuning that keeps the model good at the rest: a training run, then the best blend of old and new weights. */
+/** Fine-tuning: a training run, then the best blend of old and new weights. */
 export {
   finetune,
   type FinetuneConfig,
@@ -32,7 +32,7 @@ export {
   type RunSettings,
 } from "./learning/finetune/finetune-plan.ts";
 
-/** The parts of it: pairs, batches, the objective, the learning rate. */
+/** Data, losses and the learning rate. */
 export { readPairs, readImages, readSources, type Source } from "./inputs/data/pairs.ts";
 export { readImage } from "./inputs/data/image-location.ts";
 export { countReasons } from "./inputs/data/sources/samples.ts";

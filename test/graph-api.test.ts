@@ -4,8 +4,10 @@ import * as graph from "../src/graph.ts";
 it('"clip-ts/graph" holds these names', () => {
   expect(Object.keys(graph).sort()).toMatchInlineSnapshot(`
     [
+      "AdamW",
       "ClipError",
       "OrtSession",
+      "Ranger",
       "Session",
       "ShapeError",
       "Tensor",
@@ -19,6 +21,8 @@ it('"clip-ts/graph" holds these names', () => {
       "gradients",
       "input",
       "int32",
+      "lbfgs",
+      "minimize",
       "printProgram",
       "scalar",
       "stored",

@@ -4,11 +4,14 @@ import ts from "typescript";
 import { afterAll, describe, expect, it } from "vitest";
 import * as page from "../../src/browser.ts";
 import { ClipError } from "../../src/core/errors.ts";
+import * as evaluation from "../../src/evaluate.ts";
 import * as graph from "../../src/graph.ts";
 import * as image from "../../src/image.ts";
 import * as clip from "../../src/index.ts";
+import * as models from "../../src/models.ts";
 import * as text from "../../src/text.ts";
 import * as training from "../../src/train.ts";
+import * as vectors from "../../src/vectors.ts";
 import { randomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { saveTinyModel } from "../tiny-model.ts";
@@ -27,6 +30,10 @@ const tokenizer = await text.ClipTokenizer.published();
 afterAll(() => session.release());
 const pairs = { samples: [], skipped: [] };
 const run = { model: "ViT-B-32", train: "x", batchSize: 2, steps: 1, learningRate: 1 };
+
+const labelled = { classes: ["a", "b"], samples: [] };
+const features = { features: graph.float32(new Float32Array(8), [4, 2]), labels: Int32Array.of(0, 0, 1, 1) };
+const adamw = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 };
 
 /** A call of everything that takes options, by its name and that of the parameter. */
 const calls: Readonly<Record<string, (options: never) => unknown>> = {
@@ -60,6 +67,26 @@ const calls: Readonly<Record<string, (options: never) => unknown>> = {
   "Session.compile options": (options) => graph.Session.compile({ y: x.mul(2) }, options),
   "Session.run options": (options) => session.run({}, options),
   "OrtSession.create options": (options) => graph.OrtSession.create(graph.buildModel({ y: x.mul(2) }), options),
+  "minimize options": (options) => graph.minimize(new Map(), () => ({ loss: x.sum() }), options),
+  "lbfgs options": (options) => graph.lbfgs((at) => ({ value: 0, gradient: at }), new Float64Array(1), options),
+  "AdamW.create options": (options) => graph.AdamW.create(options, []),
+  "AdamW.step options": async (options) => (await graph.AdamW.create(adamw, [])).step(new Map(), new Map(), options),
+  "Ranger.constructor options": (options) => new graph.Ranger([], options),
+  "Ranger.step options": async (options) => new graph.Ranger([]).step(new Map(), new Map(), options),
+  "clipParameters config": (config) => models.clipParameters(config),
+  "saveParameters options": (options) => models.saveParameters(join(root, "none.safetensors"), new Map(), options),
+  "readLabelledImages options": (options) => evaluation.readLabelledImages(root, options),
+  "readCaptionTable options": (options) => evaluation.readCaptionTable(join(root, "a.csv"), options),
+  "readCandidates options": (options) => evaluation.readCandidates(join(root, "a.csv"), options),
+  "evaluateZeroShot options": (options) => evaluation.evaluateZeroShot(model, labelled, options),
+  "evaluateRetrieval options": (options) => evaluation.evaluateRetrieval(model, [], options),
+  "evaluateCaptions options": (options) => evaluation.evaluateCaptions(model, [], options),
+  "evaluateGeolocation options": (options) => evaluation.evaluateGeolocation(model, [], [], options),
+  "encodeLabelled options": (options) => evaluation.encodeLabelled(model, [], "before", options),
+  "trainProbe options": (options) => evaluation.trainProbe(features, ["a", "b"], options),
+  "zeroShotHead options": (options) => evaluation.zeroShotHead(model, ["a tree", "the sea"], options),
+  "BenchmarkSet.find options": (options) => evaluation.BenchmarkSet.find("cifar10", options),
+  "embed options": (options) => vectors.embed(model, { texts: ["a"] }, options),
   "ClipTokenizer.encode options": (options) => tokenizer.encode("a tree", options),
   "ClipTokenizer.tokenize options": (options) => tokenizer.tokenize(["a tree"], options),
   "decodeImage options": (options) => image.decodeImage(raster, options),
@@ -82,8 +109,15 @@ const calls: Readonly<Record<string, (options: never) => unknown>> = {
   "scheduledLearningRate options": (options) => training.scheduledLearningRate(0, options),
 };
 
-/** Records of data, and JavaScript's own options of errors. */
-const records = new Set(["constant (destructured)", "packShards (destructured)", "ClipError.constructor options"]);
+/**
+ * Not options: records of data or parameters, JavaScript's own options of errors, and the settings of layers and towers, which
+ * read as formulas; TypeScript checks these, and `clipParameters` checks a configuration.
+ */
+const formulas =
+  "attention|block|clip|encodeImage|encodeText|imageTower|modifiedResNet|textTransformer|transformer|visionTransformer";
+const records = new RegExp(
+  `^((constant|packShards|linear|layerNorm|groupNorm|clipLogits) \\(destructured\\)|ClipError.constructor options|(${formulas}) .*)$`,
+);
 
 /** The keys of every options object of the public API, as the compiler sees them. */
 const declared = declaredOptions();
@@ -178,7 +212,7 @@ async function settle(call: () => unknown): Promise<unknown> {
 /** Every parameter that holds options, by the name of its function or method and its own, with the keys it may have. */
 function declaredOptions(): ReadonlyMap<string, readonly string[]> {
   const repository = fileURLToPath(new URL("../..", import.meta.url));
-  const entries = ["index", "graph", "browser", "text", "image", "train"];
+  const entries = ["index", "graph", "browser", "text", "image", "models", "train", "evaluate", "vectors"];
   const { options } = ts.parseJsonConfigFileContent(
     ts.readConfigFile(join(repository, "tsconfig.json"), (file) => ts.sys.readFile(file)).config,
     ts.sys,
@@ -199,7 +233,7 @@ function declaredOptions(): ReadonlyMap<string, readonly string[]> {
         const keys = type.getProperties().map((property) => property.name);
         if (checker.isArrayLikeType(type) || type.isUnion() || keys.length === 0) continue;
         const place = `${name} ${isPattern ? "(destructured)" : parameter.name}`;
-        if (!records.has(place)) found.set(place, keys);
+        if (!records.test(place)) found.set(place, keys);
       }
     }
   };

@@ -30,6 +30,14 @@ export function checkpoint(compute: (x: Tensor) => Tensor, x: Tensor): Tensor {
  * Differentiates a scalar by reverse accumulation. Gradients are tensors of the same graph, so they can be
  * differentiated again.
  *
+ * @example
+ * ```ts
+ * const x = input("x", [3]);
+ * const [dx] = gradients(x.square().sum(), [x]);
+ * await using session = await Session.compile({ dx: dx! });
+ * console.log((await session.run({ x: float32([1, 2, 3], [3]) }))["dx"]);
+ * ```
+ *
  * @param loss - a scalar; or any tensor with `seed`, the gradient of the actual loss with respect to it, of the same
  *   shape.
  * @param wrt - tensors to differentiate with respect to.

@@ -174,7 +174,7 @@ describe("AdamW", () => {
       );
     async function run(threads: number): Promise<Map<string, Float32Array>> {
       const values = numbers(0);
-      await using adamw = await AdamW.create(clip, large, { threads });
+      await using adamw = await AdamW.create(clip, large, threads);
       await adamw.step(values, numbers(1), { learningRate: 1e-3 });
       for (const [name, kept] of await momentsOf(adamw, large)) await adamw.write(...placeOf(name), kept);
       await adamw.step(values, numbers(2), { learningRate: 1e-3, gradientScale: 0.5 });

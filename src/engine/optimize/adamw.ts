@@ -1,9 +1,10 @@
 import { availableParallelism } from "node:os";
+import { checkOptions, numberFrom, type OptionKinds } from "../../core/options.ts";
 import { sizeOf } from "../../core/shape.ts";
 import { discard } from "../threads/discard.ts";
 import { Remote } from "../threads/remote.ts";
 import type { AdamwMethods } from "./adamw-worker.ts";
-import type { OptimizedParameter, Optimizer, UpdateOptions } from "./optimizer.ts";
+import { type OptimizedParameter, type Optimizer, updateKinds, type UpdateOptions } from "./optimizer.ts";
 import { AdamwPart, type AdamwStep, type Moment } from "./adamw-part.ts";
 
 /** Constants of AdamW; CLIP's are β₁ 0.9, β₂ 0.98, ε 1e-6, decay 0.2. */
@@ -14,32 +15,39 @@ export interface AdamwOptions {
   readonly weightDecay: number;
 }
 
+const adamwKinds: OptionKinds<AdamwOptions> = {
+  ...{ beta1: numberFrom(0, 1), beta2: numberFrom(0, 1), epsilon: numberFrom(0), weightDecay: numberFrom(0) },
+};
+
 /** Numbers below which a second thread costs more than it gives. */
 const numbersPerThread = 4_000_000;
-/** A thread's moments lie in one memory of WebAssembly, which has 4 GiB; shares are not all of a size. */
+/** The moments of a thread are in one WebAssembly memory of at most 4 GiB; shares differ in size. */
 const maxNumbersPerThread = 400_000_000;
 
 /**
- * AdamW (Loshchilov and Hutter 2019), decoupled weight decay as in PyTorch. The arithmetic is one pass over memory in
- * WebAssembly; large models are shared out over threads, which gives the same numbers to the bit.
+ * AdamW (Loshchilov and Hutter 2019) with decoupled weight decay, as in PyTorch; for a training loop of your own, where
+ * {@link minimize} does not do. One pass over memory in WebAssembly, on several threads for large models; the result does not
+ * depend on their number.
  */
 export class AdamW implements Optimizer {
   readonly #options: AdamwOptions;
   /** The share of the calling thread. */
   readonly #own: AdamwPart;
   readonly #others: readonly AdamwThread[];
-  /** Updates made; set to go on from moments that were kept. */
+  /** Updates made; set it to continue from stored moments. */
   steps = 0;
 
   private constructor(options: AdamwOptions, own: AdamwPart, others: readonly AdamwThread[]) {
     [this.#options, this.#own, this.#others] = [options, own, others];
   }
 
+  /** Starts with moments of 0. */
   static async create(
     options: AdamwOptions,
     parameters: readonly OptimizedParameter[],
-    { threads = availableParallelism() }: { threads?: number } = {},
+    threads = availableParallelism(),
   ): Promise<AdamW> {
+    checkOptions("AdamW", options, adamwKinds, ["beta1", "beta2", "epsilon", "weightDecay"]);
     const total = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     const wanted = Math.min(threads, Math.floor(total / numbersPerThread));
     const shares = share(parameters, Math.max(1, wanted, Math.ceil(total / maxNumbersPerThread)));
@@ -51,8 +59,10 @@ export class AdamW implements Optimizer {
   async step(
     parameters: Map<string, Float32Array>,
     gradients: ReadonlyMap<string, Float32Array>,
-    { learningRate, gradientScale = 1 }: UpdateOptions,
+    options: UpdateOptions,
   ): Promise<void> {
+    checkOptions("AdamW.step", options, updateKinds, ["learningRate"]);
+    const { learningRate, gradientScale = 1 } = options;
     const { beta1, beta2, epsilon, weightDecay } = this.#options;
     const t = ++this.steps;
     const step: AdamwStep = {
@@ -76,7 +86,7 @@ export class AdamW implements Optimizer {
     return this.#holder(path).read(moment, path);
   }
 
-  /** Goes on from a moment that was kept. */
+  /** Restores a moment. */
   async write(moment: Moment, path: string, values: Float32Array): Promise<void> {
     await this.#holder(path).write(moment, path, values);
   }

@@ -1,62 +1,75 @@
-/** Value and gradient of a function at a point. */
+import { abortSignal, checkOptions, numberFrom, type OptionKinds, wholeNumber } from "../../core/options.ts";
+
+/** The value of a function at a point, and its gradient there. */
 export interface Evaluation {
   readonly value: number;
-  /** Of the length of the point. */
+  /** As long as the point. */
   readonly gradient: Float64Array;
 }
 
-/** A smooth function of n numbers; its value is NaN or infinite where it is undefined. */
+/** A smooth function of n numbers; NaN or infinite where it is undefined. */
 export type Objective = (x: Float64Array) => Evaluation | Promise<Evaluation>;
 
-/** Options of {@link lbfgs}. */
+/** The options of {@link lbfgs}. */
 export interface LbfgsOptions {
-  /** Maximum number of steps. Default 1000. */
+  /** Most steps. Default 1000. */
   readonly maxIterations?: number | undefined;
   /** Stops when no entry of the gradient is larger. Default 1e-8. */
   readonly gradientTolerance?: number | undefined;
   /** Stops when a step lowers the value by no more than this share of it. Default 0. */
   readonly valueTolerance?: number | undefined;
-  /** Relative rounding error of values, by which a value may rise in a line search. Default that of doubles. */
+  /** Relative rounding error of the value: a step may raise it by this much. Default that of doubles. */
   readonly precision?: number | undefined;
-  /** Number of past steps that estimate the curvature. Default 10. */
+  /** Number of past steps that approximate the curvature. Default 10. */
   readonly history?: number | undefined;
   /** Stops between two evaluations. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Result of {@link lbfgs}. */
+const lbfgsKinds: OptionKinds<LbfgsOptions> = {
+  ...{ maxIterations: wholeNumber(0), history: wholeNumber(1), signal: abortSignal },
+  ...{ gradientTolerance: numberFrom(0), valueTolerance: numberFrom(0), precision: numberFrom(0) },
+};
+
+/** The result of {@link lbfgs}. */
 export interface Minimum extends Evaluation {
   readonly x: Float64Array;
   /** Steps taken. */
   readonly iterations: number;
-  /** Number of evaluations of the function. */
+  /** Evaluations of the function. */
   readonly evaluations: number;
-  /** Reason for stopping; `precision` means that no lower value was found along the descent direction. */
+  /** The stopping rule that applied; `precision`: no lower value along the direction of descent. */
   readonly reason: "gradient" | "value" | "precision" | "iterations";
 }
 
-/** A point of a line search. */
+/** A point on the line along which is searched. */
 interface LinePoint extends Evaluation {
   readonly step: number;
   readonly x: Float64Array;
-  /** Derivative of the value along the line. */
+  /** Of the value along the line. */
   readonly slope: number;
 }
 
-/** A step must lower the value by this share of the decrease predicted by the initial slope, … */
+/** A step must lower the value by this share of what the slope at its start promises, … */
 const sufficientDecrease = 1e-4;
-/** … and reduce the slope's magnitude to this share: the strong Wolfe conditions, with the usual quasi-Newton constants. */
+/** … and lower the slope's size to this share: together the strong Wolfe conditions, with the constants for quasi-Newton steps. */
 const sufficientFlatness = 0.9;
-/** Attempts in each phase of a line search; each narrows the interval to nine tenths or less. */
+/** In each half of a line search; every try narrows the interval to nine tenths at least. */
 const maxTries = 30;
 
 /**
- * Finds a local minimum of a smooth function by L-BFGS: quasi-Newton steps with the curvature of past steps, each to a
- * point that satisfies the strong Wolfe conditions. In double precision.
+ * Finds a local minimum of a smooth function by L-BFGS with a line search for the strong Wolfe conditions, in double precision.
+ *
+ * @example
+ * ```ts
+ * const bowl = ([x = 0, y = 0]: Float64Array) => ({ value: x * x + 3 * y * y, gradient: Float64Array.of(2 * x, 6 * y) });
+ * console.log((await lbfgs(bowl, Float64Array.of(1, 2))).x);
+ * ```
  *
  * @see Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4 and 7.5, 3.5 and 3.6.
  */
 export async function lbfgs(objective: Objective, start: Float64Array, options: LbfgsOptions = {}): Promise<Minimum> {
+  checkOptions("lbfgs", options, lbfgsKinds);
   const { maxIterations = 1000, gradientTolerance = 1e-8, valueTolerance = 0, history = 10, signal } = options;
   let evaluations = 0;
   const evaluate = (x: Float64Array) => {
@@ -80,7 +93,7 @@ export async function lbfgs(objective: Objective, start: Float64Array, options: 
       return { ...evaluation, step, x: moved, slope: dot(evaluation.gradient, direction) };
     };
     const origin = { step: 0, x, value, gradient, slope: dot(gradient, direction) };
-    // Without curvature, the first step has unit length along the gradient.
+    // Nothing is known of the curvature at first: one unit of length along the gradient.
     const step = curvature.isEmpty ? 1 / Math.sqrt(dot(gradient, gradient)) : 1;
     const next = origin.slope < 0 ? await searchLine(at, origin, step, options.precision) : undefined;
     if (!next) {
@@ -96,7 +109,7 @@ export async function lbfgs(objective: Objective, start: Float64Array, options: 
   return end("iterations", maxIterations);
 }
 
-/** Past steps and changes of the gradient, which approximate the inverse Hessian H. */
+/** The last steps with how the gradient changed, which stand for the inverse of the matrix of second derivatives. */
 class Curvature {
   readonly #size: number;
   readonly #pairs: { readonly s: Float64Array; readonly y: Float64Array; readonly sy: number }[] = [];
@@ -113,12 +126,7 @@ class Curvature {
     this.#pairs.length = 0;
   }
 
-  /**
-   * Adds a step, unless the curvature along it is not positive.
-   *
-   * @param s - the step.
-   * @param y - the change of the gradient.
-   */
+  /** @param s - a step; y - the change of the gradient. Along a step that meets no curvature upwards nothing is learnt. */
   remember(s: Float64Array, y: Float64Array): void {
     const sy = dot(s, y);
     if (sy <= Number.EPSILON * dot(y, y)) return;
@@ -126,7 +134,7 @@ class Curvature {
     if (this.#pairs.length > this.#size) this.#pairs.shift();
   }
 
-  /** The descent direction −H g, by two loops over the pairs. */
+  /** −H g, by two loops over the pairs. */
   direction(gradient: Float64Array): Float64Array {
     const q = gradient.map((value) => -value);
     const alphas = new Map<object, number>();
@@ -145,7 +153,7 @@ class Curvature {
   }
 }
 
-/** Finds a point that satisfies the strong Wolfe conditions; else a lower one; else undefined. */
+/** A point that fulfils the strong Wolfe conditions; if none is found, at least a lower one, or none. */
 async function searchLine(
   at: (step: number) => Promise<LinePoint>,
   origin: LinePoint,
@@ -153,14 +161,14 @@ async function searchLine(
   precision = Number.EPSILON,
 ): Promise<LinePoint | undefined> {
   const rounding = precision * Math.abs(origin.value);
-  // Both are false for NaN.
+  // Both are false of what is no number.
   const isLower = ({ step, value }: LinePoint) =>
     value <= origin.value + sufficientDecrease * step * origin.slope + rounding;
   const isFlat = ({ slope }: LinePoint) => Math.abs(slope) <= -sufficientFlatness * origin.slope;
 
-  /** Searches between the lowest point so far and one beyond a minimum. */
+  /** Between the lowest point met so far and one behind a minimum. */
   const zoom = async (low: LinePoint, high: LinePoint): Promise<LinePoint | undefined> => {
-    // Stop when a further decrease would be below rounding.
+    // Less than rounding is not to be found between them.
     for (let i = 0; i < maxTries && Math.abs((high.step - low.step) * low.slope) > rounding; i++) {
       const point = await at(stepBetween(low, high));
       if (!isLower(point) || point.value > low.value + rounding) high = point;
@@ -184,7 +192,7 @@ async function searchLine(
   return before;
 }
 
-/** The minimum of the cubic through both values and slopes, at least a tenth of the interval from its ends; else the middle. */
+/** The minimum of the cubic through both values and slopes, a tenth of the interval away from its ends at least; else the middle. */
 function stepBetween(a: LinePoint, b: LinePoint): number {
   const width = b.step - a.step;
   const d1 = a.slope + b.slope - (3 * (b.value - a.value)) / width;

@@ -1,18 +1,31 @@
 import { ClipError } from "../../core/errors.ts";
+import {
+  abortSignal,
+  callback,
+  checkKind,
+  checkOptions,
+  either,
+  numberFrom,
+  oneOf,
+  type OptionKinds,
+  record,
+  wholeNumber,
+} from "../../core/options.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
 import { gradients } from "../autodiff/gradients.ts";
 import { input, type Tensor } from "../graph/tensor.ts";
 import type { NamedTensors } from "../runtime/ort-session.ts";
 import { type CompileOptions, Session } from "../runtime/session.ts";
 import { AdamW, type AdamwOptions } from "./adamw.ts";
+import { deviceKind } from "../runtime/session-kinds.ts";
 import type { OptimizedParameter, Optimizer } from "./optimizer.ts";
 import { Ranger, type RangerOptions } from "./ranger.ts";
 
-/** The program of a {@link minimize} step, built from tensors of the parameters. */
+/** The tensors that {@link minimize} computes in a step. */
 export interface LossProgram {
-  /** Scalar to minimize. */
+  /** [] */
   readonly loss: Tensor;
-  /** Additional results, by name. */
+  /** Further outputs by name. */
   readonly outputs?: Readonly<Record<string, Tensor>> | undefined;
   /** New values of parameters that are not learned, by path, such as batch norm's running statistics. */
   readonly statistics?: ReadonlyMap<string, Tensor> | undefined;
@@ -22,31 +35,37 @@ export interface LossProgram {
 export type OptimizerChoice =
   ({ readonly kind: "adamw" } & AdamwOptions) | ({ readonly kind: "ranger" } & RangerOptions);
 
-/** Options of {@link minimize}. */
+/** The options of {@link minimize}. */
 export interface MinimizeOptions extends Pick<CompileOptions, "device"> {
   /** Number of updates. */
   readonly steps: number;
-  /** A constant, or a function of the step, counted from 0. */
+  /** A constant, or a function of the step, which counts from 0. */
   readonly learningRate: number | ((step: number) => number);
   /** Default Adam: AdamW without weight decay, β₁ 0.9, β₂ 0.999, ε 1e-8. */
   readonly optimizer?: OptimizerChoice | undefined;
-  /** Factor of a parameter's learning rate, by path. Default 1. */
+  /** Multiplies the learning rate of a parameter, by its path. Default 1. */
   readonly rateScale?: ((path: string) => number) | undefined;
-  /** Additional feeds of a step, such as a batch. */
+  /** Further inputs of a step, such as a batch. */
   readonly feeds?: ((step: number) => NamedTensors | Promise<NamedTensors>) | undefined;
-  /** Modifies the parameters in place after an update, for example to clamp them. */
+  /** Changes the parameters in place after an update, such as a clamp. */
   readonly project?: ((parameters: ReadonlyMap<string, Float32Array>, step: number) => void) | undefined;
   /** Stops between two steps. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A completed step of {@link minimize}. */
+const minimizeKinds: OptionKinds<MinimizeOptions> = {
+  ...{ steps: wholeNumber(0), learningRate: either(numberFrom(0), callback), optimizer: record },
+  ...{ rateScale: callback, feeds: callback, project: callback },
+  ...{ signal: abortSignal, device: deviceKind },
+};
+
+/** A step of {@link minimize}. */
 export interface MinimizeStep {
-  /** Number of the step, from 1. */
+  /** Steps made so far, from 1. */
   readonly step: number;
-  /** Before the update. */
+  /** Loss before the update. */
   readonly loss: number;
-  /** Additional results, before the update. */
+  /** The program's further outputs, before the update. */
   readonly outputs: NamedTensors;
   /** All parameters after the update, by path; they change with the next step. */
   readonly parameters: ReadonlyMap<string, TensorData<"float32">>;
@@ -59,8 +78,9 @@ const gradientPrefix = "gradient.";
 const statisticPrefix = "statistic.";
 
 /**
- * Minimizes a loss by gradient descent, and yields each step. Weight decay excludes parameters of fewer than two axes.
+ * Minimizes a loss by gradient descent; yields each step. Weight decay applies to parameters of two axes or more.
  *
+ * @example
  * ```ts
  * const start = new Map([["x", float32([3], [1])]]);
  * const program = (p: ReadonlyMap<string, Tensor>) => ({ loss: p.get("x")!.square().sum() });
@@ -69,13 +89,15 @@ const statisticPrefix = "statistic.";
  *
  * @param start - initial values by path; they are copied.
  * @param program - builds the loss from a tensor for each parameter.
- * @throws {ClipError} `CLIP_RUNTIME` if the loss is not finite.
+ * @throws {ClipError} `CLIP_RUNTIME` at a loss that is not a finite number.
  */
 export async function* minimize(
   start: ReadonlyMap<string, TensorData<"float32">>,
   program: (parameters: ReadonlyMap<string, Tensor>) => LossProgram,
   options: MinimizeOptions,
 ): AsyncGenerator<MinimizeStep> {
+  checkKind("minimize: the program", program, callback);
+  checkOptions("minimize", options, minimizeKinds, ["steps", "learningRate"]);
   const { steps, learningRate, rateScale = () => 1, feeds, project, signal, device } = options;
   const shapes = new Map(Array.from(start, ([path, { shape }]) => [path, shape]));
   const values = new Map<string, Float32Array>(Array.from(start, ([path, { data }]) => [path, data.slice()]));
@@ -108,7 +130,7 @@ export async function* minimize(
   }
 }
 
-/** Combines loss, outputs, gradients and statistics in one program; lists the learned parameters. */
+/** Loss, outputs, gradients and statistics as one program; and which parameters are learned. */
 function stepProgram(
   shapes: ReadonlyMap<string, readonly number[]>,
   program: (parameters: ReadonlyMap<string, Tensor>) => LossProgram,
@@ -137,10 +159,14 @@ function stepProgram(
 }
 
 function createOptimizer(choice: OptimizerChoice, parameters: readonly OptimizedParameter[]): Promise<Optimizer> {
-  return choice.kind === "ranger" ? Promise.resolve(new Ranger(parameters, choice)) : AdamW.create(choice, parameters);
+  checkKind("minimize: optimizer.kind", choice.kind, oneOf("adamw", "ranger"));
+  const { kind, ...constants } = choice;
+  return kind === "adamw"
+    ? AdamW.create(constants as AdamwOptions, parameters)
+    : Promise.resolve(new Ranger(parameters, constants));
 }
 
-/** The caller's results among those of a step. */
+/** What the caller asked for among the results of a step. */
 function own(results: NamedTensors): NamedTensors {
   const isOwn = (name: string) => !name.startsWith(gradientPrefix) && !name.startsWith(statisticPrefix);
   return Object.fromEntries(Object.entries(results).filter(([name]) => isOwn(name)));

@@ -1,27 +1,31 @@
-/** Description of a parameter for an optimizer. */
+import { numberFrom, type OptionKinds } from "../../core/options.ts";
+
+/** A parameter as an optimizer sees it. */
 export interface OptimizedParameter {
   readonly path: string;
   readonly shape: readonly number[];
-  /** False for gains, biases and logitScale, which have no weight decay. */
+  /** Whether weight decay applies; it does not to gains, biases and logitScale. */
   readonly decay: boolean;
-  /** Factor of the learning rate. Default 1. */
+  /** Multiplies the learning rate; default 1. */
   readonly rateScale?: number;
 }
 
-/** Settings of one update. */
+/** One update's settings. */
 export interface UpdateOptions {
   readonly learningRate: number;
-  /** Factor of all gradients, for clipping. Default 1. */
+  /** Multiplies all gradients: clipping. Default 1. */
   readonly gradientScale?: number;
 }
 
-/** Updates parameters from gradients; keeps its state between steps. */
+export const updateKinds: OptionKinds<UpdateOptions> = { learningRate: numberFrom(0), gradientScale: numberFrom(0) };
+
+/** Updates parameters by their gradients, and keeps its moments between steps. */
 export interface Optimizer extends AsyncDisposable {
   /**
-   * Makes one update.
+   * One update.
    *
-   * @param parameters - by path; each array fills its buffer, and may be replaced by a new one.
-   * @param gradients - by path; consumed, and perhaps empty afterwards.
+   * @param parameters - by path; each fills its buffer. The map gets the new values, perhaps in other arrays.
+   * @param gradients - by path; they may be empty afterwards.
    */
   step(
     parameters: Map<string, Float32Array>,

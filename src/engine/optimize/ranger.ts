@@ -1,7 +1,8 @@
+import { checkOptions, numberFrom, type OptionKinds } from "../../core/options.ts";
 import { sizeOf } from "../../core/shape.ts";
-import type { OptimizedParameter, Optimizer, UpdateOptions } from "./optimizer.ts";
+import { type OptimizedParameter, type Optimizer, updateKinds, type UpdateOptions } from "./optimizer.ts";
 
-/** Options of Ranger; defaults are those of StyleCLIP's mapper training. */
+/** Constants of Ranger; the defaults are those of StyleCLIP's mapper training. */
 export interface RangerOptions {
   /** Decay rate of the first moment. Default 0.95. */
   readonly beta1?: number | undefined;
@@ -11,9 +12,13 @@ export interface RangerOptions {
   readonly epsilon?: number | undefined;
 }
 
-/** Steps between two updates of the slow weights, and the interpolation factor (Zhang et al. 2019). */
+const rangerKinds: OptionKinds<RangerOptions> = {
+  ...{ beta1: numberFrom(0, 1), beta2: numberFrom(0, 1), epsilon: numberFrom(0) },
+};
+
+/** Steps between two pulls towards the slow weights, and how far each pull goes (Zhang et al. 2019). */
 const [lookaheadSteps, lookaheadShare] = [6, 0.5];
-/** Length of the approximated moving average above which the second moment is used (Liu et al. 2020). */
+/** The second moment is used once it rests on more than this many gradients (Liu et al. 2020). */
 const leastSamples = 5;
 
 interface Moments {
@@ -23,8 +28,8 @@ interface Moments {
 }
 
 /**
- * Ranger: RAdam (Liu et al. 2020), gradient centralization for matrices and kernels (Yong et al. 2020), and Lookahead
- * (Zhang et al. 2019). Without weight decay.
+ * Ranger: RAdam's rectified steps (Liu et al. 2020), gradients centralized in matrices and kernels (Yong et al. 2020), and
+ * Lookahead (Zhang et al. 2019). It has no weight decay.
  */
 export class Ranger implements Optimizer {
   readonly #parameters: readonly OptimizedParameter[];
@@ -32,10 +37,9 @@ export class Ranger implements Optimizer {
   readonly #moments = new Map<string, Moments>();
   #steps = 0;
 
-  constructor(
-    parameters: readonly OptimizedParameter[],
-    { beta1 = 0.95, beta2 = 0.999, epsilon = 1e-5 }: RangerOptions = {},
-  ) {
+  constructor(parameters: readonly OptimizedParameter[], options: RangerOptions = {}) {
+    checkOptions("Ranger", options, rangerKinds);
+    const { beta1 = 0.95, beta2 = 0.999, epsilon = 1e-5 } = options;
     this.#parameters = parameters;
     this.#options = { beta1, beta2, epsilon };
   }
@@ -43,8 +47,10 @@ export class Ranger implements Optimizer {
   step(
     parameters: Map<string, Float32Array>,
     gradients: ReadonlyMap<string, Float32Array>,
-    { learningRate, gradientScale = 1 }: UpdateOptions,
+    options: UpdateOptions,
   ): Promise<void> {
+    checkOptions("Ranger.step", options, updateKinds, ["learningRate"]);
+    const { learningRate, gradientScale = 1 } = options;
     const t = ++this.#steps;
     const { beta1, beta2, epsilon } = this.#options;
     const rectification = rectify(beta2, t);
@@ -78,7 +84,7 @@ export class Ranger implements Optimizer {
   }
 }
 
-/** RAdam's rectification factor at step t; undefined while the moving average is too short. */
+/** RAdam's factor at step t; undefined while the second moment rests on too few gradients. */
 function rectify(beta2: number, t: number): number | undefined {
   const most = 2 / (1 - beta2) - 1;
   const decayed = beta2 ** t;
@@ -88,7 +94,7 @@ function rectify(beta2: number, t: number): number | undefined {
   return Math.sqrt((1 - decayed) * variance);
 }
 
-/** Gradient minus the mean of each row, if it has two or more axes. */
+/** A gradient of two axes or more without the mean of each of its rows. */
 function centralized(gradient: Float32Array, shape: readonly number[]): (i: number) => number {
   if (shape.length < 2) return (i) => gradient[i]!;
   const width = sizeOf(shape.slice(1));

@@ -1,35 +1,43 @@
 import { ClipError } from "../../core/errors.ts";
+import { checkKind, checkOptions, type OptionKinds, text } from "../../core/options.ts";
 import type { SkippedImage } from "./image-files.ts";
 import { assertSomeExist, baseOf, type ImageLocation, imageOfTable } from "./image-location.ts";
 import { captionColumns, imageColumns, readTexts, settingOf } from "./table.ts";
 
-/** An image and what people say of it. */
+/** An image and its captions. */
 export interface CaptionedImage extends ImageLocation {
   /** At least one, none empty. */
   readonly captions: readonly string[];
 }
 
-/** Where in a table the images and captions are. */
+/** Columns and separators of a table of captions. */
 export interface CaptionColumns {
   /** Default: the first of `image`, `path`, `filepath` that exists. */
   readonly imageColumn?: string | undefined;
   /** Default: the first of `caption`, `title` that exists. */
   readonly captionColumn?: string | undefined;
-  /** What stands between several captions of a row; without it a row has one. */
+  /** Separates the captions of a row; by default a row has one. */
   readonly separator?: string | undefined;
-  /** What paths of images are relative to, and where these may lie, links followed. Default: the table's folder. */
+  /** The folder that paths are relative to, and that all images must be in. Default: the table's folder. */
   readonly images?: string | undefined;
 }
 
+const captionKinds: OptionKinds<CaptionColumns> = {
+  ...{ imageColumn: text, captionColumn: text, separator: text, images: text },
+};
+
 /**
- * Reads images with their captions from a `.csv` or `.tsv`; the captions of all rows of an image belong to it.
+ * Reads images with their captions from a `.csv` or `.tsv`; an image may have several rows.
  *
  * @throws {ClipError} `CLIP_DATA` as {@link readTexts} and {@link assertSomeExist}, and if there is no row.
  */
 export async function readCaptionTable(
   path: string,
-  { imageColumn, captionColumn, separator, images }: CaptionColumns = {},
+  options: CaptionColumns = {},
 ): Promise<{ readonly samples: readonly CaptionedImage[]; readonly skipped: readonly SkippedImage[] }> {
+  checkKind("readCaptionTable: the path", path, text);
+  checkOptions("readCaptionTable", options, captionKinds);
+  const { imageColumn, captionColumn, separator, images } = options;
   const locations = new Map<string, ImageLocation & { readonly captions: string[] }>();
   const { rows, skipped } = await readTexts(
     path,

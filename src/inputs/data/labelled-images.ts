@@ -1,28 +1,31 @@
 import { stat } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { ClipError, problemOf } from "../../core/errors.ts";
+import { abortSignal, checkKind, checkOptions, type OptionKinds, text } from "../../core/options.ts";
 import { listFolder } from "./folders.ts";
 import type { SkippedImage } from "./image-files.ts";
 import { assertSomeExist, baseOf, type ImageLocation, imageOfTable } from "./image-location.ts";
 import { imageColumns, isTableName, readTexts } from "./table.ts";
 
-/** Images, and which class each belongs to. */
+/** Images with their classes. */
 export interface LabelledImages {
   readonly classes: readonly string[];
-  /** One that shows several classes stands there several times. */
+  /** An image of several classes is listed once for each. */
   readonly samples: readonly LabelledImage[];
-  /** Images and rows that cannot be used; whether an image can be decoded shows when it is. */
+  /** Unusable images and rows; images that cannot be decoded are not among them. */
   readonly skipped: readonly SkippedImage[];
 }
 
-/** How a source of labelled images is read. */
+/** The options of {@link readLabelledImages}. */
 export interface LabelledOptions {
-  /** What a table's paths are relative to, and where its images may lie, links followed. Default: the table's folder. */
+  /** The folder that a table's paths are relative to, and that all images must be in. Default: the table's folder. */
   readonly images?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** An image, and the number of its class. */
+const labelledKinds: OptionKinds<LabelledOptions> = { images: text, signal: abortSignal };
+
+/** An image and the index of its class. */
 export interface LabelledImage extends ImageLocation {
   readonly label: number;
 }
@@ -39,6 +42,8 @@ export interface LabelledImage extends ImageLocation {
  * @throws {ClipError} `CLIP_DATA` if there is no such source or no labelled image in it.
  */
 export async function readLabelledImages(source: string, options: LabelledOptions = {}): Promise<LabelledImages> {
+  checkKind("readLabelledImages: the source", source, text);
+  checkOptions("readLabelledImages", options, labelledKinds);
   const path = resolve(source);
   const entry = await stat(path).catch((cause: unknown) => {
     throw new ClipError("CLIP_DATA", `cannot read ${path}: ${problemOf(cause)}`, { cause });

@@ -17,6 +17,12 @@ export interface PreprocessedImage {
  * Resizes the shorter side to `imageSize` and crops the centre square, or squashes to a square; drops alpha (a
  * transparent pixel shows its stored colour); standardizes. Equals openai/CLIP's `_transform` with Pillow, bit for bit.
  *
+ * @example
+ * ```ts
+ * const image = await decodeImage("photo.jpg");
+ * console.log(preprocessImage(image, clipPreprocess).pixelValues);
+ * ```
+ *
  * @throws {ClipError} `CLIP_IMAGE` if the aspect ratio exceeds 10,000 : 1 or the image's fields are inconsistent.
  */
 export function preprocessImage(image: RasterImage, config: PreprocessConfig): PreprocessedImage {

@@ -97,6 +97,12 @@ export interface Truncation {
  * Ids equal those of OpenAI's `clip.tokenize` with `ftfy`. The vocabulary has 256 bytes, the 256 bytes at the end of a
  * word, one token per merge, and two special tokens; so any text can be encoded.
  *
+ * @example
+ * ```ts
+ * const tokenizer = await ClipTokenizer.published();
+ * console.log(tokenizer.tokenize(["a photo of a cat"]).inputIds);
+ * ```
+ *
  * @see {@link https://github.com/openai/CLIP | openai/CLIP} `clip/simple_tokenizer.py`.
  */
 export class ClipTokenizer implements TextTokenizer {

@@ -1,6 +1,6 @@
 import type { LabelledImage } from "../../inputs/data/labelled-images.ts";
 import { type KnownSet, publishedScore } from "../../learning/evaluate/known-sets.ts";
-import { type Answer, type ZeroShotScores } from "../../learning/evaluate/zero-shot.ts";
+import { type ZeroShotAnswer, type ZeroShotScores } from "../../learning/evaluate/zero-shot.ts";
 import type { ShownConfusion, ZeroShotModel } from "../report/zero-shot-page.ts";
 import type { Measured } from "./evaluation.ts";
 import { thumbnails } from "./output.ts";
@@ -28,15 +28,15 @@ export async function shownModel(
 }
 
 /** The mistakes with the largest difference between the probabilities of the wrong and the right label. */
-function worstMistakes(answers: readonly Answer[]): Answer[] {
-  const margin = ({ ranked, truthProbability }: Answer) => ranked[0]!.probability - truthProbability;
+function worstMistakes(answers: readonly ZeroShotAnswer[]): ZeroShotAnswer[] {
+  const margin = ({ ranked, truthProbability }: ZeroShotAnswer) => ranked[0]!.probability - truthProbability;
   return answers
     .filter(({ rank }) => rank > 0)
     .sort((a, b) => margin(b) - margin(a))
     .slice(0, shownMistakes);
 }
 
-function imagesOf(answers: readonly Answer[], { truth, predicted }: Omit<ShownConfusion, "images">): string[] {
+function imagesOf(answers: readonly ZeroShotAnswer[], { truth, predicted }: Omit<ShownConfusion, "images">): string[] {
   return answers
     .filter(({ rank, truths, ranked }) => rank > 0 && truths[0] === truth && ranked[0]!.label === predicted)
     .slice(0, imagesOfConfusion)

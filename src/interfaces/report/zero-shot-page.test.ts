@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { calibration } from "../../learning/evaluate/classification-metrics.ts";
-import type { Answer, ZeroShotScores } from "../../learning/evaluate/zero-shot.ts";
+import type { ZeroShotAnswer, ZeroShotScores } from "../../learning/evaluate/zero-shot.ts";
 import { type ZeroShotModel, zeroShotPage } from "./zero-shot-page.ts";
 
 const pixel =
   "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-const answer = (image: string, truth: string, called: string): Answer => ({
+const answer = (image: string, truth: string, called: string): ZeroShotAnswer => ({
   ...{ name: image, image, truths: [truth], rank: truth === called ? 0 : 1 },
   ranked: [{ label: called, probability: 0.8 }],
   truthProbability: truth === called ? 0.8 : 0.1,

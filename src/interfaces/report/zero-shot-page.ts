@@ -1,5 +1,5 @@
 import { metricNames } from "../../learning/evaluate/known-sets.ts";
-import type { Answer, ClassScores, ZeroShotScores } from "../../learning/evaluate/zero-shot.ts";
+import type { ZeroShotAnswer, ClassScores, ZeroShotScores } from "../../learning/evaluate/zero-shot.ts";
 import type { PublishedScore } from "../../learning/evaluate/known-sets.ts";
 import { comparison, scoreTableStyles } from "./comparison.ts";
 import { html, type Html } from "./html.ts";
@@ -22,7 +22,7 @@ export interface ZeroShotModel {
   readonly model: string;
   readonly scores: ZeroShotScores;
   /** The worst, worst first. */
-  readonly mistakes: readonly Answer[];
+  readonly mistakes: readonly ZeroShotAnswer[];
   readonly confusions: readonly ShownConfusion[];
   /** What others have published of the model on these images, if they are a data set of the paper. */
   readonly published?: PublishedScore | undefined;

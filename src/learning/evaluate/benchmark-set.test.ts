@@ -8,7 +8,7 @@ import { npyBytes } from "../../inputs/data/npy.ts";
 
 const root = await temporaryFolder();
 const classNames = ["tench", "goldfish", "great white shark"];
-const templates = ["a bad photo of a {c}.", "the {c}"];
+const templates = ["a bad photo of a {}.", "the {}"];
 const set = {
   classNames,
   templates,

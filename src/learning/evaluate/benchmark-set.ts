@@ -11,6 +11,8 @@ import { isAddress, plainShard, withoutQuery } from "../../inputs/data/plain-sha
 import { Sidecars } from "../../inputs/data/sidecars.ts";
 import type { TarEntry } from "../../inputs/data/tar.ts";
 import { listShard, maxTextBytes } from "../../inputs/data/webdataset.ts";
+import { resolveKinds } from "../../model/hub/resolve-kinds.ts";
+import { checkKind, checkOptions, type OptionKinds, text, withoutKinds } from "../../core/options.ts";
 import { hubToken, hubUrl, offlineByDefault } from "../../model/hub/environment.ts";
 import type { FetchOptions } from "../../core/fetch-options.ts";
 import { classLines } from "./class-names.ts";
@@ -28,21 +30,32 @@ const files = {
 /** More shards than any set of test images has. */
 const maxShards = 100_000;
 
+const fetchKinds: OptionKinds<FetchOptions> = withoutKinds(resolveKinds, "files", "onLicence");
+
 /** The images of a set. */
 export interface SetImages {
   readonly samples: readonly LabelledImage[];
-  /** What cannot be used, and the rest of damaged shards. */
+  /** Unusable images, and damaged shards. */
   readonly skipped: readonly BrokenImage[];
 }
 
 /**
- * A data set in the layout in which CLIP_benchmark publishes them: class names and templates, a line each, and webdataset shards of test
- * images. What is not on this machine is fetched when it is asked for, once, into `~/.cache/clip-ts/sets`.
+ * A data set in CLIP_benchmark's layout: class names and templates, one a line, and webdataset shards of test images. Files are
+ * fetched when needed, once, into `~/.cache/clip-ts/sets`.
+ *
+ * @example
+ * ```ts
+ * const set = await BenchmarkSet.find("cifar10");
+ * const classes = (await set.classLines()).map(classLabel);
+ * await using clip = await loadClip();
+ * const templates = await set.templates();
+ * console.log((await evaluateZeroShot(clip, { classes, ...(await set.images(classes.length)) }, { templates })).top1);
+ * ```
  */
 export class BenchmarkSet {
-  /** As a user names it; of an address without what it carries behind its `?`. */
+  /** As given to `find`; an address without its query. */
   readonly name: string;
-  /** Where its files are, for people; undefined if nobody publishes them so. */
+  /** Location of its files; undefined if nobody publishes them in this layout. */
   readonly source: string | undefined;
   readonly isRemote: boolean;
   readonly known: KnownSet | undefined;
@@ -56,12 +69,14 @@ export class BenchmarkSet {
   }
 
   /**
-   * Finds a set; fetches nothing yet.
+   * Finds a set; fetches nothing.
    *
    * @param named - one of {@link knownSets}, a folder in that layout, or its address.
    * @throws {ClipError} `CLIP_DATA` if there is no such set.
    */
   static async find(named: string, options: FetchOptions = {}): Promise<BenchmarkSet> {
+    checkKind("BenchmarkSet.find: the name", named, text);
+    checkOptions("BenchmarkSet.find", options, fetchKinds);
     if (isAddress(named)) return new BenchmarkSet(withoutQuery(named), filesOfPage(named), undefined, options);
     const known = knownSets.find(({ name }) => name === named);
     if (known) return new BenchmarkSet(named, known.repository && hubFiles(known.repository), known, options);
@@ -85,20 +100,20 @@ export class BenchmarkSet {
   }
 
   /**
-   * The sentences that names are put into, at `{c}`.
+   * The templates, with `{}` for the class name.
    *
    * @throws {ClipError} as {@link classLines}.
    */
   async templates(): Promise<string[]> {
     const lines = splitLines(await this.#text(files.templates)).filter((line) => line.trim() !== "");
     if (lines.length === 0) throw new ClipError("CLIP_DATA", `${this.#placeOf(files.templates)} is empty`);
-    return lines;
+    return lines.map((line) => line.replaceAll("{c}", "{}"));
   }
 
   /**
    * The test images, from all shards.
    *
-   * @param classCount - classes that there are names of.
+   * @param classCount - number of named classes.
    * @throws {ClipError} as {@link classLines}; `CLIP_DATA` also if an image is of a class that has no name.
    */
   async images(classCount: number): Promise<SetImages> {

@@ -2,38 +2,43 @@ import { ClipError } from "../../core/errors.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { assertSomeExist, baseOf, type ImageLocation, imageOfTable } from "../../inputs/data/image-location.ts";
 import { captionColumns, imageColumns, readTexts } from "../../inputs/data/table.ts";
-import { type ClipEncoder, collect, dot } from "../../model/embedding/encoder.ts";
+import { checkKind, checkOptions, type OptionKinds, sourceOf, text } from "../../core/options.ts";
+import { type ClipEncoder, collect, dot, encoderKind } from "../../model/embedding/encoder.ts";
 import { clipScore, clipScorePrefix, refClipScore } from "./clip-score.ts";
 import { meanOfKnown } from "./classification-metrics.ts";
-import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
+import { type BrokenImage, encodeReadable, readKinds, type ReadOptions } from "./encode-images.ts";
 
-/** A caption to be judged. */
+/** A caption to score. */
 export interface Candidate extends ImageLocation {
   readonly caption: string;
-  /** What people say of the image; empty where nobody was asked. */
+  /** Captions by people; may be empty. */
   readonly references: readonly string[];
 }
 
-/** Where in a table the candidates are. */
+/** Columns and separators of a table of candidates. */
 export interface CandidateColumns {
-  /** With what people say; without it there are no references. */
+  /** Default: no references. */
   readonly referenceColumn?: string | undefined;
-  /** What stands between several references. Default `|`. */
+  /** Separates the references of a row. Default `|`. */
   readonly separator?: string | undefined;
-  /** What paths of images are relative to, and where these may lie, links followed. Default: the table's folder. */
+  /** The folder that paths are relative to, and that all images must be in. Default: the table's folder. */
   readonly images?: string | undefined;
 }
 
+const candidateKinds: OptionKinds<CandidateColumns> = { referenceColumn: text, separator: text, images: text };
+
 /**
- * Reads captions to be judged from a `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`) and
+ * Reads captions to score from a `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`) and
  * `caption` (or `title`).
  *
  * @throws {ClipError} `CLIP_DATA` as {@link readTexts} and {@link assertSomeExist}, and if there is no row.
  */
 export async function readCandidates(
   path: string,
-  { referenceColumn, separator = "|", images }: CandidateColumns = {},
+  options: CandidateColumns = {},
 ): Promise<{ readonly candidates: readonly Candidate[]; readonly skipped: readonly SkippedImage[] }> {
+  checkOptions("readCandidates", options, candidateKinds);
+  const { referenceColumn, separator = "|", images } = options;
   const { rows, skipped } = await readTexts<string>(path, {
     ...{ image: imageColumns, caption: captionColumns },
     ...(referenceColumn !== undefined && { references: [referenceColumn] }),
@@ -48,7 +53,7 @@ export async function readCandidates(
   return { candidates, skipped };
 }
 
-/** How well captions fit their images. */
+/** CLIPScore of captions. */
 export interface ClipScores {
   readonly count: number;
   /** Means over the captions. */
@@ -56,21 +61,32 @@ export interface ClipScores {
   /** Undefined without references. */
   readonly refClipScore: number | undefined;
   readonly captions: readonly (Candidate & { readonly clipScore: number; readonly refClipScore: number | undefined })[];
-  /** Captions and references with more tokens than the model reads, which were cut. */
+  /** Number of captions and references cut because they have more tokens than the model reads. */
   readonly cut: number;
   readonly broken: readonly BrokenImage[];
 }
 
 /**
- * Judges captions by a CLIP, with references or without (Hessel et al. 2021).
+ * Measures CLIPScore and, with references, RefCLIPScore (Hessel et al. 2021).
+ *
+ * @example
+ * ```ts
+ * await using clip = await loadClip("pictograms");
+ * const { candidates } = await readCandidates("captions.csv");
+ * console.log((await evaluateCaptions(clip, candidates)).clipScore);
+ * ```
  *
  * @throws {ClipError} `CLIP_DATA` if not one image can be read.
  */
 export async function evaluateCaptions(
   encoder: ClipEncoder,
   candidates: readonly Candidate[],
-  { signal, ...reading }: Omit<ReadOptions, "onBroken"> = {},
+  options: Omit<ReadOptions, "onBroken"> = {},
 ): Promise<ClipScores> {
+  checkKind("evaluateCaptions: the model", encoder, encoderKind);
+  checkKind("evaluateCaptions: the captions", candidates, sourceOf("captions"));
+  checkOptions("evaluateCaptions", options, readKinds);
+  const { signal, ...reading } = options;
   const broken: BrokenImage[] = [];
   const onBroken = (image: BrokenImage) => void broken.push(image);
   const imageEmbeds = new Map<string, Float32Array>();

@@ -1,9 +1,10 @@
+import type { OptionKinds } from "../../core/options.ts";
 import { lazyImage, type ImageLocation } from "../../inputs/data/image-location.ts";
 import type { ClipEncoder } from "../../model/embedding/encoder.ts";
-import type { EncodeOptions, OnSkip } from "../../model/embedding/image-stream.ts";
-import type { DecodeOptions } from "../../inputs/image/image-source.ts";
+import { encodeKinds, type EncodeOptions, type OnSkip } from "../../model/embedding/image-stream.ts";
+import { decodeKinds, type DecodeOptions } from "../../inputs/image/image-source.ts";
 
-/** An image that cannot be read, and why. */
+/** An image that cannot be read, and the reason. */
 export interface BrokenImage {
   readonly image: string;
   readonly reason: string;
@@ -11,9 +12,11 @@ export interface BrokenImage {
 
 /** How the images of an evaluation are read. */
 export interface ReadOptions extends DecodeOptions, EncodeOptions {
-  /** Told of each image that cannot be read; it is left out. */
+  /** Called with each image that cannot be read; it is skipped. */
   readonly onBroken?: ((broken: BrokenImage) => void) | undefined;
 }
+
+export const readKinds: OptionKinds<Omit<ReadOptions, "onBroken">> = { ...decodeKinds, ...encodeKinds };
 
 /** The images that can be read with their embeddings, in order, some at a time. */
 export async function* encodeReadable(

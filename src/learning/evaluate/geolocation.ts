@@ -2,10 +2,11 @@ import { ClipError } from "../../core/errors.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { assertSomeExist, baseOf, type ImageLocation, imageOfTable } from "../../inputs/data/image-location.ts";
 import { imageColumns, readTexts } from "../../inputs/data/table.ts";
-import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
-import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
+import { checkKind, checkOptions } from "../../core/options.ts";
+import { type ClipEncoder, dot, encoderKind } from "../../model/embedding/encoder.ts";
+import { type BrokenImage, encodeReadable, readKinds, type ReadOptions } from "./encode-images.ts";
 
-/** Where an image was taken, in degrees. */
+/** An image and the place where it was taken, in degrees. */
 export interface PlacedImage extends ImageLocation {
   /** In [−90, 90], north positive. */
   readonly latitude: number;
@@ -57,20 +58,20 @@ export function distanceKm(
   return 2 * earthRadius * Math.asin(Math.sqrt(Math.min(1, h)));
 }
 
-/** IM2GPS's distances in kilometres: street, city, region, country, continent. */
+/** IM2GPS's radii in kilometres: street, city, region, country, continent. */
 export const placeDistances = [1, 25, 200, 750, 2500] as const;
 
-/** How near an image's nearest neighbour was taken. */
+/** The result of {@link evaluateGeolocation}. */
 export interface GeolocationScores {
   readonly count: number;
   readonly references: number;
-  /** The share of images within each of {@link placeDistances}. */
+  /** Share of images within each of {@link placeDistances}. */
   readonly within: readonly { readonly kilometres: number; readonly share: number }[];
   readonly broken: readonly BrokenImage[];
 }
 
 /**
- * Guesses for each image the place of the most similar one of known place (Radford et al. 2021, IM2GPS). Holds an embedding for each
+ * Geolocation by nearest neighbor: an image gets the place of the most similar reference (Radford et al. 2021, IM2GPS). Holds an embedding for each
  * reference: 2 GB for a million of 512 numbers.
  *
  * @throws {ClipError} `CLIP_DATA` if not one image or reference can be read.
@@ -79,13 +80,15 @@ export async function evaluateGeolocation(
   encoder: ClipEncoder,
   images: readonly PlacedImage[],
   references: readonly PlacedImage[],
-  reading: Omit<ReadOptions, "onBroken"> = {},
+  options: Omit<ReadOptions, "onBroken"> = {},
 ): Promise<GeolocationScores> {
+  checkKind("evaluateGeolocation: the model", encoder, encoderKind);
+  checkOptions("evaluateGeolocation", options, readKinds);
   const broken: BrokenImage[] = [];
-  const options = { ...reading, onBroken: (image: BrokenImage) => void broken.push(image) };
+  const reading = { ...options, onBroken: (image: BrokenImage) => void broken.push(image) };
   const encoded = (placed: readonly PlacedImage[]) => {
     const places = new Map(placed.map((place) => [place.image, place]));
-    return { places, embeds: encodeReadable(encoder, places.values(), options) };
+    return { places, embeds: encodeReadable(encoder, places.values(), reading) };
   };
   const known: { readonly place: PlacedImage; readonly imageEmbed: Float32Array }[] = [];
   const reference = encoded(references);

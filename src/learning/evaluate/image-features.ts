@@ -1,27 +1,30 @@
+import { callback, checkKind, checkOptions, oneOf, type OptionKinds, sourceOf } from "../../core/options.ts";
 import { ClipError } from "../../core/errors.ts";
 import { float32 } from "../../core/tensor-data.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { lazyImage } from "../../inputs/data/image-location.ts";
-import type { ClipEncoder } from "../../model/embedding/encoder.ts";
+import { type ClipEncoder, encoderKind } from "../../model/embedding/encoder.ts";
 import type { OnSkip } from "../../model/embedding/image-stream.ts";
-import type { DecodeOptions } from "../../inputs/image/image-source.ts";
+import { decodeKinds, type DecodeOptions } from "../../inputs/image/image-source.ts";
 import type { LabelledImage } from "../../inputs/data/labelled-images.ts";
 import type { LabelledFeatures } from "./logistic-regression.ts";
 
-/** Which vector stands for an image: the one before the tower's projection, or the unit vector behind it. */
+/** The vector that a probe reads: the tower's output before its projection, or the unit vector after it. */
 export type FeatureKind = "before" | "after";
 
-/** How images are read and encoded. */
+/** The options of {@link encodeLabelled}. */
 export interface FeatureOptions extends DecodeOptions {
-  /** Told after each image. */
+  /** Called after each image with the number of finished images. */
   readonly onImage?: ((done: number) => void) | undefined;
-  /** Told of an image that cannot be read, which is left out. */
+  /** Called with each image that cannot be read; it is skipped. */
   readonly onSkip?: ((skipped: SkippedImage) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
+const featureKinds: OptionKinds<FeatureOptions> = { ...decodeKinds, onImage: callback, onSkip: callback };
+
 /**
- * Encodes images with their classes.
+ * The features of labelled images, for {@link trainProbe}.
  *
  * @throws {ClipError} `CLIP_DATA` if not one of them can be read.
  */
@@ -29,8 +32,13 @@ export async function encodeLabelled(
   encoder: ClipEncoder,
   samples: readonly LabelledImage[],
   kind: FeatureKind,
-  { onImage, onSkip, signal, ...decoding }: FeatureOptions = {},
+  options: FeatureOptions = {},
 ): Promise<LabelledFeatures> {
+  checkKind("encodeLabelled: the model", encoder, encoderKind);
+  checkKind("encodeLabelled: the images", samples, sourceOf("labelled images"));
+  checkKind("encodeLabelled: the kind", kind, oneOf("before", "after"));
+  checkOptions("encodeLabelled", options, featureKinds);
+  const { onImage, onSkip, signal, ...decoding } = options;
   const labels: number[] = [];
   const encode = kind === "before" ? encoder.poolImages.bind(encoder) : encoder.encodeImages.bind(encoder);
   const images = samples.map((sample) => lazyImage(sample, decoding));

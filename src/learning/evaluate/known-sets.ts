@@ -1,7 +1,7 @@
 import { knownModels } from "../../model/hub/known-models.ts";
 
-/** What the paper counts of a data set. */
-type SetMetric = "top1" | "meanPerClass" | "meanAveragePrecision11" | "rocAuc";
+/** The paper's metric for a data set. */
+export type SetMetric = "top1" | "meanPerClass" | "meanAveragePrecision11" | "rocAuc";
 
 /** A data set of the CLIP paper, and what others have measured on it. */
 export interface KnownSet {

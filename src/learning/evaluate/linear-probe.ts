@@ -1,6 +1,17 @@
 import { ClipError } from "../../core/errors.ts";
 import { Random } from "../../core/random.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
+import {
+  abortSignal,
+  callback,
+  checkOptions,
+  listOf,
+  numberFrom,
+  type OptionKinds,
+  record,
+  text,
+  wholeNumber,
+} from "../../core/options.ts";
 import type { ClipEncoder } from "../../model/embedding/encoder.ts";
 import { logitOf } from "../../model/embedding/logits.ts";
 import { type ClassifierOptions, ZeroShotClassifier } from "../../model/zero-shot/classifier.ts";
@@ -13,40 +24,45 @@ import {
   LogisticRegression,
 } from "./logistic-regression.ts";
 
-/** How often a head is right. */
+/** The scores of a head. */
 export interface HeadScores {
-  /** The share of all images, in [0, 1]. */
+  /** Share of right images, in [0, 1]. */
   readonly accuracy: number;
-  /** The mean over classes of the share of their images; of classes that have some. */
+  /** Mean of the classes' accuracies; classes without images are left out. */
   readonly meanPerClass: number;
-  /** By class, the share of its images; NaN of a class without. */
+  /** The classes' accuracies; NaN for a class without images. */
   readonly perClass: readonly number[];
-  /** −ln of the probability of the own class, mean over images, in nats. */
+  /** Mean over images, in nats. */
   readonly negativeLogLikelihood: number;
 }
 
-/** One strength of the penalty, with how a head fitted with it scores on images held out. */
+/** A strength of the penalty, and the scores of its head on held-out images. */
 export interface SweepPoint extends HeadScores {
   readonly lambda: number;
   readonly iterations: number;
 }
 
-/** How {@link trainProbe} chooses and fits. */
+/** The options of {@link trainProbe}. */
 export interface ProbeOptions {
-  /** The strength of the penalty; without it a sweep chooses. */
+  /** Strength of the L2 penalty; by default a sweep chooses it. */
   readonly lambda?: number | undefined;
-  /** What the sweep chooses by; default a fifth of each class of the training images. */
+  /** Images that the sweep chooses by; default a fifth of each class of the training images. */
   readonly validation?: LabelledFeatures | undefined;
   /** Draws the images held out. Default 0. */
   readonly seed?: number | undefined;
-  /** The weights that the penalty draws to, such as {@link zeroShotHead}; default zeros. */
+  /** Weights that the penalty pulls to, such as those of {@link zeroShotHead}; default zeros. */
   readonly around?: LinearHead | undefined;
-  /** Told of each point of the sweep. */
+  /** Called with each point of the sweep. */
   readonly onPoint?: ((point: SweepPoint) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A trained head. */
+const probeKinds: OptionKinds<ProbeOptions> = {
+  ...{ lambda: numberFrom(0), validation: record, seed: wholeNumber(0), around: record },
+  ...{ onPoint: callback, signal: abortSignal },
+};
+
+/** A trained linear probe. */
 export interface Probe extends FittedHead {
   readonly lambda: number;
   /** By λ; empty if λ was given. */
@@ -63,16 +79,26 @@ const firstStride = 16;
 const heldOut = 1 / 5;
 
 /**
- * The paper's linear probe (Radford et al. 2021, section 3.2 and appendix A.3): logistic regression on the features, with the
- * strength of the penalty searched on images held out, and fitted again to all.
+ * Trains a linear probe (Radford et al. 2021, section 3.2 and appendix A.3): logistic regression on features. The strength of the
+ * penalty is chosen on held-out images; then the head is fitted to all.
+ *
+ * @example
+ * ```ts
+ * await using clip = await loadClip("pictograms");
+ * const { classes, samples } = await readLabelledImages("train-images");
+ * const { head } = await trainProbe(await encodeLabelled(clip, samples, "before"), classes);
+ * console.log(head.weight.shape);
+ * ```
  *
  * @throws {ClipError} `CLIP_DATA` if a class has too few images to hold one out.
  */
 export async function trainProbe(
   images: LabelledFeatures,
   classNames: readonly string[],
-  { lambda, validation, seed = 0, around, onPoint, signal }: ProbeOptions = {},
+  options: ProbeOptions = {},
 ): Promise<Probe> {
+  checkOptions("trainProbe", options, probeKinds);
+  const { lambda, validation, seed = 0, around, onPoint, signal } = options;
   const classes = classNames.length;
   if (lambda !== undefined) {
     await using regression = await LogisticRegression.compile(images, classes);
@@ -127,9 +153,9 @@ function isBetter(a: HeadScores, b: HeadScores): boolean {
   return a.accuracy === b.accuracy ? a.negativeLogLikelihood < b.negativeLogLikelihood : a.accuracy > b.accuracy;
 }
 
-/** How often a head is right about images. */
-export async function scoreHead(head: LinearHead, { features, labels }: LabelledFeatures): Promise<HeadScores> {
-  return scoresOf(await headLogits(head, features), labels);
+/** The scores of a head on labelled images. */
+export async function scoreHead(head: LinearHead, images: LabelledFeatures): Promise<HeadScores> {
+  return scoresOf(await headLogits(head, images.features), images.labels);
 }
 
 function scoresOf(logits: TensorData, labels: Int32Array): HeadScores {
@@ -154,15 +180,17 @@ function scoresOf(logits: TensorData, labels: Int32Array): HeadScores {
   };
 }
 
-/**
- * A head that answers what zero-shot classification does: the class vectors of names and templates times the model's scale.
- * For features of unit length behind the projection.
- */
+const zeroShotHeadKinds: OptionKinds<Pick<ClassifierOptions, "templates" | "signal" | "onEqualLabels">> = {
+  ...{ templates: listOf(text), signal: abortSignal, onEqualLabels: callback },
+};
+
+/** The head that is equal to zero-shot classification; for unit vectors, after the projection. */
 export async function zeroShotHead(
   encoder: ClipEncoder,
   classNames: readonly string[],
   options: Pick<ClassifierOptions, "templates" | "signal" | "onEqualLabels"> = {},
 ): Promise<LinearHead> {
+  checkOptions("zeroShotHead", options, zeroShotHeadKinds);
   const { zeroShotWeights } = await ZeroShotClassifier.create(encoder, classNames, options);
   const [width, classes] = zeroShotWeights.shape as [number, number];
   // A bias that is the same for all classes does not change a softmax.

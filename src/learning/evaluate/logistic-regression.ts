@@ -33,7 +33,7 @@ export interface FitOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a fit found. */
+/** The result of a fit. */
 export interface FittedHead extends Pick<Minimum, "iterations" | "evaluations" | "reason"> {
   readonly head: LinearHead;
   /** Σ NLL + λ/2 ‖weight − around‖², in nats. */

@@ -1,59 +1,62 @@
 import { ClipError } from "../../core/errors.ts";
 import { concatenate, float32, type TensorData } from "../../core/tensor-data.ts";
-import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
+import { callback, checkKind, checkOptions, type OptionKinds, sourceOf, text } from "../../core/options.ts";
+import { type ClipEncoder, dot, encoderKind } from "../../model/embedding/encoder.ts";
 import { input } from "../../engine/graph/tensor.ts";
 import { Session } from "../../engine/runtime/session.ts";
 import type { CaptionedImage } from "../../inputs/data/captioned-images.ts";
 import { recallAtK } from "./classification-metrics.ts";
-import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
+import { type BrokenImage, encodeReadable, readKinds, type ReadOptions } from "./encode-images.ts";
 import { retrievalRanks } from "./retrieval-metrics.ts";
 
-/** How images are found by captions, and captions by images. */
+/** The options of {@link evaluateRetrieval}. */
 export interface RetrievalOptions extends Omit<ReadOptions, "onBroken"> {
   /** Text prepended to each caption, such as the paper's "a photo of ". Default: none. */
   readonly prefix?: string | undefined;
-  /** Called with how many images, and then captions, are done of how many of both. */
+  /** Called with the number of finished images and captions, and of all of them. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined;
 }
 
-/** The shares of queries whose answer is among the first 1, 5 and 10. */
+const retrievalKinds: OptionKinds<RetrievalOptions> = { ...readKinds, prefix: text, onProgress: callback };
+
+/** Recall@1, @5 and @10: the share of queries with a right answer among the first k. */
 export interface Recalls {
   readonly r1: number;
   readonly r5: number;
   readonly r10: number;
 }
 
-/** An image by which its own captions are hard to find. */
+/** An image whose captions rank low. */
 export interface HardImage {
   readonly image: string;
-  /** How many foreign captions stand before the best of its own. */
+  /** Number of other captions ranked before the best of its own. */
   readonly rank: number;
   readonly own: string;
-  /** The captions that come first instead. */
+  /** The captions ranked first. */
   readonly found: readonly string[];
 }
 
-/** A caption by which its image is hard to find. */
+/** A caption whose image ranks low. */
 export interface HardCaption {
   readonly caption: string;
   readonly rank: number;
   readonly image: string;
-  /** The images that come first instead. */
+  /** The images ranked first. */
   readonly found: readonly string[];
 }
 
-/** A model as a search engine: each way all of the others compete. */
+/** The scores of a model in retrieval among all images and captions of a set. */
 export interface RetrievalScores {
   readonly images: number;
   readonly captions: number;
-  /** An image asks for one of its captions. */
+  /** Captions retrieved by images. */
   readonly textRetrieval: Recalls;
-  /** A caption asks for its image. */
+  /** Images retrieved by captions. */
   readonly imageRetrieval: Recalls;
   /** Hardest first. */
   readonly hardImages: readonly HardImage[];
   readonly hardCaptions: readonly HardCaption[];
-  /** Captions with more tokens than the model reads, which were cut, as is usual. */
+  /** Number of captions cut because they have more tokens than the model reads. */
   readonly cut: number;
   readonly broken: readonly BrokenImage[];
 }
@@ -64,16 +67,28 @@ const [keptQueries, keptFound] = [12, 3];
 const rowsAtOnce = 64;
 
 /**
- * Finds captions by images and images by captions among all of a set (Radford et al. 2021, table 13). Ties count against the model;
- * the captions of one image do not stand in each other's way.
+ * Measures retrieval of captions by images and of images by captions (Radford et al. 2021, table 13). Ties count against the model;
+ * captions of one image do not compete with each other.
+ *
+ * @example
+ * ```ts
+ * await using clip = await loadClip("pictograms");
+ * const { samples } = await readCaptionTable("captions.csv");
+ * const { imageRetrieval, textRetrieval } = await evaluateRetrieval(clip, samples);
+ * console.log(imageRetrieval.r1, textRetrieval.r1);
+ * ```
  *
  * @throws {ClipError} `CLIP_DATA` if not one image can be read.
  */
 export async function evaluateRetrieval(
   encoder: ClipEncoder,
   locations: readonly CaptionedImage[],
-  { prefix = "", onProgress, signal, ...reading }: RetrievalOptions = {},
+  options: RetrievalOptions = {},
 ): Promise<RetrievalScores> {
+  checkKind("evaluateRetrieval: the model", encoder, encoderKind);
+  checkKind("evaluateRetrieval: the images", locations, sourceOf("images with captions"));
+  checkOptions("evaluateRetrieval", options, retrievalKinds);
+  const { prefix = "", onProgress, signal, ...reading } = options;
   const imageLocationOf = new Map(locations.map((location) => [location.image, location]));
   const total = locations.reduce((sum, { captions }) => sum + captions.length, imageLocationOf.size);
   let done = 0;

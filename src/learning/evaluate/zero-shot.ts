@@ -1,5 +1,6 @@
 import { ClipError } from "../../core/errors.ts";
-import type { ClipEncoder } from "../../model/embedding/encoder.ts";
+import { callback, checkKind, checkOptions, flag, listOf, type OptionKinds, record, text } from "../../core/options.ts";
+import { type ClipEncoder, encoderKind } from "../../model/embedding/encoder.ts";
 import { type ClassifierOptions, ZeroShotClassifier } from "../../model/zero-shot/classifier.ts";
 import { namesOf } from "../../model/zero-shot/prompts.ts";
 import type { NamedImages } from "./class-names.ts";
@@ -14,60 +15,65 @@ import {
   truthRank,
 } from "./classification-metrics.ts";
 import { type Example, examplesOf } from "../../inputs/data/labelled-images.ts";
-import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
+import { type BrokenImage, encodeReadable, readKinds, type ReadOptions } from "./encode-images.ts";
 
-/** How labelled images are named. */
+/** The options of {@link evaluateZeroShot}. */
 export interface ZeroShotOptions
   extends Pick<ClassifierOptions, "templates" | "onTruncate" | "onEqualLabels">, Omit<ReadOptions, "onBroken"> {
-  /** The images of one folder are frames of one clip: the probabilities of its classes are the means over them. Default false. */
+  /** Whether the images of a folder are frames of one clip, whose probabilities are averaged. Default false. */
   readonly clips?: boolean | undefined;
-  /** Called after each image with how many are done. */
+  /** Called after each image with the number of finished images and of all images. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined;
 }
 
-/** What a model answered to one image or clip. */
-export interface Answer {
+const zeroShotKinds: OptionKinds<ZeroShotOptions> = {
+  ...readKinds,
+  ...{ templates: listOf(text), clips: flag, onTruncate: callback, onEqualLabels: callback, onProgress: callback },
+};
+
+/** The answer of a model for one image or clip. */
+export interface ZeroShotAnswer {
   /** Path of the image, or of the clip's folder. */
   readonly name: string;
-  /** One of its images: a path, or an archive and the place in it. */
+  /** One of its images: a path, or an archive and a path in it. */
   readonly image: string;
   readonly truths: readonly string[];
   /** The best answers, best first. */
   readonly ranked: readonly { readonly label: string; readonly probability: number }[];
-  /** How many wrong answers stand before the best right one; ties count. */
+  /** Number of wrong classes ranked before the best right one; ties count. */
   readonly rank: number;
   readonly truthProbability: number;
 }
 
-/** How well a class is told from the others. */
+/** The scores of one class. */
 export interface ClassScores {
   readonly name: string;
   /** Images that show it. */
   readonly count: number;
-  /** The share of them that was given its name; undefined if there are none. */
+  /** Share of them that got this label; undefined if there are none. */
   readonly recall: number | undefined;
-  /** The share of those given its name that show it; undefined if it was never given. */
+  /** Share of the images with this label that show the class; undefined if no image got it. */
   readonly precision: number | undefined;
   readonly averagePrecision11: number | undefined;
 }
 
-/** A model on labelled images. All shares are in [0, 1]. */
+/** The scores of a model on labelled images. All shares are in [0, 1]. */
 export interface ZeroShotScores {
   /** Images or clips that could be read. */
   readonly count: number;
   readonly top1: number;
   readonly top5: number;
-  /** Mean of the classes' recalls: each class weighs the same. */
+  /** Mean of the classes' recalls. */
   readonly meanPerClass: number;
   /** Mean of the classes' 11-point average precisions, VOC2007's measure. */
   readonly meanAveragePrecision11: number;
-  /** Of two classes, that the second is told from the first. */
+  /** Of the second class, where there are two. */
   readonly rocAuc: number | undefined;
   readonly calibration: Calibration;
   readonly classes: readonly ClassScores[];
-  /** Names of what is taken for what, most often first. */
+  /** Confused classes, most frequent first. */
   readonly confusions: readonly { readonly truth: string; readonly predicted: string; readonly count: number }[];
-  readonly answers: readonly Answer[];
+  readonly answers: readonly ZeroShotAnswer[];
   readonly broken: readonly BrokenImage[];
 }
 
@@ -75,29 +81,31 @@ export interface ZeroShotScores {
 const keptAnswers = 5;
 
 /**
- * Names images by the names of their classes, zero-shot, and counts what is right (Radford et al. 2021, section 3.1). An image with
- * several classes is named rightly by any of them. Ties count against the model.
+ * Measures zero-shot accuracy on labelled images (Radford et al. 2021, section 3.1). For an image with several classes any of them
+ * is right. Ties count against the model.
  *
- * Holds a number for each image and class: 200 MB for the 50,000 of ImageNet in 1,000 classes.
+ * Holds a number for each image and class: 200 MB for ImageNet's 50,000 images and 1,000 classes.
  *
- * @param images - the names of their classes are put into the templates as they are; several names of a class are averaged, and its first
- *   is its label. Classes whose names are the same to the model cannot be told apart, share their probability, and count against the
- *   model; `onEqualLabels` is told of them.
+ * @example
+ * ```ts
+ * await using clip = await loadClip("pictograms");
+ * const { top1, classes } = await evaluateZeroShot(clip, await readLabelledImages("test-images"));
+ * console.log(top1, classes.map(({ name, recall }) => [name, recall]));
+ * ```
+ *
+ * @param images - `classes` are put into the templates unchanged; several names of a class are averaged, and the first is its label.
+ *   Classes of equal names share their probability and count against the model; `onEqualLabels` is called with them.
  * @throws {ClipError} `CLIP_DATA` if not one image can be read; `CLIP_USAGE` and `CLIP_TEXT` as {@link ZeroShotClassifier.create}.
  */
 export async function evaluateZeroShot(
   encoder: ClipEncoder,
   images: Omit<NamedImages, "own">,
-  {
-    templates,
-    onTruncate,
-    onEqualLabels = () => {},
-    clips = false,
-    onProgress,
-    signal,
-    ...reading
-  }: ZeroShotOptions = {},
+  options: ZeroShotOptions = {},
 ): Promise<ZeroShotScores> {
+  checkKind("evaluateZeroShot: the model", encoder, encoderKind);
+  checkKind("evaluateZeroShot: the images", images, record);
+  checkOptions("evaluateZeroShot", options, zeroShotKinds);
+  const { templates, onTruncate, onEqualLabels = () => {}, clips = false, onProgress, signal, ...reading } = options;
   const classifier = await ZeroShotClassifier.create(encoder, images.classes, {
     ...{ templates, onTruncate, signal },
     onEqualLabels,
@@ -206,7 +214,7 @@ function summarize(
     mistaken.map(({ truths }) => truths[0]!),
     mistaken.map(({ best }) => best[0]!),
   );
-  const named = ({ truths, best, probabilities, ...answer }: NumberedAnswer): Answer => ({
+  const named = ({ truths, best, probabilities, ...answer }: NumberedAnswer): ZeroShotAnswer => ({
     ...answer,
     truths: truths.map((label) => classes[label]!),
     ranked: best.map((label, i) => ({ label: classes[label]!, probability: probabilities[i]! })),

@@ -158,6 +158,11 @@ const alphas = Array.from({ length: 11 }, (_, i) => i / 10);
  * validation images and on a general set. The one that is kept stands in `model/`, which `loadClip` reads; {@link keepAlpha} takes
  * another.
  *
+ * @example
+ * ```ts
+ * await finetune({ model: "ViT-B/32", data: "pairs" }, { out: "tuned" });
+ * ```
+ *
  * @throws {ClipError} `CLIP_CONFIG` if a setting makes no sense or follows from something else; as {@link train}.
  */
 export async function finetune(config: FinetuneConfig, options: FinetuneOptions): Promise<FinetuneResult> {

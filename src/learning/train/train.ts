@@ -36,6 +36,12 @@ import { Validator } from "./validate.ts";
  * Processes started together by `mpirun` or `srun` train one model: each has its share of every batch, and only rank 0 writes. If
  * one fails, all end with its message.
  *
+ * @example
+ * ```ts
+ * const config = await readTrainConfig("run.json");
+ * await train(config, { out: "run", onProgress: ({ step, loss }) => console.log(step, loss) });
+ * ```
+ *
  * @throws {ClipError} `CLIP_DATA` if there are too few pairs or most images are broken; `CLIP_TRAIN` if the loss is not finite
  *   (the last checkpoint stays, `failure.json` has the batch) or the folder holds another run; `CLIP_FILE` if the disk is full;
  *   `CLIP_GROUP` if the processes cannot work together.

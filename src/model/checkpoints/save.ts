@@ -1,4 +1,5 @@
 import type { WatchOptions } from "../../core/atomic-write.ts";
+import { abortSignal, callback, checkOptions, oneOf, type OptionKinds, record } from "../../core/options.ts";
 import { ClipError } from "../../core/errors.ts";
 import type { TensorData } from "../../core/tensor-data.ts";
 import { encodeFloat16Weights } from "../../core/half.ts";
@@ -11,10 +12,17 @@ import { elementBytes, inOrder, readFloats, readTensorBytes } from "./stored-ten
 /** Options of {@link saveParameters}. */
 export interface SaveOptions extends WatchOptions {
   /** Tensor names; default our own. */
-  readonly layout?: Layout;
+  readonly layout?: Layout | undefined;
   /** Dtype for float32 tensors of two or more axes; default F32. */
-  readonly dtype?: "F32" | "F16";
+  readonly dtype?: "F32" | "F16" | undefined;
 }
+
+const saveKinds: OptionKinds<SaveOptions> = {
+  layout: record,
+  dtype: oneOf("F32", "F16"),
+  onProgress: callback,
+  signal: abortSignal,
+};
 
 /** The values of a parameter, in memory or in files. */
 export type SavableParameter = TensorData<"float32"> | StoredParameter;
@@ -23,15 +31,17 @@ export type SavableParameter = TensorData<"float32"> | StoredParameter;
  * Writes a model's parameters to a safetensors file, atomically. Bytes from files are copied unchanged, one parameter in
  * memory at a time.
  *
- * @param parameters - by our paths.
+ * @param parameters - by path.
  * @throws {ClipError} `CLIP_FILE` if it cannot be written, `CLIP_CHECKPOINT` if the layout has no name for a parameter, or a
  *   value overflows half precision.
  */
 export async function saveParameters(
   path: string,
   parameters: ReadonlyMap<string, SavableParameter>,
-  { layout = layouts.ours, dtype = "F32", ...watch }: SaveOptions = {},
+  options: SaveOptions = {},
 ): Promise<void> {
+  checkOptions("saveParameters", options, saveKinds);
+  const { layout = layouts.ours, dtype = "F32", ...watch } = options;
   const tensors = new Map<string, DeferredTensor>();
   for (const [ours, parameter] of parameters) {
     const namings = layout.fromOurs(ours);

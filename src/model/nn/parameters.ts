@@ -104,7 +104,7 @@ export function normSpec(size: number, weight = 1): NormParameters<ParameterSpec
   return { weight: spec([size], { constant: weight }), bias: spec([size], { constant: 0 }) };
 }
 
-/** PyTorch's default for linear layers and convolutions: U(±1/√fanIn). */
+/** A weight with PyTorch's default for linear layers and convolutions, U(±1/√fanIn). */
 export function fanInSpec(shape: readonly number[]): ParameterSpec {
   return spec(shape, { bound: sizeOf(shape.slice(1)) ** -0.5 });
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { saveParameters } from "../checkpoints/save.ts";
 import { makeFolder, writeFileAtomic } from "../../core/atomic-write.ts";
 import { ClipError } from "../../core/errors.ts";
+import { checkOptions, listOf, oneOf, type OptionKinds, record, text } from "../../core/options.ts";
 import type { TensorData } from "../../core/tensor-data.ts";
 import type { PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import type { ClipConfig } from "../towers/config.ts";
@@ -16,13 +17,18 @@ export interface ModelToSave {
   /** Without `imageSize`, which is in the config. */
   readonly preprocess: Omit<PreprocessConfig, "imageSize">;
   readonly tokenizer: TextTokenizer;
-  /** By our paths. */
+  /** By path. */
   readonly parameters: ReadonlyMap<string, TensorData<"float32">>;
   /** Words of the training captions, so that the model can report unknown words in labels. */
-  readonly words?: readonly string[];
+  readonly words?: readonly string[] | undefined;
   /** Stored dtype of matrices; default F32. */
-  readonly dtype?: "F32" | "F16";
+  readonly dtype?: "F32" | "F16" | undefined;
 }
+
+const modelKinds: OptionKinds<ModelToSave> = {
+  ...{ config: record, preprocess: record, tokenizer: record, parameters: record },
+  ...{ words: listOf(text), dtype: oneOf("F32", "F16") },
+};
 
 /**
  * Writes a model folder for {@link readModel}. Each file is replaced atomically, the weights last.
@@ -31,6 +37,7 @@ export interface ModelToSave {
  *   the config.
  */
 export async function saveModel(folder: string, model: ModelToSave): Promise<void> {
+  checkOptions("saveModel", model, modelKinds, ["config", "preprocess", "tokenizer", "parameters"]);
   const { config, preprocess, tokenizer, parameters, words, dtype = "F32" } = model;
   const { source, vocabSize } = tokenizer;
   // A token embedding may have more rows than a tokenizer.json has tokens.

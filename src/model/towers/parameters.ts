@@ -1,4 +1,5 @@
 import { ClipError } from "../../core/errors.ts";
+import { checkOptions, numberFrom, oneOf, type OptionKinds, record, wholeNumber } from "../../core/options.ts";
 import type { Block, Linear } from "../nn/layers.ts";
 import { normSpec, fanInSpec, type Initial, linearSpec, type ParameterSpec, spec } from "../nn/parameters.ts";
 import type { CaptionDecoder } from "./caption-decoder.ts";
@@ -16,12 +17,29 @@ import type { Bottleneck, ConvNorm, ModifiedResNet } from "./modified-resnet.ts"
 import { convStemSpec, descriptorsSpec, placesPoolSpec } from "./pictogram-parts.ts";
 import type { ProbePool, VisionTransformer } from "./vision-transformer.ts";
 
+const configKinds: OptionKinds<ClipConfig> = {
+  embedDim: wholeNumber(1),
+  activation: oneOf("quickGelu", "gelu", "geluTanh"),
+  layerNormEpsilon: numberFrom(0),
+  score: oneOf("softmax", "sigmoid"),
+  vision: record,
+  text: record,
+  decoder: record,
+};
+
 /**
  * Shapes and initial values of a CLIP's parameters, with the distributions of OpenAI's code.
+ *
+ * @example
+ * ```ts
+ * const parameters = initializeParameters(clipParameters(clipConfigs["ViT-B-32"]), 0);
+ * console.log(parameters.get("vision.projection")?.shape);
+ * ```
  *
  * @throws {ClipError} `CLIP_CONFIG`, see {@link checkConfig}.
  */
 export function clipParameters(config: ClipConfig): Clip<ParameterSpec> {
+  checkOptions("clipParameters", config, configKinds, ["embedDim", "activation", "vision", "text"]);
   checkConfig(config);
   const { embedDim, vision, text } = config;
   return {

@@ -39,6 +39,13 @@ const loadKinds: OptionKinds<LoadOptions> = { ...readModelKinds, ...resolveKinds
 /**
  * Loads a CLIP model.
  *
+ * @example
+ * ```ts
+ * await using clip = await loadClip("pictograms");
+ * const [best] = await clip.classify("photo.jpg", ["a cat", "a dog"]);
+ * console.log(best?.label, best?.probability);
+ * ```
+ *
  * @param model - a folder or weight file, see {@link readModel}; a published model by OpenAI's name ("ViT-B/32") or its repository
  *   on Hugging Face's hub ("openai/clip-vit-base-patch32"), fetched once; or "pictograms", the bundled model, which knows drawings,
  *   not photos. Default: `defaultModel`, a ViT-B/32 for photos; the first call fetches 605 MB into Hugging Face's cache (`onFetch`,

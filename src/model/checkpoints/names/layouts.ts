@@ -60,6 +60,9 @@ function detectLayout(names: Iterable<string>): Layout | undefined {
   return isVit ? layouts.openAiVit : layouts.openAiResNet;
 }
 
+/** The layout of any record: a tensor's name is the parameter's path. */
+export const ownNames: LayoutFamily = { titles: [ours.title], detect: () => ours };
+
 const imageTowerNames = /(^|\.)(vision|visual|vision_model|vision_tower|patch_embed(dings?)?)\./;
 const textTowerNames = /(^|\.)(text|text_\w+|token_embedding|tokenEmbedding)\./;
 

@@ -1,5 +1,5 @@
-// Pre-trains a small CLIP on a folder, a.png beside a.txt with its caption, and names one of the images with it:
-// npx tsx examples/05-train.ts FOLDER OUT
+// Pre-trains a small CLIP on a folder of pairs, a.png beside a.txt with its caption, and classifies an image with it:
+// npx tsx examples/07-train.ts FOLDER OUT
 import { join } from "node:path";
 import { loadClip } from "clip-ts";
 import { readPairs, runFiles, train, trainConfigSchema } from "clip-ts/train";
@@ -7,7 +7,7 @@ import { readPairs, runFiles, train, trainConfigSchema } from "clip-ts/train";
 const [folder, out] = process.argv.slice(2);
 if (folder === undefined || out === undefined) throw new Error("name a folder of pairs, and one to write to");
 
-// The same object as in the JSON file of `clip-ts train`; what is left out gets its default.
+// The same keys as in the JSON file of `clip-ts train`.
 const config = trainConfigSchema.parse({
   model: {
     embedDim: 32,
@@ -29,7 +29,7 @@ const report = ({ step, loss }: { step: number; loss: number }) => {
 await train(config, { out, onProgress: report });
 
 const { samples } = await readPairs(folder);
-const captions = new Set(samples.flatMap((sample) => sample.captions));
 await using clip = await loadClip(join(out, runFiles.model));
+const captions = new Set(samples.flatMap((sample) => sample.captions));
 const [best] = await clip.classify(samples[0]!.image, [...captions]);
-console.log(`${samples[0]!.captions[0]}: named ${best!.label}`);
+console.log(`${samples[0]!.captions[0]}: classified as ${best!.label}`);
