@@ -45,14 +45,16 @@ it("the examples of doc comments compile with the exports of the doors alone, an
     const imports = imported.map((name) => `import { ${name} } from "./src/${names.get(name)}.ts";\n`);
     files.set(join(root, `doc-example-${files.size}.ts`), `${imports.join("")}export {};\n${code}`);
   }
-  const host = ts.createCompilerHost(options);
-  const { fileExists, readFile, getSourceFile } = host;
-  host.fileExists = (path) => files.has(path) || fileExists.call(host, path);
-  host.readFile = (path) => files.get(path) ?? readFile.call(host, path);
-  host.getSourceFile = (path, ...rest) =>
-    files.has(path)
-      ? ts.createSourceFile(path, files.get(path)!, ts.ScriptTarget.ES2023)
-      : getSourceFile.call(host, path, ...rest);
+  const original = ts.createCompilerHost(options);
+  const host: ts.CompilerHost = {
+    ...original,
+    fileExists: (path) => files.has(path) || original.fileExists(path),
+    readFile: (path) => files.get(path) ?? original.readFile(path),
+    getSourceFile: (path, ...rest) =>
+      files.has(path)
+        ? ts.createSourceFile(path, files.get(path)!, ts.ScriptTarget.ES2023)
+        : original.getSourceFile(path, ...rest),
+  };
   const checked = ts.createProgram([...files.keys()], { ...options, verbatimModuleSyntax: false }, host);
   const problems = [...files.keys()].flatMap((path, i) => {
     const source = checked.getSourceFile(path)!;

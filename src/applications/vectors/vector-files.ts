@@ -36,7 +36,7 @@ interface VectorFiles {
  * - `parquet`: a column `id` of text and a column `embedding` of lists of float32;
  * - `npy`: float32 [n, embedDim], and the ids in `.ids.jsonl`, one JSON string a line.
  */
-export const vectorFormats = {
+export const vectorFormats: Readonly<Record<"parquet" | "npy", VectorFiles>> = {
   parquet: {
     write: (name, { ids, vectors }) => [{ name: `${name}.parquet`, bytes: parquetBytes(ids, vectors) }],
     read: readParquetVectors,
@@ -52,7 +52,7 @@ export const vectorFormats = {
     },
     read: readNpyVectors,
   },
-} satisfies Record<string, VectorFiles>;
+};
 
 /** The format of vectors in files. */
 export type VectorFormat = keyof typeof vectorFormats;
