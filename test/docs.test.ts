@@ -82,9 +82,14 @@ describe.each(pages)("%s", (page) => {
       if (script) expect(Object.keys(packageJson.scripts), command).toContain(script);
       if (program !== "clip-ts") continue;
       const sections = reference.split(/^## /m);
-      const sectionOf = (name: string) => sections.find((text) => text.startsWith(`clip-ts ${name}\n`));
-      // Of a command of a command too: clip-ts models inspect.
-      const section = sectionOf(`${name} ${rest[0]}`) ?? sectionOf(name);
+      const sectionOf = (...words: string[]) =>
+        sections.find((text) => text.startsWith(`clip-ts ${words.join(" ")}\n`));
+      // A command of a group (clip-ts models cache list), or a group by itself.
+      const section =
+        sectionOf(name, ...rest.slice(0, 2)) ??
+        sectionOf(name, ...rest.slice(0, 1)) ??
+        sectionOf(name) ??
+        sections.find((text) => text.startsWith(`${[program, name, ...rest].join(" ")} `));
       expect(section, command).toBeDefined();
       for (const [option] of command.matchAll(/--[a-z-]+/g)) expect(section, command).toContain(`  ${option}`);
     }
