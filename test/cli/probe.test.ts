@@ -114,9 +114,7 @@ describe(`clip-ts probe (seed ${seed})`, () => {
     one.weight.data.forEach((value, i) => expect(value).toBeCloseTo(other.weight.data[i]!, 4));
     expect(other.err).not.toMatch("equal to the model");
     await paint("underscore", "Red apple", colours["red apple"], 2);
-    expect((await head(underscore)).err).toMatch(
-      /the labels "Red apple" and "red apple" are equal to the model: /,
-    );
+    expect((await head(underscore)).err).toMatch(/the labels "Red apple" and "red apple" are equal to the model: /);
   });
 
   it("is mentioned by eval", async () => {

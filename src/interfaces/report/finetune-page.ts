@@ -32,8 +32,8 @@ export function finetunePage(record: FinetuneRecord, training: string): string {
       </div>
       <p class="quiet hint">
         Each blend has (1 − α) of the original's weights and α of the tuned ones. Any other is one command away:
-        <code>clip-ts finetune --run <bdi>RUN</bdi> --alpha ${tuned.alpha === alpha ? "0.5" : "1"}</code> puts it into the
-        run's model, without training again.
+        <code>clip-ts finetune --run <bdi>RUN</bdi> --alpha ${tuned.alpha === alpha ? "0.5" : "1"}</code> puts it into
+        the run's model, without training again.
       </p>
       <h2>What was measured</h2>
       <div class="card scroll">
