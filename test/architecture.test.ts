@@ -50,8 +50,8 @@ describe("the check of the sources", () => {
 
   it("holds rooms within a wing to their order, nested ones too", () => {
     const room = { "learning/train/step/a.ts": "export const a = 1;" };
-    expect(check({ ...room, "learning/train/b.ts": 'import { a } from "./engine/a.ts";' })).toEqual([]);
-    expect(check({ ...room, "learning/train/batches/b.ts": 'import { a } from "../engine/a.ts";' })).toEqual([
+    expect(check({ ...room, "learning/train/b.ts": 'import { a } from "./step/a.ts";' })).toEqual([]);
+    expect(check({ ...room, "learning/train/batches/b.ts": 'import { a } from "../step/a.ts";' })).toEqual([
       "learning/train/batches/b.ts imports learning/train/step/a.ts",
     ]);
     expect(check({ "inputs/a.ts": "" })).toEqual(["inputs/a.ts is in no room"]);

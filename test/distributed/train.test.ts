@@ -154,7 +154,7 @@ describe.skipIf(!hasMpirun)(`a training run in several processes${unlessThere}`,
     );
     const { code, err } = await ended(child);
     expect(code).toBe(1);
-    expect(err).toContain("srun started 2 processes, and Open MPI knows of 1; start them with Open MPI's mpirun");
+    expect(err).toContain("srun started 2 processes, but Open MPI found 1; start them with Open MPI's mpirun");
   });
 
   it("refuses processes that were given different things", async () => {

@@ -7,24 +7,19 @@ import { ClipError } from "../../core/errors.ts";
 import { exists } from "../../core/files.ts";
 import { ifThere } from "../../core/if-there.ts";
 import { parseStrict } from "../../core/parse.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { type NamedVectors, type VectorFormat, vectorFormats } from "./vector-files.ts";
-
-/** What cannot be embedded, and why. */
-export interface SkippedItem {
-  readonly id: string;
-  readonly reason: string;
-}
 
 /** What is embedded, in order. */
 export interface Embedding<Item> {
   readonly items: readonly Item[];
   /** What the source has beside them that cannot be read, listed with the first shard. */
-  readonly unreadable?: readonly SkippedItem[];
+  readonly unreadable?: readonly SkippedImage[];
   readonly idOf: (item: Item) => string;
   /** The unit vectors of some of the items, with their names; `skip` is told of those that have none. */
   readonly encode: (
     items: readonly Item[],
-    skip: (item: SkippedItem) => void,
+    skip: (item: SkippedImage) => void,
   ) => AsyncIterable<readonly [string, Float32Array]>;
   readonly embedDim: number;
   /** What the vectors depend on beside the items: equal for the same model, read in the same way. */
@@ -51,7 +46,7 @@ export interface EmbeddedShard {
   /** Path of the file with the vectors. */
   readonly path: string;
   readonly vectors: number;
-  readonly skipped: readonly SkippedItem[];
+  readonly skipped: readonly SkippedImage[];
 }
 
 /** What a folder of vectors says of itself. */
@@ -104,7 +99,7 @@ export async function* embedShards<Item>(
     const own = items.slice(shard * shardSize, (shard + 1) * shardSize);
     const path = join(out, `${name}.${format}`);
     if (!(await exists(path))) {
-      const skipped: SkippedItem[] = [];
+      const skipped: SkippedImage[] = [];
       const named = { ids: [] as string[], vectors: [] as Float32Array[], embedDim } satisfies NamedVectors;
       for await (const [id, vector] of encode(own, (item) => skipped.push(item))) {
         named.ids.push(id);
@@ -122,7 +117,7 @@ export async function* embedShards<Item>(
   }
 }
 
-const asLine = (item: SkippedItem) => `${JSON.stringify(item)}\n`;
+const asLine = (item: SkippedImage) => `${JSON.stringify(item)}\n`;
 
 /** Refuses a folder with other vectors; the first process says of an empty one what it will hold. */
 async function claimFolder(out: string, manifest: Manifest, rank: number): Promise<void> {

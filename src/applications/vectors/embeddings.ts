@@ -1,12 +1,14 @@
 import { createHash } from "node:crypto";
 import { dirname, extname, relative, resolve } from "node:path";
 import { readParameter } from "../../model/checkpoints/load.ts";
-import type { ClipEncoder, LazyImage, OnSkip } from "../../model/embedding/encoder.ts";
+import { encodeReadable } from "../../model/embedding/encode-readable.ts";
+import type { ClipEncoder, LazyImage } from "../../model/embedding/encoder.ts";
 import type { StoredModel } from "../../model/pretrained/model-folder.ts";
 import type { DecodeOptions } from "../../inputs/image/image-source.ts";
-import { lazyImage, type ImageLocation } from "../../inputs/data/image-location.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
+import type { ImageLocation } from "../../inputs/data/image-location.ts";
 import type { readImages } from "../../inputs/data/pairs.ts";
-import type { Embedding, SkippedItem } from "./embed-shards.ts";
+import type { Embedding } from "./embed-shards.ts";
 
 /** How items are encoded. */
 export interface EmbeddingOptions extends DecodeOptions {
@@ -31,16 +33,13 @@ export function locatedImageEmbedding(
     const path = relative(base, image).replaceAll("\\", "/");
     return path.startsWith("../") || image.includes("://") ? image : path;
   };
-  async function* encode(some: readonly ImageLocation[], skip: (item: SkippedItem) => void) {
-    const images = some.map((location) => lazyImage(location, decoding));
-    const onSkip: OnSkip = ({ message }, _, index) => skip({ id: idOf(some[index]!), reason: message });
-    let at = 0;
-    for await (const vector of encoder.encodeImages(images, { signal, onSkip })) {
-      const id = idOf(some[at++]!);
-      if (vector) yield [id, vector] as const;
-    }
+  const withId = ({ image, reason }: SkippedImage) => ({ image: idOf({ image }), reason });
+  async function* encode(some: readonly ImageLocation[], skip: (skipped: SkippedImage) => void) {
+    const onSkip = (skipped: SkippedImage) => skip(withId(skipped));
+    for await (const [location, vector] of encodeReadable(encoder, some, { ...decoding, signal, onSkip }))
+      yield [idOf(location), vector] as const;
   }
-  const unreadable = skipped.map(({ image, reason }) => ({ id: idOf({ image }), reason }));
+  const unreadable = skipped.map(withId);
   return { items: locations, unreadable, idOf, encode, embedDim: encoder.embedDim, model };
 }
 

@@ -14,25 +14,27 @@ export interface AdamwOptions {
   readonly weightDecay: number;
 }
 
-/** Numbers below which a second thread costs more than it gives. */
+/** Parameters per thread; with fewer, another thread costs more time than it saves. */
 const numbersPerThread = 4_000_000;
-/** A thread's moments lie in one memory of WebAssembly, which has 4 GiB; shares are not all of a size. */
+/** A thread's moments are in one WebAssembly memory of at most 4 GiB; parts differ in size. */
 const maxNumbersPerThread = 400_000_000;
 
 /**
- * AdamW (Loshchilov and Hutter 2019), decoupled weight decay as in PyTorch. The arithmetic is one pass over memory in
- * WebAssembly; large models are shared out over threads, which gives the same numbers to the bit.
+ * AdamW (Loshchilov and Hutter 2019) with decoupled weight decay as in PyTorch, in one pass over memory in WebAssembly. Large models
+ * are split over threads, with equal results to the bit.
  */
 export class AdamW implements Optimizer {
   readonly #options: AdamwOptions;
-  /** The share of the calling thread. */
+  /** The part of the calling thread. */
   readonly #own: AdamwPart;
   readonly #others: readonly AdamwThread[];
-  /** Updates made; set to go on from moments that were kept. */
+  /** Updates made; set it to resume from saved moments. */
   steps = 0;
 
   private constructor(options: AdamwOptions, own: AdamwPart, others: readonly AdamwThread[]) {
-    [this.#options, this.#own, this.#others] = [options, own, others];
+    this.#options = options;
+    this.#own = own;
+    this.#others = others;
   }
 
   static async create(
@@ -42,8 +44,8 @@ export class AdamW implements Optimizer {
   ): Promise<AdamW> {
     const total = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     const wanted = Math.min(threads, Math.floor(total / numbersPerThread));
-    const shares = share(parameters, Math.max(1, wanted, Math.ceil(total / maxNumbersPerThread)));
-    const [own, ...others] = shares as [OptimizedParameter[], ...OptimizedParameter[][]];
+    const parts = split(parameters, Math.max(1, wanted, Math.ceil(total / maxNumbersPerThread)));
+    const [own, ...others] = parts as [OptimizedParameter[], ...OptimizedParameter[][]];
     const threadsReady = Promise.all(others.map((part) => AdamwThread.create(part)));
     return new AdamW(options, await AdamwPart.create(own), await threadsReady);
   }
@@ -67,7 +69,7 @@ export class AdamW implements Optimizer {
     const others = this.#others.map((thread) => thread.step(step, parameters, gradients));
     this.#own.step(step, parameters, gradients);
     await Promise.all(others);
-    // Those of the other threads went there, and are empty here already.
+    // Gradients that moved to other threads are empty here.
     discard([...gradients.values()].filter((gradient) => gradient.length > 0));
   }
 
@@ -76,7 +78,7 @@ export class AdamW implements Optimizer {
     return this.#holder(path).read(moment, path);
   }
 
-  /** Goes on from a moment that was kept. */
+  /** Restores a saved moment. */
   async write(moment: Moment, path: string, values: Float32Array): Promise<void> {
     await this.#holder(path).write(moment, path, values);
   }
@@ -85,24 +87,24 @@ export class AdamW implements Optimizer {
     await Promise.all(this.#others.map((thread) => thread.end()));
   }
 
-  /** Whose share a parameter is. */
+  /** The part that holds a parameter. */
   #holder(path: string): AdamwPart | AdamwThread {
     return this.#others.find((thread) => thread.holds(path)) ?? this.#own;
   }
 }
 
-/** Largest first, each to the thread that has least so far. */
-function share(parameters: readonly OptimizedParameter[], threads: number): OptimizedParameter[][] {
-  const shares = Array.from({ length: threads }, () => ({ size: 0, parameters: [] as OptimizedParameter[] }));
+/** Assigns parameters, largest first, each to the smallest part so far. */
+function split(parameters: readonly OptimizedParameter[], threads: number): OptimizedParameter[][] {
+  const parts = Array.from({ length: threads }, () => ({ size: 0, parameters: [] as OptimizedParameter[] }));
   for (const parameter of parameters.toSorted((a, b) => sizeOf(b.shape) - sizeOf(a.shape))) {
-    const smallest = shares.reduce((least, next) => (next.size < least.size ? next : least));
+    const smallest = parts.reduce((least, next) => (next.size < least.size ? next : least));
     smallest.parameters.push(parameter);
     smallest.size += sizeOf(parameter.shape);
   }
-  return shares.map(({ parameters }) => parameters);
+  return parts.map(({ parameters }) => parameters);
 }
 
-/** A share on its own thread: parameters and gradients travel there and back without being copied. */
+/** A part on its own thread; parameters and gradients are moved there and back, not copied. */
 class AdamwThread {
   readonly #paths: readonly string[];
   readonly #thread = new Remote<AdamwMethods>("engine/optimize/adamw-worker");
@@ -122,7 +124,8 @@ class AdamwThread {
     parameters: Map<string, Float32Array>,
     gradients: ReadonlyMap<string, Float32Array>,
   ): Promise<void> {
-    const [own, dys] = [this.#only(parameters), this.#only(gradients)];
+    const own = this.#only(parameters);
+    const dys = this.#only(gradients);
     const updated = await this.#thread.call("step", [step, own, dys], [...own.values(), ...dys.values()]);
     for (const [path, values] of updated) parameters.set(path, values);
   }

@@ -1,35 +1,29 @@
 import { ClipError } from "../../core/errors.ts";
-import type { SkippedImage } from "./image-files.ts";
 import { assertSomeExist, baseOf, type ImageLocation, imageOfTable } from "./image-location.ts";
+import type { Pairs } from "./sources/samples.ts";
 import { captionColumns, imageColumns, readTexts, settingOf } from "./table.ts";
 
-/** An image and what people say of it. */
-export interface CaptionedImage extends ImageLocation {
-  /** At least one, none empty. */
-  readonly captions: readonly string[];
-}
-
-/** Where in a table the images and captions are. */
+/** The columns of a table of captions. */
 export interface CaptionColumns {
   /** Default: the first of `image`, `path`, `filepath` that exists. */
   readonly imageColumn?: string | undefined;
   /** Default: the first of `caption`, `title` that exists. */
   readonly captionColumn?: string | undefined;
-  /** What stands between several captions of a row; without it a row has one. */
+  /** Separator of several captions in a row. Default: one caption per row. */
   readonly separator?: string | undefined;
-  /** What paths of images are relative to, and where these may lie, links followed. Default: the table's folder. */
+  /** Folder that holds the images; paths are relative to it. Default: the table's folder. */
   readonly images?: string | undefined;
 }
 
 /**
- * Reads images with their captions from a `.csv` or `.tsv`; the captions of all rows of an image belong to it.
+ * Reads images with their captions from a `.csv`, `.tsv` or `.jsonl`; an image has the captions of all its rows.
  *
  * @throws {ClipError} `CLIP_DATA` as {@link readTexts} and {@link assertSomeExist}, and if there is no row.
  */
 export async function readCaptionTable(
   path: string,
   { imageColumn, captionColumn, separator, images }: CaptionColumns = {},
-): Promise<{ readonly samples: readonly CaptionedImage[]; readonly skipped: readonly SkippedImage[] }> {
+): Promise<Pairs> {
   const locations = new Map<string, ImageLocation & { readonly captions: string[] }>();
   const { rows, skipped } = await readTexts(
     path,
@@ -44,12 +38,12 @@ export async function readCaptionTable(
     const captions = separator === undefined ? [values.caption] : values.caption.split(separator);
     const known = captions.map((caption) => caption.trim()).filter((caption) => caption !== "");
     if (known.length === 0)
-      throw new ClipError("CLIP_DATA", `${path}, ${place}: the caption has nothing between its separators`);
-    const captioned = locations.get(image.image) ?? { ...image, captions: [] };
-    locations.set(image.image, captioned);
-    captioned.captions.push(...known);
+      throw new ClipError("CLIP_DATA", `${path}, ${place}: the caption is empty between its separators`);
+    const sample = locations.get(image.image) ?? { ...image, captions: [] };
+    locations.set(image.image, sample);
+    sample.captions.push(...known);
   }
-  if (locations.size === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
+  if (locations.size === 0) throw new ClipError("CLIP_DATA", `${path} has no rows after its column names`);
   const samples = [...locations.values()];
   await assertSomeExist(path, samples, baseOf(images));
   return { samples, skipped };

@@ -70,7 +70,7 @@ export async function runEmbedding(request: EmbedRequest, io: CliIo): Promise<vo
     if (!json) io.out(`${printable(shard.path)}  ${counted(shard.vectors, "vector")}${left}`);
   }
   const skipped = shards.flatMap((shard) => shard.skipped);
-  for (const { id, reason } of skipped.slice(0, shownLines)) io.err(`left out: ${describeSkip({ image: id, reason })}`);
+  for (const skip of skipped.slice(0, shownLines)) io.err(`left out: ${describeSkip(skip)}`);
   if (skipped.length > shownLines) io.err(`left out: ${skipped.length - shownLines} more, listed in ${out}`);
   if (json) io.out(JSON.stringify({ rank, size, shards }, null, 2));
   else if (shards.length === 0) io.out(`${out} has all vectors already`);

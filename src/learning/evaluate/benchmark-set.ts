@@ -17,7 +17,7 @@ import { classLines } from "./class-names.ts";
 import { type KnownSet, knownSets } from "./known-sets.ts";
 import type { LabelledImage } from "../../inputs/data/labelled-images.ts";
 import { parseNpy } from "../../inputs/data/npy.ts";
-import type { BrokenImage } from "./encode-images.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
 
 /** The files of CLIP_benchmark's layout that are not shards. */
 const files = {
@@ -32,7 +32,7 @@ const maxShards = 100_000;
 export interface SetImages {
   readonly samples: readonly LabelledImage[];
   /** What cannot be used, and the rest of damaged shards. */
-  readonly skipped: readonly BrokenImage[];
+  readonly skipped: readonly SkippedImage[];
 }
 
 /**
@@ -109,7 +109,7 @@ export class BenchmarkSet {
         "CLIP_DATA",
         `${this.#placeOf(files.shardCount)} must be the number of shards, and is ${JSON.stringify(text.slice(0, 50))}`,
       );
-    const found: { samples: LabelledImage[]; skipped: BrokenImage[] } = { samples: [], skipped: [] };
+    const found: { samples: LabelledImage[]; skipped: SkippedImage[] } = { samples: [], skipped: [] };
     for (let i = 0; i < count; i++) {
       const shard = `test/${i}.tar`;
       await collectShard(await this.#file(shard), this.#placeOf(shard), classCount, found);
@@ -189,7 +189,7 @@ async function collectShard(
   path: string,
   shard: string,
   classCount: number,
-  { samples, skipped }: { readonly samples: LabelledImage[]; readonly skipped: BrokenImage[] },
+  { samples, skipped }: { readonly samples: LabelledImage[]; readonly skipped: SkippedImage[] },
 ): Promise<void> {
   const { file } = await plainShard(path);
   const listing = await listShard(file, shard, isLabelName);

@@ -5,7 +5,7 @@ import { captionColumns, imageColumns, readTexts } from "../../inputs/data/table
 import { type ClipEncoder, collect, dot } from "../../model/embedding/encoder.ts";
 import { clipScore, clipScorePrefix, refClipScore } from "./clip-score.ts";
 import { meanOfKnown } from "./classification-metrics.ts";
-import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
+import { encodeReadable, type ReadOptions } from "../../model/embedding/encode-readable.ts";
 
 /** A caption to be judged. */
 export interface Candidate extends ImageLocation {
@@ -58,7 +58,7 @@ export interface ClipScores {
   readonly captions: readonly (Candidate & { readonly clipScore: number; readonly refClipScore: number | undefined })[];
   /** Captions and references with more tokens than the model reads, which were cut. */
   readonly cut: number;
-  readonly broken: readonly BrokenImage[];
+  readonly broken: readonly SkippedImage[];
 }
 
 /**
@@ -69,13 +69,13 @@ export interface ClipScores {
 export async function evaluateCaptions(
   encoder: ClipEncoder,
   candidates: readonly Candidate[],
-  { signal, ...reading }: Omit<ReadOptions, "onBroken"> = {},
+  { signal, ...reading }: Omit<ReadOptions, "onSkip"> = {},
 ): Promise<ClipScores> {
-  const broken: BrokenImage[] = [];
-  const onBroken = (image: BrokenImage) => void broken.push(image);
+  const broken: SkippedImage[] = [];
+  const onSkip = (image: SkippedImage) => void broken.push(image);
   const imageEmbeds = new Map<string, Float32Array>();
   const locations = [...new Map(candidates.map((candidate) => [candidate.image, candidate as ImageLocation])).values()];
-  for await (const { image, imageEmbed } of encodeReadable(encoder, locations, { ...reading, signal, onBroken }))
+  for await (const [{ image }, imageEmbed] of encodeReadable(encoder, locations, { ...reading, signal, onSkip }))
     imageEmbeds.set(image, imageEmbed);
   const judged = candidates.filter(({ image }) => imageEmbeds.has(image));
   if (judged.length === 0)

@@ -3,7 +3,7 @@ import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { assertSomeExist, baseOf, type ImageLocation, imageOfTable } from "../../inputs/data/image-location.ts";
 import { imageColumns, readTexts } from "../../inputs/data/table.ts";
 import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
-import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
+import { encodeReadable, type ReadOptions } from "../../model/embedding/encode-readable.ts";
 
 /** Where an image was taken, in degrees. */
 export interface PlacedImage extends ImageLocation {
@@ -66,7 +66,7 @@ export interface GeolocationScores {
   readonly references: number;
   /** The share of images within each of {@link placeDistances}. */
   readonly within: readonly { readonly kilometres: number; readonly share: number }[];
-  readonly broken: readonly BrokenImage[];
+  readonly broken: readonly SkippedImage[];
 }
 
 /**
@@ -79,27 +79,22 @@ export async function evaluateGeolocation(
   encoder: ClipEncoder,
   images: readonly PlacedImage[],
   references: readonly PlacedImage[],
-  reading: Omit<ReadOptions, "onBroken"> = {},
+  reading: Omit<ReadOptions, "onSkip"> = {},
 ): Promise<GeolocationScores> {
-  const broken: BrokenImage[] = [];
-  const options = { ...reading, onBroken: (image: BrokenImage) => void broken.push(image) };
-  const encoded = (placed: readonly PlacedImage[]) => {
-    const places = new Map(placed.map((place) => [place.image, place]));
-    return { places, embeds: encodeReadable(encoder, places.values(), options) };
-  };
+  const broken: SkippedImage[] = [];
+  const options = { ...reading, onSkip: (image: SkippedImage) => void broken.push(image) };
+  const once = (placed: readonly PlacedImage[]) => new Map(placed.map((place) => [place.image, place])).values();
   const known: { readonly place: PlacedImage; readonly imageEmbed: Float32Array }[] = [];
-  const reference = encoded(references);
-  for await (const { image, imageEmbed } of reference.embeds)
-    known.push({ place: reference.places.get(image)!, imageEmbed });
+  for await (const [place, imageEmbed] of encodeReadable(encoder, once(references), options))
+    known.push({ place, imageEmbed });
   const distances: number[] = [];
-  const query = encoded(images);
-  for await (const { image, imageEmbed } of query.embeds) {
+  for await (const [place, imageEmbed] of encodeReadable(encoder, once(images), options)) {
     let [nearest, best] = [known[0], -Infinity];
     for (const candidate of known) {
       const similarity = dot(imageEmbed, candidate.imageEmbed);
       if (similarity > best) [nearest, best] = [candidate, similarity];
     }
-    if (nearest) distances.push(distanceKm(query.places.get(image)!, nearest.place));
+    if (nearest) distances.push(distanceKm(place, nearest.place));
   }
   if (distances.length === 0)
     throw new ClipError("CLIP_DATA", `no image could be placed: ${broken[0]?.reason ?? "there are none"}`);

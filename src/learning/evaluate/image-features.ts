@@ -1,52 +1,52 @@
 import { ClipError } from "../../core/errors.ts";
 import { float32 } from "../../core/tensor-data.ts";
-import type { SkippedImage } from "../../inputs/data/image-files.ts";
-import { lazyImage } from "../../inputs/data/image-location.ts";
-import type { ClipEncoder, OnSkip } from "../../model/embedding/encoder.ts";
-import type { DecodeOptions } from "../../inputs/image/image-source.ts";
 import type { LabelledImage } from "../../inputs/data/labelled-images.ts";
+import { encodeReadable, type ReadOptions } from "../../model/embedding/encode-readable.ts";
+import type { ClipEncoder } from "../../model/embedding/encoder.ts";
 import type { LabelledFeatures } from "./logistic-regression.ts";
 
-/** Which vector stands for an image: the one before the tower's projection, or the unit vector behind it. */
+/** The vector of an image: before the tower's projection, or the unit vector after it. */
 export type FeatureKind = "before" | "after";
 
 /** How images are read and encoded. */
-export interface FeatureOptions extends DecodeOptions {
-  /** Told after each image. */
+export interface FeatureOptions extends ReadOptions {
+  /** Called with the number of images done, skipped ones included. */
   readonly onImage?: ((done: number) => void) | undefined;
-  /** Told of an image that cannot be read, which is left out. */
-  readonly onSkip?: ((skipped: SkippedImage) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Encodes images with their classes.
  *
- * @throws {ClipError} `CLIP_DATA` if not one of them can be read.
+ * @throws {ClipError} `CLIP_DATA` if none of them can be read.
  */
 export async function encodeLabelled(
   encoder: ClipEncoder,
   samples: readonly LabelledImage[],
   kind: FeatureKind,
-  { onImage, onSkip, signal, ...decoding }: FeatureOptions = {},
+  { onImage, onSkip, ...reading }: FeatureOptions = {},
 ): Promise<LabelledFeatures> {
   const labels: number[] = [];
-  const encode = kind === "before" ? encoder.poolImages.bind(encoder) : encoder.encodeImages.bind(encoder);
-  const images = samples.map((sample) => lazyImage(sample, decoding));
   let data = new Float32Array(0);
   let width = 0;
-  let seen = 0;
-  const skip: OnSkip = ({ message }, _, index) => onSkip?.({ image: samples[index]!.image, reason: message });
-  for await (const vector of encode(images, { signal, onSkip: skip })) {
-    const { label } = samples[seen++]!;
-    if (vector) {
-      if (labels.length === 0) [width, data] = [vector.length, new Float32Array(samples.length * vector.length)];
-      data.set(vector, width * labels.length);
-      labels.push(label);
+  let done = 0;
+  const options: ReadOptions = {
+    ...reading,
+    onSkip(skipped) {
+      onSkip?.(skipped);
+      onImage?.(++done);
+    },
+  };
+  const method = kind === "before" ? "poolImages" : "encodeImages";
+  for await (const [{ label }, vector] of encodeReadable(encoder, samples, options, method)) {
+    if (labels.length === 0) {
+      width = vector.length;
+      data = new Float32Array(samples.length * width);
     }
-    onImage?.(seen);
+    data.set(vector, width * labels.length);
+    labels.push(label);
+    onImage?.(++done);
   }
-  const done = labels.length;
-  if (done === 0) throw new ClipError("CLIP_DATA", `none of ${samples.length} images could be read`);
-  return { features: float32(data.subarray(0, done * width), [done, width]), labels: Int32Array.from(labels) };
+  const count = labels.length;
+  if (count === 0) throw new ClipError("CLIP_DATA", `none of ${samples.length} images can be read`);
+  return { features: float32(data.subarray(0, count * width), [count, width]), labels: Int32Array.from(labels) };
 }

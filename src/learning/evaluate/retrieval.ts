@@ -3,13 +3,14 @@ import { concatenate, float32, type TensorData } from "../../core/tensor-data.ts
 import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
 import { input } from "../../engine/graph/tensor.ts";
 import { Session } from "../../engine/runtime/session.ts";
-import type { CaptionedImage } from "../../inputs/data/captioned-images.ts";
+import type { Sample } from "../../inputs/data/sources/samples.ts";
 import { recallAtK } from "./classification-metrics.ts";
-import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
+import { encodeReadable, type ReadOptions } from "../../model/embedding/encode-readable.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { retrievalRanks } from "./retrieval-metrics.ts";
 
 /** How images are found by captions, and captions by images. */
-export interface RetrievalOptions extends Omit<ReadOptions, "onBroken"> {
+export interface RetrievalOptions extends Omit<ReadOptions, "onSkip"> {
   /** Text prepended to each caption, such as the paper's "a photo of ". Default: none. */
   readonly prefix?: string | undefined;
   /** Called with how many images, and then captions, are done of how many of both. */
@@ -55,7 +56,7 @@ export interface RetrievalScores {
   readonly hardCaptions: readonly HardCaption[];
   /** Captions with more tokens than the model reads, which were cut, as is usual. */
   readonly cut: number;
-  readonly broken: readonly BrokenImage[];
+  readonly broken: readonly SkippedImage[];
 }
 
 /** Hard queries kept, and wrong answers of each. */
@@ -71,30 +72,27 @@ const rowsAtOnce = 64;
  */
 export async function evaluateRetrieval(
   encoder: ClipEncoder,
-  locations: readonly CaptionedImage[],
+  images: readonly Sample[],
   { prefix = "", onProgress, signal, ...reading }: RetrievalOptions = {},
 ): Promise<RetrievalScores> {
-  const imageLocationOf = new Map(locations.map((location) => [location.image, location]));
-  const total = locations.reduce((sum, { captions }) => sum + captions.length, imageLocationOf.size);
+  const samples = [...new Map(images.map((sample) => [sample.image, sample])).values()];
+  const total = samples.reduce((sum, { captions }) => sum + captions.length, samples.length);
   let done = 0;
-  const broken: BrokenImage[] = [];
-  const onBroken = (location: BrokenImage) => void broken.push(location);
-  const images: string[] = [];
+  const broken: SkippedImage[] = [];
+  const onSkip = (image: SkippedImage) => void broken.push(image);
+  const readable: Sample[] = [];
   const imageEmbeds: Float32Array[] = [];
-  for await (const { image, imageEmbed } of encodeReadable(encoder, imageLocationOf.values(), {
-    ...reading,
-    signal,
-    onBroken,
-  })) {
-    images.push(image);
+  for await (const [sample, imageEmbed] of encodeReadable(encoder, samples, { ...reading, signal, onSkip })) {
+    readable.push(sample);
     imageEmbeds.push(imageEmbed);
     onProgress?.(++done, total);
   }
-  if (images.length === 0)
-    throw new ClipError("CLIP_DATA", `not one of ${imageLocationOf.size} images can be read: ${broken[0]!.reason}`);
+  if (readable.length === 0)
+    throw new ClipError("CLIP_DATA", `none of ${samples.length} images can be read: ${broken[0]!.reason}`);
 
-  const captions = images.flatMap((image) => imageLocationOf.get(image)!.captions);
-  const imageOfText = images.flatMap((image, i) => imageLocationOf.get(image)!.captions.map(() => i));
+  const paths = readable.map(({ image }) => image);
+  const captions = readable.flatMap((sample) => sample.captions);
+  const imageOfText = readable.flatMap((sample, i) => sample.captions.map(() => i));
   let cut = 0;
   const textEmbeds: Float32Array[] = [];
   const texts = captions.map((caption) => prefix + caption);
@@ -105,7 +103,7 @@ export async function evaluateRetrieval(
 
   const { textRanks, imageRanks } = await ranksOf(imageEmbeds, textEmbeds, imageOfText, signal);
   return {
-    ...{ images: images.length, captions: captions.length, cut, broken },
+    ...{ images: paths.length, captions: captions.length, cut, broken },
     textRetrieval: recallsOf(textRanks),
     imageRetrieval: recallsOf(imageRanks),
     hardImages: hardest(textRanks).map((image) => {
@@ -113,7 +111,7 @@ export async function evaluateRetrieval(
       const isOwn = (text: number) => imageOfText[text] === image;
       const found = order.filter((text) => !isOwn(text)).slice(0, keptFound);
       return {
-        ...{ image: images[image]!, rank: textRanks[image]!, own: captions[order.find(isOwn)!]! },
+        ...{ image: paths[image]!, rank: textRanks[image]!, own: captions[order.find(isOwn)!]! },
         found: found.map((text) => captions[text]!),
       };
     }),
@@ -121,8 +119,8 @@ export async function evaluateRetrieval(
       const own = imageOfText[text]!;
       const found = nearest(textEmbeds[text]!, imageEmbeds).filter((image) => image !== own);
       return {
-        ...{ caption: captions[text]!, rank: imageRanks[text]!, image: images[own]! },
-        found: found.slice(0, keptFound).map((image) => images[image]!),
+        ...{ caption: captions[text]!, rank: imageRanks[text]!, image: paths[own]! },
+        found: found.slice(0, keptFound).map((image) => paths[image]!),
       };
     }),
   };

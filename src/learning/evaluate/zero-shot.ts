@@ -14,11 +14,12 @@ import {
   truthRank,
 } from "./classification-metrics.ts";
 import { type Example, examplesOf } from "../../inputs/data/labelled-images.ts";
-import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
+import { encodeReadable, type ReadOptions } from "../../model/embedding/encode-readable.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
 
 /** How labelled images are named. */
 export interface ZeroShotOptions
-  extends Pick<ClassifierOptions, "templates" | "onTruncate" | "onEqualLabels">, Omit<ReadOptions, "onBroken"> {
+  extends Pick<ClassifierOptions, "templates" | "onTruncate" | "onEqualLabels">, Omit<ReadOptions, "onSkip"> {
   /** The images of one folder are frames of one clip: the probabilities of its classes are the means over them. Default false. */
   readonly clips?: boolean | undefined;
   /** Called after each image with how many are done. */
@@ -68,7 +69,7 @@ export interface ZeroShotScores {
   /** Names of what is taken for what, most often first. */
   readonly confusions: readonly { readonly truth: string; readonly predicted: string; readonly count: number }[];
   readonly answers: readonly Answer[];
-  readonly broken: readonly BrokenImage[];
+  readonly broken: readonly SkippedImage[];
 }
 
 /** Answers kept of each image. */
@@ -104,15 +105,15 @@ export async function evaluateZeroShot(
   });
   const examples = examplesOf(images.samples, clips);
   const total = examples.reduce((sum, example) => sum + example.images.length, 0);
-  const broken: BrokenImage[] = [];
+  const broken: SkippedImage[] = [];
   const rows: Float32Array[] = [];
   const answers: NumberedAnswer[] = [];
   let done = 0;
-  const onBroken = (image: BrokenImage) => {
+  const onSkip = (image: SkippedImage) => {
     broken.push(image);
     onProgress?.(++done, total);
   };
-  for await (const { example, image, frames } of encodeExamples(encoder, examples, { ...reading, signal, onBroken })) {
+  for await (const { example, image, frames } of encodeExamples(encoder, examples, { ...reading, signal, onSkip })) {
     const probabilities = Float32Array.from(meanOf(frames.map((frame) => classifier.probabilities(frame))));
     // Of a single image the cosines rank as the probabilities do, and stay apart where those come close to 0 or 1.
     const row = clips ? probabilities : classifier.similarities(frames[0]!);
@@ -134,13 +135,9 @@ async function* encodeExamples(
   examples: readonly Example[],
   options: ReadOptions,
 ): AsyncGenerator<{ readonly example: Example; readonly image: string; readonly frames: Float32Array[] }> {
-  const exampleOf = new Map(
-    examples.flatMap((example) => example.images.map((location) => [location.image, example] as const)),
-  );
-  const images = examples.flatMap((example) => example.images);
+  const images = examples.flatMap((example) => example.images.map((location) => ({ ...location, example })));
   let open: { readonly example: Example; readonly image: string; readonly frames: Float32Array[] } | undefined;
-  for await (const { image, imageEmbed } of encodeReadable(encoder, images, options)) {
-    const example = exampleOf.get(image)!;
+  for await (const [{ image, example }, imageEmbed] of encodeReadable(encoder, images, options)) {
     // The frames of a clip come one after the other.
     if (open?.example !== example) {
       if (open) yield open;

@@ -216,7 +216,7 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
     maxImagePixels,
     signal: options.signal,
     onScoring,
-    onBroken: (broken) => skipped.set(broken.image, broken),
+    onSkip: (skip) => skipped.set(skip.image, skip),
   });
   if (!sweep) return stopped();
   const chosen = alpha === undefined ? chooseAlpha(sweep, maxLoss) : { alpha, why: askedFor };

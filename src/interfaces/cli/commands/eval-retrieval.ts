@@ -1,9 +1,9 @@
 import { Command } from "@commander-js/extra-typings";
 import { printable } from "../../../core/printable.ts";
-import { type CaptionedImage, readCaptionTable } from "../../../inputs/data/captioned-images.ts";
+import { readCaptionTable } from "../../../inputs/data/captioned-images.ts";
+import type { Pairs } from "../../../inputs/data/sources/samples.ts";
 import { evaluateRetrieval, type RetrievalScores } from "../../../learning/evaluate/retrieval.ts";
 import { isSeparated } from "../../../inputs/data/table.ts";
-import type { SkippedImage } from "../../../inputs/data/image-files.ts";
 import { readPairs } from "../../../inputs/data/pairs.ts";
 import {
   describeCut,
@@ -69,10 +69,9 @@ export const evalRetrievalCommand = (io: CliIo) =>
     )
     .action(async ({ data, prefix = "", imageColumn, captionColumn, separator, images, report, json, ...options }) => {
       const columns = { imageColumn, captionColumn, images };
-      const read: { readonly samples: readonly CaptionedImage[]; readonly skipped: readonly SkippedImage[] } =
-        isSeparated(data)
-          ? await readCaptionTable(data, { ...columns, separator })
-          : await readPairs(data, { ...columns, signal: io.signal });
+      const read: Pairs = isSeparated(data)
+        ? await readCaptionTable(data, { ...columns, separator })
+        : await readPairs(data, { ...columns, signal: io.signal });
       const { samples: captioned, skipped } = read;
       showSkipped(skipped, io);
       const { maxImagePixels } = options;
