@@ -10,13 +10,13 @@ import { parseStrict } from "../../core/parse.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { type NamedVectors, type VectorFormat, vectorFormats } from "./vector-files.ts";
 
-/** What is embedded, in order. */
+/** Items to embed, in order. */
 export interface Embedding<Item> {
   readonly items: readonly Item[];
-  /** What the source has beside them that cannot be read, listed with the first shard. */
+  /** Unreadable parts of the source, listed with the first shard. */
   readonly unreadable?: readonly SkippedImage[];
   readonly idOf: (item: Item) => string;
-  /** The unit vectors of some of the items, with their names; `skip` is told of those that have none. */
+  /** The embeddings of some items with their ids; skipped ones are passed to `skip`. */
   readonly encode: (
     items: readonly Item[],
     skip: (item: SkippedImage) => void,
