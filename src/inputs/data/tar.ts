@@ -72,7 +72,8 @@ async function walk(file: Window, wanted: (name: string, length: number) => numb
   const entries: TarEntry[] = [];
   const unusable: UnusableEntry[] = [];
   const broken = (problem: string): TarListing => ({
-    ...{ entries, unusable },
+    entries,
+    unusable,
     damage: `${problem}, after ${entries.length} file${entries.length === 1 ? "" : "s"}`,
   });
   let override: PaxRecords = {};
@@ -150,7 +151,8 @@ class Window {
         if (bytesRead === 0) break;
         filled += bytesRead;
       }
-      [this.#start, this.#bytes] = [offset, buffer.subarray(0, filled)];
+      this.#start = offset;
+      this.#bytes = buffer.subarray(0, filled);
     }
     return this.#bytes.subarray(offset - this.#start, offset - this.#start + length);
   }
