@@ -135,12 +135,10 @@ describe.skipIf(!hasMpirun)(`a training run in several processes${unlessThere}`,
     const three = await mpirun(3, program(out));
     expect(three.code).toBe(1);
     expect(three.err).toMatch(
-      /^clip-ts, process \d of 3: batchSize is 8, which 3 processes cannot share in equal parts/m,
+      /^clip-ts, process \d of 3: batchSize is 8, which 3 processes cannot share equally; make it a multiple of 3/m,
     );
     const halves = await mpirun(2, program(out, { ...config, batchSize: 24, chunkSize: 8 }));
-    expect(halves.err).toContain(
-      "each of 2 processes has 12 pairs of a batch, and chunkSize is 8; it must divide that",
-    );
+    expect(halves.err).toContain("each of 2 processes has 12 pairs of a batch, and chunkSize is 8; it must divide 12");
   });
 
   it("refuses processes that Open MPI does not know of, as srun starts them without PMIx", async () => {
