@@ -9,9 +9,10 @@ export {
   type LabelledOptions,
   readLabelledImages,
 } from "./inputs/data/labelled-images.ts";
-export { type CaptionColumns, type CaptionedImage, readCaptionTable } from "./inputs/data/captioned-images.ts";
+export { type CaptionColumns, readCaptionTable } from "./inputs/data/captioned-images.ts";
 export type { FilePart, ImageLocation } from "./inputs/data/image-location.ts";
 export type { SkippedImage } from "./inputs/data/image-files.ts";
+export type { Sample } from "./inputs/data/sources/samples.ts";
 
 /** Zero-shot classification. */
 export {
@@ -22,7 +23,7 @@ export {
   type ZeroShotScores,
 } from "./learning/evaluate/zero-shot.ts";
 export type { NamedImages } from "./learning/evaluate/class-names.ts";
-export type { BrokenImage, ReadOptions } from "./learning/evaluate/encode-images.ts";
+export type { ReadOptions } from "./model/embedding/encode-readable.ts";
 
 /** Published data sets, robustness sets among them, and their published scores. */
 export { BenchmarkSet, type SetImages } from "./learning/evaluate/benchmark-set.ts";

@@ -4,7 +4,8 @@ import "./core/globals.ts";
 
 /** Write vectors. */
 export { embed, type EmbedOptions, type EmbedSource, type ImagesToEmbed } from "./applications/vectors/embed.ts";
-export type { EmbeddedShard, SkippedItem } from "./applications/vectors/embed-shards.ts";
+export type { EmbeddedShard } from "./applications/vectors/embed-shards.ts";
+export type { SkippedImage } from "./inputs/data/image-files.ts";
 
 /** Read and search them. */
 export { type Hit, readVectors, topK } from "./applications/vectors/search.ts";

@@ -136,12 +136,10 @@ describe.skipIf(!hasMpirun)(`a training run in several processes${unlessThere}`,
     const three = await mpirun(3, program(out));
     expect(three.code).toBe(1);
     expect(three.err).toMatch(
-      /^clip-ts, process \d of 3: batchSize is 8, which 3 processes cannot share in equal parts/m,
+      /^clip-ts, process \d of 3: batchSize is 8, which 3 processes cannot share equally; make it a multiple of 3/m,
     );
     const halves = await mpirun(2, program(out, { ...config, batchSize: 24, chunkSize: 8 }));
-    expect(halves.err).toContain(
-      "each of 2 processes has 12 pairs of a batch, and chunkSize is 8; it must divide that",
-    );
+    expect(halves.err).toContain("each of 2 processes has 12 pairs of a batch, and chunkSize is 8; it must divide 12");
   });
 
   it("refuses processes that Open MPI does not know of, as srun starts them without PMIx", async () => {
@@ -155,7 +153,7 @@ describe.skipIf(!hasMpirun)(`a training run in several processes${unlessThere}`,
     );
     const { code, err } = await ended(child);
     expect(code).toBe(1);
-    expect(err).toContain("srun started 2 processes, and Open MPI knows of 1; start them with Open MPI's mpirun");
+    expect(err).toContain("srun started 2 processes, but Open MPI found 1; start them with Open MPI's mpirun");
   });
 
   it("refuses processes that were given different things", async () => {

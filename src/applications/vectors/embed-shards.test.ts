@@ -25,7 +25,7 @@ function embedding(items: readonly string[] = names, model = "M") {
     async *encode(some, skip) {
       for (const name of some) {
         encoded.push(name);
-        if (name === "e" || name === "f") skip({ id: name, reason: "it is no image" });
+        if (name === "e" || name === "f") skip({ image: name, reason: "it is no image" });
         else yield [name, await Promise.resolve(vectorOf(name))];
       }
     },
@@ -53,7 +53,7 @@ describe("vectors in shards", () => {
   it("are columns of text and of lists of float32 in Parquet, as many rows as have a vector", async () => {
     const out = newFolder();
     const shards = await embed(embedding().given, options(out));
-    expect(shards.map(({ path, vectors, skipped }) => [path, vectors, skipped.map(({ id }) => id)])).toEqual([
+    expect(shards.map(({ path, vectors, skipped }) => [path, vectors, skipped.map(({ image }) => image)])).toEqual([
       [join(out, "00000.parquet"), 3, []],
       [join(out, "00001.parquet"), 1, ["e", "f"]],
       [join(out, "00002.parquet"), 1, []],
@@ -68,7 +68,7 @@ describe("vectors in shards", () => {
       ["element", "FLOAT", "REQUIRED"],
     ]);
     expect(await readFile(join(out, "00001.skipped.jsonl"), "utf8")).toBe(
-      '{"id":"e","reason":"it is no image"}\n{"id":"f","reason":"it is no image"}\n',
+      '{"image":"e","reason":"it is no image"}\n{"image":"f","reason":"it is no image"}\n',
     );
     expect((await readdir(out)).sort()).toEqual(
       ["00000.parquet", "00001.parquet", "00001.skipped.jsonl", "00002.parquet", "embed.json"].sort(),
@@ -89,7 +89,7 @@ describe("vectors in shards", () => {
   it.each(["parquet", "npy"] as const)("are none where nothing could be encoded, in %s", async (format) => {
     const out = newFolder();
     const [shard] = await embed(embedding(["e", "f"]).given, options(out, { format }));
-    expect(shard).toMatchObject({ vectors: 0, skipped: [{ id: "e" }, { id: "f" }] });
+    expect(shard).toMatchObject({ vectors: 0, skipped: [{ image: "e" }, { image: "f" }] });
     if (format === "npy") expect((await readNpy(shard!.path)).shape).toEqual([0, 3]);
     else expect((await readParquet(shard!.path)).rows).toEqual([]);
   });

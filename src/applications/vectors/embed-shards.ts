@@ -7,24 +7,19 @@ import { ClipError } from "../../core/errors.ts";
 import { exists } from "../../core/files.ts";
 import { undefinedIfMissing } from "../../core/missing-file.ts";
 import { parseStrict } from "../../core/parse.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { type ShardVectors, type VectorFormat, vectorFormats } from "./vector-files.ts";
-
-/** An image or text without a vector, and the reason. */
-export interface SkippedItem {
-  readonly id: string;
-  readonly reason: string;
-}
 
 /** Items to embed, in order. */
 export interface Embedding<Item> {
   readonly items: readonly Item[];
   /** Items of the source that cannot be read, listed with the first shard. */
-  readonly unreadable?: readonly SkippedItem[] | undefined;
+  readonly unreadable?: readonly SkippedImage[] | undefined;
   readonly idOf: (item: Item) => string;
   /** The unit vectors of some of the items, with their ids; `skip` is called for each item without one. */
   readonly encode: (
     items: readonly Item[],
-    skip: (item: SkippedItem) => void,
+    skip: (item: SkippedImage) => void,
   ) => AsyncIterable<readonly [string, Float32Array]>;
   readonly embedDim: number;
   /** Checksum of all that the vectors depend on besides the items. */
@@ -52,7 +47,7 @@ export interface EmbeddedShard {
   readonly path: string;
   /** Number of vectors in it. */
   readonly vectors: number;
-  readonly skipped: readonly SkippedItem[];
+  readonly skipped: readonly SkippedImage[];
 }
 
 /** Describes a folder of vectors. */
@@ -104,7 +99,7 @@ export async function* embedShards<Item>(
     const own = items.slice(shard * shardSize, (shard + 1) * shardSize);
     const path = join(out, `${name}.${format}`);
     if (!(await exists(path))) {
-      const skipped: SkippedItem[] = [];
+      const skipped: SkippedImage[] = [];
       const named = { ids: [] as string[], vectors: [] as Float32Array[], embedDim } satisfies ShardVectors;
       for await (const [id, vector] of encode(own, (item) => skipped.push(item))) {
         named.ids.push(id);
@@ -126,7 +121,7 @@ export async function* embedShards<Item>(
 /** Name of a shard's files, without their ending. */
 export const shardName = (shard: number): string => String(shard).padStart(5, "0");
 
-const asLine = (item: SkippedItem) => `${JSON.stringify(item)}\n`;
+const asLine = (item: SkippedImage) => `${JSON.stringify(item)}\n`;
 
 /** Refuses a folder with other vectors; the first process describes an empty one. */
 async function claimFolder(out: string, manifest: Manifest, rank: number): Promise<void> {

@@ -12,25 +12,20 @@ import {
   wholeNumber,
   withoutKinds,
 } from "../../core/options.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { lazyImage } from "../../inputs/data/image-location.ts";
 import { readImages, type ReadImagesOptions } from "../../inputs/data/pairs.ts";
 import { decodeKinds, type DecodeOptions, type ImageSource } from "../../inputs/image/image-source.ts";
 import { readParameter } from "../../model/checkpoints/load.ts";
 import { type ClipEncoder, encoderKind } from "../../model/embedding/encoder.ts";
 import type { LazyImage, OnSkip } from "../../model/embedding/image-stream.ts";
-import {
-  type EmbeddedShard,
-  type Embedding,
-  embedShards,
-  type ShardOptions,
-  type SkippedItem,
-} from "./embed-shards.ts";
+import { type EmbeddedShard, type Embedding, embedShards, type ShardOptions } from "./embed-shards.ts";
 
 /** Images to embed, by id. */
 export interface ImagesToEmbed {
   readonly images: ReadonlyMap<string, ImageSource | LazyImage>;
   /** Images of the source that cannot be read. */
-  readonly unreadable?: readonly SkippedItem[];
+  readonly unreadable?: readonly SkippedImage[];
 }
 
 /**
@@ -118,7 +113,7 @@ export async function readImageSource(source: string, options: ReadImagesOptions
   };
   return {
     images: new Map(images.map((location) => [idOf(location.image), lazyImage(location)])),
-    unreadable: skipped.map(({ image, reason }) => ({ id: idOf(image), reason })),
+    unreadable: skipped.map(({ image, reason }) => ({ image: idOf(image), reason })),
   };
 }
 
@@ -131,9 +126,9 @@ function imageEmbedding(
 ): Encoding<readonly [string, ImageSource | LazyImage]> {
   async function* encode(
     some: readonly (readonly [string, ImageSource | LazyImage])[],
-    skip: (item: SkippedItem) => void,
+    skip: (item: SkippedImage) => void,
   ) {
-    const onSkip: OnSkip = ({ message }, _, index) => skip({ id: some[index]![0], reason: message });
+    const onSkip: OnSkip = ({ message }, _, index) => skip({ image: some[index]![0], reason: message });
     let at = 0;
     const sources = some.map(([, image]) => image);
     for await (const vector of encoder.encodeImages(sources, { ...decoding, onSkip })) {

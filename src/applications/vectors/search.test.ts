@@ -40,7 +40,7 @@ it("embeds images by id, and lists the skipped ones", async () => {
   ]);
   const out = join(root, "by-id");
   const [shard] = await collect(embed(encoder, { images }, { out }));
-  expect([shard!.vectors, shard!.skipped.map(({ id }) => id)]).toEqual([1, ["two"]]);
+  expect([shard!.vectors, shard!.skipped.map(({ image }) => image)]).toEqual([1, ["two"]]);
   expect((await collect(readVectors(out))).map(({ id }) => id)).toEqual(["one"]);
 });
 

@@ -2,37 +2,36 @@ import { ClipError } from "../../core/errors.ts";
 import { concatenate } from "../../core/tensor-data.ts";
 
 /**
- * The processes of one job, as one of them sees it. All make the same calls in the same order, with arrays of the same lengths;
- * a call returns when the others have made it too, and blocks its thread until then.
+ * The processes that train together. All must make the same calls in the same order, with arrays of equal lengths; a call blocks its
+ * thread until all have made it.
  */
 export interface Group {
-  /** The number of this process, from 0. */
+  /** Number of this process, from 0. */
   readonly rank: number;
-  /** How many there are. */
+  /** Number of processes. */
   readonly size: number;
-  /** Time spent in calls so far, in which one waits for the slowest. */
+  /** Time spent in calls so far, waiting included. */
   readonly seconds: number;
-  /** The arrays of all ranks, one after the other. */
+  /** Concatenates the arrays of all ranks. */
   allGather<Values extends Float32Array | Int32Array>(values: Values): Values;
-  /** Puts in the place of each number the sum over all ranks, which is the same to the bit everywhere. */
+  /** Replaces each number with its sum over all ranks, equal to the bit everywhere. */
   allReduce(values: Float32Array): void;
-  /** Puts rank 0's numbers into the place of everyone's. */
+  /** Replaces the numbers with those of rank 0. */
   broadcast(values: Float32Array): void;
-  /** What each rank says, by rank; of any lengths. */
+  /** Each rank's text, by rank; lengths may differ. */
   exchange(text: string): string[];
-  /** Says why, and ends every process of the job, this one too. */
+  /** Prints a message and ends all processes, this one included. */
   abort(message: string): void;
-  /** The last call. */
+  /** Leaves the group; no call may follow. */
   leave(): void;
 }
 
-/** What the other threads of a process need of its group. */
+/** The group as other threads of a process see it. */
 export interface Processes extends Pick<Group, "rank" | "size"> {
-  /** As in {@link Group}. */
   exchange(text: string): Promise<readonly string[]>;
 }
 
-/** One process, which has nobody to talk to. */
+/** The group of a single process. */
 export const alone: Group = {
   rank: 0,
   size: 1,
@@ -45,13 +44,13 @@ export const alone: Group = {
   leave: () => undefined,
 };
 
-/** The same for the other threads. */
+/** {@link alone} for other threads. */
 export const oneProcess: Processes = { rank: 0, size: 1, exchange: (text) => Promise.resolve([text]) };
 
-/** Arrays of fewer numbers travel together. */
+/** Shorter arrays are reduced together. */
 export const smallLength = 2 ** 16;
 
-/** {@link Group.allReduce} of several arrays: small ones go as one, which alone would wait longer than they travel. */
+/** {@link Group.allReduce} of several arrays, small ones in one call: each call has a latency. */
 export function sumOver(group: Group, arrays: readonly Float32Array[]): void {
   const small = arrays.filter(({ length }) => length < smallLength);
   const together = concatenate(small);
@@ -62,15 +61,15 @@ export function sumOver(group: Group, arrays: readonly Float32Array[]): void {
 }
 
 /**
- * Asks all ranks whether they have the same.
+ * Checks that a value is equal in all processes.
  *
- * @param what - what it is, for the message.
- * @throws {ClipError} `CLIP_GROUP`, in every process, naming those that differ from rank 0.
+ * @param difference - what a process has if its value differs: "other parameters".
+ * @throws {ClipError} `CLIP_GROUP` in every process, listing those that differ from rank 0.
  */
-export async function expectSame(peers: Processes, value: string, what: string): Promise<void> {
+export async function expectSame(peers: Processes, value: string, difference: string): Promise<void> {
   const values = await peers.exchange(value);
   const others = values.flatMap((each, rank) => (each === values[0] ? [] : [rank]));
   if (others.length === 0) return;
   const ranks = others.length === 1 ? `process ${others[0]} has` : `processes ${others.join(", ")} have`;
-  throw new ClipError("CLIP_GROUP", `${ranks} ${what} than process 0`);
+  throw new ClipError("CLIP_GROUP", `${ranks} ${difference} than process 0; start all with the same files and version`);
 }

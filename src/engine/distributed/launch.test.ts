@@ -35,7 +35,7 @@ describe("advice on cores", () => {
 
   it("is for whom a launcher left one of several, and given once", () => {
     expect(bindingAdvice(first, [1, 8])).toBe(
-      "mpirun left each process one of 8 cores; give it more with --bind-to none",
+      "mpirun bound each process to one of 8 cores; give it more with --bind-to none",
     );
     expect(bindingAdvice({ ...first, launcher: "srun" }, [1, 8])).toContain("--cpus-per-task");
     expect(bindingAdvice({ ...first, rank: 1 }, [1, 8])).toBeUndefined();
@@ -78,8 +78,8 @@ describe("joining", () => {
       throw new Error("cannot open shared object file");
     });
     vi.doMock("koffi", () => ({ default: { load } }));
-    await expect(joinGroup()).rejects.toThrow(/^there is no libmpi.so.40, .* here; .*apt-get install openmpi-bin/);
+    await expect(joinGroup()).rejects.toThrow(/^found none of libmpi.so.40, .*; .*apt-get install openmpi-bin/);
     load.mockImplementation(() => ({ symbol }));
-    await expect(joinGroup()).rejects.toThrow(/^the MPI here is not Open MPI \(no ompi_mpi_comm_world in it\)/);
+    await expect(joinGroup()).rejects.toThrow(/^the installed MPI is not Open MPI \(it lacks ompi_mpi_comm_world\)/);
   });
 });

@@ -3,24 +3,24 @@ import { ClipError } from "../../core/errors.ts";
 import { alone, type Group } from "./group.ts";
 import { launched } from "./launch.ts";
 
-/** What the library is called on Linux and on macOS. */
+/** Names of the library on Linux and macOS. */
 const libraries = ["libmpi.so.40", "libmpi.so", "libmpi.dylib"];
-/** The process has several threads, and one of them makes all calls. */
+/** MPI_THREAD_FUNNELED: one thread of the process makes all calls. */
 const funneled = 1;
-/** In place of what is sent: it stands where the result goes to. */
+/** MPI_IN_PLACE: the input is in the buffer of the result. */
 const inPlace = 1;
 const standardError = 2;
-/** A count is a C int; in numbers of 4 bytes. */
+/** A count is a C int. */
 const maxCount = 2 ** 31 - 1;
 
 const install =
-  "several processes work together by Open MPI: apt-get install openmpi-bin (brew install open-mpi), and npm install koffi";
+  "training in several processes needs Open MPI: apt-get install openmpi-bin (brew install open-mpi), and npm install koffi";
 
 /**
- * The processes that this one was started with, by `mpirun` or `srun`; if it was started alone, only itself. The thread that calls this makes all
- * calls to the group, and is blocked by them.
+ * Joins the processes started together by `mpirun` or `srun`; one started alone is its own group. The calling thread must make all
+ * calls to the group; they block it.
  *
- * @throws {ClipError} `CLIP_GROUP` if Open MPI or the package koffi is missing, or the processes cannot see each other.
+ * @throws {ClipError} `CLIP_GROUP` if Open MPI or the package koffi is missing, or the processes cannot find each other.
  */
 export async function joinGroup(): Promise<Group> {
   const { launcher, size } = launched();
@@ -29,7 +29,7 @@ export async function joinGroup(): Promise<Group> {
   if (group.size === size) return group;
   throw new ClipError(
     "CLIP_GROUP",
-    `${launcher} started ${size} processes, and Open MPI knows of ${group.size}; start them with Open MPI's mpirun, ` +
+    `${launcher} started ${size} processes, but Open MPI found ${group.size}; start them with Open MPI's mpirun, ` +
       "or with srun --mpi=pmix",
   );
 }
@@ -40,25 +40,25 @@ async function openLibrary() {
   const { default: koffi } = await import("koffi").catch((cause: unknown) => {
     throw new ClipError("CLIP_GROUP", `the package koffi is not installed; ${install}`, { cause });
   });
-  // Open MPI's plugins look for its names in the whole process.
+  // Global, because Open MPI's plugins look up its symbols in the whole process.
   const load = () => {
     for (const name of libraries) {
       try {
         return koffi.load(name, { global: true });
       } catch (cause) {
         if (name === libraries.at(-1))
-          throw new ClipError("CLIP_GROUP", `there is no ${libraries.join(", ")} here; ${install}`, { cause });
+          throw new ClipError("CLIP_GROUP", `found none of ${libraries.join(", ")}; ${install}`, { cause });
       }
     }
     throw new Error("unreachable");
   };
   const library = load();
-  // Open MPI's handles are the addresses of its own variables; other MPIs have numbers.
+  // Open MPI's handles are addresses of its variables; other MPIs use numbers.
   const handle = (name: string): unknown => {
     try {
       return library.symbol(name, "void *");
     } catch (cause) {
-      throw new ClipError("CLIP_GROUP", `the MPI here is not Open MPI (no ${name} in it); ${install}`, { cause });
+      throw new ClipError("CLIP_GROUP", `the installed MPI is not Open MPI (it lacks ${name}); ${install}`, { cause });
     }
   };
   const define = (signature: string) => library.func(signature) as (...args: readonly unknown[]) => number;
@@ -80,7 +80,7 @@ async function openLibrary() {
   };
 }
 
-/** Processes that talk by Open MPI. An error in one ends all of them: that is its default, and there is nothing to go on with. */
+/** A group over Open MPI. An error in one process ends all: MPI's default, and no process could continue alone. */
 class OpenMpiGroup implements Group {
   readonly rank: number;
   readonly size: number;
@@ -89,16 +89,16 @@ class OpenMpiGroup implements Group {
 
   constructor(mpi: Library) {
     this.#mpi = mpi;
-    const given = (call: (result: Int32Array) => number) => {
+    const resultOf = (call: (result: Int32Array) => number) => {
       const result = new Int32Array(1);
       call(result);
       return result[0]!;
     };
-    const provided = given((result) => mpi.init(null, null, funneled, result));
+    const provided = resultOf((result) => mpi.init(null, null, funneled, result));
     if (provided < funneled)
-      throw new ClipError("CLIP_GROUP", "this Open MPI was built for processes of one thread; install another one");
-    this.rank = given((result) => mpi.rank(mpi.world, result));
-    this.size = given((result) => mpi.size(mpi.world, result));
+      throw new ClipError("CLIP_GROUP", "this Open MPI was built without thread support; install one with it");
+    this.rank = resultOf((result) => mpi.rank(mpi.world, result));
+    this.size = resultOf((result) => mpi.size(mpi.world, result));
   }
 
   get seconds(): number {
@@ -138,7 +138,7 @@ class OpenMpiGroup implements Group {
   }
 
   abort(message: string): void {
-    // Nothing of this process runs behind the next call, and what is written to a thread's stream would be lost.
+    // Synchronously: the next call ends this process, and a thread's stream would lose the message.
     writeSync(standardError, `${message}\n`);
     this.#mpi.abort(this.#mpi.world, 1);
   }
@@ -163,5 +163,5 @@ class OpenMpiGroup implements Group {
 
 function checkCount(count: number): void {
   if (count <= maxCount) return;
-  throw new ClipError("CLIP_GROUP", `${count} numbers do not fit into one message; take smaller batches`);
+  throw new ClipError("CLIP_GROUP", `${count} numbers do not fit into one message; lower batchSize`);
 }

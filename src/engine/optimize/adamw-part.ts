@@ -2,7 +2,7 @@ import { adamwWasm } from "./adamw-wasm.ts";
 import { sizeOf } from "../../core/shape.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
 
-/** The numbers of one update, worked out from the options and the count of updates. */
+/** The numbers of one update. */
 export interface AdamwStep {
   readonly gradientScale: number;
   readonly beta1: number;
@@ -19,7 +19,7 @@ export interface AdamwStep {
 /** The moving average of a parameter's gradients, or of their squares. */
 export type Moment = "first" | "second";
 
-/** The parts of WebAssembly's interface that are used; Node's types do not have it. */
+/** The part of WebAssembly's interface used here; Node's types lack it. */
 const { WebAssembly } = globalThis as unknown as {
   WebAssembly: {
     Memory: new (limits: { initial: number }) => { readonly buffer: ArrayBuffer };
@@ -31,19 +31,19 @@ const { WebAssembly } = globalThis as unknown as {
 type Kernel = (count: number, p: number, g: number, m: number, v: number, ...step: readonly number[]) => void;
 
 const pageBytes = 65_536;
-/** Numbers of parameters and gradients that visit the kernel's memory at once: both fit the second-level cache. */
+/** Parameters copied to the kernel's memory at once: with their gradients they fit the second-level cache. */
 const chunk = 8192;
 const scratchBytes = 2 * 4 * chunk;
 
-/** Where a parameter's first moments begin in the kernel's memory; the second follow. */
+/** The address of a parameter's first moments in the kernel's memory; the second moments follow. */
 interface Place {
   readonly parameter: OptimizedParameter;
   readonly address: number;
 }
 
 /**
- * The moments of some parameters, and the pass that updates both. The moments live in the kernel's memory; parameters
- * and gradients live with ONNX Runtime and pass through it.
+ * The moments of some parameters, and the pass that updates both. The moments are in the kernel's memory; parameters and gradients
+ * are copied through it.
  */
 export class AdamwPart {
   readonly #kernel: Kernel;
@@ -51,7 +51,9 @@ export class AdamwPart {
   readonly #places: ReadonlyMap<string, Place>;
 
   private constructor(kernel: Kernel, buffer: ArrayBuffer, places: ReadonlyMap<string, Place>) {
-    [this.#kernel, this.#buffer, this.#places] = [kernel, buffer, places];
+    this.#kernel = kernel;
+    this.#buffer = buffer;
+    this.#places = places;
   }
 
   static async create(parameters: readonly OptimizedParameter[]): Promise<AdamwPart> {
@@ -74,7 +76,8 @@ export class AdamwPart {
     parameters: ReadonlyMap<string, Float32Array>,
     gradients: ReadonlyMap<string, Float32Array>,
   ): void {
-    const [p, g] = [new Float32Array(this.#buffer, 0, chunk), new Float32Array(this.#buffer, 4 * chunk, chunk)];
+    const p = new Float32Array(this.#buffer, 0, chunk);
+    const g = new Float32Array(this.#buffer, 4 * chunk, chunk);
     for (const [path, { parameter, address }] of this.#places) {
       const [values, gradient] = [parameters.get(path)!, gradients.get(path)!];
       const [first, second] = [address, address + paddedBytes(sizeOf(parameter.shape))];
@@ -85,7 +88,7 @@ export class AdamwPart {
         const part = values.subarray(start, start + chunk);
         p.set(part);
         g.set(gradient.subarray(start, start + chunk));
-        // The kernel takes four at a time; what lies behind the last number is never fetched back.
+        // The kernel works on four numbers at a time; padding is never copied back.
         const count = Math.ceil(part.length / 4) * 4;
         const [m, v] = [first + 4 * start, second + 4 * start];
         this.#kernel(count, 0, 4 * chunk, m, v, gradientScale, beta1, beta2, rate, rootScale, epsilon, keep);
@@ -110,7 +113,7 @@ export class AdamwPart {
   }
 }
 
-/** Bytes that this many numbers take in the kernel's memory: whole steps of the kernel. */
+/** Bytes of an array in the kernel's memory, padded to four numbers. */
 function paddedBytes(size: number): number {
   return Math.ceil(size / 4) * 16;
 }

@@ -21,7 +21,7 @@ const methods = {
   write: (moment: Moment, path: string, values: Float32Array): void => part.write(moment, path, values),
 };
 
-/** The calls that an optimiser's thread answers. */
+/** The calls that an AdamW thread answers. */
 export type AdamwMethods = typeof methods;
 
 serve(methods);

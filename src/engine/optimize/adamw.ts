@@ -31,14 +31,16 @@ const maxNumbersPerThread = 400_000_000;
  */
 export class AdamW implements Optimizer {
   readonly #options: AdamwOptions;
-  /** The share of the calling thread. */
+  /** The part of the calling thread. */
   readonly #own: AdamwPart;
   readonly #others: readonly AdamwThread[];
   /** Updates made; set it to continue from stored moments. */
   steps = 0;
 
   private constructor(options: AdamwOptions, own: AdamwPart, others: readonly AdamwThread[]) {
-    [this.#options, this.#own, this.#others] = [options, own, others];
+    this.#options = options;
+    this.#own = own;
+    this.#others = others;
   }
 
   /** Starts with moments of 0. */
@@ -50,8 +52,8 @@ export class AdamW implements Optimizer {
     checkOptions("AdamW", options, adamwKinds, ["beta1", "beta2", "epsilon", "weightDecay"]);
     const total = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     const wanted = Math.min(threads, Math.floor(total / numbersPerThread));
-    const shares = share(parameters, Math.max(1, wanted, Math.ceil(total / maxNumbersPerThread)));
-    const [own, ...others] = shares as [OptimizedParameter[], ...OptimizedParameter[][]];
+    const parts = split(parameters, Math.max(1, wanted, Math.ceil(total / maxNumbersPerThread)));
+    const [own, ...others] = parts as [OptimizedParameter[], ...OptimizedParameter[][]];
     const threadsReady = Promise.all(others.map((part) => AdamwThread.create(part)));
     return new AdamW(options, await AdamwPart.create(own), await threadsReady);
   }
@@ -77,7 +79,7 @@ export class AdamW implements Optimizer {
     const others = this.#others.map((thread) => thread.step(step, parameters, gradients));
     this.#own.step(step, parameters, gradients);
     await Promise.all(others);
-    // Those of the other threads went there, and are empty here already.
+    // Gradients that moved to other threads are empty here.
     discard([...gradients.values()].filter((gradient) => gradient.length > 0));
   }
 
@@ -95,24 +97,24 @@ export class AdamW implements Optimizer {
     await Promise.all(this.#others.map((thread) => thread.end()));
   }
 
-  /** Whose share a parameter is. */
+  /** The part that holds a parameter. */
   #holder(path: string): AdamwPart | AdamwThread {
     return this.#others.find((thread) => thread.holds(path)) ?? this.#own;
   }
 }
 
-/** Largest first, each to the thread that has least so far. */
-function share(parameters: readonly OptimizedParameter[], threads: number): OptimizedParameter[][] {
-  const shares = Array.from({ length: threads }, () => ({ size: 0, parameters: [] as OptimizedParameter[] }));
+/** Assigns parameters, largest first, each to the smallest part so far. */
+function split(parameters: readonly OptimizedParameter[], threads: number): OptimizedParameter[][] {
+  const parts = Array.from({ length: threads }, () => ({ size: 0, parameters: [] as OptimizedParameter[] }));
   for (const parameter of parameters.toSorted((a, b) => sizeOf(b.shape) - sizeOf(a.shape))) {
-    const smallest = shares.reduce((least, next) => (next.size < least.size ? next : least));
+    const smallest = parts.reduce((least, next) => (next.size < least.size ? next : least));
     smallest.parameters.push(parameter);
     smallest.size += sizeOf(parameter.shape);
   }
-  return shares.map(({ parameters }) => parameters);
+  return parts.map(({ parameters }) => parameters);
 }
 
-/** A share on its own thread: parameters and gradients travel there and back without being copied. */
+/** A part on its own thread; parameters and gradients are moved there and back, not copied. */
 class AdamwThread {
   readonly #paths: readonly string[];
   readonly #thread = new Remote<AdamwMethods>("engine/optimize/adamw-worker");
@@ -132,7 +134,8 @@ class AdamwThread {
     parameters: Map<string, Float32Array>,
     gradients: ReadonlyMap<string, Float32Array>,
   ): Promise<void> {
-    const [own, dys] = [this.#only(parameters), this.#only(gradients)];
+    const own = this.#only(parameters);
+    const dys = this.#only(gradients);
     const updated = await this.#thread.call("step", [step, own, dys], [...own.values(), ...dys.values()]);
     for (const [path, values] of updated) parameters.set(path, values);
   }

@@ -1,40 +1,34 @@
 import { ClipError } from "../../core/errors.ts";
 import { checkKind, checkOptions, type OptionKinds, text } from "../../core/options.ts";
-import type { SkippedImage } from "./image-files.ts";
 import { assertSomeExist, baseOf, type ImageLocation, imageOfTable } from "./image-location.ts";
+import type { Pairs } from "./sources/samples.ts";
 import { captionColumns, imageColumns, readTexts, settingOf } from "./table.ts";
 
-/** An image and its captions. */
-export interface CaptionedImage extends ImageLocation {
-  /** At least one, none empty. */
-  readonly captions: readonly string[];
-}
-
-/** Columns and separators of a table of captions. */
+/** The columns of a table of captions. */
 export interface CaptionColumns {
   /** Default: the first of `image`, `path`, `filepath` that exists. */
   readonly imageColumn?: string | undefined;
   /** Default: the first of `caption`, `title` that exists. */
   readonly captionColumn?: string | undefined;
-  /** Separates the captions of a row; by default a row has one. */
+  /** Separator of several captions in a row. Default: one caption per row. */
   readonly separator?: string | undefined;
-  /** The folder that paths are relative to, and that all images must be in. Default: the table's folder. */
+  /** Folder that holds the images; paths are relative to it. Default: the table's folder. */
   readonly images?: string | undefined;
 }
 
 const captionKinds: OptionKinds<CaptionColumns> = {
-  ...{ imageColumn: text, captionColumn: text, separator: text, images: text },
+  imageColumn: text,
+  captionColumn: text,
+  separator: text,
+  images: text,
 };
 
 /**
- * Reads images with their captions from a `.csv` or `.tsv`; an image may have several rows.
+ * Reads images with their captions from a `.csv`, `.tsv` or `.jsonl`; an image has the captions of all its rows.
  *
  * @throws {ClipError} `CLIP_DATA` as {@link readTexts} and {@link assertSomeExist}, and if there is no row.
  */
-export async function readCaptionTable(
-  path: string,
-  options: CaptionColumns = {},
-): Promise<{ readonly samples: readonly CaptionedImage[]; readonly skipped: readonly SkippedImage[] }> {
+export async function readCaptionTable(path: string, options: CaptionColumns = {}): Promise<Pairs> {
   checkKind("readCaptionTable: the path", path, text);
   checkOptions("readCaptionTable", options, captionKinds);
   const { imageColumn, captionColumn, separator, images } = options;
@@ -52,12 +46,12 @@ export async function readCaptionTable(
     const captions = separator === undefined ? [values.caption] : values.caption.split(separator);
     const known = captions.map((caption) => caption.trim()).filter((caption) => caption !== "");
     if (known.length === 0)
-      throw new ClipError("CLIP_DATA", `${path}, ${place}: the caption has nothing between its separators`);
-    const captioned = locations.get(image.image) ?? { ...image, captions: [] };
-    locations.set(image.image, captioned);
-    captioned.captions.push(...known);
+      throw new ClipError("CLIP_DATA", `${path}, ${place}: the caption is empty between its separators`);
+    const sample = locations.get(image.image) ?? { ...image, captions: [] };
+    locations.set(image.image, sample);
+    sample.captions.push(...known);
   }
-  if (locations.size === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
+  if (locations.size === 0) throw new ClipError("CLIP_DATA", `${path} has no rows after its column names`);
   const samples = [...locations.values()];
   await assertSomeExist(path, samples, baseOf(images));
   return { samples, skipped };

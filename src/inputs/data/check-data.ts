@@ -7,59 +7,62 @@ import { orSkipped, useLocatedImage } from "./image-location.ts";
 import type { SkippedImage } from "./image-files.ts";
 import { countReasons, type Pairs, type Sample } from "./sources/samples.ts";
 
-/** How {@link checkData} goes about it. */
+/** Options of {@link checkData}. */
 export interface CheckOptions {
-  /** Tokens that a text tower reads, both marks included. Default 77. */
+  /** Tokens that a text tower reads, special tokens included. Default 77. */
   readonly contextLength?: number | undefined;
   readonly maxImagePixels?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Told how many images were looked at. */
+  /** Called with the number of images checked. */
   readonly onProgress?: ((images: number) => void) | undefined;
-  /** Sees every image that can be read, by its place among the samples; four at once, in no order, and not beyond its end. */
+  /** Called with every readable image and its index; up to four calls run at once, in any order. The raster is valid only during the call. */
   readonly onImage?: ((sample: Sample, index: number, raster: RasterImage) => Promise<void>) | undefined;
 }
 
 const checkKinds: OptionKinds<CheckOptions> = {
-  ...{ contextLength: wholeNumber(2), maxImagePixels: wholeNumber(1), signal: abortSignal },
-  ...{ onProgress: callback, onImage: callback },
+  contextLength: wholeNumber(2),
+  maxImagePixels: wholeNumber(1),
+  signal: abortSignal,
+  onProgress: callback,
+  onImage: callback,
 };
 
-/** How a number is distributed. */
+/** The distribution of a number. */
 export interface Spread {
   readonly min: number;
   readonly median: number;
   readonly max: number;
-  /** How many lie in each of equal parts of the way from `min` to `max`, both included. */
+  /** Counts in equal intervals from `min` to `max`, both included. */
   readonly bins: readonly number[];
 }
 
-/** What a source of training pairs holds. */
+/** The contents of a source of pairs. */
 export interface DataReport {
-  /** Pairs that can be used. */
+  /** Number of usable pairs. */
   readonly pairs: number;
-  /** What cannot be used: without a caption, or an image that cannot be read. */
+  /** Images without a caption, and broken ones. */
   readonly skipped: readonly SkippedImage[];
-  /** Why, by how often. */
+  /** The reasons with their counts. */
   readonly reasons: readonly { readonly reason: string; readonly count: number }[];
-  /** Of the images that can be read, in pixels; undefined if there are none. */
+  /** Of the readable images, in pixels; undefined if there are none. */
   readonly width: Spread | undefined;
   readonly height: Spread | undefined;
-  /** Images whose pixels are those of one before. */
+  /** Images with the same pixels as an earlier one. */
   readonly repeatedImages: number;
   readonly captions: {
     readonly count: number;
     readonly distinct: number;
-    /** Captions of one image only. */
+    /** Captions of a single image. */
     readonly single: number;
-    /** Captions of more than one image, those of most first, 50 at most. */
+    /** Captions of several images, most frequent first, at most 50. */
     readonly shared: readonly { readonly caption: string; readonly images: number }[];
-    /** In tokens of the published vocabulary, both marks included. */
+    /** Lengths in tokens of the published vocabulary, special tokens included. */
     readonly tokens: Spread;
     readonly contextLength: number;
-    /** Captions that do not fit the context; their ends are cut off in training. */
+    /** Captions longer than the context, which training truncates. */
     readonly tooLong: number;
   };
-  /** What to know before training, in plain words. */
+  /** Warnings before training. */
   readonly notes: readonly string[];
 }
 
@@ -106,7 +109,7 @@ export async function checkData(pairs: Pairs, options: CheckOptions = {}): Promi
     width: good.length > 0 ? spreadOf(sizes.width) : undefined,
     height: good.length > 0 ? spreadOf(sizes.height) : undefined,
     repeatedImages,
-    // Where no image can be read, there is at least something to say of the captions.
+    // Without readable images the captions are still worth a report.
     captions: await readCaptions(good.length > 0 ? good : pairs.samples, contextLength),
   };
   return { ...report, notes: notesOn(report) };
@@ -142,7 +145,7 @@ function spreadOf(values: readonly number[]): Spread {
   return { min, median: sorted[sorted.length >> 1]!, max, bins };
 }
 
-/** From here on so many pairs of a batch have another's caption that it should be meant. */
+/** Share of repeated captions, and of skipped images, from which on a note warns. */
 const muchShared = 0.2;
 const muchSkipped = 0.05;
 

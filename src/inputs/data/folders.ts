@@ -4,26 +4,26 @@ import { ClipError, problemOf } from "../../core/errors.ts";
 import { sniffedBytes } from "../image/sniff.ts";
 import { isLitter, kindByContent, kindByName, type SkippedImage } from "./image-files.ts";
 
-/** What lies in a folder and the folders in it, litter left out. Paths start at the folder, with `/` between names, and are sorted. */
+/** The files of a folder and its subfolders, without hidden and system files. Sorted paths relative to the folder, with `/`. */
 export interface FolderListing {
-  /** Images by their names or, where the ending says nothing, by their content. Whether one can be decoded shows then. */
+  /** Images by name or, if the ending is unknown, by content. */
   readonly images: readonly string[];
-  /** The other files: captions, tables, and whatever else. */
+  /** All other files. */
   readonly others: readonly string[];
-  /** Images that cannot be decoded here, and what cannot be looked at. */
+  /** Images in formats that cannot be decoded, and unreadable files and folders. */
   readonly skipped: readonly SkippedImage[];
 }
 
-/** Files looked into at once. */
+/** Files opened at once. */
 const openFiles = 64;
-/** Entries of a folder read at once. */
+/** Directory entries per read. */
 const readEntries = 1024;
 
 /**
- * Lists the images of a folder and all folders in it. Links to folders are followed, each folder is read once: under its own name
- * where it lies in this folder too. A link to a folder around this one is not followed.
+ * Lists the images of a folder and its subfolders. Links to folders are followed unless they lead to a parent; each folder is read
+ * once, by its own name rather than a link's.
  *
- * @throws {ClipError} `CLIP_DATA` if the folder itself cannot be read; what cannot be read in it is listed.
+ * @throws {ClipError} `CLIP_DATA` if the folder itself cannot be read; unreadable parts of it are listed as skipped.
  */
 export async function listFolder(
   folder: string,
@@ -34,14 +34,14 @@ export async function listFolder(
   });
   const walk = new Walk(folder, root, signal);
   await walk.read({ name: "", real: root });
-  // After all folders that lie here: a folder is known by its own name rather than by a link's.
+  // Links last: a folder is listed by its own name rather than a link's.
   for (let links = walk.takeLinks(); links.length > 0; links = walk.takeLinks())
     for (const link of links) await walk.follow(link);
   await walk.lookInto();
   return walk.listing();
 }
 
-/** A folder by its path from the root of the walk, and by its real path. */
+/** A folder's path relative to the root, and its real path. */
 interface Place {
   readonly name: string;
   readonly real: string;
@@ -60,10 +60,12 @@ class Walk {
   readonly #skipped: SkippedImage[] = [];
 
   constructor(folder: string, root: string, signal: AbortSignal | undefined) {
-    [this.#folder, this.#root, this.#signal] = [folder, root, signal];
+    this.#folder = folder;
+    this.#root = root;
+    this.#signal = signal;
   }
 
-  /** Reads a folder and those that lie in it; links to folders are kept for later. */
+  /** Reads a folder and its subfolders; links to folders are kept for later. */
   async read(start: Place): Promise<void> {
     for (let open = [start], place = open.pop(); place; place = open.pop()) {
       if (this.#seen.has(place.real)) continue;
@@ -73,7 +75,7 @@ class Walk {
           this.#signal?.throwIfAborted();
           if (isLitter(entry.name)) continue;
           const name = place.name === "" ? entry.name : `${place.name}/${entry.name}`;
-          // Where bytes of a name are no text, a character stands for them that the name does not have.
+          // Names that are not UTF-8 are decoded with a replacement character, and then do not exist.
           if (entry.name.includes("\ufffd") && !(await this.#exists(name))) continue;
           const inside = { name, real: join(place.real, entry.name) };
           if (entry.isDirectory()) open.push(inside);
@@ -90,7 +92,7 @@ class Walk {
     }
   }
 
-  /** The links to folders that were met and not followed yet, in order. */
+  /** The links to folders not followed yet, sorted. */
   takeLinks(): Place[] {
     const links = this.#links.sort((a, b) => (a.name < b.name ? -1 : 1));
     this.#links = [];
@@ -101,7 +103,7 @@ class Walk {
     const target = await realpath(real).catch(() => undefined);
     if (target === undefined) return this.#skip(name, "it is a link to a folder that cannot be read");
     const known = this.#seen.get(target);
-    // What a loop leads to has been read on the way to it.
+    // A loop leads to a folder that was read already.
     if (known !== undefined && isWithin(real, target)) return;
     if (known !== undefined)
       return this.#skip(name, `it is a link to ${join(this.#folder, known)}, where its images are read`);
@@ -109,7 +111,7 @@ class Walk {
     await this.read({ name, real: target });
   }
 
-  /** Reads the first bytes of files whose names do not say what they are. */
+  /** Determines the kind of files with unknown endings. */
   async lookInto(): Promise<void> {
     for (let start = 0; start < this.#unknown.length; start += openFiles) {
       this.#signal?.throwIfAborted();
@@ -118,7 +120,7 @@ class Walk {
   }
 
   listing(): FolderListing {
-    // By code units, whatever the language of the machine is.
+    // By code units, independent of the locale.
     const skipped = this.#skipped.sort((a, b) => (a.image < b.image ? -1 : 1));
     return { images: this.#images.sort(), others: this.#others.sort(), skipped };
   }
@@ -178,7 +180,7 @@ async function readHead(path: string): Promise<Uint8Array> {
   }
 }
 
-/** Whether a real path is that of a folder or of what lies in it. */
+/** Whether a real path is a folder or inside it. */
 export function isWithin(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 }

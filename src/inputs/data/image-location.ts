@@ -12,17 +12,17 @@ import { type RasterImage } from "../image/raster-image.ts";
 import { isWithin } from "./folders.ts";
 import type { SkippedImage } from "./image-files.ts";
 
-/** Where an image is. */
+/** The place of an image. */
 export interface ImageLocation {
-  /** Absolute path; of an image in an archive the archive's path or address, and behind it the image's in there. */
+  /** Absolute path. In an archive: the archive's path or address, then the path in it. */
   readonly image: string;
-  /** The part of a file that it is; without it, it is a file of its own. */
+  /** The image's part of a file; without it the image is a whole file. */
   readonly bytes?: FilePart;
-  /** The folder that it must lie in, links followed: that of the table which names it. */
+  /** Folder that must contain the file after links are resolved: the folder of the table that lists it. */
   readonly within?: string;
 }
 
-/** Some bytes of a file. */
+/** A range of bytes of a file. */
 export interface FilePart {
   /** Absolute path. */
   readonly file: string;
@@ -30,13 +30,13 @@ export interface FilePart {
   readonly length: number;
 }
 
-/** Where an image is, without what else is known of it. */
+/** The location alone of a sample or the like. */
 export function imageLocationOf({ image, bytes, within }: ImageLocation): ImageLocation {
   return { image, ...(bytes && { bytes }), ...(within !== undefined && { within }) };
 }
 
 /**
- * The bytes of an image's file, wherever it lies.
+ * Reads the bytes of an image file.
  *
  * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE` if it cannot be read, is no regular file, or is too large.
  */
@@ -51,15 +51,15 @@ export async function readImageBytes(location: ImageLocation): Promise<Uint8Arra
 }
 
 /**
- * Reads and decodes an image, wherever it lies.
+ * Reads and decodes an image.
  *
- * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE`, naming the image, if it cannot be read.
+ * @throws {ClipError} `CLIP_IMAGE` or `CLIP_FILE`, with the image's name, if it cannot be read.
  */
 export async function readImage(location: ImageLocation, options: DecodeOptions = {}): Promise<RasterImage> {
   return useLocatedImage(location, options, (raster) => raster);
 }
 
-/** What `use` makes of an image, wherever it lies; many at once share memory as {@link useImage} says. */
+/** The result of `use` on a decoded image; calls in parallel share the memory budget of {@link useImage}. */
 export async function useLocatedImage<Result>(
   location: ImageLocation,
   options: DecodeOptions,
@@ -79,15 +79,15 @@ export async function orSkipped<Result>(image: string, read: () => Promise<Resul
   }
 }
 
-/** An image to be read when its turn comes, as a stream of images takes it. */
+/** An image for a stream, read when its turn comes. */
 export function lazyImage(location: ImageLocation, decoding?: DecodeOptions) {
   return { name: location.image, decoding, load: () => readImageBytes(location) };
 }
 
-/** {@link readImage} for threads on which nobody else waits: the way of a small file to Node's own threads and back takes half as long as its decoding. */
+/** {@link readImage} with synchronous reads, for worker threads: handing a small file to Node's thread pool costs half its decoding time. */
 export async function readImageAtOnce(location: ImageLocation, options?: DecodeOptions): Promise<RasterImage> {
   const content = location.bytes ? readPartAtOnce(location.bytes) : readWholeAtOnce(location);
-  // What cannot be read so is read in the other way, which says why.
+  // The asynchronous way reports the error.
   return content ? decodeImage(content, { ...options, name: location.image }) : readImage(location, options);
 }
 
@@ -116,9 +116,9 @@ function readPartAtOnce({ file, offset, length }: FilePart): Uint8Array | undefi
 }
 
 /**
- * An image by its path in a table. A table describes what lies in its folder: other files of the machine are not its own to name.
+ * The image of a row. A table may only refer to files in its own folder, since its author is not trusted.
  *
- * @param images - the folder that its paths are relative to, if a user named one; they may then lead through links to wherever.
+ * @param images - another folder for its paths, chosen by the user; links out of it are then followed.
  * @throws {ClipError} `CLIP_DATA` if the path leads out of the folder.
  */
 export function imageOfTable(table: string, place: string, path: string, images: string | undefined): ImageLocation {
@@ -133,11 +133,11 @@ export function imageOfTable(table: string, place: string, path: string, images:
   return { image, ...(images === undefined && { within: folder }) };
 }
 
-/** Refuses an image that lies elsewhere than its table's folder, by a link. */
+/** Refuses an image that is linked from outside its table's folder. */
 async function assertInside({ image, within }: ImageLocation): Promise<void> {
   if (within === undefined) return;
   const [real, folder] = await Promise.all([realpath(image).catch(() => undefined), realpath(within)]);
-  // Why one that is not there cannot be read is said by whoever reads it.
+  // A missing file is reported when it is read.
   if (real === undefined || isWithin(real, folder)) return;
   throw new ClipError(
     "CLIP_FILE",
@@ -145,13 +145,13 @@ async function assertInside({ image, within }: ImageLocation): Promise<void> {
   );
 }
 
-/** If not one of so many images exists, the paths are wrong rather than the images. */
+/** If none of this many images exists, the paths are wrong. */
 const probedImages = 16;
 
 /**
- * Refuses a table of images that are not there.
+ * Refuses a table whose images do not exist.
  *
- * @param base - what its paths are relative to, for the message.
+ * @param base - folder of its paths, for the message.
  * @throws {ClipError} `CLIP_DATA` if none of the first ones exists.
  */
 export async function assertSomeExist(
@@ -160,7 +160,7 @@ export async function assertSomeExist(
   base = "its own folder",
 ): Promise<void> {
   const probed = locations.slice(0, probedImages);
-  for (const { image } of probed) if (await exists(image).catch(() => true)) return; // one that cannot be read is listed where it is read
+  for (const { image } of probed) if (await exists(image).catch(() => true)) return; // errors are reported when the image is read
   if (probed.length === 0) return;
   throw new ClipError(
     "CLIP_DATA",
@@ -169,7 +169,7 @@ export async function assertSomeExist(
   );
 }
 
-/** What is wrong with a path that is none of this system's. */
+/** The mistake in a path that does not fit this system. */
 function wrongPath(path: string): string | undefined {
   if (/(^|[\\/])file:[\\/]/i.test(path)) return "name files by their paths, without file://";
   if (/(^|[\\/])(https?|s3|gs|hf):[\\/]/i.test(path))
@@ -178,6 +178,6 @@ function wrongPath(path: string): string | undefined {
   return undefined;
 }
 
-/** The same in words where `images`, the option --images, may name another folder. */
+/** The folder of a table's paths, in words. */
 export const baseOf = (images: string | undefined): string =>
   images === undefined ? "its own folder; name another by images (--images)" : `${images}, as --images says`;

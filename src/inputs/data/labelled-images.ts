@@ -33,13 +33,12 @@ export interface LabelledImage extends ImageLocation {
 /**
  * Reads images with their classes, in the order of the source:
  *
- * - a folder of folders: each is a class, with the images in it and in folders below; those without an image, and hidden ones,
- *   are no classes;
- * - `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`), a path relative to the file's folder, and `label`.
+ * - a folder of class folders, each with its images and subfolders; hidden folders and folders without images are no classes;
+ * - `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`), relative to the file's folder, and `label`.
  *
- * Classes are sorted by name; as numbers if all are whole numbers.
+ * Classes are sorted by name, or as numbers if all are whole numbers.
  *
- * @throws {ClipError} `CLIP_DATA` if there is no such source or no labelled image in it.
+ * @throws {ClipError} `CLIP_DATA` if the source does not exist or has no labelled image.
  */
 export async function readLabelledImages(source: string, options: LabelledOptions = {}): Promise<LabelledImages> {
   checkKind("readLabelledImages: the source", source, text);
@@ -69,7 +68,7 @@ export async function readLabelledImages(source: string, options: LabelledOption
   };
 }
 
-/** Images with the names of their classes, and what is left out. */
+/** Images with the names of their classes. */
 interface Labelled {
   readonly labelled: readonly (readonly [location: ImageLocation, name: string])[];
   readonly skipped: readonly SkippedImage[];
@@ -80,7 +79,7 @@ async function readClassFolders(folder: string, { signal }: LabelledOptions): Pr
   const inClass = images.filter((name) => name.includes("/"));
   const labelled = inClass.map((name) => [{ image: join(folder, name) }, name.split("/")[0]!] as const);
   const classes = new Set(labelled.map(([, name]) => name));
-  // A class whose images are all left out would else be missing without a word.
+  // A class without usable images must not disappear silently.
   const lost = new Set(
     skipped
       .map(({ image }) => relative(folder, image).split(sep))
@@ -121,17 +120,17 @@ function sortedClasses(names: ReadonlySet<string>): string[] {
   return areNumbers([...names]) ? [...names].sort((a, b) => Number(a) - Number(b)) : [...names].sort();
 }
 
-/** Whether classes are called by numbers. */
+/** Whether all names are whole numbers. */
 export function areNumbers(names: readonly string[]): boolean {
   return names.every((name) => /^\d{1,9}$/.test(name));
 }
 
 /**
- * The images of some classes, which are then the only ones: how robustness sets with fewer classes are compared with the whole.
+ * Keeps only some classes, to compare with robustness sets that have fewer classes.
  *
- * @param only - the classes as the data name them.
- * @param file - where they stand, for the message.
- * @throws {ClipError} `CLIP_DATA` if one is none of the data's classes.
+ * @param only - names of the classes to keep.
+ * @param file - the file that lists them, for the message.
+ * @throws {ClipError} `CLIP_DATA` if the data lack one of them.
  */
 export function onlyClasses(
   { classes, samples }: Pick<LabelledImages, "classes" | "samples">,
@@ -155,16 +154,16 @@ export function onlyClasses(
   };
 }
 
-/** What is named as one: an image, or the frames of a clip. */
+/** An image, or the frames of a video clip, classified as one. */
 export interface Example {
   /** Path of the image, or of the clip's folder. */
   readonly name: string;
   readonly images: readonly ImageLocation[];
-  /** Numbers of all classes that it shows. */
+  /** Indices of its classes. */
   readonly labels: readonly number[];
 }
 
-/** Each image once with all its classes; with `clips` those of a folder together, as the frames of one clip. */
+/** Each image once with all its classes; with `clips` the images of a folder are the frames of one video clip. */
 export function examplesOf(samples: readonly LabelledImage[], clips: boolean): Example[] {
   const examples = new Map<string, { name: string; images: Map<string, ImageLocation>; labels: Set<number> }>();
   for (const { label, ...location } of samples) {
@@ -174,16 +173,18 @@ export function examplesOf(samples: readonly LabelledImage[], clips: boolean): E
     example.images.set(location.image, location);
     example.labels.add(label);
   }
-  return [...examples.values()].map(({ name, images: locations, labels }) => ({
-    ...{ name, images: [...locations.values()], labels: [...labels] },
+  return [...examples.values()].map(({ name, images, labels }) => ({
+    name,
+    images: [...images.values()],
+    labels: [...labels],
   }));
 }
 
 /**
- * The same images, their classes by their place among others, those of the training images.
+ * Replaces the labels of images by the indices of their classes in another list, such as the training set's.
  *
- * @param source - what they were read from, for the message.
- * @throws {ClipError} `CLIP_DATA` if one of their classes is not among these.
+ * @param source - where the images were read, for the message.
+ * @throws {ClipError} `CLIP_DATA` if the list lacks one of their classes.
  */
 export function relabel(
   { classes, samples }: Pick<LabelledImages, "classes" | "samples">,

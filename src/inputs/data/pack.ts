@@ -13,12 +13,12 @@ import type { Pairs, Sample } from "./sources/samples.ts";
 import { captionBytes, isShardName } from "./sources/shards.ts";
 import { tarBytes, type TarContent } from "./tar.ts";
 
-/** How {@link packShards} goes about it. */
+/** Options of {@link packShards}. */
 export interface PackOptions {
-  /** Pairs in a shard. */
+  /** Pairs per shard. */
   readonly shardSize: number;
   readonly signal?: AbortSignal | undefined;
-  /** Told how many pairs are written. */
+  /** Called with the number of pairs written. */
   readonly onProgress?: ((pairs: number) => void) | undefined;
 }
 
@@ -32,12 +32,12 @@ export interface PackedShard {
 }
 
 /**
- * Writes pairs as webdataset shards, `000000.tar` and so on: each image's file as it is, and its captions as the lines of a `.txt`, a
- * synthetic one as a `.synthetic.txt`. The pairs are shuffled, always alike, so that each shard is a fair sample of all.
+ * Writes pairs as webdataset shards, `000000.tar` and so on: unchanged image files, captions as the lines of a `.txt`, a synthetic
+ * caption as a `.synthetic.txt`. The pairs are shuffled with a fixed seed, so that each shard is a random sample.
  *
- * @param skipped - gets the images whose file cannot be read or holds no image that can be decoded.
- * @throws {ClipError} `CLIP_USAGE` if the folder has shards already; `CLIP_DATA` if no image is left; `CLIP_FILE` if it cannot be written: the shard at hand is then
- *   not there, those before it are whole.
+ * @param skipped - receives the images that cannot be read or decoded.
+ * @throws {ClipError} `CLIP_USAGE` if the folder already has shards; `CLIP_DATA` if no image is readable; `CLIP_FILE` if the folder
+ *   cannot be written: earlier shards are then complete, the current one is removed.
  */
 export async function* packShards(
   { samples }: Pairs,
@@ -47,7 +47,7 @@ export async function* packShards(
 ): AsyncGenerator<PackedShard> {
   checkOptions("packShards", options, packKinds, ["shardSize"]);
   const { shardSize, signal, onProgress } = options;
-  const present = await readdir(folder).catch(() => []); // where it cannot be read it cannot be written either
+  const present = await readdir(folder).catch(() => []); // writing will report the error
   if (present.some(isShardName))
     throw new ClipError("CLIP_USAGE", `${folder} has shards already; name an empty folder`);
   const before = skipped.length;
@@ -83,7 +83,7 @@ export async function* packShards(
   }
 }
 
-/** The samples whose files hold images that can be decoded, with these files, shuffled. */
+/** The readable samples with their image files, shuffled. */
 async function* readableSamples(
   samples: readonly Sample[],
   skipped: SkippedImage[],
@@ -102,7 +102,7 @@ async function readSample(sample: Sample): Promise<{ sample: Sample; content: Ui
   throw new ClipError("CLIP_IMAGE", kind === "other" ? "its content is not an image" : kind.reason);
 }
 
-/** The ending of an image in a shard: its own, or where that is none that readers know, that of its format. */
+/** The ending of an image in a shard: its own, or that of its format if readers do not know its own. */
 function endingFor(image: string, content: Uint8Array): string {
   if (kindByName(image) === "image") return endingOf(image);
   return `.${sniffImage(content)!.format.toLowerCase().replace("jpeg", "jpg")}`;

@@ -28,11 +28,10 @@ import { readTable } from "./sources/table.ts";
 export interface Source extends SourceOptions {
   /** As {@link readPairs} takes it. */
   readonly source: string;
-  /** How often each of its images is drawn in an epoch: 2 is twice, 0.5 half of them. Default 1. */
+  /** Times each of its images is drawn in an epoch: 2 is twice, 0.5 draws half of them. Default 1. */
   readonly weight?: number | undefined;
 }
 
-/** As an argument: its keys are looked at where it is read. */
 export const weightedSourceKinds: OptionKinds<Source> = {
   ...sourceKinds,
   source: text,
@@ -46,20 +45,20 @@ const known =
 /**
  * Reads image-text pairs, in the order of the source:
  *
- * - a folder with the folders in it: `a.jpg` beside `a.txt`, whose lines are captions; ordered by path. With `classTemplates`
- *   captions are made of the name of the folder that an image is in;
- * - shards as webdataset has them, `.tar` or `.tar.gz`: files or addresses, with numbers and alternatives in braces, or a folder of
- *   them. What is fetched or unpacked is kept in `~/.cache/clip-ts/shards`;
+ * - a folder and its subfolders: `a.jpg` beside `a.txt`, each line a caption; ordered by path. With `classTemplates` the name of an
+ *   image's folder is filled into the templates instead;
+ * - webdataset shards, `.tar` or `.tar.gz`: paths or addresses, with ranges and alternatives in braces, or a folder of shards.
+ *   Downloaded and unpacked shards are kept in `~/.cache/clip-ts/shards`;
  * - `.csv` or `.tsv` with column names in the first line, quoted as in RFC 4180;
- * - `.jsonl`, one object a line; there a caption is a string or a list of strings;
- * - `.parquet`, with paths or with the images themselves.
+ * - `.jsonl`, one object per line; a caption is a string or a list of strings;
+ * - `.parquet`, with paths or embedded images.
  *
  * Text is UTF-8. Paths in a file are relative to its folder.
  *
- * With `synthetic` also synthetic captions: a second column, `a.synthetic.txt`, or a second key of the JSON; an image may be without.
+ * With `synthetic` also synthetic captions: a second column, `a.synthetic.txt`, or a second key of the JSON. Images may lack one.
  *
- * @throws {ClipError} `CLIP_DATA` if there is no such source or nothing usable in it, a column is missing, a line is
- *   malformed, synthetic captions are wanted and there are none, or none of the first images that a file names exists.
+ * @throws {ClipError} `CLIP_DATA` if the source does not exist or has nothing usable, a column is missing, half of the rows or more
+ *   are malformed, `synthetic` is set but no synthetic captions exist, or none of a table's first images exists.
  */
 export async function readPairs(source: string, options: SourceOptions = {}): Promise<Pairs> {
   checkKind("readPairs: the source", source, text);
@@ -84,7 +83,7 @@ export type ReadImagesOptions = Omit<SourceOptions, "captionColumn" | "classTemp
 const imageLocationKinds: OptionKinds<ReadImagesOptions> = withoutKinds(sourceKinds, "captionColumn", "classTemplates");
 
 /**
- * Reads the images of a source, as {@link readPairs} takes it, with captions or without, each once.
+ * Reads the images of a source, with or without captions, each once; the sources are those of {@link readPairs}.
  *
  * @throws {ClipError} `CLIP_DATA` as {@link readPairs} does.
  */
@@ -99,9 +98,9 @@ export async function readImages(
 }
 
 /**
- * Reads several sources, or one.
+ * Reads one or several sources.
  *
- * @param common - what holds for a source that does not say it itself.
+ * @param common - defaults for the options of each source.
  * @throws {ClipError} as {@link readPairs}.
  */
 export async function readSources(sources: string | readonly Source[], common: SourceOptions = {}): Promise<Pairs> {
@@ -123,7 +122,7 @@ export async function readSources(sources: string | readonly Source[], common: S
 
 const sourcesKind = either(text, listOf({ ...record, wanted: "{ source, weight }" }));
 
-/** The pairs, and what was looked for. */
+/** The pairs, and a description of what was expected. */
 async function readSource(path: string, options: SourceOptions): Promise<{ wanted: string; pairs: Pairs }> {
   const entry = isAddress(path) ? undefined : await stat(path).catch(() => undefined);
   if (entry?.isDirectory()) return readFolderOrShards(path, options);

@@ -10,36 +10,36 @@ import { exists, sizeOf } from "../../core/files.ts";
 import type { DownloadOptions } from "../../core/download.ts";
 import { withLock } from "../../core/lock.ts";
 
-/** No shard is larger; a few bytes of gzip can stand for a full disk. */
+/** Limit for unpacked shards: a small gzip file can fill a disk. */
 const maxUnpackedBytes = 2 ** 36;
 
-/** A shard as a file that can be read at any place. */
+/** An uncompressed shard on this machine. */
 export interface PlainShard {
   readonly file: string;
-  /** Why its end is missing, if that is known already. */
+  /** Why its end is missing, if known. */
   readonly damage?: string;
 }
 
 type FetchOptions = Pick<DownloadOptions, "signal" | "onProgress">;
 
-/** Whether it is fetched rather than opened. */
+/** Whether a source is a URL. */
 export function isAddress(source: string): boolean {
   return /^https?:\/\//i.test(source);
 }
 
-/** What an address is called in messages and lists: it may carry a password behind its `?`. */
+/** An address for messages: without query and credentials, which may hold secrets. */
 export function withoutQuery(address: string): string {
   return isAddress(address) ? address.replace(/[?#].*$/s, "").replace(/\/\/[^/@]*@/, "//") : address;
 }
 
-/** Where shards are kept that had to be fetched, unpacked or written first. */
+/** Cache of downloaded, unpacked and converted shards. */
 function shardFolder(): string {
   return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "clip-ts", "shards");
 }
 
 /**
- * The shard as a plain file on this machine. One with an address is fetched once and kept; a gzip file is unpacked once and kept:
- * a place in it cannot be read without all before it.
+ * The shard as an uncompressed file on this machine. URLs are downloaded and gzip files unpacked once into the cache, since gzip
+ * allows no random access.
  *
  * @param shard - a path or an address.
  * @throws {ClipError} `CLIP_DATA` if there is no such shard; `CLIP_FILE` if the disk is full.
@@ -59,9 +59,9 @@ export async function plainShard(shard: string, options: FetchOptions = {}): Pro
 }
 
 /**
- * A plain shard that is made of a file, once for each state of it.
+ * A shard made from a file and cached until the file changes.
  *
- * @param how - what else it depends on.
+ * @param how - the options it depends on.
  */
 export async function keptShard(
   path: string,
@@ -82,7 +82,7 @@ async function fetchShard(address: string, { signal, onProgress }: FetchOptions)
   const folder = shardFolder();
   const name = withoutQuery(address);
   const file = join(folder, `${keyOf(address)}-${basename(name).replace(/[^\w.-]/g, "_")}`);
-  // What asks the network is loaded when it is needed.
+  // Network code is loaded only when needed.
   const { download } = await import("../../core/download.ts");
   try {
     await download(address, file, { signal, onProgress: (progress) => onProgress?.({ ...progress, url: name }) });
@@ -91,7 +91,7 @@ async function fetchShard(address: string, { signal, onProgress }: FetchOptions)
     if (!(error instanceof ClipError) || error.code !== "CLIP_DOWNLOAD") throw error;
     const reason = error.message.replaceAll(address, name);
     const part = `${file}.part`;
-    // What has arrived is as good as a shard that ends there.
+    // A partial download is used like a shard cut short.
     if (await sizeOf(part)) return { file: part, damage: reason };
     throw new ClipError("CLIP_DATA", reason);
   }
@@ -105,7 +105,7 @@ const [zstd, bzip2, xz] = ["zstd", "bzip2", "xz"].map(
   (name) => `compressed by ${name}, and of compressed shards only those of gzip are read; unpack it with ${name} -d`,
 ) as [string, string, string];
 
-/** First bytes of files that are no shards as they are. */
+/** First bytes of files that cannot be read as shards. */
 const unreadable: readonly (readonly [what: string, ...bytes: readonly number[]])[] = [
   [zstd, 0x28, 0xb5, 0x2f, 0xfd],
   [bzip2, ...Buffer.from("BZh")],
@@ -126,9 +126,9 @@ async function headOf(path: string): Promise<Uint8Array> {
   }
 }
 
-/** What is in a gzip file; of a damaged one what is before the damage, which shows as a shard that ends early. */
+/** The contents of a gzip file, up to any damage; the shard then ends early. */
 async function* unpack(path: string): AsyncGenerator<Uint8Array> {
-  // With this flag the end of a file that was cut is no error.
+  // With this flag a truncated file is no error.
   const gunzip = createReadStream(path).pipe(createGunzip({ finishFlush: constants.Z_SYNC_FLUSH }));
   let bytes = 0;
   try {

@@ -2,20 +2,19 @@ import { basename } from "node:path/posix";
 import type { SkippedImage } from "./image-files.ts";
 
 /**
- * Finds the files that belong to images: the caption of `2024.05.01.jpg` is `2024.05.01.txt`, that of the same stem. Where there is
- * none, webdataset's rule is followed, by which files share the name up to its first dot (`a.seg.png` and `a.txt`), but only where what
- * follows are endings rather than numbers, and the file is not another image's own.
+ * Finds the files that belong to images, by the same stem: `2024.05.01.jpg` and `2024.05.01.txt`. Otherwise by webdataset's rule, the
+ * same name up to its first dot (`a.seg.png` and `a.txt`), unless numbers follow the dot or the file belongs to another image.
  */
 export class Sidecars<File> {
   readonly #files: ReadonlyMap<string, File>;
   readonly #images: readonly string[];
-  /** Stems of all images; made when one is asked for. */
+  /** Stems of all images, made on demand. */
   #stems: ReadonlySet<string> | undefined;
 
-  /** Files that are not found, since another's name differs from theirs in the case of its ending alone. */
+  /** Files shadowed by another whose name differs only in the case of its ending. */
   readonly hidden: readonly SkippedImage[];
 
-  /** @param files - by their names, with `/` between folders, as those of the images. */
+  /** @param files - by name, with `/` between folders like the images. */
   constructor(images: readonly string[], files: Iterable<readonly [name: string, file: File]>) {
     this.#images = images;
     const named = new Map<string, readonly [name: string, file: File]>();
@@ -34,7 +33,7 @@ export class Sidecars<File> {
   /**
    * The file that belongs to an image.
    *
-   * @param endings - in lower case, with their dots; the first that there is.
+   * @param endings - in lower case, with dots; the first that exists counts.
    */
   find(image: string, endings: readonly string[]): File | undefined {
     for (const stem of [stemOf(image), image]) {
@@ -56,7 +55,7 @@ export class Sidecars<File> {
   }
 }
 
-/** The name without its last ending. Digits after a dot are no ending but a part of a date or a version. */
+/** The name without its last ending. Digits after a dot are part of a date or version, no ending. */
 function stemOf(name: string): string {
   return name.replace(/(?<=[^/])\.[a-z]\w*$/i, "");
 }
@@ -65,7 +64,7 @@ function withLowerEnding(name: string): string {
   return name.replace(/\.[^./]*$/, (ending) => ending.toLowerCase());
 }
 
-/** The name up to the first dot of its last part, as webdataset has it, and the rest. */
+/** webdataset's key of a file, the name up to the first dot after the last `/`, and the rest. */
 function splitKey(name: string): [key: string, rest: string] {
   const file = basename(name);
   const dot = file.indexOf(".", 1);

@@ -7,19 +7,19 @@ import { splitLines } from "../../core/text-file.ts";
 import type { SkippedImage } from "./image-files.ts";
 import { maxLineLength, readText } from "./text.ts";
 
-/** What columns are read for, and their names in the file. */
+/** Column names in a file, by their purpose. */
 export type Columns<Key extends string> = Readonly<Record<Key, string>>;
 
-/** Finds columns among the names that there are. */
+/** Chooses columns from the names in a file. */
 export type ChooseColumns<Key extends string> = (names: readonly string[]) => Columns<Key>;
 
-/** Names under which the images of a table are looked for, and what is said of them. */
+/** Default names of the columns. */
 export const imageColumns = ["image", "path", "filepath"];
 export const captionColumns = ["caption", "title"];
 
 /** One row of a table or line of a JSONL file. */
 export interface Row<Key extends string, Value = unknown> {
-  /** Where it stands, for messages: "line 3", the line in which it ends, counted from 1. */
+  /** For messages: "line 3", the row's last line, counted from 1. */
   readonly place: string;
   readonly values: Readonly<Record<Key, Value>>;
 }
@@ -30,13 +30,13 @@ export interface BadRow {
   readonly problem: string;
 }
 
-/** What stands between the values of a line, by the end of the file's name: others are found out where it is not so. */
+/** Usual delimiter by file ending; others are detected. */
 const delimiters: Readonly<Record<string, string>> = { ".csv": ",", ".tsv": "\t" };
 
-/** What may stand between values, whatever the file is called. */
+/** Delimiters that are detected. */
 const knownDelimiters = [",", "\t", ";", "|"];
 
-/** Whether a file's name says that it is CSV or TSV. */
+/** Whether a file is CSV or TSV by its name. */
 export function isSeparated(path: string): boolean {
   return extname(path).toLowerCase() in delimiters;
 }
@@ -47,12 +47,11 @@ export function isTableName(path: string): boolean {
 }
 
 /**
- * Reads columns of a table, a row at a time: CSV or TSV with the names of the columns in its first line, quoted as in RFC 4180, or
- * JSONL, an object a line. Values may be separated by commas, tabs, semicolons or `|`, whatever the file is called. A line that is no
- * row is given with the reason.
+ * Reads columns of a table row by row: CSV or TSV with column names in the first line, quoted as in RFC 4180, or JSONL with an object
+ * per line. The delimiter may be a comma, tab, semicolon or `|`. Malformed lines are yielded with the reason.
  *
- * @param choose - is asked for the columns: of CSV and TSV once, of JSONL in each line.
- * @throws {ClipError} `CLIP_DATA` if it cannot be read, is no file, no such table or not UTF-8, or a line is longer than any should be.
+ * @param choose - called once for CSV and TSV, for each line of JSONL.
+ * @throws {ClipError} `CLIP_DATA` if the file cannot be read, is no such table or not UTF-8, or has a line above the size limit.
  */
 export function readRows<Key extends string>(
   path: string,
@@ -62,10 +61,10 @@ export function readRows<Key extends string>(
   return delimiter === undefined ? readJsonLines(path, choose) : readSeparated(path, delimiter, choose);
 }
 
-/** From so many on, a table with more bad rows than good ones is not read to its end. */
+/** With this many bad rows, reading stops if they are at least half of all. */
 const manyBadRows = 1000;
 
-/** The rows of a table that cannot be used: listed where they are few; a table of which they are half or more is refused. */
+/** Collects malformed rows; refuses a table if they are half of the rows or more. */
 export class BadRows {
   readonly skipped: SkippedImage[] = [];
   readonly #path: string;
@@ -96,10 +95,10 @@ export class BadRows {
 }
 
 /**
- * Reads columns of a table, as texts of which none is empty. Rows without them are left out, and given with the reason.
+ * Reads columns of a table as non-empty texts. Rows that lack one are skipped.
  *
- * @param wanted - the names that a column may have, by what it is read for.
- * @param wayOut - of a table without one of them, for the message.
+ * @param wanted - accepted names of each column.
+ * @param wayOut - advice for the message if a column is missing.
  * @throws {ClipError} `CLIP_DATA` as {@link readRows}, if a column is missing, or if half of the rows or more cannot be used.
  */
 export async function readTexts<Key extends string>(
@@ -109,7 +108,7 @@ export async function readTexts<Key extends string>(
 ): Promise<{ readonly rows: readonly Row<Key, string>[]; readonly skipped: readonly SkippedImage[] }> {
   const keys = Object.keys(wanted) as Key[];
   let columns: Columns<Key> | undefined;
-  // In JSONL an object may lack what others have; its value is then missed.
+  // The columns of JSONL are those of its first object; values missing in later objects are reported.
   const choose = (names: readonly string[]) =>
     (columns ??= Object.fromEntries<string>(
       keys.map((key) => [key, findColumn(path, wanted[key], names, wayOut?.[key])]),
@@ -131,7 +130,7 @@ export async function readTexts<Key extends string>(
   throw new ClipError("CLIP_DATA", `${path} is empty; it must have the columns ${names}`);
 }
 
-/** Why values are no texts. Numbers, as JSON has them, are texts too. */
+/** The problem with values that should be texts; numbers count as texts. */
 function problemOfTexts<Key extends string>(
   values: Readonly<Record<Key, unknown>>,
   columns: Columns<Key>,
@@ -147,7 +146,7 @@ function problemOfTexts<Key extends string>(
 /**
  * The first of some names that a table has.
  *
- * @throws {ClipError} `CLIP_DATA` if it has none of them; names those that it has.
+ * @throws {ClipError} `CLIP_DATA` if it has none of them, with the names it has.
  */
 export function findColumn(path: string, wanted: readonly string[], names: readonly string[], wayOut = ""): string {
   const found = wanted.find((name) => names.includes(name));
@@ -163,7 +162,7 @@ export function findColumn(path: string, wanted: readonly string[], names: reado
   );
 }
 
-/** The way out where a column has another name, in a program and on the command line. */
+/** Advice for a column with another name. */
 export const settingOf = (what: "image" | "caption" | "synthetic") =>
   `; set ${what}Column (--${what}-column) to one of them`;
 
@@ -173,13 +172,13 @@ async function* readSeparated<Key extends string>(
   choose: ChooseColumns<Key>,
 ): AsyncGenerator<Row<Key> | BadRow> {
   const { head, rest } = await readHead(readText(path));
-  // The first line of Excel's that says which delimiter follows.
+  // Excel's first line may declare the delimiter.
   const said = /^sep=(.)$/i.exec(firstLine(head))?.[1];
   const delimiter = said ?? findDelimiter(firstLine(head), usual, choose);
-  // Relaxed: a value that merely begins with a quotation mark ("Stop" sign) is text; a row may lack its last values.
+  // Relaxed: a value may start with a quoted word ("Stop" sign), and a row may lack its last values.
   const parser = parse({
     delimiter,
-    // Files that were put together have both LF and CRLF; a CR in a row of theirs is no end.
+    // Concatenated files have both LF and CRLF; a lone CR in their rows is no line end.
     record_delimiter: /^[\r\n]*[^\r\n]+\r[^\n]/.test(head) ? "\r" : ["\r\n", "\n"],
     info: true,
     skip_empty_lines: true,
@@ -223,7 +222,7 @@ const tooManyValues = (count: number, columns: number, delimiter: string) =>
 const openQuote =
   "a quotation mark that is never closed joins several rows to one; a value that begins with one stands in quotation marks, its own doubled";
 
-/** Whether a value goes on over lines of which one has, where the row has the name of a file, another with the same ending: it is a row. */
+/** Whether a value spans lines and one of them is itself a row, with a file name where this row has one. */
 function swallowsRow(
   record: readonly string[],
   places: readonly (readonly [key: string, place: number])[],
@@ -240,7 +239,7 @@ function swallowsRow(
   );
 }
 
-/** A text up to the end of its first line that is not empty, and what follows. */
+/** A text up to the end of its first non-empty line, and the rest. */
 async function readHead(text: AsyncGenerator<string>): Promise<{ head: string; rest: AsyncGenerator<string> }> {
   let head = "";
   while (head.length <= maxLineLength && !/[^\r\n][\r\n]/.test(head)) {
@@ -253,14 +252,14 @@ async function readHead(text: AsyncGenerator<string>): Promise<{ head: string; r
 
 const firstLine = (text: string) => splitLines(text.replace(/^[\r\n]+/, ""))[0]!;
 
-/** The usual delimiter where the columns are found with it, else that with which they are, else that which gives the most. */
+/** The usual delimiter if it yields the columns, otherwise one that does, otherwise the one with the most columns. */
 function findDelimiter(names: string, usual: string, choose: ChooseColumns<string>): string {
   const split = [usual, ...knownDelimiters.filter((other) => other !== usual)].map((delimiter) => {
     try {
       const [record = []]: string[][] = parseAtOnce(names, { delimiter, relax_quotes: true, to: 1 });
       return { delimiter, record: record.map((name) => name.trim()) };
     } catch {
-      // A name that goes on in the next line.
+      // A quoted name that spans lines.
       return { delimiter, record: [] };
     }
   });
@@ -298,7 +297,7 @@ async function* readJsonLines<Key extends string>(
   }
 }
 
-/** An object, or why a line is none. */
+/** The object in a line, or the reason why it has none. */
 function parseJsonObject(text: string): ReadonlyMap<string, unknown> | string {
   let value: unknown;
   try {
@@ -311,7 +310,7 @@ function parseJsonObject(text: string): ReadonlyMap<string, unknown> | string {
   return new Map(Object.entries(value));
 }
 
-/** JSON as Python writes it too: NaN and Infinity, which JSON has not, are values that are missing. */
+/** Parses JSON as Python writes it: NaN and Infinity are read as null. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -329,7 +328,7 @@ async function* readLines(path: string): AsyncGenerator<string> {
   let open = "";
   for await (const chunk of readText(path)) {
     const text = open + chunk;
-    // Whether a line feed follows is seen in the next piece.
+    // A trailing CR may be half of a CRLF.
     const end = text.endsWith("\r") ? text.length - 1 : text.length;
     const lines = splitLines(text.slice(0, end));
     open = lines.pop()! + text.slice(end);

@@ -2,40 +2,40 @@ import { type FileHandle, open } from "node:fs/promises";
 import { ClipError, problemOf } from "../../core/errors.ts";
 import { isLitter } from "./image-files.ts";
 
-/** A file in a tar archive: where its bytes lie. */
+/** A file in a tar archive. */
 export interface TarEntry {
-  /** With `/` between folders, without `./` in front. */
+  /** With `/` between folders, without leading `./`. */
   readonly name: string;
-  /** Byte of the archive at which the file begins. */
+  /** Byte offset of the file in the archive. */
   readonly offset: number;
   /** In bytes. */
   readonly length: number;
-  /** Its first bytes, as many as were asked for. */
+  /** The requested first bytes. */
   readonly content?: Uint8Array;
 }
 
-/** An entry that stands for a file and has no bytes that can be read as one. */
+/** An entry whose content cannot be read as a file. */
 interface UnusableEntry {
   readonly name: string;
   readonly reason: string;
 }
 
-/** What could be read of an archive. */
+/** The readable contents of an archive. */
 export interface TarListing {
   readonly entries: readonly TarEntry[];
-  /** Links, devices, sparse files, and names that lead out of the archive. */
+  /** Links, devices, sparse files, and names outside the archive. */
   readonly unusable: readonly UnusableEntry[];
-  /** Why the rest could not be read; all before it is good. */
+  /** Why the rest could not be read; the entries before it are good. */
   readonly damage?: string;
 }
 
 const blockBytes = 512;
-/** Read at once: between small files no new call to the disk is needed. */
+/** Bytes per read, so that small files share one. */
 const windowBytes = 2 ** 16;
-/** Long names and the like that stand before a file. Names of files on disks have at most 4 KiB. */
+/** Limit for long names and pax headers; file names have at most 4 KiB. */
 const maxHeaderBytes = 2 ** 16;
 
-/** Types of entries that hold no plain file, and what they are. Others, such as folders, stand for nothing that is missed. */
+/** Reasons by type of entry; other types, such as folders, are ignored. */
 const unusableTypes: Readonly<Record<string, string>> = {
   "1": "it is a link in the archive; pack it with tar --hard-dereference",
   "2": "it is a link in the archive; pack it with tar --dereference",
@@ -46,13 +46,10 @@ const unusableTypes: Readonly<Record<string, string>> = {
 };
 
 /**
- * Lists the regular files of a tar archive: ustar, GNU's long names and sizes, and pax. Of the content only that is read
- * which `wanted` asks for; the rest is skipped, not read. Litter, as folders have it, is passed over.
+ * Lists the regular files of a tar archive: ustar, GNU's long names and sizes, and pax. Hidden and system files are ignored.
+ * Archives joined by `cat` are read as one. Of a damaged archive, the entries before the damage are listed.
  *
- * @param wanted - how many of a file's first bytes are read, if any.
- *
- * Behind its end another archive may follow, as `cat` joins them. A damaged archive gives what stands before the damage.
- *
+ * @param wanted - number of a file's first bytes to read, if any; the rest is not read.
  * @throws {ClipError} `CLIP_FILE` if it cannot be read.
  */
 export async function listTar(
@@ -75,7 +72,8 @@ async function walk(file: Window, wanted: (name: string, length: number) => numb
   const entries: TarEntry[] = [];
   const unusable: UnusableEntry[] = [];
   const broken = (problem: string): TarListing => ({
-    ...{ entries, unusable },
+    entries,
+    unusable,
     damage: `${problem}, after ${entries.length} file${entries.length === 1 ? "" : "s"}`,
   });
   let override: PaxRecords = {};
@@ -108,7 +106,7 @@ async function walk(file: Window, wanted: (name: string, length: number) => numb
       override = { ...override, ...(type === "L" ? { path: cString(bytes) } : paxRecords(bytes)) };
       continue;
     }
-    // What holds for all files, and where a link leads: neither says where the next file lies.
+    // Global pax headers and long link names do not concern the next file.
     if (type === "g" || type === "K") continue;
     const reason = unusableTypes[override.isSparse ? "S" : type];
     override = {};
@@ -128,10 +126,10 @@ async function walk(file: Window, wanted: (name: string, length: number) => numb
   }
 }
 
-/** A plain file, as old archives have it, and as some systems call it. */
+/** Types of plain files: current, old, contiguous. */
 const fileTypes = new Set(["0", "\0", "7"]);
 
-/** A file read forwards, some of it at a time. */
+/** A file read forwards in windows. */
 class Window {
   readonly size: number;
   readonly #handle: FileHandle;
@@ -139,10 +137,11 @@ class Window {
   #bytes: Uint8Array = new Uint8Array(0);
 
   constructor(handle: FileHandle, size: number) {
-    [this.#handle, this.size] = [handle, size];
+    this.#handle = handle;
+    this.size = size;
   }
 
-  /** Bytes from `offset` on: `length` of them, or as many as there are; good until the next call. */
+  /** Up to `length` bytes from `offset` on; valid until the next call. */
   async read(offset: number, length: number): Promise<Uint8Array> {
     if (offset < this.#start || offset + length > this.#start + this.#bytes.length) {
       const buffer = Buffer.allocUnsafe(Math.min(Math.max(length, windowBytes), Math.max(0, this.size - offset)));
@@ -152,13 +151,14 @@ class Window {
         if (bytesRead === 0) break;
         filled += bytesRead;
       }
-      [this.#start, this.#bytes] = [offset, buffer.subarray(0, filled)];
+      this.#start = offset;
+      this.#bytes = buffer.subarray(0, filled);
     }
     return this.#bytes.subarray(offset - this.#start, offset - this.#start + length);
   }
 }
 
-/** The sum of a header's bytes, its own place counted as blanks. */
+/** The sum of a header's bytes, with blanks for the checksum itself. */
 function checksumOf(header: Uint8Array): number {
   return header.reduce((sum, byte, i) => sum + (i >= 148 && i < 156 ? 0x20 : byte), 0);
 }
@@ -167,7 +167,7 @@ function hasItsChecksum(header: Uint8Array): boolean {
   return numberAt(header, 148, 8) === checksumOf(header);
 }
 
-/** Octal digits or, where they do not suffice, GNU's form: the first bit set, then a big-endian number. */
+/** A number as octal digits, or in GNU's binary form with the first bit set. */
 function numberAt(header: Uint8Array, at: number, length: number): number {
   const field = header.subarray(at, at + length);
   if (field[0]! & 0x80) return field.slice(1).reduce((sum, byte) => sum * 256 + byte, field[0]! & 0x7f);
@@ -177,7 +177,7 @@ function numberAt(header: Uint8Array, at: number, length: number): number {
 
 function nameOf(header: Uint8Array): string {
   const name = cString(header.subarray(0, 100));
-  // GNU writes other things where ustar has the folder.
+  // GNU archives use these bytes for other things.
   const isUstar = cString(header.subarray(257, 263)) === "ustar" && header[262] === 0;
   const folder = isUstar ? cString(header.subarray(345, 500)) : "";
   return folder === "" ? name : `${folder}/${name}`;
@@ -188,14 +188,14 @@ function cString(bytes: Uint8Array): string {
   return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
-/** What headers of their own say about the next file. */
+/** Values that extra headers override for the next file. */
 interface PaxRecords {
   path?: string;
   size?: number;
   isSparse?: boolean;
 }
 
-/** The records of a pax header that matter here: "LENGTH KEY=VALUE\n", the length in bytes with itself. */
+/** The relevant records of a pax header: "LENGTH KEY=VALUE\n"; the length counts all bytes of the record. */
 function paxRecords(bytes: Uint8Array): PaxRecords {
   const records: PaxRecords = {};
   for (let at = 0; at < bytes.length;) {
@@ -212,14 +212,14 @@ function paxRecords(bytes: Uint8Array): PaxRecords {
   return records;
 }
 
-/** A file to put into an archive. */
+/** A file for an archive. */
 export interface TarContent {
   /** At most 100 bytes of UTF-8. */
   readonly name: string;
   readonly bytes: Uint8Array;
 }
 
-/** The bytes of a tar archive in the form that all readers know (ustar). */
+/** The bytes of a tar archive (ustar). */
 export async function* tarBytes(files: AsyncIterable<TarContent>): AsyncGenerator<Uint8Array> {
   for await (const { name, bytes } of files) {
     yield headerOf(name, bytes.length);
@@ -229,7 +229,7 @@ export async function* tarBytes(files: AsyncIterable<TarContent>): AsyncGenerato
   yield new Uint8Array(2 * blockBytes);
 }
 
-/** Without owner and time: the same files give the same archive. */
+/** Without owner and time, so that equal files give equal archives. */
 function headerOf(name: string, length: number): Uint8Array {
   const header = Buffer.alloc(blockBytes);
   const octal = (value: number, at: number, digits: number) =>

@@ -3,13 +3,13 @@ import { stat } from "node:fs/promises";
 import { ClipError, problemOf } from "../../core/errors.ts";
 import { encodingProblem, notUtf8, splitLines } from "../../core/text-file.ts";
 
-/** In characters; a file without line breaks is refused before it fills the memory. */
+/** In characters, so that a file without line breaks does not fill the memory. */
 export const maxLineLength = 1 << 20;
 
 /**
- * The text of a file in pieces, without its byte order mark.
+ * Streams the text of a file, without its byte order mark.
  *
- * @throws {ClipError} `CLIP_DATA` if it cannot be read, is no file but a pipe or a device, or is not UTF-8; says then in which line.
+ * @throws {ClipError} `CLIP_DATA` if it cannot be read, is a pipe or device, or is not UTF-8 (with the line).
  */
 export async function* readText(path: string): AsyncGenerator<string> {
   await assertFile(path);
@@ -18,9 +18,9 @@ export async function* readText(path: string): AsyncGenerator<string> {
   try {
     for await (const chunk of createReadStream(path)) {
       const bytes = chunk as Buffer;
-      // Zeros are valid in UTF-8, and UTF-16 is full of them.
+      // Zero bytes are valid UTF-8 but a sign of UTF-16.
       const problem = bytes.includes(0) || isFirst ? encodingProblem(bytes, isFirst ? 1 : 2) : undefined;
-      // A character may lie across the end of a piece: what is wrong with a line is found below.
+      // A character may span two chunks, so problems within a line are found below.
       if (problem?.startsWith(" is ")) throw new ClipError("CLIP_DATA", `${path}${problem}`);
       isFirst = false;
       yield decoder.decode(bytes, { stream: true });
@@ -36,7 +36,7 @@ export async function* readText(path: string): AsyncGenerator<string> {
 }
 
 /**
- * Refuses what is no file, before it is opened: a pipe would wait for whoever writes into it, a device may have no end.
+ * Refuses pipes and devices before they are opened: they may block or never end.
  *
  * @throws {ClipError} `CLIP_DATA`.
  */
@@ -51,13 +51,13 @@ export async function assertFile(path: string): Promise<void> {
   throw new ClipError("CLIP_DATA", `${path} cannot be read: ${met}`);
 }
 
-/** The lines of a text that is in memory; why it has none if it is not UTF-8. */
+/** The lines of a text; the reason if it is not UTF-8. */
 export function decodeLines(bytes: Uint8Array, name: string): string[] | string {
   const problem = encodingProblem(bytes, 1);
   return problem === undefined ? splitLines(new TextDecoder().decode(bytes)) : `${name}${problem}`;
 }
 
-/** Reads a file that is not UTF-8 once more, by lines, to say where. */
+/** Finds the line in which a file is not UTF-8. */
 async function findOtherEncoding(path: string): Promise<string> {
   let [line, open] = [1, Buffer.alloc(0)];
   for await (const chunk of createReadStream(path)) {
@@ -66,7 +66,7 @@ async function findOtherEncoding(path: string): Promise<string> {
     const found = encodingProblem(bytes.subarray(0, end), line);
     if (found !== undefined) return found;
     line += countLines(bytes.subarray(0, end));
-    // A line that does not end is looked at as far as a good one may reach.
+    // An unfinished line is checked up to the maximum length.
     open = Buffer.from(bytes.subarray(end, end + 4 * maxLineLength));
   }
   return encodingProblem(open, line) ?? ` is ${notUtf8}`;

@@ -2,15 +2,15 @@ import { maxImageBytes } from "../image/fetch-image.ts";
 import { kindByContent, kindByName, type SkippedImage } from "./image-files.ts";
 import { listTar, type TarEntry } from "./tar.ts";
 
-/** Captions, labels, and what else stands beside an image. */
+/** Limit for files with captions or labels. */
 export const maxTextBytes = 2 ** 20;
-/** Bytes of a file that tell whether it is an image: a block of the archive, which is read anyway. */
+/** Bytes read to detect an image: one block of the archive. */
 const headBytes = 512;
 
-/** What a shard holds. */
+/** The contents of a shard. */
 interface ShardListing {
   readonly images: readonly TarEntry[];
-  /** The other files; those that are wanted with their content. */
+  /** The other files; wanted ones with their content. */
   readonly others: readonly TarEntry[];
   /** Images that cannot be used. */
   readonly skipped: readonly SkippedImage[];
@@ -19,10 +19,10 @@ interface ShardListing {
 }
 
 /**
- * Lists a shard of webdataset's.
+ * Lists a webdataset shard.
  *
- * @param shard - what it is called in lists.
- * @param wanted - whether the content of a file that is no image by its name is read; at most {@link maxTextBytes} are.
+ * @param shard - its name in messages.
+ * @param wanted - selects files whose content is read, up to {@link maxTextBytes}.
  */
 export async function listShard(file: string, shard: string, wanted: (name: string) => boolean): Promise<ShardListing> {
   const { entries, unusable, damage } = await listTar(file, (name, length) => {
@@ -39,7 +39,7 @@ export async function listShard(file: string, shard: string, wanted: (name: stri
     const { name, offset, length, content = new Uint8Array(0) } = entry;
     const byName = wanted(name) ? "other" : kindByName(name);
     const kind = byName === "unknown" ? kindByContent(name, content) : byName;
-    // As unpacking does it. With both, one image would get the captions of the other.
+    // As in unpacking, the last file of a name counts. With both, one image would get the captions of the other.
     if (last.get(name) !== entry) {
       if (kind !== "other") skip(name, "a file of the same name comes after it in the shard, and takes its place");
     } else if (kind === "other") others.push(wanted(name) ? entry : { name, offset, length });

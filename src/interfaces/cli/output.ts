@@ -1,11 +1,9 @@
 import { writeFileAtomic } from "../../core/atomic-write.ts";
 import { printable } from "../../core/printable.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { type ImageLocation, readImage } from "../../inputs/data/image-location.ts";
 import type { CliIo } from "./io.ts";
 import { thumbnail } from "./thumbnail.ts";
-
-/** An image, or another item, that was skipped. */
-export type Skipped = { readonly reason: string } & ({ readonly image: string } | { readonly item: string });
 
 /** The JSON document of every command. Shares, accuracies and probabilities are in [0, 1]. */
 interface JsonDocument {
@@ -14,7 +12,8 @@ interface JsonDocument {
   /** The input as given. */
   readonly data?: string | readonly string[] | null | undefined;
   readonly results: unknown;
-  readonly skipped?: readonly Skipped[] | undefined;
+  /** Images or other items, each with its reason. */
+  readonly skipped?: readonly { readonly reason: string }[] | undefined;
 }
 
 /** Prints the document of `--json`. */
@@ -32,15 +31,14 @@ export async function writePage(file: string, page: string, io: CliIo): Promise<
 const shownSkips = 20;
 
 /** Prints skipped items with their reasons, the first ones of many. */
-export function showSkipped(skipped: readonly Skipped[], io: CliIo): void {
+export function showSkipped(skipped: readonly SkippedImage[], io: CliIo): void {
   for (const skip of skipped.slice(0, shownSkips)) io.err(`skipped: ${describeSkip(skip)}`);
   if (skipped.length > shownSkips) io.err(`skipped: ${skipped.length - shownSkips} more`);
 }
 
-/** One line with the item and the reason. Most reasons contain the item already. */
-export function describeSkip({ reason, ...skip }: Skipped): string {
-  const item = "image" in skip ? skip.image : skip.item;
-  return printable(reason.includes(item) ? reason : `${item}: ${reason}`);
+/** One line with the image and the reason. Most reasons contain the image already. */
+export function describeSkip({ image, reason }: SkippedImage): string {
+  return printable(reason.includes(image) ? reason : `${image}: ${reason}`);
 }
 
 /**

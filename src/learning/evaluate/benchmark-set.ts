@@ -19,7 +19,7 @@ import { classLines } from "./class-names.ts";
 import { type KnownSet, knownSets } from "./known-sets.ts";
 import type { LabelledImage } from "../../inputs/data/labelled-images.ts";
 import { parseNpy } from "../../inputs/data/npy.ts";
-import type { BrokenImage } from "./encode-images.ts";
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
 
 /** The files of CLIP_benchmark's layout that are not shards. */
 const files = {
@@ -36,7 +36,7 @@ const fetchKinds: OptionKinds<FetchOptions> = withoutKinds(resolveKinds, "files"
 export interface SetImages {
   readonly samples: readonly LabelledImage[];
   /** Unusable images, and damaged shards. */
-  readonly skipped: readonly BrokenImage[];
+  readonly skipped: readonly SkippedImage[];
 }
 
 /**
@@ -124,7 +124,7 @@ export class BenchmarkSet {
         "CLIP_DATA",
         `${this.#placeOf(files.shardCount)} must be the number of shards, and is ${JSON.stringify(text.slice(0, 50))}`,
       );
-    const found: { samples: LabelledImage[]; skipped: BrokenImage[] } = { samples: [], skipped: [] };
+    const found: { samples: LabelledImage[]; skipped: SkippedImage[] } = { samples: [], skipped: [] };
     for (let i = 0; i < count; i++) {
       const shard = `test/${i}.tar`;
       await collectShard(await this.#file(shard), this.#placeOf(shard), classCount, found);
@@ -204,7 +204,7 @@ async function collectShard(
   path: string,
   shard: string,
   classCount: number,
-  { samples, skipped }: { readonly samples: LabelledImage[]; readonly skipped: BrokenImage[] },
+  { samples, skipped }: { readonly samples: LabelledImage[]; readonly skipped: SkippedImage[] },
 ): Promise<void> {
   const { file } = await plainShard(path);
   const listing = await listShard(file, shard, isLabelName);

@@ -6,7 +6,7 @@ import { checkKind, checkOptions, type OptionKinds, sourceOf, text } from "../..
 import { type ClipEncoder, collect, dot, encoderKind } from "../../model/embedding/encoder.ts";
 import { clipScore, clipScorePrefix, refClipScore } from "./clip-score.ts";
 import { meanOfKnown } from "./classification-metrics.ts";
-import { type BrokenImage, encodeReadable, readKinds, type ReadOptions } from "./encode-images.ts";
+import { encodeReadable, readKinds, type ReadOptions } from "../../model/embedding/encode-readable.ts";
 
 /** A caption to score. */
 export interface Candidate extends ImageLocation {
@@ -63,7 +63,7 @@ export interface ClipScores {
   readonly captions: readonly (Candidate & { readonly clipScore: number; readonly refClipScore: number | undefined })[];
   /** Number of captions and references cut because they have more tokens than the model reads. */
   readonly cut: number;
-  readonly broken: readonly BrokenImage[];
+  readonly broken: readonly SkippedImage[];
 }
 
 /**
@@ -81,17 +81,17 @@ export interface ClipScores {
 export async function evaluateCaptions(
   encoder: ClipEncoder,
   candidates: readonly Candidate[],
-  options: Omit<ReadOptions, "onBroken"> = {},
+  options: Omit<ReadOptions, "onSkip"> = {},
 ): Promise<ClipScores> {
   checkKind("evaluateCaptions: the model", encoder, encoderKind);
   checkKind("evaluateCaptions: the captions", candidates, sourceOf("captions"));
   checkOptions("evaluateCaptions", options, readKinds);
   const { signal, ...reading } = options;
-  const broken: BrokenImage[] = [];
-  const onBroken = (image: BrokenImage) => void broken.push(image);
+  const broken: SkippedImage[] = [];
+  const onSkip = (image: SkippedImage) => void broken.push(image);
   const imageEmbeds = new Map<string, Float32Array>();
   const locations = [...new Map(candidates.map((candidate) => [candidate.image, candidate as ImageLocation])).values()];
-  for await (const { image, imageEmbed } of encodeReadable(encoder, locations, { ...reading, signal, onBroken }))
+  for await (const [{ image }, imageEmbed] of encodeReadable(encoder, locations, { ...reading, signal, onSkip }))
     imageEmbeds.set(image, imageEmbed);
   const judged = candidates.filter(({ image }) => imageEmbeds.has(image));
   if (judged.length === 0)

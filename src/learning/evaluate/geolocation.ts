@@ -4,7 +4,7 @@ import { assertSomeExist, baseOf, type ImageLocation, imageOfTable } from "../..
 import { imageColumns, readTexts } from "../../inputs/data/table.ts";
 import { checkKind, checkOptions } from "../../core/options.ts";
 import { type ClipEncoder, dot, encoderKind } from "../../model/embedding/encoder.ts";
-import { type BrokenImage, encodeReadable, readKinds, type ReadOptions } from "./encode-images.ts";
+import { encodeReadable, readKinds, type ReadOptions } from "../../model/embedding/encode-readable.ts";
 
 /** An image and the place where it was taken, in degrees. */
 export interface PlacedImage extends ImageLocation {
@@ -67,7 +67,7 @@ export interface GeolocationScores {
   readonly references: number;
   /** Share of images within each of {@link placeDistances}. */
   readonly within: readonly { readonly kilometres: number; readonly share: number }[];
-  readonly broken: readonly BrokenImage[];
+  readonly broken: readonly SkippedImage[];
 }
 
 /**
@@ -80,29 +80,24 @@ export async function evaluateGeolocation(
   encoder: ClipEncoder,
   images: readonly PlacedImage[],
   references: readonly PlacedImage[],
-  options: Omit<ReadOptions, "onBroken"> = {},
+  options: Omit<ReadOptions, "onSkip"> = {},
 ): Promise<GeolocationScores> {
   checkKind("evaluateGeolocation: the model", encoder, encoderKind);
   checkOptions("evaluateGeolocation", options, readKinds);
-  const broken: BrokenImage[] = [];
-  const reading = { ...options, onBroken: (image: BrokenImage) => void broken.push(image) };
-  const encoded = (placed: readonly PlacedImage[]) => {
-    const places = new Map(placed.map((place) => [place.image, place]));
-    return { places, embeds: encodeReadable(encoder, places.values(), reading) };
-  };
+  const broken: SkippedImage[] = [];
+  const reading = { ...options, onSkip: (image: SkippedImage) => void broken.push(image) };
+  const once = (placed: readonly PlacedImage[]) => new Map(placed.map((place) => [place.image, place])).values();
   const known: { readonly place: PlacedImage; readonly imageEmbed: Float32Array }[] = [];
-  const reference = encoded(references);
-  for await (const { image, imageEmbed } of reference.embeds)
-    known.push({ place: reference.places.get(image)!, imageEmbed });
+  for await (const [place, imageEmbed] of encodeReadable(encoder, once(references), reading))
+    known.push({ place, imageEmbed });
   const distances: number[] = [];
-  const query = encoded(images);
-  for await (const { image, imageEmbed } of query.embeds) {
+  for await (const [place, imageEmbed] of encodeReadable(encoder, once(images), reading)) {
     let [nearest, best] = [known[0], -Infinity];
     for (const candidate of known) {
       const similarity = dot(imageEmbed, candidate.imageEmbed);
       if (similarity > best) [nearest, best] = [candidate, similarity];
     }
-    if (nearest) distances.push(distanceKm(query.places.get(image)!, nearest.place));
+    if (nearest) distances.push(distanceKm(place, nearest.place));
   }
   if (distances.length === 0)
     throw new ClipError("CLIP_DATA", `no image could be placed: ${broken[0]?.reason ?? "there are none"}`);

@@ -1,32 +1,26 @@
-import { callback, checkKind, checkOptions, oneOf, type OptionKinds, sourceOf } from "../../core/options.ts";
 import { ClipError } from "../../core/errors.ts";
+import { callback, checkKind, checkOptions, oneOf, type OptionKinds, sourceOf } from "../../core/options.ts";
 import { float32 } from "../../core/tensor-data.ts";
-import type { SkippedImage } from "../../inputs/data/image-files.ts";
-import { lazyImage } from "../../inputs/data/image-location.ts";
-import { type ClipEncoder, encoderKind } from "../../model/embedding/encoder.ts";
-import type { OnSkip } from "../../model/embedding/image-stream.ts";
-import { decodeKinds, type DecodeOptions } from "../../inputs/image/image-source.ts";
 import type { LabelledImage } from "../../inputs/data/labelled-images.ts";
+import { encodeReadable, readKinds, type ReadOptions } from "../../model/embedding/encode-readable.ts";
+import { type ClipEncoder, encoderKind } from "../../model/embedding/encoder.ts";
 import type { LabelledFeatures } from "./logistic-regression.ts";
 
 /** The vector that a probe reads: the tower's output before its projection, or the unit vector after it. */
 export type FeatureKind = "before" | "after";
 
 /** The options of {@link encodeLabelled}. */
-export interface FeatureOptions extends DecodeOptions {
+export interface FeatureOptions extends ReadOptions {
   /** Called after each image with the number of finished images. */
   readonly onImage?: ((done: number) => void) | undefined;
-  /** Called with each image that cannot be read; it is skipped. */
-  readonly onSkip?: ((skipped: SkippedImage) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
-const featureKinds: OptionKinds<FeatureOptions> = { ...decodeKinds, onImage: callback, onSkip: callback };
+const featureKinds: OptionKinds<FeatureOptions> = { ...readKinds, onImage: callback };
 
 /**
  * The features of labelled images, for {@link trainProbe}.
  *
- * @throws {ClipError} `CLIP_DATA` if not one of them can be read.
+ * @throws {ClipError} `CLIP_DATA` if none of them can be read.
  */
 export async function encodeLabelled(
   encoder: ClipEncoder,
@@ -38,24 +32,29 @@ export async function encodeLabelled(
   checkKind("encodeLabelled: the images", samples, sourceOf("labelled images"));
   checkKind("encodeLabelled: the kind", kind, oneOf("before", "after"));
   checkOptions("encodeLabelled", options, featureKinds);
-  const { onImage, onSkip, signal, ...decoding } = options;
+  const { onImage, onSkip, ...reading } = options;
   const labels: number[] = [];
-  const encode = kind === "before" ? encoder.poolImages.bind(encoder) : encoder.encodeImages.bind(encoder);
-  const images = samples.map((sample) => lazyImage(sample, decoding));
   let data = new Float32Array(0);
   let width = 0;
-  let seen = 0;
-  const skip: OnSkip = ({ message }, _, index) => onSkip?.({ image: samples[index]!.image, reason: message });
-  for await (const vector of encode(images, { signal, onSkip: skip })) {
-    const { label } = samples[seen++]!;
-    if (vector) {
-      if (labels.length === 0) [width, data] = [vector.length, new Float32Array(samples.length * vector.length)];
-      data.set(vector, width * labels.length);
-      labels.push(label);
+  let done = 0;
+  const counted: ReadOptions = {
+    ...reading,
+    onSkip(skipped) {
+      onSkip?.(skipped);
+      onImage?.(++done);
+    },
+  };
+  const method = kind === "before" ? "poolImages" : "encodeImages";
+  for await (const [{ label }, vector] of encodeReadable(encoder, samples, counted, method)) {
+    if (labels.length === 0) {
+      width = vector.length;
+      data = new Float32Array(samples.length * width);
     }
-    onImage?.(seen);
+    data.set(vector, width * labels.length);
+    labels.push(label);
+    onImage?.(++done);
   }
-  const done = labels.length;
-  if (done === 0) throw new ClipError("CLIP_DATA", `none of ${samples.length} images could be read`);
-  return { features: float32(data.subarray(0, done * width), [done, width]), labels: Int32Array.from(labels) };
+  const count = labels.length;
+  if (count === 0) throw new ClipError("CLIP_DATA", `none of ${samples.length} images can be read`);
+  return { features: float32(data.subarray(0, count * width), [count, width]), labels: Int32Array.from(labels) };
 }

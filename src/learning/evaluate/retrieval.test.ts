@@ -35,7 +35,7 @@ describe("readCaptionTable", () => {
 
   it("refuses a row without a caption, and a table without rows", async () => {
     await writeFile(file, "image\tcaption\na.jpg\t| |\n");
-    await expect(readCaptionTable(file, { separator: "|" })).rejects.toThrow(/line 2: the caption has nothing between/);
+    await expect(readCaptionTable(file, { separator: "|" })).rejects.toThrow(/line 2: the caption is empty between/);
     await writeFile(file, "image\tcaption\n");
     await expect(readCaptionTable(file)).rejects.toThrow(/captions\.tsv has no rows/);
   });

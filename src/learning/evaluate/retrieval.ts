@@ -1,16 +1,17 @@
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { ClipError } from "../../core/errors.ts";
 import { concatenate, float32, type TensorData } from "../../core/tensor-data.ts";
 import { callback, checkKind, checkOptions, type OptionKinds, sourceOf, text } from "../../core/options.ts";
 import { type ClipEncoder, dot, encoderKind } from "../../model/embedding/encoder.ts";
 import { input } from "../../engine/graph/tensor.ts";
 import { Session } from "../../engine/runtime/session.ts";
-import type { CaptionedImage } from "../../inputs/data/captioned-images.ts";
+import type { Sample } from "../../inputs/data/sources/samples.ts";
 import { recallAtK } from "./classification-metrics.ts";
-import { type BrokenImage, encodeReadable, readKinds, type ReadOptions } from "./encode-images.ts";
+import { encodeReadable, readKinds, type ReadOptions } from "../../model/embedding/encode-readable.ts";
 import { retrievalRanks } from "./retrieval-metrics.ts";
 
 /** The options of {@link evaluateRetrieval}. */
-export interface RetrievalOptions extends Omit<ReadOptions, "onBroken"> {
+export interface RetrievalOptions extends Omit<ReadOptions, "onSkip"> {
   /** Text prepended to each caption, such as the paper's "a photo of ". Default: none. */
   readonly prefix?: string | undefined;
   /** Called with the number of finished images and captions, and of all of them. */
@@ -58,7 +59,7 @@ export interface RetrievalScores {
   readonly hardCaptions: readonly HardCaption[];
   /** Number of captions cut because they have more tokens than the model reads. */
   readonly cut: number;
-  readonly broken: readonly BrokenImage[];
+  readonly broken: readonly SkippedImage[];
 }
 
 /** Hard queries kept, and wrong answers of each. */
@@ -82,34 +83,31 @@ const rowsAtOnce = 64;
  */
 export async function evaluateRetrieval(
   encoder: ClipEncoder,
-  locations: readonly CaptionedImage[],
+  images: readonly Sample[],
   options: RetrievalOptions = {},
 ): Promise<RetrievalScores> {
   checkKind("evaluateRetrieval: the model", encoder, encoderKind);
-  checkKind("evaluateRetrieval: the images", locations, sourceOf("images with captions"));
+  checkKind("evaluateRetrieval: the images", images, sourceOf("images with captions"));
   checkOptions("evaluateRetrieval", options, retrievalKinds);
   const { prefix = "", onProgress, signal, ...reading } = options;
-  const imageLocationOf = new Map(locations.map((location) => [location.image, location]));
-  const total = locations.reduce((sum, { captions }) => sum + captions.length, imageLocationOf.size);
+  const samples = [...new Map(images.map((sample) => [sample.image, sample])).values()];
+  const total = samples.reduce((sum, { captions }) => sum + captions.length, samples.length);
   let done = 0;
-  const broken: BrokenImage[] = [];
-  const onBroken = (location: BrokenImage) => void broken.push(location);
-  const images: string[] = [];
+  const broken: SkippedImage[] = [];
+  const onSkip = (image: SkippedImage) => void broken.push(image);
+  const readable: Sample[] = [];
   const imageEmbeds: Float32Array[] = [];
-  for await (const { image, imageEmbed } of encodeReadable(encoder, imageLocationOf.values(), {
-    ...reading,
-    signal,
-    onBroken,
-  })) {
-    images.push(image);
+  for await (const [sample, imageEmbed] of encodeReadable(encoder, samples, { ...reading, signal, onSkip })) {
+    readable.push(sample);
     imageEmbeds.push(imageEmbed);
     onProgress?.(++done, total);
   }
-  if (images.length === 0)
-    throw new ClipError("CLIP_DATA", `not one of ${imageLocationOf.size} images can be read: ${broken[0]!.reason}`);
+  if (readable.length === 0)
+    throw new ClipError("CLIP_DATA", `none of ${samples.length} images can be read: ${broken[0]!.reason}`);
 
-  const captions = images.flatMap((image) => imageLocationOf.get(image)!.captions);
-  const imageOfText = images.flatMap((image, i) => imageLocationOf.get(image)!.captions.map(() => i));
+  const paths = readable.map(({ image }) => image);
+  const captions = readable.flatMap((sample) => sample.captions);
+  const imageOfText = readable.flatMap((sample, i) => sample.captions.map(() => i));
   let cut = 0;
   const textEmbeds: Float32Array[] = [];
   const texts = captions.map((caption) => prefix + caption);
@@ -118,10 +116,10 @@ export async function evaluateRetrieval(
     onProgress?.(++done, total);
   }
 
-  const searched = { images, captions, imageOfText, imageEmbeds, textEmbeds };
+  const searched = { images: paths, captions, imageOfText, imageEmbeds, textEmbeds };
   const { textRanks, imageRanks } = await ranksOf(imageEmbeds, textEmbeds, imageOfText, signal);
   return {
-    images: images.length,
+    images: paths.length,
     captions: captions.length,
     cut,
     broken,

@@ -1,3 +1,4 @@
+import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { ClipError } from "../../core/errors.ts";
 import { callback, checkKind, checkOptions, flag, listOf, type OptionKinds, record, text } from "../../core/options.ts";
 import { type ClipEncoder, encoderKind } from "../../model/embedding/encoder.ts";
@@ -15,11 +16,11 @@ import {
   truthRank,
 } from "./classification-metrics.ts";
 import { type Example, examplesOf } from "../../inputs/data/labelled-images.ts";
-import { type BrokenImage, encodeReadable, readKinds, type ReadOptions } from "./encode-images.ts";
+import { encodeReadable, readKinds, type ReadOptions } from "../../model/embedding/encode-readable.ts";
 
 /** The options of {@link evaluateZeroShot}. */
 export interface ZeroShotOptions
-  extends Pick<ClassifierOptions, "templates" | "onTruncate" | "onEqualLabels">, Omit<ReadOptions, "onBroken"> {
+  extends Pick<ClassifierOptions, "templates" | "onTruncate" | "onEqualLabels">, Omit<ReadOptions, "onSkip"> {
   /** Whether the images of a folder are frames of one clip, whose probabilities are averaged. Default false. */
   readonly clips?: boolean | undefined;
   /** Called after each image with the number of finished images and of all images. */
@@ -74,7 +75,7 @@ export interface ZeroShotScores {
   /** Confused classes, most frequent first. */
   readonly confusions: readonly { readonly truth: string; readonly predicted: string; readonly count: number }[];
   readonly answers: readonly ZeroShotAnswer[];
-  readonly broken: readonly BrokenImage[];
+  readonly broken: readonly SkippedImage[];
 }
 
 /** Answers kept of each image. */
@@ -112,15 +113,15 @@ export async function evaluateZeroShot(
   });
   const examples = examplesOf(images.samples, clips);
   const total = examples.reduce((sum, example) => sum + example.images.length, 0);
-  const broken: BrokenImage[] = [];
+  const broken: SkippedImage[] = [];
   const rows: Float32Array[] = [];
   const answers: NumberedAnswer[] = [];
   let done = 0;
-  const onBroken = (image: BrokenImage) => {
+  const onSkip = (image: SkippedImage) => {
     broken.push(image);
     onProgress?.(++done, total);
   };
-  for await (const { example, image, frames } of encodeExamples(encoder, examples, { ...reading, signal, onBroken })) {
+  for await (const { example, image, frames } of encodeExamples(encoder, examples, { ...reading, signal, onSkip })) {
     const probabilities = Float32Array.from(meanOf(frames.map((frame) => classifier.probabilities(frame))));
     // Of a single image the cosines rank as the probabilities do, and stay apart where those come close to 0 or 1.
     const row = clips ? probabilities : classifier.similarities(frames[0]!);
@@ -142,13 +143,9 @@ async function* encodeExamples(
   examples: readonly Example[],
   options: ReadOptions,
 ): AsyncGenerator<{ readonly example: Example; readonly image: string; readonly frames: Float32Array[] }> {
-  const exampleOf = new Map(
-    examples.flatMap((example) => example.images.map((location) => [location.image, example] as const)),
-  );
-  const images = examples.flatMap((example) => example.images);
+  const images = examples.flatMap((example) => example.images.map((location) => ({ ...location, example })));
   let open: { readonly example: Example; readonly image: string; readonly frames: Float32Array[] } | undefined;
-  for await (const { image, imageEmbed } of encodeReadable(encoder, images, options)) {
-    const example = exampleOf.get(image)!;
+  for await (const [{ image, example }, imageEmbed] of encodeReadable(encoder, images, options)) {
     // The frames of a clip come one after the other.
     if (open?.example !== example) {
       if (open) yield open;

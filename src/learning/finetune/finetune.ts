@@ -191,8 +191,8 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   const blender = await Blender.open(original, options.out, run.dtype);
   const { validation, general } = data;
   const { maxImagePixels } = data.reading;
-  const onBroken = (broken: SkippedImage) => void skipped.set(broken.image, broken);
-  const sweep = await measureBlends(blender, { validation, general, maxImagePixels, signal, onScoring, onBroken });
+  const onSkip = (broken: SkippedImage) => void skipped.set(broken.image, broken);
+  const sweep = await measureBlends(blender, { validation, general, maxImagePixels, signal, onScoring, onSkip });
   if (!sweep) return resultWith();
   const { maxLoss = usualMaxLoss, alpha } = config;
   const chosen = alpha === undefined ? chooseAlpha(sweep, maxLoss) : { alpha, why: askedFor };

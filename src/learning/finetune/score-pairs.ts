@@ -1,9 +1,8 @@
 import { ClipError } from "../../core/errors.ts";
+import { encodeReadable } from "../../model/embedding/encode-readable.ts";
 import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
-import type { OnSkip } from "../../model/embedding/image-stream.ts";
 import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
 import { namesOf, nameVectors, type NamingOptions } from "../train/name-vectors.ts";
-import { lazyImage } from "../../inputs/data/image-location.ts";
 import type { ValidationScores } from "../train/run-folder.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
@@ -13,7 +12,7 @@ export interface ScoreOptions extends Pick<NamingOptions, "areClasses"> {
   readonly maxImagePixels?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told of each image that cannot be read; it is left out. */
-  readonly onBroken?: ((broken: SkippedImage) => void) | undefined;
+  readonly onSkip?: ((skipped: SkippedImage) => void) | undefined;
   /** Told how many images are done. */
   readonly onProgress?: ((count: number) => void) | undefined;
 }
@@ -33,19 +32,15 @@ export interface PairScores {
 export async function scorePairs(
   encoder: ClipEncoder,
   samples: readonly Sample[],
-  { areClasses, maxImagePixels, signal, onBroken, onProgress }: ScoreOptions = {},
+  { areClasses, maxImagePixels, signal, onSkip, onProgress }: ScoreOptions = {},
 ): Promise<PairScores> {
   const names = namesOf(samples, { areClasses, templates: ["{}"] });
   const texts = names.sentences.flat();
   const vectors = await nameVectors(names, encoder.encodeTexts(texts, { signal, onTruncate: () => undefined }));
-  const images = samples.map((sample) => lazyImage(sample, { maxImagePixels }));
-  const onSkip: OnSkip = ({ message }, _, index) => onBroken?.({ image: samples[index]!.image, reason: message });
   const ranks: number[] = [];
   const answers = new Map<string, string>();
-  let at = 0;
-  for await (const imageEmbed of encoder.encodeImages(images, { signal, onSkip })) {
-    const { image, captions } = samples[at++]!;
-    if (!imageEmbed) continue;
+  const reading = { maxImagePixels, signal, onSkip };
+  for await (const [{ image, captions }, imageEmbed] of encodeReadable(encoder, samples, reading)) {
     const similarities = vectors.map((vector) => dot(imageEmbed, vector));
     const best = similarities.reduce((best, value, i) => (value > similarities[best]! ? i : best), 0);
     ranks.push(truthRank(similarities, [names.labels.indexOf(captions[0]!)]));
@@ -53,6 +48,11 @@ export async function scorePairs(
     onProgress?.(ranks.length);
   }
   if (ranks.length === 0) throw new ClipError("CLIP_DATA", `not one of ${samples.length} images can be read`);
-  const [top1, top5] = [recallAtK(ranks, 1), recallAtK(ranks, 5)];
-  return { scores: { top1, top5, count: ranks.length, classes: names.labels.length }, answers };
+  const scores = {
+    top1: recallAtK(ranks, 1),
+    top5: recallAtK(ranks, 5),
+    count: ranks.length,
+    classes: names.labels.length,
+  };
+  return { scores, answers };
 }

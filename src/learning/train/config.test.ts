@@ -128,10 +128,10 @@ describe("a run's configuration", () => {
       { model: undefined, init: "old", tokenizer: "clip" },
       "  init: brings its own tokenizer and preprocess; leave these out",
     ],
-    [{ lora: { rank: 4, alpha: 4 } }, "  lora: changes a model that is there; set init"],
+    [{ lora: { rank: 4, alpha: 4 } }, "  lora: needs a model to change; set init"],
     [
       { model: undefined, init: "old", lora: { rank: 4, alpha: 4 }, lockImage: true, unlockedImageBlocks: 1 },
-      "  lora: is for all blocks of a tower; leave unlockedImageBlocks and unlockedTextBlocks out",
+      "  lora: applies to all blocks of a tower; leave out unlockedImageBlocks and unlockedTextBlocks",
     ],
     [{ imageSize: 32 }, "  imageSize: is for init; a new model's is model.vision.imageSize"],
     [{ chunkSize: 3 }, "  chunkSize: must divide batchSize"],
@@ -246,7 +246,7 @@ describe("the trained architecture", () => {
   it("is refused with smoothed labels where scores are sigmoids", () => {
     const change = { model: { ...tinyVit, score: "sigmoid" }, tokenizer: "captions", labelSmoothing: 0.1 };
     const config = parseStrict(trainConfigSchema, { ...least, ...change }, "train.json");
-    expect(() => trainedArchitecture(config, 540)).toThrow(/labelSmoothing is for softmax scores/);
+    expect(() => trainedArchitecture(config, 540)).toThrow(/labelSmoothing is for softmax losses/);
   });
 
   it.each([
@@ -256,14 +256,14 @@ describe("the trained architecture", () => {
     const change = { model: { ...tinyVit, vision }, tokenizer: "captions", patchDropout: 0.5 };
     const config = parseStrict(trainConfigSchema, { ...least, ...change }, "train.json");
     expect(() => trainedArchitecture(config, 540)).toThrow(
-      /patchDropout is for ViTs whose features are read from one token/,
+      /patchDropout is for ViTs that read their features from one token/,
     );
   });
 
   it("is refused if the published vocabulary does not fit it", () => {
     const config = parseStrict(trainConfigSchema, least, "train.json");
     expect(() => trainedArchitecture(config, 49_408)).toThrow(
-      'text.vocabSize is 540, the published vocabulary has 49408 tokens; set it to that, or "tokenizer" to "captions"',
+      'text.vocabSize is 540, but the published vocabulary has 49408 tokens; set it to 49408, or set "tokenizer" to "captions"',
     );
   });
 
@@ -273,6 +273,6 @@ describe("the trained architecture", () => {
       { ...least, model: undefined, init: "old", lora: { rank: 2, alpha: 2 }, lockText: true },
       "train.json",
     );
-    expect(() => checkTrainable(run, tinyResNet)).toThrow("no tower that is not locked has any");
+    expect(() => checkTrainable(run, tinyResNet)).toThrow("no unlocked tower has any");
   });
 });

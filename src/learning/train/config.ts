@@ -67,7 +67,7 @@ const mixedSource = z.strictObject({
   weight: z.number().positive().max(maxWeight).optional(),
 });
 
-/** A training run as its JSON file says it; paths are relative to the file. */
+/** The schema of a training run's JSON file; paths are relative to the file. */
 export const trainConfigSchema = z
   .strictObject({
     /** Architecture of a new model: a name from `clipConfigs`, or an object. */
@@ -82,7 +82,7 @@ export const trainConfigSchema = z
     tokenizer: z.enum(["clip", "captions"]).optional(),
     /** Training data: a folder, shards or a table; or a list of sources, each with a sampling weight. */
     train: z.preprocess(
-      // One source with how it is read needs no list around it.
+      // A single source with options needs no list.
       (value) => (typeof value === "object" && value !== null && !Array.isArray(value) ? [value] : value),
       z.union([z.string(), z.array(mixedSource).min(1)]),
     ),
@@ -90,7 +90,7 @@ export const trainConfigSchema = z
     validation: z.union([z.string(), z.strictObject(source)]).optional(),
     /** Instead of `validation`: a share of the training images, equal for every class, that is held out. */
     validationShare: share.gt(0).lt(1).optional(),
-    // For the sources that do not say it themselves.
+    // Defaults for the sources.
     ...columns,
     syntheticColumn,
     /** Skip images with more pixels (width × height). */
@@ -194,13 +194,13 @@ export const trainConfigSchema = z
   })
   .refine(({ init, lora }) => init !== undefined || lora === undefined, {
     path: ["lora"],
-    message: "changes a model that is there; set init",
+    message: "needs a model to change; set init",
   })
   .refine(
     ({ lora, unlockedImageBlocks, unlockedTextBlocks }) => !lora || unlockedImageBlocks + unlockedTextBlocks === 0,
     {
       path: ["lora"],
-      message: "is for all blocks of a tower; leave unlockedImageBlocks and unlockedTextBlocks out",
+      message: "applies to all blocks of a tower; leave out unlockedImageBlocks and unlockedTextBlocks",
     },
   )
   .refine(
@@ -216,7 +216,7 @@ export const trainConfigSchema = z
   )
   .refine(({ validation, validationShare }) => validation === undefined || validationShare === undefined, {
     path: ["validationShare"],
-    message: "is in place of validation; leave one of them out",
+    message: "excludes validation; leave one of them out",
   })
   .refine(({ batchSize, chunkSize }) => chunkSize === undefined || batchSize % chunkSize === 0, {
     path: ["chunkSize"],
@@ -243,11 +243,10 @@ export const trainConfigSchema = z
 export type TrainConfig = z.output<typeof trainConfigSchema>;
 
 /**
- * Reads a run's JSON file; paths in it become absolute. The name of a published model in `init` stays
- * one, for `resolveModel`.
+ * Reads a run's JSON file; its paths become absolute. `init` may be the name of a published model, which is kept.
  *
- * @throws {ClipError} `CLIP_FILE` if it cannot be read; `CLIP_CONFIG` with everything wrong in it, misspelt keys with the
- *   nearest right one.
+ * @throws {ClipError} `CLIP_FILE` if it cannot be read; `CLIP_CONFIG` with all errors in it, and suggestions for misspelt
+ *   keys.
  */
 export async function readTrainConfig(path: string): Promise<TrainConfig> {
   const config = await readJson(trainConfigSchema, path);
@@ -269,22 +268,22 @@ export async function readTrainConfig(path: string): Promise<TrainConfig> {
   };
 }
 
-/** The architecture of a run's new model; `text.vocabSize` is what a vocabulary made of the captions aims for. */
+/** The architecture of a run's new model; for a vocabulary trained on the captions `text.vocabSize` is an upper bound. */
 export function configuredArchitecture({ model }: TrainConfig): ClipConfig {
-  if (model === undefined) throw new ClipError("CLIP_CONFIG", "the run has no model; name one");
+  if (model === undefined) throw new ClipError("CLIP_CONFIG", "the run has no model; set model or init");
   return typeof model === "string" ? clipConfigs[model] : model;
 }
 
 /**
- * The architecture of a run's new model whose tokenizer has this many tokens.
+ * The architecture of a run's new model for a tokenizer of this size.
  *
  * @throws {ClipError} `CLIP_CONFIG` if the published vocabulary does not fit it, or as {@link checkTrainable}.
  */
 export function trainedArchitecture(run: TrainConfig, vocabSize: number): ClipConfig {
   const config = configuredArchitecture(run);
   if (run.tokenizer !== "captions" && config.text.vocabSize !== vocabSize) {
-    const both = `the model's text.vocabSize is ${config.text.vocabSize}, the published vocabulary has ${vocabSize} tokens`;
-    throw new ClipError("CLIP_CONFIG", `${both}; set it to that, or "tokenizer" to "captions"`);
+    const both = `the model's text.vocabSize is ${config.text.vocabSize}, but the published vocabulary has ${vocabSize} tokens`;
+    throw new ClipError("CLIP_CONFIG", `${both}; set it to ${vocabSize}, or set "tokenizer" to "captions"`);
   }
   const architecture = { ...config, text: { ...config.text, vocabSize }, decoder: decoderOf(run.objective) };
   checkTrainable(run, architecture);
@@ -292,7 +291,7 @@ export function trainedArchitecture(run: TrainConfig, vocabSize: number): ClipCo
 }
 
 /**
- * Refuses what a run asks for and an architecture has not, before anything is written.
+ * Checks that an architecture supports a run's options.
  *
  * @throws {ClipError} `CLIP_CONFIG`
  */
@@ -301,22 +300,22 @@ export function checkTrainable(run: TrainConfig, config: ClipConfig): void {
   if (score === "sigmoid" && run.labelSmoothing > 0)
     throw new ClipError(
       "CLIP_CONFIG",
-      "labelSmoothing is for softmax scores, and this model's are sigmoids; leave it out",
+      "labelSmoothing is for softmax losses, but this model is SigLIP-style; leave it out",
     );
   if (run.patchDropout > 0 && (vision.kind !== "vit" || vision.pool === "places"))
     throw new ClipError(
       "CLIP_CONFIG",
-      "patchDropout is for ViTs whose features are read from one token, and this model's are not; leave it out",
+      "patchDropout is for ViTs that read their features from one token, unlike this model; leave it out",
     );
   if (score !== "sigmoid" && run.batchSize < 2)
     throw new ClipError(
       "CLIP_CONFIG",
-      "in a batch of one pair there is nothing to tell it apart from; set batchSize to 2 or more",
+      "a batch of one pair has no negatives to learn from; set batchSize to 2 or more",
     );
   if (run.lora && ![...parameterSpecs(clipParameters(config)).keys()].some(isLora))
     throw new ClipError(
       "CLIP_CONFIG",
-      "lora changes the blocks of transformers, and no tower that is not locked has any; unlock one, or leave lora out",
+      "lora changes transformer blocks, but no unlocked tower has any; unlock one, or leave out lora",
     );
   trainedParameters(config, run);
 }

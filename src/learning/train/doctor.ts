@@ -1,4 +1,4 @@
-/** What one step shows of how a run is doing. */
+/** The numbers of a step that the doctor watches. */
 export interface Observation {
   /** Updates made, this one included. */
   readonly step: number;
@@ -6,29 +6,29 @@ export interface Observation {
   readonly loss: number;
   /** Before clipping. */
   readonly gradientNorm: number;
-  /** The logarithm, at most ln 100. */
+  /** Log of the scale applied to similarities. */
   readonly logitScale: number;
-  /** How far the batch's unit vectors are from being one, in [0, 1]: 1 − ‖their mean‖². */
+  /** Spread of the batch's embeddings, 1 − ‖mean‖², in [0, 1]. */
   readonly imageSpread: number;
   readonly textSpread: number;
-  /** Share of the batch's pairs whose caption another pair of it has too. */
+  /** Share of the batch's pairs whose caption occurs more than once in it. */
   readonly repeatedCaptions: number;
-  /** Share of the step in which it waited for data. */
+  /** Share of the step's time spent waiting for data. */
   readonly waitShare: number;
 }
 
-/** What the doctor knows of a run beside its steps. */
+/** The run that a doctor watches. */
 export interface Patient {
-  /** The loss of a model that tells nothing apart: ln(batchSize) with softmaxes. */
+  /** The loss at chance: ln(batchSize) for CLIP's loss. */
   readonly chanceLoss: number;
   readonly warmupSteps: number;
-  /** The largest logitScale that is allowed. */
+  /** Upper bound of logitScale. */
   readonly maxLogitScale: number;
-  /** Whether captions are sentences about a few classes, and repeat as they should. */
+  /** Whether captions are templates filled with class labels, so that repeats are expected. */
   readonly areClasses: boolean;
 }
 
-/** What may be wrong with a run. */
+/** A suspected problem of a run. */
 export type Diagnosis =
   | "chance"
   | "learningRate"
@@ -39,35 +39,34 @@ export type Diagnosis =
   | "repeatedCaptions"
   | "starvation";
 
-/** A diagnosis in plain words. */
+/** A diagnosis with its explanation. */
 export interface Finding {
   readonly diagnosis: Diagnosis;
-  /** The step at which it was made. */
   readonly step: number;
-  /** What is seen, with the numbers, and what to try. */
+  /** The observation, with numbers, and what to try. */
   readonly text: string;
 }
 
-/** Steps that a diagnosis looks back on. */
+/** Steps per window: diagnoses are made at the end of one. */
 export const doctorWindow = 50;
 
-/** A run of fewer steps than a window is judged if it has so many. */
+/** A run shorter than a window is judged at its end if it has this many steps. */
 const fewestSteps = 10;
 
-/** A loss that is not under chance by this share of it is no better than chance; what rises by less has not risen. */
+/** A loss less than this share below chance counts as chance; a rise by a smaller share does not count. */
 const chanceMargin = 0.02;
-/** Every model begins at chance: it is given so many windows behind the warm-up. */
+/** Every model starts at chance, so it has this many windows after the warm-up. */
 const chanceWindows = 4;
-/** A loss this much above the lowest of any window before has risen. */
+/** A loss above this multiple of the lowest earlier window has risen. */
 const risenShare = 1.25;
-/** A gradient this many times the median is a spike; a window with so many is no accident. */
+/** A gradient norm of this many medians is a spike; a window with this many spikes is reported. */
 const spikeSize = 10;
 const manySpikes = 3;
-/** Under this all vectors are one; a random tower begins well above it. */
+/** Below this spread all vectors are nearly equal; an untrained tower is well above. */
 const deadSpread = 1e-3;
-/** From this on captions compete with themselves often. */
+/** Share of repeated captions that is reported. */
 const manyRepeated = 0.25;
-/** From this on the run spends its time on waiting. */
+/** Share of waiting that is reported. */
 const longWait = 0.3;
 
 /** A window of steps, and the lowest median loss of the windows before. */
@@ -78,7 +77,7 @@ interface Window {
   readonly patient: Patient;
 }
 
-/** Table: what may be wrong → how it shows, or undefined where it does not. */
+/** The text of each diagnosis for a window, or undefined where it does not apply. */
 const diagnoses: Readonly<Record<Diagnosis, (window: Window) => string | undefined>> = {
   chance: ({ steps, windows, patient: { chanceLoss, warmupSteps } }) => {
     const loss = median(steps.map((step) => step.loss));
@@ -146,8 +145,7 @@ function deadTower({ steps }: Window, what: string, spread: "imageSpread" | "tex
 }
 
 /**
- * Watches a run and says in plain words what seems to be wrong, and what to try. Each diagnosis is made once, and again only after a
- * window of steps that did not show it.
+ * Watches a run for typical problems. A diagnosis is reported once, and again only after a window without it.
  */
 export class Doctor {
   readonly #patient: Patient;
@@ -160,7 +158,7 @@ export class Doctor {
     this.#patient = patient;
   }
 
-  /** Takes note of a step, and gives what is new; nothing but at the end of a window. */
+  /** Records a step; returns new findings at the end of a window. */
   observe(observation: Observation): Finding[] {
     this.#steps.push(observation);
     if (this.#steps.length < doctorWindow) return [];
@@ -170,7 +168,7 @@ export class Doctor {
     return this.#judge(window, Object.keys(diagnoses) as Diagnosis[]);
   }
 
-  /** Judges a run that has ended before its first window, by its second half: whether a tower has died. The rest takes longer to tell. */
+  /** Checks a run that ended within its first window for dead towers, in its second half; other diagnoses need more steps. */
   end(): Finding[] {
     if (this.#windows > 0 || this.#steps.length < fewestSteps) return [];
     const steps = this.#steps.slice(this.#steps.length / 2);
@@ -189,7 +187,7 @@ export class Doctor {
   }
 }
 
-/** Share of the entries that another one equals. */
+/** Share of the entries that occur more than once. */
 export function shareRepeated(groups: Int32Array): number {
   const counts = new Map<number, number>();
   for (const group of groups) counts.set(group, (counts.get(group) ?? 0) + 1);

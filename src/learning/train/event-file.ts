@@ -3,14 +3,14 @@ import { join } from "node:path";
 import { cannotWrite, makeFolder } from "../../core/atomic-write.ts";
 import { ProtobufWriter } from "../../engine/onnx/protobuf.ts";
 
-/** Fields of TensorBoard's messages by their numbers. */
+/** Field numbers of TensorBoard's messages. */
 const event = { wallTime: 1, step: 2, fileVersion: 3, summary: 5, sessionLog: 7 } as const;
 const summary = { value: 1 } as const;
 const value = { tag: 1, simpleValue: 2 } as const;
 const sessionLog = { status: 1, start: 1 } as const;
 
 /**
- * A file of curves as TensorBoard reads them: records of `Event` messages, each with its length and checksums.
+ * A TensorBoard event file: records of `Event` messages, each with its length and checksums.
  *
  * @see {@link https://github.com/tensorflow/tensorboard | TensorBoard} `compat/proto/event.proto`, `summary.proto`; records as in
  *   TensorFlow's `lib/io/record_writer.h`.
@@ -20,11 +20,12 @@ export class EventFile implements AsyncDisposable {
   readonly #file: FileHandle;
 
   private constructor(path: string, file: FileHandle) {
-    [this.#path, this.#file] = [path, file];
+    this.#path = path;
+    this.#file = file;
   }
 
   /**
-   * Begins a file beside those of earlier stretches of the run, whose values from `nextStep` on TensorBoard then forgets.
+   * Starts a new file beside those from before the run was resumed; TensorBoard drops their values from `nextStep` on.
    *
    * @throws {ClipError} `CLIP_FILE` if the folder cannot be written.
    */
@@ -43,7 +44,7 @@ export class EventFile implements AsyncDisposable {
   }
 
   /**
-   * Appends one point to each of some curves.
+   * Appends a point to each of some curves.
    *
    * @throws {ClipError} `CLIP_FILE` if the disk is full.
    */
@@ -61,14 +62,14 @@ export class EventFile implements AsyncDisposable {
 
   async #write(message: ProtobufWriter): Promise<void> {
     await this.#file.appendFile(record(message.finish())).catch((cause: Error) => {
-      throw cannotWrite(this.#path, cause, "the run can go on from its last checkpoint");
+      throw cannotWrite(this.#path, cause, "resume the run from its last checkpoint");
     });
   }
 }
 
 const newEvent = () => new ProtobufWriter().double(event.wallTime, Date.now() / 1000);
 
-/** Length, its checksum, the bytes, their checksum. */
+/** A record: length, its checksum, the bytes, their checksum. */
 export function record(bytes: Uint8Array): Uint8Array {
   const whole = Buffer.alloc(16 + bytes.length);
   whole.writeBigUInt64LE(BigInt(bytes.length));
@@ -78,7 +79,7 @@ export function record(bytes: Uint8Array): Uint8Array {
   return whole;
 }
 
-/** Turned and shifted, so that a checksum of bytes that hold checksums is none of theirs. */
+/** The masked checksum of TensorFlow's records, for data that itself contains checksums. */
 function masked(crc: number): number {
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }

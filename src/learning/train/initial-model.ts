@@ -15,23 +15,23 @@ import { decoderOf } from "./batches/synthetic-captions.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
 import { checkTrainable, configuredArchitecture, type TrainConfig, trainedArchitecture } from "./config.ts";
 
-/** What a run trains, before its first step. */
+/** The model of a run before its first step. */
 export interface Start {
-  /** With what is there in training alone: changes of low rank, a decoder. */
+  /** Including LoRA and decoder, which the finished model lacks. */
   readonly architecture: ClipConfig;
   readonly preprocess: PreprocessConfig;
   readonly tokenizer: TextTokenizer;
-  /** First values by path. */
+  /** Initial values by path. */
   readonly parameters: ReadonlyMap<string, TensorData<"float32">>;
-  /** What the finished model will have been trained on, if it is to say so. */
+  /** The words of the training captions, saved with the model; undefined if those of `init` are unknown. */
   readonly words: readonly string[] | undefined;
 }
 
 /**
- * A new model, or the one that the run is to go on from.
+ * Creates a new model, or reads the run's `init`.
  *
- * @param samples - of whose captions a vocabulary may be made.
- * @throws {ClipError} `CLIP_CONFIG` if what the run asks for does not fit the model; as `readModel` and `readTokenizer` do.
+ * @param samples - a vocabulary is trained on their captions if the run asks for one.
+ * @throws {ClipError} `CLIP_CONFIG` if the configuration does not fit the model; as `readModel` and `readTokenizer`.
  */
 export async function startModel(run: TrainConfig, samples: readonly Sample[]): Promise<Start> {
   const captions = samples.flatMap(({ captions, synthetic = [] }) => captions.concat(synthetic));
@@ -39,8 +39,8 @@ export async function startModel(run: TrainConfig, samples: readonly Sample[]): 
 }
 
 async function newModel(run: TrainConfig, captions: readonly string[]): Promise<Start> {
-  const ofCaptions = () => new ClipTokenizer(trainBpe(captions, configuredArchitecture(run).text.vocabSize));
-  const tokenizer = run.tokenizer === "captions" ? ofCaptions() : await ClipTokenizer.published();
+  const trained = () => new ClipTokenizer(trainBpe(captions, configuredArchitecture(run).text.vocabSize));
+  const tokenizer = run.tokenizer === "captions" ? trained() : await ClipTokenizer.published();
   const architecture = trainedArchitecture(run, tokenizer.vocabSize);
   return {
     architecture,
@@ -59,8 +59,8 @@ async function givenModel(path: string, run: TrainConfig, captions: readonly str
   if (architecture.decoder && tokenizer.source.kind === "json")
     throw new ClipError(
       "CLIP_CONFIG",
-      `the vocabulary of ${path} has no mark that a text begins with, as a decoder of captions needs it; leave out ` +
-        "objective, set its decoderWeight to 0, or name a model with CLIP's vocabulary or merges of its own",
+      `the vocabulary of ${path} has no start token, which the caption decoder needs; leave out objective, ` +
+        "set its decoderWeight to 0, or use a model with a CLIP tokenizer",
     );
   return {
     architecture,
@@ -74,7 +74,7 @@ async function givenModel(path: string, run: TrainConfig, captions: readonly str
   };
 }
 
-/** The architecture with changes of low rank in the blocks of the towers that are not locked. */
+/** The architecture with LoRA in the blocks of the towers that are not frozen. */
 function withLora(config: ClipConfig, { lora, lockImage, lockText }: TrainConfig): ClipConfig {
   const { vision, text } = config;
   return {

@@ -1,25 +1,22 @@
 import { meanOverPrompts, prompts } from "../../model/zero-shot/prompts.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
 
-/** The names among which images are given theirs, each with the sentences that it is read in. */
+/** The labels to choose from, each with its prompts. */
 export interface Names {
   readonly labels: readonly string[];
-  /** Of each label. */
+  /** Of each label, averaged to its vector. */
   readonly sentences: readonly (readonly string[])[];
 }
 
-/** How samples are named. */
+/** How samples are labelled. */
 export interface NamingOptions {
-  /**
-   * Whether the captions of a sample are sentences about one class, which is then read in all of them. Otherwise it is named by
-   * the first. Default false.
-   */
+  /** Whether a sample's captions are templates filled with its class, all of which are averaged. Default: its first caption is its label. */
   readonly areClasses?: boolean | undefined;
-  /** Sentences around each caption, averaged too. */
+  /** Templates for each caption, averaged too. */
   readonly templates: readonly string[];
 }
 
-/** The names of samples: of each its first caption, each once. */
+/** The labels of samples: their first captions, each once. */
 export function namesOf(samples: readonly Sample[], { areClasses = false, templates }: NamingOptions): Names {
   const sentences = new Map<string, string[]>();
   for (const { captions } of samples) {
@@ -30,9 +27,9 @@ export function namesOf(samples: readonly Sample[], { areClasses = false, templa
 }
 
 /**
- * For each name the mean of its sentences, of unit length again.
+ * The vector of each label: the mean of its sentences' embeddings, normalized.
  *
- * @param textEmbeds - of all sentences in order, of unit length.
+ * @param textEmbeds - of all sentences, in order.
  */
 export function nameVectors({ sentences }: Names, textEmbeds: AsyncIterable<Float32Array>): Promise<Float32Array[]> {
   return meanOverPrompts(textEmbeds, sentences, ["{}"]);

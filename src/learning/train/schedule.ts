@@ -1,15 +1,15 @@
 import { checkOptions, numberFrom, oneOf, type OptionKinds, wholeNumber } from "../../core/options.ts";
 
-/** What the learning rate follows from. */
+/** A learning-rate schedule. */
 export interface Schedule {
-  /** The highest rate. */
+  /** Peak rate. */
   readonly learningRate: number;
   readonly warmupSteps: number;
-  /** Updates in all. */
+  /** Total updates. */
   readonly steps: number;
-  /** What follows the warm-up: half a cosine down to nearly 0 (default), or the highest rate. */
+  /** After the warm-up: cosine decay to nearly 0 (default), or the peak rate. */
   readonly schedule?: "cosine" | "constant" | undefined;
-  /** Steps at the end of a constant rate in which it falls to nearly 0, in equal parts; default 0. */
+  /** Steps of linear decay to nearly 0 at the end of a constant rate. Default 0. */
   readonly cooldownSteps?: number | undefined;
 }
 
@@ -22,8 +22,8 @@ const scheduleKinds: OptionKinds<Schedule> = {
 };
 
 /**
- * The rate of the update with this index, from 0: linear warm-up, then half a cosine down to nearly 0; or a constant rate,
- * with a linear cool-down or without.
+ * The learning rate of an update, counted from 0: linear warm-up, then cosine decay to nearly 0, or a constant rate with an optional
+ * linear cool-down.
  *
  * @see {@link https://github.com/mlfoundations/open_clip | open_clip} `scheduler.py`, `cosine_lr`, `const_lr` and `const_lr_cooldown`.
  */

@@ -354,7 +354,7 @@ describe("train", () => {
     const decoding = tinyRun(images, { ...run, objective: { kind: "clips" } });
     await expect(startModel(decoding, [])).rejects.toMatchObject({
       code: "CLIP_CONFIG",
-      message: expect.stringContaining("has no mark that a text begins with") as string,
+      message: expect.stringContaining("has no start token") as string,
     });
   });
 });

@@ -1,13 +1,12 @@
 import { ClipError } from "../../../core/errors.ts";
 
-/** More names than any data set has shards. */
 const maxNames = 1_000_000;
 
 /**
- * The names that a pattern stands for, as a shell has it: `a-{000..099}.tar` counts, keeping the digits of the first number,
- * and `{x,y}.tar` lists. Other braces are part of a name.
+ * Expands braces as a shell does: ranges such as `a-{000..099}.tar`, with the digits of the first number, and lists such as
+ * `{x,y}.tar`. Other braces are part of a name.
  *
- * @throws {ClipError} `CLIP_DATA` if it stands for more than a million.
+ * @throws {ClipError} `CLIP_DATA` if there are more than a million names.
  */
 export function expandBraces(pattern: string): string[] {
   const found = /\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}/.exec(pattern);

@@ -10,7 +10,7 @@ import { classCaptions, PairCollector, type Pairs, type SourceOptions, synthetic
 /** Caption files read at once. */
 const openFiles = 64;
 
-/** Images of a folder and the folders in it, by path: with the captions beside them, or those of their class folders. */
+/** Pairs of a folder and its subfolders, by path: captions from files beside the images, or from class folders. */
 export async function readFolder(
   folder: string,
   { images, others, skipped }: FolderListing,
@@ -28,7 +28,7 @@ export async function readFolder(
     others.filter((name) => /\.txt$/i.test(name)).map((name) => [name, name]),
   );
   if (!classTemplates) for (const { image, reason } of texts.hidden) collected.skip(join(folder, image), reason);
-  /** The lines of the file beside an image with one of these endings, or why they cannot be read; undefined if there is none. */
+  /** The lines of the file beside an image, or the reason why they cannot be read; undefined without a file. */
   const linesBeside = async (image: string, endings: readonly string[]) => {
     const file = texts.find(image, endings);
     return file === undefined ? undefined : readLines(join(folder, file));
@@ -50,7 +50,7 @@ export async function readFolder(
   return collected;
 }
 
-/** Whether the folders in a folder are classes: they hold images, and none has captions beside it. */
+/** Whether a folder's subfolders are classes: they have images, and no image has captions beside it. */
 export async function isClassFolder(folder: string): Promise<boolean> {
   const { images, others } = await listFolder(folder).catch(() => ({ images: [], others: [] }));
   const texts = new Sidecars(

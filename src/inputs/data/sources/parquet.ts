@@ -11,15 +11,15 @@ import { BadRows } from "../table.ts";
 import { listTar, tarBytes, type TarContent } from "../tar.ts";
 import { assertFile } from "../text.ts";
 
-/** A row group is read as a whole, so much of it at the most. */
+/** Limit for a row group, which is read as a whole. */
 const maxGroupBytes = 2 ** 30;
 
-/** No writer puts more into a group, and each takes memory before its values are read. */
+/** Limit for rows per group, beyond that of all writers: memory is allocated per row before values are read. */
 const maxGroupRows = 2 ** 25;
 
 /**
- * Pairs of a Parquet table, whose images are paths, bytes, or bytes with a path as Hugging Face's data sets have them. An
- * image among other rows' compressed bytes cannot be read alone, so that images inside are written to a shard first, once.
+ * Pairs of a Parquet table whose images are paths, bytes, or structures of both as in Hugging Face data sets. Embedded images are
+ * first written to a cached shard: compressed columns allow no random access.
  */
 export async function readParquet(path: string, options: SourceOptions): Promise<Pairs> {
   const table = await openTable(path);
@@ -40,10 +40,10 @@ export async function readParquet(path: string, options: SourceOptions): Promise
   return collected;
 }
 
-/** In a shard that a table is written to, what a file is called that says why a row cannot be used. */
+/** Ending of files in a converted shard that hold the reason why a row was skipped. */
 const problemEnding = ".problem";
 
-/** The rows of a table without bytes, in which Hugging Face's structures have a path alone. */
+/** The rows of a table without embedded images; Hugging Face structures then have only a path. */
 async function* readPaths(table: Table, columns: Columns): AsyncGenerator<Row> {
   for await (const row of readRows(table, columns)) {
     const { image } = row;
@@ -79,7 +79,7 @@ async function openTable(path: string): Promise<Table> {
   }
 }
 
-/** The schema is a tree, parents before their children: where the one at `at` ends. */
+/** The index after an element and its children; the schema is a tree, parents first. */
 function endOf(elements: readonly { readonly num_children?: number }[], at: number): number {
   let end = at + 1;
   for (let left = elements[at]!.num_children ?? 0; left > 0; left--) end = endOf(elements, end);
@@ -121,14 +121,14 @@ async function* readRows({ path, file, metadata }: Table, { image, caption, synt
   }
 }
 
-/** A group of rows, and where its wanted columns lie in the file. */
+/** A row group with the byte ranges of its wanted columns. */
 interface Group {
   readonly rows: number;
   readonly bytes: number;
   readonly chunks: readonly { readonly start: number; readonly end: number; readonly values: number }[];
 }
 
-/** How many rows each group has, and how many bytes in the wanted columns: checked, as the file says so itself. */
+/** The row groups, checked against limits since the file is not trusted. */
 function groupsOf(path: string, { row_groups: groups }: FileMetaData, columns: readonly string[]): Group[] {
   try {
     return groups.map((group) => {
@@ -153,7 +153,7 @@ function groupsOf(path: string, { row_groups: groups }: FileMetaData, columns: r
   }
 }
 
-/** Many files do not say that a column is text: what is short and UTF-8 is. */
+/** Many files do not mark text columns: short values that are UTF-8 are read as text. */
 function asText(value: unknown): unknown {
   if (!(value instanceof Uint8Array) || value.length > 4096) return value;
   try {
@@ -169,7 +169,7 @@ function bytesOf(image: unknown): Uint8Array | undefined {
 }
 
 /**
- * As they stand in a shard: image and captions under the row's number, or why the row cannot be used.
+ * The rows as files of a shard: image and captions under the row's number, or the reason why it was skipped.
  *
  * @throws {ClipError} `CLIP_DATA` if half of the rows or more cannot be used.
  */

@@ -21,24 +21,21 @@ export interface Pairs {
   readonly mixture?: readonly { readonly count: number; readonly weight: number }[];
 }
 
-/** How a source is read. */
+/** How a source of pairs is read. */
 export interface SourceOptions extends Pick<FetchOptions, "signal" | "onProgress"> {
   /** Default: the first of `image`, `path`, `filepath` that exists. */
   readonly imageColumn?: string | undefined;
   /** Default: the first of `caption`, `title` that exists. */
   readonly captionColumn?: string | undefined;
-  /** What a table's paths are relative to, and where its images may lie, links followed. Default: the table's folder. */
+  /** Folder that holds a table's images; its paths are relative to it. Default: the table's folder. */
   readonly images?: string | undefined;
-  /** Whether synthetic captions are read too. */
+  /** Read synthetic captions too. */
   readonly synthetic?: boolean | undefined;
-  /** Where they are: a column, or the `x` of `a.x.txt` or of a key of `a.json`. Default: the first of `synthetic`, `re_caption` that exists. */
+  /** Their column, the `x` of `a.x.txt`, or a key of `a.json`. Default: the first of `synthetic`, `re_caption` that exists. */
   readonly syntheticColumn?: string | undefined;
-  /**
-   * Sentences in which a class takes the place of `{}`: in folders and shards the name of the folder that an image is in, in
-   * tables the caption.
-   */
+  /** Templates that turn a label into captions at `{}`: the name of an image's folder, or in tables the caption. */
   readonly classTemplates?: readonly string[] | undefined;
-  /** Images alone are wanted: nobody looks for captions, and the samples have none. */
+  /** Read images without captions. */
   readonly imagesOnly?: boolean | undefined;
 }
 
@@ -54,23 +51,23 @@ export const sourceKinds: OptionKinds<SourceOptions> = {
   onProgress: callback,
 };
 
-/** Names under which synthetic captions are looked for: ours, and that of Recap-DataComp. */
+/** Names of synthetic captions to look for; `re_caption` is Recap-DataComp's. */
 export function syntheticColumns({ syntheticColumn }: SourceOptions): readonly string[] {
   return syntheticColumn === undefined ? ["synthetic", "re_caption"] : [syntheticColumn];
 }
 
-/** In characters. Far beyond what a text tower reads: longer ones are whole pages in the wrong column. */
+/** In characters. Longer captions are whole pages in the wrong column. */
 const maxCaptionLength = 10_000;
 const tooLong = `is longer than ${maxCaptionLength} characters`;
 
-/** Sorts what was read into samples and skipped images. */
+/** Collects samples and skipped images. */
 export class PairCollector implements Pairs {
   readonly samples: Sample[] = [];
   readonly skipped: SkippedImage[] = [];
 
   /**
-   * @param found - the captions, or the reason why there are none.
-   * @param foundSynthetic - the parts of the synthetic caption, or why it cannot be read.
+   * @param found - the captions, or the reason why they cannot be read.
+   * @param foundSynthetic - the lines of the synthetic caption, or the reason why they cannot be read.
    */
   add(
     location: ImageLocation,
@@ -88,7 +85,6 @@ export class PairCollector implements Pairs {
     else this.samples.push({ ...location, captions, ...(synthetic !== "" && { synthetic }) });
   }
 
-  /** For whom captions do not matter. */
   addImage(location: ImageLocation): void {
     this.samples.push({ ...location, captions: [] });
   }
@@ -102,25 +98,24 @@ function withoutBlanks(texts: readonly string[]): string[] {
   return texts.map((text) => text.trim()).filter((text) => text !== "");
 }
 
-/** A string or a list of strings, as a list; undefined if it is neither. */
+/** A string or list of strings as a list; undefined for other values. */
 export function asCaptions(value: unknown): string[] | undefined {
   const list: unknown[] = Array.isArray(value) ? value : [value];
   return list.every((caption) => typeof caption === "string") ? list : undefined;
 }
 
-/** The sentences about a class. */
 export function fillTemplates(templates: readonly string[], label: string): string[] {
   return templates.map((template) => fillTemplate(template, label));
 }
 
-/** The captions of an image by its place: of the class whose folder it is in, or why there are none. */
+/** The captions of an image in a class folder, or the reason why it has none. */
 export function classCaptions(name: string, templates: readonly string[]): string[] | string {
   const folder = name.split(/[\\/]/).at(-2);
   if (folder === undefined) return "it is in no class folder";
   return fillTemplates(templates, folder.replaceAll("_", " "));
 }
 
-/** Reasons without the names and numbers in them, by how often. */
+/** Reasons without names and numbers, with their counts, most frequent first. */
 export function countReasons(skipped: readonly SkippedImage[]): { reason: string; count: number }[] {
   const counts = new Map<string, number>();
   for (const { image, reason } of skipped) {

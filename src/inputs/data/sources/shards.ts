@@ -13,15 +13,14 @@ import {
 import { plainShard, withoutQuery } from "../plain-shard.ts";
 import { decodeLines } from "../text.ts";
 
-/** Whether a name is that of a shard; also of one in a compression that is not read, which is then said. */
+/** Whether a name is a shard's; includes unsupported compressions, so that these are reported. */
 export function isShardName(name: string): boolean {
   return /\.(tar(\.(gz|zst|bz2|xz))?|tgz)$/i.test(withoutQuery(name));
 }
 
 /**
- * Pairs of shards as webdataset has them: tar archives in which `a/b.jpg` has its captions in `a/b.txt`, a line each, or `a/b.json`,
- * an object with the caption's key; {@link Sidecars} says which files belong together. A damaged shard gives what stands before
- * the damage, and is listed.
+ * Pairs of webdataset shards: tar archives in which `a/b.jpg` has its captions in `a/b.txt`, one per line, or in `a/b.json` under a
+ * key; {@link Sidecars} finds the files that belong together. A damaged shard is read up to the damage and listed as skipped.
  */
 export async function readShards(shards: readonly string[], options: SourceOptions): Promise<Pairs> {
   const collected = new PairCollector();
@@ -35,7 +34,7 @@ export async function readShards(shards: readonly string[], options: SourceOptio
 interface NamedShard {
   readonly file: string;
   readonly damage?: string | undefined;
-  /** What it is called in lists. */
+  /** Its name in messages. */
   readonly name: string;
 }
 
@@ -59,7 +58,7 @@ export async function collectShard(
     if (options.imagesOnly) collected.addImage(location);
     else collected.add(location, captionsOf(name, texts, shard, options), syntheticOf(name, texts, shard, options));
   }
-  // Why it could not be fetched to its end says already what to do.
+  // The reason of an incomplete download already has advice.
   const problem = damage ?? (listing.damage && `${listing.damage}; fetch or pack it again`);
   if (problem === undefined) return;
   const read = collected.samples.length - before;
@@ -77,7 +76,7 @@ function captionsOf(
   { classTemplates, captionColumn }: SourceOptions,
 ): string[] | string {
   if (classTemplates) return classCaptions(image, classTemplates);
-  // Whoever names a key wants the JSON.
+  // A given key means JSON.
   const endings = captionColumn === undefined ? [".txt", ".json"] : [".json"];
   const entry = texts.find(image, endings);
   if (!entry) return `there is no ${endings.join(" or ")} with its captions`;
@@ -88,7 +87,7 @@ function captionsOf(
 
 const isJson = ({ name }: TarEntry) => name.toLowerCase().endsWith(".json");
 
-/** The synthetic caption, if it is asked for: of its own file or of the JSON. None is no mistake. */
+/** The lines of the synthetic caption, if requested: from its own file or the JSON. Empty if there is none. */
 function syntheticOf(
   image: string,
   texts: Sidecars<TarEntry>,
@@ -111,7 +110,7 @@ function syntheticOf(
   return key === undefined ? [] : textsAt(object, key, place);
 }
 
-/** The lines of a text file, or why it cannot be read. */
+/** The lines of a text file, or the reason why it cannot be read. */
 function linesOf({ name, length, content }: TarEntry, shard: string): string[] | string {
   const place = `${shard}/${name}`;
   if (length > maxTextBytes) return `${place} has ${length} bytes, and at most ${maxTextBytes} are read`;
@@ -140,7 +139,7 @@ function textsAt(object: ReadonlyMap<string, unknown>, key: string, place: strin
   return asCaptions(object.get(key)) ?? `${place}: "${key}" must be a string or a list of strings`;
 }
 
-/** Captions as a shard has them, one a line; breaks within one are blanks, which is all that a tokenizer makes of them. */
+/** Captions in the format of shards, one per line; line breaks within one become blanks, as in tokenization. */
 export function captionBytes(captions: readonly string[]): Uint8Array {
   return new TextEncoder().encode(captions.map((caption) => `${caption.replace(/\s+/g, " ")}\n`).join(""));
 }

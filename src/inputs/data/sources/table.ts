@@ -11,24 +11,20 @@ import {
 
 /** One row of a table or line of a JSONL file. */
 export interface Row {
-  /** Where it stands, for messages: "line 3", the line in which it ends, counted from 1. */
+  /** For messages: "line 3", the row's last line, counted from 1. */
   readonly place: string;
   readonly image: unknown;
-  /** Where it is read. */
   readonly caption?: unknown;
-  /** Where it is read. */
   readonly synthetic?: unknown;
 }
 
 /** Names of the columns that are read. */
 export interface Columns {
   readonly image: string;
-  /** Where captions are read. */
   readonly caption?: string;
   readonly synthetic?: string;
 }
 
-/** Finds them among the names that there are. */
 type ChooseColumns = (names: readonly string[]) => Columns;
 
 /** Pairs of a CSV, TSV or JSONL file; paths in it are relative to its folder. */
@@ -76,7 +72,7 @@ export async function pairsOfRows(
   return collected;
 }
 
-/** The captions of a row, or why they are none. */
+/** The captions of a row, or the reason why it has none. */
 export function captionsOf(
   value: unknown,
   columns: Columns,
@@ -88,15 +84,15 @@ export function captionsOf(
     : captions;
 }
 
-/** The texts in a column of a row, or why they are none. */
+/** The texts in a column of a row, or the reason why they are invalid. */
 export function textsOf(value: unknown, column: string | undefined): readonly string[] | string {
   return asCaptions(value ?? []) ?? `"${column}" must be a string or a list of strings`;
 }
 
 /**
- * The columns of a file by the names that it has.
+ * The columns to read, from the names in a file.
  *
- * @throws {ClipError} `CLIP_DATA` if one is not there; names those that are.
+ * @throws {ClipError} `CLIP_DATA` if one is missing, with the names that exist.
  */
 export function chooseColumns(path: string, names: readonly string[], options: SourceOptions): Columns {
   const find = (what: "image" | "caption" | "synthetic", defaults: readonly string[]): string => {

@@ -87,7 +87,7 @@ export const embedCommand = (io: CliIo) =>
       const left = shard.skipped.length === 0 ? "" : `, ${shard.skipped.length} skipped`;
       if (!json) io.out(`${printable(shard.path)}  ${counted(shard.vectors, "vector")}${left}`);
     }
-    const skipped = shards.flatMap((shard) => shard.skipped.map(({ id, reason }) => ({ item: id, reason })));
+    const skipped = shards.flatMap((shard) => shard.skipped);
     showSkipped(skipped, io);
     const results = shards.map(({ path, vectors }) => ({ path, vectors }));
     if (json) printJson({ model: options.model ?? defaultModel, data: source, results, skipped }, io);

@@ -1,5 +1,6 @@
 import { Command, Option } from "@commander-js/extra-typings";
-import { type CaptionedImage, readCaptionTable } from "../../../inputs/data/captioned-images.ts";
+import { readCaptionTable } from "../../../inputs/data/captioned-images.ts";
+import type { Sample } from "../../../inputs/data/sources/samples.ts";
 import { readPairs } from "../../../inputs/data/pairs.ts";
 import { isSeparated } from "../../../inputs/data/table.ts";
 import { evaluateRetrieval, type RetrievalScores } from "../../../learning/evaluate/retrieval.ts";
@@ -69,7 +70,7 @@ export const evalRetrievalCommand = (io: CliIo) =>
 
 async function pageOf(
   measured: readonly Measured<RetrievalScores>[],
-  samples: readonly CaptionedImage[],
+  samples: readonly Sample[],
   source: { readonly data: string; readonly prefix: string },
 ): Promise<string> {
   const { retrievalPage } = await import("../../report/retrieval-page.ts");

@@ -1,6 +1,7 @@
 import { basename, extname, join } from "node:path";
 import { Command, Option } from "@commander-js/extra-typings";
 import { z } from "zod";
+import type { SkippedImage } from "../../../inputs/data/image-files.ts";
 import { writeFileAtomic } from "../../../core/atomic-write.ts";
 import { ClipError } from "../../../core/errors.ts";
 import { readJson } from "../../../core/parse.ts";
@@ -30,7 +31,7 @@ import {
   validationOption,
   wholeNumber,
 } from "../options.ts";
-import { printJson, type Skipped } from "../output.ts";
+import { printJson } from "../output.ts";
 import { percent, table } from "../terminal.ts";
 import { announceStop, reportNewStart, reportSkipped, showStep, writeTrainReport } from "../train-run.ts";
 
@@ -194,7 +195,7 @@ interface Shown {
   readonly json: boolean | undefined;
   readonly model: string;
   readonly data: string;
-  readonly skipped: readonly Skipped[];
+  readonly skipped: readonly SkippedImage[];
 }
 
 async function writeReport(out: string, record: FinetuneRecord): Promise<void> {

@@ -61,7 +61,8 @@ export class TrainerState implements SavedState, StateTarget, AsyncDisposable {
   /** @param parameters - initial values by path; the state takes ownership. */
   static async create(options: StateOptions, parameters: Map<string, Float32Array>): Promise<TrainerState> {
     const trained = trainedParameters(options.config, options);
-    const adamw = await AdamW.create(options, trained);
+    const { beta1, beta2, epsilon, weightDecay } = options;
+    const adamw = await AdamW.create({ beta1, beta2, epsilon, weightDecay }, trained);
     return new TrainerState(options, parameters, adamw, new Set(trained.map(({ path }) => path)));
   }
 
