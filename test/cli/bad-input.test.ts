@@ -162,7 +162,7 @@ describe("a model", () => {
     expectError(await using(bare), 1, /does not record the model's activation .* --activation/s);
     expectError(await using(model, "--activation", "relu"), 2, /Allowed choices are quickGelu, gelu, geluTanh/);
     const without = await call(["classify", image, "--labels", "a", "--activation", "gelu"]);
-    expectError(without, 2, /--config and --activation say what a weight file does not; name it by --model/);
+    expectError(without, 2, /--config and --activation describe a weight file; give the file with --model/);
   });
 });
 

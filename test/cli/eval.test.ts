@@ -147,7 +147,7 @@ describe("clip-ts eval zeroshot", () => {
   });
 
   it.each([
-    [["--classes", "six"], /six\.txt names 6 classes, the data have 3/],
+    [["--classes", "six"], /six\.txt has 6 classes, but the data have 3/],
     [["--only", "templates"], /templates\.txt asks for the class "a \{c\}"; the data have blue_sea, red_apple, sun/],
     [["--templates", "only"], /the template "sun" has no \{\}/],
   ])("says what is wrong with %j", async ([option, file], message) => {
@@ -244,7 +244,7 @@ describe("clip-ts eval zeroshot --dataset", async () => {
     const { code, err } = await call(["eval", "zeroshot", "--dataset", folder, data, "--model", model]);
     expect([code, err]).toEqual([
       1,
-      expect.stringMatching(/\(blue_sea, red_apple, sun, …\), and their order says nothing/),
+      expect.stringMatching(/\(blue_sea, red_apple, sun, …\), and their order is arbitrary/),
     ]);
   });
 

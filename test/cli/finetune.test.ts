@@ -67,9 +67,9 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
     expect(called.err).toMatch(/^16 pairs to train on, 4 held out to validate on, 6 of a general set$/m);
     expect(called.err).toContain('recipe "some" (--recipe takes another)\n\nsetting ');
     expect(called.err).toMatch(/^layerDecay +0\.7 +early blocks see/m);
-    expect(called.err).toMatch(/^steps +8 +each pair 4 times; as you said$/m);
-    expect(called.err).toMatch(/^lockText +true +as you said$/m);
-    expect(called.err).toMatch(/^maxImagePixels +1000 +as you said$/m);
+    expect(called.err).toMatch(/^steps +8 +each pair 4 times; as given$/m);
+    expect(called.err).toMatch(/^lockText +true +as given$/m);
+    expect(called.err).toMatch(/^maxImagePixels +1000 +as given$/m);
     const [head, ...rows] = called.out.split("\n");
     expect(head).toMatch(/^alpha +yours +general/);
     expect(rows[0]).toMatch(/^ *0\.0 +\d+\.\d % +\d+\.\d % +the original/);
@@ -107,11 +107,11 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
     expect(stopped.err).toContain(
       `stopped after step 1; go on with: clip-ts ${start.join(" ")} --config '${config}' --resume`,
     );
-    expect(stopped.err).toMatch(/^augment +set +as you said$/m);
+    expect(stopped.err).toMatch(/^augment +set +as given$/m);
     expect(stopped.err).not.toMatch(/maxImagePixels|no checkpoint/);
     const { code, out: printed } = await call([...args, "--resume"]);
     expect(code).toBe(0);
-    expect((JSON.parse(printed) as FinetuneRecord).why).toContain("without a general set nothing shows what is lost");
+    expect((JSON.parse(printed) as FinetuneRecord).why).toContain("without a general set, losses cannot be measured");
   });
 
   it.each([
@@ -119,7 +119,7 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
     [["runs/pets"], 2, "name what to learn by --data, or the folder of a finished run with --alpha"],
     [["--data", "x", "--alpha", "2"], 2, "It must be a number from 0 to 1."],
     [["--data", "/nowhere", "--model", "pictograms"], 1, "/nowhere cannot be opened"],
-    [["/nowhere", "--alpha", "0.5"], 1, "/nowhere holds no finished fine-tuning: there is no finetune.json"],
+    [["/nowhere", "--alpha", "0.5"], 1, "/nowhere has no finished fine-tuning: finetune.json is missing"],
   ])("refuses %j", async (args, code, message) => {
     const called = await call(["finetune", ...args]);
     expect(called).toMatchObject({ code, out: "" });

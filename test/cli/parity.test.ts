@@ -72,6 +72,6 @@ describe("parity", () => {
     expect(missing.out).toMatch(/^9 ok, 0 failed, 4 skipped$/m);
     const unknown = await call(["parity", ...nowhere, ...fixtures, "--model", "ViT-L/14"]);
     expect([unknown.code, unknown.out]).toEqual([2, ""]);
-    expect(unknown.err).toMatch(/^clip-ts parity: no outputs are known of ViT-L\/14,/);
+    expect(unknown.err).toMatch(/^clip-ts parity: no outputs are known for ViT-L\/14,/);
   });
 });

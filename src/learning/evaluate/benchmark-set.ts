@@ -19,30 +19,30 @@ import type { LabelledImage } from "../../inputs/data/labelled-images.ts";
 import { parseNpy } from "../../inputs/data/npy.ts";
 import type { BrokenImage } from "./encode-images.ts";
 
-/** The files of CLIP_benchmark's layout that are not shards. */
+/** Files of CLIP_benchmark's layout other than shards. */
 const files = {
   classNames: "classnames.txt",
   templates: "zeroshot_classification_templates.txt",
   shardCount: "test/nshards.txt",
 };
-/** More shards than any set of test images has. */
+/** Limit of shards for hostile sets. */
 const maxShards = 100_000;
 
-/** The images of a set. */
+/** Images of a set. */
 export interface SetImages {
   readonly samples: readonly LabelledImage[];
-  /** What cannot be used, and the rest of damaged shards. */
+  /** Unusable images, and the rest of damaged shards. */
   readonly skipped: readonly BrokenImage[];
 }
 
 /**
- * A data set in the layout in which CLIP_benchmark publishes them: class names and templates, a line each, and webdataset shards of test
- * images. What is not on this machine is fetched when it is asked for, once, into `~/.cache/clip-ts/sets`.
+ * A data set in CLIP_benchmark's layout: class names and templates, one per line, and webdataset shards of test images. Remote files
+ * are fetched on demand, once, into `~/.cache/clip-ts/sets`.
  */
 export class BenchmarkSet {
-  /** As a user names it; of an address without what it carries behind its `?`. */
+  /** The user's name for it; an address is shown without its query. */
   readonly name: string;
-  /** Where its files are, for people; undefined if nobody publishes them so. */
+  /** Folder or address of its files, for messages; undefined if the set is not published in this layout. */
   readonly source: string | undefined;
   readonly isRemote: boolean;
   readonly known: KnownSet | undefined;
@@ -56,10 +56,10 @@ export class BenchmarkSet {
   }
 
   /**
-   * Finds a set; fetches nothing yet.
+   * Finds a set, without fetching it.
    *
-   * @param named - one of {@link knownSets}, a folder in that layout, or its address.
-   * @throws {ClipError} `CLIP_DATA` if there is no such set.
+   * @param named - one of {@link knownSets}, a folder, or an address.
+   * @throws {ClipError} `CLIP_DATA` if the set does not exist.
    */
   static async find(named: string, options: FetchOptions = {}): Promise<BenchmarkSet> {
     if (isAddress(named)) return new BenchmarkSet(withoutQuery(named), filesOfPage(named), undefined, options);
@@ -76,7 +76,7 @@ export class BenchmarkSet {
   }
 
   /**
-   * The lines with the names of the classes.
+   * Lines with class names.
    *
    * @throws {ClipError} `CLIP_DATA` if they cannot be read, `CLIP_DOWNLOAD` if they cannot be fetched.
    */
@@ -85,9 +85,9 @@ export class BenchmarkSet {
   }
 
   /**
-   * The sentences that names are put into, at `{c}`.
+   * Templates, with `{c}` for the class name.
    *
-   * @throws {ClipError} as {@link classLines}.
+   * @throws {ClipError} see {@link classLines}.
    */
   async templates(): Promise<string[]> {
     const lines = splitLines(await this.#text(files.templates)).filter((line) => line.trim() !== "");
@@ -96,10 +96,10 @@ export class BenchmarkSet {
   }
 
   /**
-   * The test images, from all shards.
+   * Test images from all shards.
    *
-   * @param classCount - classes that there are names of.
-   * @throws {ClipError} as {@link classLines}; `CLIP_DATA` also if an image is of a class that has no name.
+   * @param classCount - number of class names.
+   * @throws {ClipError} see {@link classLines}; `CLIP_DATA` also if an image's class has no name.
    */
   async images(classCount: number): Promise<SetImages> {
     const text = (await this.#text(files.shardCount)).trim();
@@ -107,7 +107,7 @@ export class BenchmarkSet {
     if (count < 1 || count > maxShards)
       throw new ClipError(
         "CLIP_DATA",
-        `${this.#placeOf(files.shardCount)} must be the number of shards, and is ${JSON.stringify(text.slice(0, 50))}`,
+        `${this.#placeOf(files.shardCount)} must be the number of shards, not ${JSON.stringify(text.slice(0, 50))}`,
       );
     const found: { samples: LabelledImage[]; skipped: BrokenImage[] } = { samples: [], skipped: [] };
     for (let i = 0; i < count; i++) {
@@ -123,7 +123,7 @@ export class BenchmarkSet {
     return found;
   }
 
-  /** A file of the set, for messages. */
+  /** Location of a file, for messages. */
   #placeOf(path: string): string {
     return `${this.source ?? this.name}/${path}`;
   }
@@ -132,13 +132,13 @@ export class BenchmarkSet {
     return readText(await this.#file(path), maxConfigBytes);
   }
 
-  /** A file of the set on this machine. */
+  /** Local path of a file, fetching it if necessary. */
   async #file(path: string): Promise<string> {
     const root = this.#root;
     if (root === undefined)
       throw new ClipError(
         "CLIP_DATA",
-        `${this.name} is published by nobody in this layout; give what is in ${path} yourself`,
+        `${this.name} is not published in this layout; provide the contents of ${path} yourself`,
       );
     if (!this.isRemote) return join(root, path);
     const target = join(cacheFolder(root), path);
@@ -166,25 +166,25 @@ export class BenchmarkSet {
   }
 }
 
-/** Where the files of a data set of the hub are, or of the mirror that the environment names. */
+/** Address of a data set's files on the hub, or on the mirror in HF_ENDPOINT. */
 function hubFiles(repository: string, revision = "main"): string {
   return `${hubUrl()}/datasets/${repository}/resolve/${revision}`;
 }
 
-/** What people copy is the address of the hub's page, not that of its files. */
+/** Translates the address of a hub page, which people copy, to the address of its files. */
 function filesOfPage(address: string): string {
   const [, repository, revision] =
     /^https:\/\/huggingface\.co\/datasets\/([^/?#]+\/[^/?#]+)(?:\/tree\/([^/?#]+))?\/?$/.exec(address) ?? [];
   return repository === undefined ? address : hubFiles(repository, revision);
 }
 
-/** Where the files of an address are kept. */
+/** Cache folder of an address. */
 function cacheFolder(root: string): string {
   const key = createHash("sha256").update(root).digest("hex").slice(0, 32);
   return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "clip-ts", "sets", key);
 }
 
-/** Adds the images of a shard with the classes that stand beside them. */
+/** Adds the images of a shard with their classes. */
 async function collectShard(
   path: string,
   shard: string,
@@ -211,9 +211,9 @@ async function collectShard(
 const isLabelName = (name: string) => /\.(cls|npy)$/i.test(name);
 
 /**
- * The numbers of a sample's classes: the one in its `.cls`, or those at which its `.npy` has a one; why there are none.
+ * Class indices of a sample, from its `.cls` or from the non-zero entries of its `.npy`; or a reason for having none.
  *
- * @throws {ClipError} `CLIP_DATA` if they are not of these classes: the names are of another set.
+ * @throws {ClipError} `CLIP_DATA` if they do not fit the class names.
  */
 function labelsOf(entry: TarEntry | undefined, shard: string, classCount: number): number[] | string {
   if (!entry) return "there is no .cls or .npy with its class";
@@ -223,13 +223,16 @@ function labelsOf(entry: TarEntry | undefined, shard: string, classCount: number
   if (/\.npy$/i.test(entry.name)) {
     const { data } = parseNpy(content, place);
     if (data.length !== classCount)
-      throw new ClipError("CLIP_DATA", `${place} is of ${data.length} classes, and ${classCount} have names`);
+      throw new ClipError("CLIP_DATA", `${place} has ${data.length} classes, but there are ${classCount} class names`);
     const labels = Array.from(data.keys()).filter((label) => data[label]! > 0);
     return labels.length > 0 ? labels : "it shows none of the classes";
   }
   const text = new TextDecoder().decode(content).trim();
-  if (!/^\d{1,9}$/.test(text)) return `${place} is no number of a class`;
+  if (!/^\d{1,9}$/.test(text)) return `${place} is not a class number`;
   if (Number(text) >= classCount)
-    throw new ClipError("CLIP_DATA", `${place} is class ${text}, counted from 0, and ${classCount} classes have names`);
+    throw new ClipError(
+      "CLIP_DATA",
+      `${place} is class ${text}, counted from 0, but there are ${classCount} class names`,
+    );
   return [Number(text)];
 }

@@ -7,28 +7,28 @@ import { clipScore, clipScorePrefix, refClipScore } from "./clip-score.ts";
 import { meanOfKnown } from "./classification-metrics.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
 
-/** A caption to be judged. */
+/** A caption to score. */
 export interface Candidate extends ImageLocation {
   readonly caption: string;
-  /** What people say of the image; empty where nobody was asked. */
+  /** Reference captions by people, possibly none. */
   readonly references: readonly string[];
 }
 
-/** Where in a table the candidates are. */
+/** Options of {@link readCandidates}. */
 export interface CandidateColumns {
-  /** With what people say; without it there are no references. */
+  /** Column with reference captions; default none. */
   readonly referenceColumn?: string | undefined;
-  /** What stands between several references. Default `|`. */
+  /** Separator between references. Default `|`. */
   readonly separator?: string | undefined;
-  /** What paths of images are relative to, and where these may lie, links followed. Default: the table's folder. */
+  /** Base folder of image paths, which must not leave it. Default: the table's folder. */
   readonly images?: string | undefined;
 }
 
 /**
- * Reads captions to be judged from a `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`) and
- * `caption` (or `title`).
+ * Reads captions to score from a `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`) and `caption` (or
+ * `title`).
  *
- * @throws {ClipError} `CLIP_DATA` as {@link readTexts} and {@link assertSomeExist}, and if there is no row.
+ * @throws {ClipError} `CLIP_DATA`, see {@link readTexts} and {@link assertSomeExist}, or if there are no rows.
  */
 export async function readCandidates(
   path: string,
@@ -48,23 +48,23 @@ export async function readCandidates(
   return { candidates, skipped };
 }
 
-/** How well captions fit their images. */
+/** Scores of captions. */
 export interface ClipScores {
   readonly count: number;
-  /** Means over the captions. */
+  /** Mean over the captions. */
   readonly clipScore: number;
   /** Undefined without references. */
   readonly refClipScore: number | undefined;
   readonly captions: readonly (Candidate & { readonly clipScore: number; readonly refClipScore: number | undefined })[];
-  /** Captions and references with more tokens than the model reads, which were cut. */
+  /** Number of captions and references that were truncated. */
   readonly cut: number;
   readonly broken: readonly BrokenImage[];
 }
 
 /**
- * Judges captions by a CLIP, with references or without (Hessel et al. 2021).
+ * Scores captions with CLIPScore, and RefCLIPScore if they have references (Hessel et al. 2021).
  *
- * @throws {ClipError} `CLIP_DATA` if not one image can be read.
+ * @throws {ClipError} `CLIP_DATA` if no image can be read.
  */
 export async function evaluateCaptions(
   encoder: ClipEncoder,

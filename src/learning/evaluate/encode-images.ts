@@ -2,19 +2,19 @@ import { lazyImage, type ImageLocation } from "../../inputs/data/image-location.
 import type { ClipEncoder, EncodeOptions, OnSkip } from "../../model/embedding/encoder.ts";
 import type { DecodeOptions } from "../../inputs/image/image-source.ts";
 
-/** An image that cannot be read, and why. */
+/** An unreadable image, with the reason. */
 export interface BrokenImage {
   readonly image: string;
   readonly reason: string;
 }
 
-/** How the images of an evaluation are read. */
+/** Options for reading the images of an evaluation. */
 export interface ReadOptions extends DecodeOptions, EncodeOptions {
-  /** Told of each image that cannot be read; it is left out. */
+  /** Called for each unreadable image, which is skipped. */
   readonly onBroken?: ((broken: BrokenImage) => void) | undefined;
 }
 
-/** The images that can be read with their embeddings, in order, some at a time. */
+/** Yields the readable images with their embeddings, in order. */
 export async function* encodeReadable(
   encoder: ClipEncoder,
   locations: Iterable<ImageLocation>,

@@ -5,7 +5,7 @@ import { imageColumns, readTexts } from "../../inputs/data/table.ts";
 import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
 
-/** Where an image was taken, in degrees. */
+/** An image with the place where it was taken, in degrees. */
 export interface PlacedImage extends ImageLocation {
   /** In [−90, 90], north positive. */
   readonly latitude: number;
@@ -17,8 +17,8 @@ export interface PlacedImage extends ImageLocation {
  * Reads a `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`; relative to the file's folder), `latitude` and
  * `longitude`.
  *
- * @param root - what these paths are relative to instead, and where the images may lie, links followed.
- * @throws {ClipError} `CLIP_DATA` as {@link readTexts}, if there is no row, or a place is none on Earth.
+ * @param root - another base folder of the paths, which must not leave it.
+ * @throws {ClipError} `CLIP_DATA`, see {@link readTexts}; or if there are no rows, or coordinates are out of range.
  */
 export async function readPlacedImages(
   path: string,
@@ -33,7 +33,7 @@ export async function readPlacedImages(
     if (!(Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180))
       throw new ClipError(
         "CLIP_DATA",
-        `${path}, ${place}: ${values.latitude}, ${values.longitude} is no place in degrees`,
+        `${path}, ${place}: ${values.latitude}, ${values.longitude} is not a latitude and longitude in degrees`,
       );
     return { ...imageOfTable(path, place, values.image, root), latitude, longitude };
   });
@@ -44,7 +44,7 @@ export async function readPlacedImages(
 /** Mean radius of the Earth, in kilometres. */
 const earthRadius = 6371;
 
-/** Kilometres between two places along a great circle, by the haversine formula. */
+/** Great-circle distance in kilometres, by the haversine formula. */
 export function distanceKm(
   a: Pick<PlacedImage, "latitude" | "longitude">,
   b: Pick<PlacedImage, "latitude" | "longitude">,
@@ -60,20 +60,20 @@ export function distanceKm(
 /** IM2GPS's distances in kilometres: street, city, region, country, continent. */
 export const placeDistances = [1, 25, 200, 750, 2500] as const;
 
-/** How near an image's nearest neighbour was taken. */
+/** Scores of {@link evaluateGeolocation}. */
 export interface GeolocationScores {
   readonly count: number;
   readonly references: number;
-  /** The share of images within each of {@link placeDistances}. */
+  /** Share of images within each of {@link placeDistances}. */
   readonly within: readonly { readonly kilometres: number; readonly share: number }[];
   readonly broken: readonly BrokenImage[];
 }
 
 /**
- * Guesses for each image the place of the most similar one of known place (Radford et al. 2021, IM2GPS). Holds an embedding for each
- * reference: 2 GB for a million of 512 numbers.
+ * Geolocates each image by its most similar reference image (Radford et al. 2021, IM2GPS). Keeps the references' embeddings in
+ * memory: 2 GB for a million of length 512.
  *
- * @throws {ClipError} `CLIP_DATA` if not one image or reference can be read.
+ * @throws {ClipError} `CLIP_DATA` if no image or no reference can be read.
  */
 export async function evaluateGeolocation(
   encoder: ClipEncoder,
@@ -102,7 +102,7 @@ export async function evaluateGeolocation(
     if (nearest) distances.push(distanceKm(query.places.get(image)!, nearest.place));
   }
   if (distances.length === 0)
-    throw new ClipError("CLIP_DATA", `no image could be placed: ${broken[0]?.reason ?? "there are none"}`);
+    throw new ClipError("CLIP_DATA", `no image could be located: ${broken[0]?.reason ?? "there are none"}`);
   return {
     ...{ count: distances.length, references: known.length, broken },
     within: placeDistances.map((kilometres) => ({

@@ -7,22 +7,22 @@ import type { DecodeOptions } from "../../inputs/image/image-source.ts";
 import type { LabelledImage } from "../../inputs/data/labelled-images.ts";
 import type { LabelledFeatures } from "./logistic-regression.ts";
 
-/** Which vector stands for an image: the one before the tower's projection, or the unit vector behind it. */
+/** Features of an image: the vector before the tower's projection, or the unit vector after it. */
 export type FeatureKind = "before" | "after";
 
-/** How images are read and encoded. */
+/** Options of {@link encodeLabelled}. */
 export interface FeatureOptions extends DecodeOptions {
-  /** Told after each image. */
+  /** Called after each image. */
   readonly onImage?: ((done: number) => void) | undefined;
-  /** Told of an image that cannot be read, which is left out. */
+  /** Called for each unreadable image, which is skipped. */
   readonly onSkip?: ((skipped: SkippedImage) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Encodes images with their classes.
+ * Encodes labelled images.
  *
- * @throws {ClipError} `CLIP_DATA` if not one of them can be read.
+ * @throws {ClipError} `CLIP_DATA` if none of them can be read.
  */
 export async function encodeLabelled(
   encoder: ClipEncoder,

