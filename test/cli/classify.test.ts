@@ -59,7 +59,7 @@ describe("clip-ts classify --json", () => {
 
   it.each([
     ["Rocket,rocket", 'the labels "Rocket" and "rocket" are equivalent and would share the probability; remove one'],
-    ["ice_cream,Ice cream ", 'the labels "ice_cream" and "Ice cream" say the same'],
+    ["ice_cream,Ice cream ", 'the labels "ice_cream" and "Ice cream" are equivalent'],
     ["sun,sun", 'the label "sun" is given twice; remove one'],
   ])("refuses the labels %j, which would share the probability silently", async (alike, message) => {
     const { code, out, err } = await call(["classify", first, "--model", model, "--labels", alike]);

@@ -58,9 +58,9 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
     expect(called.err).toMatch(/^16 pairs to train on, 4 held out for validation, 6 of a general set$/m);
     expect(called.err).toContain('recipe "some" (--recipe chooses another)\n\nsetting ');
     expect(called.err).toMatch(/^layerDecay +0\.7 +early blocks see/m);
-    expect(called.err).toMatch(/^steps +8 +each pair 4 times; as you said$/m);
-    expect(called.err).toMatch(/^lockText +true +as you said$/m);
-    expect(called.err).toMatch(/^maxImagePixels +1000 +as you said$/m);
+    expect(called.err).toMatch(/^steps +8 +each pair 4 times; as given$/m);
+    expect(called.err).toMatch(/^lockText +true +as given$/m);
+    expect(called.err).toMatch(/^maxImagePixels +1000 +as given$/m);
     const [head, ...rows] = called.out.split("\n");
     expect(head).toMatch(/^alpha +yours +general/);
     expect(rows[0]).toMatch(/^ *0\.0 +\d+\.\d % +\d+\.\d % +original/);
@@ -99,7 +99,7 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
     expect(stopped.err).toContain(
       `stopped after step 1; continue with: clip-ts ${start.join(" ")} --settings '${config}' --resume`,
     );
-    expect(stopped.err).toMatch(/^augment +set +as you said$/m);
+    expect(stopped.err).toMatch(/^augment +set +as given$/m);
     expect(stopped.err).not.toMatch(/maxImagePixels|no checkpoint/);
     const { code, out: printed } = await call([...args, "--resume"]);
     expect(code).toBe(0);

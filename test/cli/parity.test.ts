@@ -46,7 +46,7 @@ describe("parity", () => {
     const args = ["parity", ...nowhere, "--fixtures", await changedFixtures()];
     const printed = await call(args);
     expect([printed.code, printed.err]).toEqual([1, "clip-ts parity: 1 of 9 comparisons failed"]);
-    expect(printed.out).toMatch(/^small images +levels of 13 images, bicubic.* +1 +0 {2}FAIL at tall\.png$/m);
+    expect(printed.out).toMatch(/^small images +pixels of 13 images, bicubic.* +1 +0 {2}FAIL at tall\.png$/m);
     const json = await call([...args, "--json"]);
     expect([json.code, json.err]).toEqual([1, printed.err]);
     interface Document {
@@ -77,6 +77,6 @@ describe("parity", () => {
     expect(missing.out).toMatch(/^9 ok, 0 failed, 4 skipped$/m);
     const unknown = await call(["parity", ...nowhere, ...fixtures, "--model", "ViT-L/14"]);
     expect([unknown.code, unknown.out]).toEqual([2, ""]);
-    expect(unknown.err).toMatch(/^clip-ts parity: no outputs are known of ViT-L\/14,/);
+    expect(unknown.err).toMatch(/^clip-ts parity: no outputs are known for ViT-L\/14,/);
   });
 });

@@ -4,14 +4,14 @@ import { html, jsonForScript, type Html } from "./html.ts";
 import { count, short } from "./numbers.ts";
 import { extremes, thinOut } from "./thin-out.ts";
 
-/** A line of a chart: one value a step. Lines `likeness: "level"` are constants drawn for comparison. */
+/** A line of a chart, one value per step. `likeness: "level"` is a constant reference line. */
 export interface Curve {
   readonly label: string;
   readonly values: readonly number[];
   readonly likeness: keyof typeof likenesses;
 }
 
-/** Curves over the same steps. The first is the one that the sentence under the title tells of. */
+/** Curves over the same steps. The first is described in words under the title. */
 export interface Chart {
   readonly title: string;
   readonly explanation: string;
@@ -20,7 +20,7 @@ export interface Chart {
   readonly wide?: boolean;
 }
 
-/** How lines look, in uPlot's words; colours are the style sheet's, so that they change with light and dark. */
+/** uPlot's line options. Colours are CSS variables, which follow light and dark mode. */
 const likenesses = {
   main: { colour: "--series-1", width: 2 },
   second: { colour: "--series-2", width: 2 },
@@ -28,7 +28,7 @@ const likenesses = {
   level: { colour: "--series-quiet", width: 1.5, dash: [6, 4] },
 } as const;
 
-/** The charts as figures, each with its course in words, and the points for {@link chartScript}. */
+/** Charts as figures with a description in words, and their points for {@link chartScript}. */
 export function drawCharts(charts: readonly Chart[]): Html {
   return html`<div class="charts">
       ${charts.map(
@@ -40,13 +40,13 @@ export function drawCharts(charts: readonly Chart[]): Html {
           </figure>`,
       )}
     </div>
-    <noscript><p class="quiet">The curves are drawn by JavaScript, which is switched off here.</p></noscript>
+    <noscript><p class="quiet">The curves need JavaScript, which is disabled.</p></noscript>
     <script type="application/json" id="charts">
       ${jsonForScript(chartPoints(charts))}
     </script>`;
 }
 
-/** What {@link chartScript} draws of charts: their points, thinned out, with the curves' looks. */
+/** Data for {@link chartScript}: thinned points and line styles. */
 export function chartPoints(charts: readonly Chart[]) {
   return charts.map(({ title, steps, curves }) => {
     const kept = thinOut(curves.filter(({ likeness }) => likeness !== "level").map(({ values }) => values));
@@ -62,7 +62,7 @@ export function chartPoints(charts: readonly Chart[]) {
   });
 }
 
-/** The course of a chart's first curve in a sentence, for those who cannot see it, or cannot hover; and what it means. */
+/** Describes a chart's first curve in words, for readers who cannot see it or hover, followed by the explanation. */
 export function courseOf({ steps, curves, explanation }: Chart): string {
   const { label, values } = curves[0]!;
   if (values.length === 0) return `Nothing yet. ${explanation}`;
@@ -75,7 +75,7 @@ export function courseOf({ steps, curves, explanation }: Chart): string {
   return `${label} from ${at(0)} to ${at(last)}${turns.join("")}. ${explanation}`;
 }
 
-/** uPlot and the lines that feed it, to be inlined together. */
+/** uPlot and the code that calls it, for an inline script. */
 export const chartScript = (): string => `${uPlotFile("uPlot.iife.min.js")}\n${drawing}`;
 
 export const chartStyles = (): string => `${uPlotFile("uPlot.min.css")}
@@ -93,7 +93,7 @@ function uPlotFile(name: string): string {
   return readFileSync(createRequire(import.meta.url).resolve(`uplot/dist/${name}`), "utf8").trim();
 }
 
-/** Runs in the reader's browser. One cursor for all charts: hovering over one shows the same step in each. */
+/** Code for the browser. All charts share a cursor, so hovering shows the same step in each. */
 const drawing = `
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const written = (value) => value == null ? "–" : Math.abs(value) < 1e-4 && value ? value.toExponential() : String(value);

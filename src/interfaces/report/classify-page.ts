@@ -4,9 +4,9 @@ import { bars, modelNotice, page, img, templateList } from "./page.ts";
 import { shortNames } from "./short-names.ts";
 import { extremes } from "./thin-out.ts";
 
-/** One image's answer, as `clip-ts classify --json` prints it. */
+/** Result for an image, in the format of `clip-ts classify --json`. */
 export interface ClassifiedImage {
-  /** The path as it was given. */
+  /** Path as given. */
   readonly image: string;
   /** Best first. `probability` in [0, 1], `similarity` (cosine) in [−1, 1]. */
   readonly labels: readonly { readonly label: string; readonly probability: number; readonly similarity: number }[];
@@ -14,26 +14,26 @@ export interface ClassifiedImage {
 
 export interface ClassifyReport {
   readonly results: readonly ClassifiedImage[];
-  /** All labels, in the order of the columns. */
+  /** All labels, in column order. */
   readonly labels: readonly string[];
-  /** Path as in `results` → data URL, `data:image/…`; 320 pixels a side are enough. An image may be missing. */
+  /** Data URLs (`data:image/…`, about 320 pixels) by path as in `results`; images may be missing. */
   readonly images: ReadonlyMap<string, string>;
   /** The model's name. */
   readonly model: string;
-  /** The sentences each label was read in, `{}` in its place. */
+  /** Templates with `{}` for the label. */
   readonly templates: readonly string[];
 }
 
-/** An image's longer ranking is cut, and says so. */
+/** Limit of labels shown per image. */
 const maxBars = 5;
-/** The heat map's columns: what a screen still shows. */
+/** Limit of the heat map's columns, for a screen's width. */
 const maxColumns = 30;
-/** A heat map of more rows scrolls in a frame, under a head that stays. */
+/** Beyond this the heat map scrolls under a sticky head. */
 const maxRows = 20;
 
 /**
- * The page of `clip-ts classify --html`: every image beside its labels and, for several images, their similarities
- * as a heat map; one HTML document that needs nothing else. All texts are escaped.
+ * Page of `clip-ts classify --html`, a self-contained HTML document: every image with its labels and, for several images, a heat
+ * map of similarities.
  */
 export function classifyPage({ results, labels, images, model, templates }: ClassifyReport): string {
   const title = `${counted(results.length, "image")}, ${counted(labels.length, "label")}`;
@@ -117,7 +117,7 @@ function heatMap(
     </div>`;
 }
 
-/** A name that, where it is too long, is cut before its last characters: names differ most at their ends. */
+/** A name that is shortened in the middle if it is too long, since names differ most at their ends. */
 function middleCut(name: string): Html {
   const characters = [...name];
   const end = Math.max(0, characters.length - 12);
@@ -126,7 +126,7 @@ function middleCut(name: string): Html {
   >`;
 }
 
-/** Every image's best label, then every image's second, and so on, up to what a screen shows. */
+/** Chooses columns: every image's best label, then every image's second, and so on, up to {@link maxColumns}. */
 function chooseColumns(results: readonly ClassifiedImage[]): ReadonlySet<string> {
   const columns = new Set<string>();
   const longest = Math.max(...results.map(({ labels }) => labels.length));
@@ -143,7 +143,7 @@ function heatCell(similarity: number | undefined, low: number, high: number, bes
   if (similarity === undefined)
     return html`<td class="unknown" title="not among the labels kept for this image">–</td>`;
   const share = high > low ? (similarity - low) / (high - low) : 1;
-  // At this share of the mix black and white are equally legible, in light and in dark: a contrast of 4.5 at least.
+  // At this share black and white text are equally legible, with a contrast of at least 4.5 in light and dark mode.
   const classes = `${share > 0.6 ? "high" : ""}${best ? " best" : ""}`;
   return html`<td class="${classes}" style="--share:${(100 * share).toFixed(1)}%">${cosine(similarity)}</td>`;
 }
@@ -163,7 +163,7 @@ const styles = `
 .heat-frame { overflow: auto; padding: 0; width: fit-content; max-width: 100%; }
 .heat-frame.tall { max-height: 90vh; }
 @media print { .heat-frame.tall { max-height: none; } }
-/* A border, not padding: rows would show in the padding above a head that stays. */
+/* A border, because rows would show through padding above the sticky head. */
 .heat { border-collapse: separate; border-spacing: 2px; border: solid transparent; border-width: 0 .4rem .4rem 0; font-size: .85rem; }
 .heat thead > tr > * { position: sticky; top: 0; z-index: 1; background: var(--surface); vertical-align: bottom; padding: .4rem; font-weight: 500; }
 .heat thead th { min-width: 4.5rem; line-height: 1.2; }

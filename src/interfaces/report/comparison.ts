@@ -3,7 +3,7 @@ import { html, type Html } from "./html.ts";
 /** Figures of a model: name and value. */
 export type Figures = readonly (readonly [name: string, value: string])[];
 
-/** Several models side by side, one a row; all have the same figures. */
+/** Table of models, one per row, with the same figures. */
 export function comparison(models: readonly { readonly model: string; readonly figures: Figures }[]): Html {
   return html`<h2>Models</h2>
     <div class="card scroll">
@@ -27,7 +27,7 @@ export function comparison(models: readonly { readonly model: string; readonly f
     </div>`;
 }
 
-/** Of tables of figures; a wide one scrolls in its card. */
+/** Styles of tables of figures; wide ones scroll in their card. */
 export const scoreTableStyles = `
 .scroll { overflow: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }

@@ -25,9 +25,9 @@ const columns = (page: string) =>
 
 describe("dataPage", () => {
   it("says in a sentence what is there", () => {
-    expect(pageOf()).toContain("1,200 pairs can be used, with 2.0 captions to an image; nothing is broken.");
+    expect(pageOf()).toContain("1,200 pairs can be used, with 2.0 captions per image; none is broken.");
     const skipped = [{ image: "a.jpg", reason: "its caption is empty" }];
-    expect(pageOf({ skipped })).toContain("2.0 captions to an image; 1 cannot.");
+    expect(pageOf({ skipped })).toContain("2.0 captions per image; 1 cannot.");
   });
 
   it("draws columns as high as they are many, those beyond the context in another colour", () => {
@@ -45,9 +45,9 @@ describe("dataPage", () => {
 
   it("names a value that all have once, under its one column", () => {
     const page = pageOf();
-    expect(page).toContain("All of them 64 pixels");
+    expect(page).toContain("All are 64 pixels");
     expect(page.match(/<span>64( pixels)?<\/span>/g)).toEqual(["<span>64 pixels</span>"]);
-    expect(page).toContain("Half of them up to 200 pixels");
+    expect(page).toContain("Median 200 pixels");
     expect(page).toContain(".columns span:only-child { max-width");
   });
 

@@ -3,7 +3,7 @@ import { count, counted, percent } from "./numbers.ts";
 import { page, img } from "./page.ts";
 import { shortNames } from "./short-names.ts";
 
-/** How a number is distributed: `bins` counts equal parts of the way from `min` to `max`. */
+/** Distribution of a number; `bins` are counts in equal intervals from `min` to `max`. */
 interface Distribution {
   readonly min: number;
   readonly median: number;
@@ -11,9 +11,9 @@ interface Distribution {
   readonly bins: readonly number[];
 }
 
-/** All that the page about training data tells; see {@link dataPage}. */
+/** Contents of {@link dataPage}. */
 export interface DataPageParts {
-  /** As it was given. */
+  /** As given. */
   readonly source: string;
   readonly report: {
     readonly pairs: number;
@@ -32,26 +32,26 @@ export interface DataPageParts {
     };
     readonly notes: readonly string[];
   };
-  /** Some five dozen images, evenly over the source; data URLs, 224 pixels a side are enough. */
+  /** About 60 images, evenly spread over the source, as data URLs of about 224 pixels. */
   readonly sheet: readonly { readonly image: string; readonly name: string; readonly captions: readonly string[] }[];
 }
 
-/** Longer lists are cut, and say so. */
+/** Limit of listed images. */
 const maxListed = 200;
 
 /**
- * The page of `clip-ts data check --html`: what is there in a sentence, what to know, distributions, what cannot be used, captions
- * that images share, and a contact sheet; one HTML document that needs nothing else. All texts are escaped.
+ * Page of `clip-ts data check --html`, a self-contained HTML document: a summary, notes, distributions, unusable images, shared
+ * captions, and a contact sheet.
  */
 export function dataPage({ source, report, sheet }: DataPageParts): string {
   const { pairs, skipped, width, height, captions, notes } = report;
   const all = pairs + skipped.length;
   const cards: [string, string][] = [
     ["Pairs", count(pairs)],
-    ["Left out", skipped.length === 0 ? "none" : `${count(skipped.length)} (${percent(skipped.length / all)})`],
+    ["Skipped", skipped.length === 0 ? "none" : `${count(skipped.length)} (${percent(skipped.length / all)})`],
     ["Captions", count(captions.count)],
-    ["Different captions", count(captions.distinct)],
-    ["Images seen before", report.repeatedImages === 0 ? "none" : count(report.repeatedImages)],
+    ["Distinct captions", count(captions.distinct)],
+    ["Repeated images", report.repeatedImages === 0 ? "none" : count(report.repeatedImages)],
     ["Captions too long", captions.tooLong === 0 ? "none" : count(captions.tooLong)],
   ];
   return page({
@@ -91,13 +91,13 @@ export function dataPage({ source, report, sheet }: DataPageParts): string {
 
 function inWords({ pairs, skipped, captions }: DataPageParts["report"]): string {
   const usable = `${counted(pairs, "pair")} can be used`;
-  const rest = skipped.length === 0 ? "nothing is broken" : `${count(skipped.length)} cannot`;
+  const rest = skipped.length === 0 ? "none is broken" : `${count(skipped.length)} cannot`;
   const each = captions.count / Math.max(1, pairs);
-  const several = each >= 1.05 ? `, with ${each.toFixed(1)} captions to an image` : "";
+  const several = each >= 1.05 ? `, with ${each.toFixed(1)} captions per image` : "";
   return `${usable}${several}; ${rest}.`;
 }
 
-/** Columns between the smallest and the largest value; `limit` is a line that values should not pass. */
+/** A histogram; columns beyond `limit` are highlighted. */
 function histogram(title: string, unit: string, values: Distribution, limit?: number): Html {
   const { min, median, max, bins } = values;
   const most = Math.max(...bins);
@@ -112,11 +112,11 @@ function histogram(title: string, unit: string, values: Distribution, limit?: nu
       title="${label}"
     ></span>`;
   };
-  const limited = limit === undefined ? "" : `; ${count(limit)} are read`;
+  const limited = limit === undefined ? "" : `; the model reads ${count(limit)}`;
   return html`<figure class="card">
     <figcaption>
       <h3>${title}</h3>
-      <p class="quiet">${min === max ? "All of them" : "Half of them up to"} ${count(median)} ${unit}${limited}</p>
+      <p class="quiet">${min === max ? "All are" : "Median"} ${count(median)} ${unit}${limited}</p>
     </figcaption>
     <div
       class="columns"
@@ -133,7 +133,7 @@ function skippedList({ skipped, reasons }: DataPageParts["report"]): Html {
   const listed = skipped.slice(0, maxListed);
   const names = shortNames(listed.map(({ image }) => image));
   const hidden = skipped.length - listed.length;
-  return html`<h2>Left out</h2>
+  return html`<h2>Skipped</h2>
     <div class="card">
       <table>
         <tbody>
@@ -147,7 +147,7 @@ function skippedList({ skipped, reasons }: DataPageParts["report"]): Html {
         </tbody>
       </table>
       <details>
-        <summary>Each of them</summary>
+        <summary>All images</summary>
         <ul class="list">
           ${listed.map(
             ({ image, reason }, i) =>
@@ -163,7 +163,7 @@ function skippedList({ skipped, reasons }: DataPageParts["report"]): Html {
 
 function sharedList({ captions: { shared } }: DataPageParts["report"]): Html {
   const most = shared[0]!.images;
-  return html`<h2>Captions that images share</h2>
+  return html`<h2>Shared captions</h2>
     <div class="card scroll">
       <table class="shared">
         <tbody>
@@ -186,7 +186,7 @@ function sharedList({ captions: { shared } }: DataPageParts["report"]): Html {
 
 function contactSheet(sheet: DataPageParts["sheet"]): Html {
   return html`<h2>Contact sheet</h2>
-    <p class="quiet hint">${counted(sheet.length, "image")}, evenly over the source.</p>
+    <p class="quiet hint">${counted(sheet.length, "image")}, evenly spread over the source.</p>
     <ul class="sheet">
       ${sheet.map(
         ({ image: shown, name, captions }) =>

@@ -22,8 +22,8 @@ describe("finetunePage", () => {
   it("says in words, numbers and a curve what became of both sets", () => {
     const page = text(finetunePage(record(), "tuned/report.html"));
     expect(page).toContain(
-      "The blend α = 0.5 is kept: of your images 41.1 % get their right name at the first try, with the original 16.1 %; " +
-        "of the general set 62.3 %, with the original 62.7 %. The best on your images.",
+      "The kept blend, α = 0.5, classifies 41.1 % of your images correctly, the original 16.1 %; " +
+        "on the general set 62.3 %, the original 62.7 %. The best on your images.",
     );
     expect(page).toContain("<dd>16.1 % → 41.1 %</dd>");
     expect(page).toContain("<dd>62.7 % → 62.3 %</dd>");
@@ -51,10 +51,8 @@ describe("finetunePage", () => {
   it("says where there is no general set, or a blend that was not measured", () => {
     const sweep = record().sweep.map(({ alpha, validation }) => ({ alpha, validation }));
     const page = text(finetunePage(record({ general: undefined, sweep, alpha: 0.33 }), "tuned/report.html"));
-    expect(page).toContain("The blend α = 0.33 is kept, which was not measured.");
-    expect(page).toContain(
-      "none was given: only your images are measured, and nothing shows what the model has lost of the rest",
-    );
+    expect(page).toContain("The kept blend, α = 0.33, was not measured.");
+    expect(page).toContain("none: losses on other images were not measured");
     expect(page).not.toContain("General set, top-1");
     expect(page).not.toContain('<rect class="general"');
   });

@@ -6,10 +6,9 @@ import { figures, modelNotice, page } from "./page.ts";
 type Point = FinetuneRecord["sweep"][number];
 
 /**
- * The page at the end of a fine-tuning: what it did to the model on both sets, the curve over all blends, and how it was trained; one HTML
- * document that needs nothing else. All texts are escaped.
+ * Report of a fine-tuning, a self-contained HTML document: results on both sets, the curve over all blends, and the settings.
  *
- * @param training - where the page of the training underneath is, relative to this one.
+ * @param training - relative address of the training run's page.
  */
 export function finetunePage(record: FinetuneRecord, training: string): string {
   const { sweep, alpha, why, data, validation, general, pairs, plan, model } = record;
@@ -35,26 +34,26 @@ export function finetunePage(record: FinetuneRecord, training: string): string {
         <code>clip-ts finetune --run <bdi>RUN</bdi> --alpha ${tuned.alpha === alpha ? "0.5" : "1"}</code> puts it into
         the run's model, without training again.
       </p>
-      <h2>What was measured</h2>
+      <h2>Data</h2>
       <div class="card scroll">
         <table>
           <tbody>
-            ${row("Model that was tuned", html`<bdi>${model}</bdi>`)}
+            ${row("Original model", html`<bdi>${model}</bdi>`)}
             ${row("Trained on", html`${counted(pairs.train, "pair")} of <bdi>${data}</bdi>`)}
             ${row("Your images", validationInWords(original, validation))}
             ${row("General set", generalInWords(original, general))}
           </tbody>
         </table>
       </div>
-      <h2>How it was trained</h2>
+      <h2>Training</h2>
       <p class="quiet hint">
-        The defaults for ${plan.recipe} pairs. <a href="${training}">Curves and sample predictions of the training</a>
+        Defaults for ${plan.recipe} pairs. <a href="${training}">Curves and sample predictions of the training</a>
       </p>
       <div class="card scroll">
         <table>
           <thead>
             <tr>
-              ${["Setting", "Value", "Because"].map((name) => html`<th scope="col">${name}</th>`)}
+              ${["Setting", "Value", "Reason"].map((name) => html`<th scope="col">${name}</th>`)}
             </tr>
           </thead>
           <tbody>
@@ -81,13 +80,13 @@ const row = (name: string, value: Html) =>
 const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 function resultInWords(original: Point, kept: Point | undefined, alpha: number): string {
-  if (!kept) return `The blend α = ${alpha} is kept, which was not measured.`;
+  if (!kept) return `The kept blend, α = ${alpha}, was not measured.`;
   const before = original.validation.top1;
   const own =
-    `The blend α = ${alpha} is kept: of your images ${percent(kept.validation.top1)} get their right name at the first try, ` +
-    `with the original ${percent(before)}`;
+    `The kept blend, α = ${alpha}, classifies ${percent(kept.validation.top1)} of your images correctly, ` +
+    `the original ${percent(before)}`;
   if (!kept.general) return `${own}.`;
-  return `${own}; of the general set ${percent(kept.general.top1)}, with the original ${percent(original.general!.top1)}.`;
+  return `${own}; on the general set ${percent(kept.general.top1)}, the original ${percent(original.general!.top1)}.`;
 }
 
 function figuresOf(original: Point, kept: Point | undefined): [string, string][] {
@@ -101,15 +100,13 @@ function figuresOf(original: Point, kept: Point | undefined): [string, string][]
 
 function validationInWords({ validation: { count: images, classes } }: Point, source: string | undefined): Html {
   const from = source === undefined ? html`held out of the data` : html`of <bdi>${source}</bdi>`;
-  return html`${counted(images, "image")} ${from}, to be named out of ${counted(classes, "name")}; guessing would get
-  ${percent(1 / classes)}`;
+  return html`${counted(images, "image")} ${from}, ${counted(classes, "label")}; chance is ${percent(1 / classes)}`;
 }
 
 function generalInWords({ general }: Point, source: string | undefined): Html {
-  if (!general || source === undefined)
-    return html`none was given: only your images are measured, and nothing shows what the model has lost of the rest`;
-  return html`${counted(general.count, "image")} of <bdi>${source}</bdi>, out of ${counted(general.classes, "name")};
-    guessing would get ${percent(1 / general.classes)}`;
+  if (!general || source === undefined) return html`none: losses on other images were not measured`;
+  return html`${counted(general.count, "image")} of <bdi>${source}</bdi>, ${counted(general.classes, "label")}; chance
+    is ${percent(1 / general.classes)}`;
 }
 
 function sweepTable({ sweep, alpha }: FinetuneRecord): Html {
@@ -137,10 +134,10 @@ function sweepTable({ sweep, alpha }: FinetuneRecord): Html {
 const note = (alpha: number, kept: number) =>
   [alpha === 0 && "original", alpha === 1 && "tuned", alpha === kept && "kept"].filter(Boolean).join(", ");
 
-/** Sides of the drawing's inside, and what the axes need. */
+/** Inner size of the drawing, and margins for the axes. */
 const [width, height, left, bottom] = [460, 280, 48, 44];
 
-/** Top-1 over α, of both sets. */
+/** Top-1 over α on both sets. */
 function curve({ sweep, alpha, maxLoss }: FinetuneRecord): Html {
   const shares = sweep.flatMap(({ validation, general }) => [validation.top1, ...(general ? [general.top1] : [])]);
   const { low, high, ticks } = axis(Math.min(...shares), Math.max(...shares));
@@ -164,7 +161,7 @@ function curve({ sweep, alpha, maxLoss }: FinetuneRecord): Html {
     <h3 id="curve-title">Top-1 by blend</h3>
     <p class="legend quiet">
       <span><i class="own"></i>your images</span>
-      ${limit === undefined ? "" : html`<span><i class="general"></i>general set</span><span><i class="limit"></i>least that is allowed of it</span>`}
+      ${limit === undefined ? "" : html`<span><i class="general"></i>general set</span><span><i class="limit"></i>lower limit</span>`}
       <span><i class="kept"></i>kept, α ${alpha}</span>
     </p>
     <svg
@@ -199,7 +196,7 @@ function curve({ sweep, alpha, maxLoss }: FinetuneRecord): Html {
 
 const rounded = (length: number): number => Math.round(10 * length) / 10;
 
-/** Lines at round shares around all that is drawn. */
+/** Axis range and ticks at round values. */
 function axis(least: number, most: number): { low: number; high: number; ticks: number[] } {
   const steps = [0.01, 0.02, 0.05, 0.1, 0.2];
   const step = steps.find((step) => (most - least) / step <= 6) ?? 0.2;

@@ -1,4 +1,4 @@
-/** Text that is HTML already. Only {@link html} and {@link trusted} make it, so a plain string is always escaped. */
+/** Escaped HTML. Only {@link html} and {@link trusted} create it, so plain strings are always escaped. */
 export class Html {
   readonly text: string;
   constructor(text: string) {
@@ -16,17 +16,17 @@ const entities: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 
-/** Template tag: what is written in the template is HTML, what is put into it is text, safe between tags and quotes. */
+/** Template tag: the template is HTML, its values are escaped, for text and quoted attributes. */
 export function html(strings: TemplateStringsArray, ...parts: readonly HtmlPart[]): Html {
   return new Html(strings.map((string, i) => (i === 0 ? "" : render(parts[i - 1]!)) + string).join(""));
 }
 
-/** Code of our own or of a pinned dependency, taken as it is. Never for names, captions or numbers from files. */
+/** Marks our own code or a pinned dependency's as HTML. Never use it for names, captions or numbers from files. */
 export function trusted(code: string): Html {
   return new Html(code);
 }
 
-/** A value for a `<script type="application/json">`: no `<` remains that could end the element. */
+/** JSON for a `<script type="application/json">`, with `<` escaped so that it cannot end the element. */
 export function jsonForScript(value: unknown): Html {
   return new Html(JSON.stringify(value).replaceAll("<", "\\u003c"));
 }

@@ -1,7 +1,4 @@
-/**
- * How numbers are written on the pages: in English form, since the pages are in English, and with spaces that do not
- * break (U+00A0) before a unit.
- */
+// Number formats of the pages: English, with non-breaking spaces (U+00A0) before units.
 
 const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
@@ -11,13 +8,13 @@ export const count = (value: number): string => grouped.format(value);
 /** 1 image, 12,345 images */
 export const counted = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 
-/** Four significant digits and no idle zeros: 2.071, 0.0005, 1.667e-6. */
+/** Four significant digits without trailing zeros: 2.071, 0.0005, 1.667e-6. */
 export function short(value: number): string {
   const rounded = Number(value.toPrecision(4));
   return rounded !== 0 && Math.abs(rounded) < 1e-4 ? rounded.toExponential() : String(rounded);
 }
 
-/** A fraction of 1 as 12.3 %; what would round to nothing, or to everything, says so. */
+/** A fraction as 12.3 %. Values that would round to 0 or 100 % become < 0.1 % and > 99.9 %. */
 export function percent(fraction: number): string {
   if (fraction > 0 && fraction < 0.0005) return "<\u00a00.1\u00a0%";
   if (fraction < 1 && fraction >= 0.9995) return ">\u00a099.9\u00a0%";

@@ -5,21 +5,21 @@ import { pictograms, pictogramsNotice } from "../../model/hub/known-models.ts";
 import { html, trusted, type Html } from "./html.ts";
 import { counted, percent } from "./numbers.ts";
 
-/** What a page is made of. `styles` and `script` are code of ours; the rest went through {@link html}. */
+/** Parts of a page. `styles` and `script` are trusted code, inserted without escaping. */
 export interface PageParts {
   readonly title: string;
   readonly styles: string;
   readonly body: Html;
   readonly script?: string;
-  /** Whether the script listens to the server that the page came from. */
+  /** Whether the script connects to the page's server. */
   readonly asksServer?: boolean;
 }
 
 /**
- * One self-contained HTML document, light or dark as the reader's system is.
+ * Builds a self-contained HTML document, which follows the system's light or dark mode.
  *
- * Its content security policy lets it load nothing, unless it `asksServer`, and run nothing but `script`, known by its hash: a
- * mistake in escaping would still not become code, and a page sent to somebody cannot call home.
+ * Its content security policy forbids all requests, except to its own server if `asksServer`, and all code but `script`. So an
+ * escaping mistake cannot run code, and a shared page cannot call home.
  */
 export function page({ title, styles, body, script = "", asksServer = false }: PageParts): string {
   const hash = createHash("sha256").update(script).digest("base64");
@@ -45,18 +45,18 @@ export function page({ title, styles, body, script = "", asksServer = false }: P
   return document.text;
 }
 
-/** An image that travels inside the page. Throws where `dataUrl` would have to be fetched. */
+/** An embedded image. @throws {ClipError} `CLIP_USAGE` if `dataUrl` is not a data URL. */
 export function img(dataUrl: string, alt: string): Html {
   if (!dataUrl.startsWith("data:image/")) {
     throw new ClipError(
       "CLIP_USAGE",
-      `a page carries its images itself: wanted a URL that begins with data:image/, met ${dataUrl.slice(0, 40)}`,
+      `images of a page must be embedded: expected a URL that begins with data:image/, got ${dataUrl.slice(0, 40)}`,
     );
   }
   return html`<img src="${dataUrl}" alt="${alt}" decoding="async" />`;
 }
 
-/** A line of a ranking. `marked` lines stand out. */
+/** A line of a ranking; `marked` lines are highlighted. */
 export interface Bar {
   readonly label: string;
   /** In [0, 1]. */
@@ -64,12 +64,12 @@ export interface Bar {
   readonly marked?: boolean;
 }
 
-/** What readers of a page must know of a model that it is about: a sentence for the one that knows drawings alone. */
+/** A notice if one of the models is the bundled one, which knows only drawings. */
 export function modelNotice(...models: readonly string[]): Html | "" {
   return models.some((model) => modelName(model) === pictograms) ? html`<p class="quiet">${pictogramsNotice}.</p>` : "";
 }
 
-/** A ranking as labels with bars. The number is text; the bar only repeats it. */
+/** A ranking as labels with percentages and decorative bars. */
 export function bars(ranked: readonly Bar[]): Html {
   return html`<ol class="bars">
     ${ranked.map(
@@ -83,7 +83,7 @@ export function bars(ranked: readonly Bar[]): Html {
   </ol>`;
 }
 
-/** Numbers that are read at a glance: name and value. */
+/** Cards with a name and a value each. */
 export function figures(named: readonly (readonly [name: string, value: string])[]): Html {
   return html`<dl class="figures">
     ${named.map(
@@ -96,7 +96,7 @@ export function figures(named: readonly (readonly [name: string, value: string])
   </dl>`;
 }
 
-/** The sentences that names were put into. */
+/** The templates that were used. */
 export function templateList(templates: readonly string[]): Html {
   const quoted = templates.map((template) => html`<li>“<bdi>${template}</bdi>”</li>`);
   const summary = `Each label was read in ${counted(templates.length, "sentence")}`;

@@ -1,20 +1,20 @@
 import { html, type Html } from "./html.ts";
 import { bars, img } from "./page.ts";
 
-/** An image of which the right name is known, with a model's answers. */
+/** A labelled image with a model's answers. */
 export interface SamplePrediction {
-  /** Data URL, `data:image/…`; 192 pixels a side are enough. */
+  /** Data URL, `data:image/…`, about 192 pixels. */
   readonly image: string;
-  /** The right name. */
+  /** The right label. */
   readonly truth: string;
   /** Best first. */
   readonly ranked: readonly { readonly label: string; readonly probability: number }[];
 }
 
-/** Whether the best answer is the right one. */
+/** Whether the best answer is right. */
 export const isRight = ({ truth, ranked }: SamplePrediction): boolean => ranked[0]?.label === truth;
 
-/** Each image beside its answers; the right name stands out. */
+/** Cards with an image and its answers, the right label highlighted. */
 export function predictionCards(predictions: readonly SamplePrediction[]): Html {
   return html`<ul class="predictions">
     ${predictions.map((prediction) => {

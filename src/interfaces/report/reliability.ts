@@ -2,16 +2,16 @@ import type { Calibration, ReliabilityBin } from "../../learning/evaluate/classi
 import { html, type Html } from "./html.ts";
 import { count, counted, percent } from "./numbers.ts";
 
-/** Sides in the units of the drawing: the diagram, the counts below it, and what the axes need. */
+/** Sizes in SVG units: the diagram, the counts below it, the margin for axes. */
 const [side, counts, margin] = [300, 46, 44];
 
-/** A reliability diagram: for each bin of confidences how much of it was right, and how many answers it has, as a drawing with a sentence. */
+/** A reliability diagram with a summary: accuracy and number of answers in each bin of confidences. */
 export function reliabilityDiagram({ bins, error }: Calibration): Html {
   const filled = bins.filter((bin) => bin.count > 0);
   const most = Math.max(...bins.map((bin) => bin.count));
   const [width, height] = [side + margin + 12, side + counts + margin + 20];
   return html`<figure class="card" aria-labelledby="reliability-title">
-    <h3 id="reliability-title">Can its confidence be believed?</h3>
+    <h3 id="reliability-title">Calibration</h3>
     <p class="quiet">${courseInWords(filled)} The expected calibration error is ${percent(error)}.</p>
     <svg class="reliability" viewBox="0 0 ${width} ${height}" role="img" aria-label="Accuracy by confidence">
       <g transform="translate(${margin} 8)">
@@ -30,8 +30,8 @@ export function reliabilityDiagram({ bins, error }: Calibration): Html {
       </g>
     </svg>
     <p class="quiet">
-      Bars: the share that was right. Where they stay below the dashed line, the model is too sure of itself by the pale
-      part. Below: how many answers were that confident, at most ${count(most)}.
+      Bars: share of right answers. Below the dashed line the model is overconfident, by the pale part. Below the axis:
+      number of answers with this confidence, at most ${count(most)}.
     </p>
   </figure>`;
 }
@@ -58,8 +58,10 @@ function courseInWords(bins: readonly ReliabilityBin[]): string {
   const [confidence, accuracy] = [mean("confidence"), mean("accuracy")];
   const gap = Math.abs(100 * (confidence - accuracy));
   const verdict =
-    gap < 1 ? "which fits" : `${confidence > accuracy ? "too sure" : "too modest"} by ${gap.toFixed(0)} points`;
-  return `On average it is ${percent(confidence)} sure of its answers and right in ${percent(accuracy)}: ${verdict}.`;
+    gap < 1
+      ? "well calibrated"
+      : `${confidence > accuracy ? "overconfident" : "underconfident"} by ${gap.toFixed(0)} points`;
+  return `Mean confidence ${percent(confidence)}, accuracy ${percent(accuracy)}: ${verdict}.`;
 }
 
 export const reliabilityStyles = `

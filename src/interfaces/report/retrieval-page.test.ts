@@ -24,15 +24,17 @@ const text = (page: string) => page.replace(/<[^>]*>/g, " ").replace(/[\s\u00a0]
 describe("retrievalPage", () => {
   it("says both ways how often the right one is found, and what guessing would find", () => {
     const page = text(pageOf(modelOf("tiny", 0.25)));
-    expect(page).toMatch(/tiny finds the right one of 2 images at the first try in 25\.0 %; .* 4 captions in 50\.0 %/);
-    expect(page).toContain("Guessing would find 50.0 %");
+    expect(page).toMatch(
+      /tiny finds the right one of 2 images for 25\.0 % of captions, .* 4 captions for 50\.0 % of images/,
+    );
+    expect(page).toContain("Chance is 50.0 %");
     expect(page).toContain("3 captions had more tokens than the model reads");
   });
 
   it("shows the hardest captions and images with what was found instead", () => {
     const page = pageOf(modelOf("tiny", 0.25));
     expect(page.match(/<img src="data:image\/png/g)).toHaveLength(3);
-    expect(text(page)).toContain("1 image came before the right one.");
+    expect(text(page)).toContain("1 image ranked before the right one.");
     expect(text(page)).toMatch(/3\. a cat a dog two dogs/);
   });
 

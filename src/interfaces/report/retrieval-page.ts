@@ -4,11 +4,11 @@ import { html, type Html } from "./html.ts";
 import { count, counted, percent } from "./numbers.ts";
 import { figures, modelNotice, page, img } from "./page.ts";
 
-/** What the page tells of a model. */
+/** Results of a model. */
 export interface RetrievalModel {
   readonly model: string;
   readonly scores: RetrievalScores;
-  /** Path → data URL of all images among the hard queries. */
+  /** Data URLs of all images in the hard queries, by path. */
   readonly images: ReadonlyMap<string, string>;
 }
 
@@ -21,9 +21,9 @@ export function retrievalPage({
   prefix,
   models,
 }: {
-  /** Where the images and captions are. */
+  /** Location of images and captions. */
   readonly data: string;
-  /** What captions were put behind. */
+  /** Text prepended to each caption. */
   readonly prefix: string;
   readonly models: readonly RetrievalModel[];
 }): string {
@@ -36,13 +36,13 @@ export function retrievalPage({
         <p class="quiet">Retrieval evaluation</p>
         <h1><bdi>${data}</bdi></h1>
         <p class="lead">
-          Asked by a caption, <bdi>${best.model}</bdi> finds the right one of ${counted(scores.images, "image")} at the
-          first try in ${percent(scores.imageRetrieval.r1)}; asked by an image, one of its own among
-          ${counted(scores.captions, "caption")} in ${percent(scores.textRetrieval.r1)}. Guessing would find
+          <bdi>${best.model}</bdi> finds the right one of ${counted(scores.images, "image")} for
+          ${percent(scores.imageRetrieval.r1)} of captions, and one of the right ones of
+          ${counted(scores.captions, "caption")} for ${percent(scores.textRetrieval.r1)} of images. Chance is
           ${percent(1 / scores.images)}.
         </p>
         ${modelNotice(...models.map(({ model }) => model))}
-        ${prefix === "" ? "" : html`<p class="quiet">Each caption was put behind “<bdi>${prefix}</bdi>”.</p>`}
+        ${prefix === "" ? "" : html`<p class="quiet">Text before each caption: “<bdi>${prefix}</bdi>”.</p>`}
       </header>
       ${models.length > 1 ? comparison(models.map(({ model, scores }) => ({ model, figures: figuresOf(scores) }))) : ""}
       ${models.map((model) => modelSection(model, models.length > 1))}`,
@@ -64,19 +64,19 @@ function modelSection({ model, scores, images }: RetrievalModel, several: boolea
   const show = (image: string, alt: string) => img(images.get(image)!, alt);
   return html`<section>
     ${several ? html`<h2 class="model"><bdi>${model}</bdi></h2>` : ""} ${figures(figuresOf(scores))}
-    ${cut > 0 ? html`<p class="quiet">${counted(cut, "caption")} had more tokens than the model reads, and lost their end.</p>` : ""}
+    ${cut > 0 ? html`<p class="quiet">${counted(cut, "caption")} had more tokens than the model reads, and were truncated.</p>` : ""}
     ${broken.length > 0 ? html`<p class="quiet">${counted(broken.length, "image")} could not be read.</p>` : ""}
     ${
       hardCaptions.length === 0
         ? ""
         : html`<h2>The hardest captions</h2>
-            <p class="quiet hint">The right image, outlined, and what was found instead.</p>
+            <p class="quiet hint">The right image, outlined, and the images that ranked first.</p>
             <ul class="queries">
               ${hardCaptions.map(
                 ({ caption, rank, image, found }) =>
                   html`<li class="card">
                     <p>“<bdi>${caption}</bdi>”</p>
-                    <p class="quiet">${counted(rank, "image")} came before the right one.</p>
+                    <p class="quiet">${counted(rank, "image")} ranked before the right one.</p>
                     <div class="strip">
                       <span class="own">${show(image, `right: ${caption}`)}</span>
                       ${found.map((other) => show(other, "found instead"))}
@@ -89,7 +89,7 @@ function modelSection({ model, scores, images }: RetrievalModel, several: boolea
       hardImages.length === 0
         ? ""
         : html`<h2>The hardest images</h2>
-            <p class="quiet hint">The best of its own captions, and those that were found instead.</p>
+            <p class="quiet hint">The best right caption with its rank, and the captions that ranked first.</p>
             <ul class="queries">
               ${hardImages.map(
                 ({ image, rank, own, found }) =>

@@ -1,7 +1,4 @@
-/**
- * Paths as a list shows them: without the folder that all of them lie in, so that rows differ where they can be seen.
- * What is no path, or the only one, keeps its file name.
- */
+/** Shortens paths by their common folder; a single path becomes its file name. */
 export function shortNames(paths: readonly string[]): string[] {
   const parts = paths.map((path) => path.split(/[\\/]/));
   const [first = [], ...others] = parts;

@@ -1,12 +1,12 @@
 import { assert } from "../../core/errors.ts";
 
 /**
- * Chooses which points of a long curve to draw: the first, the last, and the lowest and highest of every column in
- * each of many equal stretches, so that no spike is lost. Values that are no number are never chosen as an extreme.
+ * Chooses points of long curves to draw: the first, the last, and the minimum and maximum of every column in many equal stretches,
+ * so that no spike is lost. NaN is never an extreme.
  *
- * @param columns curves over the same steps, all of one length
- * @param limit at most so many points, at least 2 and 2 more for each column
- * @returns indices, ascending; all of them where there are no more than `limit`
+ * @param columns - curves of equal length over the same steps.
+ * @param limit - maximum number of points, at least 2 plus 2 per column.
+ * @returns ascending indices; all of them if there are at most `limit`.
  */
 export function thinOut(columns: readonly (readonly number[])[], limit = 2000): number[] {
   const length = columns[0]?.length ?? 0;
@@ -23,7 +23,7 @@ export function thinOut(columns: readonly (readonly number[])[], limit = 2000): 
   return [...kept].sort((a, b) => a - b);
 }
 
-/** Where the lowest and the highest number of column[start, end) stand; empty where there is no number at all. */
+/** Indices of the minimum and maximum of column[start, end), ignoring NaN; empty if there are no numbers. */
 export function extremes(column: readonly number[], start = 0, end = column.length): number[] {
   let [lowest, highest] = [-1, -1];
   for (let i = start; i < end; i++) {

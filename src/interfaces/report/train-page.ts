@@ -4,71 +4,68 @@ import { count, counted, duration, percent, short } from "./numbers.ts";
 import { figures, page } from "./page.ts";
 import { isRight, predictionCards, predictionStyles, type SamplePrediction } from "./prediction-cards.ts";
 
-/** All that the page about a training run tells; see {@link trainPage}. */
+/** Contents of {@link trainPage}. */
 export interface TrainReport {
-  /** What was trained: the model's name. */
+  /** The model's name. */
   readonly model: string;
-  /** Pairs in a batch. A model that knows nothing has a loss of ln(batchSize). */
+  /** Pairs per batch; chance is a loss of ln(batchSize). */
   readonly batchSize: number;
-  /** The settings worth reading, in the order in which they shall stand. */
+  /** Settings to show, in order. */
   readonly config: Readonly<Record<string, string | number | boolean>>;
   readonly totals: TrainTotals;
-  /** By step, ascending; any length: long curves are thinned out. */
+  /** In ascending order of steps; long curves are thinned. */
   readonly metrics: readonly TrainMetric[];
-  /** By step, ascending; empty where the run had no validation. */
+  /** In ascending order of steps; empty without validation. */
   readonly validation: readonly ValidationResult[];
-  /** What seemed to be wrong, and what to try. */
+  /** Suspected problems, with advice. */
   readonly findings: readonly { readonly step: number; readonly text: string }[];
-  /** Some two dozen images of the validation set with the last model's answers. */
+  /** About two dozen validation images with the final model's answers. */
   readonly predictions: readonly SamplePrediction[];
 }
 
 export interface TrainTotals {
-  /** Optimiser updates. */
+  /** Optimizer updates. */
   readonly steps: number;
-  /** Pairs seen, repeats counted. */
+  /** Pairs seen, including repeats. */
   readonly pairs: number;
   /** Wall-clock time of the training, in seconds. */
   readonly durationSeconds: number;
-  /** Share of that time in which the step waited for images and captions, in [0, 1]. */
+  /** Share of the time spent waiting for data, in [0, 1]. */
   readonly waitingShare: number;
-  /** Images that could not be read, each with the reason. */
+  /** Unreadable images, with reasons. */
   readonly skipped: readonly { readonly path: string; readonly reason: string }[];
 }
 
-/** One line of metrics.jsonl. Values may be NaN: such a step is a gap in the curve. */
+/** A line of metrics.jsonl. NaN values are gaps in the curve. */
 export interface TrainMetric {
   readonly step: number;
   readonly epoch: number;
   readonly loss: number;
-  /** What the loss is made of where a decoder learns to write captions beside the model. */
+  /** Parts of the loss of runs with a caption decoder. */
   readonly contrastiveLoss?: number;
   readonly captionLoss?: number;
   readonly learningRate: number;
-  /** Norm of all gradients together, before clipping. */
+  /** Global gradient norm before clipping. */
   readonly gradientNorm: number;
-  /** The logarithm that is stored, at most ln 100. */
+  /** Log of the scale, at most ln 100. */
   readonly logitScale: number;
 }
 
-/** Zero-shot classification of the validation images. */
+/** Zero-shot scores on the validation images. */
 export interface ValidationResult {
   readonly step: number;
-  /** Fraction of images whose name came first, and among the first five. */
+  /** Share of images whose label ranks first, and among the first five. */
   readonly top1: number;
   readonly top5: number;
-  /** Images classified, and names to choose from. */
+  /** Numbers of images and labels. */
   readonly count: number;
   readonly classes: number;
 }
 
-/** Longer lists of skipped images are cut, and say so. */
+/** Limit of listed skipped images. */
 const maxSkippedShown = 200;
 
-/**
- * The page at the end of a training run: the result in a sentence, the curves, sample predictions and the settings,
- * as one HTML document that needs nothing else. All texts are escaped.
- */
+/** Report of a training run, a self-contained HTML document: result, curves, sample predictions, settings. */
 export function trainPage(report: TrainReport): string {
   const { model, config, totals, validation, findings, predictions } = report;
   const charts = [...trainCharts(report), captionChart(report)].filter(({ steps }) => steps.length > 0);
@@ -85,7 +82,7 @@ export function trainPage(report: TrainReport): string {
       ${totals.skipped.length > 0 ? skippedList(totals.skipped) : html`<p class="quiet">Every image could be read.</p>`}
       ${
         findings.length > 0
-          ? html`<h2>What the doctor noted</h2>
+          ? html`<h2>Findings</h2>
               ${findingList(findings)}`
           : ""
       }
@@ -93,7 +90,7 @@ export function trainPage(report: TrainReport): string {
       ${
         charts.length === 0
           ? html`<p>No step was recorded.</p>`
-          : html`<p class="quiet hint">Hover for values, drag to zoom, double-click to see all again.</p>
+          : html`<p class="quiet hint">Hover for values, drag to zoom, double-click to zoom out.</p>
               ${drawCharts(charts)}`
       }
       ${validation.length > 0 ? validationTable(validation) : ""}
@@ -111,17 +108,17 @@ function resultInWords({ totals, metrics, validation }: TrainReport): string {
   const last = validation.at(-1);
   if (last) {
     return (
-      `After ${counted(last.step, "step")} the model gives ${percent(last.top1)} of ` +
-      `${counted(last.count, "validation image")} their right name at the first try, out of ` +
-      `${counted(last.classes, "name")}; guessing would get ${percent(1 / last.classes)}.`
+      `After ${counted(last.step, "step")} the model classifies ${percent(last.top1)} of ` +
+      `${counted(last.count, "validation image")} correctly, with ${counted(last.classes, "label")}; ` +
+      `chance is ${percent(1 / last.classes)}.`
     );
   }
   const met = metrics.at(-1);
   const loss = met && toldApart(met);
-  return `After ${counted(totals.steps, "step")} ${loss === undefined ? "nothing was measured" : `the loss stands at ${short(loss)}`}.`;
+  return `After ${counted(totals.steps, "step")} ${loss === undefined ? "nothing was measured" : `the loss is ${short(loss)}`}.`;
 }
 
-/** The run in numbers: name and value. */
+/** Figures of the run: name and value. */
 function figuresOf({ batchSize, totals, metrics, validation }: TrainReport): [string, string][] {
   const figures: [string, string][] = [];
   const [lastMetric, lastValidation] = [metrics.at(-1), validation.at(-1)];
@@ -131,18 +128,18 @@ function figuresOf({ batchSize, totals, metrics, validation }: TrainReport): [st
     [lastMetric ? `Steps (to epoch ${count(lastMetric.epoch)})` : "Steps", count(totals.steps)],
     ["Pairs seen", count(totals.pairs)],
     ["Time", duration(totals.durationSeconds)],
-    ["Pairs a second", totals.durationSeconds > 0 ? short(totals.pairs / totals.durationSeconds) : "–"],
+    ["Pairs per second", totals.durationSeconds > 0 ? short(totals.pairs / totals.durationSeconds) : "–"],
     ["Time waiting for data", percent(totals.waitingShare)],
   );
   return figures;
 }
 
-/** How far pairs are from being told apart: the loss but for what a decoder adds. */
+/** The contrastive loss, without a decoder's share. */
 export function toldApart({ contrastiveLoss, loss }: TrainMetric): number {
   return contrastiveLoss ?? loss;
 }
 
-/** The curves of a run; those of which nothing is known yet have no steps. */
+/** Charts of a run; without data they have no steps. */
 export function trainCharts({
   batchSize,
   metrics,
@@ -154,7 +151,7 @@ export function trainCharts({
   return [
     {
       title: "Loss",
-      explanation: `A model that knows nothing stands at chance, ln ${batchSize} = ${short(chance)}.`,
+      explanation: `Chance is ln ${batchSize} = ${short(chance)}.`,
       steps,
       curves: [
         ...noisyCurves("Loss", metrics.map(toldApart)),
@@ -164,7 +161,7 @@ export function trainCharts({
     },
     {
       title: "Validation, %",
-      explanation: "How often the right name comes first, or among the first five.",
+      explanation: "Share of images whose label ranks first, or among the first five.",
       steps: validation.map(({ step }) => step),
       curves: [
         { label: "Top-1", values: validation.map(({ top1 }) => 100 * top1), likeness: "main" },
@@ -179,25 +176,25 @@ export function trainCharts({
     },
     {
       title: "Logit scale",
-      explanation: "A logarithm: cosines are multiplied by its exponential, at most 100.",
+      explanation: "Log of the factor applied to cosines, which is at most 100.",
       steps,
       curves: [{ label: "Logit scale", values: column("logitScale"), likeness: "main" }],
     },
     {
       title: "Gradient norm",
-      explanation: "All parameters together, before clipping.",
+      explanation: "Over all parameters, before clipping.",
       steps,
       curves: noisyCurves("Gradient norm", column("gradientNorm")),
     },
   ];
 }
 
-/** How well the decoder writes, of runs that have one. */
+/** Chart of the caption decoder's loss. */
 export function captionChart({ metrics }: Pick<TrainReport, "metrics">): Chart {
   const written = metrics.filter(({ captionLoss }) => captionLoss !== undefined);
   return {
     title: "Caption loss",
-    explanation: "How far the decoder is from writing the synthetic captions, in nats a token.",
+    explanation: "The decoder's cross-entropy on synthetic captions, in nats per token.",
     steps: written.map(({ step }) => step),
     curves: noisyCurves(
       "Caption loss",
@@ -206,7 +203,7 @@ export function captionChart({ metrics }: Pick<TrainReport, "metrics">): Chart {
   };
 }
 
-/** A restless curve as it was and, in runs long enough to look like noise, its mean over the last hundredth or so. */
+/** A noisy curve and, from 200 steps on, its running mean over about a hundredth of the run. */
 export function noisyCurves(label: string, values: readonly number[]): Curve[] {
   if (values.length < 200) return [{ label, values, likeness: "main" }];
   let mean = values[0]!;
@@ -220,7 +217,7 @@ export function noisyCurves(label: string, values: readonly number[]): Curve[] {
   ];
 }
 
-/** What the doctor noted. */
+/** List of findings. */
 export function findingList(findings: TrainReport["findings"]): Html {
   return html`<ul class="card findings">
     ${findings.map(
@@ -237,7 +234,7 @@ function skippedList(skipped: TrainTotals["skipped"]): Html {
   const hidden = skipped.length - maxSkippedShown;
   return html`<details class="card">
     <summary>
-      ${counted(skipped.length, "image")} could not be read and ${skipped.length === 1 ? "was" : "were"} left out
+      ${counted(skipped.length, "image")} could not be read and ${skipped.length === 1 ? "was" : "were"} skipped
     </summary>
     <ul class="skipped">
       ${skipped.slice(0, maxSkippedShown).map(
@@ -258,7 +255,7 @@ function validationTable(validation: readonly ValidationResult[]): Html {
       <table class="numbers">
         <thead>
           <tr>
-            ${["Step", "Top-1", "Top-5", "Images", "Names"].map((name) => html`<th scope="col">${name}</th>`)}
+            ${["Step", "Top-1", "Top-5", "Images", "Labels"].map((name) => html`<th scope="col">${name}</th>`)}
           </tr>
         </thead>
         <tbody>
@@ -274,16 +271,15 @@ function validationTable(validation: readonly ValidationResult[]): Html {
   </details>`;
 }
 
-/** Images with their answers, and how many are right. */
+/** Images with their answers, and the number of right ones. */
 export function samplePredictions(predictions: readonly SamplePrediction[]): Html {
   return html`<p class="quiet hint">
-      ${predictions.filter(isRight).length} of ${predictions.length} right. The right name is set in bold, its bar in
-      blue.
+      ${predictions.filter(isRight).length} of ${predictions.length} right. The right label is bold, with a blue bar.
     </p>
     ${predictionCards(predictions)}`;
 }
 
-/** The settings worth reading. */
+/** Table of settings. */
 export function settingsTable(config: TrainReport["config"]): Html {
   return html`<h2>Settings</h2>
     <div class="card scroll">

@@ -37,7 +37,7 @@ describe("watchParts", () => {
     for (const [name, value] of [
       ["Loss (chance 4.159)", "3"],
       ["Top-1 at step 100", "50.0 %"],
-      ["Pairs a second", "321.4"],
+      ["Pairs per second", "321.4"],
     ]) {
       expect(plain(parts["figures"]!)).toContain(`<dt>${name}</dt> <dd>${value}</dd>`);
     }
@@ -51,9 +51,9 @@ describe("watchParts", () => {
       ["Learning rate", [119, 120], [1e-3, 1e-3]],
       ["Logit scale", [119, 120], [2.7, 2.7]],
       ["Gradient norm", [119, 120], [1.5, 1.5]],
-      ["Pairs a second", [119, 120], [300, 340]],
+      ["Pairs per second", [119, 120], [300, 340]],
     ]);
-    expect(parts["chart-5-course"]).toContain("Pairs a second from 300 at step 119 to 340 at step 120.");
+    expect(parts["chart-5-course"]).toContain("Pairs per second from 300 at step 119 to 340 at step 120.");
   });
 
   it("says how the run ended", () => {
@@ -75,7 +75,7 @@ describe("watchParts", () => {
     };
     const parts = watchParts(run, state(nothing));
     expect(parts["title"]).toBe("0 % · pets");
-    expect(parts["position"]).toContain("the first step is yet to come");
+    expect(parts["position"]).toContain("Reading the data and preparing the model");
     expect(parts["predictions"]).toContain("Later.");
     expect(parts["chart-0-course"]).toMatch(/^Nothing yet\./);
     const unvalidated = watchParts({ ...run, hasValidation: false }, state(nothing));

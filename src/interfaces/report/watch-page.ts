@@ -17,32 +17,32 @@ import {
   type ValidationResult,
 } from "./train-page.ts";
 
-/** What of a run stays the same. */
+/** Constant properties of a run. */
 export interface WatchedRun extends Pick<TrainReport, "model" | "batchSize" | "config"> {
-  /** Whether it is validated: without, there are no scores and no sample predictions. */
+  /** Without validation there are no scores and no sample predictions. */
   readonly hasValidation: boolean;
-  /** Whether a decoder learns to write captions beside the model. */
+  /** Whether a caption decoder is trained. */
   readonly hasDecoder: boolean;
 }
 
-/** What of a run changes. */
+/** Current state of a run. */
 export interface WatchState {
   /** After the last step; undefined before the first. */
   readonly progress: WatchProgress | undefined;
-  /** By step, ascending, as in the report. */
+  /** In ascending order of steps, as in the report. */
   readonly metrics: readonly TrainMetric[];
   readonly validation: readonly ValidationResult[];
-  /** Pairs a second of each step from `firstSpeed` on: of this stretch of the run. */
+  /** Pairs per second of each step since the process started, at `firstSpeed`. */
   readonly speeds: readonly number[];
   readonly firstSpeed: number;
   readonly findings: TrainReport["findings"];
-  /** As in the report, or why there are none. */
+  /** As in the report, or the reason for having none. */
   readonly predictions: readonly SamplePrediction[] | string;
-  /** How it ended, in a sentence; undefined while it goes on. */
+  /** A sentence about the end; undefined while it runs. */
   readonly outcome: string | undefined;
 }
 
-/** How far a run is. */
+/** Progress of a run. */
 export interface WatchProgress {
   /** Updates made, of `steps`. */
   readonly step: number;
@@ -50,14 +50,11 @@ export interface WatchProgress {
   readonly epoch: number;
   readonly pairsPerSecond: number;
   readonly secondsLeft: number | undefined;
-  /** Share of the time in which the step waited for data, in [0, 1]. */
+  /** Share of the time spent waiting for data, in [0, 1]. */
   readonly waitShare: number;
 }
 
-/**
- * The page that shows a run while it goes on. What changes comes as server-sent events from `events` of its own server, each with
- * some of the parts that {@link watchParts} gives.
- */
+/** Page that follows a run. Its server sends changed {@link watchParts} as server-sent events at `events`. */
 export function watchPage(run: WatchedRun): string {
   const { model, config, hasValidation } = run;
   return page({
@@ -74,7 +71,7 @@ export function watchPage(run: WatchedRun): string {
       <div id="figures"></div>
       <div id="findings" aria-live="polite"></div>
       <h2>Curves</h2>
-      <p class="quiet hint">Hover for values, drag to zoom, double-click to see all again.</p>
+      <p class="quiet hint">Hover for values, drag to zoom, double-click to zoom out.</p>
       ${drawCharts(chartsOf(run, { metrics: [], validation: [], speeds: [], firstSpeed: 1 }))}
       ${
         hasValidation
@@ -86,7 +83,7 @@ export function watchPage(run: WatchedRun): string {
   });
 }
 
-/** The parts of {@link watchPage} by the ids of their elements, as HTML; but `title`, which is text, and `points`, the charts as JSON. */
+/** HTML of {@link watchPage}'s changing parts by element id, plus `title`, a text, and `points`, the charts as JSON. */
 export function watchParts(run: WatchedRun, state: WatchState): Record<string, string> {
   const { progress, findings, predictions, outcome } = state;
   const charts = chartsOf(run, state);
@@ -97,8 +94,8 @@ export function watchParts(run: WatchedRun, state: WatchState): Record<string, s
       ? html`<progress max="${progress.steps}" value="${progress.step}" aria-label="Steps"></progress>`
       : html``,
     figures: figures(figuresOf(run, state)),
-    findings: html`<h2>The doctor</h2>
-      ${findings.length > 0 ? findingList(findings) : html`<p class="quiet">Nothing to remark so far.</p>`}`,
+    findings: html`<h2>Findings</h2>
+      ${findings.length > 0 ? findingList(findings) : html`<p class="quiet">None so far.</p>`}`,
     ...Object.fromEntries(charts.map((chart, i) => [`chart-${i}-course`, html`${courseOf(chart)}`])),
     ...(run.hasValidation && { predictions: predictionsPart(predictions) }),
     outcome: html`${outcome ?? ""}`,
@@ -116,18 +113,18 @@ function chartsOf(
 ): Chart[] {
   const [loss, ofValidation, ...others] = trainCharts({ batchSize, metrics, validation }) as [Chart, Chart, ...Chart[]];
   const speed: Chart = {
-    title: "Pairs a second",
-    explanation: "Of each step; lower where a validation or a checkpoint came between.",
+    title: "Pairs per second",
+    explanation: "Per step; lower after a validation or checkpoint.",
     steps: speeds.map((_, i) => firstSpeed + i),
-    curves: noisyCurves("Pairs a second", speeds),
+    curves: noisyCurves("Pairs per second", speeds),
   };
-  // Two in a row, and none left over.
+  // Keeps the rows of two charts full.
   const first = [...(hasValidation ? [ofValidation] : []), ...(hasDecoder ? [captionChart({ metrics })] : [])];
   return [{ ...loss, wide: first.length !== 1 }, ...first, ...others, speed];
 }
 
 function positionInWords(progress: WatchProgress | undefined, outcome: string | undefined): string {
-  if (!progress) return outcome ?? "Reading the data and making the model ready: the first step is yet to come.";
+  if (!progress) return outcome ?? "Reading the data and preparing the model.";
   const { step, steps, epoch, secondsLeft } = progress;
   const position = `Step ${count(step)} of ${count(steps)}, epoch ${count(epoch)}`;
   if (outcome !== undefined) return `${position}. ${outcome}`;
@@ -143,7 +140,7 @@ function figuresOf(
   const known: [string, string | undefined][] = [
     [`Loss (chance ${chance})`, metric && short(toldApart(metric))],
     [scores ? `Top-1 at step ${count(scores.step)}` : "Top-1", scores && percent(scores.top1)],
-    ["Pairs a second", progress && short(progress.pairsPerSecond)],
+    ["Pairs per second", progress && short(progress.pairsPerSecond)],
     ["Time waiting for data", progress && percent(progress.waitShare)],
   ];
   return known
@@ -156,10 +153,7 @@ function predictionsPart(predictions: WatchState["predictions"]): Html {
   return samplePredictions(predictions);
 }
 
-/**
- * Runs in the reader's browser, behind the lines that draw: puts each part that comes into its place. Charts that somebody has
- * zoomed into stay so.
- */
+/** Code for the browser, after that of the charts: inserts received parts. Zoomed charts stay zoomed. */
 const listening = `
 const show = (chart, i) => {
   const { series, scales, data: [steps] } = plots[i];
@@ -176,7 +170,7 @@ const state = document.getElementById("state");
 const tell = (word, kind) => { state.textContent = word; state.className = "quiet " + kind; };
 const events = new EventSource("events");
 events.onopen = () => tell("Live", "live");
-events.onerror = () => tell("No answer from the training: its process has ended or was stopped. What it said last stays here; should it go on at this address, so will this page.", "gone");
+events.onerror = () => tell("No answer: the training process has ended. This page shows its last state, and reconnects if it resumes at this address.", "gone");
 events.onmessage = ({ data }) => {
   const { title, points, outcome, ...parts } = JSON.parse(data);
   if (title !== undefined) document.title = title;

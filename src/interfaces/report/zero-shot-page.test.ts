@@ -48,7 +48,7 @@ const text = (page: string) => page.replace(/<[^>]*>/g, " ").replace(/[\s\u00a0]
 describe("zeroShotPage", () => {
   it("says the result in a sentence and figures", () => {
     const page = text(pageOf(modelOf("tiny")));
-    expect(page).toContain("tiny gives 75.0 % of 4 images the right name at the first try, out of 2 names");
+    expect(page).toContain("tiny classifies 75.0 % of 4 images correctly, zero-shot, with 2 labels");
     expect(page).toMatch(/Top-1 75\.0 %.*Mean per class 83\.3 %.*ROC AUC 87\.5 %.*Calibration error 5\.0 %/);
     expect(page).toContain("On average it is 80.0 % sure of its answers and right in 75.0 %: too sure by 5 points.");
     expect(page).toContain("Labels: names.txt .");
@@ -85,13 +85,13 @@ describe("zeroShotPage", () => {
     const classes = page.slice(page.indexOf("Every class"));
     expect(classes.indexOf("<bdi>cat</bdi>")).toBeLessThan(classes.indexOf("<bdi>dog</bdi>"));
     expect(page.match(/<img src="data:image\/png/g)).toHaveLength(2);
-    expect(text(page)).toContain("1 of 1: those that the model was surest of");
+    expect(text(page)).toContain("The 1 most confident of 1.");
   });
 
   it("sets several models beside each other, the best in the sentence", () => {
     const [weak, strong] = [modelOf("weak"), modelOf("strong")];
     const page = text(pageOf(weak, { ...strong, scores: { ...strong.scores, top1: 1 } }));
-    expect(page).toContain("The best of 2 models, strong, gives 100.0 %");
+    expect(page).toContain("The best of 2 models, strong, classifies 100.0 %");
     expect(page).toMatch(/Model Top-1 .* weak 75\.0 % .* strong 100\.0 %/);
   });
 

@@ -8,7 +8,7 @@ import { figures, modelNotice, page, img, templateList } from "./page.ts";
 import { predictionCards, predictionStyles } from "./prediction-cards.ts";
 import { reliabilityDiagram, reliabilityStyles } from "./reliability.ts";
 
-/** One class taken for another, with images. */
+/** A confusion of two classes, with images. */
 export interface ShownConfusion {
   readonly truth: string;
   readonly predicted: string;
@@ -17,37 +17,37 @@ export interface ShownConfusion {
   readonly images: readonly string[];
 }
 
-/** What the page tells of a model. */
+/** Results of a model. */
 export interface ZeroShotModel {
   readonly model: string;
   readonly scores: ZeroShotScores;
-  /** The worst, worst first. */
+  /** The worst mistakes, in order. */
   readonly mistakes: readonly ZeroShotAnswer[];
   readonly confusions: readonly ShownConfusion[];
-  /** What others have published of the model on these images, if they are a data set of the paper. */
+  /** Published scores of the model, if the images are a data set of the paper. */
   readonly published?: PublishedScore | undefined;
-  /** Path → data URL of the images of mistakes and confusions; 160 pixels a side are enough. */
+  /** Data URLs (about 160 pixels) of the images in mistakes and confusions, by path. */
   readonly images: ReadonlyMap<string, string>;
 }
 
-/** All that the page about a zero-shot evaluation tells; see {@link zeroShotPage}. */
+/** Contents of {@link zeroShotPage}. */
 export interface ZeroShotReport {
-  /** Where the images are. */
+  /** Location of the images. */
   readonly data: string;
   /** The file or address of the labels, if any. */
   readonly labelsFrom: string | undefined;
   readonly templates: readonly string[];
   /** The file or address of the templates, if any. */
   readonly templatesFrom: string | undefined;
-  /** Whether clips were named, of several frames each. */
+  /** Whether the examples are clips of several frames. */
   readonly clips: boolean;
   readonly models: readonly ZeroShotModel[];
 }
 
-/** Up to here a matrix of all classes is still read; beyond, the pairs say it. */
+/** Limit of classes in a confusion matrix; beyond it, only pairs are listed. */
 const maxMatrix = 16;
 
-/** Bars beside a mistake. */
+/** Answers shown per mistake. */
 const shownAnswers = 3;
 
 /**
@@ -79,9 +79,9 @@ function resultInWords({ models, clips }: ZeroShotReport): string {
   const { model, scores } = models.reduce((best, other) => (other.scores.top1 > best.scores.top1 ? other : best));
   const classes = scores.classes.length;
   return (
-    `${models.length > 1 ? `The best of ${models.length} models, ${model},` : model} gives ${percent(scores.top1)} of ` +
-    `${counted(scores.count, clips ? "clip" : "image")} the right name at the first try, out of ` +
-    `${counted(classes, "name")} and without training on any; guessing would get ${percent(1 / classes)}.`
+    `${models.length > 1 ? `The best of ${models.length} models, ${model},` : model} classifies ${percent(scores.top1)} of ` +
+    `${counted(scores.count, clips ? "clip" : "image")} correctly, zero-shot, with ` +
+    `${counted(classes, "label")}; chance is ${percent(1 / classes)}.`
   );
 }
 
@@ -110,7 +110,7 @@ function modelSection(shown: ZeroShotModel, several: boolean, noun: string): Htm
   return html`<section>
     ${several ? html`<h2 class="model"><bdi>${model}</bdi></h2>` : ""} ${figures(figuresOf(shown))}
     ${scores.broken.length > 0 ? brokenList(scores.broken) : ""}
-    <h2>What it takes for what</h2>
+    <h2>Confusions and calibration</h2>
     <div class="plots">
       ${scores.classes.length <= maxMatrix ? matrix(scores, noun) : ""} ${reliabilityDiagram(scores.calibration)}
     </div>
@@ -119,19 +119,19 @@ function modelSection(shown: ZeroShotModel, several: boolean, noun: string): Htm
     ${classTable(scores)}
     ${
       mistakes.length === 0
-        ? html`<p class="quiet">There was no mistake.</p>`
+        ? html`<p class="quiet">No mistakes.</p>`
         : html`<h2>The worst mistakes</h2>
             <p class="quiet hint">
-              ${count(mistakes.length)} of ${count(scores.answers.filter(({ rank }) => rank > 0).length)}: those that
-              the model was surest of. The right name stands above the bars, and in bold where it is among the best
-              three.
+              The ${count(mistakes.length)} most confident of
+              ${count(scores.answers.filter(({ rank }) => rank > 0).length)}. The right label is above the bars, and
+              bold if it is among the best three.
             </p>
             ${predictionCards(answers)}`
     }
   </section>`;
 }
 
-/** Rows: the truth; columns: what it was called. Shades are shares of the row. */
+/** Confusion matrix: rows are true classes, columns answers, shades shares of the row. */
 function matrix({ classes, confusions, answers }: ZeroShotScores, noun: string): Html {
   const cell = (truth: string, predicted: string) =>
     truth === predicted
@@ -139,9 +139,7 @@ function matrix({ classes, confusions, answers }: ZeroShotScores, noun: string):
       : (confusions.find((pair) => pair.truth === truth && pair.predicted === predicted)?.count ?? 0);
   return html`<figure class="card scroll" aria-labelledby="matrix-title">
     <h3 id="matrix-title">Confusions</h3>
-    <p class="quiet">
-      Rows: what a ${noun} shows. Columns: what it was called. The stronger the shade, the more of the row.
-    </p>
+    <p class="quiet">Rows: true class of each ${noun}. Columns: answer. Shade: share of the row.</p>
     <table class="matrix">
       <thead>
         <tr>
@@ -171,7 +169,7 @@ function matrix({ classes, confusions, answers }: ZeroShotScores, noun: string):
 
 function confusionList({ confusions, images: thumbnails }: ZeroShotModel): Html {
   return html`<div class="card">
-    <h3>Most often mistaken</h3>
+    <h3>Most frequent confusions</h3>
     <ol class="confusions">
       ${confusions.map(
         ({ truth, predicted, count: times, images }) =>
@@ -193,7 +191,7 @@ function classTable({ classes, confusions }: ZeroShotScores): Html {
     <table class="scores classes">
       <thead>
         <tr>
-          ${["Class, hardest first", "Shown", "Recall", "", "Precision", "AP", "Mostly mistaken for"].map(
+          ${["Class, hardest first", "Shown", "Recall", "", "Precision", "AP", "Mostly confused with"].map(
             (name) => html`<th scope="col">${name}</th>`,
           )}
         </tr>
@@ -220,13 +218,13 @@ function classTable({ classes, confusions }: ZeroShotScores): Html {
   </div>`;
 }
 
-/** A share, where it is known. */
+/** A share, or a dash if unknown. */
 const known = (share: number | undefined): string => (share === undefined ? "–" : percent(share));
 
 function brokenList(broken: ZeroShotScores["broken"]): Html {
   return html`<details class="card">
     <summary>
-      ${counted(broken.length, "image")} could not be read and ${broken.length === 1 ? "was" : "were"} left out
+      ${counted(broken.length, "image")} could not be read and ${broken.length === 1 ? "was" : "were"} skipped
     </summary>
     <ul class="broken">
       ${broken.slice(0, 200).map(({ reason }) => html`<li><bdi>${reason}</bdi></li>`)}

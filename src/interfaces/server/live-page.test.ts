@@ -64,7 +64,7 @@ describe("LivePage", () => {
     for (const method of ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
       expect(await ask(page, "/", { method })).toMatchObject({ status: 405, headers: { allow: "GET" } });
     for (const path of ["/../package.json", "/%2e%2e/package.json", "/events/", "/?a", "//", "/etc/passwd", "*"])
-      expect(await ask(page, path), path).toMatchObject({ status: 404, body: "There is nothing here.\n" });
+      expect(await ask(page, path), path).toMatchObject({ status: 404, body: "Not found.\n" });
   });
 
   it("makes nothing while nobody looks; tells who comes all that there is, and then only what has changed", async () => {
@@ -121,7 +121,7 @@ describe("LivePage", () => {
     const port = Number(new URL(page.url).port);
     await expect(LivePage.open(content({}), port)).rejects.toMatchObject({
       code: "CLIP_USAGE",
-      message: `cannot listen on port ${port}: it is in use; name another, or none for one that is free`,
+      message: `cannot listen on port ${port}: it is in use; choose another, or omit it for a free one`,
     });
   });
 });

@@ -3,24 +3,24 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { ClipError, problemOf } from "../../core/errors.ts";
 
-/** What a page shows while it is open. */
+/** Contents of a {@link LivePage}. */
 export interface LiveContent {
-  /** The HTML document; its script listens to the server-sent events of `events`. */
+  /** HTML document whose script listens to server-sent events at `events`. */
   readonly page: string;
-  /** What the document's parts hold now, by name. Asked for while somebody looks, and not otherwise. */
+  /** Current contents of the parts, by name. Called only while a browser is connected. */
   parts(): Promise<Readonly<Record<string, string>>>;
-  /** Told why the parts could not be made; the page then stays as it was. */
+  /** Called if `parts` fails; the page then remains unchanged. */
   onError(error: unknown): void;
 }
 
-/** Least time between two updates. */
+/** Minimum time between two updates. */
 const pauseMs = 1000;
-/** A browser takes one for the page and one for its updates. */
+/** A browser uses two, one for the page and one for its updates. */
 const maxConnections = 64;
-/** How long the last update may take to reach those who look. */
+/** Time limit for sending the last update. */
 const farewellMs = 1000;
 
-/** As browsers call this machine, on any port: tunnels have their own. */
+/** Allowed Host headers, on any port, since tunnels use other ports. */
 const ownHost = /^(?:127\.0\.0\.1|localhost)(?::\d+)?$/i;
 
 const headers = {
@@ -31,20 +31,19 @@ const headers = {
 };
 
 /**
- * A page that shows what changes, for browsers on this machine. Whoever opens it gets all parts as they are, and from then on those
- * that have changed, at most once a second; while nobody looks nothing is made. `await using` sends the last state and closes.
+ * Serves a live page to browsers on this machine. A browser gets all parts when it connects, then changed ones at most once a
+ * second. Declare it with `await using`, which sends the last state and closes.
  *
- * It listens on 127.0.0.1 alone, answers GET of its two addresses, and nobody who calls this machine by another name: a page from
- * elsewhere that has its own name point here (DNS rebinding) learns nothing.
+ * It listens only on 127.0.0.1, answers GET at two addresses, and refuses other host names, which prevents DNS rebinding.
  */
 export class LivePage implements AsyncDisposable {
   readonly url: string;
   readonly #content: LiveContent;
   readonly #server: Server;
-  /** Who looks, with the parts as they were sent. */
+  /** Connected browsers, with the parts that they have. */
   readonly #watchers = new Map<ServerResponse, Record<string, string>>();
   #timer: NodeJS.Timeout | undefined;
-  /** Updates are made one after the other. */
+  /** The last update; updates are sequential. */
   #sending = Promise.resolve();
   #closing = false;
 
@@ -55,8 +54,8 @@ export class LivePage implements AsyncDisposable {
   }
 
   /**
-   * @param port - 0 for one that is free.
-   * @throws {ClipError} `CLIP_USAGE` if the port cannot be had.
+   * @param port - 0 chooses a free one.
+   * @throws {ClipError} `CLIP_USAGE` if the port is not available.
    */
   static async open(content: LiveContent, port = 0): Promise<LivePage> {
     const server = createServer();
@@ -64,13 +63,13 @@ export class LivePage implements AsyncDisposable {
     server.listen(port, "127.0.0.1");
     await once(server, "listening").catch((cause: NodeJS.ErrnoException) => {
       const problem = cause.code === "EADDRINUSE" ? "it is in use" : problemOf(cause);
-      const wayOut = "name another, or none for one that is free";
+      const wayOut = "choose another, or omit it for a free one";
       throw new ClipError("CLIP_USAGE", `cannot listen on port ${port}: ${problem}; ${wayOut}`, { cause });
     });
     return new LivePage(content, server);
   }
 
-  /** Says that parts may have changed. */
+  /** Schedules an update of changed parts. */
   changed(): void {
     if (this.#closing || this.#watchers.size === 0) return;
     this.#timer ??= setTimeout(() => {
@@ -83,7 +82,7 @@ export class LivePage implements AsyncDisposable {
     this.#closing = true;
     clearTimeout(this.#timer);
     await this.#send();
-    // Who does not take the last state must not keep the process.
+    // A browser that does not read the last state must not keep the process alive.
     const impatient = setTimeout(() => this.#server.closeAllConnections(), farewellMs);
     const watchers = [...this.#watchers.keys()];
     await Promise.all(watchers.map((watcher) => new Promise((resolve) => watcher.on("close", resolve).end())));
@@ -97,11 +96,11 @@ export class LivePage implements AsyncDisposable {
   #answer({ method, url, headers: { host = "" } }: IncomingMessage, response: ServerResponse): void {
     const answer = (status: number, type: string, body: string, more = {}) =>
       void response.writeHead(status, { ...headers, ...more, "content-type": `${type}; charset=utf-8` }).end(body);
-    if (!ownHost.test(host)) answer(403, "text/plain", "This page is for 127.0.0.1 and localhost alone.\n");
-    else if (method !== "GET") answer(405, "text/plain", "This page can only be read.\n", { allow: "GET" });
+    if (!ownHost.test(host)) answer(403, "text/plain", "This page is only for 127.0.0.1 and localhost.\n");
+    else if (method !== "GET") answer(405, "text/plain", "Only GET is allowed.\n", { allow: "GET" });
     else if (url === "/") answer(200, "text/html", this.#content.page);
     else if (url === "/events") this.#watch(response);
-    else answer(404, "text/plain", "There is nothing here.\n");
+    else answer(404, "text/plain", "Not found.\n");
   }
 
   #watch(response: ServerResponse): void {
@@ -117,12 +116,12 @@ export class LivePage implements AsyncDisposable {
     return this.#sending;
   }
 
-  /** To each who looks the parts that are not as they were sent. */
+  /** Sends each browser the parts that have changed for it. */
   async #sendNews(): Promise<void> {
     if (this.#watchers.size === 0) return;
     const parts = await this.#content.parts();
     for (const [watcher, sent] of this.#watchers) {
-      // Who is slow gets what is new when there is room for it again.
+      // A slow browser gets the changes once its buffer has drained.
       if (watcher.writableNeedDrain && !this.#closing) continue;
       const news = Object.entries(parts).filter(([name, content]) => sent[name] !== content);
       if (news.length > 0) watcher.write(`data: ${JSON.stringify(Object.fromEntries(news))}\n\n`);

@@ -94,12 +94,12 @@ describe("a set in a folder", () => {
   });
 
   it.each([
-    ["test/nshards.txt", "two", /test\/nshards\.txt must be the number of shards, and is "two"/],
+    ["test/nshards.txt", "two", /test\/nshards\.txt must be the number of shards, not "two"/],
     ["test/nshards.txt", "999999999", /must be the number of shards/],
     ["test/nshards.txt", "3", /cannot open the shard .*2\.tar: it does not exist/],
-    ["classnames.txt", "tench\n\nshark\n", /classnames\.txt, line 2 is blank: is a name missing/],
+    ["classnames.txt", "tench\n\nshark\n", /classnames\.txt, line 2 is blank, so the classes below it are ambiguous/],
     ["classnames.txt", "\n", /classnames\.txt is empty/],
-    ["classnames.txt", "tench\nshark", /s0000000\.cls is class 2, counted from 0, and 2 classes have names/],
+    ["classnames.txt", "tench\nshark", /s0000000\.cls is class 2, counted from 0, but there are 2 class names/],
     ["zeroshot_classification_templates.txt", "", /zeroshot_classification_templates\.txt is empty/],
   ])("whose %s is %j is refused", async (file, content, message) => {
     const place = await writeBenchmarkSet(join(root, "bad"), set);
@@ -169,7 +169,7 @@ describe("a set of the paper", () => {
 
   it("that nobody publishes so says what to give", async () => {
     await expect((await BenchmarkSet.find("hatefulmemes")).classLines()).rejects.toThrow(
-      /hatefulmemes is published by nobody in this layout; give what is in classnames\.txt yourself/,
+      /hatefulmemes is not published in this layout; provide the contents of classnames\.txt yourself/,
     );
   });
 });

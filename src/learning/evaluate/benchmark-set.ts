@@ -21,18 +21,18 @@ import type { LabelledImage } from "../../inputs/data/labelled-images.ts";
 import { parseNpy } from "../../inputs/data/npy.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 
-/** The files of CLIP_benchmark's layout that are not shards. */
+/** Files of CLIP_benchmark's layout other than shards. */
 const files = {
   classNames: "classnames.txt",
   templates: "zeroshot_classification_templates.txt",
   shardCount: "test/nshards.txt",
 };
-/** More shards than any set of test images has. */
+/** Limit of shards for hostile sets. */
 const maxShards = 100_000;
 
 const fetchKinds: OptionKinds<FetchOptions> = withoutKinds(resolveKinds, "files", "onLicence");
 
-/** The images of a set. */
+/** Images of a set. */
 export interface SetImages {
   readonly samples: readonly LabelledImage[];
   /** Unusable images, and damaged shards. */
@@ -71,8 +71,8 @@ export class BenchmarkSet {
   /**
    * Finds a set; fetches nothing.
    *
-   * @param named - one of {@link knownSets}, a folder in that layout, or its address.
-   * @throws {ClipError} `CLIP_DATA` if there is no such set.
+   * @param named - one of {@link knownSets}, a folder, or an address.
+   * @throws {ClipError} `CLIP_DATA` if the set does not exist.
    */
   static async find(named: string, options: FetchOptions = {}): Promise<BenchmarkSet> {
     checkKind("BenchmarkSet.find: the name", named, text);
@@ -91,7 +91,7 @@ export class BenchmarkSet {
   }
 
   /**
-   * The lines with the names of the classes.
+   * Lines with class names.
    *
    * @throws {ClipError} `CLIP_DATA` if they cannot be read, `CLIP_DOWNLOAD` if they cannot be fetched.
    */
@@ -102,7 +102,7 @@ export class BenchmarkSet {
   /**
    * The templates, with `{}` for the class name.
    *
-   * @throws {ClipError} as {@link classLines}.
+   * @throws {ClipError} see {@link classLines}.
    */
   async templates(): Promise<string[]> {
     const lines = splitLines(await this.#text(files.templates)).filter((line) => line.trim() !== "");
@@ -111,7 +111,7 @@ export class BenchmarkSet {
   }
 
   /**
-   * The test images, from all shards.
+   * Test images from all shards.
    *
    * @param classCount - number of named classes.
    * @throws {ClipError} as {@link classLines}; `CLIP_DATA` also if an image is of a class that has no name.
@@ -122,7 +122,7 @@ export class BenchmarkSet {
     if (count < 1 || count > maxShards)
       throw new ClipError(
         "CLIP_DATA",
-        `${this.#placeOf(files.shardCount)} must be the number of shards, and is ${JSON.stringify(text.slice(0, 50))}`,
+        `${this.#placeOf(files.shardCount)} must be the number of shards, not ${JSON.stringify(text.slice(0, 50))}`,
       );
     const found: { samples: LabelledImage[]; skipped: SkippedImage[] } = { samples: [], skipped: [] };
     for (let i = 0; i < count; i++) {
@@ -138,7 +138,7 @@ export class BenchmarkSet {
     return found;
   }
 
-  /** A file of the set, for messages. */
+  /** Location of a file, for messages. */
   #placeOf(path: string): string {
     return `${this.source ?? this.name}/${path}`;
   }
@@ -147,13 +147,13 @@ export class BenchmarkSet {
     return readText(await this.#file(path), maxConfigBytes);
   }
 
-  /** A file of the set on this machine. */
+  /** Local path of a file, fetching it if necessary. */
   async #file(path: string): Promise<string> {
     const root = this.#root;
     if (root === undefined)
       throw new ClipError(
         "CLIP_DATA",
-        `${this.name} is published by nobody in this layout; give what is in ${path} yourself`,
+        `${this.name} is not published in this layout; provide the contents of ${path} yourself`,
       );
     if (!this.isRemote) return join(root, path);
     const target = join(cacheFolder(root), path);
@@ -181,25 +181,25 @@ export class BenchmarkSet {
   }
 }
 
-/** Where the files of a data set of the hub are, or of the mirror that the environment names. */
+/** Address of a data set's files on the hub, or on the mirror in HF_ENDPOINT. */
 function hubFiles(repository: string, revision = "main"): string {
   return `${hubUrl()}/datasets/${repository}/resolve/${revision}`;
 }
 
-/** What people copy is the address of the hub's page, not that of its files. */
+/** Translates the address of a hub page, which people copy, to the address of its files. */
 function filesOfPage(address: string): string {
   const [, repository, revision] =
     /^https:\/\/huggingface\.co\/datasets\/([^/?#]+\/[^/?#]+)(?:\/tree\/([^/?#]+))?\/?$/.exec(address) ?? [];
   return repository === undefined ? address : hubFiles(repository, revision);
 }
 
-/** Where the files of an address are kept. */
+/** Cache folder of an address. */
 function cacheFolder(root: string): string {
   const key = createHash("sha256").update(root).digest("hex").slice(0, 32);
   return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "clip-ts", "sets", key);
 }
 
-/** Adds the images of a shard with the classes that stand beside them. */
+/** Adds the images of a shard with their classes. */
 async function collectShard(
   path: string,
   shard: string,
@@ -226,9 +226,9 @@ async function collectShard(
 const isLabelName = (name: string) => /\.(cls|npy)$/i.test(name);
 
 /**
- * The numbers of a sample's classes: the one in its `.cls`, or those at which its `.npy` has a one; why there are none.
+ * Class indices of a sample, from its `.cls` or from the non-zero entries of its `.npy`; or a reason for having none.
  *
- * @throws {ClipError} `CLIP_DATA` if they are not of these classes: the names are of another set.
+ * @throws {ClipError} `CLIP_DATA` if they do not fit the class names.
  */
 function labelsOf(entry: TarEntry | undefined, shard: string, classCount: number): number[] | string {
   if (!entry) return "there is no .cls or .npy with its class";
@@ -238,13 +238,16 @@ function labelsOf(entry: TarEntry | undefined, shard: string, classCount: number
   if (/\.npy$/i.test(entry.name)) {
     const { data } = parseNpy(content, place);
     if (data.length !== classCount)
-      throw new ClipError("CLIP_DATA", `${place} is of ${data.length} classes, and ${classCount} have names`);
+      throw new ClipError("CLIP_DATA", `${place} has ${data.length} classes, but there are ${classCount} class names`);
     const labels = Array.from(data.keys()).filter((label) => data[label]! > 0);
     return labels.length > 0 ? labels : "it shows none of the classes";
   }
   const text = new TextDecoder().decode(content).trim();
-  if (!/^\d{1,9}$/.test(text)) return `${place} is no number of a class`;
+  if (!/^\d{1,9}$/.test(text)) return `${place} is not a class number`;
   if (Number(text) >= classCount)
-    throw new ClipError("CLIP_DATA", `${place} is class ${text}, counted from 0, and ${classCount} classes have names`);
+    throw new ClipError(
+      "CLIP_DATA",
+      `${place} is class ${text}, counted from 0, but there are ${classCount} class names`,
+    );
   return [Number(text)];
 }

@@ -31,7 +31,7 @@ const candidateKinds: OptionKinds<CandidateColumns> = { referenceColumn: text, s
  * Reads captions to score from a `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`) and
  * `caption` (or `title`).
  *
- * @throws {ClipError} `CLIP_DATA` as {@link readTexts} and {@link assertSomeExist}, and if there is no row.
+ * @throws {ClipError} `CLIP_DATA`, see {@link readTexts} and {@link assertSomeExist}, or if there are no rows.
  */
 export async function readCandidates(
   path: string,
@@ -56,7 +56,7 @@ export async function readCandidates(
 /** CLIPScore of captions. */
 export interface ClipScores {
   readonly count: number;
-  /** Means over the captions. */
+  /** Mean over the captions. */
   readonly clipScore: number;
   /** Undefined without references. */
   readonly refClipScore: number | undefined;
@@ -76,7 +76,7 @@ export interface ClipScores {
  * console.log((await evaluateCaptions(clip, candidates)).clipScore);
  * ```
  *
- * @throws {ClipError} `CLIP_DATA` if not one image can be read.
+ * @throws {ClipError} `CLIP_DATA` if no image can be read.
  */
 export async function evaluateCaptions(
   encoder: ClipEncoder,

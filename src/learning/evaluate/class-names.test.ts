@@ -50,14 +50,14 @@ describe("nameClasses", () => {
   });
 
   it.each([
-    [["a", "b"], ["x"], /^f names 1 classes, the data have 2 \(a, b, …\); give a line to each, or write/],
-    [["0", "2"], ["x", "y"], /^f names 2 classes, counted from 0; the data have class 2$/],
+    [["a", "b"], ["x"], /^f has 1 classes, but the data have 2 \(a, b, …\); write a line for each, or write/],
+    [["0", "2"], ["x", "y"], /^f has 2 classes, counted from 0, but the data have class 2$/],
     [["a", "b"], ["a\tx"], /^f has no line for the class "b"$/],
     // Five of CLEVR's eight: as a number 3 is the fourth line, "5".
     [
       ["3", "4"],
       ["10", "3", "4", "5", "6"],
-      /^the class 3 is a name of f in line 2, and as a number, .* line 4; write/,
+      /^the class 3 is ambiguous in f: by name line 2, by number, .* line 4; write/,
     ],
   ])("refuses names that do not fit: %j %j", (classes, lines, message) => {
     expect(() => nameClasses(images(...classes), lines, "f")).toThrow(message);
@@ -67,7 +67,7 @@ describe("nameClasses", () => {
     const lines = ["tench", "goldfish"];
     const name = (...classes: string[]) => nameClasses(images(...classes), lines, "f", areWordNetIds).classes;
     expect(name("n01440764", "n01443537")).toEqual(lines);
-    expect(() => name("Goldfische", "Schleien")).toThrow(/their order says nothing; write the data's class, a tab/);
+    expect(() => name("Goldfische", "Schleien")).toThrow(/their order is arbitrary; write the data's class, a tab/);
   });
 });
 

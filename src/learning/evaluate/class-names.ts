@@ -3,21 +3,21 @@ import { splitLines } from "../../core/text-file.ts";
 import { type ClassLabel, namesOf } from "../../model/zero-shot/prompts.ts";
 import { areNumbers, type LabelledImages } from "../../inputs/data/labelled-images.ts";
 
-/** Images whose classes are called as texts shall have it. */
+/** Labelled images with class names for prompts. */
 export interface NamedImages extends Pick<LabelledImages, "samples"> {
   readonly classes: readonly ClassLabel[];
-  /** What the data call each class. */
+  /** Name of each class in the data. */
   readonly own: readonly string[];
 }
 
-/** What stands between several names of a class. */
+/** Separator between names of a class. */
 const separator = "|";
 
 /**
- * The lines of a file with the names of classes. A blank line is not passed over: what stands below would get another class's number.
+ * Splits a file of class names into lines. Blank lines are errors, since skipping them would renumber the classes below.
  *
- * @param file - where they stand, for the message.
- * @throws {ClipError} `CLIP_DATA` if there is none, or one is blank.
+ * @param file - for messages.
+ * @throws {ClipError} `CLIP_DATA` if the file is empty or a line is blank.
  */
 export function classLines(text: string, file: string): string[] {
   const lines = splitLines(text.trimEnd());
@@ -27,27 +27,26 @@ export function classLines(text: string, file: string): string[] {
   if (blank >= 0)
     throw new ClipError(
       "CLIP_DATA",
-      `${file}, line ${blank + 1} is blank: is a name missing, or is it not meant to count? All below it would be another class`,
+      `${file}, line ${blank + 1} is blank, so the classes below it are ambiguous; add the name or remove the line`,
     );
   return lines;
 }
 
-/** What a line calls a class: one name, or several, separated by `|`. */
+/** Parses a line with one name of a class, or several, separated by `|`. */
 export function classLabel(line: string): ClassLabel {
   const names = line.split(separator).map((name) => name.trim());
   return names.length === 1 ? names[0]! : names;
 }
 
 /**
- * The same images, their classes named as texts shall have it.
+ * Assigns names to the classes of images.
  *
- * @param lines - a class each, as {@link classLabel} reads it. With a tab in each, the class as the data have it and its names, of as many
- *   classes as one likes. Else names alone, and all of them are then classes, even those without an image: they are found by the names
- *   that the data have, or by number where the data's classes are whole numbers, counted from 0. Where neither fits they are those of the
- *   data's classes in their order.
- * @param file - where they stand, for the message.
- * @param trustOrder - whether the order of the data's classes is one that names can be given by. Default: always.
- * @throws {ClipError} `CLIP_DATA` if a class has no name, or more than one reading gives it different ones.
+ * @param lines - one class per line, see {@link classLabel}. If all lines have a tab: the data's class, a tab, its names. Else only
+ *   names, which are matched with the data's classes by name, then by number (from 0) if the data's classes are integers, then by
+ *   order. Matched by name or number, classes without images are kept too.
+ * @param file - for messages.
+ * @param trustOrder - whether names may be assigned by order. Default: always.
+ * @throws {ClipError} `CLIP_DATA` if a class has no name, or name and number disagree.
  */
 export function nameClasses(
   { classes, samples }: Pick<LabelledImages, "classes" | "samples">,
@@ -75,29 +74,29 @@ export function nameClasses(
   if (areNumbers(classes) && !byNumber)
     throw new ClipError(
       "CLIP_DATA",
-      `${file} names ${lines.length} classes, counted from 0; the data have class ${classes.at(-1)}`,
+      `${file} has ${lines.length} classes, counted from 0, but the data have class ${classes.at(-1)}`,
     );
   const some = classes.slice(0, 5).join(", ");
   const wayOut = "write the data's class, a tab and its name in every line";
   if (lines.length !== classes.length)
     throw new ClipError(
       "CLIP_DATA",
-      `${file} names ${lines.length} classes, the data have ${classes.length} (${some}, …); give a line to each, or ${wayOut}`,
+      `${file} has ${lines.length} classes, but the data have ${classes.length} (${some}, …); write a line for each, or ${wayOut}`,
     );
   if (!trustOrder(classes))
     throw new ClipError(
       "CLIP_DATA",
-      `${file} does not have the names that the data's classes have (${some}, …), and their order says nothing; ${wayOut}`,
+      `${file} does not contain the names of the data's classes (${some}, …), and their order is arbitrary; ${wayOut}`,
     );
   return { classes: named, own: classes, samples };
 }
 
-/** ImageNet's classes as WordNet numbers them; in the order of the numbers they are published everywhere. */
+/** Whether classes are WordNet ids, as ImageNet's folders are; ImageNet's class names are always published in their order. */
 export function areWordNetIds(classes: readonly string[]): boolean {
   return classes.every((name) => /^n\d{8}$/.test(name));
 }
 
-/** The place of each class among names, if each is the name of one and no other. */
+/** Index of each class among `named`, if each matches exactly one. */
 function placesByName(classes: readonly string[], named: readonly ClassLabel[]): number[] | undefined {
   const places = new Map<string, number>();
   named.forEach((label, place) => {
@@ -107,7 +106,7 @@ function placesByName(classes: readonly string[], named: readonly ClassLabel[]):
   return found.some(Number.isNaN) ? undefined : found;
 }
 
-/** Without what folders cannot say. */
+/** Ignores differences that folder names cannot express. */
 const plain = (name: string) => name.replaceAll("_", " ").toLowerCase();
 
 function placesByNumber(classes: readonly string[], count: number): number[] | undefined {
@@ -115,7 +114,7 @@ function placesByNumber(classes: readonly string[], count: number): number[] | u
   return areNumbers(classes) && numbers.every((number) => number < count) ? numbers : undefined;
 }
 
-/** Digits may be names or numbers of lines: CLEVR's counts stand in the order 10, 3, 4, … */
+/** Digits may be names or line numbers, as in CLEVR, whose counts are in the order 10, 3, 4, … */
 function assertAgreement(
   classes: readonly string[],
   byName: readonly number[],
@@ -126,7 +125,7 @@ function assertAgreement(
   if (i < 0) return;
   throw new ClipError(
     "CLIP_DATA",
-    `the class ${classes[i]} is a name of ${file} in line ${byName[i]! + 1}, and as a number, counted from 0, line ${byNumber[i]! + 1}; ` +
+    `the class ${classes[i]} is ambiguous in ${file}: by name line ${byName[i]! + 1}, by number, counted from 0, line ${byNumber[i]! + 1}; ` +
       "write the data's class, a tab and its name in every line",
   );
 }

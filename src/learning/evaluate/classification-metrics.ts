@@ -1,11 +1,10 @@
 import { assert } from "../../core/errors.ts";
 
 /**
- * How many wrong answers stand before the right one, 0 if it comes first. Ties count against, and what is no number: a model
- * that says the same of everything knows nothing.
+ * Rank of the right answer: the number of wrong ones before it. Ties and NaN count as wrong, so that a constant model scores nothing.
  *
  * @param scores - of all answers, higher is better.
- * @param truths - the right ones. Of several the best counts, and they do not stand in each other's way.
+ * @param truths - the right answers; the best of them counts.
  */
 export function truthRank(scores: ArrayLike<number>, truths: readonly number[]): number {
   const best = truths.reduce((best, truth) => (scores[truth]! > scores[best]! ? truth : best), truths[0]!);
@@ -15,24 +14,24 @@ export function truthRank(scores: ArrayLike<number>, truths: readonly number[]):
   return rank;
 }
 
-/** The share of queries whose right answer is among the first k: of classes top-k accuracy, of images and captions R@k. */
+/** Share of queries whose right answer is among the first k: top-k accuracy, or R@k in retrieval. */
 export function recallAtK(ranks: readonly number[], k: number): number {
   return ranks.filter((rank) => rank < k).length / ranks.length;
 }
 
-/** The mean of what is known; undefined if nothing is. */
+/** Mean of the defined values; undefined if there are none. */
 export function meanOfKnown(values: readonly (number | undefined)[]): number | undefined {
   const known = values.filter((value) => value !== undefined);
   return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0) / known.length;
 }
 
 /**
- * The 11-point interpolated average precision of VOC2007 (Everingham et al. 2010, section 4.2): the mean over the recalls 0, 0.1, …, 1 of
- * the best precision at that recall or a higher one. What has the same score is taken all at once.
+ * VOC2007's 11-point interpolated average precision (Everingham et al. 2010, section 4.2): the mean over the recalls 0, 0.1, …, 1 of
+ * the best precision at that recall or higher. Ties are counted together.
  *
- * @param scores - how much each image is held to show the class.
- * @param positive - whether it does.
- * @returns undefined if no image does.
+ * @param scores - score of the class for each image.
+ * @param positive - whether each image shows the class.
+ * @returns undefined without positive images.
  */
 export function averagePrecision11(scores: ArrayLike<number>, positive: readonly boolean[]): number | undefined {
   const positives = positive.filter(Boolean).length;
@@ -43,7 +42,7 @@ export function averagePrecision11(scores: ArrayLike<number>, positive: readonly
   for (const tied of bestFirst(scores)) {
     found += tied.filter((i) => positive[i]).length;
     taken += tied.length;
-    // In whole numbers: as fractions 3 of 10 would miss the recall 3 × 0.1.
+    // Integer arithmetic: in floating point, 3 of 10 would miss the recall 3 × 0.1.
     for (let tenth = 0; tenth <= 10 && 10 * found >= tenth * positives; tenth++)
       best[tenth] = Math.max(best[tenth]!, found / taken);
   }
@@ -51,9 +50,9 @@ export function averagePrecision11(scores: ArrayLike<number>, positive: readonly
 }
 
 /**
- * The area under the ROC curve: how often one that is positive scores higher than one that is not, a tie counting half (Mann and Whitney's U).
+ * Area under the ROC curve: the probability that a positive scores higher than a negative, ties counting half (Mann–Whitney U).
  *
- * @returns undefined if all are positive, or none.
+ * @returns undefined if all or none are positive.
  */
 export function rocAuc(scores: ArrayLike<number>, positive: readonly boolean[]): number | undefined {
   const positives = positive.filter(Boolean).length;
@@ -70,7 +69,7 @@ export function rocAuc(scores: ArrayLike<number>, positive: readonly boolean[]):
   return won / (positives * negatives);
 }
 
-/** Numbers of what is scored, best first, those of the same score together. */
+/** Indices by descending score, ties grouped. */
 function bestFirst(scores: ArrayLike<number>): number[][] {
   const order = Array.from(scores, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
   const groups: number[][] = [];
@@ -82,16 +81,15 @@ function bestFirst(scores: ArrayLike<number>): number[][] {
   return groups;
 }
 
-/** One class taken for another. */
+/** A class confused with another. */
 export interface ConfusionPair {
-  /** Numbers of classes. */
+  /** Class indices. */
   readonly truth: number;
   readonly predicted: number;
-  /** How often. */
   readonly count: number;
 }
 
-/** What is taken for what, most often first. */
+/** Confusions, most frequent first. */
 export function confusionPairs(truths: readonly number[], predicted: readonly number[]): ConfusionPair[] {
   const pairs = new Map<string, ConfusionPair>();
   truths.forEach((truth, i) => {
@@ -103,31 +101,31 @@ export function confusionPairs(truths: readonly number[], predicted: readonly nu
   return [...pairs.values()].sort((a, b) => b.count - a.count || a.truth - b.truth || a.predicted - b.predicted);
 }
 
-/** Answers that were given with about the same confidence. */
+/** Answers with similar confidence. */
 export interface ReliabilityBin {
   /** Confidences above this … */
   readonly low: number;
   /** … and up to this. */
   readonly high: number;
   readonly count: number;
-  /** Mean of their confidences, and the share that was right; undefined in an empty bin. */
+  /** Mean confidence, and share of right answers; undefined in an empty bin. */
   readonly confidence: number | undefined;
   readonly accuracy: number | undefined;
 }
 
-/** Whether confidences can be believed. */
+/** Reliability of confidences. */
 export interface Calibration {
   /** Of equal width, from 0 to 1. */
   readonly bins: readonly ReliabilityBin[];
-  /** The expected calibration error: how far confidence and accuracy are apart in a bin, weighted by its answers. */
+  /** Expected calibration error: the mean of |confidence − accuracy| over bins, weighted by their answers. */
   readonly error: number;
 }
 
 /**
- * Confidence against accuracy, in bins (Guo et al. 2017).
+ * Compares confidence with accuracy, in bins (Guo et al. 2017).
  *
- * @param confidences - the probabilities of the answers, in [0, 1].
- * @param right - whether each was.
+ * @param confidences - probabilities of the answers, in [0, 1].
+ * @param right - whether each answer was right.
  */
 export function calibration(confidences: readonly number[], right: readonly boolean[], binCount = 10): Calibration {
   assert(confidences.length === right.length && confidences.length > 0, "each confidence belongs to an answer");

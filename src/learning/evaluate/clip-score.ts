@@ -1,16 +1,16 @@
-/** What captions and references are put behind (Hessel et al. 2021). */
+/** Text prepended to captions and references (Hessel et al. 2021). */
 export const clipScorePrefix = "A photo depicts ";
 
-/** Brings the cosines of published CLIPs, which hardly exceed 0.4, to about [0, 1]. */
+/** Stretches published CLIPs' cosines, which rarely exceed 0.4, to about [0, 1]. */
 const scale = 2.5;
 
-/** How well a caption fits an image: 2.5 · max(cos, 0) of their embeddings (Hessel et al. 2021). */
+/** CLIPScore of a caption: 2.5 · max(similarity, 0) (Hessel et al. 2021). */
 export function clipScore(similarity: number): number {
   return scale * Math.max(similarity, 0);
 }
 
 /**
- * The same with captions that people wrote: the harmonic mean of {@link clipScore} and the cosine to the nearest of them.
+ * RefCLIPScore: the harmonic mean of {@link clipScore} and the cosine with the nearest reference caption.
  *
  * @param similarity - of caption and image.
  * @param references - cosines of the caption with each reference, at least one.

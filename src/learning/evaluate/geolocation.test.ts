@@ -48,7 +48,9 @@ describe("evaluateGeolocation", () => {
     const scores = await evaluateGeolocation(encoder, await read("asked.csv", asked), references);
     expect(scores).toMatchObject({ count: 6, references: 6, broken: [] });
     expect(scores.within).toEqual([1, 25, 200, 750, 2500].map((kilometres, i) => ({ kilometres, share: (i + 1) / 6 })));
-    await expect(read("wrong.csv", ["a.png,91,0"])).rejects.toThrow(/wrong\.csv, line 2: 91, 0 is no place in degrees/);
+    await expect(read("wrong.csv", ["a.png,91,0"])).rejects.toThrow(
+      /wrong\.csv, line 2: 91, 0 is not a latitude and longitude in degrees/,
+    );
     const missing = [{ image: join(root, "none.png"), latitude: 0, longitude: 0 }];
     await expect(evaluateGeolocation(encoder, missing, references)).rejects.toMatchObject({ code: "CLIP_DATA" });
   });

@@ -18,8 +18,8 @@ export interface PlacedImage extends ImageLocation {
  * Reads a `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`; relative to the file's folder), `latitude` and
  * `longitude`.
  *
- * @param root - what these paths are relative to instead, and where the images may lie, links followed.
- * @throws {ClipError} `CLIP_DATA` as {@link readTexts}, if there is no row, or a place is none on Earth.
+ * @param root - another base folder of the paths, which must not leave it.
+ * @throws {ClipError} `CLIP_DATA`, see {@link readTexts}; or if there are no rows, or coordinates are out of range.
  */
 export async function readPlacedImages(
   path: string,
@@ -34,7 +34,7 @@ export async function readPlacedImages(
     if (!(Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180))
       throw new ClipError(
         "CLIP_DATA",
-        `${path}, ${place}: ${values.latitude}, ${values.longitude} is no place in degrees`,
+        `${path}, ${place}: ${values.latitude}, ${values.longitude} is not a latitude and longitude in degrees`,
       );
     return { ...imageOfTable(path, place, values.image, root), latitude, longitude };
   });
@@ -45,7 +45,7 @@ export async function readPlacedImages(
 /** Mean radius of the Earth, in kilometres. */
 const earthRadius = 6371;
 
-/** Kilometres between two places along a great circle, by the haversine formula. */
+/** Great-circle distance in kilometres, by the haversine formula. */
 export function distanceKm(
   a: Pick<PlacedImage, "latitude" | "longitude">,
   b: Pick<PlacedImage, "latitude" | "longitude">,
@@ -74,7 +74,7 @@ export interface GeolocationScores {
  * Geolocation by nearest neighbor: an image gets the place of the most similar reference (Radford et al. 2021, IM2GPS). Holds an embedding for each
  * reference: 2 GB for a million of 512 numbers.
  *
- * @throws {ClipError} `CLIP_DATA` if not one image or reference can be read.
+ * @throws {ClipError} `CLIP_DATA` if no image or no reference can be read.
  */
 export async function evaluateGeolocation(
   encoder: ClipEncoder,
@@ -100,7 +100,7 @@ export async function evaluateGeolocation(
     if (nearest) distances.push(distanceKm(place, nearest.place));
   }
   if (distances.length === 0)
-    throw new ClipError("CLIP_DATA", `no image could be placed: ${broken[0]?.reason ?? "there are none"}`);
+    throw new ClipError("CLIP_DATA", `no image could be located: ${broken[0]?.reason ?? "there are none"}`);
   return {
     ...{ count: distances.length, references: known.length, broken },
     within: placeDistances.map((kilometres) => ({

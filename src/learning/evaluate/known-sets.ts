@@ -3,31 +3,30 @@ import { knownModels } from "../../model/hub/known-models.ts";
 /** The paper's metric for a data set. */
 export type SetMetric = "top1" | "meanPerClass" | "meanAveragePrecision11" | "rocAuc";
 
-/** A data set of the CLIP paper, and what others have measured on it. */
+/** A data set of the CLIP paper, with published scores. */
 export interface KnownSet {
-  /** What it is called here. */
   readonly name: string;
-  /** The data set of Hugging Face's hub that has its names, templates and images in CLIP_benchmark's layout, if there is one. */
+  /** Hub repository in CLIP_benchmark's layout (class names, templates, images), if one exists. */
   readonly repository: string | undefined;
   readonly metric: SetMetric;
-  /** Test images that the paper counted; other copies of a set may have another split. */
+  /** Number of test images in the paper; other copies of a set may be split differently. */
   readonly images: number;
-  /** What its images may be used for, as their publishers or those who publish them again have it; undefined if that was not found. */
+  /** Licence of the images, according to their publishers or redistributors; undefined if unknown. */
   readonly licence: string | undefined;
-  /** Of OpenAI's models by their names: what the paper says, in percent. */
+  /** The paper's scores of OpenAI's models, in percent, by model. */
   readonly paper: Readonly<Record<string, number>>;
-  /** The same, as open_clip measured the weights that were released. */
+  /** open_clip's scores of the released weights, in percent, by model. */
   readonly released: Readonly<Record<string, number>>;
 }
 
-/** Columns of the figures that open_clip measured. */
+/** Columns of open_clip's scores. */
 const measuredModels = ["RN50", "ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336px"];
-/** The model of the paper's tables of many sets. */
+/** The model in the paper's tables. */
 const tableModel = "ViT-L/14@336px";
 
-const imageNetTerms = "ImageNet's terms: research and teaching that are not commercial";
+const imageNetTerms = "ImageNet's terms: non-commercial research and teaching";
 
-/** Name, place in CLIP_benchmark's account if it is there, metric, test images, ViT-L/14@336's score, licence, open_clip's figures. */
+/** Name, CLIP_benchmark's repository, metric, test images, the paper's score of ViT-L/14@336px, licence, open_clip's scores. */
 const rows: readonly (readonly [
   string,
   string | undefined,
@@ -68,17 +67,17 @@ const rows: readonly (readonly [
   ["hatefulmemes", undefined, "rocAuc", 500, 63.3],
 ];
 
-/** ImageNet's figures of the other models, which the paper gives too. */
+/** The paper's ImageNet scores of the other models. */
 const imageNetOfPaper = {
   ...{ RN50: 59.6, RN101: 62.2, RN50x4: 65.8, RN50x16: 70.5, RN50x64: 73.6 },
   ...{ "ViT-B/32": 63.2, "ViT-B/16": 68.6, "ViT-L/14": 75.3 },
 };
 
 /**
- * The paper's data sets of single images in classes, with its zero-shot scores.
+ * The paper's classification data sets with its zero-shot scores.
  *
  * @see Radford et al. 2021, tables 9, 11 and 16; {@link https://github.com/mlfoundations/open_clip | open_clip}
- *   `docs/openclip_results.csv` for what the released weights reach; CLIP_benchmark's `benchmark/webdatasets.txt` for the names.
+ *   `docs/openclip_results.csv` for the released weights' scores; CLIP_benchmark's `benchmark/webdatasets.txt` for the names.
  */
 export const knownSets: readonly KnownSet[] = rows.map(
   ([name, place, metric, images, score, licence, measured = []]): KnownSet => ({
@@ -89,7 +88,7 @@ export const knownSets: readonly KnownSet[] = rows.map(
   }),
 );
 
-/** What the paper counts, as people call it. */
+/** Display names of the metrics. */
 export const metricNames: Readonly<Record<SetMetric, string>> = {
   top1: "top-1",
   meanPerClass: "mean per class",
@@ -101,19 +100,19 @@ export const metricNames: Readonly<Record<SetMetric, string>> = {
 export interface PublishedScore {
   readonly metric: SetMetric;
   readonly paper: number | undefined;
-  /** Of the released weights: by open_clip, or on ImageNet by the model's makers. */
+  /** Score of the released weights, by open_clip or, on ImageNet, by the model's authors. */
   readonly released: number | undefined;
 }
 
 /**
- * Finds what was published of a model on a data set.
+ * Looks up the published scores of a model on a data set.
  *
- * @param model - as a user names it: only published names are known, not what lies behind a path.
+ * @param model - a published name; a path is never recognized.
  */
 export function publishedScore(set: KnownSet, model: string): PublishedScore {
   const known = knownModels.find(({ name }) => name === model);
   const repositories = known?.name.startsWith("openai/") ?? false;
-  // OpenAI's weights have two names, and one architecture each.
+  // OpenAI's weights have two names; the architecture identifies them.
   const openAi = repositories
     ? knownModels.find(({ architecture, archive }) => archive && architecture === known!.architecture)
     : known;

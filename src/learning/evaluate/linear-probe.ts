@@ -48,7 +48,7 @@ export interface ProbeOptions {
   readonly lambda?: number | undefined;
   /** Images that the sweep chooses by; default a fifth of each class of the training images. */
   readonly validation?: LabelledFeatures | undefined;
-  /** Draws the images held out. Default 0. */
+  /** Random seed of the held-out images. Default 0. */
   readonly seed?: number | undefined;
   /** Weights that the penalty pulls to, such as those of {@link zeroShotHead}; default zeros. */
   readonly around?: LinearHead | undefined;
@@ -65,17 +65,17 @@ const probeKinds: OptionKinds<ProbeOptions> = {
 /** A trained linear probe. */
 export interface Probe extends FittedHead {
   readonly lambda: number;
-  /** By λ; empty if λ was given. */
+  /** In order of λ; empty if λ was given. */
   readonly sweep: readonly SweepPoint[];
 }
 
-/** λ of the sweep, in steps of an eighth of a decade: 10⁻⁶ at 0, 10⁶ at the last. */
+/** Steps of the sweep, each an eighth of a decade of λ, from 10⁻⁶ to 10⁶. */
 const sweepSteps = 96;
 const lambdaAt = (step: number) => 10 ** (step / 8 - 6);
-/** The sweep begins with every so many steps, and halves that around the best. */
+/** Initial stride of the sweep, halved around the best λ. */
 const firstStride = 16;
 
-/** Of each class, what is held out if no validation images are given. */
+/** Share of each class that is held out without validation images. */
 const heldOut = 1 / 5;
 
 /**
@@ -112,7 +112,7 @@ export async function trainProbe(
   return { ...fitted, lambda: best.lambda, sweep };
 }
 
-/** Seven values over all decades first, then ever closer around the best: 15 fits in place of 97. */
+/** Searches λ coarse to fine: seven values over all decades, then closer around the best, 15 fits instead of 97. */
 async function sweepLambda(
   train: LabelledFeatures,
   validation: LabelledFeatures,
@@ -136,7 +136,7 @@ async function sweepLambda(
     onPoint?.(point);
   };
   const order = () => [...points.keys()].sort((a, b) => a - b);
-  // From the strongest penalty on, whose fit is the shortest: each is a good start for the next.
+  // From the strongest penalty down: it converges fastest, and each fit is a good start for the next.
   for (let step = sweepSteps; step >= 0; step -= firstStride) await evaluate(step);
   for (let stride = firstStride; ; stride /= 2) {
     best = order().reduce((a, b) => (isBetter(points.get(b)!, points.get(a)!) ? b : a));
@@ -148,7 +148,7 @@ async function sweepLambda(
   return { sweep: order().map((step) => points.get(step)!), best: points.get(best)!, heads };
 }
 
-/** Few images often give the same accuracy; then by the likelihood. */
+/** Compares by accuracy, then by likelihood, since ties are frequent with few images. */
 function isBetter(a: HeadScores, b: HeadScores): boolean {
   return a.accuracy === b.accuracy ? a.negativeLogLikelihood < b.negativeLogLikelihood : a.accuracy > b.accuracy;
 }
@@ -201,10 +201,10 @@ export async function zeroShotHead(
 }
 
 /**
- * Indices of so many of each class, in order.
+ * Draws indices from each class, in ascending order.
  *
- * @param count - of a class, from how many it has.
- * @param seed - draws which; the same of a class whatever the others are.
+ * @param count - number to draw, given the class's size.
+ * @param seed - random seed; a class's draw does not depend on the other classes.
  */
 export function drawPerClass(labels: ArrayLike<number>, count: (ofClass: number) => number, seed: number): number[] {
   const ofClass = new Map<number, number[]>();
@@ -227,7 +227,7 @@ function holdOut(images: LabelledFeatures, classNames: readonly string[], seed: 
   const [train, validation] = [pickImages(images, rest), pickImages(images, held)];
   const lacking = classNames.find((_, label) => !train.labels.includes(label));
   if (lacking !== undefined) {
-    const few = `the class ${JSON.stringify(lacking)} has fewer than two images, so none can be held out to choose λ by`;
+    const few = `the class ${JSON.stringify(lacking)} has fewer than two images, so none can be held out for choosing λ`;
     throw new ClipError("CLIP_DATA", `${few}: add some, or give validation images or λ`);
   }
   return { train, validation };

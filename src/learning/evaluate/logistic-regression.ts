@@ -6,7 +6,7 @@ import { linear } from "../../model/nn/layers.ts";
 import { lbfgs, type Minimum } from "../../engine/optimize/lbfgs.ts";
 import { Session } from "../../engine/runtime/session.ts";
 
-/** Features of N images, W numbers each, with the class of each among C. */
+/** Features of N images, W values each, with their classes. */
 export interface LabelledFeatures {
   /** float32 [N, W] */
   readonly features: TensorData<"float32">;
@@ -22,11 +22,11 @@ export interface LinearHead {
   readonly bias: TensorData<"float32">;
 }
 
-/** How a fit begins and ends. */
+/** Options of {@link LogisticRegression.fit}. */
 export interface FitOptions {
-  /** The weights that the penalty draws to; default zeros. */
+  /** Weights towards which the penalty pulls; default zeros. */
   readonly around?: LinearHead | undefined;
-  /** Where to start; default `around`. It changes how long the fit takes, and nothing else once it has converged. */
+  /** Initial values; default `around`. They affect only the number of iterations. */
   readonly start?: LinearHead | undefined;
   /** Default 1000, as in the paper. */
   readonly maxIterations?: number | undefined;
@@ -42,27 +42,27 @@ export interface FittedHead extends Pick<Minimum, "iterations" | "evaluations" |
   readonly negativeLogLikelihood: number;
 }
 
-/** Of the mean loss, in units of which a step of one is about the length of the way: half its square is what is left to gain. */
+/** Gradient tolerance of the mean loss in scaled units; half its square estimates the remaining improvement. */
 const gradientTolerance = 1e-6;
-/** Of the loss; what scikit-learn's L-BFGS stops at is 2e-9. */
+/** Relative tolerance of the loss; scikit-learn's L-BFGS stops at 2e-9. */
 const valueTolerance = 1e-9;
-/** Of the loss: the rounding of float32 products, which does not cancel completely over many images. */
+/** Relative error of the loss from float32 rounding, which does not cancel completely over many images. */
 const precision = 1e-9;
-/** A program is one message of at most 2 GiB. */
+/** Limit of features per program, which is one protocol buffer of at most 2 GiB. */
 const defaultProgramBytes = 2 ** 30;
 
 /**
- * Multinomial logistic regression with an L2 penalty on the weights and none on the biases. The two large products of each step
- * run in ONNX Runtime, in float32, on features whose mean is taken off: a bias makes up for that, as it costs nothing, and
- * smaller numbers are rounded less and need fewer steps. What is summed over images or steps is in double precision.
+ * Multinomial logistic regression with an L2 penalty on the weights but not the biases. Matrix products run in ONNX Runtime in
+ * float32, sums over images and steps in double precision. Features are centred, which reduces rounding errors and iterations;
+ * the biases compensate.
  */
 export class LogisticRegression implements AsyncDisposable {
   readonly #sessions: readonly Session[];
   readonly #images: number;
   readonly #classes: number;
-  /** [W]: of the features, which is taken off them. */
+  /** [W], subtracted from the features. */
   readonly #mean: Float64Array;
-  /** [W]: of the features. */
+  /** [W] */
   readonly #variance: Float64Array;
 
   private constructor(sessions: readonly Session[], images: number, classes: number, { mean, variance }: Moments) {
@@ -71,11 +71,11 @@ export class LogisticRegression implements AsyncDisposable {
   }
 
   /**
-   * Puts the images where the products run.
+   * Compiles the loss over images into sessions.
    *
    * @param classes - C
-   * @param maxProgramBytes - of features in one program; more images are in several.
-   * @throws {ClipError} `CLIP_USAGE` if features and labels are not as many, or a label is none of the classes.
+   * @param maxProgramBytes - bytes of features per program; more are split over several.
+   * @throws {ClipError} `CLIP_USAGE` if the numbers of features and labels differ, or a label is out of range.
    */
   static async compile(
     images: LabelledFeatures,
@@ -94,9 +94,9 @@ export class LogisticRegression implements AsyncDisposable {
   }
 
   /**
-   * The head that minimises Σ NLL + λ/2 ‖weight − around‖², by L-BFGS; scikit-learn calls 1/λ `C`.
+   * Minimizes Σ NLL + λ/2 ‖weight − around‖² by L-BFGS.
    *
-   * @param lambda - strength of the penalty, λ > 0: without it classes that can be separated have no best head.
+   * @param lambda - λ > 0, 1/C in scikit-learn; with λ = 0, separable classes have no minimum.
    */
   async fit(lambda: number, options: FitOptions = {}): Promise<FittedHead> {
     const { around, start = around, maxIterations = 1000, signal } = options;
@@ -110,7 +110,7 @@ export class LogisticRegression implements AsyncDisposable {
       start.bias.data.forEach((bias, c) => (x[weights + c] = bias + this.#atMean(x, c)));
       x.forEach((value, i) => (x[i] = value / units[i]!));
     }
-    // Divided by the number of images, so that the tolerances mean the same for few and many.
+    // Divided by the number of images, so that tolerances do not depend on it.
     const objective = async (inUnits: Float64Array) => {
       const at = inUnits.map((value, i) => value * units[i]!);
       const { value, gradient } = await this.#loss(at);
@@ -131,10 +131,7 @@ export class LogisticRegression implements AsyncDisposable {
     };
   }
 
-  /**
-   * In what each number is best counted, so that the loss is about as curved along all of them: 1 / √(second derivative) where
-   * nothing is learnt and each class has the same probability.
-   */
+  /** Units in which the loss is about equally curved in every direction: 1 / √(second derivative) at uniform probabilities. */
   #units(penalty: number): Float64Array {
     const spread = (1 / this.#classes) * (1 - 1 / this.#classes);
     const ofRow = this.#variance.map((variance) => 1 / Math.sqrt(spread * variance + penalty));
@@ -145,7 +142,7 @@ export class LogisticRegression implements AsyncDisposable {
     );
   }
 
-  /** What a class's weights make of the mean, which a bias has in it while the features are without. */
+  /** A class's weights times the mean, the difference between biases for centred and original features. */
   #atMean(x: Float64Array, c: number): number {
     const width = this.#mean.length;
     return this.#mean.reduce((sum, value, i) => sum + value * x[c * width + i]!, 0);
@@ -172,13 +169,13 @@ export class LogisticRegression implements AsyncDisposable {
     return { value, gradient };
   }
 
-  /** Gives the memory of the images back. */
+  /** Frees the memory of the images. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#sessions.map((session) => session.release()));
   }
 }
 
-/** The logarithm of each image's probability of its class [n], and the gradient of minus their sum. */
+/** Log-likelihood of each image's class, [n], and the gradient of their negative sum. */
 function lossProgram({ features, labels }: LabelledFeatures, classes: number) {
   const [count, width] = features.shape as [number, number];
   const head = { weight: input("weight", [classes, width]), bias: input("bias", [classes]) };
@@ -190,19 +187,19 @@ function lossProgram({ features, labels }: LabelledFeatures, classes: number) {
   );
   const own = constant(int32(labels, [count, 1]))
     .equal(all)
-    .cast("float32"); // [n, C], one 1 a row
+    .cast("float32"); // [n, C], one-hot
   const logLikelihood = linear(head, constant(features)).logSoftmax(1).mul(own).sum(1);
   const [dWeight, dBias] = gradients(logLikelihood.sum().neg(), [head.weight, head.bias]);
   return { logLikelihood, dWeight: dWeight!, dBias: dBias! };
 }
 
-/** A session that makes `logits` [N, C] of `features` [N, W] and a head's `weight` and `bias`. */
+/** A session that computes `logits` [N, C] from `features` [N, W] and a head's `weight` and `bias`. */
 export function compileHead(classes: number, width: number): Promise<Session> {
   const head = { weight: input("weight", [classes, width]), bias: input("bias", [classes]) };
   return Session.compile({ logits: linear(head, input("features", ["images", width])) });
 }
 
-/** The logits of every image, float32 [N, C]. */
+/** Logits of every image, float32 [N, C]. */
 export async function headLogits(head: LinearHead, features: TensorData<"float32">): Promise<TensorData> {
   const [classes, width] = head.weight.shape as [number, number];
   await using session = await compileHead(classes, width);
@@ -210,7 +207,7 @@ export async function headLogits(head: LinearHead, features: TensorData<"float32
   return logits!;
 }
 
-/** Of features, [W] each. */
+/** Mean and variance of features, [W] each. */
 interface Moments {
   readonly mean: Float64Array;
   readonly variance: Float64Array;
@@ -224,7 +221,7 @@ function momentsOf({ data, shape }: TensorData<"float32">): Moments {
   return { mean, variance };
 }
 
-/** Some of the images, with the mean taken off. */
+/** Centred features and labels of the rows `from` to `to`. */
 function centredRows({ features, labels }: LabelledFeatures, mean: Float64Array, from: number, to: number) {
   const width = mean.length;
   const data = features.data.slice(from * width, to * width);

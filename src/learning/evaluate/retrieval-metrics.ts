@@ -1,17 +1,16 @@
-/** How far down each query's answer stands: wrong ones before it, 0 if it comes first; ties count against. */
+/** Ranks of the right answers: the number of wrong ones before each, ties counting as wrong. */
 export interface RetrievalRanks {
-  /** For each image its best caption among all captions: text retrieval. */
+  /** Text retrieval: for each image, the rank of its best caption. */
   readonly textRanks: number[];
-  /** For each caption its image among all images: image retrieval. */
+  /** Image retrieval: for each caption, the rank of its image. */
   readonly imageRanks: number[];
 }
 
 /**
- * Ranks in both directions. An image may have several captions: the best of its own counts, and the others do not stand in its
- * way, as in CLIP_benchmark.
+ * Ranks in both directions. Of an image's captions the best counts, and the others do not compete with it, as in CLIP_benchmark.
  *
- * @param rows - for each image in turn the similarities to all captions; asked for twice, so that never more than a row is held.
- * @param imageOfText - for each caption the number of its image; every image has one at least.
+ * @param rows - similarities of each image with all captions, in order. Called twice, so that only one row is in memory.
+ * @param imageOfText - image index of each caption; every image has at least one.
  */
 export async function retrievalRanks(
   rows: () => AsyncIterable<ArrayLike<number>> | Iterable<ArrayLike<number>>,

@@ -62,9 +62,9 @@ export interface RetrievalScores {
   readonly broken: readonly SkippedImage[];
 }
 
-/** Hard queries kept, and wrong answers of each. */
+/** Reported hard queries, and wrong answers of each. */
 const [keptQueries, keptFound] = [12, 3];
-/** Images whose similarities are computed at once. */
+/** Images per batch of similarities. */
 const rowsAtOnce = 64;
 
 /**
@@ -79,7 +79,7 @@ const rowsAtOnce = 64;
  * console.log(imageRetrieval.r1, textRetrieval.r1);
  * ```
  *
- * @throws {ClipError} `CLIP_DATA` if not one image can be read.
+ * @throws {ClipError} `CLIP_DATA` if no image can be read.
  */
 export async function evaluateRetrieval(
   encoder: ClipEncoder,
@@ -171,19 +171,19 @@ const recallsOf = (ranks: readonly number[]): Recalls => ({
   r10: recallAtK(ranks, 10),
 });
 
-/** Numbers of the queries whose answer stands furthest down; none whose answer comes first. */
+/** Indices of the queries with the worst ranks, without those whose answer ranks first. */
 function hardest(ranks: readonly number[]): number[] {
   const order = Array.from(ranks.keys()).sort((a, b) => ranks[b]! - ranks[a]!);
   return order.filter((query) => ranks[query]! > 0).slice(0, keptQueries);
 }
 
-/** Numbers of the embeddings, nearest first. */
+/** Indices of embeddings, nearest first. */
 function nearest(query: Float32Array, embeds: readonly Float32Array[]): number[] {
   const similarities = embeds.map((embed) => dot(query, embed));
   return Array.from(similarities.keys()).sort((a, b) => similarities[b]! - similarities[a]!);
 }
 
-/** The ranks in both directions; the products are ONNX Runtime's, since there may be a hundred million. */
+/** Ranks in both directions. ONNX Runtime computes the similarities, of which there may be a hundred million. */
 async function ranksOf(
   imageEmbeds: readonly Float32Array[],
   textEmbeds: readonly Float32Array[],

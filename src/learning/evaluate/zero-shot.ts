@@ -39,7 +39,7 @@ export interface ZeroShotAnswer {
   /** One of its images: a path, or an archive and a path in it. */
   readonly image: string;
   readonly truths: readonly string[];
-  /** The best answers, best first. */
+  /** The best answers, in order. */
   readonly ranked: readonly { readonly label: string; readonly probability: number }[];
   /** Number of wrong classes ranked before the best right one; ties count. */
   readonly rank: number;
@@ -49,7 +49,7 @@ export interface ZeroShotAnswer {
 /** The scores of one class. */
 export interface ClassScores {
   readonly name: string;
-  /** Images that show it. */
+  /** Number of images that show it. */
   readonly count: number;
   /** Share of them that got this label; undefined if there are none. */
   readonly recall: number | undefined;
@@ -60,13 +60,13 @@ export interface ClassScores {
 
 /** The scores of a model on labelled images. All shares are in [0, 1]. */
 export interface ZeroShotScores {
-  /** Images or clips that could be read. */
+  /** Number of readable images or clips. */
   readonly count: number;
   readonly top1: number;
   readonly top5: number;
   /** Mean of the classes' recalls. */
   readonly meanPerClass: number;
-  /** Mean of the classes' 11-point average precisions, VOC2007's measure. */
+  /** Mean 11-point average precision of the classes, VOC2007's metric. */
   readonly meanAveragePrecision11: number;
   /** Of the second class, where there are two. */
   readonly rocAuc: number | undefined;
@@ -78,7 +78,7 @@ export interface ZeroShotScores {
   readonly broken: readonly SkippedImage[];
 }
 
-/** Answers kept of each image. */
+/** Answers kept per image. */
 const keptAnswers = 5;
 
 /**
@@ -123,7 +123,7 @@ export async function evaluateZeroShot(
   };
   for await (const { example, image, frames } of encodeExamples(encoder, examples, { ...reading, signal, onSkip })) {
     const probabilities = Float32Array.from(meanOf(frames.map((frame) => classifier.probabilities(frame))));
-    // Of a single image the cosines rank as the probabilities do, and stay apart where those come close to 0 or 1.
+    // For a single image, cosines rank like probabilities but remain distinct near 0 and 1.
     const row = clips ? probabilities : classifier.similarities(frames[0]!);
     rows.push(row);
     answers.push(answerOf(example, image, row, probabilities));
@@ -137,7 +137,7 @@ export async function evaluateZeroShot(
   return { ...summarize(classes, rows, answers), broken };
 }
 
-/** The examples of which an image can be read, with the embeddings of their images. */
+/** Yields examples with the embeddings of their readable images, if any. */
 async function* encodeExamples(
   encoder: ClipEncoder,
   examples: readonly Example[],
@@ -146,7 +146,7 @@ async function* encodeExamples(
   const images = examples.flatMap((example) => example.images.map((location) => ({ ...location, example })));
   let open: { readonly example: Example; readonly image: string; readonly frames: Float32Array[] } | undefined;
   for await (const [{ image, example }, imageEmbed] of encodeReadable(encoder, images, options)) {
-    // The frames of a clip come one after the other.
+    // The frames of a clip are consecutive.
     if (open?.example !== example) {
       if (open) yield open;
       open = { example, image, frames: [] };
@@ -156,12 +156,12 @@ async function* encodeExamples(
   if (open) yield open;
 }
 
-/** An {@link Answer} with the numbers of classes. */
+/** An {@link Answer} with class indices. */
 interface NumberedAnswer {
   readonly name: string;
   readonly image: string;
   readonly truths: readonly number[];
-  /** All classes, best first: a right one before its equals. */
+  /** The best classes, in order. */
   readonly best: readonly number[];
   readonly probabilities: readonly number[];
   readonly rank: number;
@@ -174,7 +174,7 @@ function answerOf(
   row: Float32Array,
   probabilities: Float32Array,
 ): NumberedAnswer {
-  // What ties with the truth counts as a mistake, and is therefore shown before it.
+  // A tie with the truth counts as wrong, so it is sorted before it.
   const isRight = (label: number) => Number(truths.includes(label));
   const order = Array.from(row.keys()).sort((a, b) => row[b]! - row[a]! || isRight(a) - isRight(b));
   const best = order.slice(0, keptAnswers);
@@ -233,7 +233,7 @@ function summarize(
   };
 }
 
-/** The area under the ROC curve of two classes: by how much more the second is claimed than the first. */
+/** ROC AUC of two classes, scored by the difference of the second and the first. */
 function secondFromFirst(rows: readonly Float32Array[], answers: readonly NumberedAnswer[]): number | undefined {
   return rocAuc(
     rows.map((row) => row[1]! - row[0]!),

@@ -1,20 +1,20 @@
 import type { ValidationScores } from "../train/run-folder.ts";
 
-/** A blend of original and tuned weights, and how good it is. */
+/** Scores of a blend of original and tuned weights. */
 export interface SweepScores {
   /** Share of the tuned weights. */
   readonly alpha: number;
   readonly validation: ValidationScores;
-  /** On images of other things, if there are any. */
+  /** On the general set, if any. */
   readonly general?: ValidationScores | undefined;
 }
 
 /**
- * Which blend to keep. With a general set: the best on the validation images of those that lose no more than `maxLoss` of the
- * general top-1; of equals the one nearer to the original. Without one nothing shows what is lost: then the one nearest to the
- * original of those that are as good as the best up to a standard error (Breiman et al. 1984, section 3.4.3).
+ * Chooses the blend to keep. With a general set: the best on the validation images among blends that lose at most `maxLoss` of the
+ * general top-1, ties going to the smaller alpha. Without one, losses are invisible, so the smallest alpha within a standard error
+ * of the best (Breiman et al. 1984, section 3.4.3).
  *
- * @param sweep - by alpha, ascending, the original first.
+ * @param sweep - in ascending order of alpha, the original first.
  * @param maxLoss - in [0, 1].
  */
 export function chooseAlpha(
@@ -28,15 +28,15 @@ export function chooseAlpha(
     const error = Math.sqrt((top1 * (1 - top1)) / count);
     const { alpha } = sweep.find(({ validation }) => validation.top1 >= top1 - error)!;
     const why =
-      `the nearest to the original of those whose top-1 is within a standard error (${points(error)}) of the best, ` +
-      `${percent(top1)}; without a general set nothing shows what is lost`;
+      `the smallest alpha whose top-1 is within a standard error (${points(error)}) of the best, ` +
+      `${percent(top1)}; without a general set, losses cannot be measured`;
     return { alpha, why };
   }
   const before = original.general.top1;
-  // Shares of few images: what is equal on paper must not fail by the last digit.
+  // Tolerates rounding errors of shares that are equal.
   const allowed = sweep.filter(({ general }) => general!.top1 >= before - maxLoss - 1e-9);
   const { alpha, validation } = best(allowed);
-  const limit = `of those that lose at most ${points(maxLoss)} of the general set`;
+  const limit = `among blends that lose at most ${points(maxLoss)} on the general set`;
   if (alpha > 0) return { alpha, why: `the best on your images, ${percent(validation.top1)}, ${limit}` };
   const wanted = best(sweep);
   const why =

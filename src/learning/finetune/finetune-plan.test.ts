@@ -62,14 +62,14 @@ describe("planFinetuning", () => {
     });
     const { settings } = planFinetuning({ pairs: 6_400, architecture, settings: { learningRate: 0.5 } });
     expect(settings.filter(({ name }) => name === "learningRate")).toEqual([
-      { name: "learningRate", value: 0.5, why: "as you said" },
+      { name: "learningRate", value: 0.5, why: "as given" },
     ]);
   });
 
   it("says in words how often a pair is seen", () => {
     const why = (epochs: number) =>
       planFinetuning({ pairs: 6_400, architecture, epochs }).settings.find(({ name }) => name === "steps")!.why;
-    expect([1, 2].map(why)).toEqual(["each pair once; as you said", "each pair 2 times; as you said"]);
+    expect([1, 2].map(why)).toEqual(["each pair once; as given", "each pair 2 times; as given"]);
   });
 
   it.each(["few", "some", "many"] as const)(

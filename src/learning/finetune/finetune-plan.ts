@@ -3,29 +3,29 @@ import { checkOptions, numberFrom, oneOf, type OptionKinds, record, wholeNumber 
 import type { ClipConfig } from "../../model/towers/config.ts";
 import type { trainConfigSchema } from "../train/config.ts";
 
-/** Keys of a run's configuration, as its file has them. */
+/** Keys of a run's configuration file. */
 export type RunSettings = Partial<z.input<typeof trainConfigSchema>>;
 
-/** A setting of a fine-tuning, and why it has its value. */
+/** A setting of a fine-tuning, with the reason for its value. */
 export interface PlannedSetting {
   readonly name: string;
   readonly value: unknown;
   readonly why: string;
 }
 
-/** How a model is fine-tuned on so many pairs. */
+/** Defaults of a fine-tuning, by the number of pairs. */
 interface Recipe {
-  /** It is for fewer pairs than so many. */
+  /** Applies to fewer pairs than this. */
   readonly below: number;
   readonly epochs: number;
   readonly batchSize: number;
-  /** The highest rate, of a text tower that is {@link usualWidth} wide. */
+  /** Peak learning rate, for a text tower of width {@link usualWidth}. */
   readonly learningRate: number;
   readonly settings: Pick<RunSettings, "lora" | "layerDecay">;
   readonly why: Readonly<Record<"what" | "learningRate" | "epochs" | "batchSize", string>>;
 }
 
-/** Table: the defaults by how much there is to learn from. */
+/** Recipes in ascending order of the number of pairs. */
 export const finetuneRecipes = {
   few: {
     below: 1_000,
@@ -34,10 +34,10 @@ export const finetuneRecipes = {
     learningRate: 2e-4,
     settings: { lora: { rank: 8, alpha: 8 } },
     why: {
-      what: "so few pairs would be learned by heart by all weights; changes of low rank hold on to the model (Hu et al. 2022)",
-      learningRate: "of low-rank changes from few images (Zanella and Ben Ayed 2024)",
-      epochs: "so few pairs make few steps otherwise",
-      batchSize: "as there (Zanella and Ben Ayed 2024)",
+      what: "training all weights would overfit so few pairs; LoRA preserves the model (Hu et al. 2022)",
+      learningRate: "for LoRA on few images (Zanella and Ben Ayed 2024)",
+      epochs: "so that few pairs still make enough steps",
+      batchSize: "for LoRA on few images (Zanella and Ben Ayed 2024)",
     },
   },
   some: {
@@ -47,10 +47,10 @@ export const finetuneRecipes = {
     learningRate: 3e-5,
     settings: { layerDecay: 0.7 },
     why: {
-      what: "early blocks see what all images have in common, and need to change least (Bao et al. 2022; Dong et al. 2022)",
-      learningRate: "of end-to-end fine-tuning (Wortsman et al. 2022)",
-      epochs: "as there (Wortsman et al. 2022)",
-      batchSize: "of few classes a larger batch has nothing but repeats",
+      what: "early blocks have general features and need to change least (Bao et al. 2022; Dong et al. 2022)",
+      learningRate: "for end-to-end fine-tuning (Wortsman et al. 2022)",
+      epochs: "for end-to-end fine-tuning (Wortsman et al. 2022)",
+      batchSize: "with few classes, larger batches contain mostly repeats",
     },
   },
   many: {
@@ -60,10 +60,10 @@ export const finetuneRecipes = {
     learningRate: 1e-5,
     settings: {},
     why: {
-      what: "so many pairs can move all weights alike",
-      learningRate: "of going on with contrastive training (Goyal et al. 2023)",
-      epochs: "so many pairs make enough steps; more is a matter of patience",
-      batchSize: "more pairs to tell apart, as pre-training has",
+      what: "so many pairs can train all weights equally",
+      learningRate: "for continued contrastive training (Goyal et al. 2023)",
+      epochs: "so many pairs make enough steps; more epochs may help",
+      batchSize: "more pairs to contrast, as in pre-training",
     },
   },
 } satisfies Readonly<Record<string, Recipe>>;
@@ -71,27 +71,27 @@ export const finetuneRecipes = {
 /** A row of {@link finetuneRecipes}. */
 export type RecipeName = keyof typeof finetuneRecipes;
 
-/** Rates are for text towers of this width; Adam's go with 1 / width (Yang et al. 2021). */
+/** Width for which learning rates are given; Adam's scale with 1 / width (Yang et al. 2021). */
 const usualWidth = 512;
-/** Pairs encoded at once: more need more memory, and give the same. */
+/** Pairs encoded at once. It affects memory, not results. */
 const usualChunk = 32;
-/** Validations, and checkpoints, on the way. */
+/** Number of validations and checkpoints in a run. */
 const validations = 5;
 
-/** What a plan is made of. */
+/** Input of {@link planFinetuning}. */
 export interface PlanRequest {
   /** Pairs to train on. */
   readonly pairs: number;
   readonly architecture: ClipConfig;
   /** Default: by the number of pairs. */
   readonly recipe?: RecipeName | undefined;
-  /** How often each pair is seen; default the recipe's. */
+  /** Default: the recipe's. */
   readonly epochs?: number | undefined;
-  /** What is to be another than planned. */
+  /** Settings that override the plan. */
   readonly settings?: RunSettings | undefined;
 }
 
-/** How a model will be fine-tuned. */
+/** Plan of a fine-tuning. */
 export interface FinetunePlan {
   readonly recipe: RecipeName;
   readonly settings: readonly PlannedSetting[];
@@ -105,7 +105,7 @@ const requestKinds: OptionKinds<PlanRequest> = {
   settings: record,
 };
 
-/** The settings of a fine-tuning, by the size of the data, each with its reason. */
+/** Plans a fine-tuning by the number of pairs, with a reason for each setting. */
 export function planFinetuning(request: PlanRequest): FinetunePlan {
   checkOptions("planFinetuning", request, requestKinds, ["pairs", "architecture"]);
   const { pairs, architecture, recipe, epochs, settings = {} } = request;
@@ -117,26 +117,24 @@ export function planFinetuning(request: PlanRequest): FinetunePlan {
   const steps = settings.steps ?? Math.max(1, Math.round((often * pairs) / batchSize));
   const width = architecture.text.width;
   const isChunked = batchSize > usualChunk && batchSize % usualChunk === 0 && !hasBatchNorm(architecture);
-  const asked = epochs === undefined ? of.why.epochs : "as you said";
+  const asked = epochs === undefined ? of.why.epochs : "as given";
   const planned: readonly PlannedSetting[] = [
     ...Object.entries(of.settings).map(([name, value]) => ({ name, value, why: of.why.what })),
-    { name: "batchSize", value: batchSize, why: pairs < of.batchSize ? "all pairs that there are" : of.why.batchSize },
-    ...(isChunked
-      ? [{ name: "chunkSize", value: usualChunk, why: "the memory of so many pairs, and the same gradients" }]
-      : []),
+    { name: "batchSize", value: batchSize, why: pairs < of.batchSize ? "all pairs" : of.why.batchSize },
+    ...(isChunked ? [{ name: "chunkSize", value: usualChunk, why: "saves memory, with the same gradients" }] : []),
     { name: "steps", value: steps, why: `each pair ${often === 1 ? "once" : `${often} times`}; ${asked}` },
     {
       name: "learningRate",
       value: Number(((of.learningRate * usualWidth) / width).toPrecision(2)),
       why: `${of.learningRate}, ${of.why.learningRate}, × ${usualWidth}/${width} for a text tower ${width} wide (Yang et al. 2021)`,
     },
-    { name: "warmupSteps", value: Math.round(steps / 10), why: "a tenth: Adam's first steps are the largest" },
+    { name: "warmupSteps", value: Math.round(steps / 10), why: "a tenth, since Adam's first steps are the largest" },
     { name: "weightDecay", value: 0.1, why: "half of pre-training's (Wortsman et al. 2022)" },
-    { name: "gradClipNorm", value: 1, why: "one odd batch must not carry the model away" },
+    { name: "gradClipNorm", value: 1, why: "limits the effect of an unusual batch" },
     { name: "validateEvery", value: Math.ceil(steps / validations), why: `${validations} points of a curve` },
-    { name: "saveEvery", value: Math.ceil(steps / validations), why: "what a power cut costs" },
+    { name: "saveEvery", value: Math.ceil(steps / validations), why: "limits the loss in a power cut" },
   ];
-  const given = Object.entries(settings).map(([name, value]) => ({ name, value, why: "as you said" }));
+  const given = Object.entries(settings).map(([name, value]) => ({ name, value, why: "as given" }));
   const isGiven = new Set(given.map(({ name }) => name));
   return { recipe: chosen, settings: [...planned.filter(({ name }) => !isGiven.has(name)), ...given] };
 }

@@ -102,7 +102,7 @@ describe(`finetune (seed ${seed})`, () => {
       training: { finished: false, steps: 7 },
       record: undefined,
     });
-    const message = `${out} holds no finished fine-tuning: there is no finetune.json`;
+    const message = `${out} has no finished fine-tuning: finetune.json is missing`;
     await expect(keepAlpha(out, 1)).rejects.toMatchObject({ code: "CLIP_TRAIN", message });
     const inSweep = new AbortController();
     const onScoring = (alpha: number) => alpha === 0.1 && inSweep.abort();
@@ -128,7 +128,7 @@ describe(`finetune (seed ${seed})`, () => {
     );
     expect(record).toMatchObject({
       ...{ data: images, validation: images, general: broken, pairs: { train: 20, validation: 20, general: 5 } },
-      ...{ alpha: 0.25, why: "it was asked for", plan: { recipe: "few" } },
+      ...{ alpha: 0.25, why: "as given", plan: { recipe: "few" } },
     });
     expect(record!.sweep[0]).toMatchObject({
       validation: { count: 19, classes: 20 },
@@ -155,23 +155,19 @@ describe(`finetune (seed ${seed})`, () => {
 
     await expect(keepAlpha(out, 1.5)).rejects.toMatchObject({
       code: "CLIP_USAGE",
-      message: "keepAlpha: alpha must be a number from 0, the model as it was, to 1, the tuned one, got 1.5",
+      message: "keepAlpha: alpha must be a number from 0 (original) to 1 (tuned), got 1.5",
     });
     await saveTinyModel(mine, { parameters: tuned });
     await expect(keepAlpha(out, 0.5)).rejects.toMatchObject({
       code: "CLIP_TRAIN",
-      message: `the weights of ${mine} are not those that were tuned; put these back, or fine-tune anew`,
+      message: `the weights of ${mine} have changed since the fine-tuning; restore them, or fine-tune again`,
     });
   });
 
   it.each([
-    [
-      { settings: { train: "elsewhere" } },
-      "CLIP_CONFIG",
-      "train follows from model, data and validation; leave it out",
-    ],
+    [{ settings: { train: "elsewhere" } }, "CLIP_CONFIG", "train follows from model, data and validation; remove it"],
     [{ settings: { stepz: 5 } }, "CLIP_CONFIG", 'stepz is unknown; did you mean "steps"?'],
-    [{ alpha: -1 }, "CLIP_USAGE", "alpha must be a number from 0, the model as it was, to 1, the tuned one, got -1"],
+    [{ alpha: -1 }, "CLIP_USAGE", "alpha must be a number from 0 (original) to 1 (tuned), got -1"],
     [{ data: "/nowhere" }, "CLIP_DATA", "/nowhere cannot be opened"],
     [{ model: "/nowhere" }, "CLIP_FILE", "/nowhere"],
   ])("refuses %j before it trains", async (change, code, message) => {

@@ -42,45 +42,45 @@ import { type Pairs, type Sample, sourceKinds, type SourceOptions } from "../../
 import { lockFolder } from "../train/lock-folder.ts";
 import { train } from "../train/train.ts";
 
-/** Where the pairs of a fine-tuning are: a source as `readPairs` takes it, or with how it is read. */
+/** A source of pairs for `readPairs`, optionally with reading options. */
 export type FinetuneSource = string | Omit<Source, "weight">;
 
-/** What is fine-tuned, and on what. */
+/** Configuration of {@link finetune}. */
 export interface FinetuneConfig {
-  /** A model folder or weight file, as `init` of a training run; or a function that fetches it, called when the data are read. */
+  /** A model folder or weight file; or a function that fetches it, called after the data are read. */
   readonly model: string | (() => Promise<string>);
-  /** What to learn. The folders of a folder without captions are taken for classes, read in the sentences of zero-shot classification. */
+  /** Training data. In a folder without captions, subfolders are classes, whose captions use the zero-shot templates. */
   readonly data: FinetuneSource;
-  /** What blends are chosen by. Default: a fifth of the images of `data`, of each class the same, which are then not trained on. */
+  /** Data for choosing a blend. Default: a fifth of `data`, stratified by class and held out of training. */
   readonly validation?: FinetuneSource | undefined;
-  /** Images of other things, on which the model is not to become worse. Default: none, and only `validation` is measured. */
+  /** Data of other kinds, on which the model should not become worse. Default: none. */
   readonly general?: FinetuneSource | undefined;
-  /** How much of the general set's top-1 may be lost, in [0, 1]. Default 0.01. */
+  /** Largest loss of top-1 on the general set, in [0, 1]. Default 0.01. */
   readonly maxLoss?: number | undefined;
-  /** Keeps this blend, whatever the rule says: a number from 0, the model as it was, to 1, the tuned one. */
+  /** Blend to keep instead of the chosen one, from 0 (original) to 1 (tuned). */
   readonly alpha?: number | undefined;
   /** Default: by the number of pairs. */
   readonly recipe?: RecipeName | undefined;
-  /** How often each pair is seen; default the recipe's. */
+  /** Default: the recipe's. */
   readonly epochs?: number | undefined;
-  /** Keys of a run's configuration that are to be others than planned. */
+  /** Keys of a run's configuration that override the plan. */
   readonly settings?: Omit<RunSettings, SaidElsewhere> | undefined;
 }
 
-/** Keys of a run that follow from the rest of a {@link FinetuneConfig}. */
+/** Keys of a run that follow from other fields of {@link FinetuneConfig}. */
 const saidElsewhere = ["model", "init", "tokenizer", "preprocess", "train", "validation", "validationShare"] as const;
-/** Keys of a run that say how its data is read. */
+/** Keys of a run that affect reading its data. */
 const readingKeys = [
   ...(["imageColumn", "captionColumn", "images", "classTemplates", "syntheticColumn", "objective"] as const),
   ...(["maxImagePixels", "imageSize", "seed"] as const),
 ] as const;
 type SaidElsewhere = (typeof saidElsewhere)[number];
 
-/** Where a fine-tuning writes, and who listens. */
+/** Options of {@link finetune}. */
 export interface FinetuneOptions extends Omit<TrainOptions, "tensorboard"> {
-  /** Told before the first step how the model will be tuned, and on how much. */
+  /** Called before the first step with the plan and the numbers of pairs. */
   readonly onPlan?: ((plan: FinetunePlan, pairs: FinetuneRecord["pairs"]) => void) | undefined;
-  /** Told of each blend how many images are done, of how many. */
+  /** Called while blends are scored, with the number of finished images and their total. */
   readonly onScoring?: ((alpha: number, images: number, of: number) => void) | undefined;
   /** Called with the results while the folder is still locked, to write further files into it. */
   readonly onRecord?: ((record: FinetuneRecord, training: TrainResult) => Promise<void>) | undefined;
@@ -88,9 +88,9 @@ export interface FinetuneOptions extends Omit<TrainOptions, "tensorboard"> {
 
 const alphaKind: Kind = {
   ...numberFrom(0, 1),
-  wanted: "a number from 0, the model as it was, to 1, the tuned one",
+  wanted: "a number from 0 (original) to 1 (tuned)",
 };
-const sourceKind = either(text, { ...recordKind, wanted: "{ source } with how it is read" });
+const sourceKind = either(text, { ...recordKind, wanted: "{ source } with reading options" });
 const configKinds: OptionKinds<FinetuneConfig> = {
   ...{ model: either(text, callback), data: sourceKind, validation: sourceKind, general: sourceKind },
   ...{ maxLoss: numberFrom(0, 1), alpha: alphaKind, epochs: numberFrom(0), settings: recordKind },
@@ -108,16 +108,16 @@ const scoresSchema = z.strictObject({
   classes: z.number(),
 });
 
-/** What a fine-tuning found out, as its `finetune.json` has it. */
+/** Schema of `finetune.json`. */
 const recordSchema = z.strictObject({
-  /** The model that was tuned: its path, and the SHA-256 of its weights' values. */
+  /** Path of the original model, and SHA-256 of its weights' values. */
   model: z.string(),
   weights: z.string(),
-  /** Another size of images than the model's. */
+  /** Image size, if not the model's. */
   imageSize: z.number().optional(),
   dtype: z.enum(["F32", "F16"]),
   data: z.string(),
-  /** Undefined where a part of the data was held out. */
+  /** Undefined if a part of the data was held out. */
   validation: z.string().optional(),
   general: z.string().optional(),
   pairs: z.strictObject({ train: z.number(), validation: z.number(), general: z.number() }),
@@ -126,44 +126,43 @@ const recordSchema = z.strictObject({
     settings: z.array(z.strictObject({ name: z.string(), value: z.unknown(), why: z.string() })),
   }),
   maxLoss: z.number(),
-  /** By alpha, ascending. */
+  /** In ascending order of alpha. */
   sweep: z.array(z.strictObject({ alpha: z.number(), validation: scoresSchema, general: scoresSchema.optional() })),
-  /** The blend that `model/` holds, and why this one. */
+  /** The blend in `model/`, and the reason for it. */
   alpha: z.number(),
   why: z.string(),
 });
 
-/** What a fine-tuning found out. */
+/** Record of a finished fine-tuning. */
 export type FinetuneRecord = z.output<typeof recordSchema>;
 
-/** What a fine-tuning leaves. */
+/** Result of {@link finetune}. */
 export interface FinetuneResult {
-  /** The training underneath; if it was stopped there is no more than this. */
+  /** The training run. */
   readonly training: TrainResult;
   /** Undefined if the training or the blending was stopped. */
   readonly record: FinetuneRecord | undefined;
-  /** What was left out, with the images of validation and general set. */
+  /** Skipped images of all sets. */
   readonly skipped: readonly SkippedImage[];
 }
 
-/** Of the data, what is held out if no validation is given. */
+/** Share of the data that is held out without a validation set. */
 const heldOutShare = 0.2;
 const usualMaxLoss = 0.01;
-/** The blends that are measured. */
+/** Measured blends. */
 const alphas = Array.from({ length: 11 }, (_, i) => i / 10);
 
 /**
- * Fine-tunes a model on pairs of images and captions without ruining it: a training run with settings that follow from how much
- * there is to learn from, then blends of the original's weights with the tuned ones (Wortsman et al. 2022, WiSE-FT), each measured on
- * validation images and on a general set. The one that is kept stands in `model/`, which `loadClip` reads; {@link keepAlpha} takes
- * another.
+ * Fine-tunes a model on captioned images without losing its other abilities: a training run with settings planned by the number of
+ * pairs, then blends of original and tuned weights (WiSE-FT, Wortsman et al. 2022), each measured on validation images and a general
+ * set. The chosen one is in `model/`; {@link keepAlpha} replaces it with another.
  *
  * @example
  * ```ts
  * await finetune({ model: "ViT-B/32", data: "pairs" }, { out: "tuned" });
  * ```
  *
- * @throws {ClipError} `CLIP_CONFIG` if a setting makes no sense or follows from something else; as {@link train}.
+ * @throws {ClipError} `CLIP_CONFIG` if a setting is invalid or follows from other fields; see also {@link train}.
  */
 export async function finetune(config: FinetuneConfig, options: FinetuneOptions): Promise<FinetuneResult> {
   checkConfig(config, options);
@@ -222,7 +221,7 @@ function checkConfig(config: FinetuneConfig, options: FinetuneOptions): void {
   if (launched().size > 1)
     throw new ClipError(
       "CLIP_USAGE",
-      "clip-ts finetune is one process; to share the work of a training, start clip-ts train with mpirun",
+      "clip-ts finetune runs in one process; for several, start clip-ts train with mpirun",
     );
   const fixed = saidElsewhere.find((key) => key in (config.settings ?? {}));
   if (fixed !== undefined)
@@ -271,7 +270,7 @@ function runConfig(init: string, { sources }: Pick<FinetuneData, "sources">, set
   return parseStrict(trainConfigSchema, { init, ...sources, ...settings }, "the fine-tuning");
 }
 
-/** Images that blends are measured on. */
+/** A set to measure blends on. */
 interface MeasuredSet {
   readonly samples: readonly Sample[];
   readonly areClasses: boolean;
@@ -283,7 +282,7 @@ interface MeasureOptions extends Omit<ScoreOptions, "areClasses" | "onProgress">
   readonly general: MeasuredSet | undefined;
 }
 
-/** How good each blend is on both sets; undefined if it was stopped. */
+/** Scores of each blend on both sets; undefined if stopped. */
 async function measureBlends(
   blender: Blender,
   { validation, general, signal, onScoring, ...reading }: MeasureOptions,
@@ -313,7 +312,7 @@ async function measureBlends(
 }
 
 /**
- * Puts another blend of a finished fine-tuning into its `model/`, without training or measuring again.
+ * Replaces `model/` of a finished fine-tuning with another blend, without training or measuring again.
  *
  * @param out - the fine-tuning's folder.
  * @param alpha - any number from 0, the model as it was, to 1, the tuned one.
@@ -336,7 +335,7 @@ export async function keepAlpha(
   if (blender.fingerprint !== record.weights)
     throw new ClipError(
       "CLIP_TRAIN",
-      `the weights of ${record.model} are not those that were tuned; put these back, or fine-tune anew`,
+      `the weights of ${record.model} have changed since the fine-tuning; restore them, or fine-tune again`,
     );
   const kept = { ...record, alpha, why: askedFor };
   await blender.save(alpha);
@@ -345,12 +344,12 @@ export async function keepAlpha(
   return kept;
 }
 
-const askedFor = "it was asked for";
+const askedFor = "as given";
 
 /**
- * What a finished fine-tuning found out.
+ * Reads the record of a finished fine-tuning.
  *
- * @throws {ClipError} `CLIP_TRAIN` if the folder holds none.
+ * @throws {ClipError} `CLIP_TRAIN` if the folder has none.
  */
 async function readFinetuning(out: string): Promise<FinetuneRecord> {
   const path = join(out, finetuneFiles.record);
@@ -358,7 +357,7 @@ async function readFinetuning(out: string): Promise<FinetuneRecord> {
     return await readJson(recordSchema, path);
   } catch (cause) {
     if (!(cause instanceof ClipError) || cause.code !== "CLIP_FILE") throw cause;
-    throw new ClipError("CLIP_TRAIN", `${out} holds no finished fine-tuning: there is no ${finetuneFiles.record}`, {
+    throw new ClipError("CLIP_TRAIN", `${out} has no finished fine-tuning: ${finetuneFiles.record} is missing`, {
       cause,
     });
   }
@@ -370,7 +369,7 @@ async function writeRecord(out: string, record: FinetuneRecord): Promise<void> {
 
 const nameOf = (source: FinetuneSource) => (typeof source === "string" ? source : source.source);
 
-/** A source, wherever one stands, with how it is read: class folders by the sentences that names are put into unless others are asked for. */
+/** Normalizes a source: paths become absolute, and class folders get the default templates unless others are given. */
 async function asSource(source: FinetuneSource | undefined): Promise<Omit<Source, "weight"> | undefined> {
   if (source === undefined) return undefined;
   const place = nameOf(source);

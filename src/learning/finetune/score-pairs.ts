@@ -7,27 +7,28 @@ import type { ValidationScores } from "../train/run-folder.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
 
-/** How pairs are scored. */
+/** Options of {@link scorePairs}. */
 export interface ScoreOptions extends Pick<NamingOptions, "areClasses"> {
   readonly maxImagePixels?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Told of each image that cannot be read; it is left out. */
+  /** Called for each unreadable image, which is skipped. */
   readonly onSkip?: ((skipped: SkippedImage) => void) | undefined;
-  /** Told how many images are done. */
+  /** Called with the number of finished images. */
   readonly onProgress?: ((count: number) => void) | undefined;
 }
 
-/** How images are named. */
+/** Result of {@link scorePairs}. */
 export interface PairScores {
   readonly scores: ValidationScores;
-  /** What each image that can be read is taken for. */
+  /** The best caption of each readable image. */
   readonly answers: ReadonlyMap<string, string>;
 }
 
 /**
- * Names each image by the captions of all, as a run's validation does, with a finished model. Captions that are too long are cut.
+ * Classifies each image among the captions of all, like a run's validation, with a saved model. Captions that are too long are
+ * truncated.
  *
- * @throws {ClipError} `CLIP_DATA` if not one image can be read.
+ * @throws {ClipError} `CLIP_DATA` if no image can be read.
  */
 export async function scorePairs(
   encoder: ClipEncoder,

@@ -10,21 +10,21 @@ import { saveModel } from "../../model/pretrained/save-model.ts";
 import type { Parameters } from "../../model/pretrained/lora.ts";
 import { runFiles } from "../train/run-folder.ts";
 
-/** Names of what a fine-tuning leaves in its folder. */
+/** File names in a fine-tuning's folder. */
 export const finetuneFiles = {
   record: "finetune.json",
-  /** The blend that is kept. */
+  /** The chosen blend. */
   model: "model",
-  /** The training run, with the tuned model in its own `model/`. */
+  /** The training run, with the tuned model in its `model/`. */
   tuned: "tuned",
-  /** The blend that is being measured. */
+  /** The blend being measured. */
   measured: "measured",
   report: "report.html",
 } as const;
 
-/** The weights of a model and those that a fine-tuning made of them, and blends of both as model folders. */
+/** Writes blends of original and tuned weights as model folders. */
 export class Blender {
-  /** Of the original's weights. */
+  /** Digest of the original weights. */
   readonly fingerprint: string;
   readonly #out: string;
   readonly #dtype: "F32" | "F16";
@@ -48,19 +48,19 @@ export class Blender {
     return new Blender([original, tuned], parameters, out, dtype);
   }
 
-  /** A blend as whoever loads it will have it: written, and read again. */
+  /** An encoder of a blend that was written and read back, and so equals the saved model. */
   async encoder(alpha: number, signal: AbortSignal | undefined): Promise<ClipEncoder> {
     const folder = join(this.#out, finetuneFiles.measured);
     await this.#write(folder, alpha);
     return new ClipEncoder(await readModel(folder), { signal });
   }
 
-  /** Keeps a blend. */
+  /** Saves a blend as the result. */
   async save(alpha: number): Promise<void> {
     await this.#write(join(this.#out, finetuneFiles.model), alpha);
   }
 
-  /** Removes what was written to be measured. */
+  /** Removes the blend being measured. */
   async close(): Promise<void> {
     await rm(join(this.#out, finetuneFiles.measured), { recursive: true, force: true });
   }
@@ -68,7 +68,7 @@ export class Blender {
   async #write(folder: string, alpha: number): Promise<void> {
     const [original, tuned] = this.#models;
     const tokenizer = await readTokenizer(tuned);
-    // As it was, it has seen no more words than before.
+    // The original has not seen the new captions.
     const { words } = alpha === 0 ? original : tuned;
     await saveModel(folder, {
       ...{ config: tuned.config, preprocess: tuned.preprocess, tokenizer, dtype: this.#dtype },

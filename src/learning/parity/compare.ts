@@ -1,4 +1,4 @@
-/** ‖met − wanted‖ / ‖wanted‖; infinite if there are more numbers of the one than of the other. */
+/** ‖met − wanted‖ / ‖wanted‖; infinite if the lengths differ. */
 export function relativeError(met: ArrayLike<number>, wanted: ArrayLike<number>): number {
   if (met.length !== wanted.length) return Infinity;
   let difference = 0;
@@ -10,7 +10,7 @@ export function relativeError(met: ArrayLike<number>, wanted: ArrayLike<number>)
   return Math.sqrt(difference / size);
 }
 
-/** max |met − wanted|, NaN if one of them is none; infinite if there are more numbers of the one than of the other. */
+/** max |met − wanted|, NaN if any value is; infinite if the lengths differ. */
 export function largestDifference(met: ArrayLike<number>, wanted: ArrayLike<number>): number {
   if (met.length !== wanted.length) return Infinity;
   let largest = 0;

@@ -16,26 +16,25 @@ import { readNpy } from "../../inputs/data/npy.ts";
 import type { Comparison, ParityCase } from "./parity-case.ts";
 import { namedValues, openTowers, readFeeds, recordedTensor, towerErrors } from "./recorded-towers.ts";
 
-/** Relative L2; another activation than the recorded one is 5e-3 off. */
+/** Relative L2; a wrong activation differs by 5e-3. */
 const towerTolerance = 1e-5;
-/** Relative L2; a cubic with another constant is 2e-2 off. */
+/** Relative L2; a cubic with another constant differs by 2e-2. */
 const positionTolerance = 1e-6;
 
-/** What our recordings hold beside activations and outputs. */
+/** Names in our recordings other than activations and outputs. */
 const notActivations = /^(pixelValues|inputIds|endOfText|loss)$|^(grad|after|logitsPerImage)\./;
 const activations = ["quickGelu", "gelu", "geluTanh"] as const;
 
 /**
- * What is compared on every machine: texts, images and towers with the recordings in this package, and photos with what was
- * recorded of them.
+ * Cases from this package: texts, images and towers against recordings, and photos against recorded checksums.
  *
- * @param fixtures - the folder of the recordings.
+ * @param fixtures - folder of the recordings.
  */
 export function fixtureCases(fixtures: string): ParityCase[] {
   const towers = (["vit", "resnet", "siglip"] as const).map((kind): ParityCase => {
     return {
       name: `small towers, ${kind}`,
-      source: "scripts/fixtures-towers.py, our own statement of the papers in PyTorch",
+      source: "scripts/fixtures-towers.py, our own implementation of the papers in PyTorch",
       compare: () => compareTowers(join(fixtures, "towers", kind)),
     };
   });
@@ -82,14 +81,14 @@ async function compareTexts(): Promise<Comparison> {
   const tokenizer = await ClipTokenizer.published();
   const wrong = goldenTexts.filter(([text, ids]) => String(tokenizer.encode(text)) !== String(ids));
   return {
-    compared: `ids of ${goldenTexts.length} texts, how many differ`,
+    compared: `ids of ${goldenTexts.length} texts, number of differences`,
     delta: wrong.length,
     tolerance: 0,
     worst: wrong[0]?.[0],
   };
 }
 
-/** As the reference does it: not turned by EXIF. */
+/** Like the reference, without EXIF orientation. */
 async function pixelsOf(path: string, config: PreprocessConfig = clipPreprocess) {
   return preprocessImage(await decodeImage(path, { orientation: "ignore" }), config);
 }
@@ -106,13 +105,13 @@ async function compareImages(folder: string): Promise<Comparison[]> {
       const { pixels } = await pixelsOf(join(folder, name), config);
       differences.set(name, largestDifference(pixels, data.subarray(i * size, (i + 1) * size)));
     }
-    const compared = `levels of ${names.length} images, ${resample}, largest difference`;
+    const compared = `pixels of ${names.length} images, ${resample}, largest difference`;
     comparisons.push({ compared, tolerance: 0, ...largest(differences) });
   }
   return comparisons;
 }
 
-/** sha256 of the levels, by the photos' paths. */
+/** SHA-256 of the 8-bit pixels, by the photo's path. */
 const readSums = (path: string) => readJson(z.record(z.string(), z.string()), path);
 
 async function comparePhotos(recorded: string, data: string): Promise<Comparison[]> {
@@ -122,7 +121,7 @@ async function comparePhotos(recorded: string, data: string): Promise<Comparison
     const { pixels } = await pixelsOf(join(data, photo));
     if (createHash("sha256").update(pixels).digest("hex") !== sum) unequal.push(photo);
   }
-  const compared = `checksums of the levels of ${Object.keys(sums).length} photos, how many differ`;
+  const compared = `pixel checksums of ${Object.keys(sums).length} photos, number of differences`;
   return [{ compared, delta: unequal.length, tolerance: 0, worst: unequal[0] }];
 }
 
@@ -183,7 +182,7 @@ async function compareTowers(folder: string): Promise<Comparison[]> {
   return [own, { compared: `logits with ${others.join(", ")}, relative L2`, tolerance: towerTolerance, ...withOthers }];
 }
 
-/** The largest of some numbers, and whose it is; one that is no number is larger than all others. */
+/** The largest delta and its name; NaN counts as largest. */
 function largest(deltas: ReadonlyMap<string, number>): { delta: number; worst: string } {
   const [[worst, delta] = ["nothing", NaN]] = [...deltas].sort(([, a], [, b]) =>
     Number.isNaN(a) ? -1 : Number.isNaN(b) ? 1 : b - a,

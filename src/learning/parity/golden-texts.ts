@@ -1,4 +1,4 @@
-/** Texts and their ids in the vocabulary that OpenAI published, both marks left out. */
+/** Texts with their ids in OpenAI's vocabulary, without start and end of text. */
 export const goldenTexts: readonly (readonly [text: string, ids: readonly number[]])[] = [
   ["hello world!", [3306, 1002, 256]],
   ["a diagram", [320, 22697]],

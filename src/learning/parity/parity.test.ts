@@ -61,9 +61,9 @@ describe("the recordings of the package", () => {
   it("are what this machine computes", async () => {
     const rows = (await run()).filter(({ model, result }) => model === undefined && result !== "skipped");
     expect(rows.map(({ case: name, compared }) => `${name}: ${compared}`)).toEqual([
-      "texts: ids of 16 texts, how many differ",
-      "small images: levels of 13 images, bicubic, largest difference",
-      "small images: levels of 13 images, bilinear, largest difference",
+      "texts: ids of 16 texts, number of differences",
+      "small images: pixels of 13 images, bicubic, largest difference",
+      "small images: pixels of 13 images, bilinear, largest difference",
       "positions: resized from 7 × 7, relative L2",
       "small towers, vit: activations and outputs (14), relative L2",
       "small towers, vit: logits with gelu, geluTanh, relative L2",
@@ -201,11 +201,9 @@ describe("what is known of published models", () => {
 
   it("is refused of what nothing is known of", async () => {
     const tiny = await saveTinyModel(join(root, "tiny"));
-    await expect(runPublished({ model: tiny })).rejects.toThrow(
-      /no outputs are known of an architecture like that of .*tiny;/,
-    );
+    await expect(runPublished({ model: tiny })).rejects.toThrow(/no outputs are known for the architecture of .*tiny;/);
     await expect(runPublished({ model: "ViT-L/14" })).rejects.toThrow(
-      /known of ViT-L\/14, which is no path either; they are of ViT-B\/32, /,
+      /known for ViT-L\/14, and no such path exists; models with known outputs: ViT-B\/32, /,
     );
     await expect(runPublished({ activation: "gelu" })).rejects.toThrow(/name it with --model/);
   });

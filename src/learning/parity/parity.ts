@@ -7,45 +7,45 @@ import { fixtureCases } from "./fixture-cases.ts";
 import { knownCases, type KnownCasesOptions } from "./known-cases.ts";
 import type { Comparison, ParityCase } from "./parity-case.ts";
 
-/** The recordings that come with this package. */
+/** Folder of the bundled recordings. */
 export const packageFixtures = fileURLToPath(packageFile("fixtures"));
 
-/** What is compared. */
+/** Options of {@link parity}. */
 export interface ParityOptions extends KnownCasesOptions {
-  /** Recordings in the place of those of the package. */
+  /** Folder of recordings; default the bundled ones. */
   readonly fixtures?: string | undefined;
-  /** The folder with the images that some recordings are of; without it these are skipped. */
+  /** Folder with images for some recordings; without it these are skipped. */
   readonly data?: string | undefined;
   /** Stops between cases. */
   readonly signal?: AbortSignal | undefined;
-  /** Is told what runs now. */
+  /** Called before each case. */
   readonly onCase?: ((name: string) => void) | undefined;
 }
 
-/** What came of a comparison. */
+/** Result of a comparison. */
 export interface ParityRow {
   readonly case: string;
-  /** Who has recorded the numbers. */
+  /** Origin of the recorded values. */
   readonly source: string;
-  /** The published model whose outputs they are, by a name or path; not given for the recordings of the package. */
+  /** Name or path of the published model; undefined for bundled recordings. */
   readonly model?: string;
   readonly result: "ok" | "FAIL" | "skipped";
-  /** What of, and by which measure. */
+  /** Compared values, and metric. */
   readonly compared?: string;
-  /** How far ours are from the recorded numbers. */
+  /** Difference between computed and recorded values. */
   readonly delta?: number;
   readonly tolerance?: number;
-  /** Where the delta is largest, if there are several places. */
+  /** Item with the largest delta, if there are several. */
   readonly worst?: string | undefined;
-  /** Why nothing was compared. */
+  /** Reason for a skipped or failed case. */
   readonly reason?: string;
 }
 
 /**
- * Compares what this machine computes with numbers that were recorded elsewhere: the recordings of the package always; outputs
- * of published models where their weights are in the caches. A case that fails does not stop the others; nothing is fetched.
+ * Compares values computed on this machine with values recorded elsewhere: the bundled recordings, and outputs of published models
+ * whose weights are cached. Continues after failures; nothing is fetched.
  *
- * @throws {ClipError} `CLIP_USAGE` if nothing is known of the model named.
+ * @throws {ClipError} `CLIP_USAGE` if no outputs of the model are known.
  */
 export async function* parity(options: ParityOptions = {}): AsyncGenerator<ParityRow> {
   const { fixtures = packageFixtures, data, signal, onCase, ...known } = options;
@@ -65,7 +65,7 @@ async function runCase(parityCase: ParityCase, data: string | undefined): Promis
     const missing = await missingFile((await parityCase.needs?.()) ?? [], data);
     if (missing !== undefined) return [{ ...about, result: "skipped", reason: missing }];
     const comparisons = await parityCase.compare(data ?? "");
-    // What is no number is not within any tolerance.
+    // The comparison is false for NaN.
     const resultOf = ({ delta, tolerance }: Comparison) => (delta <= tolerance ? "ok" : "FAIL");
     return comparisons.map((comparison) => ({ ...about, result: resultOf(comparison), ...comparison }));
   } catch (error) {

@@ -17,7 +17,7 @@ import { textTransformer } from "../../model/towers/text-transformer.ts";
 import { Session } from "../../engine/runtime/session.ts";
 import { relativeError } from "./compare.ts";
 
-/** A small CLIP with what another implementation computes with its weights. */
+/** A small CLIP with values that another implementation computed. */
 export interface RecordedTowers {
   readonly config: ClipConfig;
   readonly parameters: StoredParameters;
@@ -26,7 +26,7 @@ export interface RecordedTowers {
 }
 
 /**
- * A recording of ours: `config.json`, `model.safetensors`, and the values in `io.safetensors`.
+ * Opens a recording: `config.json`, `model.safetensors`, and values in `io.safetensors`.
  *
  * @throws {ClipError} if one of them cannot be read.
  */
@@ -40,7 +40,7 @@ export async function openTowers(folder: string): Promise<RecordedTowers> {
   };
 }
 
-/** What the towers were fed when they were recorded. */
+/** Recorded inputs of the towers. */
 export async function readFeeds(
   { config, recorded }: RecordedTowers,
   names = { pixelValues: "pixelValues", inputIds: "inputIds" },
@@ -51,10 +51,10 @@ export async function readFeeds(
 }
 
 /**
- * The relative error of what towers compute.
+ * Relative errors of computed outputs.
  *
  * @param outputs - from {@link namedValues}, by the names of the recording.
- * @throws {ClipError} `CLIP_DATA` if something is not recorded, not computed, or of another shape there.
+ * @throws {ClipError} `CLIP_DATA` if a value is not recorded, not computed, or has another shape.
  */
 export async function towerErrors(
   recorded: RecordedTowers["recorded"],
@@ -62,7 +62,7 @@ export async function towerErrors(
   feeds: Record<string, TensorData>,
 ): Promise<Map<string, number>> {
   const missing = [...outputs].find(([, tensor]) => !tensor);
-  if (missing) throw new ClipError("CLIP_DATA", `${missing[0]} is recorded, and nothing like it is computed`);
+  if (missing) throw new ClipError("CLIP_DATA", `${missing[0]} is recorded but not computed`);
   await using session = await Session.compile(Object.fromEntries(outputs as ReadonlyMap<string, Tensor>));
   const results = await session.run(feeds);
   const errors = new Map<string, number>();
@@ -81,7 +81,7 @@ export async function towerErrors(
 
 const isLarger = (size: number) => size > 1;
 
-/** Whether of what is recorded of all tokens, [N, L, W], one is computed, [N, 1, W] or [N, W]: the one that the features come from. */
+/** Whether all tokens are recorded, [N, L, W], but only the pooled one is computed, [N, 1, W] or [N, W]. */
 function isReadAlone(met: TensorData, { shape }: TensorData): boolean {
   const [n, length, width] = shape;
   return shape.length === 3 && length! > 1 && met.data.length === n! * width!;
@@ -98,14 +98,14 @@ function rowsAt({ shape, data }: TensorData<"float32">, places: Int32Array): Ten
   return float32(rows, [n, width]);
 }
 
-/** A tensor of a recording; of one that should be there. */
+/** A tensor of a recording. @throws {ClipError} `CLIP_DATA` if it is missing. */
 export function recordedTensor(recorded: RecordedTowers["recorded"], name: string): StoredTensor {
   const tensor = recorded.get(name);
   if (!tensor) throw new ClipError("CLIP_DATA", `nothing is recorded under ${name}`);
   return tensor;
 }
 
-/** What a forward pass computes and has a name: activations as the program has them, and outputs. */
+/** Named activations and outputs of a forward pass. */
 export function namedValues({ config, parameters }: RecordedTowers): Map<string, Tensor> {
   const { imageSize } = config.vision;
   const { contextLength } = config.text;
@@ -123,7 +123,7 @@ export function namedValues({ config, parameters }: RecordedTowers): Map<string,
   const probabilities = (logits: Tensor) => (config.score === "sigmoid" ? logits.sigmoid() : logits.softmax(1));
   return new Map<string, Tensor>([
     ...named,
-    // The last norm of what is read, which is all that is normed.
+    // The last norm is computed only for pooled tokens.
     ["text.pooled", graph.find(({ name }) => name === "text.lnFinal")!],
     ["text.blocks.0.ln1", graph.find(({ inputs }) => inputs[1] === p.text.blocks[0]!.ln1.weight)!],
     ...Object.entries({ imageFeatures, textFeatures, ...outputs, logitScaleExp: p.logitScale.exp() }),
