@@ -50,7 +50,7 @@ describe("zeroShotPage", () => {
     const page = text(pageOf(modelOf("tiny")));
     expect(page).toContain("tiny classifies 75.0 % of 4 images correctly, zero-shot, with 2 labels");
     expect(page).toMatch(/Top-1 75\.0 %.*Mean per class 83\.3 %.*ROC AUC 87\.5 %.*Calibration error 5\.0 %/);
-    expect(page).toContain("On average it is 80.0 % sure of its answers and right in 75.0 %: too sure by 5 points.");
+    expect(page).toContain("Mean confidence 80.0 %, accuracy 75.0 %: overconfident by 5 points.");
     expect(page).toContain("Labels: names.txt .");
   });
 
