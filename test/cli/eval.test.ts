@@ -127,7 +127,7 @@ describe("clip-ts eval zeroshot", () => {
   });
 
   it("takes the images of a folder for a clip", async () => {
-    expect((await documentOf("--clips")).results[0]!.count).toBe(3);
+    expect((await documentOf("--videos")).results[0]!.count).toBe(3);
   });
 
   it("prints several models in one table, and what each confuses", async () => {
@@ -148,7 +148,7 @@ describe("clip-ts eval zeroshot", () => {
   });
 
   it.each([
-    [["--labels-file", "six"], /six\.txt names 6 classes, the data have 3/],
+    [["--labels-file", "six"], /six\.txt has 6 classes, but the data have 3/],
     [["--only", "templates"], /templates\.txt asks for the class "a \{c\}"; the data have blue_sea, red_apple, sun/],
     [["--templates-file", "only"], /the template "sun" has no \{\}/],
   ])("says what is wrong with %j", async ([option, file], message) => {

@@ -154,20 +154,20 @@ export function onlyClasses(
   };
 }
 
-/** An image, or the frames of a video clip, classified as one. */
+/** An image, or the frames of a video, classified as one. */
 export interface Example {
-  /** Path of the image, or of the clip's folder. */
+  /** Path of the image, or of the video's folder. */
   readonly name: string;
   readonly images: readonly ImageLocation[];
   /** Indices of its classes. */
   readonly labels: readonly number[];
 }
 
-/** Each image once with all its classes; with `clips` the images of a folder are the frames of one video clip. */
-export function examplesOf(samples: readonly LabelledImage[], clips: boolean): Example[] {
+/** Each image once with all its classes; with `videos` the images of a folder are the frames of one video. */
+export function examplesOf(samples: readonly LabelledImage[], videos: boolean): Example[] {
   const examples = new Map<string, { name: string; images: Map<string, ImageLocation>; labels: Set<number> }>();
   for (const { label, ...location } of samples) {
-    const name = clips ? dirname(location.image) : location.image;
+    const name = videos ? dirname(location.image) : location.image;
     const example = examples.get(name) ?? { name, images: new Map(), labels: new Set() };
     examples.set(name, example);
     example.images.set(location.image, location);

@@ -40,7 +40,7 @@ const pageOf = (...models: ZeroShotModel[]) =>
     labelsFrom: "names.txt",
     templates: ["a {}"],
     templatesFrom: undefined,
-    clips: false,
+    videos: false,
     models,
   });
 const text = (page: string) => page.replace(/<[^>]*>/g, " ").replace(/[\s\u00a0]+/g, " ");

@@ -39,8 +39,8 @@ export interface ZeroShotReport {
   readonly templates: readonly string[];
   /** The file or address of the templates, if any. */
   readonly templatesFrom: string | undefined;
-  /** Whether the examples are clips of several frames. */
-  readonly clips: boolean;
+  /** Whether the examples are videos of several frames. */
+  readonly videos: boolean;
   readonly models: readonly ZeroShotModel[];
 }
 
@@ -71,16 +71,16 @@ export function zeroShotPage(report: ZeroShotReport): string {
         ${sources.length > 0 ? html`<p class="quiet">${sources}</p>` : ""} ${templateList(templates)}
       </header>
       ${models.length > 1 ? comparison(models.map((shown) => ({ model: shown.model, figures: figuresOf(shown) }))) : ""}
-      ${models.map((model) => modelSection(model, models.length > 1, report.clips ? "clip" : "image"))}`,
+      ${models.map((model) => modelSection(model, models.length > 1, report.videos ? "video" : "image"))}`,
   });
 }
 
-function resultInWords({ models, clips }: ZeroShotReport): string {
+function resultInWords({ models, videos }: ZeroShotReport): string {
   const { model, scores } = models.reduce((best, other) => (other.scores.top1 > best.scores.top1 ? other : best));
   const classes = scores.classes.length;
   return (
     `${models.length > 1 ? `The best of ${models.length} models, ${model},` : model} classifies ${percent(scores.top1)} of ` +
-    `${counted(scores.count, clips ? "clip" : "image")} correctly, zero-shot, with ` +
+    `${counted(scores.count, videos ? "video" : "image")} correctly, zero-shot, with ` +
     `${counted(classes, "label")}; chance is ${percent(1 / classes)}.`
   );
 }

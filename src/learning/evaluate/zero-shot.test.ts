@@ -87,7 +87,7 @@ describe("evaluateZeroShot", () => {
   it("averages the probabilities of a clip's frames", async () => {
     const clips = await Promise.all(["clips/one", "clips/two"].map((folder, i) => imagesWithAnswers(3 + i, folder)));
     const samples = clips.flat().map(({ image }) => ({ image, label: 0 }));
-    const { count, answers } = await evaluateZeroShot(encoder, { classes, samples }, { templates, clips: true });
+    const { count, answers } = await evaluateZeroShot(encoder, { classes, samples }, { templates, videos: true });
     expect(count).toBe(2);
     answers.forEach(({ name, truthProbability }, i) => {
       expect(name).toBe(dirname(clips[i]![0]!.image));

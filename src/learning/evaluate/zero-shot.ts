@@ -21,20 +21,20 @@ import { encodeReadable, readKinds, type ReadOptions } from "../../model/embeddi
 /** The options of {@link evaluateZeroShot}. */
 export interface ZeroShotOptions
   extends Pick<ClassifierOptions, "templates" | "onTruncate" | "onEqualLabels">, Omit<ReadOptions, "onSkip"> {
-  /** Whether the images of a folder are frames of one clip, whose probabilities are averaged. Default false. */
-  readonly clips?: boolean | undefined;
+  /** Whether the images of a folder are frames of one video, whose probabilities are averaged. Default false. */
+  readonly videos?: boolean | undefined;
   /** Called after each image with the number of finished images and of all images. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined;
 }
 
 const zeroShotKinds: OptionKinds<ZeroShotOptions> = {
   ...readKinds,
-  ...{ templates: listOf(text), clips: flag, onTruncate: callback, onEqualLabels: callback, onProgress: callback },
+  ...{ templates: listOf(text), videos: flag, onTruncate: callback, onEqualLabels: callback, onProgress: callback },
 };
 
-/** The answer of a model for one image or clip. */
+/** The answer of a model for one image or video. */
 export interface ZeroShotAnswer {
-  /** Path of the image, or of the clip's folder. */
+  /** Path of the image, or of the video's folder. */
   readonly name: string;
   /** One of its images: a path, or an archive and a path in it. */
   readonly image: string;
@@ -60,7 +60,7 @@ export interface ClassScores {
 
 /** The scores of a model on labelled images. All shares are in [0, 1]. */
 export interface ZeroShotScores {
-  /** Number of readable images or clips. */
+  /** Number of readable images or videos. */
   readonly count: number;
   readonly top1: number;
   readonly top5: number;
@@ -106,12 +106,12 @@ export async function evaluateZeroShot(
   checkKind("evaluateZeroShot: the model", encoder, encoderKind);
   checkKind("evaluateZeroShot: the images", images, record);
   checkOptions("evaluateZeroShot", options, zeroShotKinds);
-  const { templates, onTruncate, onEqualLabels = () => {}, clips = false, onProgress, signal, ...reading } = options;
+  const { templates, onTruncate, onEqualLabels = () => {}, videos = false, onProgress, signal, ...reading } = options;
   const classifier = await ZeroShotClassifier.create(encoder, images.classes, {
     ...{ templates, onTruncate, signal },
     onEqualLabels,
   });
-  const examples = examplesOf(images.samples, clips);
+  const examples = examplesOf(images.samples, videos);
   const total = examples.reduce((sum, example) => sum + example.images.length, 0);
   const broken: SkippedImage[] = [];
   const rows: Float32Array[] = [];
@@ -124,7 +124,7 @@ export async function evaluateZeroShot(
   for await (const { example, image, frames } of encodeExamples(encoder, examples, { ...reading, signal, onSkip })) {
     const probabilities = Float32Array.from(meanOf(frames.map((frame) => classifier.probabilities(frame))));
     // For a single image, cosines rank like probabilities but remain distinct near 0 and 1.
-    const row = clips ? probabilities : classifier.similarities(frames[0]!);
+    const row = videos ? probabilities : classifier.similarities(frames[0]!);
     rows.push(row);
     answers.push(answerOf(example, image, row, probabilities));
     onProgress?.((done += frames.length), total);
@@ -146,7 +146,7 @@ async function* encodeExamples(
   const images = examples.flatMap((example) => example.images.map((location) => ({ ...location, example })));
   let open: { readonly example: Example; readonly image: string; readonly frames: Float32Array[] } | undefined;
   for await (const [{ image, example }, imageEmbed] of encodeReadable(encoder, images, options)) {
-    // The frames of a clip are consecutive.
+    // The frames of a video are consecutive.
     if (open?.example !== example) {
       if (open) yield open;
       open = { example, image, frames: [] };

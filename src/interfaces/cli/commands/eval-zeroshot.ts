@@ -39,7 +39,7 @@ export const evalZeroShotCommand = (io: CliIo) =>
         .addOption(labelsFileOption),
     )
       .option("--only <file>", "evaluate only these classes of the data, one per line")
-      .option("--clips", "treat images in one folder as frames of one clip, and average their probabilities")
+      .option("--videos", "treat images in one folder as frames of one video, and average their probabilities")
       .addOption(truncateOption)
       .addOption(htmlOption),
   )
@@ -52,12 +52,12 @@ export const evalZeroShotCommand = (io: CliIo) =>
         "clip-ts eval zeroshot --dataset fer2013 --model ViT-B/32",
       ),
     )
-    .action(async (data, { clips = false, truncate, maxImagePixels, ...options }) => {
+    .action(async (data, { videos = false, truncate, maxImagePixels, ...options }) => {
       const source = await readZeroShotData({ ...options, data }, io);
       const { name, images, skipped, templates, known } = source;
       const onEqualLabels = reportEqualLabels(io);
       const evaluation = {
-        ...{ templates, clips, maxImagePixels, signal: io.signal, onEqualLabels },
+        ...{ templates, videos, maxImagePixels, signal: io.signal, onEqualLabels },
         ...(truncate && { onTruncate: reportCut(io) }),
       };
       await evaluate(
@@ -85,7 +85,7 @@ export const evalZeroShotCommand = (io: CliIo) =>
           async page(measured) {
             const { zeroShotPage } = await import("../../report/zero-shot-page.ts");
             const models = await Promise.all(measured.map((of) => shownModel(of, images.samples, known)));
-            return zeroShotPage({ ...source, data: name, clips, models });
+            return zeroShotPage({ ...source, data: name, videos, models });
           },
         },
         io,
