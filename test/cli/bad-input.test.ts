@@ -91,7 +91,7 @@ describe("labels", () => {
     expectError(
       await named("--labels", "cat ".repeat(50)),
       1,
-      /is \d+ tokens too long: the model reads 24, marks included/,
+      /is \d+ tokens too long: the model reads 24, including start and end of text/,
     );
   });
 

@@ -72,7 +72,7 @@ describe("class folders with whatever people have in them", () => {
 
   it("are read alike by embed", { timeout }, async () => {
     const { out } = await call(["embed", path, "--out", join(root, "alike-vectors"), "--json", ...ofDrawings]);
-    expect(JSON.parse(out)).toMatchObject({ results: [{ vectors: 4 }], skipped: [{ item: "emu/raw.heic" }] });
+    expect(JSON.parse(out)).toMatchObject({ results: [{ vectors: 4 }], skipped: [{ image: "emu/raw.heic" }] });
   });
 });
 

@@ -55,8 +55,24 @@ const programs: Readonly<Record<string, string>> = {
     import { readTrainConfig, train } from ${JSON.stringify(address("./train"))};
     await train(await readTrainConfig(${JSON.stringify(config)}), { out: ${JSON.stringify(run)} });
   `,
+  "./models": `import ${JSON.stringify(address("./models"))};`,
+  "./evaluate": `
+    import { loadClip } from ${JSON.stringify(address("."))};
+    import { evaluateZeroShot } from ${JSON.stringify(address("./evaluate"))};
+    const clip = await loadClip(${JSON.stringify(model)});
+    const samples = [{ image: ${JSON.stringify(image)}, label: 0 }];
+    await evaluateZeroShot(clip, { classes: ["a cat", "a dog"], samples });
+    await clip[Symbol.asyncDispose]();
+  `,
+  "./vectors": `
+    import { loadClip } from ${JSON.stringify(address("."))};
+    import { embed } from ${JSON.stringify(address("./vectors"))};
+    const clip = await loadClip(${JSON.stringify(model)});
+    for await (const shard of embed(clip, { texts: ["a cat"] }, { out: ${JSON.stringify(join(root, "vectors"))} })) void shard;
+    await clip[Symbol.asyncDispose]();
+  `,
 };
-const runsSessions = new Set([".", "./graph", "./train"]);
+const runsSessions = new Set([".", "./graph", "./train", "./evaluate", "./vectors"]);
 
 let written = 0;
 /** Writes a module; returns its path. */
