@@ -214,7 +214,9 @@ describe.skipIf(browserMissing)(`a page${browserMissing}`, () => {
       return met;
     });
     expect(messages["missing"]).toMatch(/^CLIP_FILE: http.*nowhere\/ has no weights/);
-    expect(messages["unnamed"]).toMatch(/^CLIP_USAGE: no model given; in a page, name one: .*"pictograms", which knows drawings/);
+    expect(messages["unnamed"]).toMatch(
+      /^CLIP_USAGE: no model given; in a page, name one: .*"pictograms", which knows drawings/,
+    );
     expect(messages["pictograms"]).toMatch(/^CLIP_FILE: .*pictogram-clip\/ has no weights/);
     expect(messages["bare"]).toMatch(/^CLIP_CONFIG: .*--activation/);
     expect(messages["damaged"]).toMatch(/^CLIP_/);

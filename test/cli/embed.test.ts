@@ -97,7 +97,10 @@ describe("clip-ts embed", () => {
     const reason = expect.stringMatching(/^the shard is cut or damaged; 1 image could be read, /) as string;
     expect(called).toMatchObject({ code: 0, out: `${ofCut}/00000.parquet  1 vector, 1 skipped` });
     expect(called.err).toMatch(/^skipped: cut\.tar: the shard is cut or damaged; /);
-    expect(JSON.parse(await readFile(join(ofCut, "00000.skipped.jsonl"), "utf8"))).toEqual({ image: "cut.tar", reason });
+    expect(JSON.parse(await readFile(join(ofCut, "00000.skipped.jsonl"), "utf8"))).toEqual({
+      image: "cut.tar",
+      reason,
+    });
 
     const table = join(root, "table.csv");
     await writeFile(table, "file,words\nimages/b.png,one\nimages/a.png,two\nimages/b.png,three\n");
