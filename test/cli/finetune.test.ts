@@ -57,7 +57,7 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
     expect(called.code).toBe(0);
     expect(called.err).toMatch(/^16 pairs to train on, 4 held out for validation, 6 of a general set$/m);
     expect(called.err).toContain('recipe "some" (--recipe chooses another)\n\nsetting ');
-    expect(called.err).toMatch(/^layerDecay +0\.7 +early blocks see/m);
+    expect(called.err).toMatch(/^layerDecay +0\.7 +early blocks have general features/m);
     expect(called.err).toMatch(/^steps +8 +each pair 4 times; as given$/m);
     expect(called.err).toMatch(/^lockText +true +as given$/m);
     expect(called.err).toMatch(/^maxImagePixels +1000 +as given$/m);

@@ -96,7 +96,7 @@ describe("clip-ts train --watch", () => {
         child.kill("SIGKILL");
         await exited;
         const state = page.locator("#state");
-        await state.filter({ hasText: "No answer from the training" }).waitFor();
+        await state.filter({ hasText: "No answer" }).waitFor();
         const met = (await stepsOf(page)).at(-1)!;
 
         const again = await startWatched(file, out, new URL(url).port, "--resume");
