@@ -183,6 +183,12 @@ const definitions: { readonly [Name in OpName]: Evaluate<Name> } = {
     }
     return { shape, data: sums };
   },
+  topK: ([x], { k }) => {
+    const rank = x!.shape.length;
+    const sorted = (row: readonly number[]) =>
+      Array.from({ length: x!.shape.at(-1)! }, (_, i) => i).sort((a, b) => at(x!, [...row, b]) - at(x!, [...row, a]));
+    return make([...x!.shape.slice(0, -1), k], (index) => sorted(index.slice(0, rank - 1))[index.at(-1)!]!);
+  },
 
   dequantize: ([codes, scales], { columns, bits }) => {
     const [rows, , bytes] = codes!.shape as readonly [number, number, number];

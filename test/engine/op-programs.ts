@@ -211,6 +211,21 @@ export const opPrograms: { readonly [Name in OpName]: readonly Program[] } = {
       apply("scatterAdd", [x, places], { rows: 5 }),
     ),
   ],
+  // Numbers so far apart that a small difference does not change their order
+  topK: [
+    program("of each row", [r([3, 7])], (x) => {
+      const apart = x.add(constant(float32([12, 0, 18, 6, 15, 3, 9], [7])));
+      return x.mul(apart.topK(2).slice(-1, 1, 1).cast("float32"));
+    }),
+    program("of a list, all of it", [r([3])], (x) =>
+      x.mul(
+        x
+          .add(constant(float32([3, 9, 6], [3])))
+          .topK(3)
+          .cast("float32"),
+      ),
+    ),
+  ],
 
   dequantize: ([4, 8] as const).flatMap((bits) => [
     program(`${bits} bits, whole blocks`, [r([2, 64])], (x) => x.mul(quantized(2, 64, bits))),

@@ -127,6 +127,7 @@ export const gradientRules: { readonly [Name in OpName]: GradientRule<Name> } = 
     apply("scatterAdd", [dy, indices], { rows: table.shape[0] as number }),
     null,
   ],
+  topK: nothing,
   scatterAdd: ({ x: [, indices], dy }) => [dy.gather(indices), null],
 
   // Quantized weights are not trained.

@@ -105,6 +105,9 @@ export interface OpSignatures {
   /** A table of `rows` rows that sums the updates [*, …] at indices [*]; the transpose of gather. */
   scatterAdd: { inputs: Two; attrs: { readonly rows: number } };
 
+  /** Indices of the k largest elements along the last axis, largest first, as int32. */
+  topK: { inputs: One; attrs: { readonly k: number } };
+
   // ── quantized weights ──
   /**
    * The matrix [N, columns] from codes, uint8 [N, blocks, bytes], and a scale per block, [N, blocks]: (code − 2^(bits −

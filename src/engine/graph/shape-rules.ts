@@ -229,6 +229,14 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
     return { shape: [rows, ...updates.shape.slice(places.length)], dtype: updates.dtype };
   },
 
+  topK: ([x], { k }) => {
+    floating("topK", x);
+    whole("topK", "k", k);
+    const size = fixed("topK", x, x.rank - 1);
+    if (k > size) throw new ShapeError("topK", `the last axis has ${size} elements, not ${k}`, operands({ x }));
+    return { shape: [...x.shape.slice(0, -1), k], dtype: "int32" };
+  },
+
   dequantize: ([codes, scales], { columns, bits }) => {
     const shown = operands({ codes, scales });
     if (codes.dtype !== "uint8" || codes.rank !== 3)

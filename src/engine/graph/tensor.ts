@@ -199,6 +199,10 @@ export class Tensor {
   gather(indices: Tensor): Tensor {
     return apply("gather", [this, indices], {});
   }
+  /** Indices of the k largest elements along the last axis, largest first: int32 […, k]. */
+  topK(k: number): Tensor {
+    return apply("topK", [this], { k });
+  }
 
   #axis(op: string, axis: number): number {
     const at = normalizeAxis(axis, this.rank);

@@ -134,6 +134,10 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
   },
 
   gather: (l, _, [table, indices]) => l.emit("Gather", [l.value(table), l.value(indices)], { axis: 0 }),
+  topK: (l, _, [x], { k }) =>
+    l.emit("Cast", [l.emit("TopK", [l.value(x), l.int64s([k])], { axis: -1 }, { output: 1 })], {
+      to: onnxDtypes.int32,
+    }),
   // ScatterND adds duplicates wrongly with several threads; ScatterElements does not, but needs an index per element
   scatterAdd: (l, y, [updates, indices]) => {
     const row = y.shape.slice(1);
