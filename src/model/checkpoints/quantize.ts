@@ -11,7 +11,7 @@ export type QuantizedDtype = "q8" | "q4";
 const bitsOf = { q8: 8, q4: 4 } as const satisfies Record<QuantizedDtype, number>;
 
 /** Weights per scale; the size that ONNX Runtime's kernels support best. */
-const blockSize = 32;
+const weightBlock = 32;
 
 /** The smallest normal float32. */
 const smallestNormal = 2 ** -126;
@@ -27,22 +27,24 @@ export interface QuantizedMatrix {
 }
 
 /** Bytes of a matrix's codes, without its scales. */
-function codesOf([rows, columns]: readonly number[], dtype: QuantizedDtype): number {
+function codesOf([rows, columns]: readonly number[], dtype: QuantizedDtype, blockSize = weightBlock): number {
   return (rows! * Math.ceil(columns! / blockSize) * blockSize * bitsOf[dtype]) / 8;
 }
 
 /**
- * Rounds each block of 32 weights in a row to multiples of the block's scale, its largest magnitude divided by 127 or 7. The
+ * Rounds each block of numbers in a row to multiples of the block's scale, its largest magnitude divided by 127 or 7. The
  * error is at most half a scale.
  *
  * @param matrix - [N, K]
+ * @param blockSize - numbers per scale: a power of two, at least 16.
  * @param codes - zeros to write into, {@link codesOf} bytes.
  * @throws {ClipError} `CLIP_CHECKPOINT` if a weight is not finite.
  */
 export function quantizeMatrix(
   { data, shape }: TensorData<"float32">,
   dtype: QuantizedDtype,
-  codes: OwnBytes = new Uint8Array(codesOf(shape, dtype)),
+  blockSize = weightBlock,
+  codes: OwnBytes = new Uint8Array(codesOf(shape, dtype, blockSize)),
 ): QuantizedMatrix {
   const bits = bitsOf[dtype];
   const [rows, columns] = shape as readonly [number, number];
@@ -122,7 +124,7 @@ function dequantized(
   into: Uint8Array<ArrayBuffer>,
 ): Tensor {
   try {
-    const { codes, scales, columns, bits } = quantizeMatrix(matrix, dtype, into);
+    const { codes, scales, columns, bits } = quantizeMatrix(matrix, dtype, weightBlock, into);
     return apply("dequantize", [constant(codes), constant(scales)], { columns, bits }).named(path);
   } catch (error) {
     if (!(error instanceof ClipError)) throw error;
