@@ -12,7 +12,7 @@ export const wings: Readonly<Record<string, readonly string[]>> = {
   engine: ["threads", "graph", "autodiff", "onnx", "runtime", "optimize", "distributed"],
   model: ["nn", "towers", "checkpoints", "hub", "pretrained", "embedding", "zero-shot"],
   learning: ["evaluate", "parity", "train/batches", "train/step", "train", "finetune"],
-  applications: ["vectors"],
+  applications: ["vectors", "search/scan", "search"],
   interfaces: ["report", "server", "cli"],
 };
 

@@ -150,7 +150,7 @@ describe(`the SQLite store (seed ${seed})`, () => {
     await expect(open("model", { ...model, name: "other", checksum: "2" })).rejects.toThrow(
       /holds vectors of the model test, and this is other: .* use --model test/,
     );
-    await expect(reopen("nothing")).rejects.toThrow("there is no index");
+    await expect(reopen("nothing")).rejects.toThrow("there is none, or its folder cannot be written");
     {
       await using store = await open("model");
       await expect(store.search(unit(8), { k: 1 })).rejects.toThrow("a vector has 8 numbers");

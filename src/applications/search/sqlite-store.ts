@@ -175,15 +175,16 @@ export class SqliteStore implements Store {
     return best.slice(0, k).map(({ id, similarity }) => ({ ...embeddedViewOf(select.get(id) as Row), similarity }));
   }
 
-  async searchWords(query: string, { k, where }: StoreSearch): Promise<Item[]> {
+  searchWords(query: string, { k, where }: StoreSearch): Promise<Item[]> {
     const words = query.match(/[\p{L}\p{N}]+/gu) ?? [];
-    if (words.length === 0) return [];
+    if (words.length === 0) return Promise.resolve([]);
     const condition = where && filterSql(where, sqlite, 3);
     const sql = `select ${selectItem} from words join items on items.id = words.rowid where words match ?1${
       condition ? ` and ${condition.sql}` : ""
     } order by rank limit ?2`;
     const phrase = words.map((word) => `"${word}"`).join(" ");
-    return (this.#select(sql).all(phrase, k, ...(condition?.parameters ?? [])) as Row[]).map(itemOf);
+    const values = [phrase, k, ...(condition?.parameters ?? [])];
+    return this.#run(() => (this.#select(sql).all(...values) as Row[]).map(itemOf));
   }
 
   async *items(where?: Filter): AsyncGenerator<Item> {
@@ -204,19 +205,22 @@ export class SqliteStore implements Store {
     for await (const row of this.#pages(sql, "views.id", where)) yield embeddedViewOf(row);
   }
 
-  async withHash(hash: string): Promise<EmbeddedItem | undefined> {
-    const path = this.#select("select path from items where hash = ? limit 1").get(hash) as [string] | undefined;
-    if (!path) return undefined;
-    const sql = `select ${selectItem}, ${selectView} from items left join views on items.id = item where path = ?`;
-    const rows = this.#select(sql).all(path[0]) as Row[];
-    return { item: itemOf(rows[0]!), views: rows.filter((row) => row.at(-1) !== null).map(viewOf) };
+  withHash(hash: string): Promise<EmbeddedItem | undefined> {
+    const sql = `select ${selectItem}, ${selectView} from items left join views on items.id = item where items.id =
+      (select id from items where hash = ? limit 1)`;
+    return this.#run(() => {
+      const rows = this.#select(sql).all(hash) as Row[];
+      if (rows.length === 0) return undefined;
+      return { item: itemOf(rows[0]!), views: rows.filter((row) => row.at(-1) !== null).map(viewOf) };
+    });
   }
 
-  async counts() {
-    const [items, views, unreadable] = this.#select(
-      "select (select count(*) from items), (select count(*) from views), (select count(*) from unreadable)",
-    ).get() as [number, number, number];
-    return { items, views, unreadable };
+  counts(): ReturnType<Store["counts"]> {
+    const sql = "select (select count(*) from items), (select count(*) from views), (select count(*) from unreadable)";
+    return this.#run(() => {
+      const [items, views, unreadable] = this.#select(sql).get() as [number, number, number];
+      return { items, views, unreadable };
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -271,7 +275,8 @@ export class SqliteStore implements Store {
       `${sql} where ${by} > ?1${condition ? ` and ${condition.sql}` : ""} order by ${by} limit ?2`,
     );
     for (let after: Value = by === "views.id" ? 0 : ""; ;) {
-      const rows = page.all(after, pageRows, ...(condition?.parameters ?? [])) as Row[];
+      const from: Value = after;
+      const rows: Row[] = await this.#run(() => page.all(from, pageRows, ...(condition?.parameters ?? [])) as Row[]);
       yield* rows;
       if (rows.length < pageRows) return;
       after = rows.at(-1)!.at(-1)!;
@@ -282,8 +287,12 @@ export class SqliteStore implements Store {
     return this.#database.prepare(sql).raw();
   }
 
+  #run<Result>(work: () => Result): Promise<Result> {
+    return guarded(join(this.#folder, databaseName), work);
+  }
+
   async #write(work: () => void): Promise<void> {
-    await guarded(join(this.#folder, databaseName), () => this.#database.transaction(work).immediate());
+    await this.#run(() => this.#database.transaction(work).immediate());
     this.#writes++;
   }
 
@@ -348,25 +357,28 @@ function matchingModel(path: string, database: Database.Database, model?: ModelF
   return own;
 }
 
+/** Problems of the database, by code. */
+const problems: Readonly<Record<string, string>> = {
+  SQLITE_FULL: "the disk is full: free some space and try again; what was indexed before is kept",
+  SQLITE_BUSY: "another process is writing to it; try again when it has finished",
+  SQLITE_CORRUPT: "the database is damaged; restore it from a backup, or delete its folder and index again",
+  SQLITE_NOTADB: "the database is damaged; restore it from a backup, or delete its folder and index again",
+};
+
 /** Runs something on the database, and explains its errors. */
-async function guarded<Result>(path: string, work: () => Result): Promise<Result> {
-  try {
-    return work();
-  } catch (cause) {
-    if (cause instanceof ClipError) throw cause;
-    const { code = "", message } = cause as { readonly code?: string; readonly message: string };
-    const problem =
-      code === "SQLITE_FULL"
-        ? "the disk is full: free some space and try again; what was indexed before is kept"
-        : code === "SQLITE_BUSY"
-          ? "another process is writing to it; try again when it has finished"
-          : code === "SQLITE_CANTOPEN"
-            ? "there is no index, or its folder cannot be written"
-            : code === "SQLITE_CORRUPT" || code === "SQLITE_NOTADB"
-              ? "the database is damaged; restore it from a backup, or delete its folder and index again"
-              : message;
-    throw new ClipError("CLIP_FILE", `cannot use the index ${path}: ${problem}`, { cause });
-  }
+function guarded<Result>(path: string, work: () => Result): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    try {
+      resolve(work());
+    } catch (cause) {
+      const { code = "", message } = cause as { readonly code?: string; readonly message: string };
+      const problem = message.startsWith("ConnectionFailed")
+        ? "there is none, or its folder cannot be written"
+        : (problems[code] ?? message);
+      const error = new ClipError("CLIP_FILE", `cannot use the index ${path}: ${problem}`, { cause });
+      reject(cause instanceof ClipError ? cause : error);
+    }
+  });
 }
 
 /** Name and folder of a path. */
@@ -377,7 +389,7 @@ function partsOf(path: string): [name: string, folder: string] {
 
 function itemOf(row: Row): Item {
   const fields = itemColumns.flatMap((column, i) => (row[i] === null ? [] : [[column, row[i]]]));
-  return Object.fromEntries(fields) as unknown as Item;
+  return Object.fromEntries(fields);
 }
 
 function viewOf(row: Row): EmbeddedView {

@@ -6,7 +6,7 @@ import { apply, input, stored, type Tensor, where } from "../../../engine/graph/
 import { Session } from "../../../engine/runtime/session.ts";
 import { quantizeMatrix } from "../../../model/checkpoints/quantize.ts";
 import { openSafetensors } from "../../../model/checkpoints/safetensors.ts";
-import { elementBytes, readFloats, type StoredTensor } from "../../../model/checkpoints/stored-tensor.ts";
+import { readFloats, type StoredTensor } from "../../../model/checkpoints/stored-tensor.ts";
 import { bytesOf, type DeferredTensor, writeDeferred } from "../../../model/checkpoints/write-safetensors.ts";
 
 /** Rows of a search index: unit vectors by id. */
