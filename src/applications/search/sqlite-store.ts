@@ -2,7 +2,9 @@ import { join } from "node:path";
 import Database from "libsql";
 import { makeFolder } from "../../core/atomic-write.ts";
 import { ClipError } from "../../core/errors.ts";
+import { tryLock } from "../../core/lock.ts";
 import { bytesOf } from "../../model/checkpoints/write-safetensors.ts";
+import { dot } from "../../model/embedding/encoder.ts";
 import type { Filter } from "./filter.ts";
 import { type Dialect, filterSql } from "./filter-sql.ts";
 import { maxTailRows, type RowSource, Scanner } from "./scan/scanner.ts";
@@ -163,11 +165,10 @@ export class SqliteStore implements Store {
     const ids = Float64Array.from(found);
     const { dim } = this.model;
     const vectors = this.#vectors(ids);
-    const best = Array.from(ids, (id, row) => {
-      let similarity = 0;
-      for (let i = 0; i < dim; i++) similarity += query[i]! * vectors[row * dim + i]!;
-      return { id, similarity };
-    });
+    const best = Array.from(ids, (id, row) => ({
+      id,
+      similarity: dot(query, vectors.subarray(row * dim, (row + 1) * dim)),
+    }));
     best.sort((a, b) => b.similarity - a.similarity || a.id - b.id);
     const select = this.#select(
       `select ${selectItem}, ${selectView} from views join items on items.id = item where views.id = ?`,
@@ -175,16 +176,23 @@ export class SqliteStore implements Store {
     return best.slice(0, k).map(({ id, similarity }) => ({ ...embeddedViewOf(select.get(id) as Row), similarity }));
   }
 
-  searchWords(query: string, { k, where }: StoreSearch): Promise<Item[]> {
-    const words = query.match(/[\p{L}\p{N}]+/gu) ?? [];
-    if (words.length === 0) return Promise.resolve([]);
+  searchWords(words: string, query: Float32Array, { k, where }: StoreSearch): Promise<StoreHit[]> {
+    this.#checkLength(query);
+    const phrase = (words.match(/[\p{L}\p{N}]+/gu) ?? []).map((word) => `"${word}"`).join(" ");
+    if (phrase === "") return Promise.resolve([]);
     const condition = where && filterSql(where, sqlite, 3);
-    const sql = `select ${selectItem} from words join items on items.id = words.rowid where words match ?1${
+    const found = `select items.id, rank from words join items on items.id = words.rowid where words match ?1${
       condition ? ` and ${condition.sql}` : ""
     } order by rank limit ?2`;
-    const phrase = words.map((word) => `"${word}"`).join(" ");
+    const sql = `select ${selectItem}, ${selectView} from (${found}) as found
+      join items on items.id = found.id join views on item = items.id order by found.rank, views.id`;
     const values = [phrase, k, ...(condition?.parameters ?? [])];
-    return this.#run(() => (this.#select(sql).all(...values) as Row[]).map(itemOf));
+    return this.#run(() =>
+      (this.#select(sql).all(...values) as Row[]).map((row) => {
+        const view = embeddedViewOf(row);
+        return { ...view, similarity: dot(query, view.vector) };
+      }),
+    );
   }
 
   async *items(where?: Filter): AsyncGenerator<Item> {
@@ -213,6 +221,31 @@ export class SqliteStore implements Store {
       if (rows.length === 0) return undefined;
       return { item: itemOf(rows[0]!), views: rows.filter((row) => row.at(-1) !== null).map(viewOf) };
     });
+  }
+
+  sample(count: number): Promise<Float32Array[]> {
+    return this.#run(() => {
+      const ids = this.#viewsOf();
+      const chosen =
+        ids.length <= count ? ids : ids.filter((_, i) => (i * 2654435761) % 2 ** 32 < (count / ids.length) * 2 ** 32);
+      const { dim } = this.model;
+      const vectors = this.#vectors(chosen);
+      return Array.from(chosen, (_, row) => vectors.subarray(row * dim, (row + 1) * dim));
+    });
+  }
+
+  setting(name: string): Promise<string | undefined> {
+    const row = () => this.#select("select value from settings where name = ?").get(name) as [string] | undefined;
+    return this.#run(() => row()?.[0]);
+  }
+
+  async setSetting(name: string, value: string): Promise<void> {
+    const sql = "insert into settings (name, value) values (?1, ?2) on conflict (name) do update set value = ?2";
+    await this.#run(() => this.#database.prepare(sql).run(name, value));
+  }
+
+  lock(): Promise<AsyncDisposable | undefined> {
+    return tryLock(join(this.#folder, "index.lock"));
   }
 
   counts(): ReturnType<Store["counts"]> {
@@ -314,6 +347,9 @@ export class SqliteStore implements Store {
 }
 
 const databaseName = "index.db";
+
+/** The database of the index in a folder. */
+export const databaseOf = (folder: string): string => join(folder, databaseName);
 
 /** Opens or creates the database. */
 function openDatabase(path: string, create: boolean): Database.Database {

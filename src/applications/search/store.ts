@@ -90,8 +90,8 @@ export interface Store extends AsyncDisposable {
   remove(paths: readonly string[]): Promise<void>;
   /** The views most similar to a query of length 1, best first. */
   search(query: Float32Array, options: StoreSearch): Promise<StoreHit[]>;
-  /** Items whose name or description has the words of a query, best first. */
-  searchWords(query: string, options: StoreSearch): Promise<Item[]>;
+  /** The views of items whose name or description has all words of a text, the best item first. */
+  searchWords(words: string, query: Float32Array, options: StoreSearch): Promise<StoreHit[]>;
   /** All items, in the order of their paths. */
   items(where?: Filter): AsyncIterable<Item>;
   /** Files that could not be indexed, in the order of their paths. */
@@ -100,6 +100,13 @@ export interface Store extends AsyncDisposable {
   scan(where?: Filter): AsyncIterable<Omit<StoreHit, "similarity">>;
   /** Items with the same content. */
   withHash(hash: string): Promise<EmbeddedItem | undefined>;
+  /** Vectors of views chosen at random, the same ones as long as the index does not change. */
+  sample(count: number): Promise<Float32Array[]>;
+  /** A text that is kept with the index, such as a result that is derived from its model. */
+  setting(name: string): Promise<string | undefined>;
+  setSetting(name: string, value: string): Promise<void>;
+  /** The right to change the index until it is disposed; undefined if another process has it. */
+  lock(): Promise<AsyncDisposable | undefined>;
   /** Numbers of items and of views. */
   counts(): Promise<{ readonly items: number; readonly views: number; readonly unreadable: number }>;
 }

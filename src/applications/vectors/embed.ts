@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { dirname, extname, relative, resolve } from "node:path";
 import {
   abortSignal,
@@ -16,8 +15,8 @@ import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { lazyImage } from "../../inputs/data/image-location.ts";
 import { readImages, type ReadImagesOptions } from "../../inputs/data/pairs.ts";
 import { decodeKinds, type DecodeOptions, type ImageSource } from "../../inputs/image/image-source.ts";
-import { readParameter } from "../../model/checkpoints/load.ts";
 import { type ClipEncoder, encoderKind } from "../../model/embedding/encoder.ts";
+import { modelChecksum } from "../../model/embedding/fingerprint.ts";
 import type { LazyImage, OnSkip } from "../../model/embedding/image-stream.ts";
 import { type EmbeddedShard, type Embedding, embedShards, type ShardOptions } from "./embed-shards.ts";
 
@@ -88,7 +87,7 @@ export async function* embed(
   const { imageColumn, images, onTruncate, ...reading } = options;
   const { maxImagePixels, orientation, jpegDecoder, timeoutMs } = reading;
   const given = typeof source === "string" ? await readImageSource(source, { imageColumn, images, signal }) : source;
-  const described = { embedDim: encoder.embedDim, model: await checksumOf(encoder) };
+  const described = { embedDim: encoder.embedDim, model: await modelChecksum(encoder) };
   const writing = { out, format, shardSize, rank, size, signal, onProgress };
   if ("texts" in given)
     yield* embedShards({ ...described, ...textEmbedding(encoder, given.texts, { signal, onTruncate }) }, writing);
@@ -149,15 +148,4 @@ function textEmbedding(
     for await (const vector of encoder.encodeTexts(some, { signal, onTruncate })) yield [some[at++]!, vector] as const;
   }
   return { items: texts, idOf: (text) => text, encode };
-}
-
-/** Equal for models that give the same vectors: a checksum of all weights and of the preprocessing. */
-async function checksumOf({ stored, dtype }: ClipEncoder): Promise<string> {
-  const { config, preprocess, parameters } = stored;
-  const hash = createHash("sha256").update(JSON.stringify({ config, preprocess, dtype }));
-  for (const [path, parameter] of parameters) {
-    const { data } = "parts" in parameter ? await readParameter(parameter) : parameter;
-    hash.update(path).update(data);
-  }
-  return hash.digest("hex");
 }

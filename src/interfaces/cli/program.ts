@@ -7,6 +7,8 @@ import type { CliIo } from "./io.ts";
 /** Every command, in the order of the help. Only the one that runs is loaded; the others would take a third of the start-up time. */
 const commands: Readonly<Record<string, () => Promise<(io: CliIo) => CommandUnknownOpts>>> = {
   classify: async () => (await import("./commands/classify.ts")).classifyCommand,
+  index: async () => (await import("./commands/index-folders.ts")).indexCommand,
+  search: async () => (await import("./commands/search.ts")).searchCommand,
   eval: async () => (await import("./commands/eval.ts")).evalCommand,
   train: async () => (await import("./commands/train.ts")).trainCommand,
   finetune: async () => (await import("./commands/finetune.ts")).finetuneCommand,
@@ -35,7 +37,7 @@ export async function buildProgram(io: CliIo, name?: string): Promise<CommandUnk
     version: string;
   };
   const program = new Command("clip-ts")
-    .description("CLIP for TypeScript: classify images by any labels, embed, evaluate, train and fine-tune.")
+    .description("CLIP for TypeScript: classify images by any labels, search, embed, evaluate, train and fine-tune.")
     .version(version);
   const chosen = name !== undefined && Object.hasOwn(commands, name) ? [commands[name]!] : Object.values(commands);
   for (const load of chosen) program.addCommand((await load())(io).copyInheritedSettings(program));
