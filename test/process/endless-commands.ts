@@ -60,7 +60,7 @@ export async function endlessCommands(root: string): Promise<EndlessCommands> {
   await once(server, "listening");
   const hub = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const asked = ["--labels", "a,b", "--model"];
-  const epochs = ["--epochs", "1000000", "--learning-rate", "1e-6"];
+  const epochs = ["--epochs", "10000", "--learning-rate", "1e-6"];
   return {
     commands: (out) => ({
       "an inference": ["classify", image, ...asked, slow],
