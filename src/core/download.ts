@@ -13,7 +13,6 @@ import { withLock } from "./lock.ts";
 /** Expected checksum of a file; for small files the hub reports Git's SHA-1. */
 export type Checksum = { readonly sha256: string } | { readonly gitSha1: string };
 
-/** Options of {@link download}. */
 export interface DownloadOptions {
   /** Sent only over https, and not to other hosts after a redirect. */
   readonly token?: string | undefined;
@@ -110,7 +109,6 @@ export function isUnreachable(error: unknown): boolean {
   return codes.test(code) || message === "bad port";
 }
 
-/** Describes a failed request. */
 export function networkProblem(error: unknown): string {
   const inner = innermost(error);
   if (inner.code === "UND_ERR_CONNECT_TIMEOUT")
@@ -329,7 +327,6 @@ async function verify(part: string, url: string, checksum: Checksum | undefined)
   );
 }
 
-/** Removes a part and its validator, if they exist. */
 async function discard(part: string): Promise<void> {
   await remove(validatorFile(part));
   await remove(part);

@@ -245,7 +245,6 @@ async function readWhole(url: string, response: Response, size: number): Promise
 
 const pause = (attempt: number) => new Promise((resolve) => setTimeout(resolve, 100 * 3 ** attempt));
 
-/** True for a temporary failure. */
 const isPassing = ({ status }: Response): boolean => status >= 500 || status === 429;
 
 /** Servers of single-page applications return their page in place of a missing file. */

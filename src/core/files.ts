@@ -38,7 +38,6 @@ export async function isFolder(path: string): Promise<boolean> {
   return (await stat(path)).isDirectory();
 }
 
-/** Path with its links resolved. */
 export async function realFile(path: string): Promise<string> {
   return realpath(path).catch((cause: Error) => cannotRead(path, cause));
 }

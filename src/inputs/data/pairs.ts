@@ -24,7 +24,6 @@ import { type Pairs, type Sample, sourceKinds, type SourceOptions } from "./sour
 import { isShardName, readShards } from "./sources/shards.ts";
 import { readTable } from "./sources/table.ts";
 
-/** A source among several. */
 export interface Source extends SourceOptions {
   /** As {@link readPairs} takes it. */
   readonly source: string;

@@ -22,7 +22,6 @@ export interface PlainShard {
 
 type FetchOptions = Pick<DownloadOptions, "signal" | "onProgress">;
 
-/** Whether a source is a URL. */
 export function isAddress(source: string): boolean {
   return /^https?:\/\//i.test(source);
 }

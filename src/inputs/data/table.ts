@@ -24,7 +24,6 @@ export interface Row<Key extends string, Value = unknown> {
   readonly values: Readonly<Record<Key, Value>>;
 }
 
-/** A line that cannot be used. */
 export interface BadRow {
   readonly place: string;
   readonly problem: string;

@@ -58,7 +58,6 @@ export type TokenizerSource =
 /** Cleaning of a text before a `tokenizer.json` is applied, as in the models' own code. */
 export type TextCleaning = "canonicalize" | "lower" | "none";
 
-/** A tokenizer of any vocabulary. */
 export interface TextTokenizer {
   readonly source: TokenizerSource;
   /** Number of ids, from 0. */
@@ -75,7 +74,6 @@ export interface TokenizedTexts {
   readonly inputIds: Int32Array;
   /** [T]; position of the first end-of-text token, at which CLIP pools; without such tokens, of the last token. */
   readonly endOfText: Int32Array;
-  /** L. */
   readonly contextLength: number;
   /** Truncated texts, in order; empty unless `truncate` is set. */
   readonly truncated: readonly Truncation[];
@@ -83,11 +81,8 @@ export interface TokenizedTexts {
 
 /** The part cut from a text. */
 export interface Truncation {
-  /** Index of the text. */
   readonly index: number;
-  /** Number of tokens cut. */
   readonly dropped: number;
-  /** Text of the tokens cut. */
   readonly droppedText: string;
 }
 

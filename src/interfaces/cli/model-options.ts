@@ -89,7 +89,6 @@ export async function locateModel(
   return path;
 }
 
-/** Shows the progress of a download. */
 export const showDownload =
   (io: CliIo) =>
   ({ url, received, total }: DownloadProgress): void => {
@@ -109,7 +108,6 @@ export async function readChosenModel(options: ModelOptions, io: CliIo, unnamed 
   return readModel(path, { config, activation, imageSize, lora });
 }
 
-/** How an encoder computes, by the options. */
 export const encoderOptions = ({ device, dtype }: ModelOptions) => ({ device, dtype });
 
 /** Whether the options name a model. `--config` or `--activation` alone count, and are refused by {@link readChosenModel}. */

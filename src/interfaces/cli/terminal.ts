@@ -40,7 +40,6 @@ function drawBar(share: number, width: number): string {
   return `${"█".repeat(Math.floor(eighths / 8))}${partial}`.padEnd(width);
 }
 
-/** One row of a heat map. */
 export interface HeatMapRow {
   readonly name: string;
   /** One per label. */

@@ -23,12 +23,9 @@ import { ShownPredictions } from "./shown-predictions.ts";
 import { percent } from "./terminal.ts";
 import { TrainWatch } from "./train-watch.ts";
 
-/** Lines about damaged shards. */
 const shownShards = 10;
 
-/** Options of `clip-ts train`. */
 interface TrainRequest {
-  /** The run's configuration. */
   readonly file: string;
   readonly out: string;
   readonly resume?: boolean | undefined;
@@ -41,7 +38,6 @@ interface TrainRequest {
   readonly resumeLine: string;
 }
 
-/** Trains, shows the progress, and writes the report. */
 export async function runTraining(request: TrainRequest, io: CliIo): Promise<void> {
   const { file, out, resume = false, tensorboard = false, json, resumeLine } = request;
   const config = await readRun(file, request, io);
@@ -142,7 +138,6 @@ export function reportSkipped(skipped: readonly SkippedImage[], whereListed: str
   for (const { reason, count } of countReasons(images)) io.err(`  ${count} × ${printable(reason)}`);
 }
 
-/** Shows the progress of a run. */
 export const showStep =
   (io: CliIo) =>
   ({ step, steps, loss, ...progress }: TrainProgress): void => {
@@ -180,7 +175,6 @@ export async function writeTrainReport(out: string, config: TrainConfig, result:
   return report;
 }
 
-/** The settings on the page. */
 function settingsOf({ train, ...config }: TrainConfig): TrainReport["config"] {
   const { steps, batchSize, learningRate, warmupSteps, weightDecay, seed } = config;
   return { data: describeSources(train), steps, batchSize, learningRate, warmupSteps, weightDecay, seed };

@@ -9,7 +9,6 @@ import type { LabelledFeatures } from "./logistic-regression.ts";
 /** The vector that a probe reads: the tower's output before its projection, or the unit vector after it. */
 export type FeatureKind = "before" | "after";
 
-/** The options of {@link encodeLabelled}. */
 export interface FeatureOptions extends ReadOptions {
   /** Called after each image with the number of finished images. */
   readonly onImage?: ((done: number) => void) | undefined;

@@ -10,7 +10,6 @@ import { recallAtK } from "./classification-metrics.ts";
 import { encodeReadable, readKinds, type ReadOptions } from "../../model/embedding/encode-readable.ts";
 import { retrievalRanks } from "./retrieval-metrics.ts";
 
-/** The options of {@link evaluateRetrieval}. */
 export interface RetrievalOptions extends Omit<ReadOptions, "onSkip"> {
   /** Text prepended to each caption, such as the paper's "a photo of ". Default: none. */
   readonly prefix?: string | undefined;
@@ -46,7 +45,6 @@ export interface HardCaption {
   readonly found: readonly string[];
 }
 
-/** The scores of a model in retrieval among all images and captions of a set. */
 export interface RetrievalScores {
   readonly images: number;
   readonly captions: number;

@@ -18,7 +18,6 @@ import {
 import { type Example, examplesOf } from "../../inputs/data/labelled-images.ts";
 import { encodeReadable, readKinds, type ReadOptions } from "../../model/embedding/encode-readable.ts";
 
-/** The options of {@link evaluateZeroShot}. */
 export interface ZeroShotOptions
   extends Pick<ClassifierOptions, "templates" | "onTruncate" | "onEqualLabels">, Omit<ReadOptions, "onSkip"> {
   /** Whether the images of a folder are frames of one video, whose probabilities are averaged. Default false. */
@@ -46,7 +45,6 @@ export interface ZeroShotAnswer {
   readonly truthProbability: number;
 }
 
-/** The scores of one class. */
 export interface ClassScores {
   readonly name: string;
   /** Number of images that show it. */

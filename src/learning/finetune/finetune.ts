@@ -45,7 +45,6 @@ import { train } from "../train/train.ts";
 /** A source of pairs for `readPairs`, optionally with reading options. */
 export type FinetuneSource = string | Omit<Source, "weight">;
 
-/** Configuration of {@link finetune}. */
 export interface FinetuneConfig {
   /** A model folder or weight file; or a function that fetches it, called after the data are read. */
   readonly model: string | (() => Promise<string>);
@@ -76,7 +75,6 @@ const readingKeys = [
 ] as const;
 type SaidElsewhere = (typeof saidElsewhere)[number];
 
-/** Options of {@link finetune}. */
 export interface FinetuneOptions extends Omit<TrainOptions, "tensorboard"> {
   /** Called before the first step with the plan and the numbers of pairs. */
   readonly onPlan?: ((plan: FinetunePlan, pairs: FinetuneRecord["pairs"]) => void) | undefined;
@@ -136,9 +134,7 @@ const recordSchema = z.strictObject({
 /** Record of a finished fine-tuning. */
 export type FinetuneRecord = z.output<typeof recordSchema>;
 
-/** Result of {@link finetune}. */
 export interface FinetuneResult {
-  /** The training run. */
   readonly training: TrainResult;
   /** Undefined if the training or the blending was stopped. */
   readonly record: FinetuneRecord | undefined;

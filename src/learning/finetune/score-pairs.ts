@@ -7,7 +7,6 @@ import type { ValidationScores } from "../train/run-folder.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
 
-/** Options of {@link scorePairs}. */
 export interface ScoreOptions extends Pick<NamingOptions, "areClasses"> {
   readonly maxImagePixels?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -17,7 +16,6 @@ export interface ScoreOptions extends Pick<NamingOptions, "areClasses"> {
   readonly onProgress?: ((count: number) => void) | undefined;
 }
 
-/** Result of {@link scorePairs}. */
 export interface PairScores {
   readonly scores: ValidationScores;
   /** The best caption of each readable image. */

@@ -31,7 +31,6 @@ export interface Prediction extends ImageLocation {
 const rowsAtOnce = 64;
 const shownLabels = 5;
 
-/** The result of a validation. */
 export interface Validation {
   readonly scores: ValidationScores;
   /** One per readable image, in the order of the samples. */

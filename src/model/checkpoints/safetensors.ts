@@ -4,7 +4,6 @@ import { readRange, realFile, sizeOf } from "../../core/files.ts";
 import { cut } from "../../core/listing.ts";
 import { elementBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 
-/** Contents of a safetensors file. */
 export interface SafetensorsFile {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** The strings of `__metadata__`. */

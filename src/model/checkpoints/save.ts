@@ -9,7 +9,6 @@ import type { Naming } from "./names/patterns.ts";
 import { bytesOf, type DeferredTensor, writeDeferred } from "./write-safetensors.ts";
 import { elementBytes, inOrder, readFloats, readTensorBytes } from "./stored-tensor.ts";
 
-/** Options of {@link saveParameters}. */
 export interface SaveOptions extends WatchOptions {
   /** Tensor names; default our own. */
   readonly layout?: Layout | undefined;

@@ -102,7 +102,6 @@ class TensorView extends PickleObject {
   }
 }
 
-/** Contents of a PyTorch file. */
 export interface TorchArchive {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** Entries among the tensors that would need code to be run, by the class or function that makes them. */

@@ -8,7 +8,6 @@ import { modelTensors, type TensorGroups } from "./names/model-tensors.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { StoredTensor } from "./stored-tensor.ts";
 
-/** Contents of a weight file of any format. */
 export interface WeightFile {
   readonly container: "safetensors" | "shards" | "torchScript" | "stateDict" | "onnx";
   readonly tensors: ReadonlyMap<string, StoredTensor>;

@@ -4,11 +4,9 @@ import type { TensorData } from "../../core/tensor-data.ts";
 import { encodeFloat16 } from "../../core/half.ts";
 import { elementBytes, type StoredDtype } from "./stored-tensor.ts";
 
-/** Options of {@link writeSafetensors}. */
 export interface WriteOptions {
   /** Dtype for float32 tensors of two or more axes; smaller ones stay float32. */
   readonly dtype?: "F32" | "F16";
-  /** Strings for `__metadata__`. */
   readonly metadata?: Readonly<Record<string, string>>;
 }
 

@@ -9,7 +9,6 @@ import { huggingFaceHome } from "./environment.ts";
 import { pictograms } from "./known-models.ts";
 import { pictogramModel } from "./pictograms.ts";
 
-/** A model in the cache. */
 export interface CachedModel {
   /** Name or path for `loadClip`. */
   readonly name: string;

@@ -17,7 +17,6 @@ import { printJson, showSkipped } from "../output.ts";
 import { drawBars, drawHeatMap } from "../terminal.ts";
 import { readLines } from "../text-files.ts";
 
-/** Labels per image in the terminal. */
 const shownInTerminal = 5;
 /** For fewer images and labels, prepacking the weights takes longer than it saves. */
 const fewInputs = 32;

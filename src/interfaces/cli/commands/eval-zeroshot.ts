@@ -14,7 +14,6 @@ import { percent, table } from "../terminal.ts";
 import { readZeroShotData } from "../zeroshot-data.ts";
 import { shownModel } from "../zeroshot-page.ts";
 
-/** Confusions in the terminal. */
 const printedConfusions = 5;
 
 export const evalZeroShotCommand = (io: CliIo) =>

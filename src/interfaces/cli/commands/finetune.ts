@@ -150,7 +150,6 @@ async function trainAndBlend(data: string, out: string, options: FinetuneOptions
   show(out, record, { json: options.json, model, data, skipped }, io);
 }
 
-/** Puts another blend of a finished run into its model. */
 async function blendAgain(
   out: string,
   alpha: number,
@@ -203,7 +202,6 @@ async function writeReport(out: string, record: FinetuneRecord): Promise<void> {
   await writeFileAtomic(join(out, finetuneFiles.report), [page]);
 }
 
-/** Prints a run's results. */
 function show(out: string, record: FinetuneRecord, { json, ...document }: Shown, io: CliIo): void {
   const [model, report] = [join(out, finetuneFiles.model), join(out, finetuneFiles.report)];
   if (json) return printJson({ ...document, results: { ...record, original: record.model, model, report } }, io);

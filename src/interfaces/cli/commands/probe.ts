@@ -139,7 +139,6 @@ async function readImages(data: string, { shots, seed = 1, ...options }: ProbeOp
   return { classes, train, validation, test, skipped, skip };
 }
 
-/** Draws the same number of images of each class. */
 function drawShots(samples: readonly LabelledImage[], classes: readonly string[], shots: number, seed: number) {
   const labels = samples.map(({ label }) => label);
   const drawn = drawPerClass(labels, (count) => Math.min(shots, count), seed).map((i) => samples[i]!);
@@ -148,7 +147,6 @@ function drawShots(samples: readonly LabelledImage[], classes: readonly string[]
   throw new ClipError("CLIP_DATA", `class ${JSON.stringify(lacking)} has fewer than ${shots} images; lower --shots`);
 }
 
-/** Encodes the images, trains a head, and measures it. */
 async function fitHead(
   encoder: ClipEncoder,
   { classes, skip, ...images }: Awaited<ReturnType<typeof readImages>>,

@@ -8,10 +8,8 @@ import { Sessions } from "./sessions.ts";
 import { type StateOptions, TrainerState } from "./trainer-state.ts";
 import { update, type UpdateOptions } from "./update.ts";
 
-/** How a model is trained. */
 export interface TrainerOptions extends StateOptions, GradientOptions, UpdateOptions {}
 
-/** The numbers of a step. */
 export interface StepResult extends BatchLosses {
   /** Of all gradients together, before clipping. */
   readonly gradientNorm: number;

@@ -2,7 +2,6 @@ import type { ClipConfig } from "../../../model/towers/config.ts";
 import { maxLogitScale } from "./losses.ts";
 import type { TrainerState } from "./trainer-state.ts";
 
-/** How an update changes the state. */
 export interface UpdateOptions {
   readonly config: ClipConfig;
   /** Gradients with a larger norm are scaled down to it. */
@@ -10,7 +9,6 @@ export interface UpdateOptions {
   readonly emaDecay?: number | undefined;
 }
 
-/** What an update applies. */
 export interface Update {
   readonly learningRate: number;
   readonly gradients: ReadonlyMap<string, Float32Array>;
