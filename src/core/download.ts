@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EnvHttpProxyAgent, fetch, type Headers, type Response } from "undici";
 import { cannotWrite, makeFolder } from "./atomic-write.ts";
 import { ClipError } from "./errors.ts";
-import { sizeOf } from "./files.ts";
+import { fileSize } from "./files.ts";
 import type { DownloadProgress } from "./progress.ts";
 import { withLock } from "./lock.ts";
 
@@ -130,7 +130,7 @@ export async function download(url: string, target: string, options: DownloadOpt
   await withLock(
     `${target}.lock`,
     async () => {
-      if (await sizeOf(target)) return;
+      if (await fileSize(target)) return;
       const part = `${target}.part`;
       await fetchAll(url, part, options);
       await verify(part, url, options.checksum);
@@ -144,9 +144,9 @@ export async function download(url: string, target: string, options: DownloadOpt
 }
 
 async function fetchAll(url: string, part: string, options: DownloadOptions): Promise<void> {
-  let before = (await sizeOf(part)) ?? 0;
+  let before = (await fileSize(part)) ?? 0;
   const isProgress = async () => {
-    const [earlier, now] = [before, (await sizeOf(part)) ?? 0];
+    const [earlier, now] = [before, (await fileSize(part)) ?? 0];
     before = now;
     return now > earlier;
   };
@@ -164,7 +164,7 @@ async function fetchRest(url: string, part: string, options: DownloadOptions): P
   const { token, signal, size, checksum } = options;
   const validator = await readFile(validatorFile(part), "utf8").catch(() => undefined);
   // Without validator and checksum, the rest of another file could go unnoticed.
-  const start = validator !== undefined || checksum ? ((await sizeOf(part)) ?? 0) : 0;
+  const start = validator !== undefined || checksum ? ((await fileSize(part)) ?? 0) : 0;
   if (size !== undefined && start === size && size > 0) return true;
   const ifSame = validator === undefined ? {} : { "if-range": validator };
   const response = await proxiedFetch(url, {
@@ -316,7 +316,7 @@ async function verify(part: string, url: string, checksum: Checksum | undefined)
   if (!checksum) return;
   const git = "gitSha1" in checksum;
   const hash = createHash(git ? "sha1" : "sha256");
-  if (git) hash.update(`blob ${await sizeOf(part)}\0`);
+  if (git) hash.update(`blob ${await fileSize(part)}\0`);
   for await (const chunk of createReadStream(part)) hash.update(chunk as Buffer);
   const [met, wanted] = [hash.digest("hex"), git ? checksum.gitSha1 : checksum.sha256];
   if (met === wanted) return;

@@ -34,7 +34,7 @@ const heads = new Map<string, Promise<Head | undefined>>();
 const whole = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
 
 /** Size of a file in bytes; undefined if it does not exist. */
-export async function sizeOf(url: string): Promise<number | undefined> {
+export async function fileSize(url: string): Promise<number | undefined> {
   return (await headOf(url))?.size;
 }
 

@@ -23,14 +23,14 @@ const maxCachedLength = 64;
 /** Far beyond any text tower; bounds the memory of one text. */
 const maxContextLength = 65_536;
 
-export interface EncodeOptions {
+export interface TokenOptions {
   /** Treatment of a literal `<|endoftext|>`. Default `"parse"`, like the reference; use `"text"` for untrusted text. */
   readonly specialTokens?: SpecialTokens;
 }
 
-const encodeKinds: OptionKinds<EncodeOptions> = { specialTokens: oneOf("parse", "text") };
+const encodeKinds: OptionKinds<TokenOptions> = { specialTokens: oneOf("parse", "text") };
 
-export interface TokenizeOptions extends EncodeOptions {
+export interface TokenizeOptions extends TokenOptions {
   /** Tokens per text, special tokens included; must match the model. Default 77. */
   readonly contextLength?: number;
   /** Truncate texts that are too long instead of throwing; the result lists the lost text. Default false. */
@@ -145,13 +145,13 @@ export class ClipTokenizer implements TextTokenizer {
   }
 
   /** Ids of a text of any length, without special tokens around it. */
-  encode(text: string, options: EncodeOptions = {}): number[] {
+  encode(text: string, options: TokenOptions = {}): number[] {
     checkKind("encode: the text", text, textKind);
     checkOptions("encode", options, encodeKinds);
     return this.#encode(text, options);
   }
 
-  #encode(text: string, { specialTokens = "parse" }: EncodeOptions): number[] {
+  #encode(text: string, { specialTokens = "parse" }: TokenOptions): number[] {
     const ids: number[] = [];
     for (const word of splitWords(cleanText(text), specialTokens)) {
       for (const id of this.#cache.get(word) ?? this.#encodeNewWord(word)) ids.push(id);

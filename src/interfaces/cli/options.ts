@@ -21,9 +21,9 @@ export const outOption = (unnamed?: string) =>
 export const resumeOption = new Option("--resume", "continue from the folder's last checkpoint");
 export const validationOption = (unnamed: string) =>
   new Option("--validation <source>", `validation images (default: ${unnamed})`);
-export const seedOption = new Option("--seed <n>", "seed of the random numbers").argParser(wholeNumber());
+export const seedOption = new Option("--seed <n>", "seed of the random numbers").argParser(parseWholeNumber());
 export const shardSizeOption = new Option("--shard-size <n>", "samples per shard")
-  .argParser(wholeNumber(1_000_000))
+  .argParser(parseWholeNumber(1_000_000))
   .default(10_000);
 export const separatorOption = new Option("--separator <text>", "the text between several captions in one column");
 export const truncateOption = new Option(
@@ -34,7 +34,7 @@ export const maxImagePixelsOption = new Option(
   "--max-image-pixels <n>",
   "largest width × height to accept; checked before decoding",
 )
-  .argParser(wholeNumber())
+  .argParser(parseWholeNumber())
   .default(defaultMaxImagePixels);
 
 export const imagesOption = new Option(
@@ -55,7 +55,7 @@ export const addTableOptions = optionGroup<{
   readonly images?: string | undefined;
 }>(imageColumnOption, captionColumnOption, imagesOption);
 
-export function wholeNumber(max = Number.MAX_SAFE_INTEGER): (text: string) => number {
+export function parseWholeNumber(max = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (/^\d+$/.test(text) && value >= 1 && value <= max) return value;

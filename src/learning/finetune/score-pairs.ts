@@ -2,7 +2,7 @@ import { ClipError } from "../../core/errors.ts";
 import { encodeReadable } from "../../model/embedding/encode-readable.ts";
 import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
 import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
-import { namesOf, nameVectors, type NamingOptions } from "../train/name-vectors.ts";
+import { namesOfSamples, nameVectors, type NamingOptions } from "../train/name-vectors.ts";
 import type { ValidationScores } from "../train/run-folder.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
@@ -33,7 +33,7 @@ export async function scorePairs(
   samples: readonly Sample[],
   { areClasses, maxImagePixels, signal, onSkip, onProgress }: ScoreOptions = {},
 ): Promise<PairScores> {
-  const names = namesOf(samples, { areClasses, templates: ["{}"] });
+  const names = namesOfSamples(samples, { areClasses, templates: ["{}"] });
   const texts = names.sentences.flat();
   const vectors = await nameVectors(names, encoder.encodeTexts(texts, { signal, onTruncate: () => undefined }));
   const ranks: number[] = [];

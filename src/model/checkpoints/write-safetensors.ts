@@ -41,14 +41,14 @@ export async function writeSafetensors(
 ): Promise<void> {
   const deferred = Array.from(tensors, ([name, { shape, ...tensor }]): [string, DeferredTensor] => {
     const halved = tensor.dtype === "float32" && shape.length > 1 && dtype === "F16";
-    const bytes = () => bytesOf(halved ? encodeFloat16(tensor.data as Float32Array) : tensor.data);
+    const bytes = () => rawBytes(halved ? encodeFloat16(tensor.data as Float32Array) : tensor.data);
     return [name, { dtype: halved ? "F16" : writtenAs[tensor.dtype], shape, bytes }];
   });
   await writeDeferred(path, new Map(deferred), { metadata });
 }
 
 /** The bytes of an array, without copying. */
-export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
+export function rawBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 

@@ -29,7 +29,7 @@ import {
   encodeKinds,
   type EncodeOptions,
   type LazyImage,
-  nameOf,
+  imageName,
   prepareImages,
 } from "./image-stream.ts";
 import { logitOf } from "./logits.ts";
@@ -148,7 +148,7 @@ export class ClipEncoder implements AsyncDisposable {
       const vectors = pixels.length > 0 ? rowsOf(await this.#towers.run(program, { pixelValues }, { move: true })) : [];
       let row = 0;
       for (const { error, index, image } of batch)
-        yield error ? undefined : checkedVector(vectors[row++]!, () => nameOf(image, index));
+        yield error ? undefined : checkedVector(vectors[row++]!, () => imageName(image, index));
     }
   }
 

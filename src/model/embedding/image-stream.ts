@@ -83,7 +83,7 @@ async function load({ name, load }: LazyImage): Promise<ImageSource> {
 }
 
 /** Name of an image in messages. */
-export function nameOf(image: ImageSource | LazyImage, index: number): string {
+export function imageName(image: ImageSource | LazyImage, index: number): string {
   if (typeof image === "string") return `image ${index} (${image.slice(0, 200)})`;
   return isLazy(image) ? `image ${index} (${image.name})` : `image ${index}`;
 }

@@ -2,7 +2,7 @@ import type { ClipConfig } from "../../../model/towers/config.ts";
 import { maxLogitScale } from "./losses.ts";
 import type { TrainerState } from "./trainer-state.ts";
 
-export interface UpdateOptions {
+export interface StepUpdateOptions {
   readonly config: ClipConfig;
   /** Gradients with a larger norm are scaled down to it. */
   readonly gradClipNorm?: number | undefined;
@@ -22,7 +22,7 @@ export interface Update {
 export async function update(
   state: TrainerState,
   { learningRate, gradients, gradientNorm, statistics }: Update,
-  { config, gradClipNorm, emaDecay }: UpdateOptions,
+  { config, gradClipNorm, emaDecay }: StepUpdateOptions,
 ): Promise<void> {
   const gradientScale = gradClipNorm === undefined ? 1 : Math.min(1, gradClipNorm / (gradientNorm + 1e-6));
   await state.adamw.step(state.parameters, gradients, { learningRate, gradientScale });
