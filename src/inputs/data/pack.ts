@@ -71,7 +71,8 @@ export async function* packShards(
           yield { name: `${key}.synthetic.txt`, bytes: captionBytes([sample.synthetic]) };
         pairs++;
         bytes += content.length;
-        onProgress?.(++written);
+        written++;
+        onProgress?.(written);
       }
     }
     const path = join(folder, `${String(shard).padStart(6, "0")}.tar`);
