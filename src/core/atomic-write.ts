@@ -44,7 +44,8 @@ export async function writeFileAtomic(
       for await (const chunk of chunks) {
         signal?.throwIfAborted();
         await file.appendFile(chunk);
-        onProgress?.({ path, written: (bytes += chunk.length), total });
+        bytes += chunk.length;
+        onProgress?.({ path, written: bytes, total });
       }
       await file.sync();
     } finally {

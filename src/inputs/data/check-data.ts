@@ -90,7 +90,8 @@ export async function checkData(pairs: Pairs, options: CheckOptions = {}): Promi
   };
   for await (const image of mapInOrder(pairs.samples.keys(), look)) {
     signal?.throwIfAborted();
-    onProgress?.(++looked);
+    looked++;
+    onProgress?.(looked);
     if ("reason" in image) {
       skipped.push(image);
       continue;

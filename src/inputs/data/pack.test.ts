@@ -24,7 +24,9 @@ describe("packShards", () => {
       expect(sizes).toEqual([2, 2, 1]);
       const read = await readPairs(folder);
       expect(read.skipped).toEqual([]);
-      expect(read.samples.map(({ captions }) => captions[0]).sort()).toEqual(samples.map(({ captions }) => captions[0]));
+      expect(read.samples.map(({ captions }) => captions[0]).sort()).toEqual(
+        samples.map(({ captions }) => captions[0]),
+      );
     }
   });
 });

@@ -40,7 +40,8 @@ export async function encodeLabelled(
     ...reading,
     onSkip(skipped) {
       onSkip?.(skipped);
-      onImage?.(++done);
+      done++;
+      onImage?.(done);
     },
   };
   const method = kind === "before" ? "poolImages" : "encodeImages";
@@ -51,7 +52,8 @@ export async function encodeLabelled(
     }
     data.set(vector, width * labels.length);
     labels.push(label);
-    onImage?.(++done);
+    done++;
+    onImage?.(done);
   }
   const count = labels.length;
   if (count === 0) throw new ClipError("CLIP_DATA", `none of ${samples.length} images can be read`);

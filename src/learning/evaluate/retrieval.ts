@@ -98,7 +98,8 @@ export async function evaluateRetrieval(
   for await (const [sample, imageEmbed] of encodeReadable(encoder, samples, { ...reading, signal, onSkip })) {
     readable.push(sample);
     imageEmbeds.push(imageEmbed);
-    onProgress?.(++done, total);
+    done++;
+    onProgress?.(done, total);
   }
   if (readable.length === 0)
     throw new ClipError("CLIP_DATA", `none of ${samples.length} images can be read: ${broken[0]!.reason}`);
@@ -111,7 +112,8 @@ export async function evaluateRetrieval(
   const texts = captions.map((caption) => prefix + caption);
   for await (const textEmbed of encoder.encodeTexts(texts, { signal, onTruncate: () => void cut++ })) {
     textEmbeds.push(textEmbed);
-    onProgress?.(++done, total);
+    done++;
+    onProgress?.(done, total);
   }
 
   const searched = { images: paths, captions, imageOfText, imageEmbeds, textEmbeds };

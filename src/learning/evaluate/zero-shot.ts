@@ -117,7 +117,8 @@ export async function evaluateZeroShot(
   let done = 0;
   const onSkip = (image: SkippedImage) => {
     broken.push(image);
-    onProgress?.(++done, total);
+    done++;
+    onProgress?.(done, total);
   };
   for await (const { example, image, frames } of encodeExamples(encoder, examples, { ...reading, signal, onSkip })) {
     const probabilities = Float32Array.from(meanOf(frames.map((frame) => classifier.probabilities(frame))));
@@ -125,7 +126,8 @@ export async function evaluateZeroShot(
     const row = videos ? probabilities : classifier.similarities(frames[0]!);
     rows.push(row);
     answers.push(answerOf(example, image, row, probabilities));
-    onProgress?.((done += frames.length), total);
+    done += frames.length;
+    onProgress?.(done, total);
   }
   if (answers.length === 0) {
     const example = broken[0] ? `: ${broken[0].reason}` : "";
