@@ -5,7 +5,7 @@ import "./core/globals.ts";
 /** Texts to input ids and back. */
 export { ClipTokenizer } from "./inputs/text/tokenizer.ts";
 export type {
-  EncodeOptions,
+  TokenOptions,
   TextCleaning,
   TextTokenizer,
   TokenizedTexts,

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { cycles, orderViolations, readSources, roomOf, rooms } from "./architecture.ts";
+import { cycles, orderViolations, readSources, repeatedExports, roomOf, rooms } from "./architecture.ts";
 
 const src = fileURLToPath(new URL("../src", import.meta.url));
 
@@ -11,6 +11,8 @@ describe("the sources", () => {
     expect(sources.has("engine/graph/tensor.ts")).toBe(true);
     expect(orderViolations(sources)).toEqual([]);
   });
+
+  it("export no name for two things", () => expect(repeatedExports(sources)).toEqual([]));
 
   it("hold no circle of files that need each other to run", () => expect(cycles(sources)).toEqual([]));
 
@@ -70,6 +72,12 @@ describe("the check of the sources", () => {
     });
     expect(check(circle("import"))).toEqual(["core/a.ts → core/b.ts → core/c.ts"]);
     expect(check(circle("import type"))).toEqual([]);
+  });
+
+  it("sees a name that two files export, unless one is for pages", () => {
+    const size = "export function sizeOf() {}";
+    const files = { "core/a.ts": size, "core/a.browser.ts": size, "core/b.ts": "export const sizeOf = 1;" };
+    expect(repeatedExports(new Map(Object.entries(files)))).toEqual(["sizeOf: core/a.ts, core/b.ts"]);
   });
 
   it("lets an entry point name everything", () => {

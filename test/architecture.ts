@@ -104,3 +104,16 @@ export function cycles(sources: ReadonlyMap<string, string>): string[] {
   for (const file of sources.keys()) visit(file, []);
   return [...found];
 }
+
+/** Names that two files export for different things; a module for pages repeats those of the one that it replaces. */
+export function repeatedExports(sources: ReadonlyMap<string, string>): string[] {
+  const exported = /^export (?:async |abstract |declare )*(?:function\*?|class|interface|type|const|let) (\w+)/gm;
+  const files = new Map<string, Set<string>>();
+  for (const [path, text] of sources) {
+    const module = path.replace(/\.browser\.ts$/, ".ts");
+    for (const [, name] of text.matchAll(exported)) files.set(name!, (files.get(name!) ?? new Set()).add(module));
+  }
+  return [...files]
+    .filter(([, modules]) => modules.size > 1)
+    .map(([name, modules]) => `${name}: ${[...modules].join(", ")}`);
+}

@@ -5,7 +5,6 @@ export function wholeAddress(url: string): string {
   return new URL(url, "document" in globalThis ? document.baseURI : location.href).href;
 }
 
-/** The last part of an address. */
 export function basename(url: string): string {
   return parts(url)[0].replace(/^.*\//, "");
 }

@@ -13,11 +13,9 @@ export interface WriteProgress {
   readonly path: string;
   /** Bytes on disk so far. */
   readonly written: number;
-  /** Total bytes. */
   readonly total: number;
 }
 
-/** Options for large files. */
 export interface WatchOptions {
   readonly onProgress?: ((progress: WriteProgress) => void) | undefined;
   /** Stops between two chunks; the target is then unchanged. */
@@ -46,7 +44,8 @@ export async function writeFileAtomic(
       for await (const chunk of chunks) {
         signal?.throwIfAborted();
         await file.appendFile(chunk);
-        onProgress?.({ path, written: (bytes += chunk.length), total });
+        bytes += chunk.length;
+        onProgress?.({ path, written: bytes, total });
       }
       await file.sync();
     } finally {

@@ -6,14 +6,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EnvHttpProxyAgent, fetch, type Headers, type Response } from "undici";
 import { cannotWrite, makeFolder } from "./atomic-write.ts";
 import { ClipError } from "./errors.ts";
-import { sizeOf } from "./files.ts";
+import { fileSize } from "./files.ts";
 import type { DownloadProgress } from "./progress.ts";
 import { withLock } from "./lock.ts";
 
 /** Expected checksum of a file; for small files the hub reports Git's SHA-1. */
 export type Checksum = { readonly sha256: string } | { readonly gitSha1: string };
 
-/** Options of {@link download}. */
 export interface DownloadOptions {
   /** Sent only over https, and not to other hosts after a redirect. */
   readonly token?: string | undefined;
@@ -110,7 +109,6 @@ export function isUnreachable(error: unknown): boolean {
   return codes.test(code) || message === "bad port";
 }
 
-/** Describes a failed request. */
 export function networkProblem(error: unknown): string {
   const inner = innermost(error);
   if (inner.code === "UND_ERR_CONNECT_TIMEOUT")
@@ -132,7 +130,7 @@ export async function download(url: string, target: string, options: DownloadOpt
   await withLock(
     `${target}.lock`,
     async () => {
-      if (await sizeOf(target)) return;
+      if (await fileSize(target)) return;
       const part = `${target}.part`;
       await fetchAll(url, part, options);
       await verify(part, url, options.checksum);
@@ -146,9 +144,9 @@ export async function download(url: string, target: string, options: DownloadOpt
 }
 
 async function fetchAll(url: string, part: string, options: DownloadOptions): Promise<void> {
-  let before = (await sizeOf(part)) ?? 0;
+  let before = (await fileSize(part)) ?? 0;
   const isProgress = async () => {
-    const [earlier, now] = [before, (await sizeOf(part)) ?? 0];
+    const [earlier, now] = [before, (await fileSize(part)) ?? 0];
     before = now;
     return now > earlier;
   };
@@ -166,7 +164,7 @@ async function fetchRest(url: string, part: string, options: DownloadOptions): P
   const { token, signal, size, checksum } = options;
   const validator = await readFile(validatorFile(part), "utf8").catch(() => undefined);
   // Without validator and checksum, the rest of another file could go unnoticed.
-  const start = validator !== undefined || checksum ? ((await sizeOf(part)) ?? 0) : 0;
+  const start = validator !== undefined || checksum ? ((await fileSize(part)) ?? 0) : 0;
   if (size !== undefined && start === size && size > 0) return true;
   const ifSame = validator === undefined ? {} : { "if-range": validator };
   const response = await proxiedFetch(url, {
@@ -318,7 +316,7 @@ async function verify(part: string, url: string, checksum: Checksum | undefined)
   if (!checksum) return;
   const git = "gitSha1" in checksum;
   const hash = createHash(git ? "sha1" : "sha256");
-  if (git) hash.update(`blob ${await sizeOf(part)}\0`);
+  if (git) hash.update(`blob ${await fileSize(part)}\0`);
   for await (const chunk of createReadStream(part)) hash.update(chunk as Buffer);
   const [met, wanted] = [hash.digest("hex"), git ? checksum.gitSha1 : checksum.sha256];
   if (met === wanted) return;
@@ -329,7 +327,6 @@ async function verify(part: string, url: string, checksum: Checksum | undefined)
   );
 }
 
-/** Removes a part and its validator, if they exist. */
 async function discard(part: string): Promise<void> {
   await remove(validatorFile(part));
   await remove(part);

@@ -12,7 +12,6 @@ export interface DtypeArrays {
   bfloat16: Uint16Array;
 }
 
-/** Any array of tensor elements. */
 export type TypedArray = DtypeArrays[Dtype];
 
 /** `Uint8Array<ArrayBuffer>`, which TypeScript before 5.7 cannot express. */
@@ -28,7 +27,6 @@ const constructors = {
   bfloat16: Uint16Array,
 } satisfies { readonly [Name in Dtype]: new (length: number) => DtypeArrays[Name] };
 
-/** An array of zeros for elements of this dtype. */
 export function zeros<Name extends Dtype>(dtype: Name, length: number): DtypeArrays[Name] {
   return new constructors[dtype](length) as DtypeArrays[Name];
 }

@@ -15,7 +15,6 @@ export class ClipError extends Error {
   }
 }
 
-/** The codes of {@link ClipError}. */
 export type ClipErrorCode =
   /** Shapes or dtypes that an op does not accept. */
   | "CLIP_SHAPE"
@@ -80,7 +79,6 @@ const systemProblems: Readonly<Record<string, string>> = {
   EDQUOT: "the quota of disk space is used up: free some space and try again",
 };
 
-/** Describes a file system error. */
 export function problemOf(cause: unknown): string {
   const { code = "", message } = cause as { readonly code?: string; readonly message: string };
   return systemProblems[code] ?? message;

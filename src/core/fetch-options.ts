@@ -2,11 +2,9 @@ import type { DownloadProgress } from "./progress.ts";
 
 /** A download about to start. */
 export interface FetchPlan {
-  /** Name of the repository. */
   readonly name: string;
   /** Bytes still to download. */
   readonly bytes: number;
-  /** Target folder. */
   readonly folder: string;
 }
 

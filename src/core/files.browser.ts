@@ -34,7 +34,7 @@ const heads = new Map<string, Promise<Head | undefined>>();
 const whole = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
 
 /** Size of a file in bytes; undefined if it does not exist. */
-export async function sizeOf(url: string): Promise<number | undefined> {
+export async function fileSize(url: string): Promise<number | undefined> {
   return (await headOf(url))?.size;
 }
 
@@ -245,7 +245,6 @@ async function readWhole(url: string, response: Response, size: number): Promise
 
 const pause = (attempt: number) => new Promise((resolve) => setTimeout(resolve, 100 * 3 ** attempt));
 
-/** True for a temporary failure. */
 const isPassing = ({ status }: Response): boolean => status >= 500 || status === 429;
 
 /** Servers of single-page applications return their page in place of a missing file. */

@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { unprivileged } from "../../test/unprivileged.ts";
 import { makeFolder } from "./atomic-write.ts";
-import { exists, sizeOf } from "./files.ts";
+import { exists, fileSize } from "./files.ts";
 
 const root = await temporaryFolder();
 await chmod(root, 0o755);
@@ -26,8 +26,8 @@ function canMount(): boolean {
 
 describe.skipIf(platform() === "win32")("exists", () => {
   it("handles existing files, missing files, and paths below a file", async () => {
-    expect(await sizeOf(join(root, "file"))).toBe(5);
-    expect(await sizeOf(join(root, "nothing"))).toBeUndefined();
+    expect(await fileSize(join(root, "file"))).toBe(5);
+    expect(await fileSize(join(root, "nothing"))).toBeUndefined();
     expect(await exists(join(root, "file", "below"))).toBe(false);
   });
 

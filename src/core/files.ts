@@ -16,7 +16,7 @@ const chunkBytes = 2 ** 20;
  *
  * @throws {ClipError} `CLIP_FILE` as {@link undefinedIfMissing}.
  */
-export async function sizeOf(path: string): Promise<number | undefined> {
+export async function fileSize(path: string): Promise<number | undefined> {
   return (await undefinedIfMissing(path, stat(path)))?.size;
 }
 
@@ -26,7 +26,7 @@ export async function sizeOf(path: string): Promise<number | undefined> {
  * @throws {ClipError} `CLIP_FILE` as {@link undefinedIfMissing}.
  */
 export async function exists(path: string): Promise<boolean> {
-  return (await sizeOf(path)) !== undefined;
+  return (await fileSize(path)) !== undefined;
 }
 
 /**
@@ -38,7 +38,6 @@ export async function isFolder(path: string): Promise<boolean> {
   return (await stat(path)).isDirectory();
 }
 
-/** Path with its links resolved. */
 export async function realFile(path: string): Promise<string> {
   return realpath(path).catch((cause: Error) => cannotRead(path, cause));
 }

@@ -99,7 +99,6 @@ export function withoutKinds<Kinds extends object, Name extends keyof Kinds & st
   >;
 }
 
-/** The options that have a kind. */
 export function pickOptions<Options extends object>(options: Options, kinds: OptionKinds<Options>): Options {
   return Object.fromEntries(Object.entries(options).filter(([name]) => name in kinds)) as Options;
 }

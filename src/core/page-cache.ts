@@ -19,14 +19,12 @@ export async function keep(url: string, part: string, content: BodyInit): Promis
   await cache?.put(keyOf(url, part), new Response(content)).catch(() => undefined);
 }
 
-/** Removes all cached parts of a file. */
 export async function forget(url: string): Promise<void> {
   const cache = await openCache();
   const prefix = keyOf(url, "");
   for (const { url: key } of (await cache?.keys()) ?? []) if (key.startsWith(prefix)) await cache?.delete(key);
 }
 
-/** Removes the whole cache. */
 export async function forgetAll(): Promise<void> {
   if ("caches" in globalThis) await caches.delete(cacheName);
 }

@@ -1,4 +1,3 @@
-/** Progress of a download. */
 export interface DownloadProgress {
   readonly url: string;
   /** Bytes received, including earlier attempts. */

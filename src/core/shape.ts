@@ -76,7 +76,6 @@ export function normalizeAxis(axis: number, rank: number): number | undefined {
   return Number.isInteger(axis) && fromFront >= 0 && fromFront < rank ? fromFront : undefined;
 }
 
-/** True if both have the same sizes in the same order. */
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dim, axis) => dim === b[axis]);
 }

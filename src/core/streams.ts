@@ -1,4 +1,3 @@
-/** A collection or a stream. */
 export type Source<Item> = Iterable<Item> | AsyncIterable<Item>;
 
 /** Groups items by `size`; the last group may be smaller. Holds at most one group. `signal` stops between groups. */

@@ -103,7 +103,7 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
     expect(stopped.err).not.toMatch(/maxImagePixels|no checkpoint/);
     const { code, out: printed } = await call([...args, "--resume"]);
     expect(code).toBe(0);
-    expect(documentOf(printed).results.why).toContain("without a general set nothing shows what is lost");
+    expect(documentOf(printed).results.why).toContain("without a general set, losses cannot be measured");
   });
 
   it.each([
@@ -111,7 +111,7 @@ describe(`clip-ts finetune (seed ${seed})`, () => {
     [["--run", "runs/pets"], 2, "give the data to train on; or, to blend a finished run again, --run and --alpha"],
     [["x", "--alpha", "2"], 2, "It must be a number from 0 to 1."],
     [["/nowhere", "--model", "pictograms"], 1, "/nowhere cannot be opened"],
-    [["--run", "/nowhere", "--alpha", "0.5"], 1, "/nowhere holds no finished fine-tuning: there is no finetune.json"],
+    [["--run", "/nowhere", "--alpha", "0.5"], 1, "/nowhere has no finished fine-tuning: finetune.json is missing"],
   ])("refuses %j", async (args, code, message) => {
     const called = await call(["finetune", ...args]);
     expect(called).toMatchObject({ code, out: "" });

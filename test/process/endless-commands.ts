@@ -60,13 +60,23 @@ export async function endlessCommands(root: string): Promise<EndlessCommands> {
   await once(server, "listening");
   const hub = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const asked = ["--labels", "a,b", "--model"];
+  const epochs = ["--epochs", "10000", "--learning-rate", "1e-6"];
   return {
     commands: (out) => ({
       "an inference": ["classify", image, ...asked, slow],
       "vectors of many images": ["embed", images, "--out", join(root, out, "vectors"), "--model", slow],
       "an evaluation": ["eval", "zeroshot", join(root, "classes"), "--model", slow],
       training: ["train", join(root, "train.json"), "--out", join(root, out, "trained")],
-      "fine-tuning": ["finetune", join(root, "classes"), "--model", slow, "--out", join(root, out, "tuned")],
+      // With the slow model a step would need 56 GB.
+      "fine-tuning": [
+        "finetune",
+        join(root, "classes"),
+        "--model",
+        model,
+        ...epochs,
+        "--out",
+        join(root, out, "tuned"),
+      ],
       "a regular expression that takes long": ["tokenize", "--model", endless],
       "a download that stalls": ["classify", image, ...asked, "some/model"],
       "an input that does not end": ["tokenize"],

@@ -33,7 +33,6 @@ export interface ImagesToEmbed {
  */
 export type EmbedSource = string | ImagesToEmbed | { readonly texts: readonly string[] };
 
-/** The options of {@link embed}. */
 export interface EmbedOptions
   extends
     Partial<Omit<ShardOptions, "out">>,

@@ -8,7 +8,6 @@ import { concatenate } from "../../core/tensor-data.ts";
 export interface Group {
   /** Number of this process, from 0. */
   readonly rank: number;
-  /** Number of processes. */
   readonly size: number;
   /** Time spent in calls so far, waiting included. */
   readonly seconds: number;

@@ -32,13 +32,11 @@ export class Tensor {
     this.id = created++;
   }
 
-  /** Names this tensor and returns it. */
   named(name: string): this {
     this.name = name;
     return this;
   }
 
-  /** Number of axes. */
   get rank(): number {
     return this.shape.length;
   }

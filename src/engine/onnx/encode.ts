@@ -14,7 +14,6 @@ export const onnxDtypes = {
   bfloat16: 16,
 } satisfies Record<Dtype, number>;
 
-/** The parts of an ONNX model. */
 export interface OnnxParts {
   readonly nodes: readonly OnnxNode[];
   readonly initializers: readonly OnnxInitializer[];

@@ -216,7 +216,6 @@ function columnSums(l: Lowering, x: Tensor, y: Tensor): string {
   return l.emit("Reshape", [sums, l.shape(y.shape)]);
 }
 
-/** A zero of the tensor's dtype. */
 function zero(l: Lowering, { dtype }: Tensor): string {
   return l.constant({ dtype, shape: [], data: zeros(dtype, 1) });
 }

@@ -10,7 +10,6 @@ import type { DeferredBytes } from "./protobuf.ts";
 /** An attribute of an ONNX node; a number is an integer unless wrapped as `{ float }`. */
 export type OnnxAttribute = number | { readonly float: number } | string | readonly number[];
 
-/** An ONNX node. */
 export interface OnnxNode {
   readonly name: string;
   readonly opType: string;

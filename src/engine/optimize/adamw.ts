@@ -31,7 +31,6 @@ const maxNumbersPerThread = 400_000_000;
  */
 export class AdamW implements Optimizer {
   readonly #options: AdamwOptions;
-  /** The part of the calling thread. */
   readonly #own: AdamwPart;
   readonly #others: readonly AdamwThread[];
   /** Updates made; set it to continue from stored moments. */
@@ -88,7 +87,6 @@ export class AdamW implements Optimizer {
     return this.#holder(path).read(moment, path);
   }
 
-  /** Restores a moment. */
   async write(moment: Moment, path: string, values: Float32Array): Promise<void> {
     await this.#holder(path).write(moment, path, values);
   }

@@ -10,7 +10,6 @@ export interface Evaluation {
 /** A smooth function of n numbers; NaN or infinite where it is undefined. */
 export type Objective = (x: Float64Array) => Evaluation | Promise<Evaluation>;
 
-/** The options of {@link lbfgs}. */
 export interface LbfgsOptions {
   /** Most steps. Default 1000. */
   readonly maxIterations?: number | undefined;
@@ -31,18 +30,15 @@ const lbfgsKinds: OptionKinds<LbfgsOptions> = {
   ...{ gradientTolerance: numberFrom(0), valueTolerance: numberFrom(0), precision: numberFrom(0) },
 };
 
-/** The result of {@link lbfgs}. */
 export interface Minimum extends Evaluation {
   readonly x: Float64Array;
-  /** Steps taken. */
   readonly iterations: number;
-  /** Evaluations of the function. */
   readonly evaluations: number;
   /** The stopping rule that applied; `precision`: no lower value along the direction of descent. */
   readonly reason: "gradient" | "value" | "precision" | "iterations";
 }
 
-/** A point on the line along which is searched. */
+/** A point on the searched line. */
 interface LinePoint extends Evaluation {
   readonly step: number;
   readonly x: Float64Array;
@@ -54,7 +50,7 @@ interface LinePoint extends Evaluation {
 const sufficientDecrease = 1e-4;
 /** … and lower the slope's size to this share: together the strong Wolfe conditions, with the constants for quasi-Newton steps. */
 const sufficientFlatness = 0.9;
-/** In each half of a line search; every try narrows the interval to nine tenths at least. */
+/** Tries in each half of a line search; each narrows the interval to at most nine tenths. */
 const maxTries = 30;
 
 /**
@@ -109,7 +105,7 @@ export async function lbfgs(objective: Objective, start: Float64Array, options: 
   return end("iterations", maxIterations);
 }
 
-/** The last steps with how the gradient changed, which stand for the inverse of the matrix of second derivatives. */
+/** The last steps and changes of the gradient, from which the inverse Hessian is approximated. */
 class Curvature {
   readonly #size: number;
   readonly #pairs: { readonly s: Float64Array; readonly y: Float64Array; readonly sy: number }[] = [];
@@ -166,7 +162,7 @@ async function searchLine(
     value <= origin.value + sufficientDecrease * step * origin.slope + rounding;
   const isFlat = ({ slope }: LinePoint) => Math.abs(slope) <= -sufficientFlatness * origin.slope;
 
-  /** Between the lowest point met so far and one behind a minimum. */
+  /** Narrows the interval between the lowest point so far and a point beyond a minimum. */
   const zoom = async (low: LinePoint, high: LinePoint): Promise<LinePoint | undefined> => {
     // Less than rounding is not to be found between them.
     for (let i = 0; i < maxTries && Math.abs((high.step - low.step) * low.slope) > rounding; i++) {
@@ -192,7 +188,7 @@ async function searchLine(
   return before;
 }
 
-/** The minimum of the cubic through both values and slopes, a tenth of the interval away from its ends at least; else the middle. */
+/** The minimum of the cubic through both values and slopes, at least a tenth of the interval from its ends; else the middle. */
 function stepBetween(a: LinePoint, b: LinePoint): number {
   const width = b.step - a.step;
   const d1 = a.slope + b.slope - (3 * (b.value - a.value)) / width;

@@ -35,9 +35,7 @@ export interface LossProgram {
 export type OptimizerChoice =
   ({ readonly kind: "adamw" } & AdamwOptions) | ({ readonly kind: "ranger" } & RangerOptions);
 
-/** The options of {@link minimize}. */
 export interface MinimizeOptions extends Pick<CompileOptions, "device"> {
-  /** Number of updates. */
   readonly steps: number;
   /** A constant, or a function of the step, which counts from 0. */
   readonly learningRate: number | ((step: number) => number);
@@ -59,7 +57,6 @@ const minimizeKinds: OptionKinds<MinimizeOptions> = {
   ...{ signal: abortSignal, device: deviceKind },
 };
 
-/** A step of {@link minimize}. */
 export interface MinimizeStep {
   /** Steps made so far, from 1. */
   readonly step: number;
@@ -166,7 +163,7 @@ function createOptimizer(choice: OptimizerChoice, parameters: readonly Optimized
     : Promise.resolve(new Ranger(parameters, constants));
 }
 
-/** What the caller asked for among the results of a step. */
+/** The results that the caller asked for. */
 function own(results: NamedTensors): NamedTensors {
   const isOwn = (name: string) => !name.startsWith(gradientPrefix) && !name.startsWith(statisticPrefix);
   return Object.fromEntries(Object.entries(results).filter(([name]) => isOwn(name)));

@@ -10,7 +10,6 @@ export interface OptimizedParameter {
   readonly rateScale?: number;
 }
 
-/** One update's settings. */
 export interface UpdateOptions {
   readonly learningRate: number;
   /** Multiplies all gradients: clipping. Default 1. */

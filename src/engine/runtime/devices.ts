@@ -8,5 +8,4 @@ const worker = "engine/runtime/session-worker";
 /** Worker module that runs a device's sessions. */
 export const sessionWorkers: Readonly<Record<Device, ThreadModule>> = { cpu: worker, webgpu: worker };
 
-/** The default device. */
 export const bestDevice = (): Promise<Device> => Promise.resolve("cpu");

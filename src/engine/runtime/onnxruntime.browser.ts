@@ -4,7 +4,6 @@ import type { OnnxRuntime, RuntimeChoice } from "./onnxruntime.ts";
 
 export type { OnnxRuntime, RuntimeChoice };
 
-/** A build of onnxruntime-web. */
 export type WebRuntime = OnnxRuntime & { readonly env: Env };
 
 /** This worker's build. */

@@ -16,7 +16,6 @@ export interface RuntimeChoice {
   readonly threads: number;
 }
 
-/** Chooses ONNX Runtime's settings for a device. */
 export function chooseRuntime(device: Device, threads = availableParallelism()): RuntimeChoice {
   silenceTelemetry();
   return { runtime, providers: device === "webgpu" ? [device] : undefined, threads };

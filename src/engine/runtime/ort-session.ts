@@ -9,7 +9,6 @@ import { checkFeeds } from "./feeds.ts";
 import { chooseRuntime, type OnnxRuntime } from "./onnxruntime.ts";
 import { sessionKinds } from "./session-kinds.ts";
 
-/** Options of a session. */
 export interface SessionOptions {
   /** Default: in a page the GPU if there is one, elsewhere the CPU. */
   readonly device?: Device | undefined;

@@ -54,7 +54,10 @@ export const prepareProgram: PrepareProgram = async (outputs, { onProgress, sign
   const total = spans.reduce((sum, { byteLength }) => sum + byteLength, 0);
   let received = 0;
   for (const { file, byteOffset, byteLength, weights } of spans) {
-    const onBytes = (count: number) => onProgress?.({ url: file, received: (received += count), total });
+    const onBytes = (count: number) => {
+      received += count;
+      onProgress?.({ url: file, received, total });
+    };
     const bytes = await readRange(file, byteOffset, byteLength, { onBytes, signal });
     for (const weight of weights) {
       const start = weight.byteOffset - byteOffset;

@@ -5,7 +5,6 @@ import { Moved } from "../threads/serve.ts";
 const sessions = new Map<number, OrtSession>();
 let created = 0;
 
-/** Methods served by a session thread. */
 export const sessionMethods = {
   async create(model: OnnxModel, options: SessionOptions): Promise<number> {
     sessions.set(++created, await OrtSession.create(model, options));

@@ -15,7 +15,6 @@ export interface CompileOptions extends SessionOptions, WeightOptions {}
 
 const compileKinds: OptionKinds<CompileOptions> = { ...sessionKinds, ...weightKinds };
 
-/** Options of a run. */
 export interface RunOptions {
   /** Transfers the feeds' arrays to the session instead of copying them. Default false. */
   readonly move?: boolean | undefined;

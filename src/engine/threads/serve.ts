@@ -21,7 +21,6 @@ interface Call {
   readonly args: readonly never[];
 }
 
-/** Answer to a call. */
 export interface Answer {
   readonly id: number;
   readonly result?: unknown;

@@ -2,7 +2,6 @@ import type { Worker } from "node:worker_threads";
 import { ExitGate } from "./exit-gate.ts";
 import { spawnWorker } from "./spawn.ts";
 
-/** Handlers of a thread's events. */
 export interface ThreadEvents {
   readonly onMessage: (message: unknown) => void;
   /** Called when the thread fails or ends. */

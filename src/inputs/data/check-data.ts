@@ -7,7 +7,6 @@ import { orSkipped, useLocatedImage } from "./image-location.ts";
 import type { SkippedImage } from "./image-files.ts";
 import { countReasons, type Pairs, type Sample } from "./sources/samples.ts";
 
-/** Options of {@link checkData}. */
 export interface CheckOptions {
   /** Tokens that a text tower reads, special tokens included. Default 77. */
   readonly contextLength?: number | undefined;
@@ -91,7 +90,8 @@ export async function checkData(pairs: Pairs, options: CheckOptions = {}): Promi
   };
   for await (const image of mapInOrder(pairs.samples.keys(), look)) {
     signal?.throwIfAborted();
-    onProgress?.(++looked);
+    looked++;
+    onProgress?.(looked);
     if ("reason" in image) {
       skipped.push(image);
       continue;

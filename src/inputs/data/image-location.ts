@@ -12,7 +12,6 @@ import { type RasterImage } from "../image/raster-image.ts";
 import { isWithin } from "./folders.ts";
 import type { SkippedImage } from "./image-files.ts";
 
-/** The place of an image. */
 export interface ImageLocation {
   /** Absolute path. In an archive: the archive's path or address, then the path in it. */
   readonly image: string;
@@ -22,7 +21,6 @@ export interface ImageLocation {
   readonly within?: string;
 }
 
-/** A range of bytes of a file. */
 export interface FilePart {
   /** Absolute path. */
   readonly file: string;

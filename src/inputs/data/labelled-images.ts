@@ -7,7 +7,6 @@ import type { SkippedImage } from "./image-files.ts";
 import { assertSomeExist, baseOf, type ImageLocation, imageOfTable } from "./image-location.ts";
 import { imageColumns, isTableName, readTexts } from "./table.ts";
 
-/** Images with their classes. */
 export interface LabelledImages {
   readonly classes: readonly string[];
   /** An image of several classes is listed once for each. */
@@ -16,7 +15,6 @@ export interface LabelledImages {
   readonly skipped: readonly SkippedImage[];
 }
 
-/** The options of {@link readLabelledImages}. */
 export interface LabelledOptions {
   /** The folder that a table's paths are relative to, and that all images must be in. Default: the table's folder. */
   readonly images?: string | undefined;
@@ -68,7 +66,6 @@ export async function readLabelledImages(source: string, options: LabelledOption
   };
 }
 
-/** Images with the names of their classes. */
 interface Labelled {
   readonly labelled: readonly (readonly [location: ImageLocation, name: string])[];
   readonly skipped: readonly SkippedImage[];

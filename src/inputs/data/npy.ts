@@ -4,7 +4,7 @@ import { decodeFloat16 } from "../../core/half.ts";
 import { ClipError } from "../../core/errors.ts";
 import { float32, type TensorData } from "../../core/tensor-data.ts";
 
-/** Element types that are read, as NumPy writes them, to numbers. */
+/** NumPy's names of element types, with their decoders. */
 const decoders: Readonly<Record<string, (bytes: Uint8Array) => Float32Array>> = {
   "|b1": (bytes) => Float32Array.from(bytes),
   "|u1": (bytes) => Float32Array.from(bytes),
@@ -30,9 +30,9 @@ export async function readNpy(path: string): Promise<TensorData<"float32">> {
 }
 
 /**
- * Reads what {@link readNpy} does from memory.
+ * {@link readNpy} for bytes in memory.
  *
- * @param name - what it is called in messages.
+ * @param name - for messages.
  */
 export function parseNpy(content: Uint8Array, name: string): TensorData<"float32"> {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
@@ -55,7 +55,7 @@ export function parseNpy(content: Uint8Array, name: string): TensorData<"float32
   return float32(decode(bytes.subarray(start)), shape);
 }
 
-/** An array as NumPy saves it, in its format 1; of `data` in row-major order. */
+/** An array in NumPy's format 1; `data` is in row-major order. */
 export function npyBytes(dtype: string, shape: readonly number[], data: ArrayBufferView): Uint8Array {
   const dims = shape.length === 1 ? `${shape[0]},` : shape.join(", ");
   const header = `{'descr': '${dtype}', 'fortran_order': False, 'shape': (${dims}), }`;

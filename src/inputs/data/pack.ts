@@ -13,9 +13,7 @@ import type { Pairs, Sample } from "./sources/samples.ts";
 import { captionBytes, isShardName } from "./sources/shards.ts";
 import { tarBytes, type TarContent } from "./tar.ts";
 
-/** Options of {@link packShards}. */
 export interface PackOptions {
-  /** Pairs per shard. */
   readonly shardSize: number;
   readonly signal?: AbortSignal | undefined;
   /** Called with the number of pairs written. */
@@ -24,7 +22,6 @@ export interface PackOptions {
 
 const packKinds: OptionKinds<PackOptions> = { shardSize: wholeNumber(1), signal: abortSignal, onProgress: callback };
 
-/** A shard that was written. */
 export interface PackedShard {
   readonly path: string;
   readonly pairs: number;
@@ -74,7 +71,8 @@ export async function* packShards(
           yield { name: `${key}.synthetic.txt`, bytes: captionBytes([sample.synthetic]) };
         pairs++;
         bytes += content.length;
-        onProgress?.(++written);
+        written++;
+        onProgress?.(written);
       }
     }
     const path = join(folder, `${String(shard).padStart(6, "0")}.tar`);

@@ -24,15 +24,14 @@ import { type Pairs, type Sample, sourceKinds, type SourceOptions } from "./sour
 import { isShardName, readShards } from "./sources/shards.ts";
 import { readTable } from "./sources/table.ts";
 
-/** A source among several. */
-export interface Source extends SourceOptions {
+export interface PairSource extends SourceOptions {
   /** As {@link readPairs} takes it. */
   readonly source: string;
   /** Times each of its images is drawn in an epoch: 2 is twice, 0.5 draws half of them. Default 1. */
   readonly weight?: number | undefined;
 }
 
-export const weightedSourceKinds: OptionKinds<Source> = {
+export const weightedSourceKinds: OptionKinds<PairSource> = {
   ...sourceKinds,
   source: text,
   weight: numberFrom(0),
@@ -103,14 +102,14 @@ export async function readImages(
  * @param common - defaults for the options of each source.
  * @throws {ClipError} as {@link readPairs}.
  */
-export async function readSources(sources: string | readonly Source[], common: SourceOptions = {}): Promise<Pairs> {
+export async function readSources(sources: string | readonly PairSource[], common: SourceOptions = {}): Promise<Pairs> {
   checkKind("readSources: the sources", sources, sourcesKind);
   checkOptions("readSources", common, sourceKinds);
   const samples: Sample[] = [];
   const skipped: SkippedImage[] = [];
   const mixture: { count: number; weight: number }[] = [];
   for (const each of typeof sources === "string" ? [{ source: sources }] : sources) {
-    checkOptions<Source>("readSources", each, weightedSourceKinds, ["source"]);
+    checkOptions<PairSource>("readSources", each, weightedSourceKinds, ["source"]);
     const { source, weight = 1, ...own } = each;
     const pairs = await readPairs(source, { ...common, ...own });
     for (const sample of pairs.samples) samples.push(sample);

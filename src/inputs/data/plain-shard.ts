@@ -6,7 +6,7 @@ import { basename, join } from "node:path";
 import { constants, createGunzip } from "node:zlib";
 import { makeFolder, writeFileAtomic } from "../../core/atomic-write.ts";
 import { ClipError, problemOf } from "../../core/errors.ts";
-import { exists, sizeOf } from "../../core/files.ts";
+import { exists, fileSize } from "../../core/files.ts";
 import type { DownloadOptions } from "../../core/download.ts";
 import { withLock } from "../../core/lock.ts";
 
@@ -22,7 +22,6 @@ export interface PlainShard {
 
 type FetchOptions = Pick<DownloadOptions, "signal" | "onProgress">;
 
-/** Whether a source is a URL. */
 export function isAddress(source: string): boolean {
   return /^https?:\/\//i.test(source);
 }
@@ -92,7 +91,7 @@ async function fetchShard(address: string, { signal, onProgress }: FetchOptions)
     const reason = error.message.replaceAll(address, name);
     const part = `${file}.part`;
     // A partial download is used like a shard cut short.
-    if (await sizeOf(part)) return { file: part, damage: reason };
+    if (await fileSize(part)) return { file: part, damage: reason };
     throw new ClipError("CLIP_DATA", reason);
   }
 }

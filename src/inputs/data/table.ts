@@ -5,7 +5,7 @@ import { parse as parseAtOnce } from "csv-parse/sync";
 import { ClipError } from "../../core/errors.ts";
 import { splitLines } from "../../core/text-file.ts";
 import type { SkippedImage } from "./image-files.ts";
-import { maxLineLength, readText } from "./text.ts";
+import { maxLineLength, streamText } from "./text.ts";
 
 /** Column names in a file, by their purpose. */
 export type Columns<Key extends string> = Readonly<Record<Key, string>>;
@@ -24,7 +24,6 @@ export interface Row<Key extends string, Value = unknown> {
   readonly values: Readonly<Record<Key, Value>>;
 }
 
-/** A line that cannot be used. */
 export interface BadRow {
   readonly place: string;
   readonly problem: string;
@@ -171,7 +170,7 @@ async function* readSeparated<Key extends string>(
   usual: string,
   choose: ChooseColumns<Key>,
 ): AsyncGenerator<Row<Key> | BadRow> {
-  const { head, rest } = await readHead(readText(path));
+  const { head, rest } = await readHead(streamText(path));
   // Excel's first line may declare the delimiter.
   const said = /^sep=(.)$/i.exec(firstLine(head))?.[1];
   const delimiter = said ?? findDelimiter(firstLine(head), usual, choose);
@@ -326,7 +325,7 @@ export function parseJson(text: string): unknown {
 async function* readLines(path: string): AsyncGenerator<string> {
   let line = 0;
   let open = "";
-  for await (const chunk of readText(path)) {
+  for await (const chunk of streamText(path)) {
     const text = open + chunk;
     // A trailing CR may be half of a CRLF.
     const end = text.endsWith("\r") ? text.length - 1 : text.length;

@@ -2,7 +2,6 @@ import { type FileHandle, open } from "node:fs/promises";
 import { ClipError, problemOf } from "../../core/errors.ts";
 import { isLitter } from "./image-files.ts";
 
-/** A file in a tar archive. */
 export interface TarEntry {
   /** With `/` between folders, without leading `./`. */
   readonly name: string;
@@ -212,7 +211,6 @@ function paxRecords(bytes: Uint8Array): PaxRecords {
   return records;
 }
 
-/** A file for an archive. */
 export interface TarContent {
   /** At most 100 bytes of UTF-8. */
   readonly name: string;

@@ -11,7 +11,7 @@ export const maxLineLength = 1 << 20;
  *
  * @throws {ClipError} `CLIP_DATA` if it cannot be read, is a pipe or device, or is not UTF-8 (with the line).
  */
-export async function* readText(path: string): AsyncGenerator<string> {
+export async function* streamText(path: string): AsyncGenerator<string> {
   await assertFile(path);
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let isFirst = true;

@@ -7,12 +7,10 @@ export const maxTextBytes = 2 ** 20;
 /** Bytes read to detect an image: one block of the archive. */
 const headBytes = 512;
 
-/** The contents of a shard. */
 interface ShardListing {
   readonly images: readonly TarEntry[];
   /** The other files; wanted ones with their content. */
   readonly others: readonly TarEntry[];
-  /** Images that cannot be used. */
   readonly skipped: readonly SkippedImage[];
   /** Why the rest of the shard could not be read. */
   readonly damage?: string;

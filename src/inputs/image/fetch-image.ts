@@ -1,13 +1,11 @@
 import { ClipError } from "../../core/errors.ts";
 import type { DecodeOptions } from "./image-source.ts";
 
-/** Size limit of image files. */
 export const maxImageBytes = 512 * 2 ** 20;
 
 /** Default time limit for a complete response. */
 const defaultTimeoutMs = 60_000;
 
-/** A fetched image file. */
 export interface FetchedImage {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Content type declared by the server, without parameters. */

@@ -30,7 +30,6 @@ export type ImageSource = string | Instance<"URL"> | ImageBytes | PageImage | Ra
 /** Pixel limit of an image: 512 MiB of RGB, the same as Pillow's. */
 export const defaultMaxImagePixels = 178_956_970;
 
-/** Options for decoding an image. */
 export interface DecodeOptions {
   /**
    * `"apply"` turns the image by its EXIF orientation, as viewers do; `"ignore"` keeps the stored rows, as the

@@ -1,6 +1,5 @@
 import type { Size } from "./raster-image.ts";
 
-/** The frame header of a JPEG. */
 export interface JpegFrame extends Size {
   readonly components: number;
 }

@@ -1,4 +1,3 @@
-/** A task that waits for memory. */
 interface Waiting {
   readonly bytes: number;
   readonly start: () => void;

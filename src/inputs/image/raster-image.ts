@@ -2,9 +2,7 @@ import { ClipError } from "../../core/errors.ts";
 
 /** A decoded image, not yet resized. */
 export interface RasterImage {
-  /** Pixels per row. */
   readonly width: number;
-  /** Rows. */
   readonly height: number;
   /** 8-bit sRGB with straight (not premultiplied) alpha, [height, width, 4]; grey is stored as R = G = B. */
   readonly pixels: Uint8Array;

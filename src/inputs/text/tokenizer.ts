@@ -23,14 +23,14 @@ const maxCachedLength = 64;
 /** Far beyond any text tower; bounds the memory of one text. */
 const maxContextLength = 65_536;
 
-export interface EncodeOptions {
+export interface TokenOptions {
   /** Treatment of a literal `<|endoftext|>`. Default `"parse"`, like the reference; use `"text"` for untrusted text. */
   readonly specialTokens?: SpecialTokens;
 }
 
-const encodeKinds: OptionKinds<EncodeOptions> = { specialTokens: oneOf("parse", "text") };
+const encodeKinds: OptionKinds<TokenOptions> = { specialTokens: oneOf("parse", "text") };
 
-export interface TokenizeOptions extends EncodeOptions {
+export interface TokenizeOptions extends TokenOptions {
   /** Tokens per text, special tokens included; must match the model. Default 77. */
   readonly contextLength?: number;
   /** Truncate texts that are too long instead of throwing; the result lists the lost text. Default false. */
@@ -58,7 +58,6 @@ export type TokenizerSource =
 /** Cleaning of a text before a `tokenizer.json` is applied, as in the models' own code. */
 export type TextCleaning = "canonicalize" | "lower" | "none";
 
-/** A tokenizer of any vocabulary. */
 export interface TextTokenizer {
   readonly source: TokenizerSource;
   /** Number of ids, from 0. */
@@ -75,7 +74,6 @@ export interface TokenizedTexts {
   readonly inputIds: Int32Array;
   /** [T]; position of the first end-of-text token, at which CLIP pools; without such tokens, of the last token. */
   readonly endOfText: Int32Array;
-  /** L. */
   readonly contextLength: number;
   /** Truncated texts, in order; empty unless `truncate` is set. */
   readonly truncated: readonly Truncation[];
@@ -83,11 +81,8 @@ export interface TokenizedTexts {
 
 /** The part cut from a text. */
 export interface Truncation {
-  /** Index of the text. */
   readonly index: number;
-  /** Number of tokens cut. */
   readonly dropped: number;
-  /** Text of the tokens cut. */
   readonly droppedText: string;
 }
 
@@ -150,13 +145,13 @@ export class ClipTokenizer implements TextTokenizer {
   }
 
   /** Ids of a text of any length, without special tokens around it. */
-  encode(text: string, options: EncodeOptions = {}): number[] {
+  encode(text: string, options: TokenOptions = {}): number[] {
     checkKind("encode: the text", text, textKind);
     checkOptions("encode", options, encodeKinds);
     return this.#encode(text, options);
   }
 
-  #encode(text: string, { specialTokens = "parse" }: EncodeOptions): number[] {
+  #encode(text: string, { specialTokens = "parse" }: TokenOptions): number[] {
     const ids: number[] = [];
     for (const word of splitWords(cleanText(text), specialTokens)) {
       for (const id of this.#cache.get(word) ?? this.#encodeNewWord(word)) ids.push(id);

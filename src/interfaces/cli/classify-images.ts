@@ -23,7 +23,6 @@ export interface ClassifyRequest extends Omit<ClassifierOptions, "signal" | "onT
   readonly html?: string | undefined;
 }
 
-/** Results of a classification. */
 export interface ClassifiedImages {
   readonly results: readonly {
     readonly image: string;
@@ -32,7 +31,6 @@ export interface ClassifiedImages {
   }[];
   /** All labels in the order given. */
   readonly labels: readonly string[];
-  /** Images that cannot be read. */
   readonly skipped: readonly (SkippedImage & { readonly inFolder: boolean })[];
 }
 

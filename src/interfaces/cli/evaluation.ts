@@ -11,7 +11,6 @@ import { jsonOption, maxImagePixelsOption } from "./options.ts";
 import { printJson, rateAfterStart, showSkipped, writePage } from "./output.ts";
 import { table } from "./terminal.ts";
 
-/** Adds the options that all evaluations have. */
 export const addEvaluationOptions = <Args extends unknown[], Options extends OptionValues>(
   command: Command<Args, Options>,
 ) => addModelsOptions(command).addOption(maxImagePixelsOption).addOption(jsonOption);
@@ -21,7 +20,6 @@ interface EvaluationOptions extends ModelsOptions {
   readonly html?: string | undefined;
 }
 
-/** Scores of one model. */
 interface Scores {
   /** Images that cannot be decoded, the same for each model. */
   readonly broken: readonly SkippedImage[];
@@ -35,7 +33,7 @@ export interface Measured<S> {
   readonly scores: S;
 }
 
-/** What one evaluation differs from another by. */
+/** What differs between evaluations. */
 interface Evaluation<S extends Scores> {
   readonly data: string;
   readonly skipped: readonly SkippedImage[];
@@ -79,7 +77,6 @@ export async function evaluate<S extends Scores>(
   if (html !== undefined && page) await writePage(html, await page(measured), io);
 }
 
-/** Shows the progress and the speed of a model. */
 function progressOf(model: string, io: CliIo): (done: number, of: number) => void {
   const rateOf = rateAfterStart();
   return (done, of) => {

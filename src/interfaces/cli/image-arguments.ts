@@ -10,7 +10,6 @@ import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import type { CliIo } from "./io.ts";
 import { standardInput } from "./text-files.ts";
 
-/** An image of the command line. */
 export interface ImageArgument {
   /** Its path or address, or `-`. */
   readonly name: string;

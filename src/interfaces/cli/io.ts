@@ -49,7 +49,6 @@ function clean(text: string, passing: RegExp): string {
     .join("");
 }
 
-/** The real process. */
 export function processIo(signal: AbortSignal): CliIo {
   const { stdout, stderr, env } = process;
   const colour = stdout.isTTY && !env["NO_COLOR"];

@@ -3,7 +3,6 @@ import type { CliIo } from "./io.ts";
 import { optionGroup, repeatedTemplate } from "./options.ts";
 import { readLines } from "./text-files.ts";
 
-/** Values of the template options. */
 export interface TemplateOptions {
   readonly template?: readonly string[] | undefined;
   readonly templatesFile?: string | undefined;

@@ -3,7 +3,6 @@ import { processIo } from "./io.ts";
 import { exitCodes, reportError, run } from "./program.ts";
 import { StopSignals } from "./signals.ts";
 
-/** Runs the process's arguments as a command, and sets the exit code. */
 export async function main(): Promise<void> {
   const stop = new StopSignals();
   const io = processIo(stop.signal);

@@ -10,7 +10,7 @@ import { resolveModel } from "../../model/hub/resolve.ts";
 import { type ReadModelOptions } from "../../model/pretrained/model-files.ts";
 import { readModel, type StoredModel } from "../../model/pretrained/model-folder.ts";
 import type { CliIo } from "./io.ts";
-import { optionGroup, repeated, wholeNumber } from "./options.ts";
+import { optionGroup, repeated, parseWholeNumber } from "./options.ts";
 
 /** Values of the options that choose a model. */
 export interface ModelOptions extends ReadModelOptions, Pick<EncoderOptions, "device" | "dtype"> {
@@ -39,7 +39,7 @@ export const offlineOption = new Option("--offline", "download nothing: a file t
 export const imageSizeOption = new Option(
   "--image-size <pixels>",
   "read images at this size instead of the model's",
-).argParser(wholeNumber(8192));
+).argParser(parseWholeNumber(8192));
 const loraOption = new Option("--lora <folder>", "a LoRA that clip-ts train wrote, to merge into the weights");
 const dtypeOption = new Option(
   "--dtype <name>",
@@ -89,7 +89,6 @@ export async function locateModel(
   return path;
 }
 
-/** Shows the progress of a download. */
 export const showDownload =
   (io: CliIo) =>
   ({ url, received, total }: DownloadProgress): void => {
@@ -109,7 +108,6 @@ export async function readChosenModel(options: ModelOptions, io: CliIo, unnamed 
   return readModel(path, { config, activation, imageSize, lora });
 }
 
-/** How an encoder computes, by the options. */
 export const encoderOptions = ({ device, dtype }: ModelOptions) => ({ device, dtype });
 
 /** Whether the options name a model. `--config` or `--activation` alone count, and are refused by {@link readChosenModel}. */

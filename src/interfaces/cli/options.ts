@@ -12,7 +12,6 @@ export const optionGroup =
     return command as unknown as Command<Args, Options & { [Name in keyof Added]: Added[Name] }>;
   };
 
-/** Values of a command's options. */
 export type OptionsOf<Create extends () => { opts(): object }> = ReturnType<ReturnType<Create>["opts"]>;
 
 export const jsonOption = new Option("--json", "print one JSON document: model, data, results, skipped");
@@ -22,9 +21,9 @@ export const outOption = (unnamed?: string) =>
 export const resumeOption = new Option("--resume", "continue from the folder's last checkpoint");
 export const validationOption = (unnamed: string) =>
   new Option("--validation <source>", `validation images (default: ${unnamed})`);
-export const seedOption = new Option("--seed <n>", "seed of the random numbers").argParser(wholeNumber());
+export const seedOption = new Option("--seed <n>", "seed of the random numbers").argParser(parseWholeNumber());
 export const shardSizeOption = new Option("--shard-size <n>", "samples per shard")
-  .argParser(wholeNumber(1_000_000))
+  .argParser(parseWholeNumber(1_000_000))
   .default(10_000);
 export const separatorOption = new Option("--separator <text>", "the text between several captions in one column");
 export const truncateOption = new Option(
@@ -35,7 +34,7 @@ export const maxImagePixelsOption = new Option(
   "--max-image-pixels <n>",
   "largest width × height to accept; checked before decoding",
 )
-  .argParser(wholeNumber())
+  .argParser(parseWholeNumber())
   .default(defaultMaxImagePixels);
 
 export const imagesOption = new Option(
@@ -50,15 +49,13 @@ const captionColumnOption = new Option(
   "--caption-column <name>",
   "a table's column, or the key in a shard's JSON, with the captions (default: caption or title)",
 );
-/** Adds the options for tables of images and captions. */
 export const addTableOptions = optionGroup<{
   readonly imageColumn?: string | undefined;
   readonly captionColumn?: string | undefined;
   readonly images?: string | undefined;
 }>(imageColumnOption, captionColumnOption, imagesOption);
 
-/** For options that count something. */
-export function wholeNumber(max = Number.MAX_SAFE_INTEGER): (text: string) => number {
+export function parseWholeNumber(max = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (/^\d+$/.test(text) && value >= 1 && value <= max) return value;
@@ -67,7 +64,6 @@ export function wholeNumber(max = Number.MAX_SAFE_INTEGER): (text: string) => nu
   };
 }
 
-/** For options that take a number from 0 to `max`. */
 export const numberUpTo =
   (max: number) =>
   (text: string): number => {
@@ -76,14 +72,12 @@ export const numberUpTo =
     throw new InvalidArgumentError(`It must be a number from 0 to ${max}.`);
   };
 
-/** For options that take a number above 0. */
 export function positive(text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && value > 0 && Number.isFinite(value)) return value;
   throw new InvalidArgumentError("It must be a number above 0.");
 }
 
-/** For options that may be repeated. */
 export function repeated(text: string, before: readonly string[] = []): string[] {
   return [...before, text];
 }
@@ -104,7 +98,6 @@ function quoteForShell(arg: string): string {
   return /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`;
 }
 
-/** Example lines below a command's help. */
 export function examples(...lines: readonly string[]): string {
   return ["", "Examples:", ...lines.map((line) => `  $ ${line}`)].join("\n");
 }

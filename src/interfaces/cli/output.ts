@@ -16,12 +16,10 @@ interface JsonDocument {
   readonly skipped?: readonly { readonly reason: string }[] | undefined;
 }
 
-/** Prints the document of `--json`. */
 export function printJson({ model = null, data = null, results, skipped = [] }: JsonDocument, io: CliIo): void {
   io.out(JSON.stringify({ model, data, results, skipped }, null, 2));
 }
 
-/** Writes the page of `--html`. */
 export async function writePage(file: string, page: string, io: CliIo): Promise<void> {
   await writeFileAtomic(file, [page]);
   io.err(`wrote ${file}`);

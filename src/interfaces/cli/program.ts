@@ -62,7 +62,6 @@ export async function buildProgram(io: CliIo, name?: string): Promise<CommandUnk
   return program;
 }
 
-/** A command and all its subcommands. */
 export function allCommands(command: CommandUnknownOpts): CommandUnknownOpts[] {
   return [command, ...command.commands.flatMap(allCommands)];
 }
@@ -95,7 +94,6 @@ export function reportError(where: string, error: unknown, io: CliIo): void {
   if (io.debug && error instanceof Error) printLines(error.stack ?? "", io);
 }
 
-/** Prints a message of several lines. */
 function printLines(text: string, io: CliIo): void {
   for (const line of text.trimEnd().split("\n")) io.err(line);
 }

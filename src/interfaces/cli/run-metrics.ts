@@ -1,4 +1,4 @@
-import { readRange, sizeOf } from "../../core/files.ts";
+import { readRange, fileSize } from "../../core/files.ts";
 import type { TrainMetric, ValidationResult } from "../report/train-page.ts";
 import type { MetricsLine } from "../../learning/train/run-folder.ts";
 
@@ -20,7 +20,7 @@ export class RunMetrics {
    * @throws {ClipError} `CLIP_FILE` if it cannot be read.
    */
   async read(): Promise<this> {
-    const size = (await sizeOf(this.#path)) ?? 0;
+    const size = (await fileSize(this.#path)) ?? 0;
     const bytes = Buffer.from(await readRange(this.#path, this.#read, size - this.#read));
     const whole = bytes.subarray(0, bytes.lastIndexOf("\n") + 1);
     this.#read += whole.length;

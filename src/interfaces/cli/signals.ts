@@ -2,11 +2,9 @@ import { constants } from "node:os";
 import { removeOpenTemporaries } from "../../core/atomic-write.ts";
 import { spawnWorker } from "../../engine/threads/spawn.ts";
 
-/** Signals that stop a command. */
 const stopSignals = ["SIGINT", "SIGTERM"] as const;
 type StopSignal = (typeof stopSignals)[number];
 
-/** Settings of the listening thread. */
 export interface StopRequest {
   readonly signals: readonly StopSignal[];
   /** Time from the first signal to the end of the process. */

@@ -15,7 +15,7 @@ const nameWidth = (names: readonly string[], columns: number): number =>
   Math.min(32, Math.max(8, Math.floor(0.4 * columns)), Math.max(...names.map((name) => displayWidth(printable(name)))));
 
 /** 0.123 as "12.3 %"; "–" without a value. */
-export function percent(share: number | undefined): string {
+export function percentCell(share: number | undefined): string {
   return share === undefined ? "–" : `${(100 * share).toFixed(1)} %`;
 }
 
@@ -29,7 +29,7 @@ export function drawBars(labels: readonly RankedLabel[], { columns, colour }: Pa
   return labels.map(({ label, probability }, i) => {
     const bar = drawBar(probability, barWidth);
     const painted = colour ? styleText(i === 0 && label !== noneOfThese ? "green" : "gray", bar) : bar;
-    return `  ${fit(label, width)}  ${painted}${percent(probability).padStart(8)}`;
+    return `  ${fit(label, width)}  ${painted}${percentCell(probability).padStart(8)}`;
   });
 }
 
@@ -40,7 +40,6 @@ function drawBar(share: number, width: number): string {
   return `${"█".repeat(Math.floor(eighths / 8))}${partial}`.padEnd(width);
 }
 
-/** One row of a heat map. */
 export interface HeatMapRow {
   readonly name: string;
   /** One per label. */

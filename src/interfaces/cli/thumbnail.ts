@@ -3,7 +3,6 @@ import type { RasterImage } from "../../inputs/image/raster-image.ts";
 /** Longer side of an image on a page, in pixels. */
 const thumbnailSize = 320;
 
-/** A small copy of an image as a data URL. */
 export async function thumbnail(
   { pixels, width, height, hasAlpha }: RasterImage,
   size = thumbnailSize,

@@ -20,15 +20,12 @@ import { locateModel, showDownload } from "./model-options.ts";
 import { describeSkip, printJson } from "./output.ts";
 import { RunMetrics } from "./run-metrics.ts";
 import { ShownPredictions } from "./shown-predictions.ts";
-import { percent } from "./terminal.ts";
+import { percentCell } from "./terminal.ts";
 import { TrainWatch } from "./train-watch.ts";
 
-/** Lines about damaged shards. */
 const shownShards = 10;
 
-/** Options of `clip-ts train`. */
 interface TrainRequest {
-  /** The run's configuration. */
   readonly file: string;
   readonly out: string;
   readonly resume?: boolean | undefined;
@@ -41,7 +38,6 @@ interface TrainRequest {
   readonly resumeLine: string;
 }
 
-/** Trains, shows the progress, and writes the report. */
 export async function runTraining(request: TrainRequest, io: CliIo): Promise<void> {
   const { file, out, resume = false, tensorboard = false, json, resumeLine } = request;
   const config = await readRun(file, request, io);
@@ -89,7 +85,8 @@ export async function runTraining(request: TrainRequest, io: CliIo): Promise<voi
   }
   io.out(`model   ${model}`);
   io.out(`report  ${report}`);
-  if (result.scores) io.out(`zero-shot  top-1 ${percent(result.scores.top1)}  top-5 ${percent(result.scores.top5)}`);
+  if (result.scores)
+    io.out(`zero-shot  top-1 ${percentCell(result.scores.top1)}  top-5 ${percentCell(result.scores.top5)}`);
 }
 
 /** Tests whether a run's model can memorize a few pairs. */
@@ -142,16 +139,15 @@ export function reportSkipped(skipped: readonly SkippedImage[], whereListed: str
   for (const { reason, count } of countReasons(images)) io.err(`  ${count} × ${printable(reason)}`);
 }
 
-/** Shows the progress of a run. */
 export const showStep =
   (io: CliIo) =>
   ({ step, steps, loss, ...progress }: TrainProgress): void => {
     const { learningRate, pairsPerSecond, secondsLeft, waitShare, communicationShare, validation } = progress;
-    const communicating = communicationShare > 0 ? `  communicating ${percent(communicationShare)}` : "";
+    const communicating = communicationShare > 0 ? `  communicating ${percentCell(communicationShare)}` : "";
     const left = secondsLeft === undefined ? "" : `  ${duration(secondsLeft)} left`;
-    const scores = validation ? `  top-1 ${percent(validation.top1)}` : "";
+    const scores = validation ? `  top-1 ${percentCell(validation.top1)}` : "";
     const training = `step ${step}/${steps}  loss ${loss.toFixed(4)}  learning rate ${learningRate.toExponential(2)}`;
-    const speed = `${pairsPerSecond.toFixed(0)} pairs/s  waiting ${percent(waitShare)}`;
+    const speed = `${pairsPerSecond.toFixed(0)} pairs/s  waiting ${percentCell(waitShare)}`;
     io.progress(`${training}  ${speed}${communicating}${left}${scores}`);
   };
 
@@ -180,7 +176,6 @@ export async function writeTrainReport(out: string, config: TrainConfig, result:
   return report;
 }
 
-/** The settings on the page. */
 function settingsOf({ train, ...config }: TrainConfig): TrainReport["config"] {
   const { steps, batchSize, learningRate, warmupSteps, weightDecay, seed } = config;
   return { data: describeSources(train), steps, batchSize, learningRate, warmupSteps, weightDecay, seed };

@@ -4,7 +4,6 @@ import { bars, modelNotice, page, img, templateList } from "./page.ts";
 import { shortNames } from "./short-names.ts";
 import { extremes } from "./thin-out.ts";
 
-/** Result for an image, in the format of `clip-ts classify --json`. */
 export interface ClassifiedImage {
   /** Path as given. */
   readonly image: string;
@@ -18,7 +17,6 @@ export interface ClassifyReport {
   readonly labels: readonly string[];
   /** Data URLs (`data:image/…`, about 320 pixels) by path as in `results`; images may be missing. */
   readonly images: ReadonlyMap<string, string>;
-  /** The model's name. */
   readonly model: string;
   /** Templates with `{}` for the label. */
   readonly templates: readonly string[];

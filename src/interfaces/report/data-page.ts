@@ -11,7 +11,6 @@ interface Distribution {
   readonly bins: readonly number[];
 }
 
-/** Contents of {@link dataPage}. */
 export interface DataPageParts {
   /** As given. */
   readonly source: string;
@@ -36,7 +35,6 @@ export interface DataPageParts {
   readonly sheet: readonly { readonly image: string; readonly name: string; readonly captions: readonly string[] }[];
 }
 
-/** Limit of listed images. */
 const maxListed = 200;
 
 /**

@@ -4,7 +4,6 @@ import { html, type Html } from "./html.ts";
 import { count, counted, percent } from "./numbers.ts";
 import { figures, modelNotice, page, img } from "./page.ts";
 
-/** Results of a model. */
 export interface RetrievalModel {
   readonly model: string;
   readonly scores: RetrievalScores;

@@ -4,9 +4,7 @@ import { count, counted, duration, percent, short } from "./numbers.ts";
 import { figures, page } from "./page.ts";
 import { isRight, predictionCards, predictionStyles, type SamplePrediction } from "./prediction-cards.ts";
 
-/** Contents of {@link trainPage}. */
 export interface TrainReport {
-  /** The model's name. */
   readonly model: string;
   /** Pairs per batch; chance is a loss of ln(batchSize). */
   readonly batchSize: number;
@@ -118,7 +116,6 @@ function resultInWords({ totals, metrics, validation }: TrainReport): string {
   return `After ${counted(totals.steps, "step")} ${loss === undefined ? "nothing was measured" : `the loss is ${short(loss)}`}.`;
 }
 
-/** Figures of the run: name and value. */
 function figuresOf({ batchSize, totals, metrics, validation }: TrainReport): [string, string][] {
   const figures: [string, string][] = [];
   const [lastMetric, lastValidation] = [metrics.at(-1), validation.at(-1)];
@@ -139,7 +136,6 @@ export function toldApart({ contrastiveLoss, loss }: TrainMetric): number {
   return contrastiveLoss ?? loss;
 }
 
-/** Charts of a run; without data they have no steps. */
 export function trainCharts({
   batchSize,
   metrics,
@@ -189,7 +185,6 @@ export function trainCharts({
   ];
 }
 
-/** Chart of the caption decoder's loss. */
 export function captionChart({ metrics }: Pick<TrainReport, "metrics">): Chart {
   const written = metrics.filter(({ captionLoss }) => captionLoss !== undefined);
   return {
@@ -217,7 +212,6 @@ export function noisyCurves(label: string, values: readonly number[]): Curve[] {
   ];
 }
 
-/** List of findings. */
 export function findingList(findings: TrainReport["findings"]): Html {
   return html`<ul class="card findings">
     ${findings.map(
@@ -279,7 +273,6 @@ export function samplePredictions(predictions: readonly SamplePrediction[]): Htm
     ${predictionCards(predictions)}`;
 }
 
-/** Table of settings. */
 export function settingsTable(config: TrainReport["config"]): Html {
   return html`<h2>Settings</h2>
     <div class="card scroll">

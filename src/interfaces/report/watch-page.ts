@@ -42,7 +42,6 @@ export interface WatchState {
   readonly outcome: string | undefined;
 }
 
-/** Progress of a run. */
 export interface WatchProgress {
   /** Updates made, of `steps`. */
   readonly step: number;

@@ -17,7 +17,6 @@ export interface ShownConfusion {
   readonly images: readonly string[];
 }
 
-/** Results of a model. */
 export interface ZeroShotModel {
   readonly model: string;
   readonly scores: ZeroShotScores;
@@ -30,7 +29,6 @@ export interface ZeroShotModel {
   readonly images: ReadonlyMap<string, string>;
 }
 
-/** Contents of {@link zeroShotPage}. */
 export interface ZeroShotReport {
   /** Location of the images. */
   readonly data: string;
@@ -47,7 +45,6 @@ export interface ZeroShotReport {
 /** Limit of classes in a confusion matrix; beyond it, only pairs are listed. */
 const maxMatrix = 16;
 
-/** Answers shown per mistake. */
 const shownAnswers = 3;
 
 /**

@@ -32,7 +32,6 @@ const maxShards = 100_000;
 
 const fetchKinds: OptionKinds<FetchOptions> = withoutKinds(resolveKinds, "files", "onLicence");
 
-/** Images of a set. */
 export interface SetImages {
   readonly samples: readonly LabelledImage[];
   /** Unusable images, and damaged shards. */

@@ -8,7 +8,6 @@ import { clipScore, clipScorePrefix, refClipScore } from "./clip-score.ts";
 import { meanOfKnown } from "./classification-metrics.ts";
 import { encodeReadable, readKinds, type ReadOptions } from "../../model/embedding/encode-readable.ts";
 
-/** A caption to score. */
 export interface Candidate extends ImageLocation {
   readonly caption: string;
   /** Captions by people; may be empty. */
@@ -53,7 +52,6 @@ export async function readCandidates(
   return { candidates, skipped };
 }
 
-/** CLIPScore of captions. */
 export interface ClipScores {
   readonly count: number;
   /** Mean over the captions. */

@@ -61,7 +61,6 @@ export function distanceKm(
 /** IM2GPS's radii in kilometres: street, city, region, country, continent. */
 export const placeDistances = [1, 25, 200, 750, 2500] as const;
 
-/** The result of {@link evaluateGeolocation}. */
 export interface GeolocationScores {
   readonly count: number;
   readonly references: number;

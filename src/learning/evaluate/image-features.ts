@@ -9,7 +9,6 @@ import type { LabelledFeatures } from "./logistic-regression.ts";
 /** The vector that a probe reads: the tower's output before its projection, or the unit vector after it. */
 export type FeatureKind = "before" | "after";
 
-/** The options of {@link encodeLabelled}. */
 export interface FeatureOptions extends ReadOptions {
   /** Called after each image with the number of finished images. */
   readonly onImage?: ((done: number) => void) | undefined;
@@ -41,7 +40,8 @@ export async function encodeLabelled(
     ...reading,
     onSkip(skipped) {
       onSkip?.(skipped);
-      onImage?.(++done);
+      done++;
+      onImage?.(done);
     },
   };
   const method = kind === "before" ? "poolImages" : "encodeImages";
@@ -52,7 +52,8 @@ export async function encodeLabelled(
     }
     data.set(vector, width * labels.length);
     labels.push(label);
-    onImage?.(++done);
+    done++;
+    onImage?.(done);
   }
   const count = labels.length;
   if (count === 0) throw new ClipError("CLIP_DATA", `none of ${samples.length} images can be read`);

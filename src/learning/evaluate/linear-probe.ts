@@ -24,7 +24,6 @@ import {
   LogisticRegression,
 } from "./logistic-regression.ts";
 
-/** The scores of a head. */
 export interface HeadScores {
   /** Share of right images, in [0, 1]. */
   readonly accuracy: number;
@@ -42,7 +41,6 @@ export interface SweepPoint extends HeadScores {
   readonly iterations: number;
 }
 
-/** The options of {@link trainProbe}. */
 export interface ProbeOptions {
   /** Strength of the L2 penalty; by default a sweep chooses it. */
   readonly lambda?: number | undefined;
@@ -62,7 +60,6 @@ const probeKinds: OptionKinds<ProbeOptions> = {
   ...{ onPoint: callback, signal: abortSignal },
 };
 
-/** A trained linear probe. */
 export interface Probe extends FittedHead {
   readonly lambda: number;
   /** In order of λ; empty if λ was given. */
@@ -153,7 +150,6 @@ function isBetter(a: HeadScores, b: HeadScores): boolean {
   return a.accuracy === b.accuracy ? a.negativeLogLikelihood < b.negativeLogLikelihood : a.accuracy > b.accuracy;
 }
 
-/** The scores of a head on labelled images. */
 export async function scoreHead(head: LinearHead, images: LabelledFeatures): Promise<HeadScores> {
   return scoresOf(await headLogits(head, images.features), images.labels);
 }

@@ -22,7 +22,6 @@ export interface LinearHead {
   readonly bias: TensorData<"float32">;
 }
 
-/** Options of {@link LogisticRegression.fit}. */
 export interface FitOptions {
   /** Weights towards which the penalty pulls; default zeros. */
   readonly around?: LinearHead | undefined;
@@ -33,7 +32,6 @@ export interface FitOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The result of a fit. */
 export interface FittedHead extends Pick<Minimum, "iterations" | "evaluations" | "reason"> {
   readonly head: LinearHead;
   /** Σ NLL + λ/2 ‖weight − around‖², in nats. */
@@ -169,7 +167,6 @@ export class LogisticRegression implements AsyncDisposable {
     return { value, gradient };
   }
 
-  /** Frees the memory of the images. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#sessions.map((session) => session.release()));
   }

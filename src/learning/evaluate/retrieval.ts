@@ -10,7 +10,6 @@ import { recallAtK } from "./classification-metrics.ts";
 import { encodeReadable, readKinds, type ReadOptions } from "../../model/embedding/encode-readable.ts";
 import { retrievalRanks } from "./retrieval-metrics.ts";
 
-/** The options of {@link evaluateRetrieval}. */
 export interface RetrievalOptions extends Omit<ReadOptions, "onSkip"> {
   /** Text prepended to each caption, such as the paper's "a photo of ". Default: none. */
   readonly prefix?: string | undefined;
@@ -46,7 +45,6 @@ export interface HardCaption {
   readonly found: readonly string[];
 }
 
-/** The scores of a model in retrieval among all images and captions of a set. */
 export interface RetrievalScores {
   readonly images: number;
   readonly captions: number;
@@ -100,7 +98,8 @@ export async function evaluateRetrieval(
   for await (const [sample, imageEmbed] of encodeReadable(encoder, samples, { ...reading, signal, onSkip })) {
     readable.push(sample);
     imageEmbeds.push(imageEmbed);
-    onProgress?.(++done, total);
+    done++;
+    onProgress?.(done, total);
   }
   if (readable.length === 0)
     throw new ClipError("CLIP_DATA", `none of ${samples.length} images can be read: ${broken[0]!.reason}`);
@@ -113,7 +112,8 @@ export async function evaluateRetrieval(
   const texts = captions.map((caption) => prefix + caption);
   for await (const textEmbed of encoder.encodeTexts(texts, { signal, onTruncate: () => void cut++ })) {
     textEmbeds.push(textEmbed);
-    onProgress?.(++done, total);
+    done++;
+    onProgress?.(done, total);
   }
 
   const searched = { images: paths, captions, imageOfText, imageEmbeds, textEmbeds };

@@ -18,7 +18,6 @@ import {
 import { type Example, examplesOf } from "../../inputs/data/labelled-images.ts";
 import { encodeReadable, readKinds, type ReadOptions } from "../../model/embedding/encode-readable.ts";
 
-/** The options of {@link evaluateZeroShot}. */
 export interface ZeroShotOptions
   extends Pick<ClassifierOptions, "templates" | "onTruncate" | "onEqualLabels">, Omit<ReadOptions, "onSkip"> {
   /** Whether the images of a folder are frames of one video, whose probabilities are averaged. Default false. */
@@ -46,7 +45,6 @@ export interface ZeroShotAnswer {
   readonly truthProbability: number;
 }
 
-/** The scores of one class. */
 export interface ClassScores {
   readonly name: string;
   /** Number of images that show it. */
@@ -119,7 +117,8 @@ export async function evaluateZeroShot(
   let done = 0;
   const onSkip = (image: SkippedImage) => {
     broken.push(image);
-    onProgress?.(++done, total);
+    done++;
+    onProgress?.(done, total);
   };
   for await (const { example, image, frames } of encodeExamples(encoder, examples, { ...reading, signal, onSkip })) {
     const probabilities = Float32Array.from(meanOf(frames.map((frame) => classifier.probabilities(frame))));
@@ -127,7 +126,8 @@ export async function evaluateZeroShot(
     const row = videos ? probabilities : classifier.similarities(frames[0]!);
     rows.push(row);
     answers.push(answerOf(example, image, row, probabilities));
-    onProgress?.((done += frames.length), total);
+    done += frames.length;
+    onProgress?.(done, total);
   }
   if (answers.length === 0) {
     const example = broken[0] ? `: ${broken[0].reason}` : "";

@@ -78,7 +78,6 @@ const usualChunk = 32;
 /** Number of validations and checkpoints in a run. */
 const validations = 5;
 
-/** Input of {@link planFinetuning}. */
 export interface PlanRequest {
   /** Pairs to train on. */
   readonly pairs: number;
@@ -91,7 +90,6 @@ export interface PlanRequest {
   readonly settings?: RunSettings | undefined;
 }
 
-/** Plan of a fine-tuning. */
 export interface FinetunePlan {
   readonly recipe: RecipeName;
   readonly settings: readonly PlannedSetting[];

@@ -165,7 +165,11 @@ describe(`finetune (seed ${seed})`, () => {
   });
 
   it.each([
-    [{ settings: { train: "elsewhere" } }, "CLIP_CONFIG", "train follows from model, data and validation; remove it"],
+    [
+      { settings: { train: "elsewhere" } },
+      "CLIP_CONFIG",
+      "train follows from model, data and validation; leave it out",
+    ],
     [{ settings: { stepz: 5 } }, "CLIP_CONFIG", 'stepz is unknown; did you mean "steps"?'],
     [{ alpha: -1 }, "CLIP_USAGE", "alpha must be a number from 0 (original) to 1 (tuned), got -1"],
     [{ data: "/nowhere" }, "CLIP_DATA", "/nowhere cannot be opened"],

@@ -31,7 +31,7 @@ import {
   type RecipeName,
   type RunSettings,
 } from "./finetune-plan.ts";
-import { readPairs, type Source, weightedSourceKinds } from "../../inputs/data/pairs.ts";
+import { readPairs, type PairSource, weightedSourceKinds } from "../../inputs/data/pairs.ts";
 import { readRunData } from "../train/batches/run-data.ts";
 import { trainKinds, type TrainOptions, type TrainResult } from "../train/train-options.ts";
 import { type ScoreOptions, scorePairs } from "./score-pairs.ts";
@@ -43,9 +43,8 @@ import { lockFolder } from "../train/lock-folder.ts";
 import { train } from "../train/train.ts";
 
 /** A source of pairs for `readPairs`, optionally with reading options. */
-export type FinetuneSource = string | Omit<Source, "weight">;
+export type FinetuneSource = string | Omit<PairSource, "weight">;
 
-/** Configuration of {@link finetune}. */
 export interface FinetuneConfig {
   /** A model folder or weight file; or a function that fetches it, called after the data are read. */
   readonly model: string | (() => Promise<string>);
@@ -76,7 +75,6 @@ const readingKeys = [
 ] as const;
 type SaidElsewhere = (typeof saidElsewhere)[number];
 
-/** Options of {@link finetune}. */
 export interface FinetuneOptions extends Omit<TrainOptions, "tensorboard"> {
   /** Called before the first step with the plan and the numbers of pairs. */
   readonly onPlan?: ((plan: FinetunePlan, pairs: FinetuneRecord["pairs"]) => void) | undefined;
@@ -136,9 +134,7 @@ const recordSchema = z.strictObject({
 /** Record of a finished fine-tuning. */
 export type FinetuneRecord = z.output<typeof recordSchema>;
 
-/** Result of {@link finetune}. */
 export interface FinetuneResult {
-  /** The training run. */
   readonly training: TrainResult;
   /** Undefined if the training or the blending was stopped. */
   readonly record: FinetuneRecord | undefined;
@@ -370,10 +366,10 @@ async function writeRecord(out: string, record: FinetuneRecord): Promise<void> {
 const nameOf = (source: FinetuneSource) => (typeof source === "string" ? source : source.source);
 
 /** Normalizes a source: paths become absolute, and class folders get the default templates unless others are given. */
-async function asSource(source: FinetuneSource | undefined): Promise<Omit<Source, "weight"> | undefined> {
+async function asSource(source: FinetuneSource | undefined): Promise<Omit<PairSource, "weight"> | undefined> {
   if (source === undefined) return undefined;
   const place = nameOf(source);
-  if (typeof source !== "string") checkOptions<Source>("finetune", source, weightedSourceKinds, ["source"]);
+  if (typeof source !== "string") checkOptions<PairSource>("finetune", source, weightedSourceKinds, ["source"]);
   const given = {
     ...(typeof source === "string" ? { source } : source),
     source: isAddress(place) ? place : resolve(place),

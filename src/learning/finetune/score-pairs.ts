@@ -2,12 +2,11 @@ import { ClipError } from "../../core/errors.ts";
 import { encodeReadable } from "../../model/embedding/encode-readable.ts";
 import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
 import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
-import { namesOf, nameVectors, type NamingOptions } from "../train/name-vectors.ts";
+import { namesOfSamples, nameVectors, type NamingOptions } from "../train/name-vectors.ts";
 import type { ValidationScores } from "../train/run-folder.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
 
-/** Options of {@link scorePairs}. */
 export interface ScoreOptions extends Pick<NamingOptions, "areClasses"> {
   readonly maxImagePixels?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -17,7 +16,6 @@ export interface ScoreOptions extends Pick<NamingOptions, "areClasses"> {
   readonly onProgress?: ((count: number) => void) | undefined;
 }
 
-/** Result of {@link scorePairs}. */
 export interface PairScores {
   readonly scores: ValidationScores;
   /** The best caption of each readable image. */
@@ -35,7 +33,7 @@ export async function scorePairs(
   samples: readonly Sample[],
   { areClasses, maxImagePixels, signal, onSkip, onProgress }: ScoreOptions = {},
 ): Promise<PairScores> {
-  const names = namesOf(samples, { areClasses, templates: ["{}"] });
+  const names = namesOfSamples(samples, { areClasses, templates: ["{}"] });
   const texts = names.sentences.flat();
   const vectors = await nameVectors(names, encoder.encodeTexts(texts, { signal, onTruncate: () => undefined }));
   const ranks: number[] = [];

@@ -55,12 +55,10 @@ export class Blender {
     return new ClipEncoder(await readModel(folder), { signal });
   }
 
-  /** Saves a blend as the result. */
   async save(alpha: number): Promise<void> {
     await this.#write(join(this.#out, finetuneFiles.model), alpha);
   }
 
-  /** Removes the blend being measured. */
   async close(): Promise<void> {
     await rm(join(this.#out, finetuneFiles.measured), { recursive: true, force: true });
   }

@@ -22,7 +22,6 @@ import {
 import { readNpy } from "../../inputs/data/npy.ts";
 import type { Comparison, ParityCase } from "./parity-case.ts";
 
-/** Options of {@link knownCases}. */
 export interface KnownCasesOptions extends Pick<ReadModelOptions, "config" | "activation"> {
   /** A published name; or a folder or file, assumed to hold the published weights of its architecture. Default: all models. */
   readonly model?: string | undefined;

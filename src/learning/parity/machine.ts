@@ -1,7 +1,6 @@
 import { arch, cpus, platform } from "node:os";
 import { onnxRuntimeVersion } from "../../engine/runtime/version.ts";
 
-/** Hardware and software of a parity report. */
 export interface Machine {
   readonly processor: string;
   readonly cores: number;
@@ -10,7 +9,6 @@ export interface Machine {
   readonly onnxRuntime: string;
 }
 
-/** This machine. */
 export function thisMachine(): Machine {
   const cores = cpus();
   return {

@@ -10,7 +10,6 @@ import type { Comparison, ParityCase } from "./parity-case.ts";
 /** Folder of the bundled recordings. */
 export const packageFixtures = fileURLToPath(packageFile("fixtures"));
 
-/** Options of {@link parity}. */
 export interface ParityOptions extends KnownCasesOptions {
   /** Folder of recordings; default the bundled ones. */
   readonly fixtures?: string | undefined;
@@ -18,11 +17,9 @@ export interface ParityOptions extends KnownCasesOptions {
   readonly data?: string | undefined;
   /** Stops between cases. */
   readonly signal?: AbortSignal | undefined;
-  /** Called before each case. */
   readonly onCase?: ((name: string) => void) | undefined;
 }
 
-/** Result of a comparison. */
 export interface ParityRow {
   readonly case: string;
   /** Origin of the recorded values. */

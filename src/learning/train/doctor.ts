@@ -28,7 +28,6 @@ export interface Patient {
   readonly areClasses: boolean;
 }
 
-/** A suspected problem of a run. */
 export type Diagnosis =
   | "chance"
   | "learningRate"
@@ -39,7 +38,6 @@ export type Diagnosis =
   | "repeatedCaptions"
   | "starvation";
 
-/** A diagnosis with its explanation. */
 export interface Finding {
   readonly diagnosis: Diagnosis;
   readonly step: number;

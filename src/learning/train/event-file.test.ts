@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../../test/temporary-folder.ts";
-import { crc32c, EventFile, record } from "./event-file.ts";
+import { crc32c, EventFile, tfRecord } from "./event-file.ts";
 
 describe("crc32c", () => {
   // RFC 3720, appendix B.4, and the usual check value.
@@ -21,7 +21,7 @@ async function messagesOf(path: string): Promise<string[]> {
   for (let at = 0; at < bytes.length;) {
     const length = Number(bytes.readBigUInt64LE(at));
     const message = bytes.subarray(at + 12, at + 12 + length);
-    expect(bytes.subarray(at, at + 16 + length)).toEqual(record(message));
+    expect(bytes.subarray(at, at + 16 + length)).toEqual(tfRecord(message));
     // Field 1, 64 bits.
     expect(message[0]).toBe(0x09);
     expect(Math.abs(message.readDoubleLE(1) - Date.now() / 1000)).toBeLessThan(3600);
@@ -53,7 +53,7 @@ it("an event file holds its version, where it begins, and the curves, as TensorB
 it("a record of a length of 3 has the masked checksums of TensorFlow's writer", () => {
   // length 3 little-endian; mask: turned right by 15, plus 0xa282ead8
   const mask = (crc: number) => ((((crc >>> 15) | (crc << 17)) >>> 0) + 0xa282ead8) % 2 ** 32;
-  const bytes = Buffer.from(record(Buffer.from("abc")));
+  const bytes = Buffer.from(tfRecord(Buffer.from("abc")));
   expect(bytes.subarray(0, 8)).toEqual(Buffer.from([3, 0, 0, 0, 0, 0, 0, 0]));
   expect(bytes.readUInt32LE(8)).toBe(mask(crc32c(Buffer.from([3, 0, 0, 0, 0, 0, 0, 0]))));
   // CRC-32C of "abc"

@@ -61,7 +61,7 @@ export class EventFile implements AsyncDisposable {
   }
 
   async #write(message: ProtobufWriter): Promise<void> {
-    await this.#file.appendFile(record(message.finish())).catch((cause: Error) => {
+    await this.#file.appendFile(tfRecord(message.finish())).catch((cause: Error) => {
       throw cannotWrite(this.#path, cause, "resume the run from its last checkpoint");
     });
   }
@@ -70,7 +70,7 @@ export class EventFile implements AsyncDisposable {
 const newEvent = () => new ProtobufWriter().double(event.wallTime, Date.now() / 1000);
 
 /** A record: length, its checksum, the bytes, their checksum. */
-export function record(bytes: Uint8Array): Uint8Array {
+export function tfRecord(bytes: Uint8Array): Uint8Array {
   const whole = Buffer.alloc(16 + bytes.length);
   whole.writeBigUInt64LE(BigInt(bytes.length));
   whole.writeUInt32LE(masked(crc32c(whole.subarray(0, 8))), 8);

@@ -17,7 +17,7 @@ export interface NamingOptions {
 }
 
 /** The labels of samples: their first captions, each once. */
-export function namesOf(samples: readonly Sample[], { areClasses = false, templates }: NamingOptions): Names {
+export function namesOfSamples(samples: readonly Sample[], { areClasses = false, templates }: NamingOptions): Names {
   const sentences = new Map<string, string[]>();
   for (const { captions } of samples) {
     const [label] = captions as readonly [string, ...string[]];

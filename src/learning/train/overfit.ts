@@ -48,7 +48,6 @@ export interface OverfitAttempt {
   readonly learned: boolean;
 }
 
-/** The result of {@link overfit}. */
 export interface OverfitResult {
   readonly learned: boolean;
   readonly pairs: number;

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { bytesOf, type DeferredTensor, writeDeferred } from "../../model/checkpoints/write-safetensors.ts";
+import { rawBytes, type DeferredTensor, writeDeferred } from "../../model/checkpoints/write-safetensors.ts";
 import { openSafetensors } from "../../model/checkpoints/safetensors.ts";
 import { readFloats } from "../../model/checkpoints/stored-tensor.ts";
 import { cannotWrite, makeFolder, removeTemporaries, writeFileAtomic } from "../../core/atomic-write.ts";
 import { ClipError } from "../../core/errors.ts";
-import { sizeOf } from "../../core/files.ts";
+import { fileSize } from "../../core/files.ts";
 import { undefinedIfMissing } from "../../core/missing-file.ts";
 import type { Lock } from "../../core/lock.ts";
 import { product } from "../../core/shape.ts";
@@ -147,7 +147,7 @@ export class RunFolder implements AsyncDisposable {
     });
     const tensors = Array.from(state.lengths, ([name, length]): [string, DeferredTensor] => [
       name,
-      { dtype: "F32", shape: [length], bytes: async () => bytesOf(await state.read(name)) },
+      { dtype: "F32", shape: [length], bytes: async () => rawBytes(await state.read(name)) },
     ]);
     await writeDeferred(join(this.path, runFiles.checkpoint), new Map(tensors), {
       metadata: {
@@ -188,7 +188,7 @@ interface SavedRun {
 /** The saved run in a folder; undefined in a new one. Refuses to resume a run unasked, or with another configuration. */
 async function readSavedRun(path: string, record: RunRecord, resume: boolean): Promise<SavedRun | undefined> {
   const checkpoint = join(path, runFiles.checkpoint);
-  if ((await sizeOf(checkpoint)) === undefined) return undefined;
+  if ((await fileSize(checkpoint)) === undefined) return undefined;
   if (!resume)
     throw new ClipError("CLIP_TRAIN", `${path} holds a run already; resume it (--resume) or use another folder`);
   const saved = await readCheckpoint(checkpoint);
@@ -285,7 +285,7 @@ function leaves(value: unknown, path: string): [string, string][] {
 
 /** Opens the metrics for appending, cut to a length. */
 async function openMetrics(path: string, bytes: number): Promise<FileHandle> {
-  const size = (await sizeOf(path)) ?? 0;
+  const size = (await fileSize(path)) ?? 0;
   if (size < bytes) {
     const both = `${path} has ${size} bytes, but the checkpoint expects ${bytes}`;
     throw new ClipError("CLIP_CHECKPOINT", `${both}; restore the file, or start anew in another folder`);

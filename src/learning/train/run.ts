@@ -22,7 +22,6 @@ import type { TrainerMethods } from "./step/trainer-worker.ts";
 import type { TrainOptions, TrainResult } from "./train-options.ts";
 import type { Validation, Validator } from "./validate.ts";
 
-/** The parts of a run. */
 export interface RunParts {
   readonly config: TrainConfig;
   readonly options: TrainOptions;

@@ -1,11 +1,8 @@
 import { checkOptions, numberFrom, oneOf, type OptionKinds, wholeNumber } from "../../core/options.ts";
 
-/** A learning-rate schedule. */
 export interface Schedule {
-  /** Peak rate. */
   readonly learningRate: number;
   readonly warmupSteps: number;
-  /** Total updates. */
   readonly steps: number;
   /** After the warm-up: cosine decay to nearly 0 (default), or the peak rate. */
   readonly schedule?: "cosine" | "constant" | undefined;

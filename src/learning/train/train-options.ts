@@ -5,7 +5,6 @@ import type { Finding } from "./doctor.ts";
 import type { ValidationScores } from "./run-folder.ts";
 import type { Prediction } from "./validate.ts";
 
-/** Progress of a run after a step. */
 export interface TrainProgress {
   /** Updates made, of `steps`. */
   readonly step: number;
@@ -24,7 +23,6 @@ export interface TrainProgress {
   readonly validation: ValidationScores | undefined;
 }
 
-/** A validation during a run. */
 export interface TrainValidation {
   /** Updates made. */
   readonly step: number;
@@ -62,7 +60,6 @@ export const trainKinds: OptionKinds<TrainOptions> = {
   onDownload: callback,
 };
 
-/** The result of a run. */
 export interface TrainResult extends Pick<TrainProgress, "pairsPerSecond" | "waitShare" | "communicationShare"> {
   /** False if `signal` stopped it before its last step. */
   readonly finished: boolean;

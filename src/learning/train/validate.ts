@@ -8,7 +8,7 @@ import { type RasterImage } from "../../inputs/image/raster-image.ts";
 import type { TextTokenizer } from "../../inputs/text/tokenizer.ts";
 import { type ImageLocation, orSkipped, useLocatedImage } from "../../inputs/data/image-location.ts";
 import { asCaption } from "./batches/caption-tokens.ts";
-import { type Names, namesOf, nameVectors, type NamingOptions } from "./name-vectors.ts";
+import { type Names, namesOfSamples, nameVectors, type NamingOptions } from "./name-vectors.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
 import type { ValidationScores } from "./run-folder.ts";
@@ -31,7 +31,6 @@ export interface Prediction extends ImageLocation {
 const rowsAtOnce = 64;
 const shownLabels = 5;
 
-/** The result of a validation. */
 export interface Validation {
   readonly scores: ValidationScores;
   /** One per readable image, in the order of the samples. */
@@ -57,7 +56,7 @@ export class Validator {
     },
   ) {
     this.#samples = samples;
-    this.#names = namesOf(samples, options);
+    this.#names = namesOfSamples(samples, options);
     this.#tokenizer = options.tokenizer;
     this.#preprocess = options.preprocess;
     this.#decoding = { maxImagePixels: options.maxImagePixels };

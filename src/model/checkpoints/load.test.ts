@@ -18,7 +18,7 @@ import { huggingFaceConfig } from "./configs/hugging-face.ts";
 import { clipLayout, type LayoutName } from "./names/layouts.ts";
 import { saveParameters } from "./save.ts";
 import { openSafetensors } from "./safetensors.ts";
-import { bytesOf, writeDeferred, writeSafetensors } from "./write-safetensors.ts";
+import { rawBytes, writeDeferred, writeSafetensors } from "./write-safetensors.ts";
 import { readFloats, readTensorBytes, type StoredTensor } from "./stored-tensor.ts";
 import { openWeightFile } from "./weight-file.ts";
 
@@ -295,7 +295,7 @@ describe("loadParameters", () => {
   it("refuses float64 with the reason", async () => {
     const path = join(folder, "double.safetensors");
     const tensors = Array.from(initializeParameters(clipParameters(vit), 1), ([name, { data, shape }]) => {
-      const bytes = () => bytesOf(name === "logitScale" ? Float64Array.of(1) : data);
+      const bytes = () => rawBytes(name === "logitScale" ? Float64Array.of(1) : data);
       return [name, { dtype: name === "logitScale" ? "F64" : "F32", shape, bytes }] as const;
     });
     await writeDeferred(path, new Map(tensors));

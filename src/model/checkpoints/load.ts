@@ -6,7 +6,7 @@ import { float32, type TensorData } from "../../core/tensor-data.ts";
 import { concat, constant, stored, type Tensor } from "../../engine/graph/tensor.ts";
 import { mapParameters, type ParameterSpec, parameterSpecs, type Specs, type WithLeaves } from "../nn/parameters.ts";
 import { clipLayouts, type Layout, type LayoutFamily } from "./names/layouts.ts";
-import type { Placement } from "./names/patterns.ts";
+import type { TensorPlacement } from "./names/patterns.ts";
 import { readFloats, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 import { openWeightFile } from "./weight-file.ts";
 
@@ -83,7 +83,7 @@ export function translateNames(
 }
 
 /** Shape of concatenated tensors; if they do not match, the first one's, which then fits no model. */
-function shapeOf(parts: readonly StoredTensor[], { transposed, leadingOnes }: Placement): readonly number[] {
+function shapeOf(parts: readonly StoredTensor[], { transposed, leadingOnes }: TensorPlacement): readonly number[] {
   const whole = parts[0]!.shape;
   const shape = whole.slice(0, leadingOnes).every((size) => size === 1) ? whole.slice(leadingOnes) : whole;
   if (transposed) return shape.toReversed();

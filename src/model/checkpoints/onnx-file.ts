@@ -1,5 +1,5 @@
 import { ClipError } from "../../core/errors.ts";
-import { dirname, join, readRange, realFile, sizeOf } from "../../core/files.ts";
+import { dirname, join, readRange, realFile, fileSize } from "../../core/files.ts";
 import { cut } from "../../core/listing.ts";
 import { elementBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 
@@ -32,7 +32,7 @@ export async function openOnnxFile(path: string): Promise<ReadonlyMap<string, St
   const damaged = (problem: string) =>
     new ClipError("CLIP_CHECKPOINT", `${path} is not a complete ONNX file: ${problem}; write it again`);
   const file = await realFile(path);
-  const size = (await sizeOf(file)) ?? 0;
+  const size = (await fileSize(file)) ?? 0;
   const reader = new FieldReader(file, size, damaged);
   const tensors = new Map<string, StoredTensor>();
   for await (const graph of reader.fields(0, size)) {
@@ -74,7 +74,7 @@ async function placeOf(
   if (location === undefined) return { file: own, byteOffset };
   if (!/^[^/\\]+$/.test(location)) throw damaged(`it refers to weights in "${cut(location)}", outside its folder`);
   const file = await realFile(join(dirname(path), location));
-  const size = (await sizeOf(file)) ?? 0;
+  const size = (await fileSize(file)) ?? 0;
   if (byteOffset + byteLength > size) throw damaged(`${location} ends at byte ${size}, before its weights do`);
   return { file, byteOffset };
 }

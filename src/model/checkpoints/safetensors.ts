@@ -1,10 +1,9 @@
 import { z } from "zod";
 import { ClipError } from "../../core/errors.ts";
-import { readRange, realFile, sizeOf } from "../../core/files.ts";
+import { readRange, realFile, fileSize } from "../../core/files.ts";
 import { cut } from "../../core/listing.ts";
 import { elementBytes, type StoredDtype, type StoredTensor } from "./stored-tensor.ts";
 
-/** Contents of a safetensors file. */
 export interface SafetensorsFile {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** The strings of `__metadata__`. */
@@ -116,7 +115,7 @@ const [quote, backslash, comma, colon] = [0x22, 0x5c, 0x2c, 0x3a];
 const [openBrace, closeBrace, openBracket, closeBracket] = [0x7b, 0x7d, 0x5b, 0x5d];
 
 async function readHeader(file: string, damaged: (problem: string) => ClipError) {
-  const size = (await sizeOf(file)) ?? 0;
+  const size = (await fileSize(file)) ?? 0;
   if (size < 8) throw damaged(`it has ${size} bytes`);
   const start = await readRange(file, 0, 8);
   const length = Number(new DataView(start.buffer).getBigUint64(0, true));

@@ -6,10 +6,9 @@ import { encodeFloat16Weights } from "../../core/half.ts";
 import type { StoredParameter } from "./load.ts";
 import { type Layout, layouts } from "./names/layouts.ts";
 import type { Naming } from "./names/patterns.ts";
-import { bytesOf, type DeferredTensor, writeDeferred } from "./write-safetensors.ts";
+import { rawBytes, type DeferredTensor, writeDeferred } from "./write-safetensors.ts";
 import { elementBytes, inOrder, readFloats, readTensorBytes } from "./stored-tensor.ts";
 
-/** Options of {@link saveParameters}. */
 export interface SaveOptions extends WatchOptions {
   /** Tensor names; default our own. */
   readonly layout?: Layout | undefined;
@@ -77,7 +76,7 @@ function deferred(parameter: SavableParameter, naming: Naming, dtype: "F32" | "F
       const part = all.subarray((all.length / of) * from, (all.length / of) * to);
       const bytes = transposed ? transposeBytes(part, cut, elementBytes[source.dtype]) : part;
       return halved
-        ? bytesOf(encodeFloat16Weights(naming.name, new Float32Array(new Uint8Array(bytes).buffer)))
+        ? rawBytes(encodeFloat16Weights(naming.name, new Float32Array(new Uint8Array(bytes).buffer)))
         : bytes;
     },
   };
@@ -85,7 +84,7 @@ function deferred(parameter: SavableParameter, naming: Naming, dtype: "F32" | "F
 
 /** The bytes of a parameter in our orientation; float32 if its parts differ in dtype. */
 function sourceOf(parameter: SavableParameter): Pick<DeferredTensor, "dtype" | "bytes"> {
-  if ("data" in parameter) return { dtype: "F32", bytes: () => bytesOf(parameter.data) };
+  if ("data" in parameter) return { dtype: "F32", bytes: () => rawBytes(parameter.data) };
   const { parts, transposed, shape } = parameter;
   const own = parts.every((part) => part.dtype === parts[0]!.dtype) ? parts[0]!.dtype : undefined;
   const dtype = own ?? "F32";
@@ -93,7 +92,7 @@ function sourceOf(parameter: SavableParameter): Pick<DeferredTensor, "dtype" | "
     dtype,
     bytes: async () => {
       const pieces = parts.map(async (part) =>
-        own ? new Uint8Array(await readTensorBytes(part)) : bytesOf((await readFloats(part)).data),
+        own ? new Uint8Array(await readTensorBytes(part)) : rawBytes((await readFloats(part)).data),
       );
       const joined = Buffer.concat(await Promise.all(pieces));
       return transposed ? transposeBytes(joined, shape.toReversed(), elementBytes[dtype]) : joined;

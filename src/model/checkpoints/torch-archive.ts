@@ -1,7 +1,7 @@
 import { type Reader, ZipReader } from "@zip.js/zip.js/lib/zip-core-reader.js";
 import { ClipError } from "../../core/errors.ts";
 import { cut } from "../../core/listing.ts";
-import { readRange, realFile, sizeOf } from "../../core/files.ts";
+import { readRange, realFile, fileSize } from "../../core/files.ts";
 import { readPickle } from "./pickle.ts";
 import {
   type PickleDialect,
@@ -102,7 +102,6 @@ class TensorView extends PickleObject {
   }
 }
 
-/** Contents of a PyTorch file. */
 export interface TorchArchive {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** Entries among the tensors that would need code to be run, by the class or function that makes them. */
@@ -125,7 +124,7 @@ export async function openTorchArchive(
   const damaged = (problem: string) =>
     new ClipError("CLIP_CHECKPOINT", `${path} is not a valid PyTorch file: ${problem}; download or save it again`);
   const file = await realFile(path);
-  const size = (await sizeOf(file)) ?? 0;
+  const size = (await fileSize(file)) ?? 0;
   const source = { file, size, damaged };
   try {
     const head = await readRange(file, 0, Math.min(size, 4));

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ClipError } from "../../core/errors.ts";
-import { dirname, exists, join, readRange, sizeOf } from "../../core/files.ts";
+import { dirname, exists, join, readRange, fileSize } from "../../core/files.ts";
 import { cut, listed } from "../../core/listing.ts";
 import { readJson } from "../../core/parse.ts";
 import { refuseLfsPointer } from "../../core/text-file.ts";
@@ -8,7 +8,6 @@ import { modelTensors, type TensorGroups } from "./names/model-tensors.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { StoredTensor } from "./stored-tensor.ts";
 
-/** Contents of a weight file of any format. */
 export interface WeightFile {
   readonly container: "safetensors" | "shards" | "torchScript" | "stateDict" | "onnx";
   readonly tensors: ReadonlyMap<string, StoredTensor>;
@@ -47,7 +46,7 @@ type Choose = <Value>(groups: TensorGroups<Value>) => ReadonlyMap<string, Value>
 
 async function openWeights(path: string, choose: Choose): Promise<WeightFile> {
   if (path.endsWith(".index.json")) return openShards(path, choose);
-  const head = await readRange(path, 0, Math.min(headBytes, (await sizeOf(path)) ?? headBytes));
+  const head = await readRange(path, 0, Math.min(headBytes, (await fileSize(path)) ?? headBytes));
   refuseOthers(head, path);
   if (path.endsWith(".onnx")) {
     const { openOnnxFile } = await import("./onnx-file.ts");

@@ -4,11 +4,9 @@ import type { TensorData } from "../../core/tensor-data.ts";
 import { encodeFloat16 } from "../../core/half.ts";
 import { elementBytes, type StoredDtype } from "./stored-tensor.ts";
 
-/** Options of {@link writeSafetensors}. */
 export interface WriteOptions {
   /** Dtype for float32 tensors of two or more axes; smaller ones stay float32. */
   readonly dtype?: "F32" | "F16";
-  /** Strings for `__metadata__`. */
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
@@ -43,14 +41,14 @@ export async function writeSafetensors(
 ): Promise<void> {
   const deferred = Array.from(tensors, ([name, { shape, ...tensor }]): [string, DeferredTensor] => {
     const halved = tensor.dtype === "float32" && shape.length > 1 && dtype === "F16";
-    const bytes = () => bytesOf(halved ? encodeFloat16(tensor.data as Float32Array) : tensor.data);
+    const bytes = () => rawBytes(halved ? encodeFloat16(tensor.data as Float32Array) : tensor.data);
     return [name, { dtype: halved ? "F16" : writtenAs[tensor.dtype], shape, bytes }];
   });
   await writeDeferred(path, new Map(deferred), { metadata });
 }
 
 /** The bytes of an array, without copying. */
-export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
+export function rawBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 

@@ -29,19 +29,17 @@ import {
   encodeKinds,
   type EncodeOptions,
   type LazyImage,
-  nameOf,
+  imageName,
   prepareImages,
 } from "./image-stream.ts";
 import { logitOf } from "./logits.ts";
 import { checkedVector, rowsOf } from "./vector.ts";
 
-/** Options for encoding texts. */
 export interface EncodeTextOptions extends EncodeOptions {
   /** Truncates texts that are too long, and is called with the dropped part; without it they are an error. */
   readonly onTruncate?: ((text: string, droppedText: string) => void) | undefined;
 }
 
-/** Options of {@link ClipEncoder.logits}. */
 export interface LogitsOptions extends EncodeImageOptions, EncodeTextOptions {}
 
 const encodeTextKinds: OptionKinds<EncodeTextOptions> = { ...encodeKinds, onTruncate: callback };
@@ -89,7 +87,6 @@ export class ClipEncoder implements AsyncDisposable {
     this.logitBias = model.logitBias;
   }
 
-  /** Length of an embedding. */
   get embedDim(): number {
     return this.config.embedDim;
   }
@@ -151,7 +148,7 @@ export class ClipEncoder implements AsyncDisposable {
       const vectors = pixels.length > 0 ? rowsOf(await this.#towers.run(program, { pixelValues }, { move: true })) : [];
       let row = 0;
       for (const { error, index, image } of batch)
-        yield error ? undefined : checkedVector(vectors[row++]!, () => nameOf(image, index));
+        yield error ? undefined : checkedVector(vectors[row++]!, () => imageName(image, index));
     }
   }
 

@@ -18,7 +18,6 @@ import { encoderKinds } from "./encoder.ts";
 import type { EncoderOptions } from "./compiled-towers.ts";
 import { checkedVector, rowsOf } from "./vector.ts";
 
-/** Inputs of {@link forward}, at least one. */
 export interface ForwardInputs {
   /** float32 [I, 3, S, S], standardized. */
   readonly pixelValues?: TensorData<"float32"> | undefined;

@@ -7,7 +7,6 @@ import type { PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import { preprocessImage } from "../../inputs/image/preprocess.ts";
 import type { RasterImage } from "../../inputs/image/raster-image.ts";
 
-/** Options for encoding a stream. */
 export interface EncodeOptions {
   /** Default 16, or for images fewer to keep a batch within 256 MiB. Larger batches need more memory and are hardly faster. */
   readonly batchSize?: number | undefined;
@@ -25,7 +24,6 @@ export interface LazyImage {
   readonly decoding?: DecodeOptions | undefined;
 }
 
-/** Options for reading and encoding images. */
 export interface EncodeImageOptions extends EncodeOptions, DecodeOptions {
   /**
    * Called for each unreadable image, in order; the stream continues with `undefined` in its place. Without it, the first such
@@ -85,7 +83,7 @@ async function load({ name, load }: LazyImage): Promise<ImageSource> {
 }
 
 /** Name of an image in messages. */
-export function nameOf(image: ImageSource | LazyImage, index: number): string {
+export function imageName(image: ImageSource | LazyImage, index: number): string {
   if (typeof image === "string") return `image ${index} (${image.slice(0, 200)})`;
   return isLazy(image) ? `image ${index} (${image.name})` : `image ${index}`;
 }

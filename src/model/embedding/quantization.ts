@@ -19,7 +19,6 @@ export interface ProbeInputs {
   readonly texts: readonly string[];
 }
 
-/** Options of {@link measureQuantization}. */
 interface MeasureOptions extends Pick<EncodeTextOptions, "onTruncate" | "signal">, DecodeOptions {}
 const measureKinds: OptionKinds<MeasureOptions> = { ...decodeKinds, onTruncate: callback, signal: abortSignal };
 const inputKinds: OptionKinds<ProbeInputs> = { images: listOf(imageKind), texts: listOf(text) };

@@ -3,13 +3,12 @@ import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import { ClipError, problemOf } from "../../core/errors.ts";
 import { checkKind, record } from "../../core/options.ts";
-import { sizeOf, readText } from "../../core/files.ts";
+import { fileSize, readText } from "../../core/files.ts";
 import { maxConfigBytes } from "../../core/limits.ts";
 import { huggingFaceHome } from "./environment.ts";
 import { pictograms } from "./known-models.ts";
 import { pictogramModel } from "./pictograms.ts";
 
-/** A model in the cache. */
 export interface CachedModel {
   /** Name or path for `loadClip`. */
   readonly name: string;
@@ -81,8 +80,8 @@ async function names(folder: string): Promise<string[]> {
 /** Size of a file or folder, without following links: their targets are in the same folder. */
 async function bytesIn(path: string): Promise<number> {
   const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch(() => undefined);
-  if (!entries) return (await sizeOf(path)) ?? 0;
+  if (!entries) return (await fileSize(path)) ?? 0;
   let bytes = 0;
-  for (const entry of entries) if (entry.isFile()) bytes += (await sizeOf(join(entry.parentPath, entry.name))) ?? 0; // it may have been removed
+  for (const entry of entries) if (entry.isFile()) bytes += (await fileSize(join(entry.parentPath, entry.name))) ?? 0; // it may have been removed
   return bytes;
 }

@@ -4,19 +4,16 @@ import type { ClipModelName } from "../towers/configs.ts";
 /** Default model: among the freely usable ones, the best on ImageNet for its size and time on a CPU (docs/decisions.md). */
 export const defaultModel = "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K";
 
-/** Name of the bundled model. */
 export const pictograms = "pictograms";
 
 /** Notice for users of the bundled model. */
 export const pictogramsNotice = "pictograms, the bundled model, knows drawings, not photos";
 
-/** A published model. */
 export interface KnownModel {
   /** OpenAI's name, such as "ViT-B/32", or the hub repository. */
   readonly name: string;
   /** Key in `clipConfigs`. */
   readonly architecture: ClipModelName;
-  /** Licence of the weights. */
   readonly licence: string;
   /** Set if the licence requires more than attribution. */
   readonly nonFree?: true;

@@ -4,7 +4,7 @@ import { getRepoFolderName, listFiles, type ListFileEntry, modelInfo } from "@hu
 import { z } from "zod";
 import { cannotWrite, makeFolder, writeFileAtomic } from "../../core/atomic-write.ts";
 import { ClipError } from "../../core/errors.ts";
-import { exists, sizeOf } from "../../core/files.ts";
+import { exists, fileSize } from "../../core/files.ts";
 import { undefinedIfMissing } from "../../core/missing-file.ts";
 import { maxConfigBytes, maxVocabularyBytes } from "../../core/limits.ts";
 import { hubFolder } from "./cache.ts";
@@ -178,7 +178,7 @@ async function missingBytes(cached: string, snapshot: string, wanted: readonly L
   for (const file of wanted) {
     const blob = join(cached, "blobs", sumOf(file));
     if ((await exists(join(snapshot, file.path))) || (await exists(blob))) continue;
-    bytes += Math.max(0, file.size - ((await sizeOf(`${blob}.part`)) ?? 0));
+    bytes += Math.max(0, file.size - ((await fileSize(`${blob}.part`)) ?? 0));
   }
   return bytes;
 }

@@ -15,7 +15,6 @@ import type { FetchOptions } from "../../core/fetch-options.ts";
 import { resolveKinds } from "./resolve-kinds.ts";
 import { fromOpenClipName } from "./open-clip-names.ts";
 
-/** Options of {@link resolveModel}. */
 export interface ResolveOptions extends FetchOptions {
   /** Called before fetching a model whose licence requires more than attribution. */
   readonly onLicence?: ((model: KnownModel) => void) | undefined;

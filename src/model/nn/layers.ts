@@ -52,7 +52,6 @@ export interface Block<Leaf = Tensor> {
 /** Activation of the MLPs. It never has a default: weights do not show it, and a wrong one silently lowers accuracy. */
 export type Activation = "quickGelu" | "gelu" | "geluTanh";
 
-/** Settings of a Transformer block. */
 export interface BlockConfig {
   readonly heads: number;
   readonly activation: Activation;
@@ -79,7 +78,6 @@ export function layerNorm({ weight, bias }: NormParameters, x: Tensor, epsilon =
   return apply("layerNorm", [x, weight, bias], { epsilon });
 }
 
-/** Options of {@link attention} and {@link block}. */
 export interface AttentionOptions {
   /** Added to the scores, [N, H, L, L] or, with `read`, [N, H, R, L]. */
   readonly mask?: Tensor | undefined;

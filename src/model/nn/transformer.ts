@@ -2,7 +2,6 @@ import { checkpoint } from "../../engine/autodiff/gradients.ts";
 import type { Tensor } from "../../engine/graph/tensor.ts";
 import { type AttentionOptions, type Block, block, type BlockConfig } from "./layers.ts";
 
-/** Options of {@link transformer}. */
 export interface TransformerOptions {
   /** Prefix of the blocks' names in the program: `vision.blocks`. */
   readonly name: string;

@@ -26,11 +26,9 @@ import { files as names, hasVocabulary, storedModel } from "./model-files.ts";
 import { readTokenizer, type StoredModel } from "./model-folder.ts";
 import { exportOnnx, type OnnxOptions } from "./onnx-export.ts";
 
-/** Target formats of {@link convertModel}. */
 export const conversions = ["openai", "hf", "open_clip", "onnx"] as const;
 export type Conversion = (typeof conversions)[number];
 
-/** Options of {@link convertModel}. */
 export interface ConvertOptions extends WatchOptions, Pick<OnnxOptions, "maxInlineBytes"> {
   readonly to: Conversion;
   /** Dtype for float32 matrices; default F32. */

@@ -9,7 +9,6 @@ import type { PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import { findModelFiles, hasVocabulary, readModelKinds, type ReadModelOptions } from "./model-files.ts";
 import { readModel } from "./model-folder.ts";
 
-/** Description of a model on disk. */
 export interface ModelReport {
   readonly path: string;
   readonly weights: string;

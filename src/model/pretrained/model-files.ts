@@ -53,7 +53,6 @@ export interface ModelFiles {
   readonly wordsFile?: string;
 }
 
-/** Options of `readModel`. */
 export interface ReadModelOptions {
   /** JSON file to use instead of the folder's config: ours, Hugging Face's or open_clip's. */
   readonly config?: string | undefined;

@@ -21,7 +21,6 @@ const protobufLimit = 2 ** 31 - 2 ** 24;
 /** Alignment of tensors in a weight file, for any element size and vector instruction. */
 const alignment = 64;
 
-/** Options of {@link exportOnnx}. */
 export interface OnnxOptions {
   /** Stored dtype of matrices; computation is in float32. */
   readonly dtype: "F32" | "F16";

@@ -17,7 +17,6 @@ export interface Clip<Leaf = Tensor> {
   readonly decoder?: CaptionDecoder<Leaf>;
 }
 
-/** Inputs of the text tower. */
 export interface TextInputs {
   /** int32 [T, L], padded after the end-of-text. */
   readonly inputIds: Tensor;
@@ -25,7 +24,6 @@ export interface TextInputs {
   readonly endOfText: Tensor;
 }
 
-/** Inputs of both towers. */
 export interface ClipInputs extends TextInputs {
   /** float32 [I, 3, S, S], normalized. */
   readonly pixelValues: Tensor;

@@ -165,5 +165,4 @@ export const clipConfigs = {
   },
 } satisfies Record<string, ClipConfig>;
 
-/** The name of an architecture. */
 export type ClipModelName = keyof typeof clipConfigs;

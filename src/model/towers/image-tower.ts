@@ -4,16 +4,13 @@ import type { ClipConfig } from "./config.ts";
 import { type ModifiedResNet, modifiedResNet } from "./modified-resnet.ts";
 import { type TowerOptions, type VisionTransformer, visionTransformer } from "./vision-transformer.ts";
 
-/** Parameters of an image tower. */
 export type ImageTower<Leaf = Tensor> = VisionTransformer<Leaf> | ModifiedResNet<Leaf>;
 
-/** Options of {@link imageTower}. */
 export interface ImageTowerOptions extends TowerOptions {
   /** Given in training: batch norm uses the batch's statistics and appends the new running ones here. */
   readonly updates?: StatisticUpdate[] | undefined;
 }
 
-/** Outputs of an image tower. */
 export interface ImageTowerOutput {
   /** [I, E], not normalized. */
   readonly imageFeatures: Tensor;

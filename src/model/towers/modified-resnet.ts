@@ -31,7 +31,6 @@ export interface AttentionPool<Leaf = Tensor> {
   readonly out: Linear<Leaf>;
 }
 
-/** Parameters of CLIP's ResNet image tower. */
 export interface ModifiedResNet<Leaf = Tensor> {
   readonly stem: readonly ConvNorm<Leaf>[];
   readonly stages: readonly (readonly Bottleneck<Leaf>[])[];

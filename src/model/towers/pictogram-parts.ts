@@ -62,7 +62,6 @@ export function addDescriptors(p: Readout, pixelValues: Tensor, features: ImageT
   };
 }
 
-/** Parameters of {@link convStem}. */
 export function convStemSpec(width: number): ConvStem<ParameterSpec> {
   return {
     edges: spec([stemChannels, 3, 3, 3], { values: edgeKernels() }),
@@ -72,12 +71,10 @@ export function convStemSpec(width: number): ConvStem<ParameterSpec> {
   };
 }
 
-/** Parameters of {@link poolPlaces}. */
 export function placesPoolSpec(width: number, places: number, embedDim: number): PlacesPool<ParameterSpec> {
   return { place: linearSpec(placeWidth, width), ...readoutSpec(width, placeWidth * places, embedDim) };
 }
 
-/** Parameters of {@link addDescriptors}. */
 export function descriptorsSpec(width: number, embedDim: number): Readout<ParameterSpec> {
   return readoutSpec(width, descriptorCount, embedDim);
 }

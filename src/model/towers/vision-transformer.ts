@@ -49,7 +49,6 @@ export interface ProbePool<Leaf = Tensor> {
   readonly mlp: Mlp<Leaf>;
 }
 
-/** Options of both towers. */
 export interface TowerOptions {
   /** The backward pass keeps only each block's input and recomputes the rest. */
   readonly checkpointBlocks?: boolean;

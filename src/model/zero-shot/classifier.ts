@@ -18,7 +18,6 @@ import { firstAlike, firstOfName } from "./equal-labels.ts";
 import { type ClassLabel, labelKind, meanOverPrompts, namesOf, prompts } from "./prompts.ts";
 import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
 
-/** Options of {@link ZeroShotClassifier.create}. */
 export interface ClassifierOptions {
   /** Sentences with `{}` for the label; their embeddings are averaged. Default {@link defaultTemplates}. */
   readonly templates?: readonly string[] | undefined;
@@ -49,7 +48,6 @@ export const classifierKinds: OptionKinds<ClassifierOptions> = {
   onEqualLabels: callback,
 };
 
-/** Options of {@link ZeroShotClassifier.rank}. */
 interface RankOptions {
   /** Number of labels to return; default all. Probabilities do not depend on it. */
   readonly topK?: number | undefined;
@@ -59,7 +57,6 @@ export const rankKinds: OptionKinds<RankOptions> = {
   topK: { ...wholeNumber(1), fits: (value) => value === Infinity || wholeNumber(1).fits(value) },
 };
 
-/** A label with its probability. */
 export interface RankedLabel {
   readonly label: string;
   /** In [0, 1]; probabilities sum to 1, unless the classifier is multi-label. */

@@ -19,7 +19,6 @@ import type { ClassLabel } from "./prompts.ts";
 /** Number of label sets whose embeddings a model caches. */
 const maxClassifiers = 8;
 
-/** Options of {@link ClipModel.classify}. */
 export interface ClassifyOptions extends Omit<ClassifierOptions, "signal" | "onEqualLabels">, DecodeOptions {
   /** Number of labels to return; default all. */
   readonly topK?: number | undefined;
@@ -31,7 +30,6 @@ const classifyKinds: OptionKinds<ClassifyOptions> = {
   ...rankKinds,
 };
 
-/** Options of {@link loadClip}. */
 export interface LoadOptions extends ReadModelOptions, ResolveOptions, EncoderOptions {}
 
 const loadKinds: OptionKinds<LoadOptions> = { ...readModelKinds, ...resolveKinds, ...encoderKinds };

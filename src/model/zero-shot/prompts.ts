@@ -12,7 +12,6 @@ export const labelKind: Kind = {
     typeof value === "string" || (Array.isArray(value) && value.every((name) => typeof name === "string")),
 };
 
-/** All names of a class. */
 export const namesOf = (label: ClassLabel): readonly string[] => (typeof label === "string" ? [label] : label);
 
 /** Yields every name of every label in every template, grouped by label. */

@@ -1,7 +1,7 @@
-/** All that a group of rows may have in one column when it is unpacked. */
+/** Limit for the unpacked bytes of a column in a row group. */
 const maxUnpackedBytes = 2 ** 30;
 
-/** A structure of Thrift's compact protocol, by the numbers of its fields; what is no whole number and no structure is left out. */
+/** A structure of Thrift's compact protocol by field number; only integers and structures are kept. */
 type Struct = ReadonlyMap<number, number | Struct>;
 
 /** Types of pages, and the field of a page's header that describes one of that type. */
@@ -49,7 +49,7 @@ function wholeNumber(value: number | Struct | undefined): number {
   throw new Error("a page's header has an impossible size");
 }
 
-/** Reads Thrift's compact protocol, as far as headers of pages need it. */
+/** Reads Thrift's compact protocol, as far as page headers need it. */
 class ThriftReader {
   at = 0;
   readonly #bytes: Uint8Array;

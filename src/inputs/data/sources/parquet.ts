@@ -6,7 +6,7 @@ import { keptShard } from "../plain-shard.ts";
 import { PairCollector, type Pairs, type SourceOptions } from "./samples.ts";
 import { checkPages } from "./parquet-pages.ts";
 import { captionBytes, collectShard } from "./shards.ts";
-import { captionsOf, chooseColumns, type Columns, pairsOfRows, type Row, textsOf } from "./table.ts";
+import { captionsOf, chooseColumns, type PairColumns, pairsOfRows, type PairRow, textsOf } from "./table.ts";
 import { BadRows } from "../table.ts";
 import { listTar, tarBytes, type TarContent } from "../tar.ts";
 import { assertFile } from "../text.ts";
@@ -44,7 +44,7 @@ export async function readParquet(path: string, options: SourceOptions): Promise
 const problemEnding = ".problem";
 
 /** The rows of a table without embedded images; Hugging Face structures then have only a path. */
-async function* readPaths(table: Table, columns: Columns): AsyncGenerator<Row> {
+async function* readPaths(table: Table, columns: PairColumns): AsyncGenerator<PairRow> {
   for await (const row of readRows(table, columns)) {
     const { image } = row;
     yield typeof image === "object" && image !== null && "path" in image ? { ...row, image: asText(image.path) } : row;
@@ -86,14 +86,17 @@ function endOf(elements: readonly { readonly num_children?: number }[], at: numb
   return end;
 }
 
-async function hasImages(table: Table, columns: Columns): Promise<boolean> {
+async function hasImages(table: Table, columns: PairColumns): Promise<boolean> {
   for await (const { image } of readRows(table, columns)) {
     if (typeof image === "string" || bytesOf(image)) return typeof image !== "string";
   }
   return false;
 }
 
-async function* readRows({ path, file, metadata }: Table, { image, caption, synthetic }: Columns): AsyncGenerator<Row> {
+async function* readRows(
+  { path, file, metadata }: Table,
+  { image, caption, synthetic }: PairColumns,
+): AsyncGenerator<PairRow> {
   const columns = [image, caption, synthetic].filter((name) => name !== undefined);
   let rowStart = 0;
   for (const group of groupsOf(path, metadata, columns)) {
@@ -173,7 +176,7 @@ function bytesOf(image: unknown): Uint8Array | undefined {
  *
  * @throws {ClipError} `CLIP_DATA` if half of the rows or more cannot be used.
  */
-async function* rowsAsFiles(table: Table, columns: Columns, options: SourceOptions): AsyncGenerator<TarContent> {
+async function* rowsAsFiles(table: Table, columns: PairColumns, options: SourceOptions): AsyncGenerator<TarContent> {
   const bad = new BadRows(table.path);
   for await (const { place, image, caption, synthetic } of readRows(table, columns)) {
     const name = place.replace(" ", "-");

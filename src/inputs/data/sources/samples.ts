@@ -4,7 +4,6 @@ import { abortSignal, callback, flag, listOf, type OptionKinds, text } from "../
 import type { FetchOptions } from "../../../core/fetch-options.ts";
 import { fillTemplate } from "../../text/fill-template.ts";
 
-/** An image with its captions. */
 export interface Sample extends ImageLocation {
   /** At least one, none empty. */
   readonly captions: readonly string[];
@@ -21,7 +20,6 @@ export interface Pairs {
   readonly mixture?: readonly { readonly count: number; readonly weight: number }[];
 }
 
-/** How a source of pairs is read. */
 export interface SourceOptions extends Pick<FetchOptions, "signal" | "onProgress"> {
   /** Default: the first of `image`, `path`, `filepath` that exists. */
   readonly imageColumn?: string | undefined;
@@ -60,7 +58,6 @@ export function syntheticColumns({ syntheticColumn }: SourceOptions): readonly s
 const maxCaptionLength = 10_000;
 const tooLong = `is longer than ${maxCaptionLength} characters`;
 
-/** Collects samples and skipped images. */
 export class PairCollector implements Pairs {
   readonly samples: Sample[] = [];
   readonly skipped: SkippedImage[] = [];

@@ -10,7 +10,7 @@ import {
 } from "./samples.ts";
 
 /** One row of a table or line of a JSONL file. */
-export interface Row {
+export interface PairRow {
   /** For messages: "line 3", the row's last line, counted from 1. */
   readonly place: string;
   readonly image: unknown;
@@ -19,20 +19,20 @@ export interface Row {
 }
 
 /** Names of the columns that are read. */
-export interface Columns {
+export interface PairColumns {
   readonly image: string;
   readonly caption?: string;
   readonly synthetic?: string;
 }
 
-type ChooseColumns = (names: readonly string[]) => Columns;
+type ChoosePairColumns = (names: readonly string[]) => PairColumns;
 
 /** Pairs of a CSV, TSV or JSONL file; paths in it are relative to its folder. */
 export async function readTable(path: string, options: SourceOptions): Promise<Pairs> {
   return pairsOfRows(path, readPairRows, options);
 }
 
-async function* readPairRows(path: string, choose: ChooseColumns): AsyncGenerator<Row | BadRow> {
+async function* readPairRows(path: string, choose: ChoosePairColumns): AsyncGenerator<PairRow | BadRow> {
   for await (const row of readRows<"image">(path, choose))
     yield "problem" in row ? row : { place: row.place, ...row.values };
 }
@@ -40,11 +40,11 @@ async function* readPairRows(path: string, choose: ChooseColumns): AsyncGenerato
 /** Pairs of rows whose images are paths relative to the folder of the file. */
 export async function pairsOfRows(
   path: string,
-  readRows: (path: string, choose: ChooseColumns) => AsyncIterable<Row | BadRow>,
+  readRows: (path: string, choose: ChoosePairColumns) => AsyncIterable<PairRow | BadRow>,
   options: SourceOptions,
 ): Promise<Pairs> {
   const collected = new PairCollector();
-  let columns: Columns | undefined;
+  let columns: PairColumns | undefined;
   const choose = (names: readonly string[]) => (columns ??= chooseColumns(path, names, options));
   const bad = new BadRows(path);
   for await (const row of readRows(path, choose)) {
@@ -75,7 +75,7 @@ export async function pairsOfRows(
 /** The captions of a row, or the reason why it has none. */
 export function captionsOf(
   value: unknown,
-  columns: Columns,
+  columns: PairColumns,
   { classTemplates }: SourceOptions,
 ): readonly string[] | string {
   const captions = textsOf(value, columns.caption);
@@ -94,7 +94,7 @@ export function textsOf(value: unknown, column: string | undefined): readonly st
  *
  * @throws {ClipError} `CLIP_DATA` if one is missing, with the names that exist.
  */
-export function chooseColumns(path: string, names: readonly string[], options: SourceOptions): Columns {
+export function chooseColumns(path: string, names: readonly string[], options: SourceOptions): PairColumns {
   const find = (what: "image" | "caption" | "synthetic", defaults: readonly string[]): string => {
     const asked = options[`${what}Column`];
     return findColumn(path, asked === undefined ? defaults : [asked], names, settingOf(what));

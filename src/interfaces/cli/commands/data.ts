@@ -15,7 +15,7 @@ import {
   maxImagePixelsOption,
   repeatedTemplate,
   shardSizeOption,
-  wholeNumber,
+  parseWholeNumber,
 } from "../options.ts";
 import { describeSkip, printJson, showSkipped, writePage } from "../output.ts";
 import { thumbnail } from "../thumbnail.ts";
@@ -51,7 +51,7 @@ const checkCommand = (io: CliIo) =>
       .argument("<source>", source),
   )
     .addOption(classTemplateOption)
-    .option("--context-length <n>", "tokens that the text tower reads, special tokens included", wholeNumber(), 77)
+    .option("--context-length <n>", "tokens that the text tower reads, special tokens included", parseWholeNumber(), 77)
     .addOption(maxImagePixelsOption)
     .addOption(htmlOption)
     .addOption(jsonOption)

@@ -14,7 +14,6 @@ import { htmlOption, jsonOption } from "../options.ts";
 import { printJson } from "../output.ts";
 import { drawBars } from "../terminal.ts";
 
-/** Labels per image in the terminal. */
 const shownInTerminal = 3;
 
 const samples = fileURLToPath(packageFile("assets/samples"));

@@ -94,7 +94,6 @@ export const embedCommand = (io: CliIo) =>
     else if (shards.length === 0) io.out(`${out} has all vectors already`);
   });
 
-/** Shows the progress and the time left. */
 function progressOf(io: CliIo): (done: number, of: number) => void {
   const rateOf = rateAfterStart();
   return (done, of) => {
@@ -104,7 +103,6 @@ function progressOf(io: CliIo): (done: number, of: number) => void {
   };
 }
 
-/** Prints a message at the first call. */
 function sayOnce(message: string, io: CliIo): () => void {
   let said = false;
   return () => {

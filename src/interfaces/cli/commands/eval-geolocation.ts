@@ -8,7 +8,7 @@ import {
 import { addEvaluationOptions, evaluate } from "../evaluation.ts";
 import type { CliIo } from "../io.ts";
 import { examples, imagesOption } from "../options.ts";
-import { percent } from "../terminal.ts";
+import { percentCell } from "../terminal.ts";
 
 export const evalGeolocationCommand = (io: CliIo) =>
   addEvaluationOptions(
@@ -43,4 +43,4 @@ export const evalGeolocationCommand = (io: CliIo) =>
       );
     });
 
-const shareWithin = (i: number) => (scores: GeolocationScores) => percent(scores.within[i]!.share);
+const shareWithin = (i: number) => (scores: GeolocationScores) => percentCell(scores.within[i]!.share);

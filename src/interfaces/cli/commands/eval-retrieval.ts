@@ -8,7 +8,7 @@ import { addEvaluationOptions, evaluate, type Measured } from "../evaluation.ts"
 import type { CliIo } from "../io.ts";
 import { addTableOptions, examples, htmlOption, separatorOption } from "../options.ts";
 import { thumbnails } from "../output.ts";
-import { percent } from "../terminal.ts";
+import { percentCell } from "../terminal.ts";
 
 /** Longer side of each image on the page, in pixels. */
 const shownSize = 160;
@@ -54,12 +54,12 @@ export const evalRetrievalCommand = (io: CliIo) =>
           columns: [
             ["images", (scores) => String(scores.images)],
             ["captions", ({ captions }) => String(captions)],
-            ["image R@1", ({ imageRetrieval }) => percent(imageRetrieval.r1)],
-            ["R@5", ({ imageRetrieval }) => percent(imageRetrieval.r5)],
-            ["R@10", ({ imageRetrieval }) => percent(imageRetrieval.r10)],
-            ["text R@1", ({ textRetrieval }) => percent(textRetrieval.r1)],
-            ["R@5", ({ textRetrieval }) => percent(textRetrieval.r5)],
-            ["R@10", ({ textRetrieval }) => percent(textRetrieval.r10)],
+            ["image R@1", ({ imageRetrieval }) => percentCell(imageRetrieval.r1)],
+            ["R@5", ({ imageRetrieval }) => percentCell(imageRetrieval.r5)],
+            ["R@10", ({ imageRetrieval }) => percentCell(imageRetrieval.r10)],
+            ["text R@1", ({ textRetrieval }) => percentCell(textRetrieval.r1)],
+            ["R@5", ({ textRetrieval }) => percentCell(textRetrieval.r5)],
+            ["R@10", ({ textRetrieval }) => percentCell(textRetrieval.r10)],
           ],
           fields: () => ({ prefix }),
           page: (measured) => pageOf(measured, samples, { data, prefix }),

@@ -10,11 +10,10 @@ import { addEvaluationOptions, evaluate, type Measured } from "../evaluation.ts"
 import type { CliIo } from "../io.ts";
 import { addTemplateOptions, labelsFileOption, reportCut, reportEqualLabels } from "../label-options.ts";
 import { examples, htmlOption, imagesOption, truncateOption } from "../options.ts";
-import { percent, table } from "../terminal.ts";
+import { percentCell, table } from "../terminal.ts";
 import { readZeroShotData } from "../zeroshot-data.ts";
 import { shownModel } from "../zeroshot-page.ts";
 
-/** Confusions in the terminal. */
 const printedConfusions = 5;
 
 export const evalZeroShotCommand = (io: CliIo) =>
@@ -70,12 +69,12 @@ export const evalZeroShotCommand = (io: CliIo) =>
           },
           columns: [
             ["images", ({ count }) => String(count)],
-            ["top-1", ({ top1 }) => percent(top1)],
-            ["top-5", ({ top5 }) => percent(top5)],
-            ["per class", ({ meanPerClass }) => percent(meanPerClass)],
-            ["mAP", ({ meanAveragePrecision11 }) => percent(meanAveragePrecision11)],
-            ["ROC AUC", ({ rocAuc }) => percent(rocAuc)],
-            ["ECE", ({ calibration }) => percent(calibration.error)],
+            ["top-1", ({ top1 }) => percentCell(top1)],
+            ["top-5", ({ top5 }) => percentCell(top5)],
+            ["per class", ({ meanPerClass }) => percentCell(meanPerClass)],
+            ["mAP", ({ meanAveragePrecision11 }) => percentCell(meanAveragePrecision11)],
+            ["ROC AUC", ({ rocAuc }) => percentCell(rocAuc)],
+            ["ECE", ({ calibration }) => percentCell(calibration.error)],
           ],
           notes: (measured) => [
             ...measured.flatMap(describeConfusions),
@@ -119,7 +118,7 @@ function describeConfusions({ model, scores }: Measured<ZeroShotScores>): string
 function describePublished(set: KnownSet, measured: readonly Measured<ZeroShotScores>[]): string[] {
   const rows = measured.map(({ model, scores }) => {
     const { paper, released } = publishedScore(set, model);
-    return [printable(model), percent(scores[set.metric]), percent(paper), percent(released)];
+    return [printable(model), percentCell(scores[set.metric]), percentCell(paper), percentCell(released)];
   });
   const { count } = measured[0]!.scores;
   return [

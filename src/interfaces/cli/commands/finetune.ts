@@ -29,10 +29,10 @@ import {
   resumeOption,
   seedOption,
   validationOption,
-  wholeNumber,
+  parseWholeNumber,
 } from "../options.ts";
 import { printJson } from "../output.ts";
-import { percent, table } from "../terminal.ts";
+import { percentCell, table } from "../terminal.ts";
 import { announceStop, reportNewStart, reportSkipped, showStep, writeTrainReport } from "../train-run.ts";
 
 /**
@@ -77,8 +77,8 @@ const command = () =>
         "many",
       ] as const),
     )
-    .option("--epochs <n>", "passes over the data", wholeNumber(10_000))
-    .option("--batch-size <n>", "pairs per step", wholeNumber())
+    .option("--epochs <n>", "passes over the data", parseWholeNumber(10_000))
+    .option("--batch-size <n>", "pairs per step", parseWholeNumber())
     .option("--learning-rate <rate>", "peak learning rate", positive)
     .addOption(seedOption)
     .option("--settings <file>", "a JSON file with further keys of a training run; see docs/training.md")
@@ -150,7 +150,6 @@ async function trainAndBlend(data: string, out: string, options: FinetuneOptions
   show(out, record, { json: options.json, model, data, skipped }, io);
 }
 
-/** Puts another blend of a finished run into its model. */
 async function blendAgain(
   out: string,
   alpha: number,
@@ -203,12 +202,11 @@ async function writeReport(out: string, record: FinetuneRecord): Promise<void> {
   await writeFileAtomic(join(out, finetuneFiles.report), [page]);
 }
 
-/** Prints a run's results. */
 function show(out: string, record: FinetuneRecord, { json, ...document }: Shown, io: CliIo): void {
   const [model, report] = [join(out, finetuneFiles.model), join(out, finetuneFiles.report)];
   if (json) return printJson({ ...document, results: { ...record, original: record.model, model, report } }, io);
   const rows = record.sweep.map(({ alpha, validation, general }) => [
-    ...[alpha.toFixed(1), percent(validation.top1), percent(general?.top1)],
+    ...[alpha.toFixed(1), percentCell(validation.top1), percentCell(general?.top1)],
     [alpha === 0 && "original", alpha === 1 && "tuned", alpha === record.alpha && "kept"].filter(Boolean).join(", "),
   ]);
   io.out(table(["alpha", "yours", "general", ""], rows));

@@ -30,10 +30,10 @@ import {
   positive,
   seedOption,
   validationOption,
-  wholeNumber,
+  parseWholeNumber,
 } from "../options.ts";
 import { printJson, showSkipped } from "../output.ts";
-import { percent, table } from "../terminal.ts";
+import { percentCell, table } from "../terminal.ts";
 
 const command = () =>
   addModelOptions(
@@ -50,7 +50,7 @@ const command = () =>
         .argument("<data>", "labelled images to train on")
         .option("--test <source>", "labelled images to measure the accuracy on")
         .addOption(validationOption("a fifth of each class of the data"))
-        .option("--shots <n>", "train on n images of each class, drawn by --seed", wholeNumber())
+        .option("--shots <n>", "train on n images of each class, drawn by --seed", parseWholeNumber())
         .addOption(
           new Option(
             "--features <kind>",
@@ -139,7 +139,6 @@ async function readImages(data: string, { shots, seed = 1, ...options }: ProbeOp
   return { classes, train, validation, test, skipped, skip };
 }
 
-/** Draws the same number of images of each class. */
 function drawShots(samples: readonly LabelledImage[], classes: readonly string[], shots: number, seed: number) {
   const labels = samples.map(({ label }) => label);
   const drawn = drawPerClass(labels, (count) => Math.min(shots, count), seed).map((i) => samples[i]!);
@@ -148,7 +147,6 @@ function drawShots(samples: readonly LabelledImage[], classes: readonly string[]
   throw new ClipError("CLIP_DATA", `class ${JSON.stringify(lacking)} has fewer than ${shots} images; lower --shots`);
 }
 
-/** Encodes the images, trains a head, and measures it. */
 async function fitHead(
   encoder: ClipEncoder,
   { classes, skip, ...images }: Awaited<ReturnType<typeof readImages>>,
@@ -167,7 +165,7 @@ async function fitHead(
   const validation = images.validation && (await encode(images.validation, "validation"));
   const test = images.test && (await encode(images.test, "test"));
   const onPoint = ({ lambda, accuracy }: SweepPoint) =>
-    io.progress(`λ ${lambda.toExponential(2)}: ${percent(accuracy)} of the validation images`);
+    io.progress(`λ ${lambda.toExponential(2)}: ${percentCell(accuracy)} of the validation images`);
   const probe = await trainProbe(train, classes, { lambda, validation, seed, around, onPoint, signal });
   const counts = { train: train.labels.length, validation: validation?.labels.length, test: test?.labels.length };
   const scores = test && (await scoreHead(probe.head, test));
@@ -214,8 +212,8 @@ function describe({ probe, classes, counts, scores, zeroShot }: FittedProbe): st
 function sweepTable({ sweep, lambda }: Probe): string {
   const rows = sweep.map((point) => [
     point.lambda.toExponential(2),
-    percent(point.accuracy),
-    percent(point.meanPerClass),
+    percentCell(point.accuracy),
+    percentCell(point.meanPerClass),
     point.negativeLogLikelihood.toFixed(3),
     String(point.iterations),
     point.lambda === lambda ? "chosen" : "",
@@ -226,10 +224,10 @@ function sweepTable({ sweep, lambda }: Probe): string {
 function describeScores(classes: readonly string[], scores?: HeadScores, zeroShot?: HeadScores): string[] {
   if (!scores) return [];
   const line = (name: string, { accuracy, meanPerClass }: HeadScores) =>
-    `${name}  accuracy ${percent(accuracy)}, mean per class ${percent(meanPerClass)}`;
+    `${name}  accuracy ${percentCell(accuracy)}, mean per class ${percentCell(meanPerClass)}`;
   const perClass = classes.flatMap((name, c) => {
     const share = scores.perClass[c]!;
-    return Number.isNaN(share) ? [] : [[printable(name), percent(share)]];
+    return Number.isNaN(share) ? [] : [[printable(name), percentCell(share)]];
   });
   return [
     ...(zeroShot ? [line("zero-shot", zeroShot)] : []),

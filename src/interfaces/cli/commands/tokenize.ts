@@ -34,7 +34,6 @@ export const tokenizeCommand = (io: CliIo) =>
       for (const { inputIds } of results) io.out(inputIds.join(" "));
     });
 
-/** The lines of the standard input. */
 async function readTexts(io: CliIo): Promise<string[]> {
   const texts = splitLines(await io.readInput());
   // The end of the last line does not start another.

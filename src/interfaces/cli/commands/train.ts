@@ -2,13 +2,13 @@ import { basename, extname, join } from "node:path";
 import { Command, Option } from "@commander-js/extra-typings";
 import type { CliIo } from "../io.ts";
 import { offlineOption } from "../model-options.ts";
-import { examples, jsonOption, lineToResume, outOption, resumeOption, wholeNumber } from "../options.ts";
+import { examples, jsonOption, lineToResume, outOption, resumeOption, parseWholeNumber } from "../options.ts";
 import { runOverfit, runTraining } from "../train-run.ts";
 
 const watchOption = new Option(
   "--watch [port]",
   "serve a page with live curves to this machine, and print its address (default port: a free one)",
-).argParser(wholeNumber(65_535));
+).argParser(parseWholeNumber(65_535));
 
 /** The run's configuration chooses the model; `--offline` is for its `init`. */
 export const trainCommand = (io: CliIo) =>

@@ -51,7 +51,6 @@ interface FilledBatch {
   readonly brokenRows: readonly number[];
 }
 
-/** Statistics of a loader. */
 export interface DataLoaderStats {
   /** Time its consumer waited for batches. */
   readonly waitSeconds: number;

@@ -1,13 +1,13 @@
 import { pickOptions } from "../../../core/options.ts";
 import type { SyntheticCaptionsObjective } from "./synthetic-captions.ts";
 import { holdOut } from "./hold-out.ts";
-import { readPairs, readSources, type Source } from "../../../inputs/data/pairs.ts";
+import { readPairs, readSources, type PairSource } from "../../../inputs/data/pairs.ts";
 import { type Pairs, sourceKinds, type SourceOptions } from "../../../inputs/data/sources/samples.ts";
 
 /** The data of a run's configuration. */
 interface RunDataConfig {
-  readonly train: string | readonly Source[];
-  readonly validation?: string | Source | undefined;
+  readonly train: string | readonly PairSource[];
+  readonly validation?: string | PairSource | undefined;
   readonly validationShare?: number | undefined;
   readonly seed: number;
   readonly objective?: SyntheticCaptionsObjective | undefined;
@@ -45,7 +45,7 @@ export async function readRunData(
 
 /** Whether the captions of all sources are templates filled with class labels. */
 export function areOfClasses(
-  sources: string | readonly Source[],
+  sources: string | readonly PairSource[],
   common: Pick<SourceOptions, "classTemplates">,
 ): boolean {
   const all = typeof sources === "string" ? [{ classTemplates: undefined }] : sources;

@@ -65,7 +65,7 @@ export async function wholeBatchGradients(context: GradientContext, batch: PairT
   );
   const losses =
     config.decoder && totalLoss(context, numberIn(outputs, "contrastiveLoss"), numberIn(outputs, "captionLoss"));
-  return { ...collect(outputs), ...losses };
+  return { ...collectGradients(outputs), ...losses };
 }
 
 /**
@@ -98,7 +98,7 @@ export function totalLoss({ options }: GradientContext, contrastiveLoss: number,
   return { loss: contrastiveLoss + options.objective!.decoderWeight * captionLoss, contrastiveLoss, captionLoss };
 }
 
-export function collect(outputs: Readonly<Record<string, TensorData>>): BatchGradients {
+export function collectGradients(outputs: Readonly<Record<string, TensorData>>): BatchGradients {
   return {
     loss: numberIn(outputs, "loss"),
     imageSpread: numberIn(outputs, "imageSpread"),

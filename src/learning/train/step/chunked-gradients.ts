@@ -7,7 +7,7 @@ import { groupFeeds, type PairTensors } from "../batches/pair-tensors.ts";
 import {
   type BatchGradients,
   chunkFeeds,
-  collect,
+  collectGradients,
   type GradientContext,
   numberIn,
   stepOptions,
@@ -46,7 +46,7 @@ export async function chunkedGradients(context: GradientContext, batch: PairTens
   const atFeatures = await lossAtFeatures(context, chunks, batch, await encodeChunks(context, chunks));
   const { outputs, captionLoss, statistics } = await chunkGradients(context, chunks, atFeatures);
   const caption = context.options.config.decoder && { captionLoss };
-  const own = { ...collect({ ...atFeatures, ...outputs }), ...caption, statistics };
+  const own = { ...collectGradients({ ...atFeatures, ...outputs }), ...caption, statistics };
   // The two programs compute the gradients of different parameters.
   const squaredNorm = own.squaredNorm + numberIn(atFeatures, "squaredNorm");
   const all = context.group.size > 1 ? sumOverGroup(context.group, own) : { ...own, squaredNorm };

@@ -6,12 +6,10 @@ import { chunkedGradients } from "./chunked-gradients.ts";
 import { imageEmbedsProgram, textEmbedsProgram } from "./programs.ts";
 import { Sessions } from "./sessions.ts";
 import { type StateOptions, TrainerState } from "./trainer-state.ts";
-import { update, type UpdateOptions } from "./update.ts";
+import { update, type StepUpdateOptions } from "./update.ts";
 
-/** How a model is trained. */
-export interface TrainerOptions extends StateOptions, GradientOptions, UpdateOptions {}
+export interface TrainerOptions extends StateOptions, GradientOptions, StepUpdateOptions {}
 
-/** The numbers of a step. */
 export interface StepResult extends BatchLosses {
   /** Of all gradients together, before clipping. */
   readonly gradientNorm: number;

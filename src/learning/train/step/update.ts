@@ -2,15 +2,13 @@ import type { ClipConfig } from "../../../model/towers/config.ts";
 import { maxLogitScale } from "./losses.ts";
 import type { TrainerState } from "./trainer-state.ts";
 
-/** How an update changes the state. */
-export interface UpdateOptions {
+export interface StepUpdateOptions {
   readonly config: ClipConfig;
   /** Gradients with a larger norm are scaled down to it. */
   readonly gradClipNorm?: number | undefined;
   readonly emaDecay?: number | undefined;
 }
 
-/** What an update applies. */
 export interface Update {
   readonly learningRate: number;
   readonly gradients: ReadonlyMap<string, Float32Array>;
@@ -24,7 +22,7 @@ export interface Update {
 export async function update(
   state: TrainerState,
   { learningRate, gradients, gradientNorm, statistics }: Update,
-  { config, gradClipNorm, emaDecay }: UpdateOptions,
+  { config, gradClipNorm, emaDecay }: StepUpdateOptions,
 ): Promise<void> {
   const gradientScale = gradClipNorm === undefined ? 1 : Math.min(1, gradClipNorm / (gradientNorm + 1e-6));
   await state.adamw.step(state.parameters, gradients, { learningRate, gradientScale });

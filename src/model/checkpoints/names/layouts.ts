@@ -2,14 +2,14 @@ import { ClipError } from "../../../core/errors.ts";
 import type { ClipConfig } from "../../towers/config.ts";
 import { huggingFaceNames, siglipNames } from "./hugging-face.ts";
 import { customTextNames, openAiNames } from "./openai.ts";
-import { type NameTable, type Naming, type Placement, translator } from "./patterns.ts";
+import { type NameTable, type Naming, type TensorPlacement, translator } from "./patterns.ts";
 
 /** A naming scheme for a model's tensors. */
 export interface Layout {
   /** For messages. */
   readonly title: string;
   /** The place of a file's tensor in the model; null if it is not needed, undefined if the name is unknown. */
-  toOurs(name: string): Placement | null | undefined;
+  toOurs(name: string): TensorPlacement | null | undefined;
   /** The file tensors that make up a parameter, in order; none if the layout cannot hold it. */
   fromOurs(path: string): readonly Naming[];
 }

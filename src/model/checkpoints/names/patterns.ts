@@ -9,7 +9,7 @@ export interface Part {
 }
 
 /** The place of a file tensor in the model. */
-export interface Placement extends Part {
+export interface TensorPlacement extends Part {
   /** The parameter's path. */
   readonly path: string;
 }
@@ -40,7 +40,7 @@ export function translator(table: NameTable) {
   const backwards = rules.flatMap((rule) => (rule.ours === null ? [] : [{ pattern: toRegExp(rule.ours), rule }]));
   return {
     /** Null if the tensor is not needed, undefined if no pattern matches. */
-    toOurs(name: string): Placement | null | undefined {
+    toOurs(name: string): TensorPlacement | null | undefined {
       for (const { pattern, rule } of forwards) {
         const match = pattern.exec(name);
         if (match) return rule.ours === null ? null : { path: fill(rule.ours, match), ...partOf(rule) };
