@@ -5,16 +5,7 @@ import type { Item } from "./store.ts";
 /** What an image file tells about itself. */
 export type ImageDetails = Pick<
   Item,
-  | "taken"
-  | "camera"
-  | "lens"
-  | "place"
-  | "latitude"
-  | "longitude"
-  | "width"
-  | "height"
-  | "rating"
-  | "description"
+  "taken" | "camera" | "lens" | "place" | "latitude" | "longitude" | "width" | "height" | "rating" | "description"
 >;
 
 /** Longer texts are cut: some programs store whole histories. */
@@ -80,7 +71,7 @@ function degreesOf(value: unknown, reference: unknown, most: number): number | u
 }
 
 function textOf(value: unknown): string | undefined {
-  // eslint-disable-next-line no-control-regex -- cameras pad with zeros
+   
   const text = typeof value === "string" ? value.replaceAll(/[\0-\x1f]+/g, " ").trim() : "";
   return text === "" ? undefined : text.slice(0, maxText);
 }

@@ -68,7 +68,8 @@ export async function indexFolders(
   folders: readonly string[],
   options: IndexOptions = {},
 ): Promise<IndexSummary> {
-  const total = { embedded: 0, reused: 0, unchanged: 0, removed: 0 };
+  const total = { unchanged: 0, removed: 0 };
+  const gone: string[] = [];
   const unreadable: UnreadableFile[] = [];
   const offline: string[] = [];
   const todo: FoundFile[] = [];
@@ -80,25 +81,34 @@ export async function indexFolders(
       continue;
     }
     unreadable.push(...found.unreadable);
-    const changed = found.files.filter((file) => !isSame(known.get(file.path), file));
-    todo.push(...changed);
-    total.unchanged += found.files.length - changed.length;
+    for (const file of found.files) {
+      const before = known.get(file.path);
+      if (!isSame(before, file)) todo.push(file);
+      else if (before?.reason === undefined) total.unchanged++;
+      else unreadable.push({ ...file, reason: before.reason });
+    }
     const present = new Set([...found.files, ...found.unreadable].map(({ path }) => path));
-    const gone = [...known.keys()].filter((path) => !present.has(path));
-    await store.remove(gone);
-    total.removed += gone.length;
+    gone.push(...[...known.keys()].filter((path) => !present.has(path)));
   }
   await store.upsert([], unreadable);
   const embedding = new Embedding(store, encoder, todo, options);
   await embedding.run();
+  // Last, so that a renamed file finds its vectors.
+  await store.remove(gone);
+  total.removed = gone.length;
   return { ...total, ...embedding.counts, unreadable: [...unreadable, ...embedding.unreadable], offline };
 }
 
+/** A file of the index; with a reason if it is unreadable. */
+interface KnownFile extends FoundFile {
+  readonly reason?: string | undefined;
+}
+
 /** Items and unreadable files of a folder, by path. */
-async function knownFiles(store: Store, folder: string): Promise<Map<string, FoundFile>> {
-  const known = new Map<string, FoundFile>();
-  const add = ({ path, bytes, modified }: FoundFile) => {
-    if (path.startsWith(`${folder}/`)) known.set(path, { path, bytes, modified });
+async function knownFiles(store: Store, folder: string): Promise<Map<string, KnownFile>> {
+  const known = new Map<string, KnownFile>();
+  const add = ({ path, bytes, modified, reason }: KnownFile) => {
+    if (path.startsWith(`${folder}/`)) known.set(path, { path, bytes, modified, reason });
   };
   for await (const item of store.items()) if (item.kind === "image") add(item);
   for await (const file of store.unreadable()) add(file);
@@ -141,7 +151,7 @@ async function describeFile(path: string): Promise<FoundFile | UnreadableFile> {
   }
 }
 
-const isSame = (known: FoundFile | undefined, found: FoundFile): boolean =>
+const isSame = (known: KnownFile | undefined, found: FoundFile): boolean =>
   known?.bytes === found.bytes && known.modified === found.modified;
 
 /** An absolute path as the index has it. */
@@ -266,7 +276,8 @@ async function readFile(file: FoundFile): Promise<ReadFile> {
     const bytes = await readImageFile(file.path);
     const after = await describeFile(file.path);
     // Its size and time do not match its content, so the next call reads it again.
-    if (!isSame(after, file)) throw new ClipError("CLIP_IMAGE", `${file.path} changed while it was read; index it again`);
+    if (!isSame(after, file))
+      throw new ClipError("CLIP_IMAGE", `${file.path} changed while it was read; index it again`);
     return { file, bytes, hash: createHash("sha256").update(bytes).digest("hex") };
   } catch (error) {
     if (!(error instanceof ClipError)) throw error;

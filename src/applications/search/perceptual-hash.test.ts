@@ -8,7 +8,10 @@ import { hashDistance, perceptualHash } from "./perceptual-hash.ts";
 async function scene(seed: number): Promise<Buffer> {
   const random = new Random(seed, 1);
   const pixels = Buffer.from(Uint8Array.from({ length: 6 * 5 * 3 }, () => random.integer(256)));
-  return sharp(pixels, { raw: { width: 6, height: 5, channels: 3 } }).resize(480, 360, { kernel: "cubic" }).png().toBuffer();
+  return sharp(pixels, { raw: { width: 6, height: 5, channels: 3 } })
+    .resize(480, 360, { kernel: "cubic" })
+    .png()
+    .toBuffer();
 }
 const hashOf = async (bytes: Buffer) => perceptualHash(await decodeImage(bytes));
 

@@ -53,6 +53,7 @@ export async function embedQuery(
     for (let i = 0; i < sum.length; i++) sum[i]! += weight * vector![i]!;
   }
   const length = Math.hypot(...sum);
-  if (length < 1e-6) throw new ClipError("CLIP_USAGE", "the terms of the query cancel each other; change their weights");
+  if (length < 1e-6)
+    throw new ClipError("CLIP_USAGE", "the terms of the query cancel each other; change their weights");
   return sum.map((value) => value / length);
 }

@@ -1,6 +1,17 @@
 import { exists } from "../../core/files.ts";
 import { ClipError } from "../../core/errors.ts";
-import { checkKind, checkOptions, either, numberFrom, abortSignal, flag, type OptionKinds, record, text, wholeNumber } from "../../core/options.ts";
+import {
+  checkKind,
+  checkOptions,
+  either,
+  numberFrom,
+  abortSignal,
+  flag,
+  type OptionKinds,
+  record,
+  text,
+  wholeNumber,
+} from "../../core/options.ts";
 import { type ClipEncoder, encoderKind } from "../../model/embedding/encoder.ts";
 import { modelChecksum, modelFilesState } from "../../model/embedding/fingerprint.ts";
 import { modelName } from "../../model/hub/cache.ts";
@@ -117,8 +128,8 @@ export class SearchIndex implements AsyncDisposable {
     yield* merged(likely, named).slice(0, topK);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.store[Symbol.asyncDispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.store[Symbol.asyncDispose]();
   }
 
   /** Gives views of a query's results their probability, and keeps the best view of each item. */
@@ -150,7 +161,9 @@ export class SearchIndex implements AsyncDisposable {
       return Array.from({ length: all.length / dim }, (_, i) => all.subarray(i * dim, (i + 1) * dim));
     }
     const prompts = await embedBackground(this.#encoder, signal);
-    const bytes = Buffer.concat(prompts.map((prompt) => Buffer.from(prompt.buffer, prompt.byteOffset, prompt.byteLength)));
+    const bytes = Buffer.concat(
+      prompts.map((prompt) => Buffer.from(prompt.buffer, prompt.byteOffset, prompt.byteLength)),
+    );
     await this.store.setSetting("background", bytes.toString("base64"));
     return prompts;
   }

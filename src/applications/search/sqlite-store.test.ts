@@ -137,7 +137,8 @@ describe(`the SQLite store (seed ${seed})`, () => {
       embedded("/x/2.jpg", { description: "дом у моря" }),
       embedded("/x/3.jpg", { description: 'a "quoted" OR dog' }),
     ]);
-    const found = async (query: string) => (await store.searchWords(query, { k: 10 })).map(({ path }) => path);
+    const found = async (query: string) =>
+      (await store.searchWords(query, unit(), { k: 10 })).map(({ item }) => item.path);
     expect(await found("creme")).toEqual(["/x/Crème brûlée.jpg"]);
     expect(await found("море моря")).toEqual([]);
     expect(await found("моря")).toEqual(["/x/2.jpg"]);

@@ -3,7 +3,7 @@ import Database from "libsql";
 import { makeFolder } from "../../core/atomic-write.ts";
 import { ClipError } from "../../core/errors.ts";
 import { tryLock } from "../../core/lock.ts";
-import { bytesOf } from "../../model/checkpoints/write-safetensors.ts";
+import { rawBytes } from "../../model/checkpoints/write-safetensors.ts";
 import { dot } from "../../model/embedding/encoder.ts";
 import type { Filter } from "./filter.ts";
 import { type Dialect, filterSql } from "./filter-sql.ts";
@@ -137,7 +137,7 @@ export class SqliteStore implements Store {
           this.#checkLength(vector);
           const [start = null, stop = null] = time ?? [];
           const [x = null, y = null, width = null, height = null] = box ?? [];
-          run(insertView, id, start, stop, x, y, width, height, bytesOf(vector));
+          run(insertView, id, start, stop, x, y, width, height, rawBytes(vector));
         }
       }
       for (const { path, bytes, modified, reason } of unreadable) {
@@ -425,7 +425,7 @@ function partsOf(path: string): [name: string, folder: string] {
 
 function itemOf(row: Row): Item {
   const fields = itemColumns.flatMap((column, i) => (row[i] === null ? [] : [[column, row[i]]]));
-  return Object.fromEntries(fields);
+  return Object.fromEntries(fields) as Item;
 }
 
 function viewOf(row: Row): EmbeddedView {

@@ -30,7 +30,10 @@ export async function openChosenIndex(
   options: ModelOptions & { readonly index?: string | undefined },
   io: CliIo,
 ): Promise<OpenedIndex> {
-  const encoder = new ClipEncoder(await readChosenModel(options, io), { ...encoderOptions(options), signal: io.signal });
+  const encoder = new ClipEncoder(await readChosenModel(options, io), {
+    ...encoderOptions(options),
+    signal: io.signal,
+  });
   const model = modelName(encoder.path);
   const folder = options.index ?? defaultIndexFolder(model);
   try {
@@ -64,7 +67,10 @@ export async function updateIndex(
   });
   for (const folder of summary.offline)
     io.err(`${folder} is missing or empty, as a drive that is not mounted; its images stay in the index`);
-  showSkipped(summary.unreadable.map(({ path, reason }) => ({ image: path, reason })), io);
+  showSkipped(
+    summary.unreadable.map(({ path, reason }) => ({ image: path, reason })),
+    io,
+  );
   return summary;
 }
 

@@ -7,7 +7,7 @@ import { Session } from "../../../engine/runtime/session.ts";
 import { quantizeMatrix } from "../../../model/checkpoints/quantize.ts";
 import { openSafetensors } from "../../../model/checkpoints/safetensors.ts";
 import { readFloats, type StoredTensor } from "../../../model/checkpoints/stored-tensor.ts";
-import { bytesOf, type DeferredTensor, writeDeferred } from "../../../model/checkpoints/write-safetensors.ts";
+import { rawBytes, type DeferredTensor, writeDeferred } from "../../../model/checkpoints/write-safetensors.ts";
 
 /** Rows of a search index: unit vectors by id. */
 export interface Rows {
@@ -71,7 +71,7 @@ export class Segment implements AsyncDisposable {
     const ids = new Float64Array((await readRange(file, byteOffset, byteLength)).buffer);
     const { data: mean } = await readFloats(tensor("mean"));
     const checksum = await checksumOf(parts);
-    if (metadata.get("crc32") !== String(crc32(bytesOf(ids), checksum))) damaged(path, "its checksum differs");
+    if (metadata.get("crc32") !== String(crc32(rawBytes(ids), checksum))) damaged(path, "its checksum differs");
     return new Segment(path, ids, mean, precision, storedRows(parts, mean.length));
   }
 
@@ -82,7 +82,7 @@ export class Segment implements AsyncDisposable {
     const parts = precision === "q4" ? codesOf(vectors, mean) : { rows: f32(vectors, [ids.length, dim]) };
     let checksum = 0;
     for (const { bytes } of Object.values(parts)) checksum = crc32(bytes(), checksum);
-    const metadata = { version, crc32: String(crc32(bytesOf(ids), checksum)) };
+    const metadata = { version, crc32: String(crc32(rawBytes(ids), checksum)) };
     const tensors = { ...parts, mean: f32(mean, [dim]), ids: deferred("F64", ids, [ids.length]) };
     await writeDeferred(path, new Map(Object.entries(tensors)), { metadata });
   }
@@ -162,7 +162,7 @@ interface Content extends DeferredTensor {
 const deferred = (dtype: DeferredTensor["dtype"], data: ArrayBufferView, shape: readonly number[]): Content => ({
   dtype,
   shape,
-  bytes: () => bytesOf(data),
+  bytes: () => rawBytes(data),
 });
 const f32 = (data: Float32Array, shape: readonly number[]) => deferred("F32", data, shape);
 

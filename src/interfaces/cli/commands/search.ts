@@ -11,7 +11,15 @@ import { searchPage } from "../../report/search-page.ts";
 import { counted, percent } from "../../report/numbers.ts";
 import type { CliIo } from "../io.ts";
 import { addModelOptions } from "../model-options.ts";
-import { examples, htmlOption, jsonOption, numberUpTo, type OptionsOf, repeated, parseWholeNumber } from "../options.ts";
+import {
+  examples,
+  htmlOption,
+  jsonOption,
+  numberUpTo,
+  type OptionsOf,
+  repeated,
+  parseWholeNumber,
+} from "../options.ts";
 import { printJson, writePage } from "../output.ts";
 import { excludeOption, indexOption, type OpenedIndex, openChosenIndex, updateIndex } from "../search-index.ts";
 import { thumbnail } from "../thumbnail.ts";
@@ -33,9 +41,18 @@ const command = () =>
       .option("--minus <text>", "be unlike this; may be repeated", repeated)
       .option("--where <filter>", "a condition, such as \"taken >= 2024-01-01 and camera = 'X100'\"")
       .option("--near <place>", "taken near a place: latitude,longitude,distance, such as 52.5,13.4,2km")
-      .addOption(new Option("--sort <order>", "order of the results").choices(["match", "date"] as const).default("match" as const))
+      .addOption(
+        new Option("--sort <order>", "order of the results")
+          .choices(["match", "date"] as const)
+          .default("match" as const),
+      )
       .option("--top-k <n>", "most results", parseWholeNumber(10_000), 100)
-      .option("--min-probability <share>", "least probability of a result; 0 gives the nearest images", numberUpTo(1), 0.5)
+      .option(
+        "--min-probability <share>",
+        "least probability of a result; 0 gives the nearest images",
+        numberUpTo(1),
+        0.5,
+      )
       .option("--no-words", "do not look for the words of the query in file names and descriptions")
       .option("--no-update", "search the index as it is")
       .addOption(indexOption)
@@ -49,7 +66,7 @@ const command = () =>
       examples(
         'clip-ts search "a dog on a beach" photos',
         'clip-ts search "2:golden retriever" --minus "a person" --top-k 10',
-        "clip-ts search --like holiday.jpg --where \"taken = 2023 and not folder = screenshots\"",
+        'clip-ts search --like holiday.jpg --where "taken = 2023 and not folder = screenshots"',
         'clip-ts search "a red bicycle" --paths | xargs -d "\\n" cp -t found',
       ),
     );
@@ -76,7 +93,10 @@ function argumentsOf(first: string | undefined, second: string | undefined, { li
   if (first !== undefined && second === undefined && like && isFolder(first))
     return { query: undefined, folder: first };
   if (first === undefined && !like)
-    throw new ClipError("CLIP_USAGE", 'say what to look for, such as clip-ts search "a dog on a beach", or give --like IMAGE');
+    throw new ClipError(
+      "CLIP_USAGE",
+      'say what to look for, such as clip-ts search "a dog on a beach", or give --like IMAGE',
+    );
   return { query: first, folder: second };
 }
 
@@ -92,7 +112,8 @@ function termsOf(query: string | undefined, { like = [], plus = [], minus = [] }
 
 function filterOf(folder: string | undefined, { where, near }: Options): Filter | undefined {
   const filters: Filter[] = [];
-  if (folder !== undefined) filters.push({ op: "=", field: "path", value: `${resolve(folder).replaceAll("\\", "/")}/*` });
+  if (folder !== undefined)
+    filters.push({ op: "=", field: "path", value: `${resolve(folder).replaceAll("\\", "/")}/*` });
   if (where !== undefined) filters.push(parseFilter(where));
   if (near !== undefined) filters.push(parseFilter(`near(${near})`));
   return filters.length > 1 ? { op: "and", filters } : filters[0];
