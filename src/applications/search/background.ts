@@ -2,10 +2,12 @@ import { type ClipEncoder, collect, dot } from "../../model/embedding/encoder.ts
 import { backgroundPrompts } from "./background-prompts.ts";
 
 /**
- * How far a score must stand out, and how fast its probability grows beyond. Chosen on half of the names of the bundled drawings;
- * docs/search.md has precision and recall on the others.
+ * How far a match must stand out from the background, in standard deviations, and the share of the best one's distance that it must
+ * reach. Chosen on half of the names of an artist's drawings; docs/search.md has precision and recall on the other half.
  */
-const [threshold, slope] = [2.6, 3];
+const [least, leastShare] = [2.75, 0.85];
+/** How fast the probability grows beyond. */
+const slope = 3;
 /** Rows whose statistics count as much as the assumption made without any: that the query fits them like any other prompt. */
 const priorRows = 30;
 
@@ -42,10 +44,9 @@ export class Background {
     return { mean: weight * at(0.5), deviation: weight * spread + (1 - weight) };
   }
 
-  /** The probability that an image matches a query. */
-  probability(query: Float32Array, vector: Float32Array, { mean, deviation }: QueryBackground): number {
-    const distinct = (this.#relative(query, vector) - mean) / deviation;
-    return 1 / (1 + Math.exp(-slope * (distinct - threshold)));
+  /** How far an image's score for a query stands out from the background, in standard deviations. */
+  distinctness(query: Float32Array, vector: Float32Array, { mean, deviation }: QueryBackground): number {
+    return (this.#relative(query, vector) - mean) / deviation;
   }
 
   /** How much better an image fits a query than other prompts, in standard deviations of its scores for those. */
@@ -60,6 +61,16 @@ export class Background {
     const deviation = Math.sqrt(Math.max(squares / this.#prompts.length - mean * mean, 1e-12));
     return (dot(query, vector) - mean) / deviation;
   }
+}
+
+/**
+ * The probability that an image matches a query.
+ *
+ * @param distinctness - of the image, and of the best one.
+ */
+export function matchProbability(distinctness: number, best: number): number {
+  const margin = Math.min(distinctness - least, distinctness - leastShare * best);
+  return 1 / (1 + Math.exp(-slope * margin));
 }
 
 /** Embeddings of the prompts that every image is compared with. */

@@ -71,7 +71,6 @@ function degreesOf(value: unknown, reference: unknown, most: number): number | u
 }
 
 function textOf(value: unknown): string | undefined {
-   
   const text = typeof value === "string" ? value.replaceAll(/[\0-\x1f]+/g, " ").trim() : "";
   return text === "" ? undefined : text.slice(0, maxText);
 }

@@ -15,7 +15,7 @@ import {
 import { type ClipEncoder, encoderKind } from "../../model/embedding/encoder.ts";
 import { modelChecksum, modelFilesState } from "../../model/embedding/fingerprint.ts";
 import { modelName } from "../../model/hub/cache.ts";
-import { Background, embedBackground } from "./background.ts";
+import { Background, embedBackground, matchProbability } from "./background.ts";
 import { type Filter, parseFilter } from "./filter.ts";
 import { indexFolders, type IndexOptions, type IndexSummary } from "./index-folders.ts";
 import { embedQuery, type Query, termsOf } from "./query.ts";
@@ -120,7 +120,7 @@ export class SearchIndex implements AsyncDisposable {
     const terms = termsOf(query);
     const vector = await embedQuery(this.#encoder, query, { signal });
     const nearest = await this.store.search(vector, { k: topK, where });
-    const judge = await this.#judge(vector, signal);
+    const judge = await this.#judge(vector, nearest, signal);
     const likely = judge(nearest).filter(({ probability }) => probability >= minProbability);
     const sentence = words && terms.length === 1 && terms[0]!.text !== undefined ? terms[0]!.text : undefined;
     const named =
@@ -133,7 +133,7 @@ export class SearchIndex implements AsyncDisposable {
   }
 
   /** Gives views of a query's results their probability, and keeps the best view of each item. */
-  async #judge(query: Float32Array, signal: AbortSignal | undefined) {
+  async #judge(query: Float32Array, nearest: readonly StoreHit[], signal: AbortSignal | undefined) {
     this.#prompts ??= this.#embedPrompts(signal);
     const prompts = await this.#prompts.catch((error: unknown) => {
       this.#prompts = undefined;
@@ -141,12 +141,15 @@ export class SearchIndex implements AsyncDisposable {
     });
     const background = new Background(prompts, await this.store.sample(sampled));
     const ofQuery = background.of(query);
+    const distinctness = ({ vector }: StoreHit) => background.distinctness(query, vector, ofQuery);
+    const mostDistinct = Math.max(...nearest.map(distinctness));
     return (hits: readonly StoreHit[]): Omit<SearchHit, "hasWords">[] => {
       const best = new Map<string, Omit<SearchHit, "hasWords">>();
-      for (const { vector, ...hit } of hits) {
+      for (const hit of hits) {
+        const { vector, ...shown } = hit;
         const known = best.get(hit.item.path);
         if (known && known.similarity >= hit.similarity) continue;
-        best.set(hit.item.path, { ...hit, probability: background.probability(query, vector, ofQuery) });
+        best.set(hit.item.path, { ...shown, probability: matchProbability(distinctness(hit), mostDistinct) });
       }
       return [...best.values()];
     };
