@@ -1,15 +1,9 @@
 import { arch, cpus, platform } from "node:os";
 import { onnxRuntimeVersion } from "../../engine/runtime/version.ts";
 
-export interface Machine {
-  readonly processor: string;
-  readonly cores: number;
-  readonly system: string;
-  readonly node: string;
-  readonly onnxRuntime: string;
-}
+export type Machine = Readonly<ReturnType<typeof thisMachine>>;
 
-export function thisMachine(): Machine {
+export function thisMachine() {
   const cores = cpus();
   return {
     processor: cores[0]?.model.trim() ?? "unknown processor", // some systems hide it

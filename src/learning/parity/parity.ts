@@ -20,20 +20,9 @@ export interface ParityOptions extends KnownCasesOptions {
   readonly onCase?: ((name: string) => void) | undefined;
 }
 
-export interface ParityRow {
+export interface ParityRow extends Pick<ParityCase, "source" | "model">, Partial<Comparison> {
   readonly case: string;
-  /** Origin of the recorded values. */
-  readonly source: string;
-  /** Name or path of the published model; undefined for bundled recordings. */
-  readonly model?: string;
   readonly result: "ok" | "FAIL" | "skipped";
-  /** Compared values, and metric. */
-  readonly compared?: string;
-  /** Difference between computed and recorded values. */
-  readonly delta?: number;
-  readonly tolerance?: number;
-  /** Item with the largest delta, if there are several. */
-  readonly worst?: string | undefined;
   /** Reason for a skipped or failed case. */
   readonly reason?: string;
 }
@@ -46,8 +35,7 @@ export interface ParityRow {
  */
 export async function* parity(options: ParityOptions = {}): AsyncGenerator<ParityRow> {
   const { fixtures = packageFixtures, data, signal, onCase, ...known } = options;
-  const ofModels = await knownCases(known);
-  for (const parityCase of [...fixtureCases(fixtures), ...ofModels]) {
+  for (const parityCase of [...fixtureCases(fixtures), ...(await knownCases(known))]) {
     signal?.throwIfAborted();
     onCase?.(parityCase.name);
     yield* await runCase(parityCase, data);
