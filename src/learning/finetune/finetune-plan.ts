@@ -96,11 +96,8 @@ export interface FinetunePlan {
 }
 
 const requestKinds: OptionKinds<PlanRequest> = {
-  pairs: wholeNumber(1),
-  architecture: record,
+  ...{ pairs: wholeNumber(1), architecture: record, epochs: numberFrom(0), settings: record },
   recipe: oneOf(...Object.keys(finetuneRecipes)),
-  epochs: numberFrom(0),
-  settings: record,
 };
 
 /** Plans a fine-tuning by the number of pairs, with a reason for each setting. */
@@ -113,8 +110,9 @@ export function planFinetuning(request: PlanRequest): FinetunePlan {
   const batchSize = settings.batchSize ?? Math.min(of.batchSize, pairs);
   const often = epochs ?? of.epochs;
   const steps = settings.steps ?? Math.max(1, Math.round((often * pairs) / batchSize));
-  const width = architecture.text.width;
-  const isChunked = batchSize > usualChunk && batchSize % usualChunk === 0 && !hasBatchNorm(architecture);
+  const { vision, text } = architecture;
+  const hasBatchNorm = vision.kind === "resnet" && vision.norm === "batch";
+  const isChunked = batchSize > usualChunk && batchSize % usualChunk === 0 && !hasBatchNorm;
   const asked = epochs === undefined ? of.why.epochs : "as given";
   const planned: readonly PlannedSetting[] = [
     ...Object.entries(of.settings).map(([name, value]) => ({ name, value, why: of.why.what })),
@@ -123,8 +121,8 @@ export function planFinetuning(request: PlanRequest): FinetunePlan {
     { name: "steps", value: steps, why: `each pair ${often === 1 ? "once" : `${often} times`}; ${asked}` },
     {
       name: "learningRate",
-      value: Number(((of.learningRate * usualWidth) / width).toPrecision(2)),
-      why: `${of.learningRate}, ${of.why.learningRate}, × ${usualWidth}/${width} for a text tower ${width} wide (Yang et al. 2021)`,
+      value: Number(((of.learningRate * usualWidth) / text.width).toPrecision(2)),
+      why: `${of.learningRate}, ${of.why.learningRate}, × ${usualWidth}/${text.width} for a text tower ${text.width} wide (Yang et al. 2021)`,
     },
     { name: "warmupSteps", value: Math.round(steps / 10), why: "a tenth, since Adam's first steps are the largest" },
     { name: "weightDecay", value: 0.1, why: "half of pre-training's (Wortsman et al. 2022)" },
@@ -135,8 +133,4 @@ export function planFinetuning(request: PlanRequest): FinetunePlan {
   const given = Object.entries(settings).map(([name, value]) => ({ name, value, why: "as given" }));
   const isGiven = new Set(given.map(({ name }) => name));
   return { recipe: chosen, settings: [...planned.filter(({ name }) => !isGiven.has(name)), ...given] };
-}
-
-function hasBatchNorm({ vision }: ClipConfig): boolean {
-  return vision.kind === "resnet" && vision.norm === "batch";
 }

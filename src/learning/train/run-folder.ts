@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { z } from "zod";
 import { rawBytes, type DeferredTensor, writeDeferred } from "../../model/checkpoints/write-safetensors.ts";
 import { openSafetensors } from "../../model/checkpoints/safetensors.ts";
 import { readFloats } from "../../model/checkpoints/stored-tensor.ts";
@@ -195,19 +196,16 @@ async function readSavedRun(path: string, record: RunRecord, resume: boolean): P
 
 async function readCheckpoint(path: string): Promise<SavedRun> {
   const { tensors, metadata } = await openSafetensors(path);
-  const steps = Number(metadata.get("steps"));
-  const metricsBytes = Number(metadata.get("metricsBytes"));
-  const [config, model, pairs, data] = ["config", "model", "pairs", "data"].map((key) => metadata.get(key));
-  const isOfRun = config !== undefined && model !== undefined && pairs !== undefined && data !== undefined;
-  if (!isOfRun || !Number.isSafeInteger(steps) || !Number.isSafeInteger(metricsBytes)) {
+  const parsed = metadataSchema.safeParse(Object.fromEntries(metadata));
+  if (!parsed.success)
     throw new ClipError("CLIP_CHECKPOINT", `${path} is not the checkpoint of a training run; remove it to start over`);
-  }
+  const { steps, metricsBytes, ...record } = parsed.data;
   const lengths = new Map(Array.from(tensors, ([name, { shape }]) => [name, Number(product(shape))]));
   const read = async (name: string) => (await readFloats(tensors.get(name)!)).data;
   return {
     state: { steps, lengths, read },
     metricsBytes,
-    record: { config, model, pairs, data },
+    record,
     skipped: await readSkipped(join(dirname(path), runFiles.skipped)),
   };
 }
@@ -225,18 +223,15 @@ async function readSkipped(path: string): Promise<SkippedImage[] | undefined> {
 /** Keys that may differ when a run is resumed: the metrics do not depend on them. */
 const changeable = new Set(["workers", "saveEvery"]);
 
-/** A run's identity as a checkpoint stores it. */
-interface RunRecord extends Readonly<Record<string, string>> {
-  /** JSON of the keys that the metrics depend on. */
-  readonly config: string;
-  readonly model: string;
-  /** Number of pairs. */
-  readonly pairs: string;
-  /** Digest of the pairs. */
-  readonly data: string;
-}
+/** A run's identity as a checkpoint stores it: its settings as JSON, the number of its pairs and their digest. */
+const recordSchema = z.object({ config: z.string(), model: z.string(), pairs: z.string(), data: z.string() });
+type RunRecord = z.output<typeof recordSchema>;
 
-function recordOf({ config, model, samples }: RunIdentity): RunRecord {
+const wholeNumber = z.coerce.number().int();
+const metadataSchema = recordSchema.extend({ steps: wholeNumber, metricsBytes: wholeNumber });
+
+/** Equal for runs with the same metrics. */
+export function recordOf({ config, model, samples }: RunIdentity): RunRecord {
   const hash = createHash("sha256");
   // Without the place of its bytes: a shard may be downloaded or unpacked elsewhere.
   for (const { image, captions, synthetic } of samples) hash.update(JSON.stringify({ image, captions, synthetic }));
@@ -247,11 +242,6 @@ function recordOf({ config, model, samples }: RunIdentity): RunRecord {
     pairs: String(samples.length),
     data: hash.digest("hex"),
   };
-}
-
-/** Equal for runs with the same metrics. */
-export function fingerprintOf(identity: RunIdentity): string {
-  return JSON.stringify(recordOf(identity));
 }
 
 /** The differences between two runs, in words. */

@@ -21,7 +21,7 @@ import { EventFile } from "./event-file.ts";
 import { type Start, startModel } from "./initial-model.ts";
 import { lockFolder } from "./lock-folder.ts";
 import { Run } from "./run.ts";
-import { fingerprintOf, RunFolder, runFiles, type RunIdentity } from "./run-folder.ts";
+import { recordOf, RunFolder, runFiles, type RunIdentity } from "./run-folder.ts";
 import { finalWeights, restoreTrainer } from "./step/trainer-thread.ts";
 import type { TrainerOptions } from "./step/trainer.ts";
 import type { TrainerMethods } from "./step/trainer-worker.ts";
@@ -86,7 +86,7 @@ async function trainTogether(
   const validator = isFirst && data.validation ? makeValidator(config, data.validation, start) : undefined;
   await using loader = makeLoader(config, data, start, processes);
   const identity = identityOf(config, data, start);
-  await expectSame(processes, fingerprintOf(identity), "another configuration or other data");
+  await expectSame(processes, JSON.stringify(recordOf(identity)), "another configuration or other data");
 
   await using folder = isFirst ? await RunFolder.open(out, identity, { resume, lock }) : undefined;
   const first = Number((await processes.exchange(String(folder?.saved?.steps ?? 0)))[0]);

@@ -10,7 +10,7 @@ import type { TextTokenizer } from "../../../inputs/text/tokenizer.ts";
 import { captionGroups } from "../../../inputs/data/caption-groups.ts";
 import { type SyntheticCaptionsObjective, decoderOf } from "./synthetic-captions.ts";
 import type { DataRows, DataWorkerMethods, DataWorkerSetup, RowRequest } from "./data-worker.ts";
-import type { PairPixels, SyntheticTensors, TextTensors } from "./pair-tensors.ts";
+import type { PairPixels, TextTensors } from "./pair-tensors.ts";
 import type { SkippedImage } from "../../../inputs/data/image-files.ts";
 import type { Sample } from "../../../inputs/data/sources/samples.ts";
 import { assertWhole, Sampler, type SamplerOptions } from "./sampling.ts";
@@ -150,15 +150,17 @@ export class DataLoader implements AsyncDisposable {
     const { batchSize, contextLength, preprocess, objective } = this.#options;
     const { rank, size } = this.#processes;
     const rows = batchSize / size;
+    const written = rows * (decoderOf(objective)?.length ?? 0);
     const batch: TrainingBatch = {
       step,
       samples: this.#sampler.drawSamples(step).slice(rank * rows, (rank + 1) * rows),
       pixels: new Uint8Array(rows * 3 * preprocess.imageSize ** 2),
-      inputIds: new Int32Array(rows * contextLength),
-      endOfText: new Int32Array(rows),
-      captionGroup: new Int32Array(rows),
+      ...emptyTexts(rows, contextLength),
       captions: new Array<string>(rows).fill(""),
-      synthetic: objective && emptySynthetic(rows, contextLength, decoderOf(objective)?.length ?? 0),
+      synthetic: objective && {
+        ...emptyTexts(rows, contextLength),
+        ...{ writtenIds: new Int32Array(written), tokenWeights: new Float32Array(written) },
+      },
     };
     return { batch, brokenRows: await this.#fillRows(batch, Array.from(batch.samples.keys())) };
   }
@@ -284,12 +286,10 @@ function setGroups({ inputIds, captionGroup }: TextTensors): void {
   captionGroup.set(captionGroups(inputIds, captionGroup.length));
 }
 
-function emptySynthetic(pairs: number, contextLength: number, captionLength: number): SyntheticTensors {
+function emptyTexts(pairs: number, contextLength: number): TextTensors {
   return {
     inputIds: new Int32Array(pairs * contextLength),
     endOfText: new Int32Array(pairs),
     captionGroup: new Int32Array(pairs),
-    writtenIds: new Int32Array(pairs * captionLength),
-    tokenWeights: new Float32Array(pairs * captionLength),
   };
 }

@@ -91,16 +91,15 @@ export function chunkOf(
     endOfText: rows(endOfText, 1),
     captionGroup: rows(captionGroup, 1),
   });
-  const { synthetic } = batch;
+  const { pixelValues, synthetic } = batch;
+  const written = decoder?.length ?? 0;
   return {
-    pixelValues: rows(batch.pixelValues, 3 * vision.imageSize ** 2),
+    pixelValues: rows(pixelValues, 3 * vision.imageSize ** 2),
     ...textRows(batch),
-    ...(synthetic && {
-      synthetic: {
-        ...textRows(synthetic),
-        writtenIds: rows(synthetic.writtenIds, decoder?.length ?? 0),
-        tokenWeights: rows(synthetic.tokenWeights, decoder?.length ?? 0),
-      },
-    }),
+    synthetic: synthetic && {
+      ...textRows(synthetic),
+      writtenIds: rows(synthetic.writtenIds, written),
+      tokenWeights: rows(synthetic.tokenWeights, written),
+    },
   };
 }
