@@ -130,11 +130,9 @@ export class LogisticRegression implements AsyncDisposable {
   #units(penalty: number): Float64Array {
     const spread = (1 / this.#classes) * (1 - 1 / this.#classes);
     const ofRow = this.#moments.variance.map((variance) => 1 / Math.sqrt(spread * variance + penalty));
-    const width = ofRow.length;
-    const weights = this.#classes * width;
-    return Float64Array.from({ length: weights + this.#classes }, (_, i) =>
-      i < weights ? ofRow[i % width]! : 1 / Math.sqrt(spread),
-    );
+    const units = new Float64Array(this.#classes * (ofRow.length + 1)).fill(1 / Math.sqrt(spread));
+    for (let c = 0; c < this.#classes; c++) units.set(ofRow, c * ofRow.length);
+    return units;
   }
 
   /** A class's weights times the mean, the difference between biases for centred and original features. */
@@ -144,11 +142,9 @@ export class LogisticRegression implements AsyncDisposable {
   }
 
   #headAt(x: Float64Array): LinearHead {
-    const weights = this.#classes * this.#moments.mean.length;
-    return {
-      weight: float32(Float32Array.from(x.subarray(0, weights)), [this.#classes, this.#moments.mean.length]),
-      bias: float32(Float32Array.from(x.subarray(weights)), [this.#classes]),
-    };
+    const shape = [this.#classes, this.#moments.mean.length] as const;
+    const [weight, bias] = [x.subarray(0, shape[0] * shape[1]), x.subarray(shape[0] * shape[1])];
+    return { weight: float32(Float32Array.from(weight), shape), bias: float32(Float32Array.from(bias), [shape[0]]) };
   }
 
   /** Σ NLL and its gradient. */

@@ -34,7 +34,7 @@ export const finetuneRecipes = {
     learningRate: 2e-4,
     settings: { lora: { rank: 8, alpha: 8 } },
     why: {
-      what: "training all weights would overfit so few pairs; LoRA preserves the model (Hu et al. 2022)",
+      what: "with few pairs, training all weights would overfit; LoRA preserves the model (Hu et al. 2022)",
       learningRate: "for LoRA on few images (Zanella and Ben Ayed 2024)",
       epochs: "so that few pairs still make enough steps",
       batchSize: "for LoRA on few images (Zanella and Ben Ayed 2024)",
@@ -60,9 +60,9 @@ export const finetuneRecipes = {
     learningRate: 1e-5,
     settings: {},
     why: {
-      what: "so many pairs can train all weights equally",
+      what: "this many pairs can train all weights equally",
       learningRate: "for continued contrastive training (Goyal et al. 2023)",
-      epochs: "so many pairs make enough steps; more epochs may help",
+      epochs: "this many pairs make enough steps; more epochs may help",
       batchSize: "more pairs to contrast, as in pre-training",
     },
   },

@@ -1,7 +1,9 @@
+import { arch, cpus, platform } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ClipError } from "../../core/errors.ts";
 import { exists } from "../../core/files.ts";
+import { onnxRuntimeVersion } from "../../engine/runtime/version.ts";
 import { packageFile } from "../../core/package-files.ts";
 import { fixtureCases } from "./fixture-cases.ts";
 import { knownCases, type KnownCasesOptions } from "./known-cases.ts";
@@ -66,4 +68,17 @@ async function missingFile(files: readonly string[], data: string | undefined): 
     if (!(await exists(file))) return `${file} does not exist; give the folder of the images: clip-ts parity FOLDER`;
   }
   return undefined;
+}
+
+export type Machine = Readonly<ReturnType<typeof thisMachine>>;
+
+export function thisMachine() {
+  const cores = cpus();
+  return {
+    processor: cores[0]?.model.trim() ?? "unknown processor", // some systems hide it
+    cores: cores.length,
+    system: `${platform()} ${arch()}`,
+    node: process.version.slice(1),
+    onnxRuntime: onnxRuntimeVersion(),
+  };
 }

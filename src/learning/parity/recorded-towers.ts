@@ -91,7 +91,7 @@ function rowsAt({ shape, data }: TensorData<"float32">, places: Int32Array): Ten
   return float32(concatenate(rows), [n, width]);
 }
 
-/** A tensor of a recording. @throws {ClipError} `CLIP_DATA` if it is missing. */
+/** @throws {ClipError} `CLIP_DATA` if the tensor is missing. */
 export function recordedTensor(recorded: RecordedTowers["recorded"], name: string): StoredTensor {
   const tensor = recorded.get(name);
   if (!tensor) throw new ClipError("CLIP_DATA", `nothing is recorded under ${name}`);

@@ -232,15 +232,14 @@ export async function readTrainConfig(path: string): Promise<TrainConfig> {
   const absolute = (source: string) => (isAddress(source) ? source : resolve(dirname(path), source));
   const { train, validation, init, images } = config;
   const isName = init !== undefined && isModelName(init) && !(await exists(absolute(init)));
-  const placed = <Given extends { source: string; images?: string | undefined }>(given: Given): Given => ({
-    ...given,
-    source: absolute(given.source),
-    ...(given.images !== undefined && { images: absolute(given.images) }),
-  });
+  const placedImages = (path: string | undefined) => path !== undefined && { images: absolute(path) };
+  const placed = <Given extends { source: string; images?: string | undefined }>(given: Given): Given => {
+    return { ...given, source: absolute(given.source), ...placedImages(given.images) };
+  };
   return {
     ...config,
     ...(init !== undefined && { init: isName ? init : absolute(init) }),
-    ...(images !== undefined && { images: absolute(images) }),
+    ...placedImages(images),
     train: typeof train === "string" ? absolute(train) : train.map(placed),
     ...(typeof validation === "string" && { validation: absolute(validation) }),
     ...(typeof validation === "object" && { validation: placed(validation) }),
@@ -288,10 +287,8 @@ export function checkTrainable(run: TrainConfig, config: ClipConfig): void {
     run.patchDropout > 0 && (vision.kind !== "vit" || vision.pool === "places"),
     "patchDropout is for ViTs that read their features from one token, unlike this model; leave it out",
   );
-  refuseIf(
-    !isSigmoid && run.batchSize < 2,
-    "a batch of one pair has no negatives to learn from; set batchSize to 2 or more",
-  );
+  const isAlone = !isSigmoid && run.batchSize < 2;
+  refuseIf(isAlone, "a batch of one pair has no negatives to learn from; set batchSize to 2 or more");
   refuseIf(
     run.lora !== undefined && ![...parameterSpecs(clipParameters(config)).keys()].some(isLora),
     "lora changes transformer blocks, but no unlocked tower has any; unlock one, or leave out lora",

@@ -1,16 +1,12 @@
+import type { StepResult } from "./step/trainer.ts";
+
 /** The numbers of a step that the doctor watches. */
-export interface Observation {
+export interface Observation extends Pick<
+  StepResult,
+  "loss" | "gradientNorm" | "logitScale" | "imageSpread" | "textSpread"
+> {
   /** Updates made, this one included. */
   readonly step: number;
-  /** In nats. */
-  readonly loss: number;
-  /** Before clipping. */
-  readonly gradientNorm: number;
-  /** Log of the scale applied to similarities. */
-  readonly logitScale: number;
-  /** Spread of the batch's embeddings, 1 − ‖mean‖², in [0, 1]. */
-  readonly imageSpread: number;
-  readonly textSpread: number;
   /** Share of the batch's pairs whose caption occurs more than once in it. */
   readonly repeatedCaptions: number;
   /** Share of the step's time spent waiting for data. */
@@ -78,7 +74,7 @@ interface Window {
 /** The text of each diagnosis for a window, or undefined where it does not apply. */
 const diagnoses: Readonly<Record<Diagnosis, (window: Window) => string | undefined>> = {
   chance: ({ steps, windows, patient: { chanceLoss, warmupSteps } }) => {
-    const loss = median(steps.map((step) => step.loss));
+    const loss = medianLoss(steps);
     const isEarly = windows < chanceWindows || steps[0]!.step <= warmupSteps;
     if (isEarly || loss < (1 - chanceMargin) * chanceLoss) return undefined;
     return (
@@ -88,7 +84,7 @@ const diagnoses: Readonly<Record<Diagnosis, (window: Window) => string | undefin
     );
   },
   learningRate: ({ steps, lowestLoss, patient: { chanceLoss } }) => {
-    const loss = median(steps.map((step) => step.loss));
+    const loss = medianLoss(steps);
     // Near 0, the loss of memorized pairs may rise by a large factor.
     if (!(loss > risenShare * lowestLoss && loss - lowestLoss > chanceMargin * chanceLoss)) return undefined;
     return (
@@ -162,7 +158,7 @@ export class Doctor {
     if (this.#steps.length < doctorWindow) return [];
     const steps = this.#steps.splice(0);
     const window = { steps, windows: this.#windows++, lowestLoss: this.#lowestLoss, patient: this.#patient };
-    this.#lowestLoss = Math.min(this.#lowestLoss, median(steps.map(({ loss }) => loss)));
+    this.#lowestLoss = Math.min(this.#lowestLoss, medianLoss(steps));
     return this.#judge(window, Object.keys(diagnoses) as Diagnosis[]);
   }
 
@@ -194,5 +190,6 @@ export function shareRepeated(groups: Int32Array): number {
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+const medianLoss = (steps: readonly Observation[]) => median(steps.map(({ loss }) => loss));
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 const short = (value: number) => value.toPrecision(2);

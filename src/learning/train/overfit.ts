@@ -229,15 +229,15 @@ function describe(outcome: Outcome, config: TrainConfig, trainedShare: number): 
         : "all have the same image. Check the images with clip-ts data check";
     return `it cannot memorize ${pairs} pairs: ${cause}`;
   }
-  const course = ({ firstLoss, lastLoss, steps }: OverfitAttempt) =>
-    Number.isFinite(lastLoss)
-      ? `the loss went from ${firstLoss.toFixed(2)} to ${lastLoss.toFixed(2)} in ${steps} steps`
-      : `the loss is not finite after ${steps} steps`;
+  const { firstLoss, lastLoss, steps } = first;
+  const course = Number.isFinite(lastLoss)
+    ? `the loss went from ${firstLoss.toFixed(2)} to ${lastLoss.toFixed(2)} in ${steps} steps`
+    : `the loss is not finite after ${steps} steps`;
   const scale = `chance is ${chance.toFixed(2)}, and the lowest possible loss ${least.toFixed(2)}`;
-  if (learned && first.steps === 0)
-    return `it already knows these ${pairs} pairs: the loss is ${first.firstLoss.toFixed(2)}; ${scale}`;
-  if (learned) return `it can memorize ${pairs} pairs: ${course(first)}; ${scale}`;
-  const summary = `it cannot memorize ${pairs} pairs at learningRate ${first.learningRate}: ${course(first)}; ${scale}`;
+  if (learned && steps === 0)
+    return `it already knows these ${pairs} pairs: the loss is ${firstLoss.toFixed(2)}; ${scale}`;
+  if (learned) return `it can memorize ${pairs} pairs: ${course}; ${scale}`;
+  const summary = `it cannot memorize ${pairs} pairs at learningRate ${first.learningRate}: ${course}; ${scale}`;
   return [summary, ...whatToTry(outcome, config, trainedShare).map((hint) => `- ${hint}`)].join("\n");
 }
 

@@ -176,12 +176,9 @@ async function saveTrained(
   const parameters = new Map(weights.map(([path, values]) => [path, float32(values, specs.get(path)!.shape)]));
   if (lora) await saveLora(join(folder.path, runFiles.lora), lora, parameters);
   const model = {
-    config: withoutTrainingParts(architecture),
-    preprocess,
-    tokenizer,
+    ...{ config: withoutTrainingParts(architecture), preprocess, tokenizer, dtype },
     parameters: lora ? mergeLora(parameters, lora) : parameters,
     ...(words && { words }),
-    dtype,
   };
   await folder.assertHeld();
   await saveModel(join(folder.path, runFiles.model), model);

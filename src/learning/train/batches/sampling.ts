@@ -176,9 +176,7 @@ function firstAlike(samples: readonly Sample[], keyOf: (sample: Sample) => strin
 }
 
 /** Draws of a source in an epoch. */
-function drawnTimes(count: number, weight: number): number {
-  return Math.round(count * weight);
-}
+const drawnTimes = (count: number, weight: number) => Math.round(count * weight);
 
 /** Shuffles within a buffer that is filled in order and emptied at random. */
 function shuffleThrough(size: number, order: Uint32Array, random: Random): Uint32Array {

@@ -91,10 +91,12 @@ const configError = (problem: string) => new ClipError("CLIP_CONFIG", problem);
 
 const isUnder = (path: string, start: string) => path === start || path.startsWith(`${start}.`);
 
+const total = (counts: readonly number[]) => counts.reduce((sum, count) => sum + count, 0);
+
 /** Transformer blocks of a tower; a ResNet's bottlenecks. */
 function blockCount(config: ClipConfig, tower: "vision" | "text"): number {
   const { layers } = config[tower];
-  return typeof layers === "number" ? layers : layers.reduce((sum, count) => sum + count, 0);
+  return typeof layers === "number" ? layers : total(layers);
 }
 
 /** Depth of a parameter in its tower: 0 before the blocks, 1 for the first block, the number of blocks + 1 after the last. */
@@ -103,8 +105,7 @@ function depthOf(path: string, config: ClipConfig): number {
   if (part === "blocks") return 1 + Number(rest[0]);
   if (part === "stages") {
     const { layers } = config.vision as ResNetConfig;
-    const before = layers.slice(0, Number(rest[0])).reduce((sum, count) => sum + count, 0);
-    return 1 + before + Number(rest[1]);
+    return 1 + total(layers.slice(0, Number(rest[0]))) + Number(rest[1]);
   }
   return beforeBlocks.has(part) ? 0 : blockCount(config, tower) + 1;
 }
