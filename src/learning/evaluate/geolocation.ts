@@ -65,8 +65,8 @@ export interface GeolocationScores {
 }
 
 /**
- * Geolocation by nearest neighbor: an image gets the place of the most similar reference (Radford et al. 2021, IM2GPS). Holds an embedding for each
- * reference: 2 GB for a million of 512 numbers.
+ * Geolocation by nearest neighbor: an image gets the place of the most similar reference (Radford et al. 2021, IM2GPS). Holds the
+ * embeddings of all references: 2 GB for a million of 512 numbers.
  *
  * @throws {ClipError} `CLIP_DATA` if no image or no reference can be read.
  */

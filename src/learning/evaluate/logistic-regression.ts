@@ -1,5 +1,6 @@
 import { gradients } from "../../engine/autodiff/gradients.ts";
 import { ClipError } from "../../core/errors.ts";
+import { pick } from "../../core/pick.ts";
 import { float32, int32, type TensorData } from "../../core/tensor-data.ts";
 import { constant, input } from "../../engine/graph/tensor.ts";
 import { linear } from "../../model/nn/layers.ts";
@@ -122,7 +123,7 @@ export class LogisticRegression implements AsyncDisposable {
       head: this.#headAt(at.map((value, i) => (i < weights ? value : value - this.#atMean(at, i - weights)))),
       objective: value,
       negativeLogLikelihood: value - penalty(at),
-      ...{ iterations: found.iterations, evaluations: found.evaluations, reason: found.reason },
+      ...pick(found, ["iterations", "evaluations", "reason"]),
     };
   }
 

@@ -34,11 +34,12 @@ import {
 import { readPairs, type PairSource, weightedSourceKinds } from "../../inputs/data/pairs.ts";
 import { readRunData } from "../train/batches/run-data.ts";
 import { trainKinds, type TrainOptions, type TrainResult } from "../train/train-options.ts";
-import { type ScoreOptions, scorePairs } from "./score-pairs.ts";
+import { scorePairs } from "./score-pairs.ts";
+import type { ReadOptions } from "../../model/embedding/encode-readable.ts";
 import { isClassFolder } from "../../inputs/data/sources/folder.ts";
 import { isAddress } from "../../inputs/data/plain-shard.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
-import { type Pairs, type Sample, sourceKinds, type SourceOptions } from "../../inputs/data/sources/samples.ts";
+import { sourceKinds, type SourceOptions } from "../../inputs/data/sources/samples.ts";
 import { lockFolder } from "../train/lock-folder.ts";
 import { train } from "../train/train.ts";
 
@@ -160,7 +161,7 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   const original = await readModel(model, { imageSize: data.reading.imageSize });
   const given = pick(config, ["recipe", "epochs", "settings"]);
   const plan = planFinetuning({ pairs: data.counts.train, architecture: original.config, ...given });
-  const run = runConfig(model, data, Object.fromEntries(plan.settings.map(({ name, value }) => [name, value])));
+  const run = runConfig(model, data.sources, Object.fromEntries(plan.settings.map(({ name, value }) => [name, value])));
   await using lock = await lockFolder(options.out);
   void lock;
   onPlan?.(plan, data.counts);
@@ -210,16 +211,9 @@ function checkConfig(config: FinetuneConfig, options: FinetuneOptions): void {
 }
 
 /** The pairs of a fine-tuning, and how they are read. */
-interface FinetuneData {
-  /** Keys of the run's configuration. */
-  readonly sources: object;
-  readonly reading: TrainConfig;
-  readonly validation: MeasuredSet;
-  readonly general: (Pairs & MeasuredSet) | undefined;
-  readonly counts: FinetuneRecord["pairs"];
-}
+type FinetuneData = Awaited<ReturnType<typeof readData>>;
 
-async function readData(config: FinetuneConfig, options: FinetuneOptions): Promise<FinetuneData> {
+async function readData(config: FinetuneConfig, options: FinetuneOptions) {
   const [data, validationSource, general] = await Promise.all(
     [config.data, config.validation, config.general].map(asSource),
   );
@@ -227,7 +221,7 @@ async function readData(config: FinetuneConfig, options: FinetuneOptions): Promi
   const sources = { train: [data!], ...split };
   // How data is read does not depend on the settings that follow from its size.
   const given = pick(config.settings ?? {}, readingKeys);
-  const reading = runConfig("model", { sources }, { batchSize: 1, steps: 1, learningRate: 1, ...given });
+  const reading = runConfig("model", sources, { batchSize: 1, steps: 1, learningRate: 1, ...given });
   const watching = { signal: options.signal, onProgress: options.onDownload };
   const { pairs, validation } = await readRunData(reading, watching);
   const common = { ...pickOptions<SourceOptions>(reading, sourceKinds), ...watching };
@@ -239,28 +233,21 @@ async function readData(config: FinetuneConfig, options: FinetuneOptions): Promi
     validation: validation!,
     general: generalPairs && { ...generalPairs, areClasses: general.classTemplates !== undefined },
     counts: {
-      train: pairs.samples.length,
-      validation: validation!.samples.length,
+      ...{ train: pairs.samples.length, validation: validation!.samples.length },
       general: generalPairs?.samples.length ?? 0,
     },
   };
 }
 
-function runConfig(init: string, { sources }: Pick<FinetuneData, "sources">, settings: object): TrainConfig {
+function runConfig(init: string, sources: object, settings: object): TrainConfig {
   return parseStrict(trainConfigSchema, { init, ...sources, ...settings }, "the fine-tuning");
-}
-
-/** A set to measure blends on. */
-interface MeasuredSet {
-  readonly samples: readonly Sample[];
-  readonly areClasses: boolean;
 }
 
 /** Scores of each blend on both sets; undefined if stopped. */
 async function measureBlends(
   blender: Blender,
   { validation, general, counts }: FinetuneData,
-  options: Pick<ScoreOptions, "maxImagePixels" | "signal" | "onSkip">,
+  options: ReadOptions,
   onScoring: FinetuneOptions["onScoring"],
 ): Promise<SweepScores[] | undefined> {
   const { signal } = options;
@@ -269,7 +256,7 @@ async function measureBlends(
   try {
     for (const alpha of alphas) {
       await using encoder = await blender.encoder(alpha, signal);
-      const scoresOf = ({ samples, areClasses }: MeasuredSet, before: number) => {
+      const scoresOf = ({ samples, areClasses }: FinetuneData["validation"], before: number) => {
         const onProgress = (done: number) => onScoring?.(alpha, before + done, of);
         return scorePairs(encoder, samples, { ...options, areClasses, onProgress });
       };

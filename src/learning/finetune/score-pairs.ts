@@ -1,17 +1,12 @@
 import { ClipError } from "../../core/errors.ts";
-import { encodeReadable } from "../../model/embedding/encode-readable.ts";
+import { encodeReadable, type ReadOptions } from "../../model/embedding/encode-readable.ts";
 import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
 import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
 import { namesOfSamples, nameVectors, type NamingOptions } from "../train/name-vectors.ts";
 import type { ValidationScores } from "../train/run-folder.ts";
-import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
 
-export interface ScoreOptions extends Pick<NamingOptions, "areClasses"> {
-  readonly maxImagePixels?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Called for each unreadable image, which is skipped. */
-  readonly onSkip?: ((skipped: SkippedImage) => void) | undefined;
+interface ScoreOptions extends Pick<NamingOptions, "areClasses">, ReadOptions {
   /** Called with the number of finished images. */
   readonly onProgress?: ((count: number) => void) | undefined;
 }
@@ -25,13 +20,12 @@ export interface ScoreOptions extends Pick<NamingOptions, "areClasses"> {
 export async function scorePairs(
   encoder: ClipEncoder,
   samples: readonly Sample[],
-  { areClasses, maxImagePixels, signal, onSkip, onProgress }: ScoreOptions = {},
+  { areClasses, onProgress, ...reading }: ScoreOptions,
 ): Promise<ValidationScores> {
   const names = namesOfSamples(samples, { areClasses, templates: ["{}"] });
-  const texts = names.sentences.flat();
-  const vectors = await nameVectors(names, encoder.encodeTexts(texts, { signal, onTruncate: () => undefined }));
+  const encoding = { signal: reading.signal, onTruncate: () => undefined };
+  const vectors = await nameVectors(names, encoder.encodeTexts(names.sentences.flat(), encoding));
   const ranks: number[] = [];
-  const reading = { maxImagePixels, signal, onSkip };
   for await (const [{ captions }, imageEmbed] of encodeReadable(encoder, samples, reading)) {
     const similarities = vectors.map((vector) => dot(imageEmbed, vector));
     ranks.push(truthRank(similarities, [names.labels.indexOf(captions[0]!)]));

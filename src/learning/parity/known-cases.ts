@@ -180,13 +180,8 @@ const quantities: Readonly<Record<Quantity, Compute>> = {
   "last of textFeatures": (rowsOf, { count }) => [...rowsOf("textFeatures")[0]!.subarray(-count)],
 };
 
-function sigmoids(logits: Float32Array): number[] {
-  return Array.from(logits, (logit) => 1 / (1 + Math.exp(-logit)));
-}
-
-function sum(values: Float32Array): number {
-  return values.reduce((total, value) => total + value, 0);
-}
+const sigmoids = (logits: Float32Array) => Array.from(logits, (logit) => 1 / (1 + Math.exp(-logit)));
+const sum = (values: Float32Array) => values.reduce((total, value) => total + value, 0);
 
 function rows({ data, shape }: TensorData): Float32Array[] {
   const [count, size] = shape as [number, number];

@@ -138,9 +138,7 @@ function deadTower({ steps }: Window, what: string, spread: "imageSpread" | "tex
   );
 }
 
-/**
- * Watches a run for typical problems. A diagnosis is reported once, and again only after a window without it.
- */
+/** Watches a run for typical problems. A diagnosis is reported once, and again only after a window without it. */
 export class Doctor {
   readonly #patient: Patient;
   readonly #steps: Observation[] = [];

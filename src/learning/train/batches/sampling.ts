@@ -1,7 +1,7 @@
 import { ClipError } from "../../../core/errors.ts";
 import { Random } from "../../../core/random.ts";
 import { subCaptions, type SyntheticDraw } from "./synthetic-captions.ts";
-import type { Sample } from "../../../inputs/data/sources/samples.ts";
+import type { Pairs, Sample } from "../../../inputs/data/sources/samples.ts";
 
 /** First keys of the random streams that share a seed. */
 export const purposes = { order: 1, caption: 2, augmentation: 3, patches: 4, sentence: 5, heldOut: 6 } as const;
@@ -14,7 +14,7 @@ export interface SamplerOptions {
    * Number of samples of each source, and how often an epoch draws each; the fraction of a weight is the share drawn once more.
    * Default: each once.
    */
-  readonly mixture?: readonly { readonly count: number; readonly weight: number }[] | undefined;
+  readonly mixture?: Pairs["mixture"] | undefined;
   /** Reads shard after shard, each epoch in a new order, and shuffles within a buffer of this many samples. Default: shuffles all samples. */
   readonly shuffleBuffer?: number | undefined;
 }
@@ -28,7 +28,7 @@ export class Sampler {
   /** Complete batches in an epoch. */
   readonly stepsPerEpoch: number;
   readonly #samples: readonly Sample[];
-  readonly #options: SamplerOptions & { readonly mixture: NonNullable<SamplerOptions["mixture"]> };
+  readonly #options: SamplerOptions & { readonly mixture: NonNullable<Pairs["mixture"]> };
   /** For each sample the first one with the same captions: the key of its caption draws. */
   readonly #captionList: Uint32Array;
   /** For each sample the first one with the same synthetic caption. */
