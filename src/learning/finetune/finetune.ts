@@ -227,15 +227,12 @@ async function readData(config: FinetuneConfig, options: FinetuneOptions) {
   const common = { ...pickOptions<SourceOptions>(reading, sourceKinds), ...watching };
   const generalPairs =
     general && (await readPairs(general.source, { ...common, ...pickOptions<SourceOptions>(general, sourceKinds) }));
+  const [ofTrain, ofValidation] = [pairs.samples.length, validation!.samples.length];
+  const counts = { train: ofTrain, validation: ofValidation, general: generalPairs?.samples.length ?? 0 };
   return {
-    sources,
-    reading,
+    ...{ sources, reading, counts },
     validation: validation!,
     general: generalPairs && { ...generalPairs, areClasses: general.classTemplates !== undefined },
-    counts: {
-      ...{ train: pairs.samples.length, validation: validation!.samples.length },
-      general: generalPairs?.samples.length ?? 0,
-    },
   };
 }
 

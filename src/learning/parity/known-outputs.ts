@@ -91,6 +91,20 @@ const rclip = {
 const rclipImage = (name: string) => `golden/rclip/images/${name}`;
 /** For three decimals, and differences between image decoders. */
 const rclipTolerance = 2e-3;
+const rclipCats = [
+  "cat.jpg",
+  "black cat at night.jpg",
+  "black kitty.jpeg",
+  "black cat sleeping on a chair.JPG",
+  "cautious cat.jpg",
+];
+const rclipSearch = (text: string, images: readonly string[], values: readonly number[]): KnownOutput => ({
+  ...rclip,
+  name: `rclip, "${text}"`,
+  images: images.map(rclipImage),
+  texts: [text],
+  numbers: [{ of: "cosines", values, tolerance: rclipTolerance }],
+});
 
 const coco =
   "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,bench,bird," +
@@ -255,45 +269,17 @@ export const knownOutputs: readonly KnownOutput[] = [
       { of: "probabilities", values: [0.31937, 3.2463e-5], tolerance: 1e-3 },
     ],
   },
-  {
-    ...rclip,
-    name: 'rclip, "kitty"',
-    images: [
-      "black kitty.jpeg",
-      "cat.jpg",
-      "black cat at night.jpg",
-      "black cat sleeping on a chair.JPG",
-      "cautious cat.jpg",
-      "chessboard with rocks.JPG",
-      "tree.webp",
-    ].map(rclipImage),
-    texts: ["kitty"],
-    numbers: [{ of: "cosines", values: [0.269, 0.247, 0.243, 0.242, 0.21, 0.165, 0.152], tolerance: rclipTolerance }],
-  },
-  {
-    ...rclip,
-    name: 'rclip, "tree"',
-    images: [rclipImage("tree.webp")],
-    texts: ["tree"],
-    numbers: [{ of: "cosines", values: [0.278], tolerance: rclipTolerance }],
-  },
-  {
-    ...rclip,
-    name: 'rclip, "boats on a lake"',
-    images: [rclipImage("boats on a lake.png")],
-    texts: ["boats on a lake"],
-    numbers: [{ of: "cosines", values: [0.273], tolerance: rclipTolerance }],
-  },
+  rclipSearch(
+    "kitty",
+    [...rclipCats, "chessboard with rocks.JPG", "tree.webp"],
+    [0.247, 0.243, 0.269, 0.242, 0.21, 0.165, 0.152],
+  ),
+  rclipSearch("tree", ["tree.webp"], [0.278]),
+  rclipSearch("boats on a lake", ["boats on a lake.png"], [0.273]),
   {
     ...rclip,
     name: "rclip, a picture of a cat",
-    images: [
-      "cat.jpg",
-      "black cat at night.jpg",
-      "black kitty.jpeg",
-      "black cat sleeping on a chair.JPG",
-      "cautious cat.jpg",
-    ].map(rclipImage),
+    images: rclipCats.map(rclipImage),
     numbers: [{ of: "cosines with the first image", values: [0.657, 0.652, 0.619, 0.569], tolerance: rclipTolerance }],
   },
   {

@@ -7,6 +7,7 @@ import type { DownloadProgress } from "../../core/progress.ts";
 import { Random } from "../../core/random.ts";
 import { orSkipped, useLocatedImage } from "../../inputs/data/image-location.ts";
 import { squarePixels } from "../../inputs/image/preprocess.ts";
+import type { RasterImage } from "../../inputs/image/raster-image.ts";
 import { type ClipConfig } from "../../model/towers/config.ts";
 import { countParameters } from "../../model/nn/parameters.ts";
 import { clipParameters } from "../../model/towers/parameters.ts";
@@ -114,20 +115,18 @@ async function makeBatch(samples: readonly Sample[], start: Start, config: Train
   const images: Uint8Array[] = [];
   const captions: string[] = [];
   const decoding = { maxImagePixels: config.maxImagePixels };
+  const squared = (raster: RasterImage) => squarePixels(raster, preprocess);
   for (const sample of differentFirst(samples, config.seed)) {
     if (captions.length === checkedPairs) break;
-    const pixels = await orSkipped(sample.image, () =>
-      useLocatedImage(sample, decoding, (raster) => squarePixels(raster, preprocess)),
-    );
+    const pixels = await orSkipped(sample.image, () => useLocatedImage(sample, decoding, squared));
     if ("reason" in pixels) continue;
     images.push(pixels);
     captions.push(sample.captions[0]!);
   }
-  if (captions.length < 2)
-    throw new ClipError(
-      "CLIP_DATA",
-      `${captions.length} of ${samples.length} pairs can be read, and two are needed; check them with clip-ts data check`,
-    );
+  if (captions.length < 2) {
+    const few = `${captions.length} of ${samples.length} pairs can be read, and two are needed`;
+    throw new ClipError("CLIP_DATA", `${few}; check them with clip-ts data check`);
+  }
   const { contextLength } = architecture.text;
   const { inputIds, endOfText } = tokenizer.tokenize(captions, { contextLength, ...asCaption });
   const captionGroup = captionGroups(inputIds, captions.length);

@@ -1,13 +1,10 @@
-import type { ClipConfig } from "../../../model/towers/config.ts";
 import type { BatchGradients } from "./batch-gradients.ts";
 import { maxLogitScale } from "./losses.ts";
-import type { TrainerState } from "./trainer-state.ts";
+import type { StateOptions, TrainerState } from "./trainer-state.ts";
 
-export interface StepUpdateOptions {
-  readonly config: ClipConfig;
+export interface StepUpdateOptions extends Pick<StateOptions, "config" | "emaDecay"> {
   /** Gradients with a larger norm are scaled down to it. */
   readonly gradClipNorm?: number | undefined;
-  readonly emaDecay?: number | undefined;
 }
 
 interface Update extends Pick<BatchGradients, "gradients" | "statistics"> {
