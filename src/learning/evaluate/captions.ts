@@ -31,7 +31,7 @@ const candidateKinds: OptionKinds<CandidateColumns> = { referenceColumn: text, s
  * Reads captions to score from a `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`) and
  * `caption` (or `title`).
  *
- * @throws {ClipError} `CLIP_DATA`, see {@link readTexts} and {@link assertSomeExist}, or if there are no rows.
+ * @throws {ClipError} `CLIP_DATA`, see `readTexts` and `assertSomeExist`, or if there are no rows.
  */
 export async function readCandidates(
   path: string,

@@ -19,7 +19,7 @@ export interface PlacedImage extends ImageLocation {
  * `longitude`.
  *
  * @param root - another base folder of the paths, which must not leave it.
- * @throws {ClipError} `CLIP_DATA`, see {@link readTexts}; or if there are no rows, or coordinates are out of range.
+ * @throws {ClipError} `CLIP_DATA`, see `readTexts`; or if there are no rows, or coordinates are out of range.
  */
 export async function readPlacedImages(
   path: string,
@@ -59,7 +59,7 @@ export const placeDistances = [1, 25, 200, 750, 2500] as const;
 export interface GeolocationScores {
   readonly count: number;
   readonly references: number;
-  /** Share of images within each of {@link placeDistances}. */
+  /** Share of images within each of `placeDistances`. */
   readonly within: readonly { readonly kilometres: number; readonly share: number }[];
   readonly broken: readonly SkippedImage[];
 }

@@ -176,7 +176,7 @@ function scoresOf(logits: TensorData, labels: Int32Array): HeadScores {
   };
 }
 
-type ZeroShotHeadOptions = Pick<ClassifierOptions, "templates" | "signal" | "onEqualLabels">;
+export type ZeroShotHeadOptions = Pick<ClassifierOptions, "templates" | "signal" | "onEqualLabels">;
 const zeroShotHeadKinds: OptionKinds<ZeroShotHeadOptions> = {
   ...{ templates: listOf(text), signal: abortSignal, onEqualLabels: callback },
 };
