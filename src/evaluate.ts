@@ -57,6 +57,7 @@ export {
   type SweepPoint,
   trainProbe,
   zeroShotHead,
+  type ZeroShotHeadOptions,
 } from "./learning/evaluate/linear-probe.ts";
 export type { FittedHead, LabelledFeatures, LinearHead } from "./learning/evaluate/logistic-regression.ts";
 

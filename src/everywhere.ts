@@ -13,16 +13,21 @@ export type { EncodeImageOptions, EncodeOptions, LazyImage, OnSkip } from "./mod
 export type { EncoderOptions } from "./model/embedding/compiled-towers.ts";
 export type { Source } from "./core/streams.ts";
 export type { DecodeOptions, ImageSource, PageImage } from "./inputs/image/image-source.ts";
-export type { PreprocessConfig } from "./inputs/image/preprocess-config.ts";
+export type { PreprocessConfig, ResizeMode } from "./inputs/image/preprocess-config.ts";
 export type { RasterImage } from "./inputs/image/raster-image.ts";
 
 /** Zero-shot classifiers, computed once for many images. */
-export { type ClassifierOptions, type RankedLabel, ZeroShotClassifier } from "./model/zero-shot/classifier.ts";
+export {
+  type ClassifierOptions,
+  type RankedLabel,
+  type RankOptions,
+  ZeroShotClassifier,
+} from "./model/zero-shot/classifier.ts";
 export { type ClassLabel } from "./model/zero-shot/prompts.ts";
 export { defaultTemplates, noneOfThese } from "./model/zero-shot/templates.ts";
 
 /** The parts of a model, and the outputs of its towers. */
-export { forward, type ForwardInputs } from "./model/embedding/forward.ts";
+export { forward, type ForwardInputs, type ForwardOptions } from "./model/embedding/forward.ts";
 export { readModel, readTokenizer, type StoredModel } from "./model/pretrained/model-folder.ts";
 export { type ReadModelOptions, type Vocabulary } from "./model/pretrained/model-files.ts";
 export type { QuantizedDtype } from "./model/checkpoints/quantize.ts";

@@ -8,12 +8,18 @@ export { type FetchOptions, type FetchPlan } from "./core/fetch-options.ts";
 export { pictogramModel } from "./model/hub/pictograms.ts";
 export { resolveModel, type ResolveOptions } from "./model/hub/resolve.ts";
 export { type Conversion, convertModel, type ConvertOptions } from "./model/pretrained/convert.ts";
+export type { WriteProgress } from "./core/atomic-write.ts";
 export { inspectModel, type ModelReport } from "./model/pretrained/inspect.ts";
 export type { StoredParameters } from "./model/checkpoints/load.ts";
 export type { StoredTensor } from "./model/checkpoints/stored-tensor.ts";
 
 /** The loss of quality through quantized weights (`dtype`). */
-export { type Agreement, measureQuantization, type ProbeInputs } from "./model/embedding/quantization.ts";
+export {
+  type Agreement,
+  type AgreementInputs,
+  type AgreementOptions,
+  measureQuantization,
+} from "./model/embedding/quantization.ts";
 
 /** Architectures. */
 export {

@@ -28,11 +28,14 @@ export {
 } from "./model/towers/vision-transformer.ts";
 export {
   type AttentionPool,
+  type AttentionPoolOutput,
   type Bottleneck,
   type ConvNorm,
   type ModifiedResNet,
   modifiedResNet,
 } from "./model/towers/modified-resnet.ts";
+export type { ConvStem, PlacesPool, Readout } from "./model/towers/pictogram-parts.ts";
+export type { CaptionDecoder } from "./model/towers/caption-decoder.ts";
 export { type TextTowerOutput, type TextTransformer, textTransformer } from "./model/towers/text-transformer.ts";
 
 /** Layers and norms. */
@@ -98,5 +101,6 @@ export {
   storedParameters,
   type StoredParameters,
 } from "./model/checkpoints/load.ts";
+export type { Naming, TensorPlacement } from "./model/checkpoints/names/patterns.ts";
 export { type Layout, type LayoutFamily, ownNames } from "./model/checkpoints/names/layouts.ts";
 export { type ModelToSave, saveModel } from "./model/pretrained/save-model.ts";

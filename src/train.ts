@@ -33,7 +33,7 @@ export {
 } from "./learning/finetune/finetune-plan.ts";
 
 /** Data, losses and the learning rate. */
-export { readPairs, readImages, readSources, type PairSource } from "./inputs/data/pairs.ts";
+export { type PairSource, readImages, type ReadImagesOptions, readPairs, readSources } from "./inputs/data/pairs.ts";
 export { readImage } from "./inputs/data/image-location.ts";
 export { countReasons } from "./inputs/data/sources/samples.ts";
 export { isShardName } from "./inputs/data/sources/shards.ts";

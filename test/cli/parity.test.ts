@@ -1,8 +1,7 @@
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { type Machine } from "../../src/learning/parity/machine.ts";
-import { packageFixtures, type ParityRow } from "../../src/learning/parity/parity.ts";
+import { type Machine, packageFixtures, type ParityRow } from "../../src/learning/parity/parity.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
 import { call } from "./call.ts";
 

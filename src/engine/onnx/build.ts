@@ -14,7 +14,7 @@ export interface OnnxModel {
   readonly outputs: readonly OnnxValue[];
   /** Folder of the weight files that the model refers to, if any. */
   readonly folder?: string;
-  /** In a page: the weights that the model refers to as {@link packedWeights}. */
+  /** In a page: the weights that the model refers to as `packedWeights`. */
   readonly weights?: OwnBytes;
 }
 

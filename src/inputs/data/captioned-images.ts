@@ -26,7 +26,7 @@ const captionKinds: OptionKinds<CaptionColumns> = {
 /**
  * Reads images with their captions from a `.csv`, `.tsv` or `.jsonl`; an image has the captions of all its rows.
  *
- * @throws {ClipError} `CLIP_DATA` as {@link readTexts} and {@link assertSomeExist}, and if there is no row.
+ * @throws {ClipError} `CLIP_DATA` as `readTexts` and `assertSomeExist`, and if there is no row.
  */
 export async function readCaptionTable(path: string, options: CaptionColumns = {}): Promise<Pairs> {
   checkKind("readCaptionTable: the path", path, text);

@@ -83,10 +83,7 @@ export class BenchmarkSet {
     const names = knownSets.map(({ name }) => name);
     const nearest = closest(named, names);
     const hint = distance(named.toLowerCase(), nearest) <= 3 ? `did you mean "${nearest}"? Known` : "known";
-    throw new ClipError(
-      "CLIP_DATA",
-      `there is no folder ${named}, and no data set of that name; ${hint} are ${names.join(", ")}`,
-    );
+    throw dataError(`there is no folder ${named}, and no data set of that name; ${hint} are ${names.join(", ")}`);
   }
 
   /**
@@ -105,7 +102,7 @@ export class BenchmarkSet {
    */
   async templates(): Promise<string[]> {
     const lines = splitLines(await this.#text(files.templates)).filter((line) => line.trim() !== "");
-    if (lines.length === 0) throw new ClipError("CLIP_DATA", `${this.#placeOf(files.templates)} is empty`);
+    if (lines.length === 0) throw dataError(`${this.#placeOf(files.templates)} is empty`);
     return lines.map((line) => line.replaceAll("{c}", "{}"));
   }
 
@@ -118,23 +115,19 @@ export class BenchmarkSet {
   async images(classCount: number): Promise<SetImages> {
     const text = (await this.#text(files.shardCount)).trim();
     const count = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-    if (count < 1 || count > maxShards)
-      throw new ClipError(
-        "CLIP_DATA",
-        `${this.#placeOf(files.shardCount)} must be the number of shards, not ${JSON.stringify(text.slice(0, 50))}`,
-      );
+    if (count < 1 || count > maxShards) {
+      const place = this.#placeOf(files.shardCount);
+      throw dataError(`${place} must be the number of shards, not ${JSON.stringify(text.slice(0, 50))}`);
+    }
     const found: { samples: LabelledImage[]; skipped: SkippedImage[] } = { samples: [], skipped: [] };
     for (let i = 0; i < count; i++) {
       const shard = `test/${i}.tar`;
       await collectShard(await this.#file(shard), this.#placeOf(shard), classCount, found);
     }
+    if (found.samples.length > 0) return found;
     const [first] = found.skipped;
-    if (found.samples.length === 0)
-      throw new ClipError(
-        "CLIP_DATA",
-        `${this.name} has no labelled images` + (first ? `: ${first.image}: ${first.reason}` : " in its shards"),
-      );
-    return found;
+    const why = first ? `: ${first.image}: ${first.reason}` : " in its shards";
+    throw dataError(`${this.name} has no labelled images${why}`);
   }
 
   /** Location of a file, for messages. */
@@ -150,31 +143,23 @@ export class BenchmarkSet {
   async #file(path: string): Promise<string> {
     const root = this.#root;
     if (root === undefined)
-      throw new ClipError(
-        "CLIP_DATA",
-        `${this.name} is not published in this layout; provide the contents of ${path} yourself`,
-      );
+      throw dataError(`${this.name} is not published in this layout; provide the contents of ${path} yourself`);
     if (!this.isRemote) return join(root, path);
     const target = join(cacheFolder(root), path);
     if (await exists(target)) return target;
     const { offline = offlineByDefault(), signal, onProgress } = this.#options;
+    const place = this.#placeOf(path);
     if (offline)
-      throw new ClipError(
-        "CLIP_DOWNLOAD",
-        `${this.#placeOf(path)} is not in the cache (${target}), and offline nothing is fetched`,
-      );
+      throw new ClipError("CLIP_DOWNLOAD", `${place} is not in the cache (${target}), and offline nothing is fetched`);
     const address = joinAddress(root, path);
     const token = root.startsWith(`${hubUrl()}/`) ? await hubToken() : undefined;
     const { download } = await import("../../core/download.ts");
+    const onPart: FetchOptions["onProgress"] = (progress) => onProgress?.({ ...progress, url: place });
     try {
-      await download(address, target, {
-        token,
-        signal,
-        onProgress: (progress) => onProgress?.({ ...progress, url: this.#placeOf(path) }),
-      });
+      await download(address, target, { token, signal, onProgress: onPart });
     } catch (error) {
       if (!(error instanceof ClipError) || error.code !== "CLIP_DOWNLOAD") throw error;
-      throw new ClipError("CLIP_DOWNLOAD", error.message.replaceAll(address, this.#placeOf(path)), { cause: error });
+      throw new ClipError("CLIP_DOWNLOAD", error.message.replaceAll(address, place), { cause: error });
     }
     return target;
   }
@@ -208,10 +193,9 @@ async function collectShard(
   const { file } = await plainShard(path);
   const listing = await listShard(file, shard, isLabelName);
   for (const skip of listing.skipped) skipped.push(skip);
-  const labelFiles = new Sidecars(
-    listing.images.map(({ name }) => name),
-    listing.others.map((entry) => [entry.name, entry]),
-  );
+  const names = listing.images.map(({ name }) => name);
+  const others = listing.others.map((entry): [string, TarEntry] => [entry.name, entry]);
+  const labelFiles = new Sidecars(names, others);
   for (const { name, offset, length } of listing.images) {
     const image = { image: `${shard}/${name}`, bytes: { file, offset, length } };
     const labels = labelsOf(labelFiles.find(name, [".cls", ".npy"]), shard, classCount);
@@ -237,16 +221,15 @@ function labelsOf(entry: TarEntry | undefined, shard: string, classCount: number
   if (/\.npy$/i.test(entry.name)) {
     const { data } = parseNpy(content, place);
     if (data.length !== classCount)
-      throw new ClipError("CLIP_DATA", `${place} has ${data.length} classes, but there are ${classCount} class names`);
+      throw dataError(`${place} has ${data.length} classes, but there are ${classCount} class names`);
     const labels = Array.from(data.keys()).filter((label) => data[label]! > 0);
     return labels.length > 0 ? labels : "it shows none of the classes";
   }
   const text = new TextDecoder().decode(content).trim();
   if (!/^\d{1,9}$/.test(text)) return `${place} is not a class number`;
   if (Number(text) >= classCount)
-    throw new ClipError(
-      "CLIP_DATA",
-      `${place} is class ${text}, counted from 0, but there are ${classCount} class names`,
-    );
+    throw dataError(`${place} is class ${text}, counted from 0, but there are ${classCount} class names`);
   return [Number(text)];
 }
+
+const dataError = (problem: string) => new ClipError("CLIP_DATA", problem);

@@ -1,6 +1,7 @@
 import { ClipError } from "../../core/errors.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import { assertSomeExist, baseOf, type ImageLocation, imageOfTable } from "../../inputs/data/image-location.ts";
+import { pick } from "../../core/pick.ts";
 import { captionColumns, imageColumns, readTexts } from "../../inputs/data/table.ts";
 import { checkKind, checkOptions, type OptionKinds, sourceOf, text } from "../../core/options.ts";
 import { type ClipEncoder, collect, dot, encoderKind } from "../../model/embedding/encoder.ts";
@@ -30,7 +31,7 @@ const candidateKinds: OptionKinds<CandidateColumns> = { referenceColumn: text, s
  * Reads captions to score from a `.csv`, `.tsv` or `.jsonl` with the columns `image` (or `path`, `filepath`) and
  * `caption` (or `title`).
  *
- * @throws {ClipError} `CLIP_DATA`, see {@link readTexts} and {@link assertSomeExist}, or if there are no rows.
+ * @throws {ClipError} `CLIP_DATA`, see `readTexts` and `assertSomeExist`, or if there are no rows.
  */
 export async function readCandidates(
   path: string,
@@ -38,10 +39,9 @@ export async function readCandidates(
 ): Promise<{ readonly candidates: readonly Candidate[]; readonly skipped: readonly SkippedImage[] }> {
   checkOptions("readCandidates", options, candidateKinds);
   const { referenceColumn, separator = "|", images } = options;
-  const { rows, skipped } = await readTexts<string>(path, {
-    ...{ image: imageColumns, caption: captionColumns },
-    ...(referenceColumn !== undefined && { references: [referenceColumn] }),
-  });
+  const references = referenceColumn !== undefined && { references: [referenceColumn] };
+  const columns = { image: imageColumns, caption: captionColumns, ...references };
+  const { rows, skipped } = await readTexts<string>(path, columns);
   if (rows.length === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
   const candidates = rows.map(({ place, values }) => ({
     ...imageOfTable(path, place, values["image"]!, images),
@@ -104,9 +104,8 @@ export async function evaluateCaptions(
     const textEmbed = embedOf.get(candidate.caption)!;
     const similarity = dot(imageEmbeds.get(candidate.image)!, textEmbed);
     const references = candidate.references.map((text) => dot(textEmbed, embedOf.get(text)!));
-    const { image, caption } = candidate;
     return {
-      ...{ image, caption, references: candidate.references },
+      ...pick(candidate, ["image", "caption", "references"]),
       clipScore: clipScore(similarity),
       refClipScore: references.length === 0 ? undefined : refClipScore(similarity, references),
     };

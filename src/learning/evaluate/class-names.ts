@@ -12,6 +12,7 @@ export interface NamedImages extends Pick<LabelledImages, "samples"> {
 
 /** Separator between names of a class. */
 const separator = "|";
+const wayOut = "write the data's class, a tab and its name in every line";
 
 /**
  * Splits a file of class names into lines. Blank lines are errors, since skipping them would renumber the classes below.
@@ -22,14 +23,12 @@ const separator = "|";
 export function classLines(text: string, file: string): string[] {
   const lines = splitLines(text.trimEnd());
   const blank = lines.findIndex((line) => line.trim() === "");
-  if (lines.length === 1 && blank === 0)
-    throw new ClipError("CLIP_DATA", `${file} is empty; it must have a line for each class`);
-  if (blank >= 0)
-    throw new ClipError(
-      "CLIP_DATA",
-      `${file}, line ${blank + 1} is blank, so the classes below it are ambiguous; add the name or remove the line`,
-    );
-  return lines;
+  if (blank < 0) return lines;
+  const problem =
+    lines.length === 1
+      ? `${file} is empty; it must have a line for each class`
+      : `${file}, line ${blank + 1} is blank, so the classes below it are ambiguous; add the name or remove the line`;
+  throw new ClipError("CLIP_DATA", problem);
 }
 
 /** Parses a line with one name of a class, or several, separated by `|`. */
@@ -54,11 +53,13 @@ export function nameClasses(
   file: string,
   trustOrder: (classes: readonly string[]) => boolean = () => true,
 ): NamedImages {
+  const refuseIf = (isWrong: boolean, problem: string) => {
+    if (isWrong) throw new ClipError("CLIP_DATA", `${file} ${problem}`);
+  };
   if (lines.every((line) => line.includes("\t"))) {
     const names = new Map(lines.map((line) => line.split("\t", 2) as [string, string]));
     const missing = classes.find((name) => !names.has(name));
-    if (missing !== undefined)
-      throw new ClipError("CLIP_DATA", `${file} has no line for the class ${JSON.stringify(missing)}`);
+    refuseIf(missing !== undefined, `has no line for the class ${JSON.stringify(missing)}`);
     return { classes: classes.map((name) => classLabel(names.get(name)!)), own: classes, samples };
   }
   const named = lines.map(classLabel);
@@ -71,23 +72,18 @@ export function nameClasses(
     );
     return { classes: named, own, samples: samples.map((sample) => ({ ...sample, label: places[sample.label]! })) };
   }
-  if (areNumbers(classes) && !byNumber)
-    throw new ClipError(
-      "CLIP_DATA",
-      `${file} has ${lines.length} classes, counted from 0, but the data have class ${classes.at(-1)}`,
-    );
+  const count = lines.length;
+  const isTooFew = areNumbers(classes) && !byNumber;
+  refuseIf(isTooFew, `has ${count} classes, counted from 0, but the data have class ${classes.at(-1)}`);
   const some = classes.slice(0, 5).join(", ");
-  const wayOut = "write the data's class, a tab and its name in every line";
-  if (lines.length !== classes.length)
-    throw new ClipError(
-      "CLIP_DATA",
-      `${file} has ${lines.length} classes, but the data have ${classes.length} (${some}, …); write a line for each, or ${wayOut}`,
-    );
-  if (!trustOrder(classes))
-    throw new ClipError(
-      "CLIP_DATA",
-      `${file} does not contain the names of the data's classes (${some}, …), and their order is arbitrary; ${wayOut}`,
-    );
+  refuseIf(
+    count !== classes.length,
+    `has ${count} classes, but the data have ${classes.length} (${some}, …); write a line for each, or ${wayOut}`,
+  );
+  refuseIf(
+    !trustOrder(classes),
+    `does not contain the names of the data's classes (${some}, …), and their order is arbitrary; ${wayOut}`,
+  );
   return { classes: named, own: classes, samples };
 }
 
@@ -125,7 +121,6 @@ function assertAgreement(
   if (i < 0) return;
   throw new ClipError(
     "CLIP_DATA",
-    `the class ${classes[i]} is ambiguous in ${file}: by name line ${byName[i]! + 1}, by number, counted from 0, line ${byNumber[i]! + 1}; ` +
-      "write the data's class, a tab and its name in every line",
+    `the class ${classes[i]} is ambiguous in ${file}: by name line ${byName[i]! + 1}, by number, counted from 0, line ${byNumber[i]! + 1}; ${wayOut}`,
   );
 }

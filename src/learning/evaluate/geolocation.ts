@@ -19,23 +19,21 @@ export interface PlacedImage extends ImageLocation {
  * `longitude`.
  *
  * @param root - another base folder of the paths, which must not leave it.
- * @throws {ClipError} `CLIP_DATA`, see {@link readTexts}; or if there are no rows, or coordinates are out of range.
+ * @throws {ClipError} `CLIP_DATA`, see `readTexts`; or if there are no rows, or coordinates are out of range.
  */
 export async function readPlacedImages(
   path: string,
   root?: string,
 ): Promise<{ readonly images: readonly PlacedImage[]; readonly skipped: readonly SkippedImage[] }> {
-  const { rows, skipped } = await readTexts(path, {
-    ...{ image: imageColumns, latitude: ["latitude"], longitude: ["longitude"] },
-  });
+  const columns = { image: imageColumns, latitude: ["latitude"], longitude: ["longitude"] };
+  const { rows, skipped } = await readTexts(path, columns);
   if (rows.length === 0) throw new ClipError("CLIP_DATA", `${path} has no rows below the names of its columns`);
   const images = rows.map(({ place, values }) => {
     const [latitude, longitude] = [Number(values.latitude), Number(values.longitude)];
-    if (!(Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180))
-      throw new ClipError(
-        "CLIP_DATA",
-        `${path}, ${place}: ${values.latitude}, ${values.longitude} is not a latitude and longitude in degrees`,
-      );
+    const isOnEarth = Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180;
+    const given = `${values.latitude}, ${values.longitude}`;
+    if (!isOnEarth)
+      throw new ClipError("CLIP_DATA", `${path}, ${place}: ${given} is not a latitude and longitude in degrees`);
     return { ...imageOfTable(path, place, values.image, root), latitude, longitude };
   });
   await assertSomeExist(path, images, baseOf(root));
@@ -46,10 +44,7 @@ export async function readPlacedImages(
 const earthRadius = 6371;
 
 /** Great-circle distance in kilometres, by the haversine formula. */
-export function distanceKm(
-  a: Pick<PlacedImage, "latitude" | "longitude">,
-  b: Pick<PlacedImage, "latitude" | "longitude">,
-): number {
+export function distanceKm(a: Omit<PlacedImage, keyof ImageLocation>, b: typeof a): number {
   const radians = (degrees: number) => (degrees * Math.PI) / 180;
   const half = (from: number, to: number) => Math.sin(radians(to - from) / 2) ** 2;
   const h =
@@ -64,14 +59,14 @@ export const placeDistances = [1, 25, 200, 750, 2500] as const;
 export interface GeolocationScores {
   readonly count: number;
   readonly references: number;
-  /** Share of images within each of {@link placeDistances}. */
+  /** Share of images within each of `placeDistances`. */
   readonly within: readonly { readonly kilometres: number; readonly share: number }[];
   readonly broken: readonly SkippedImage[];
 }
 
 /**
- * Geolocation by nearest neighbor: an image gets the place of the most similar reference (Radford et al. 2021, IM2GPS). Holds an embedding for each
- * reference: 2 GB for a million of 512 numbers.
+ * Geolocation by nearest neighbor: an image gets the place of the most similar reference (Radford et al. 2021, IM2GPS). Holds the
+ * embeddings of all references: 2 GB for a million of 512 numbers.
  *
  * @throws {ClipError} `CLIP_DATA` if no image or no reference can be read.
  */

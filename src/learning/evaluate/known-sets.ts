@@ -27,15 +27,8 @@ const tableModel = "ViT-L/14@336px";
 const imageNetTerms = "ImageNet's terms: non-commercial research and teaching";
 
 /** Name, CLIP_benchmark's repository, metric, test images, the paper's score of ViT-L/14@336px, licence, open_clip's scores. */
-const rows: readonly (readonly [
-  string,
-  string | undefined,
-  SetMetric,
-  number,
-  number,
-  (string | undefined)?,
-  (readonly number[])?,
-])[] = [
+type Row = [string, string | undefined, SetMetric, number, number, (string | undefined)?, (readonly number[])?];
+const rows: readonly Readonly<Row>[] = [
   ["imagenet", "imagenet1k", "top1", 50_000, 76.2, imageNetTerms, [59.8, 63.3, 68.3, 75.5, 76.6]],
   ["imagenetv2", "imagenetv2", "top1", 10_000, 70.1, "MIT", [52.8, 55.9, 61.9, 69.8, 70.9]],
   ["imagenet-sketch", "imagenet_sketch", "top1", 50_889, 60.2, "MIT", [35.4, 42.3, 48.2, 59.6, 61.0]],

@@ -1,6 +1,6 @@
 import { ClipError } from "../../core/errors.ts";
 import { Random } from "../../core/random.ts";
-import { float32, type TensorData } from "../../core/tensor-data.ts";
+import { concatenate, float32, type TensorData } from "../../core/tensor-data.ts";
 import {
   abortSignal,
   callback,
@@ -176,7 +176,8 @@ function scoresOf(logits: TensorData, labels: Int32Array): HeadScores {
   };
 }
 
-const zeroShotHeadKinds: OptionKinds<Pick<ClassifierOptions, "templates" | "signal" | "onEqualLabels">> = {
+export type ZeroShotHeadOptions = Pick<ClassifierOptions, "templates" | "signal" | "onEqualLabels">;
+const zeroShotHeadKinds: OptionKinds<ZeroShotHeadOptions> = {
   ...{ templates: listOf(text), signal: abortSignal, onEqualLabels: callback },
 };
 
@@ -184,7 +185,7 @@ const zeroShotHeadKinds: OptionKinds<Pick<ClassifierOptions, "templates" | "sign
 export async function zeroShotHead(
   encoder: ClipEncoder,
   classNames: readonly string[],
-  options: Pick<ClassifierOptions, "templates" | "signal" | "onEqualLabels"> = {},
+  options: ZeroShotHeadOptions = {},
 ): Promise<LinearHead> {
   checkOptions("zeroShotHead", options, zeroShotHeadKinds);
   const { zeroShotWeights } = await ZeroShotClassifier.create(encoder, classNames, options);
@@ -205,9 +206,8 @@ export async function zeroShotHead(
 export function drawPerClass(labels: ArrayLike<number>, count: (ofClass: number) => number, seed: number): number[] {
   const ofClass = new Map<number, number[]>();
   for (let i = 0; i < labels.length; i++) {
-    const indices = ofClass.get(labels[i]!);
-    if (indices) indices.push(i);
-    else ofClass.set(labels[i]!, [i]);
+    if (!ofClass.has(labels[i]!)) ofClass.set(labels[i]!, []);
+    ofClass.get(labels[i]!)!.push(i);
   }
   const drawn = [...ofClass].flatMap(([label, indices]) => {
     const order = new Random(seed, label).permutation(indices.length);
@@ -231,17 +231,13 @@ function holdOut(images: LabelledFeatures, classNames: readonly string[], seed: 
 
 function pickImages({ features, labels }: LabelledFeatures, indices: readonly number[]): LabelledFeatures {
   const width = features.shape[1]!;
-  const data = new Float32Array(indices.length * width);
-  indices.forEach((from, to) => data.set(features.data.subarray(from * width, (from + 1) * width), to * width));
-  return { features: float32(data, [indices.length, width]), labels: Int32Array.from(indices, (i) => labels[i]!) };
+  const rows = indices.map((i) => features.data.subarray(i * width, (i + 1) * width));
+  const shape = [indices.length, width];
+  return { features: float32(concatenate(rows), shape), labels: Int32Array.from(indices, (i) => labels[i]!) };
 }
 
 function joinImages(a: LabelledFeatures, b: LabelledFeatures): LabelledFeatures {
-  const data = new Float32Array(a.features.data.length + b.features.data.length);
-  data.set(a.features.data);
-  data.set(b.features.data, a.features.data.length);
-  const labels = new Int32Array(a.labels.length + b.labels.length);
-  labels.set(a.labels);
-  labels.set(b.labels, a.labels.length);
+  const data = concatenate([a.features.data, b.features.data]);
+  const labels = Int32Array.from([...a.labels, ...b.labels]);
   return { features: float32(data, [labels.length, a.features.shape[1]!]), labels };
 }

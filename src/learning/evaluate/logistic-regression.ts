@@ -1,5 +1,6 @@
 import { gradients } from "../../engine/autodiff/gradients.ts";
 import { ClipError } from "../../core/errors.ts";
+import { pick } from "../../core/pick.ts";
 import { float32, int32, type TensorData } from "../../core/tensor-data.ts";
 import { constant, input } from "../../engine/graph/tensor.ts";
 import { linear } from "../../model/nn/layers.ts";
@@ -58,14 +59,11 @@ export class LogisticRegression implements AsyncDisposable {
   readonly #sessions: readonly Session[];
   readonly #images: number;
   readonly #classes: number;
-  /** [W], subtracted from the features. */
-  readonly #mean: Float64Array;
-  /** [W] */
-  readonly #variance: Float64Array;
+  /** Mean and variance of the features; the mean is subtracted from them. */
+  readonly #moments: Moments;
 
-  private constructor(sessions: readonly Session[], images: number, classes: number, { mean, variance }: Moments) {
-    [this.#sessions, this.#images, this.#classes] = [sessions, images, classes];
-    [this.#mean, this.#variance] = [mean, variance];
+  private constructor(sessions: readonly Session[], images: number, classes: number, moments: Moments) {
+    [this.#sessions, this.#images, this.#classes, this.#moments] = [sessions, images, classes, moments];
   }
 
   /**
@@ -99,7 +97,7 @@ export class LogisticRegression implements AsyncDisposable {
   async fit(lambda: number, options: FitOptions = {}): Promise<FittedHead> {
     const { around, start = around, maxIterations = 1000, signal } = options;
     if (!(lambda > 0)) throw new ClipError("CLIP_USAGE", `lambda is ${lambda}; it must be above 0`);
-    const [weights, images] = [this.#classes * this.#mean.length, this.#images];
+    const [weights, images] = [this.#classes * this.#moments.mean.length, this.#images];
     const centre = Float64Array.from(around?.weight.data ?? new Float64Array(weights));
     const units = this.#units(lambda / images);
     const x = new Float64Array(weights + this.#classes);
@@ -125,33 +123,29 @@ export class LogisticRegression implements AsyncDisposable {
       head: this.#headAt(at.map((value, i) => (i < weights ? value : value - this.#atMean(at, i - weights)))),
       objective: value,
       negativeLogLikelihood: value - penalty(at),
-      ...{ iterations: found.iterations, evaluations: found.evaluations, reason: found.reason },
+      ...pick(found, ["iterations", "evaluations", "reason"]),
     };
   }
 
   /** Units in which the loss is about equally curved in every direction: 1 / √(second derivative) at uniform probabilities. */
   #units(penalty: number): Float64Array {
     const spread = (1 / this.#classes) * (1 - 1 / this.#classes);
-    const ofRow = this.#variance.map((variance) => 1 / Math.sqrt(spread * variance + penalty));
-    const width = ofRow.length;
-    const weights = this.#classes * width;
-    return Float64Array.from({ length: weights + this.#classes }, (_, i) =>
-      i < weights ? ofRow[i % width]! : 1 / Math.sqrt(spread),
-    );
+    const ofRow = this.#moments.variance.map((variance) => 1 / Math.sqrt(spread * variance + penalty));
+    const units = new Float64Array(this.#classes * (ofRow.length + 1)).fill(1 / Math.sqrt(spread));
+    for (let c = 0; c < this.#classes; c++) units.set(ofRow, c * ofRow.length);
+    return units;
   }
 
   /** A class's weights times the mean, the difference between biases for centred and original features. */
   #atMean(x: Float64Array, c: number): number {
-    const width = this.#mean.length;
-    return this.#mean.reduce((sum, value, i) => sum + value * x[c * width + i]!, 0);
+    const width = this.#moments.mean.length;
+    return this.#moments.mean.reduce((sum, value, i) => sum + value * x[c * width + i]!, 0);
   }
 
   #headAt(x: Float64Array): LinearHead {
-    const weights = this.#classes * this.#mean.length;
-    return {
-      weight: float32(Float32Array.from(x.subarray(0, weights)), [this.#classes, this.#mean.length]),
-      bias: float32(Float32Array.from(x.subarray(weights)), [this.#classes]),
-    };
+    const shape = [this.#classes, this.#moments.mean.length] as const;
+    const [weight, bias] = [x.subarray(0, shape[0] * shape[1]), x.subarray(shape[0] * shape[1])];
+    return { weight: float32(Float32Array.from(weight), shape), bias: float32(Float32Array.from(bias), [shape[0]]) };
   }
 
   /** Σ NLL and its gradient. */
@@ -175,25 +169,23 @@ export class LogisticRegression implements AsyncDisposable {
 /** Log-likelihood of each image's class, [n], and the gradient of their negative sum. */
 function lossProgram({ features, labels }: LabelledFeatures, classes: number) {
   const [count, width] = features.shape as [number, number];
-  const head = { weight: input("weight", [classes, width]), bias: input("bias", [classes]) };
-  const all = constant(
-    int32(
-      Int32Array.from({ length: classes }, (_, i) => i),
-      [1, classes],
-    ),
-  );
-  const own = constant(int32(labels, [count, 1]))
+  const head = headInputs(classes, width);
+  const all = constant(int32([...Array(classes).keys()], [1, classes]));
+  const oneHot = constant(int32(labels, [count, 1]))
     .equal(all)
-    .cast("float32"); // [n, C], one-hot
-  const logLikelihood = linear(head, constant(features)).logSoftmax(1).mul(own).sum(1);
+    .cast("float32"); // [n, C]
+  const logLikelihood = linear(head, constant(features)).logSoftmax(1).mul(oneHot).sum(1);
   const [dWeight, dBias] = gradients(logLikelihood.sum().neg(), [head.weight, head.bias]);
   return { logLikelihood, dWeight: dWeight!, dBias: dBias! };
 }
 
+function headInputs(classes: number, width: number) {
+  return { weight: input("weight", [classes, width]), bias: input("bias", [classes]) };
+}
+
 /** A session that computes `logits` [N, C] from `features` [N, W] and a head's `weight` and `bias`. */
 export function compileHead(classes: number, width: number): Promise<Session> {
-  const head = { weight: input("weight", [classes, width]), bias: input("bias", [classes]) };
-  return Session.compile({ logits: linear(head, input("features", ["images", width])) });
+  return Session.compile({ logits: linear(headInputs(classes, width), input("features", ["images", width])) });
 }
 
 /** Logits of every image, float32 [N, C]. */

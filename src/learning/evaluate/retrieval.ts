@@ -145,31 +145,21 @@ function hardImage(image: number, rank: number, searched: Searched): HardImage {
   const order = nearest(imageEmbeds[image]!, textEmbeds);
   const isOwn = (text: number) => imageOfText[text] === image;
   const others = order.filter((text) => !isOwn(text)).slice(0, keptFound);
-  return {
-    image: images[image]!,
-    rank,
-    own: captions[order.find(isOwn)!]!,
-    found: others.map((text) => captions[text]!),
-  };
+  const found = others.map((text) => captions[text]!);
+  return { image: images[image]!, rank, own: captions[order.find(isOwn)!]!, found };
 }
 
 function hardCaption(text: number, rank: number, searched: Searched): HardCaption {
   const { images, captions, imageOfText, imageEmbeds, textEmbeds } = searched;
   const own = imageOfText[text]!;
   const others = nearest(textEmbeds[text]!, imageEmbeds).filter((image) => image !== own);
-  return {
-    caption: captions[text]!,
-    rank,
-    image: images[own]!,
-    found: others.slice(0, keptFound).map((image) => images[image]!),
-  };
+  const found = others.slice(0, keptFound).map((image) => images[image]!);
+  return { caption: captions[text]!, rank, image: images[own]!, found };
 }
 
-const recallsOf = (ranks: readonly number[]): Recalls => ({
-  r1: recallAtK(ranks, 1),
-  r5: recallAtK(ranks, 5),
-  r10: recallAtK(ranks, 10),
-});
+function recallsOf(ranks: readonly number[]): Recalls {
+  return { r1: recallAtK(ranks, 1), r5: recallAtK(ranks, 5), r10: recallAtK(ranks, 10) };
+}
 
 /** Indices of the queries with the worst ranks, without those whose answer ranks first. */
 function hardest(ranks: readonly number[]): number[] {
@@ -204,7 +194,7 @@ async function ranksOf(
         yield (data as Float32Array).subarray(row * textEmbeds.length, (row + 1) * textEmbeds.length);
     }
   }
-  return await retrievalRanks(rows, imageOfText);
+  return await retrievalRanks(rows, imageOfText); // while the session is open
 }
 
 function stack(vectors: readonly Float32Array[]): TensorData<"float32"> {

@@ -105,10 +105,8 @@ export async function evaluateZeroShot(
   checkKind("evaluateZeroShot: the images", images, record);
   checkOptions("evaluateZeroShot", options, zeroShotKinds);
   const { templates, onTruncate, onEqualLabels = () => {}, videos = false, onProgress, signal, ...reading } = options;
-  const classifier = await ZeroShotClassifier.create(encoder, images.classes, {
-    ...{ templates, onTruncate, signal },
-    onEqualLabels,
-  });
+  const classifying = { templates, onTruncate, signal, onEqualLabels };
+  const classifier = await ZeroShotClassifier.create(encoder, images.classes, classifying);
   const examples = examplesOf(images.samples, videos);
   const total = examples.reduce((sum, example) => sum + example.images.length, 0);
   const broken: SkippedImage[] = [];
@@ -137,14 +135,16 @@ export async function evaluateZeroShot(
   return { ...summarize(classes, rows, answers), broken };
 }
 
+type EncodedExample = Readonly<{ example: Example; image: string; frames: Float32Array[] }>;
+
 /** Yields examples with the embeddings of their readable images, if any. */
 async function* encodeExamples(
   encoder: ClipEncoder,
   examples: readonly Example[],
   options: ReadOptions,
-): AsyncGenerator<{ readonly example: Example; readonly image: string; readonly frames: Float32Array[] }> {
+): AsyncGenerator<EncodedExample> {
   const images = examples.flatMap((example) => example.images.map((location) => ({ ...location, example })));
-  let open: { readonly example: Example; readonly image: string; readonly frames: Float32Array[] } | undefined;
+  let open: EncodedExample | undefined;
   for await (const [{ image, example }, imageEmbed] of encodeReadable(encoder, images, options)) {
     // The frames of a video are consecutive.
     if (open?.example !== example) {
@@ -156,16 +156,12 @@ async function* encodeExamples(
   if (open) yield open;
 }
 
-/** An {@link Answer} with class indices. */
-interface NumberedAnswer {
-  readonly name: string;
-  readonly image: string;
+/** A {@link ZeroShotAnswer} with class indices. */
+interface NumberedAnswer extends Omit<ZeroShotAnswer, "truths" | "ranked"> {
   readonly truths: readonly number[];
   /** The best classes, in order. */
   readonly best: readonly number[];
   readonly probabilities: readonly number[];
-  readonly rank: number;
-  readonly truthProbability: number;
 }
 
 function answerOf(
@@ -196,21 +192,18 @@ function summarize(
     const given = answers.map(({ best }) => best[0] === label);
     const right = shown.filter((is, i) => is && given[i]).length;
     const [count, called] = [shown.filter(Boolean).length, given.filter(Boolean).length];
+    const scores = rows.map((row) => row[label]!);
     return {
       ...{ name, count },
       recall: count === 0 ? undefined : right / count,
       precision: called === 0 ? undefined : right / called,
-      averagePrecision11: averagePrecision11(
-        rows.map((row) => row[label]!),
-        shown,
-      ),
+      averagePrecision11: averagePrecision11(scores, shown),
     };
   });
   const mistaken = answers.filter(({ rank }) => rank > 0);
-  const pairs = confusionPairs(
-    mistaken.map(({ truths }) => truths[0]!),
-    mistaken.map(({ best }) => best[0]!),
-  );
+  const [truths, predicted] = [mistaken.map((answer) => answer.truths[0]!), mistaken.map(({ best }) => best[0]!)];
+  const confidences = answers.map(({ probabilities }) => Math.min(1, probabilities[0]!));
+  const right = ranks.map((rank) => rank === 0);
   const named = ({ truths, best, probabilities, ...answer }: NumberedAnswer): ZeroShotAnswer => ({
     ...answer,
     truths: truths.map((label) => classes[label]!),
@@ -221,24 +214,20 @@ function summarize(
     meanPerClass: meanOfKnown(perClass.map(({ recall }) => recall))!,
     meanAveragePrecision11: meanOfKnown(perClass.map((scores) => scores.averagePrecision11))!,
     rocAuc: classes.length === 2 ? secondFromFirst(rows, answers) : undefined,
-    calibration: calibration(
-      answers.map(({ probabilities }) => Math.min(1, probabilities[0]!)),
-      ranks.map((rank) => rank === 0),
-    ),
+    calibration: calibration(confidences, right),
     classes: perClass,
-    confusions: pairs.map(({ truth, predicted, count }) => ({
-      ...{ truth: classes[truth]!, predicted: classes[predicted]!, count },
-    })),
+    confusions: confusionPairs(truths, predicted).map(({ truth, predicted, count }) => {
+      return { truth: classes[truth]!, predicted: classes[predicted]!, count };
+    }),
     answers: answers.map(named),
   };
 }
 
 /** ROC AUC of two classes, scored by the difference of the second and the first. */
 function secondFromFirst(rows: readonly Float32Array[], answers: readonly NumberedAnswer[]): number | undefined {
-  return rocAuc(
-    rows.map((row) => row[1]! - row[0]!),
-    answers.map(({ truths }) => truths.includes(1)),
-  );
+  const scores = rows.map((row) => row[1]! - row[0]!);
+  const positive = answers.map(({ truths }) => truths.includes(1));
+  return rocAuc(scores, positive);
 }
 
 function meanOf(vectors: readonly (readonly number[])[]): number[] {

@@ -34,7 +34,7 @@ export const finetuneRecipes = {
     learningRate: 2e-4,
     settings: { lora: { rank: 8, alpha: 8 } },
     why: {
-      what: "training all weights would overfit so few pairs; LoRA preserves the model (Hu et al. 2022)",
+      what: "with few pairs, training all weights would overfit; LoRA preserves the model (Hu et al. 2022)",
       learningRate: "for LoRA on few images (Zanella and Ben Ayed 2024)",
       epochs: "so that few pairs still make enough steps",
       batchSize: "for LoRA on few images (Zanella and Ben Ayed 2024)",
@@ -60,9 +60,9 @@ export const finetuneRecipes = {
     learningRate: 1e-5,
     settings: {},
     why: {
-      what: "so many pairs can train all weights equally",
+      what: "this many pairs can train all weights equally",
       learningRate: "for continued contrastive training (Goyal et al. 2023)",
-      epochs: "so many pairs make enough steps; more epochs may help",
+      epochs: "this many pairs make enough steps; more epochs may help",
       batchSize: "more pairs to contrast, as in pre-training",
     },
   },
@@ -96,11 +96,8 @@ export interface FinetunePlan {
 }
 
 const requestKinds: OptionKinds<PlanRequest> = {
-  pairs: wholeNumber(1),
-  architecture: record,
+  ...{ pairs: wholeNumber(1), architecture: record, epochs: numberFrom(0), settings: record },
   recipe: oneOf(...Object.keys(finetuneRecipes)),
-  epochs: numberFrom(0),
-  settings: record,
 };
 
 /** Plans a fine-tuning by the number of pairs, with a reason for each setting. */
@@ -113,8 +110,9 @@ export function planFinetuning(request: PlanRequest): FinetunePlan {
   const batchSize = settings.batchSize ?? Math.min(of.batchSize, pairs);
   const often = epochs ?? of.epochs;
   const steps = settings.steps ?? Math.max(1, Math.round((often * pairs) / batchSize));
-  const width = architecture.text.width;
-  const isChunked = batchSize > usualChunk && batchSize % usualChunk === 0 && !hasBatchNorm(architecture);
+  const { vision, text } = architecture;
+  const hasBatchNorm = vision.kind === "resnet" && vision.norm === "batch";
+  const isChunked = batchSize > usualChunk && batchSize % usualChunk === 0 && !hasBatchNorm;
   const asked = epochs === undefined ? of.why.epochs : "as given";
   const planned: readonly PlannedSetting[] = [
     ...Object.entries(of.settings).map(([name, value]) => ({ name, value, why: of.why.what })),
@@ -123,8 +121,8 @@ export function planFinetuning(request: PlanRequest): FinetunePlan {
     { name: "steps", value: steps, why: `each pair ${often === 1 ? "once" : `${often} times`}; ${asked}` },
     {
       name: "learningRate",
-      value: Number(((of.learningRate * usualWidth) / width).toPrecision(2)),
-      why: `${of.learningRate}, ${of.why.learningRate}, × ${usualWidth}/${width} for a text tower ${width} wide (Yang et al. 2021)`,
+      value: Number(((of.learningRate * usualWidth) / text.width).toPrecision(2)),
+      why: `${of.learningRate}, ${of.why.learningRate}, × ${usualWidth}/${text.width} for a text tower ${text.width} wide (Yang et al. 2021)`,
     },
     { name: "warmupSteps", value: Math.round(steps / 10), why: "a tenth, since Adam's first steps are the largest" },
     { name: "weightDecay", value: 0.1, why: "half of pre-training's (Wortsman et al. 2022)" },
@@ -135,8 +133,4 @@ export function planFinetuning(request: PlanRequest): FinetunePlan {
   const given = Object.entries(settings).map(([name, value]) => ({ name, value, why: "as given" }));
   const isGiven = new Set(given.map(({ name }) => name));
   return { recipe: chosen, settings: [...planned.filter(({ name }) => !isGiven.has(name)), ...given] };
-}
-
-function hasBatchNorm({ vision }: ClipConfig): boolean {
-  return vision.kind === "resnet" && vision.norm === "batch";
 }

@@ -18,7 +18,7 @@ import {
 } from "../../core/options.ts";
 import { launched } from "../../engine/distributed/launch.ts";
 import { parseStrict, readJson } from "../../core/parse.ts";
-import type { ClipEncoder } from "../../model/embedding/encoder.ts";
+import { pick } from "../../core/pick.ts";
 import { readModel } from "../../model/pretrained/model-folder.ts";
 import { defaultTemplates } from "../../model/zero-shot/templates.ts";
 import { Blender, finetuneFiles } from "./weight-blends.ts";
@@ -34,11 +34,12 @@ import {
 import { readPairs, type PairSource, weightedSourceKinds } from "../../inputs/data/pairs.ts";
 import { readRunData } from "../train/batches/run-data.ts";
 import { trainKinds, type TrainOptions, type TrainResult } from "../train/train-options.ts";
-import { type ScoreOptions, scorePairs } from "./score-pairs.ts";
+import { scorePairs } from "./score-pairs.ts";
+import type { ReadOptions } from "../../model/embedding/encode-readable.ts";
 import { isClassFolder } from "../../inputs/data/sources/folder.ts";
 import { isAddress } from "../../inputs/data/plain-shard.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
-import { type Pairs, type Sample, sourceKinds, type SourceOptions } from "../../inputs/data/sources/samples.ts";
+import { sourceKinds, type SourceOptions } from "../../inputs/data/sources/samples.ts";
 import { lockFolder } from "../train/lock-folder.ts";
 import { train } from "../train/train.ts";
 
@@ -63,7 +64,7 @@ export interface FinetuneConfig {
   /** Default: the recipe's. */
   readonly epochs?: number | undefined;
   /** Keys of a run's configuration that override the plan. */
-  readonly settings?: Omit<RunSettings, SaidElsewhere> | undefined;
+  readonly settings?: Omit<RunSettings, (typeof saidElsewhere)[number]> | undefined;
 }
 
 /** Keys of a run that follow from other fields of {@link FinetuneConfig}. */
@@ -73,7 +74,6 @@ const readingKeys = [
   ...(["imageColumn", "captionColumn", "images", "classTemplates", "syntheticColumn", "objective"] as const),
   ...(["maxImagePixels", "imageSize", "seed"] as const),
 ] as const;
-type SaidElsewhere = (typeof saidElsewhere)[number];
 
 export interface FinetuneOptions extends Omit<TrainOptions, "tensorboard"> {
   /** Called before the first step with the plan and the numbers of pairs. */
@@ -84,10 +84,7 @@ export interface FinetuneOptions extends Omit<TrainOptions, "tensorboard"> {
   readonly onRecord?: ((record: FinetuneRecord, training: TrainResult) => Promise<void>) | undefined;
 }
 
-const alphaKind: Kind = {
-  ...numberFrom(0, 1),
-  wanted: "a number from 0 (original) to 1 (tuned)",
-};
+const alphaKind: Kind = { ...numberFrom(0, 1), wanted: "a number from 0 (original) to 1 (tuned)" };
 const sourceKind = either(text, { ...recordKind, wanted: "{ source } with reading options" });
 const configKinds: OptionKinds<FinetuneConfig> = {
   ...{ model: either(text, callback), data: sourceKind, validation: sourceKind, general: sourceKind },
@@ -99,12 +96,7 @@ const optionKinds: OptionKinds<FinetuneOptions> = {
   ...{ onPlan: callback, onScoring: callback, onRecord: callback },
 };
 
-const scoresSchema = z.strictObject({
-  top1: z.number(),
-  top5: z.number(),
-  count: z.number(),
-  classes: z.number(),
-});
+const scoresSchema = z.strictObject({ top1: z.number(), top5: z.number(), count: z.number(), classes: z.number() });
 
 /** Schema of `finetune.json`. */
 const recordSchema = z.strictObject({
@@ -167,14 +159,9 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   const data = await readData(config, options);
   const model = resolve(typeof config.model === "function" ? await config.model() : config.model);
   const original = await readModel(model, { imageSize: data.reading.imageSize });
-  const plan = planFinetuning({
-    pairs: data.counts.train,
-    architecture: original.config,
-    recipe: config.recipe,
-    epochs: config.epochs,
-    settings: config.settings ?? {},
-  });
-  const run = runConfig(model, data, Object.fromEntries(plan.settings.map(({ name, value }) => [name, value])));
+  const given = pick(config, ["recipe", "epochs", "settings"]);
+  const plan = planFinetuning({ pairs: data.counts.train, architecture: original.config, ...given });
+  const run = runConfig(model, data.sources, Object.fromEntries(plan.settings.map(({ name, value }) => [name, value])));
   await using lock = await lockFolder(options.out);
   void lock;
   onPlan?.(plan, data.counts);
@@ -184,10 +171,9 @@ export async function finetune(config: FinetuneConfig, options: FinetuneOptions)
   if (!training.finished) return resultWith();
 
   const blender = await Blender.open(original, options.out, run.dtype);
-  const { validation, general } = data;
   const { maxImagePixels } = data.reading;
   const onSkip = (broken: SkippedImage) => void skipped.set(broken.image, broken);
-  const sweep = await measureBlends(blender, { validation, general, maxImagePixels, signal, onScoring, onSkip });
+  const sweep = await measureBlends(blender, data, { maxImagePixels, signal, onSkip }, onScoring);
   if (!sweep) return resultWith();
   const { maxLoss = usualMaxLoss, alpha } = config;
   const chosen = alpha === undefined ? chooseAlpha(sweep, maxLoss) : { alpha, why: askedFor };
@@ -225,78 +211,54 @@ function checkConfig(config: FinetuneConfig, options: FinetuneOptions): void {
 }
 
 /** The pairs of a fine-tuning, and how they are read. */
-interface FinetuneData {
-  /** Keys of the run's configuration. */
-  readonly sources: object;
-  readonly reading: TrainConfig;
-  readonly validation: MeasuredSet;
-  readonly general: (Pairs & MeasuredSet) | undefined;
-  readonly counts: FinetuneRecord["pairs"];
-}
+type FinetuneData = Awaited<ReturnType<typeof readData>>;
 
-async function readData(config: FinetuneConfig, options: FinetuneOptions): Promise<FinetuneData> {
+async function readData(config: FinetuneConfig, options: FinetuneOptions) {
   const [data, validationSource, general] = await Promise.all(
     [config.data, config.validation, config.general].map(asSource),
   );
   const split = validationSource ? { validation: validationSource } : { validationShare: heldOutShare };
   const sources = { train: [data!], ...split };
   // How data is read does not depend on the settings that follow from its size.
-  const { settings = {} } = config;
-  const given = Object.fromEntries(readingKeys.map((key) => [key, settings[key]]));
-  const reading = runConfig("model", { sources }, { batchSize: 1, steps: 1, learningRate: 1, ...given });
+  const given = pick(config.settings ?? {}, readingKeys);
+  const reading = runConfig("model", sources, { batchSize: 1, steps: 1, learningRate: 1, ...given });
   const watching = { signal: options.signal, onProgress: options.onDownload };
   const { pairs, validation } = await readRunData(reading, watching);
   const common = { ...pickOptions<SourceOptions>(reading, sourceKinds), ...watching };
   const generalPairs =
     general && (await readPairs(general.source, { ...common, ...pickOptions<SourceOptions>(general, sourceKinds) }));
+  const [ofTrain, ofValidation] = [pairs.samples.length, validation!.samples.length];
+  const counts = { train: ofTrain, validation: ofValidation, general: generalPairs?.samples.length ?? 0 };
   return {
-    sources,
-    reading,
+    ...{ sources, reading, counts },
     validation: validation!,
     general: generalPairs && { ...generalPairs, areClasses: general.classTemplates !== undefined },
-    counts: {
-      train: pairs.samples.length,
-      validation: validation!.samples.length,
-      general: generalPairs?.samples.length ?? 0,
-    },
   };
 }
 
-function runConfig(init: string, { sources }: Pick<FinetuneData, "sources">, settings: object): TrainConfig {
+function runConfig(init: string, sources: object, settings: object): TrainConfig {
   return parseStrict(trainConfigSchema, { init, ...sources, ...settings }, "the fine-tuning");
-}
-
-/** A set to measure blends on. */
-interface MeasuredSet {
-  readonly samples: readonly Sample[];
-  readonly areClasses: boolean;
-}
-
-interface MeasureOptions extends Omit<ScoreOptions, "areClasses" | "onProgress"> {
-  readonly onScoring: FinetuneOptions["onScoring"];
-  readonly validation: MeasuredSet;
-  readonly general: MeasuredSet | undefined;
 }
 
 /** Scores of each blend on both sets; undefined if stopped. */
 async function measureBlends(
   blender: Blender,
-  { validation, general, signal, onScoring, ...reading }: MeasureOptions,
+  { validation, general, counts }: FinetuneData,
+  options: ReadOptions,
+  onScoring: FinetuneOptions["onScoring"],
 ): Promise<SweepScores[] | undefined> {
+  const { signal } = options;
   const sweep: SweepScores[] = [];
-  const of = validation.samples.length + (general?.samples.length ?? 0);
-  const scoresOf = async (
-    encoder: ClipEncoder,
-    { samples, areClasses }: MeasuredSet,
-    onProgress: (n: number) => void,
-  ) => (await scorePairs(encoder, samples, { ...reading, areClasses, signal, onProgress })).scores;
+  const of = counts.validation + counts.general;
   try {
     for (const alpha of alphas) {
       await using encoder = await blender.encoder(alpha, signal);
-      const before = validation.samples.length;
-      const own = await scoresOf(encoder, validation, (done) => onScoring?.(alpha, done, of));
-      const others = general && (await scoresOf(encoder, general, (done) => onScoring?.(alpha, before + done, of)));
-      sweep.push({ alpha, validation: own, ...(others && { general: others }) });
+      const scoresOf = ({ samples, areClasses }: FinetuneData["validation"], before: number) => {
+        const onProgress = (done: number) => onScoring?.(alpha, before + done, of);
+        return scorePairs(encoder, samples, { ...options, areClasses, onProgress });
+      };
+      const own = await scoresOf(validation, 0);
+      sweep.push({ alpha, validation: own, ...(general && { general: await scoresOf(general, counts.validation) }) });
     }
     return sweep;
   } catch (error) {
@@ -311,10 +273,10 @@ async function measureBlends(
  * Replaces `model/` of a finished fine-tuning with another blend, without training or measuring again.
  *
  * @param out - the fine-tuning's folder.
- * @param alpha - any number from 0, the model as it was, to 1, the tuned one.
+ * @param alpha - from 0 (original) to 1 (tuned).
  * @param onRecord - called with the results while the folder is still locked.
- * @throws {ClipError} `CLIP_TRAIN` if the folder holds no finished fine-tuning, or the model that was tuned is another now;
- *   `CLIP_FILE` if it is gone; `CLIP_USAGE` if `alpha` is not in [0, 1].
+ * @throws {ClipError} `CLIP_TRAIN` if the folder holds no finished fine-tuning, or the original model has changed since;
+ *   `CLIP_FILE` if it no longer exists; `CLIP_USAGE` if `alpha` is not in [0, 1].
  */
 export async function keepAlpha(
   out: string,
@@ -342,20 +304,15 @@ export async function keepAlpha(
 
 const askedFor = "as given";
 
-/**
- * Reads the record of a finished fine-tuning.
- *
- * @throws {ClipError} `CLIP_TRAIN` if the folder has none.
- */
+/** @throws {ClipError} `CLIP_TRAIN` if the folder has no finished fine-tuning. */
 async function readFinetuning(out: string): Promise<FinetuneRecord> {
   const path = join(out, finetuneFiles.record);
   try {
     return await readJson(recordSchema, path);
   } catch (cause) {
     if (!(cause instanceof ClipError) || cause.code !== "CLIP_FILE") throw cause;
-    throw new ClipError("CLIP_TRAIN", `${out} has no finished fine-tuning: ${finetuneFiles.record} is missing`, {
-      cause,
-    });
+    const problem = `${out} has no finished fine-tuning: ${finetuneFiles.record} is missing`;
+    throw new ClipError("CLIP_TRAIN", problem, { cause });
   }
 }
 
@@ -369,11 +326,9 @@ const nameOf = (source: FinetuneSource) => (typeof source === "string" ? source 
 async function asSource(source: FinetuneSource | undefined): Promise<Omit<PairSource, "weight"> | undefined> {
   if (source === undefined) return undefined;
   const place = nameOf(source);
+  const reading = typeof source === "string" ? {} : source;
   if (typeof source !== "string") checkOptions<PairSource>("finetune", source, weightedSourceKinds, ["source"]);
-  const given = {
-    ...(typeof source === "string" ? { source } : source),
-    source: isAddress(place) ? place : resolve(place),
-  };
+  const given: Omit<PairSource, "weight"> = { ...reading, source: isAddress(place) ? place : resolve(place) };
   if (given.classTemplates || !(await isClassFolder(given.source))) return given;
   return { ...given, classTemplates: [...defaultTemplates] };
 }

@@ -1,29 +1,18 @@
 import { ClipError } from "../../core/errors.ts";
-import { encodeReadable } from "../../model/embedding/encode-readable.ts";
+import { encodeReadable, type ReadOptions } from "../../model/embedding/encode-readable.ts";
 import { type ClipEncoder, dot } from "../../model/embedding/encoder.ts";
 import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
 import { namesOfSamples, nameVectors, type NamingOptions } from "../train/name-vectors.ts";
 import type { ValidationScores } from "../train/run-folder.ts";
-import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
 
-export interface ScoreOptions extends Pick<NamingOptions, "areClasses"> {
-  readonly maxImagePixels?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Called for each unreadable image, which is skipped. */
-  readonly onSkip?: ((skipped: SkippedImage) => void) | undefined;
+interface ScoreOptions extends Pick<NamingOptions, "areClasses">, ReadOptions {
   /** Called with the number of finished images. */
   readonly onProgress?: ((count: number) => void) | undefined;
 }
 
-export interface PairScores {
-  readonly scores: ValidationScores;
-  /** The best caption of each readable image. */
-  readonly answers: ReadonlyMap<string, string>;
-}
-
 /**
- * Classifies each image among the captions of all, like a run's validation, with a saved model. Captions that are too long are
+ * Classifies each image among all captions, like a run's validation, with a saved model. Captions that are too long are
  * truncated.
  *
  * @throws {ClipError} `CLIP_DATA` if no image can be read.
@@ -31,27 +20,18 @@ export interface PairScores {
 export async function scorePairs(
   encoder: ClipEncoder,
   samples: readonly Sample[],
-  { areClasses, maxImagePixels, signal, onSkip, onProgress }: ScoreOptions = {},
-): Promise<PairScores> {
+  { areClasses, onProgress, ...reading }: ScoreOptions,
+): Promise<ValidationScores> {
   const names = namesOfSamples(samples, { areClasses, templates: ["{}"] });
-  const texts = names.sentences.flat();
-  const vectors = await nameVectors(names, encoder.encodeTexts(texts, { signal, onTruncate: () => undefined }));
+  const encoding = { signal: reading.signal, onTruncate: () => undefined };
+  const vectors = await nameVectors(names, encoder.encodeTexts(names.sentences.flat(), encoding));
   const ranks: number[] = [];
-  const answers = new Map<string, string>();
-  const reading = { maxImagePixels, signal, onSkip };
-  for await (const [{ image, captions }, imageEmbed] of encodeReadable(encoder, samples, reading)) {
+  for await (const [{ captions }, imageEmbed] of encodeReadable(encoder, samples, reading)) {
     const similarities = vectors.map((vector) => dot(imageEmbed, vector));
-    const best = similarities.reduce((best, value, i) => (value > similarities[best]! ? i : best), 0);
     ranks.push(truthRank(similarities, [names.labels.indexOf(captions[0]!)]));
-    answers.set(image, names.labels[best]!);
     onProgress?.(ranks.length);
   }
   if (ranks.length === 0) throw new ClipError("CLIP_DATA", `not one of ${samples.length} images can be read`);
-  const scores = {
-    top1: recallAtK(ranks, 1),
-    top5: recallAtK(ranks, 5),
-    count: ranks.length,
-    classes: names.labels.length,
-  };
-  return { scores, answers };
+  const classes = names.labels.length;
+  return { top1: recallAtK(ranks, 1), top5: recallAtK(ranks, 5), count: ranks.length, classes };
 }

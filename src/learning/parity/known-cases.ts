@@ -36,13 +36,14 @@ export interface KnownCasesOptions extends Pick<ReadModelOptions, "config" | "ac
 export async function knownCases(options: KnownCasesOptions = {}): Promise<ParityCase[]> {
   const { model, ...reading } = options;
   const copies = model !== undefined && (await exists(model)) ? [await copyAt(model, reading)] : await cached(options);
-  return copies.flatMap(({ weights, ...copy }) =>
-    knownOutputs.filter((output) => output.weights === weights).map((output) => knownCase(output, copy, reading)),
+  return copies.flatMap((copy) =>
+    knownOutputs.filter(({ weights }) => weights === copy.weights).map((output) => knownCase(output, copy, reading)),
   );
 }
 
 /** A copy of published weights, by name or path. */
 interface Copy {
+  readonly weights: KnownWeights;
   readonly name: string;
   /** Local path, if cached. */
   readonly path: string | undefined;
@@ -50,17 +51,17 @@ interface Copy {
 
 const allWeights = [...new Set(knownOutputs.map(({ weights }) => weights))];
 
-async function copyAt(path: string, options: ReadModelOptions): Promise<Copy & { weights: KnownWeights }> {
+async function copyAt(path: string, options: ReadModelOptions): Promise<Copy> {
   const { architectures } = await inspectModel(path, options);
   const weights = allWeights.find(({ architecture }) => architecture && architectures.includes(architecture));
   if (weights) return { weights, name: path, path };
   throw nothingKnown(`for the architecture of ${path}`);
 }
 
-async function cached({ model, config, activation }: KnownCasesOptions): Promise<(Copy & { weights: KnownWeights })[]> {
+async function cached({ model, config, activation }: KnownCasesOptions): Promise<Copy[]> {
   if (config !== undefined || activation !== undefined)
     throw new ClipError("CLIP_USAGE", "--config and --activation are for a weight file; name it with --model");
-  const copies: (Copy & { weights: KnownWeights })[] = [];
+  const copies: Copy[] = [];
   for (const weights of allWeights) {
     const names = weights.names.filter((name) => model === undefined || name === model);
     const named = await Promise.all(names.map(async (name) => ({ weights, name, path: await inCache(name) })));
@@ -84,13 +85,14 @@ async function inCache(name: string): Promise<string | undefined> {
 }
 
 function knownCase(output: KnownOutput, { name, path }: Copy, options: ReadModelOptions): ParityCase {
+  const about = { name: `${name}: ${output.name}`, model: name, source: output.source };
+  if (path === undefined)
+    return {
+      ...about,
+      skipped: `the weights of ${name} are not in the cache; clip-ts models fetch ${name} fetches them`,
+    };
   const paths = (output.images ?? []).filter((image) => typeof image === "string");
   const arrays = output.numbers.flatMap((numbers) => ("file" in numbers ? [numbers.file] : []));
-  const about = { name: `${name}: ${output.name}`, model: name, source: output.source };
-  if (path === undefined) {
-    const skipped = `the weights of ${name} are not in the cache; clip-ts models fetch ${name} fetches them`;
-    return { ...about, skipped };
-  }
   return {
     ...about,
     needs: () => Promise.resolve([...paths, ...arrays]),
@@ -106,27 +108,26 @@ export async function compareKnownOutput(output: KnownOutput, model: StoredModel
   return comparisons;
 }
 
-async function readInputs(
-  { images, texts, opaque }: KnownOutput,
-  model: StoredModel,
-  data: string,
-): Promise<ForwardInputs> {
+async function readInputs(output: KnownOutput, model: StoredModel, data: string): Promise<ForwardInputs> {
+  const { images, texts } = output;
   const { imageSize } = model.preprocess;
-  const paths: Float32Array[] = [];
-  for (const image of images ?? []) {
-    if (typeof image === "number") {
-      paths.push(new Float32Array(3 * imageSize ** 2).fill(image));
-      continue;
-    }
-    const decoded = await decodeImage(join(data, image), { orientation: "ignore" });
-    const raster = opaque ? { ...decoded, hasAlpha: false } : decoded;
-    paths.push(preprocessImage(raster, model.preprocess).pixelValues);
-  }
-  const shape = [paths.length, 3, imageSize, imageSize];
+  const pixels: Float32Array[] = [];
+  for (const image of images ?? []) pixels.push(await readPixelValues(image, output, model, data));
   return {
-    pixelValues: images && float32(concatenate(paths), shape),
+    pixelValues: images && float32(concatenate(pixels), [images.length, 3, imageSize, imageSize]),
     inputIds: texts && (await readIds(texts, model)),
   };
+}
+
+async function readPixelValues(
+  image: string | number,
+  { opaque }: KnownOutput,
+  { preprocess }: StoredModel,
+  data: string,
+): Promise<Float32Array> {
+  if (typeof image === "number") return new Float32Array(3 * preprocess.imageSize ** 2).fill(image);
+  const decoded = await decodeImage(join(data, image), { orientation: "ignore" });
+  return preprocessImage(opaque ? { ...decoded, hasAlpha: false } : decoded, preprocess).pixelValues;
 }
 
 async function readIds(texts: NonNullable<KnownOutput["texts"]>, model: StoredModel): Promise<TensorData<"int32">> {
@@ -146,7 +147,7 @@ async function compareNumbers(
   const { of, tolerance } = numbers;
   const rowsOf = (name: string) => rows(outputs.get(name)!);
   if ("file" in numbers) {
-    const met = rowsOf(numbers.of);
+    const met = rowsOf(of);
     const wanted = rows(await readNpy(join(data, numbers.file)));
     const errors = wanted.map((row, i) => relativeError(met[i] ?? [], row));
     return { compared: `${of} of ${wanted.length}, relative L2`, delta: Math.max(...errors), tolerance };
@@ -156,17 +157,12 @@ async function compareNumbers(
   return { compared: `${of}, largest difference`, delta: largestDifference(met, values), tolerance };
 }
 
-type RowsOf = (name: string) => readonly Float32Array[];
-
-interface QuantityOptions {
-  /** Number of first or last values. */
-  readonly count: number;
-  /** Whether probabilities are sigmoids. */
-  readonly sigmoid: boolean;
-}
+/** How many first or last values are compared, and whether probabilities are sigmoids. */
+type QuantityOptions = Readonly<{ count: number; sigmoid: boolean }>;
+type Compute = (rowsOf: (name: string) => readonly Float32Array[], options: QuantityOptions) => readonly number[];
 
 /** Computes each quantity from the outputs of `forward`, in row-major order. */
-const quantities: Readonly<Record<Quantity, (rowsOf: RowsOf, options: QuantityOptions) => readonly number[]>> = {
+const quantities: Readonly<Record<Quantity, Compute>> = {
   probabilities: (rowsOf, { sigmoid }) => rowsOf("logitsPerImage").flatMap(sigmoid ? sigmoids : softmax),
   logits: (rowsOf) => rowsOf("logitsPerImage").flatMap((row) => [...row]),
   cosines: (rowsOf) => {
@@ -184,13 +180,8 @@ const quantities: Readonly<Record<Quantity, (rowsOf: RowsOf, options: QuantityOp
   "last of textFeatures": (rowsOf, { count }) => [...rowsOf("textFeatures")[0]!.subarray(-count)],
 };
 
-function sigmoids(logits: Float32Array): number[] {
-  return Array.from(logits, (logit) => 1 / (1 + Math.exp(-logit)));
-}
-
-function sum(values: Float32Array): number {
-  return values.reduce((total, value) => total + value, 0);
-}
+const sigmoids = (logits: Float32Array) => Array.from(logits, (logit) => 1 / (1 + Math.exp(-logit)));
+const sum = (values: Float32Array) => values.reduce((total, value) => total + value, 0);
 
 function rows({ data, shape }: TensorData): Float32Array[] {
   const [count, size] = shape as [number, number];

@@ -20,26 +20,14 @@ export type Quantity =
   | "first of textFeatures"
   | "last of textFeatures";
 
-/** Published values. */
-export type KnownNumbers = NumbersHere | RecordedRows;
-
-/** Values in this file. */
-export interface NumbersHere {
-  readonly of: Quantity;
-  /** In row-major order. */
-  readonly values: readonly number[];
-  /** Largest absolute difference allowed. */
-  readonly tolerance: number;
-}
-
-/** Values in a NumPy file, compared row by row. */
-export interface RecordedRows {
-  readonly of: "textFeatures" | "imageEmbeds";
-  /** Path of the `.npy` below the data folder. */
-  readonly file: string;
-  /** Largest relative L2 difference allowed per row. */
-  readonly tolerance: number;
-}
+/**
+ * Published values: in row-major order, with the largest absolute difference allowed; or rows in a `.npy` below the data folder, with
+ * the largest relative L2 difference allowed for each.
+ */
+export type KnownNumbers = { readonly tolerance: number } & (
+  | { readonly of: Quantity; readonly values: readonly number[] }
+  | { readonly of: "textFeatures" | "imageEmbeds"; readonly file: string }
+);
 
 /** Known outputs of a model for some inputs. */
 export interface KnownOutput {
@@ -70,15 +58,21 @@ const siglipB16: KnownWeights = { names: ["google/siglip-base-patch16-224"], arc
 const tinyRandom: KnownWeights = { names: ["hf-internal-testing/tiny-random-CLIPModel"] };
 
 /** clip-retrieval's photos, in the order of its arrays. */
-export const retrievalPhotos: readonly string[] = [
-  "123_456",
-  "208_495",
-  "321_421",
-  "389_535",
-  "416_264",
-  "456_123",
-  "524_316",
-].map((key) => `golden/clip_retrieval/images/${key}.jpg`);
+export const retrievalPhotos: readonly string[] = "123_456,208_495,321_421,389_535,416_264,456_123,524_316"
+  .split(",")
+  .map((key) => `golden/clip_retrieval/images/${key}.jpg`);
+
+/** The images of OpenAI's notebook, and their texts without "This is". */
+const notebook = {
+  "page.png": "a page of text about segmentation",
+  "astronaut.png": "a portrait of an astronaut with the American flag",
+  "rocket.jpg": "a rocket standing on a launchpad",
+  "chelsea.png": "a facial photo of a tabby cat",
+  "horse.png": "a black-and-white silhouette of a horse",
+  "coffee.png": "a cup of coffee on a saucer",
+  "camera.png": "a person looking at a camera on a tripod",
+  "motorcycle_right.png": "a red motorcycle standing in a garage",
+};
 
 const readmeImage = { images: ["golden/CLIP.png"], texts: ["a diagram", "a dog", "a cat"] } as const;
 
@@ -97,6 +91,20 @@ const rclip = {
 const rclipImage = (name: string) => `golden/rclip/images/${name}`;
 /** For three decimals, and differences between image decoders. */
 const rclipTolerance = 2e-3;
+const rclipCats = [
+  "cat.jpg",
+  "black cat at night.jpg",
+  "black kitty.jpeg",
+  "black cat sleeping on a chair.JPG",
+  "cautious cat.jpg",
+];
+const rclipSearch = (text: string, images: readonly string[], values: readonly number[]): KnownOutput => ({
+  ...rclip,
+  name: `rclip, "${text}"`,
+  images: images.map(rclipImage),
+  texts: [text],
+  numbers: [{ of: "cosines", values, tolerance: rclipTolerance }],
+});
 
 const coco =
   "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,bench,bird," +
@@ -123,26 +131,8 @@ export const knownOutputs: readonly KnownOutput[] = [
     source: "openai/CLIP notebooks/Interacting_with_CLIP.ipynb at d05afc4, a figure with two decimals",
     weights: vitB32,
     opaque: true,
-    images: [
-      "page.png",
-      "astronaut.png",
-      "rocket.jpg",
-      "chelsea.png",
-      "horse.png",
-      "coffee.png",
-      "camera.png",
-      "motorcycle_right.png",
-    ].map((name) => `golden/skimage/${name}`),
-    texts: [
-      "a page of text about segmentation",
-      "a portrait of an astronaut with the American flag",
-      "a rocket standing on a launchpad",
-      "a facial photo of a tabby cat",
-      "a black-and-white silhouette of a horse",
-      "a cup of coffee on a saucer",
-      "a person looking at a camera on a tripod",
-      "a red motorcycle standing in a garage",
-    ].map((description) => `This is ${description}`),
+    images: Object.keys(notebook).map((name) => `golden/skimage/${name}`),
+    texts: Object.values(notebook).map((description) => `This is ${description}`),
     numbers: [
       {
         of: "cosines",
@@ -226,13 +216,7 @@ export const knownOutputs: readonly KnownOutput[] = [
     source: "rom1504/clip-retrieval tests, embeddings in half precision; the source does not name the model",
     weights: vitB32,
     images: retrievalPhotos,
-    numbers: [
-      {
-        of: "imageEmbeds",
-        file: "golden/clip_retrieval/vitb32_image_embeddings_f16.npy",
-        tolerance: 0.01,
-      },
-    ],
+    numbers: [{ of: "imageEmbeds", file: "golden/clip_retrieval/vitb32_image_embeddings_f16.npy", tolerance: 0.01 }],
   },
   {
     name: "openai-clip-js, README",
@@ -285,52 +269,18 @@ export const knownOutputs: readonly KnownOutput[] = [
       { of: "probabilities", values: [0.31937, 3.2463e-5], tolerance: 1e-3 },
     ],
   },
-  {
-    ...rclip,
-    name: 'rclip, "kitty"',
-    images: [
-      "black kitty.jpeg",
-      "cat.jpg",
-      "black cat at night.jpg",
-      "black cat sleeping on a chair.JPG",
-      "cautious cat.jpg",
-      "chessboard with rocks.JPG",
-      "tree.webp",
-    ].map(rclipImage),
-    texts: ["kitty"],
-    numbers: [{ of: "cosines", values: [0.269, 0.247, 0.243, 0.242, 0.21, 0.165, 0.152], tolerance: rclipTolerance }],
-  },
-  {
-    ...rclip,
-    name: 'rclip, "tree"',
-    images: [rclipImage("tree.webp")],
-    texts: ["tree"],
-    numbers: [{ of: "cosines", values: [0.278], tolerance: rclipTolerance }],
-  },
-  {
-    ...rclip,
-    name: 'rclip, "boats on a lake"',
-    images: [rclipImage("boats on a lake.png")],
-    texts: ["boats on a lake"],
-    numbers: [{ of: "cosines", values: [0.273], tolerance: rclipTolerance }],
-  },
+  rclipSearch(
+    "kitty",
+    [...rclipCats, "chessboard with rocks.JPG", "tree.webp"],
+    [0.247, 0.243, 0.269, 0.242, 0.21, 0.165, 0.152],
+  ),
+  rclipSearch("tree", ["tree.webp"], [0.278]),
+  rclipSearch("boats on a lake", ["boats on a lake.png"], [0.273]),
   {
     ...rclip,
     name: "rclip, a picture of a cat",
-    images: [
-      "cat.jpg",
-      "black cat at night.jpg",
-      "black kitty.jpeg",
-      "black cat sleeping on a chair.JPG",
-      "cautious cat.jpg",
-    ].map(rclipImage),
-    numbers: [
-      {
-        of: "cosines with the first image",
-        values: [0.657, 0.652, 0.619, 0.569],
-        tolerance: rclipTolerance,
-      },
-    ],
+    images: rclipCats.map(rclipImage),
+    numbers: [{ of: "cosines with the first image", values: [0.657, 0.652, 0.619, 0.569], tolerance: rclipTolerance }],
   },
   {
     name: "bumblebee, tests",

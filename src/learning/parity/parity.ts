@@ -1,7 +1,9 @@
+import { arch, cpus, platform } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ClipError } from "../../core/errors.ts";
 import { exists } from "../../core/files.ts";
+import { onnxRuntimeVersion } from "../../engine/runtime/version.ts";
 import { packageFile } from "../../core/package-files.ts";
 import { fixtureCases } from "./fixture-cases.ts";
 import { knownCases, type KnownCasesOptions } from "./known-cases.ts";
@@ -20,20 +22,9 @@ export interface ParityOptions extends KnownCasesOptions {
   readonly onCase?: ((name: string) => void) | undefined;
 }
 
-export interface ParityRow {
+export interface ParityRow extends Pick<ParityCase, "source" | "model">, Partial<Comparison> {
   readonly case: string;
-  /** Origin of the recorded values. */
-  readonly source: string;
-  /** Name or path of the published model; undefined for bundled recordings. */
-  readonly model?: string;
   readonly result: "ok" | "FAIL" | "skipped";
-  /** Compared values, and metric. */
-  readonly compared?: string;
-  /** Difference between computed and recorded values. */
-  readonly delta?: number;
-  readonly tolerance?: number;
-  /** Item with the largest delta, if there are several. */
-  readonly worst?: string | undefined;
   /** Reason for a skipped or failed case. */
   readonly reason?: string;
 }
@@ -46,8 +37,7 @@ export interface ParityRow {
  */
 export async function* parity(options: ParityOptions = {}): AsyncGenerator<ParityRow> {
   const { fixtures = packageFixtures, data, signal, onCase, ...known } = options;
-  const ofModels = await knownCases(known);
-  for (const parityCase of [...fixtureCases(fixtures), ...ofModels]) {
+  for (const parityCase of [...fixtureCases(fixtures), ...(await knownCases(known))]) {
     signal?.throwIfAborted();
     onCase?.(parityCase.name);
     yield* await runCase(parityCase, data);
@@ -78,4 +68,17 @@ async function missingFile(files: readonly string[], data: string | undefined): 
     if (!(await exists(file))) return `${file} does not exist; give the folder of the images: clip-ts parity FOLDER`;
   }
   return undefined;
+}
+
+export type Machine = Readonly<ReturnType<typeof thisMachine>>;
+
+export function thisMachine() {
+  const cores = cpus();
+  return {
+    processor: cores[0]?.model.trim() ?? "unknown processor", // some systems hide it
+    cores: cores.length,
+    system: `${platform()} ${arch()}`,
+    node: process.version.slice(1),
+    onnxRuntime: onnxRuntimeVersion(),
+  };
 }

@@ -6,7 +6,7 @@ import { openSafetensors } from "../../model/checkpoints/safetensors.ts";
 import { readFloats, readIntegers, type StoredTensor } from "../../model/checkpoints/stored-tensor.ts";
 import { ClipError } from "../../core/errors.ts";
 import { readJson } from "../../core/parse.ts";
-import { float32, type TensorData } from "../../core/tensor-data.ts";
+import { concatenate, float32, type TensorData } from "../../core/tensor-data.ts";
 import { pooledPlaces } from "../../model/embedding/forward.ts";
 import { input, reachable, type Tensor } from "../../engine/graph/tensor.ts";
 import { type ClipConfig } from "../../model/towers/config.ts";
@@ -33,11 +33,8 @@ export interface RecordedTowers {
 export async function openTowers(folder: string): Promise<RecordedTowers> {
   const config = await readJson(clipConfigSchema, join(folder, "config.json"));
   const { tensors: recorded } = await openSafetensors(join(folder, "io.safetensors"));
-  return {
-    config,
-    parameters: await loadParameters(join(folder, "model.safetensors"), clipParameters(config)),
-    recorded,
-  };
+  const parameters = await loadParameters(join(folder, "model.safetensors"), clipParameters(config));
+  return { config, parameters, recorded };
 }
 
 /** Recorded inputs of the towers. */
@@ -90,15 +87,11 @@ function isReadAlone(met: TensorData, { shape }: TensorData): boolean {
 /** Row places[n] of each [L, W] */
 function rowsAt({ shape, data }: TensorData<"float32">, places: Int32Array): TensorData<"float32"> {
   const [n, length, width] = shape as readonly [number, number, number];
-  const rows = new Float32Array(n * width);
-  places.forEach((place, i) => {
-    const start = (i * length + place) * width;
-    rows.set(data.subarray(start, start + width), i * width);
-  });
-  return float32(rows, [n, width]);
+  const rows = Array.from(places, (place, i) => data.subarray((i * length + place) * width).subarray(0, width));
+  return float32(concatenate(rows), [n, width]);
 }
 
-/** A tensor of a recording. @throws {ClipError} `CLIP_DATA` if it is missing. */
+/** @throws {ClipError} `CLIP_DATA` if the tensor is missing. */
 export function recordedTensor(recorded: RecordedTowers["recorded"], name: string): StoredTensor {
   const tensor = recorded.get(name);
   if (!tensor) throw new ClipError("CLIP_DATA", `nothing is recorded under ${name}`);

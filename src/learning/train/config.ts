@@ -180,63 +180,42 @@ export const trainConfigSchema = z
     /** Dtype of the finished model's matrices. */
     dtype: z.enum(["F32", "F16"]).default("F32"),
   })
-  .refine(({ model, init }) => (model === undefined) !== (init === undefined), {
-    path: ["model"],
-    message: "a run needs a model or init, and not both",
-  })
-  .refine(({ init, tokenizer, preprocess }) => init === undefined || (!tokenizer && !preprocess), {
-    path: ["init"],
-    message: "brings its own tokenizer and preprocess; leave these out",
-  })
-  .refine(({ init, imageSize }) => init !== undefined || imageSize === undefined, {
-    path: ["imageSize"],
-    message: "is for init; a new model's is model.vision.imageSize",
-  })
-  .refine(({ init, lora }) => init !== undefined || lora === undefined, {
-    path: ["lora"],
-    message: "needs a model to change; set init",
-  })
-  .refine(
-    ({ lora, unlockedImageBlocks, unlockedTextBlocks }) => !lora || unlockedImageBlocks + unlockedTextBlocks === 0,
-    {
-      path: ["lora"],
-      message: "applies to all blocks of a tower; leave out unlockedImageBlocks and unlockedTextBlocks",
-    },
-  )
-  .refine(
-    ({ objective, syntheticColumn, train }) =>
-      objective !== undefined ||
-      [syntheticColumn, ...(typeof train === "string" ? [] : train.map((each) => each.syntheticColumn))].every(
-        (column) => column === undefined,
-      ),
-    {
-      path: ["syntheticColumn"],
-      message: 'is for synthetic captions; set "objective" to { "kind": "clips" }',
-    },
-  )
-  .refine(({ validation, validationShare }) => validation === undefined || validationShare === undefined, {
-    path: ["validationShare"],
-    message: "excludes validation; leave one of them out",
-  })
-  .refine(({ batchSize, chunkSize }) => chunkSize === undefined || batchSize % chunkSize === 0, {
-    path: ["chunkSize"],
-    message: "must divide batchSize",
-  })
-  .refine(({ schedule, cooldownSteps }) => schedule === "constant" || cooldownSteps === 0, {
-    path: ["cooldownSteps"],
-    message: 'is for a constant schedule; set "schedule" to "constant"',
-  })
-  .refine(({ steps, warmupSteps, cooldownSteps }) => warmupSteps + cooldownSteps <= steps, {
-    path: ["warmupSteps"],
-    message: "with cooldownSteps must be at most steps",
-  })
-  .refine(({ lockImage, unlockedImageBlocks }) => lockImage || unlockedImageBlocks === 0, {
-    path: ["unlockedImageBlocks"],
-    message: "only a locked tower has blocks to unlock; set lockImage",
-  })
-  .refine(({ lockText, unlockedTextBlocks }) => lockText || unlockedTextBlocks === 0, {
-    path: ["unlockedTextBlocks"],
-    message: "only a locked tower has blocks to unlock; set lockText",
+  .superRefine((run, context) => {
+    const { model, init, train, lora, batchSize, chunkSize, steps, warmupSteps, cooldownSteps } = run;
+    const { lockImage, unlockedImageBlocks, lockText, unlockedTextBlocks } = run;
+    const refuseIf = (isWrong: boolean, key: string, message: string) => {
+      if (isWrong) context.addIssue({ code: "custom", path: [key], message });
+    };
+    refuseIf((model === undefined) === (init === undefined), "model", "a run needs a model or init, and not both");
+    const ownParts = run.tokenizer ?? run.preprocess;
+    refuseIf(
+      init !== undefined && ownParts !== undefined,
+      "init",
+      "brings its own tokenizer and preprocess; leave these out",
+    );
+    const sizesNewModel = init === undefined && run.imageSize !== undefined;
+    refuseIf(sizesNewModel, "imageSize", "is for init; a new model's is model.vision.imageSize");
+    refuseIf(lora !== undefined && init === undefined, "lora", "needs a model to change; set init");
+    refuseIf(
+      lora !== undefined && unlockedImageBlocks + unlockedTextBlocks > 0,
+      "lora",
+      "applies to all blocks of a tower; leave out unlockedImageBlocks and unlockedTextBlocks",
+    );
+    const sources = typeof train === "string" ? [run] : [run, ...train];
+    refuseIf(
+      run.objective === undefined && sources.some((source) => source.syntheticColumn !== undefined),
+      "syntheticColumn",
+      'is for synthetic captions; set "objective" to { "kind": "clips" }',
+    );
+    const validatesTwice = run.validation !== undefined && run.validationShare !== undefined;
+    refuseIf(validatesTwice, "validationShare", "excludes validation; leave one of them out");
+    refuseIf(chunkSize !== undefined && batchSize % chunkSize !== 0, "chunkSize", "must divide batchSize");
+    const coolsDownCosine = run.schedule === "cosine" && cooldownSteps > 0;
+    refuseIf(coolsDownCosine, "cooldownSteps", 'is for a constant schedule; set "schedule" to "constant"');
+    refuseIf(warmupSteps + cooldownSteps > steps, "warmupSteps", "with cooldownSteps must be at most steps");
+    const locked = (lock: string) => `only a locked tower has blocks to unlock; set ${lock}`;
+    refuseIf(!lockImage && unlockedImageBlocks > 0, "unlockedImageBlocks", locked("lockImage"));
+    refuseIf(!lockText && unlockedTextBlocks > 0, "unlockedTextBlocks", locked("lockText"));
   });
 
 /** A training run, with all defaults filled in. */
@@ -253,15 +232,14 @@ export async function readTrainConfig(path: string): Promise<TrainConfig> {
   const absolute = (source: string) => (isAddress(source) ? source : resolve(dirname(path), source));
   const { train, validation, init, images } = config;
   const isName = init !== undefined && isModelName(init) && !(await exists(absolute(init)));
-  const placed = <Given extends { source: string; images?: string | undefined }>(given: Given): Given => ({
-    ...given,
-    source: absolute(given.source),
-    ...(given.images !== undefined && { images: absolute(given.images) }),
-  });
+  const placedImages = (path: string | undefined) => path !== undefined && { images: absolute(path) };
+  const placed = <Given extends { source: string; images?: string | undefined }>(given: Given): Given => {
+    return { ...given, source: absolute(given.source), ...placedImages(given.images) };
+  };
   return {
     ...config,
     ...(init !== undefined && { init: isName ? init : absolute(init) }),
-    ...(images !== undefined && { images: absolute(images) }),
+    ...placedImages(images),
     train: typeof train === "string" ? absolute(train) : train.map(placed),
     ...(typeof validation === "string" && { validation: absolute(validation) }),
     ...(typeof validation === "object" && { validation: placed(validation) }),
@@ -297,25 +275,23 @@ export function trainedArchitecture(run: TrainConfig, vocabSize: number): ClipCo
  */
 export function checkTrainable(run: TrainConfig, config: ClipConfig): void {
   const { vision, score } = config;
-  if (score === "sigmoid" && run.labelSmoothing > 0)
-    throw new ClipError(
-      "CLIP_CONFIG",
-      "labelSmoothing is for softmax losses, but this model is SigLIP-style; leave it out",
-    );
-  if (run.patchDropout > 0 && (vision.kind !== "vit" || vision.pool === "places"))
-    throw new ClipError(
-      "CLIP_CONFIG",
-      "patchDropout is for ViTs that read their features from one token, unlike this model; leave it out",
-    );
-  if (score !== "sigmoid" && run.batchSize < 2)
-    throw new ClipError(
-      "CLIP_CONFIG",
-      "a batch of one pair has no negatives to learn from; set batchSize to 2 or more",
-    );
-  if (run.lora && ![...parameterSpecs(clipParameters(config)).keys()].some(isLora))
-    throw new ClipError(
-      "CLIP_CONFIG",
-      "lora changes transformer blocks, but no unlocked tower has any; unlock one, or leave out lora",
-    );
+  const isSigmoid = score === "sigmoid";
+  const refuseIf = (isWrong: boolean, message: string) => {
+    if (isWrong) throw new ClipError("CLIP_CONFIG", message);
+  };
+  refuseIf(
+    isSigmoid && run.labelSmoothing > 0,
+    "labelSmoothing is for softmax losses, but this model is SigLIP-style; leave it out",
+  );
+  refuseIf(
+    run.patchDropout > 0 && (vision.kind !== "vit" || vision.pool === "places"),
+    "patchDropout is for ViTs that read their features from one token, unlike this model; leave it out",
+  );
+  const isAlone = !isSigmoid && run.batchSize < 2;
+  refuseIf(isAlone, "a batch of one pair has no negatives to learn from; set batchSize to 2 or more");
+  refuseIf(
+    run.lora !== undefined && ![...parameterSpecs(clipParameters(config)).keys()].some(isLora),
+    "lora changes transformer blocks, but no unlocked tower has any; unlock one, or leave out lora",
+  );
   trainedParameters(config, run);
 }

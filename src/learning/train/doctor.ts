@@ -1,16 +1,12 @@
+import type { StepResult } from "./step/trainer.ts";
+
 /** The numbers of a step that the doctor watches. */
-export interface Observation {
+export interface Observation extends Pick<
+  StepResult,
+  "loss" | "gradientNorm" | "logitScale" | "imageSpread" | "textSpread"
+> {
   /** Updates made, this one included. */
   readonly step: number;
-  /** In nats. */
-  readonly loss: number;
-  /** Before clipping. */
-  readonly gradientNorm: number;
-  /** Log of the scale applied to similarities. */
-  readonly logitScale: number;
-  /** Spread of the batch's embeddings, 1 − ‖mean‖², in [0, 1]. */
-  readonly imageSpread: number;
-  readonly textSpread: number;
   /** Share of the batch's pairs whose caption occurs more than once in it. */
   readonly repeatedCaptions: number;
   /** Share of the step's time spent waiting for data. */
@@ -78,18 +74,18 @@ interface Window {
 /** The text of each diagnosis for a window, or undefined where it does not apply. */
 const diagnoses: Readonly<Record<Diagnosis, (window: Window) => string | undefined>> = {
   chance: ({ steps, windows, patient: { chanceLoss, warmupSteps } }) => {
-    const loss = median(steps.map((step) => step.loss));
+    const loss = medianLoss(steps);
     const isEarly = windows < chanceWindows || steps[0]!.step <= warmupSteps;
     if (isEarly || loss < (1 - chanceMargin) * chanceLoss) return undefined;
     return (
-      `the loss is ${loss.toFixed(2)}, and chance is ${chanceLoss.toFixed(2)} for this batch: nothing is learned. Look whether ` +
-      "captions belong to their images (clip-ts data check), whether 32 pairs can be learned by heart (clip-ts train --overfit), and try a " +
+      `the loss is ${loss.toFixed(2)}, and chance is ${chanceLoss.toFixed(2)} for this batch: the model learns nothing. Check that ` +
+      "captions belong to their images (clip-ts data check) and that it can memorize 32 pairs (clip-ts train --overfit); try a " +
       "learningRate ten times lower, then ten times higher"
     );
   },
   learningRate: ({ steps, lowestLoss, patient: { chanceLoss } }) => {
-    const loss = median(steps.map((step) => step.loss));
-    // What was learned by heart may waver by a multiple of next to nothing.
+    const loss = medianLoss(steps);
+    // Near 0, the loss of memorized pairs may rise by a large factor.
     if (!(loss > risenShare * lowestLoss && loss - lowestLoss > chanceMargin * chanceLoss)) return undefined;
     return (
       `the loss has risen to ${loss.toFixed(2)}, and was ${lowestLoss.toFixed(2)}: the learning rate is likely too high. Try half of ` +
@@ -112,23 +108,23 @@ const diagnoses: Readonly<Record<Diagnosis, (window: Window) => string | undefin
     if (!steps.every((step) => step.logitScale >= maxLogitScale)) return undefined;
     return (
       `logitScale stays at its bound, a factor of ${Math.exp(maxLogitScale).toFixed(0)}: the model is sure of its training pairs and no longer ` +
-      "learns from most. More or other data, augment, or a larger weightDecay; at the end of a long run it is usual"
+      "learns from most. Use more or other data, augment, or a larger weightDecay; at the end of a long run this is normal"
     );
   },
   repeatedCaptions: ({ steps, patient: { areClasses } }) => {
     const share = mean(steps.map((step) => step.repeatedCaptions));
     if (areClasses || share < manyRepeated) return undefined;
     return (
-      `${percent(share)} of the pairs of a batch share their caption with another: they are right for each other, and there is little to ` +
-      "tell apart. A smaller batchSize, or captions that say more"
+      `${percent(share)} of the pairs of a batch share their caption with another: they match each other, so the batch has few ` +
+      "negatives. Use a smaller batchSize, or more specific captions"
     );
   },
   starvation: ({ steps }) => {
     const share = mean(steps.map((step) => step.waitShare));
     if (share < longWait) return undefined;
     return (
-      `${percent(share)} of the time is spent waiting for images. Set workers higher, store the images nearer to the size that is trained ` +
-      "(clip-ts data pack), or on a faster disk"
+      `${percent(share)} of the time is spent waiting for images. Raise workers, store the images closer to the training size ` +
+      "(clip-ts data pack), or use a faster disk"
     );
   },
 };
@@ -137,14 +133,12 @@ function deadTower({ steps }: Window, what: string, spread: "imageSpread" | "tex
   const largest = Math.max(...steps.map((step) => step[spread]));
   if (!(largest < deadSpread)) return undefined;
   return (
-    `all ${what} get nearly the same vector (spread ${short(largest)}): this tower has died. Start anew with a lower learningRate ` +
+    `all ${what} get nearly the same vector (spread ${short(largest)}): this tower has died. Start again with a lower learningRate ` +
     "and a longer warmupSteps"
   );
 }
 
-/**
- * Watches a run for typical problems. A diagnosis is reported once, and again only after a window without it.
- */
+/** Watches a run for typical problems. A diagnosis is reported once, and again only after a window without it. */
 export class Doctor {
   readonly #patient: Patient;
   readonly #steps: Observation[] = [];
@@ -162,7 +156,7 @@ export class Doctor {
     if (this.#steps.length < doctorWindow) return [];
     const steps = this.#steps.splice(0);
     const window = { steps, windows: this.#windows++, lowestLoss: this.#lowestLoss, patient: this.#patient };
-    this.#lowestLoss = Math.min(this.#lowestLoss, median(steps.map(({ loss }) => loss)));
+    this.#lowestLoss = Math.min(this.#lowestLoss, medianLoss(steps));
     return this.#judge(window, Object.keys(diagnoses) as Diagnosis[]);
   }
 
@@ -194,5 +188,6 @@ export function shareRepeated(groups: Int32Array): number {
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+const medianLoss = (steps: readonly Observation[]) => median(steps.map(({ loss }) => loss));
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 const short = (value: number) => value.toPrecision(2);

@@ -10,7 +10,7 @@ export interface Names {
 
 /** How samples are labelled. */
 export interface NamingOptions {
-  /** Whether a sample's captions are templates filled with its class, all of which are averaged. Default: its first caption is its label. */
+  /** Whether a sample's captions are templates filled with its class; all are averaged. Default: only its first caption is used. */
   readonly areClasses?: boolean | undefined;
   /** Templates for each caption, averaged too. */
   readonly templates: readonly string[];

@@ -7,15 +7,15 @@ import type { DownloadProgress } from "../../core/progress.ts";
 import { Random } from "../../core/random.ts";
 import { orSkipped, useLocatedImage } from "../../inputs/data/image-location.ts";
 import { squarePixels } from "../../inputs/image/preprocess.ts";
+import type { RasterImage } from "../../inputs/image/raster-image.ts";
 import { type ClipConfig } from "../../model/towers/config.ts";
 import { countParameters } from "../../model/nn/parameters.ts";
 import { clipParameters } from "../../model/towers/parameters.ts";
 import { Remote } from "../../engine/threads/remote.ts";
-import { asCaption } from "./batches/caption-tokens.ts";
 import { captionGroups } from "../../inputs/data/caption-groups.ts";
 import { type TrainConfig, trainConfigSchema } from "./config.ts";
 import type { TrainerOptions } from "./step/trainer.ts";
-import type { PairPixels } from "./batches/pair-tensors.ts";
+import { asCaption, type PairPixels } from "./batches/pair-tensors.ts";
 import type { TrainerMethods } from "./step/trainer-worker.ts";
 import { chanceLoss } from "./step/losses.ts";
 import { readRunData } from "./batches/run-data.ts";
@@ -23,13 +23,13 @@ import { purposes } from "./batches/sampling.ts";
 import { type Start, startModel } from "./initial-model.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
 import { trainedParameters } from "./step/trained-parameters.ts";
-import { trainerOptions } from "./trainer-options.ts";
+import type { TrainProgress } from "./train-options.ts";
 
 /** The listeners of {@link overfit}, and a signal to stop it. */
 export interface OverfitOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?:
-    ((progress: { learningRate: number; step: number; steps: number; loss: number }) => void) | undefined;
+    ((progress: Pick<TrainProgress, "learningRate" | "step" | "steps" | "loss">) => void) | undefined;
   readonly onDownload?: ((progress: DownloadProgress) => void) | undefined;
 }
 
@@ -86,34 +86,26 @@ export async function overfit(config: TrainConfig, options: OverfitOptions = {})
   checkOptions("overfit", options, overfitKinds);
   const { pairs } = await readRunData(config, { signal: options.signal, onProgress: options.onDownload });
   const started = await startModel(config, pairs.samples);
-  const start = { ...started, architecture: { ...started.architecture, decoder: undefined } };
-  const { architecture } = start;
+  const architecture = { ...started.architecture, decoder: undefined };
+  const start = { ...started, architecture };
   const batch = await makeBatch(pairs.samples, start, config);
-  const count = batch.captionGroup.length;
-  const differentCaptions = new Set(batch.captionGroup).size;
-  const differentImages = countDifferent(batch.pixels, count);
-  const goal = {
-    chance: chanceLoss(architecture, count),
-    least: leastLoss(batch.captionGroup, architecture, config),
+  const facts = {
+    pairs: batch.captionGroup.length,
+    differentCaptions: new Set(batch.captionGroup).size,
+    differentImages: countDifferent(batch.pixels, batch.captionGroup.length),
+    chanceLoss: chanceLoss(architecture, batch.captionGroup.length),
+    leastLoss: leastLoss(batch.captionGroup, architecture, config),
   };
   const attempts: OverfitAttempt[] = [];
-  if (differentCaptions > 1 && differentImages > 1) {
+  if (facts.differentCaptions > 1 && facts.differentImages > 1) {
     for (const factor of factors) {
       const learningRate = Number((factor * config.learningRate).toPrecision(6));
-      attempts.push(await attemptAt(learningRate, batch, config, start, goal, options));
+      attempts.push(await attemptAt(learningRate, batch, config, start, facts, options));
       if (attempts.at(-1)!.learned) break;
     }
   }
   const trained = trainedParameters(architecture, config).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-  const outcome = {
-    learned: attempts[0]?.learned ?? false,
-    pairs: count,
-    differentCaptions,
-    differentImages,
-    chanceLoss: goal.chance,
-    leastLoss: goal.least,
-    attempts,
-  };
+  const outcome = { ...facts, learned: attempts[0]?.learned ?? false, attempts };
   return { ...outcome, text: describe(outcome, config, trained / countParameters(clipParameters(architecture))) };
 }
 
@@ -123,28 +115,22 @@ async function makeBatch(samples: readonly Sample[], start: Start, config: Train
   const images: Uint8Array[] = [];
   const captions: string[] = [];
   const decoding = { maxImagePixels: config.maxImagePixels };
+  const squared = (raster: RasterImage) => squarePixels(raster, preprocess);
   for (const sample of differentFirst(samples, config.seed)) {
     if (captions.length === checkedPairs) break;
-    const pixels = await orSkipped(sample.image, () =>
-      useLocatedImage(sample, decoding, (raster) => squarePixels(raster, preprocess)),
-    );
+    const pixels = await orSkipped(sample.image, () => useLocatedImage(sample, decoding, squared));
     if ("reason" in pixels) continue;
     images.push(pixels);
     captions.push(sample.captions[0]!);
   }
-  if (captions.length < 2)
-    throw new ClipError(
-      "CLIP_DATA",
-      `${captions.length} of ${samples.length} pairs can be read, and two are needed; check them with clip-ts data check`,
-    );
+  if (captions.length < 2) {
+    const few = `${captions.length} of ${samples.length} pairs can be read, and two are needed`;
+    throw new ClipError("CLIP_DATA", `${few}; check them with clip-ts data check`);
+  }
   const { contextLength } = architecture.text;
   const { inputIds, endOfText } = tokenizer.tokenize(captions, { contextLength, ...asCaption });
-  return {
-    pixels: Buffer.concat(images),
-    inputIds,
-    endOfText,
-    captionGroup: captionGroups(inputIds, captions.length),
-  };
+  const captionGroup = captionGroups(inputIds, captions.length);
+  return { pixels: Buffer.concat(images), inputIds, endOfText, captionGroup };
 }
 
 /** The samples shuffled, those whose caption repeats an earlier one last. */
@@ -163,12 +149,8 @@ function differentFirst(samples: readonly Sample[], seed: number): Sample[] {
 /** The number of different rows. */
 function countDifferent(pixels: Uint8Array, rows: number): number {
   const length = pixels.length / rows;
-  const sums = Array.from({ length: rows }, (_, row) =>
-    createHash("sha256")
-      .update(pixels.subarray(row * length, (row + 1) * length))
-      .digest("hex"),
-  );
-  return new Set(sums).size;
+  const sumOf = (row: Uint8Array) => createHash("sha256").update(row).digest("hex");
+  return new Set(Array.from({ length: rows }, (_, i) => sumOf(pixels.subarray(i * length, (i + 1) * length)))).size;
 }
 
 /** The lowest possible loss: the entropy of the targets, which is above 0 for repeated captions and label smoothing. */
@@ -189,14 +171,15 @@ async function attemptAt(
   batch: PairPixels,
   config: TrainConfig,
   { architecture, parameters, preprocess }: Start,
-  { chance, least }: { readonly chance: number; readonly least: number },
+  { chanceLoss: chance, leastLoss: least }: Pick<OverfitResult, "chanceLoss" | "leastLoss">,
   { signal, onProgress }: OverfitOptions,
 ): Promise<OverfitAttempt> {
   const batchSize = batch.captionGroup.length;
   const isLearned = (loss: number) => (chance - loss) / (chance - least) >= learnedShare;
   const { chunkSize = batchSize } = config;
   const options: TrainerOptions = {
-    ...trainerOptions(config, architecture),
+    ...config,
+    config: architecture,
     batchSize,
     chunkSize: batchSize % chunkSize === 0 ? chunkSize : batchSize,
     emaDecay: undefined,
@@ -210,10 +193,8 @@ async function attemptAt(
     let logitScale = NaN;
     for (let step = 0; step <= maxSteps; step++) {
       signal?.throwIfAborted();
-      const { loss, ...result } = await trainer.call("step", [
-        batch,
-        learningRate * Math.min(1, (step + 1) / warmupSteps),
-      ]);
+      const rate = learningRate * Math.min(1, (step + 1) / warmupSteps);
+      const { loss, ...result } = await trainer.call("step", [batch, rate]);
       losses.push(loss);
       logitScale = result.logitScale;
       onProgress?.({ learningRate, step, steps: maxSteps, loss });
@@ -240,23 +221,23 @@ type Outcome = Omit<OverfitResult, "text">;
 function describe(outcome: Outcome, config: TrainConfig, trainedShare: number): string {
   const { learned, pairs, attempts, chanceLoss: chance, leastLoss: least } = outcome;
   const [first] = attempts;
-  if (!first) return `it cannot memorize ${pairs} pairs: ${nothingToLearn(outcome)}`;
-  const course = ({ firstLoss, lastLoss, steps }: OverfitAttempt) =>
-    Number.isFinite(lastLoss)
-      ? `the loss went from ${firstLoss.toFixed(2)} to ${lastLoss.toFixed(2)} in ${steps} steps`
-      : `the loss is not finite after ${steps} steps`;
+  if (!first) {
+    const cause =
+      outcome.differentCaptions === 1
+        ? "all have the same caption, so there is nothing to learn. Check the captions with clip-ts data check; is it the right column?"
+        : "all have the same image. Check the images with clip-ts data check";
+    return `it cannot memorize ${pairs} pairs: ${cause}`;
+  }
+  const { firstLoss, lastLoss, steps } = first;
+  const course = Number.isFinite(lastLoss)
+    ? `the loss went from ${firstLoss.toFixed(2)} to ${lastLoss.toFixed(2)} in ${steps} steps`
+    : `the loss is not finite after ${steps} steps`;
   const scale = `chance is ${chance.toFixed(2)}, and the lowest possible loss ${least.toFixed(2)}`;
-  if (learned && first.steps === 0)
-    return `it already knows these ${pairs} pairs: the loss is ${first.firstLoss.toFixed(2)}; ${scale}`;
-  if (learned) return `it can memorize ${pairs} pairs: ${course(first)}; ${scale}`;
-  const summary = `it cannot memorize ${pairs} pairs at learningRate ${first.learningRate}: ${course(first)}; ${scale}`;
+  if (learned && steps === 0)
+    return `it already knows these ${pairs} pairs: the loss is ${firstLoss.toFixed(2)}; ${scale}`;
+  if (learned) return `it can memorize ${pairs} pairs: ${course}; ${scale}`;
+  const summary = `it cannot memorize ${pairs} pairs at learningRate ${first.learningRate}: ${course}; ${scale}`;
   return [summary, ...whatToTry(outcome, config, trainedShare).map((hint) => `- ${hint}`)].join("\n");
-}
-
-function nothingToLearn({ differentCaptions }: Outcome): string {
-  return differentCaptions === 1
-    ? "all have the same caption, so there is nothing to learn. Check the captions with clip-ts data check; is it the right column?"
-    : "all have the same image. Check the images with clip-ts data check";
 }
 
 function whatToTry(
@@ -264,32 +245,32 @@ function whatToTry(
   { learningRate, patchDropout, lockImage, lockText, lora }: TrainConfig,
   trainedShare: number,
 ): string[] {
-  const hints: string[] = [];
   const better = attempts.find(({ learned }) => learned)?.learningRate;
-  if (better !== undefined)
-    hints.push(`with learningRate ${better} it can: yours is too ${better > learningRate ? "low" : "high"}`);
-  else {
-    const tried = attempts.map((attempt) => String(attempt.learningRate)).join(", ");
-    hints.push(`the learning rate is not the cause, or not the only one: none of ${tried} works`);
-  }
-  if (better === undefined && trainedShare < fewTrained) {
-    const by = [lockImage && "lockImage", lockText && "lockText", lora && "lora"].filter(Boolean).join(", ");
-    hints.push(
-      `only ${(100 * trainedShare).toFixed(1)} % of the weights are trained (${by}): unlock a tower or some blocks, or raise lora's rank`,
-    );
-  }
-  if (differentCaptions < pairs / 2)
-    hints.push(`only ${differentCaptions} of the ${pairs} captions differ; is the right column read?`);
-  if (differentImages < pairs)
-    hints.push(
-      `only ${differentImages} of the ${pairs} images differ, and equal images cannot have different captions`,
-    );
   const scale = Math.exp(attempts[0]!.logitScale);
-  if (better === undefined && scale < smallScale)
-    hints.push(
+  const tried = attempts.map((attempt) => attempt.learningRate).join(", ");
+  const frozenBy = [lockImage && "lockImage", lockText && "lockText", lora && "lora"].filter(Boolean).join(", ");
+  const first =
+    better === undefined
+      ? `the learning rate is not the cause, or not the only one: none of ${tried} works`
+      : `with learningRate ${better} it can: yours is too ${better > learningRate ? "low" : "high"}`;
+  const others: readonly (readonly [applies: boolean, hint: string])[] = [
+    [
+      better === undefined && trainedShare < fewTrained,
+      `only ${(100 * trainedShare).toFixed(1)} % of the weights are trained (${frozenBy}): unlock a tower or some blocks, or raise lora's rank`,
+    ],
+    [
+      differentCaptions < pairs / 2,
+      `only ${differentCaptions} of the ${pairs} captions differ; is the right column read?`,
+    ],
+    [
+      differentImages < pairs,
+      `only ${differentImages} of the ${pairs} images differ, and equal images cannot have different captions`,
+    ],
+    [
+      better === undefined && scale < smallScale,
       `logitScale multiplies similarities by only ${scale.toFixed(1)}, too little for a low loss; start with ln(1/0.07) = 2.66`,
-    );
-  if (patchDropout > 0)
-    hints.push(`patchDropout hides ${(100 * patchDropout).toFixed(0)} % of each image; leave it out`);
-  return hints;
+    ],
+    [patchDropout > 0, `patchDropout hides ${(100 * patchDropout).toFixed(0)} % of each image; leave it out`],
+  ];
+  return [first, ...others.flatMap(([applies, hint]) => (applies ? [hint] : []))];
 }

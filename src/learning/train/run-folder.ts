@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { z } from "zod";
 import { rawBytes, type DeferredTensor, writeDeferred } from "../../model/checkpoints/write-safetensors.ts";
 import { openSafetensors } from "../../model/checkpoints/safetensors.ts";
 import { readFloats } from "../../model/checkpoints/stored-tensor.ts";
@@ -71,27 +72,17 @@ export class RunFolder implements AsyncDisposable {
   readonly path: string;
   /** The state to resume from; undefined in a new run. */
   readonly saved: SavedState | undefined;
-  readonly #metrics: FileHandle;
+  readonly #parts: FolderParts;
   #metricsBytes: number;
-  readonly #record: RunRecord;
-  readonly #lock: Lock | undefined;
   /** The images listed in the file; undefined before it exists. */
   #skipped: readonly SkippedImage[] | undefined;
 
-  private constructor(
-    path: string,
-    metrics: FileHandle,
-    record: RunRecord,
-    saved: SavedRun | undefined,
-    lock: Lock | undefined,
-  ) {
+  private constructor(path: string, saved: SavedRun | undefined, parts: FolderParts) {
     this.path = path;
     this.saved = saved?.state;
-    this.#metrics = metrics;
     this.#metricsBytes = saved?.metricsBytes ?? 0;
-    this.#record = record;
-    this.#lock = lock;
     this.#skipped = saved?.skipped;
+    this.#parts = parts;
   }
 
   /**
@@ -112,12 +103,12 @@ export class RunFolder implements AsyncDisposable {
     for (const folder of [path, join(path, runFiles.model), join(path, runFiles.lora)]) await removeTemporaries(folder);
     if (!saved) await writeFileAtomic(join(path, runFiles.config), [`${JSON.stringify(identity.config, null, 2)}\n`]);
     const metrics = await openMetrics(join(path, runFiles.metrics), saved?.metricsBytes ?? 0);
-    return new RunFolder(path, metrics, record, saved, lock);
+    return new RunFolder(path, saved, { metrics, record, lock });
   }
 
   /** @throws {ClipError} `CLIP_FILE` if the lock was lost: another process may be writing here. */
   async assertHeld(): Promise<void> {
-    await this.#lock?.assertHeld();
+    await this.#parts.lock?.assertHeld();
   }
 
   /**
@@ -128,7 +119,7 @@ export class RunFolder implements AsyncDisposable {
   async writeMetrics(line: MetricsLine): Promise<void> {
     await this.assertHeld();
     const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
-    await this.#metrics.appendFile(bytes).catch((cause: Error) => {
+    await this.#parts.metrics.appendFile(bytes).catch((cause: Error) => {
       throw cannotWrite(join(this.path, runFiles.metrics), cause, "resume the run from its last checkpoint");
     });
     this.#metricsBytes += bytes.length;
@@ -142,7 +133,7 @@ export class RunFolder implements AsyncDisposable {
   async saveCheckpoint(state: SavedState): Promise<void> {
     await this.assertHeld();
     // The metrics first: the checkpoint records their length.
-    await this.#metrics.sync().catch((cause: Error) => {
+    await this.#parts.metrics.sync().catch((cause: Error) => {
       throw cannotWrite(join(this.path, runFiles.metrics), cause, "the previous checkpoint is unchanged");
     });
     const tensors = Array.from(state.lengths, ([name, length]): [string, DeferredTensor] => [
@@ -150,11 +141,7 @@ export class RunFolder implements AsyncDisposable {
       { dtype: "F32", shape: [length], bytes: async () => rawBytes(await state.read(name)) },
     ]);
     await writeDeferred(join(this.path, runFiles.checkpoint), new Map(tensors), {
-      metadata: {
-        steps: String(state.steps),
-        metricsBytes: String(this.#metricsBytes),
-        ...this.#record,
-      },
+      metadata: { steps: String(state.steps), metricsBytes: String(this.#metricsBytes), ...this.#parts.record },
     });
   }
 
@@ -174,8 +161,14 @@ export class RunFolder implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#metrics.close();
+    await this.#parts.metrics.close();
   }
+}
+
+interface FolderParts {
+  readonly metrics: FileHandle;
+  readonly record: RunRecord;
+  readonly lock: Lock | undefined;
 }
 
 interface SavedRun {
@@ -203,19 +196,16 @@ async function readSavedRun(path: string, record: RunRecord, resume: boolean): P
 
 async function readCheckpoint(path: string): Promise<SavedRun> {
   const { tensors, metadata } = await openSafetensors(path);
-  const steps = Number(metadata.get("steps"));
-  const metricsBytes = Number(metadata.get("metricsBytes"));
-  const [config, model, pairs, data] = ["config", "model", "pairs", "data"].map((key) => metadata.get(key));
-  const isOfRun = config !== undefined && model !== undefined && pairs !== undefined && data !== undefined;
-  if (!isOfRun || !Number.isSafeInteger(steps) || !Number.isSafeInteger(metricsBytes)) {
-    throw new ClipError("CLIP_CHECKPOINT", `${path} is not the checkpoint of a training run; remove it to start anew`);
-  }
+  const parsed = metadataSchema.safeParse(Object.fromEntries(metadata));
+  if (!parsed.success)
+    throw new ClipError("CLIP_CHECKPOINT", `${path} is not the checkpoint of a training run; remove it to start over`);
+  const { steps, metricsBytes, ...record } = parsed.data;
   const lengths = new Map(Array.from(tensors, ([name, { shape }]) => [name, Number(product(shape))]));
   const read = async (name: string) => (await readFloats(tensors.get(name)!)).data;
   return {
     state: { steps, lengths, read },
     metricsBytes,
-    record: { config, model, pairs, data },
+    record,
     skipped: await readSkipped(join(dirname(path), runFiles.skipped)),
   };
 }
@@ -233,18 +223,15 @@ async function readSkipped(path: string): Promise<SkippedImage[] | undefined> {
 /** Keys that may differ when a run is resumed: the metrics do not depend on them. */
 const changeable = new Set(["workers", "saveEvery"]);
 
-/** A run's identity as a checkpoint stores it. */
-interface RunRecord extends Readonly<Record<string, string>> {
-  /** JSON of the keys that the metrics depend on. */
-  readonly config: string;
-  readonly model: string;
-  /** Number of pairs. */
-  readonly pairs: string;
-  /** Digest of the pairs. */
-  readonly data: string;
-}
+/** A run's identity as a checkpoint stores it: its settings as JSON, the number of its pairs and their digest. */
+const recordSchema = z.object({ config: z.string(), model: z.string(), pairs: z.string(), data: z.string() });
+type RunRecord = z.output<typeof recordSchema>;
 
-function recordOf({ config, model, samples }: RunIdentity): RunRecord {
+const wholeNumber = z.coerce.number().int();
+const metadataSchema = recordSchema.extend({ steps: wholeNumber, metricsBytes: wholeNumber });
+
+/** Equal for runs with the same metrics. */
+export function recordOf({ config, model, samples }: RunIdentity): RunRecord {
   const hash = createHash("sha256");
   // Without the place of its bytes: a shard may be downloaded or unpacked elsewhere.
   for (const { image, captions, synthetic } of samples) hash.update(JSON.stringify({ image, captions, synthetic }));
@@ -255,11 +242,6 @@ function recordOf({ config, model, samples }: RunIdentity): RunRecord {
     pairs: String(samples.length),
     data: hash.digest("hex"),
   };
-}
-
-/** Equal for runs with the same metrics. */
-export function fingerprintOf(identity: RunIdentity): string {
-  return JSON.stringify(recordOf(identity));
 }
 
 /** The differences between two runs, in words. */
@@ -288,7 +270,7 @@ async function openMetrics(path: string, bytes: number): Promise<FileHandle> {
   const size = (await fileSize(path)) ?? 0;
   if (size < bytes) {
     const both = `${path} has ${size} bytes, but the checkpoint expects ${bytes}`;
-    throw new ClipError("CLIP_CHECKPOINT", `${both}; restore the file, or start anew in another folder`);
+    throw new ClipError("CLIP_CHECKPOINT", `${both}; restore the file, or start over in another folder`);
   }
   try {
     const metrics = await open(path, "a");

@@ -78,10 +78,7 @@ export class Run {
     // A run that was killed after its last checkpoint has no scores yet.
     if (finished && first === step) await this.#score();
     return {
-      finished,
-      steps: step,
-      seconds: this.#pace.seconds,
-      ...this.#pace.rates(),
+      ...{ finished, steps: step, seconds: this.#pace.seconds, ...this.#pace.rates() },
       rank: processes.rank,
       scores: this.#validation?.scores,
       predictions: this.#validation?.predictions ?? [],
@@ -98,17 +95,12 @@ export class Run {
   async #step(batch: TrainingBatch): Promise<void> {
     const { config, folder, loader, trainer } = this.#parts;
     const repeatedCaptions = shareRepeated(batch.captionGroup);
-    const learningRate = scheduledLearningRate(
-      batch.step,
-      pick(config, ["learningRate", "warmupSteps", "steps", "schedule", "cooldownSteps"]),
-    );
+    const schedule = pick(config, ["learningRate", "warmupSteps", "steps", "schedule", "cooldownSteps"]);
+    const learningRate = scheduledLearningRate(batch.step, schedule);
     const { step: index, samples, captions, ...pairs } = batch;
-    const arrays = [pairs.pixels, pairs.inputIds, pairs.endOfText, pairs.captionGroup];
-    const result = await trainer.call(
-      "step",
-      [pairs, learningRate],
-      [...arrays, ...(Object.values(pairs.synthetic ?? {}) as Int32Array[])],
-    );
+    const synthetic = Object.values(pairs.synthetic ?? {}) as Int32Array[];
+    const arrays = [pairs.pixels, pairs.inputIds, pairs.endOfText, pairs.captionGroup, ...synthetic];
+    const result = await trainer.call("step", [pairs, learningRate], arrays);
     if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm))
       await this.#fail({ step: index, samples, captions }, result);
     const waitShare = this.#pace.endStep(loader.stats.waitSeconds, result.communicationSeconds);
@@ -130,12 +122,8 @@ export class Run {
   #reportProgress(index: number, learningRate: number, loss: number): void {
     const { config, options, loader } = this.#parts;
     options.onProgress?.({
-      step: index + 1,
-      steps: config.steps,
-      epoch: Math.floor(index / loader.stepsPerEpoch),
-      loss,
-      learningRate,
-      ...this.#pace.rates(),
+      ...{ step: index + 1, steps: config.steps, epoch: Math.floor(index / loader.stepsPerEpoch) },
+      ...{ loss, learningRate, ...this.#pace.rates() },
       secondsLeft: this.#pace.secondsFor(config.steps - index - 1),
       validation: this.#validation?.scores,
     });
@@ -192,8 +180,7 @@ export class Run {
     const failure = { step: step + 1, loss: String(loss), gradientNorm: String(gradientNorm), inputs };
     await writeFileAtomic(path, [`${JSON.stringify(failure, null, 2)}\n`]);
     const what = Number.isFinite(loss) ? `the gradient norm is ${gradientNorm}` : `the loss is ${loss}`;
-    const kept =
-      this.#saved === 0 ? "there is no checkpoint yet" : `the checkpoint of step ${this.#saved} is unchanged`;
+    const kept = this.#saved > 0 ? `the checkpoint of step ${this.#saved} is unchanged` : "there is no checkpoint yet";
     throw new ClipError(
       "CLIP_TRAIN",
       `${what} at step ${step + 1}; the weights were not updated, and ${kept}. The pairs of this step are in ${path}. ` +

@@ -11,11 +11,8 @@ export interface Schedule {
 }
 
 const scheduleKinds: OptionKinds<Schedule> = {
-  learningRate: numberFrom(0),
-  warmupSteps: wholeNumber(0),
-  steps: wholeNumber(1),
-  schedule: oneOf("cosine", "constant"),
-  cooldownSteps: wholeNumber(0),
+  ...{ learningRate: numberFrom(0), schedule: oneOf("cosine", "constant") },
+  ...{ steps: wholeNumber(1), warmupSteps: wholeNumber(0), cooldownSteps: wholeNumber(0) },
 };
 
 /**

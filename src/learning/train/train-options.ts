@@ -50,14 +50,8 @@ export interface TrainOptions {
 }
 
 export const trainKinds: OptionKinds<TrainOptions> = {
-  out: text,
-  resume: flag,
-  signal: abortSignal,
-  tensorboard: flag,
-  onProgress: callback,
-  onValidation: callback,
-  onFinding: callback,
-  onDownload: callback,
+  ...{ out: text, resume: flag, signal: abortSignal, tensorboard: flag },
+  ...{ onProgress: callback, onValidation: callback, onFinding: callback, onDownload: callback },
 };
 
 export interface TrainResult extends Pick<TrainProgress, "pairsPerSecond" | "waitShare" | "communicationShare"> {

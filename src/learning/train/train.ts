@@ -4,7 +4,7 @@ import { ClipError } from "../../core/errors.ts";
 import { checkOptions } from "../../core/options.ts";
 import { parseStrict } from "../../core/parse.ts";
 import { pick } from "../../core/pick.ts";
-import { float32, type TensorData } from "../../core/tensor-data.ts";
+import { float32 } from "../../core/tensor-data.ts";
 import { expectSame, type Processes } from "../../engine/distributed/group.ts";
 import { Remote } from "../../engine/threads/remote.ts";
 import { parameterSpecs } from "../../model/nn/parameters.ts";
@@ -21,11 +21,11 @@ import { EventFile } from "./event-file.ts";
 import { type Start, startModel } from "./initial-model.ts";
 import { lockFolder } from "./lock-folder.ts";
 import { Run } from "./run.ts";
-import { fingerprintOf, RunFolder, runFiles, type RunIdentity } from "./run-folder.ts";
+import { recordOf, RunFolder, runFiles, type RunIdentity } from "./run-folder.ts";
 import { finalWeights, restoreTrainer } from "./step/trainer-thread.ts";
+import type { TrainerOptions } from "./step/trainer.ts";
 import type { TrainerMethods } from "./step/trainer-worker.ts";
 import { trainKinds, type TrainOptions, type TrainResult } from "./train-options.ts";
-import { trainerOptions } from "./trainer-options.ts";
 import { Validator } from "./validate.ts";
 
 /**
@@ -83,10 +83,10 @@ async function trainTogether(
   const data = await readRunData(config, { signal: options.signal, onProgress: options.onDownload });
   const { samples } = data.pairs;
   const start = await startModel(config, samples);
-  const validator = isFirst ? makeValidator(config, data, start) : undefined;
+  const validator = isFirst && data.validation ? makeValidator(config, data.validation, start) : undefined;
   await using loader = makeLoader(config, data, start, processes);
   const identity = identityOf(config, data, start);
-  await expectSame(processes, fingerprintOf(identity), "another configuration or other data");
+  await expectSame(processes, JSON.stringify(recordOf(identity)), "another configuration or other data");
 
   await using folder = isFirst ? await RunFolder.open(out, identity, { resume, lock }) : undefined;
   const first = Number((await processes.exchange(String(folder?.saved?.steps ?? 0)))[0]);
@@ -121,13 +121,12 @@ function checkShares({ batchSize, chunkSize = batchSize }: TrainConfig, { size }
     );
 }
 
-function makeValidator(config: TrainConfig, { validation }: RunData, start: Start): Validator | undefined {
-  if (!validation) return undefined;
-  return new Validator(validation.samples, {
-    ...pick(config, ["templates", "maxImagePixels"]),
-    ...pick(start, ["tokenizer", "preprocess"]),
-    areClasses: validation.areClasses,
-  });
+function makeValidator(
+  { templates, maxImagePixels }: TrainConfig,
+  { samples, areClasses }: NonNullable<RunData["validation"]>,
+  { tokenizer, preprocess }: Start,
+): Validator {
+  return new Validator(samples, { templates, maxImagePixels, areClasses, tokenizer, preprocess });
 }
 
 function makeLoader(config: TrainConfig, { pairs }: RunData, start: Start, processes: Processes): DataLoader {
@@ -147,7 +146,7 @@ function identityOf(config: TrainConfig, { pairs, validation }: RunData, start: 
   return { config, model: { architecture, preprocess, vocabulary }, samples };
 }
 
-/** Gives the trainer its initial or saved state; that of rank 0 where several processes train. */
+/** Gives the trainer its initial or saved state; several processes all get the state of rank 0. */
 async function startTrainer(
   trainer: Remote<TrainerMethods>,
   config: TrainConfig,
@@ -157,7 +156,7 @@ async function startTrainer(
   first: number,
 ): Promise<void> {
   const { batchSize, chunkSize = batchSize } = config;
-  const options = { ...trainerOptions(config, architecture), chunkSize: Math.min(chunkSize, batchSize / size) };
+  const options: TrainerOptions = { ...config, config: architecture, chunkSize: Math.min(chunkSize, batchSize / size) };
   const initial = new Map(Array.from(parameters, ([path, { data }]) => [path, data]));
   await trainer.call("create", [options, initial, preprocess], initial.values());
   if (folder?.saved) await restoreTrainer(trainer, folder.saved);
@@ -172,27 +171,17 @@ async function saveTrained(
   folder: RunFolder,
 ): Promise<void> {
   await folder.assertHeld();
-  const parameters = await trainedParameters(trainer, architecture);
+  const specs = parameterSpecs(clipParameters(architecture));
+  const weights = [...(await finalWeights(trainer))].filter(([path]) => !isDecoderPath(path));
+  const parameters = new Map(weights.map(([path, values]) => [path, float32(values, specs.get(path)!.shape)]));
   if (lora) await saveLora(join(folder.path, runFiles.lora), lora, parameters);
   const model = {
-    config: withoutTrainingParts(architecture),
-    preprocess,
-    tokenizer,
+    ...{ config: withoutTrainingParts(architecture), preprocess, tokenizer, dtype },
     parameters: lora ? mergeLora(parameters, lora) : parameters,
     ...(words && { words }),
-    dtype,
   };
   await folder.assertHeld();
   await saveModel(join(folder.path, runFiles.model), model);
-}
-
-async function trainedParameters(
-  trainer: Remote<TrainerMethods>,
-  architecture: ClipConfig,
-): Promise<Map<string, TensorData<"float32">>> {
-  const specs = parameterSpecs(clipParameters(architecture));
-  const weights = [...(await finalWeights(trainer))].filter(([path]) => !isDecoderPath(path));
-  return new Map(weights.map(([path, values]) => [path, float32(values, specs.get(path)!.shape)]));
 }
 
 function withoutTrainingParts({ vision, text, ...rest }: ClipConfig): ClipConfig {

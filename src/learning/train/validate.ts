@@ -1,13 +1,13 @@
 import { ClipError } from "../../core/errors.ts";
+import { batches } from "../../core/streams.ts";
 import { dot } from "../../model/embedding/encoder.ts";
 import { recallAtK, truthRank } from "../evaluate/classification-metrics.ts";
-import { type DecodeOptions } from "../../inputs/image/image-source.ts";
 import { preprocessImage } from "../../inputs/image/preprocess.ts";
 import { type PreprocessConfig } from "../../inputs/image/preprocess-config.ts";
 import { type RasterImage } from "../../inputs/image/raster-image.ts";
 import type { TextTokenizer } from "../../inputs/text/tokenizer.ts";
 import { type ImageLocation, orSkipped, useLocatedImage } from "../../inputs/data/image-location.ts";
-import { asCaption } from "./batches/caption-tokens.ts";
+import { asCaption } from "./batches/pair-tensors.ts";
 import { type Names, namesOfSamples, nameVectors, type NamingOptions } from "./name-vectors.ts";
 import type { SkippedImage } from "../../inputs/data/image-files.ts";
 import type { Sample } from "../../inputs/data/sources/samples.ts";
@@ -37,29 +37,24 @@ export interface Validation {
   readonly predictions: readonly Prediction[];
 }
 
+interface ValidatorOptions extends NamingOptions {
+  readonly tokenizer: TextTokenizer;
+  readonly preprocess: PreprocessConfig;
+  readonly maxImagePixels?: number | undefined;
+}
+
 /** Zero-shot validation: each image must find its own caption among the captions of all. */
 export class Validator {
   readonly #names: Names;
   readonly #samples: readonly Sample[];
-  readonly #tokenizer: TextTokenizer;
-  readonly #preprocess: PreprocessConfig;
-  readonly #decoding: DecodeOptions;
+  readonly #options: ValidatorOptions;
   readonly #broken = new Map<string, SkippedImage>();
 
   /** @param samples - an image's first caption is its label. */
-  constructor(
-    samples: readonly Sample[],
-    options: NamingOptions & {
-      readonly tokenizer: TextTokenizer;
-      readonly preprocess: PreprocessConfig;
-      readonly maxImagePixels?: number | undefined;
-    },
-  ) {
+  constructor(samples: readonly Sample[], options: ValidatorOptions) {
     this.#samples = samples;
     this.#names = namesOfSamples(samples, options);
-    this.#tokenizer = options.tokenizer;
-    this.#preprocess = options.preprocess;
-    this.#decoding = { maxImagePixels: options.maxImagePixels };
+    this.#options = options;
   }
 
   /** Broken images found so far; they do not count in the scores. */
@@ -103,25 +98,24 @@ export class Validator {
   /** The embeddings of all sentences. */
   async *#textEmbeds(towers: Towers): AsyncGenerator<Float32Array> {
     const { embedDim, contextLength } = towers;
-    const texts = this.#names.sentences.flat();
-    for (let start = 0; start < texts.length; start += rowsAtOnce) {
-      const { inputIds, endOfText } = this.#tokenizer.tokenize(texts.slice(start, start + rowsAtOnce), {
-        contextLength,
-        ...asCaption,
-      });
+    for await (const texts of batches(this.#names.sentences.flat(), rowsAtOnce)) {
+      const { inputIds, endOfText } = this.#options.tokenizer.tokenize(texts, { contextLength, ...asCaption });
       yield* rowsOf(await towers.encodeTexts(inputIds, endOfText), embedDim);
     }
   }
 
   /** The readable images in batches. */
   async *#batches(): AsyncGenerator<{ samples: readonly Sample[]; pixelValues: Float32Array }> {
-    const size = 3 * this.#preprocess.imageSize ** 2;
-    const preprocess = (raster: RasterImage) => preprocessImage(raster, this.#preprocess).pixelValues;
-    for (let start = 0; start < this.#samples.length; start += rowsAtOnce) {
+    const { preprocess, maxImagePixels } = this.#options;
+    const size = 3 * preprocess.imageSize ** 2;
+    const preprocessed = (raster: RasterImage) => preprocessImage(raster, preprocess).pixelValues;
+    for await (const rows of batches(this.#samples, rowsAtOnce)) {
       const samples: Sample[] = [];
       const batch = new Float32Array(rowsAtOnce * size);
-      for (const sample of this.#samples.slice(start, start + rowsAtOnce)) {
-        const pixelValues = await orSkipped(sample.image, () => useLocatedImage(sample, this.#decoding, preprocess));
+      for (const sample of rows) {
+        const pixelValues = await orSkipped(sample.image, () =>
+          useLocatedImage(sample, { maxImagePixels }, preprocessed),
+        );
         if ("reason" in pixelValues) this.#broken.set(sample.image, pixelValues);
         else batch.set(pixelValues, (samples.push(sample) - 1) * size);
       }

@@ -37,7 +37,7 @@ const tensor = (dtype: "float32" | "int32"): Kind => ({
     "data" in value,
 });
 const inputKinds: OptionKinds<ForwardInputs> = { pixelValues: tensor("float32"), inputIds: tensor("int32") };
-type ForwardOptions = Pick<CompileOptions, "device" | "fallback"> & Pick<EncoderOptions, "dtype">;
+export type ForwardOptions = Pick<CompileOptions, "device" | "fallback"> & Pick<EncoderOptions, "dtype">;
 const forwardKinds: OptionKinds<ForwardOptions> = {
   ...{ device: encoderKinds.device, dtype: encoderKinds.dtype },
   fallback: flag,

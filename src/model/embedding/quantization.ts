@@ -14,14 +14,14 @@ export interface Agreement {
 }
 
 /** Inputs to compare on; a tower without inputs is skipped. */
-export interface ProbeInputs {
+export interface AgreementInputs {
   readonly images: readonly (ImageSource | LazyImage)[];
   readonly texts: readonly string[];
 }
 
-interface MeasureOptions extends Pick<EncodeTextOptions, "onTruncate" | "signal">, DecodeOptions {}
-const measureKinds: OptionKinds<MeasureOptions> = { ...decodeKinds, onTruncate: callback, signal: abortSignal };
-const inputKinds: OptionKinds<ProbeInputs> = { images: listOf(imageKind), texts: listOf(text) };
+export interface AgreementOptions extends Pick<EncodeTextOptions, "onTruncate" | "signal">, DecodeOptions {}
+const measureKinds: OptionKinds<AgreementOptions> = { ...decodeKinds, onTruncate: callback, signal: abortSignal };
+const inputKinds: OptionKinds<AgreementInputs> = { images: listOf(imageKind), texts: listOf(text) };
 
 /**
  * Measures how well a quantized model's embeddings agree with the original's, on your own inputs. The quantized model is
@@ -33,14 +33,14 @@ const inputKinds: OptionKinds<ProbeInputs> = { images: listOf(imageKind), texts:
 export async function measureQuantization(
   rounded: ClipEncoder,
   model: StoredModel,
-  inputs: ProbeInputs,
-  options: MeasureOptions = {},
+  inputs: AgreementInputs,
+  options: AgreementOptions = {},
 ): Promise<{ readonly images?: Agreement; readonly texts?: Agreement }> {
   checkKind("measureQuantization: the encoder", rounded, encoderKind);
   checkKind("measureQuantization: the model", model, storedModel);
   checkOptions("measureQuantization", inputs, inputKinds);
   checkOptions("measureQuantization", options, measureKinds);
-  const { images = [], texts = [] }: Partial<ProbeInputs> = inputs;
+  const { images = [], texts = [] }: Partial<AgreementInputs> = inputs;
   const { onTruncate, signal, ...decoding } = options;
   const encodings = {
     images: (encoder: ClipEncoder) => collect(encoder.encodeImages(images, { ...decoding, signal })),

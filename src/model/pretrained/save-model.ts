@@ -31,7 +31,7 @@ const modelKinds: OptionKinds<ModelToSave> = {
 };
 
 /**
- * Writes a model folder for {@link readModel}. Each file is replaced atomically, the weights last.
+ * Writes a model folder for `readModel`. Each file is replaced atomically, the weights last.
  *
  * @throws {ClipError} `CLIP_FILE` if the disk is full or the folder is not writable; `CLIP_CONFIG` if the tokenizer does not fit
  *   the config.

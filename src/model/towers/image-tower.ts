@@ -15,7 +15,7 @@ export interface ImageTowerOutput {
   /** [I, E], not normalized. */
   readonly imageFeatures: Tensor;
   /**
-   * [I, ·]: input of the tower's last linear layer, used for linear probes (Radford et al. 2021, section 3.2). Equal to the
+   * Input of the tower's last linear layer, [I, ·], used for linear probes (Radford et al. 2021, section 3.2). Equal to the
    * features if the pool contains that layer (ResNet) or there is none (SigLIP).
    */
   readonly pooled: Tensor;

@@ -37,7 +37,7 @@ export interface ModifiedResNet<Leaf = Tensor> {
   readonly attentionPool: AttentionPool<Leaf>;
 }
 
-interface AttentionPoolOutput {
+export interface AttentionPoolOutput {
   readonly imageFeatures: Tensor;
   readonly tokens: Tensor;
 }

@@ -36,7 +36,7 @@ const configKinds: OptionKinds<ClipConfig> = {
  * console.log(parameters.get("vision.projection")?.shape);
  * ```
  *
- * @throws {ClipError} `CLIP_CONFIG`, see {@link checkConfig}.
+ * @throws {ClipError} `CLIP_CONFIG` if its sizes do not fit each other.
  */
 export function clipParameters(config: ClipConfig): Clip<ParameterSpec> {
   checkOptions("clipParameters", config, configKinds, ["embedDim", "activation", "vision", "text"]);

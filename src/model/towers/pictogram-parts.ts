@@ -7,7 +7,7 @@ import type { ImageTowerOutput } from "./image-tower.ts";
 
 // Parts of the bundled model's image tower, chosen because they learn from a few thousand drawings.
 
-/** Overlapping convolutions in place of patches (Xiao et al. 2021); C = {@link stemChannels}. */
+/** Overlapping convolutions in place of patches (Xiao et al. 2021); C = `stemChannels`. */
 export interface ConvStem<Leaf = Tensor> {
   /** [C, 3, 3, 3] */
   readonly edges: Leaf;
@@ -26,7 +26,7 @@ export interface Readout<Leaf = Tensor> {
   readonly out: Linear<Leaf>;
 }
 
-/** Reduces each token to {@link placeWidth} values and feeds all of them to one hidden layer. */
+/** Reduces each token to `placeWidth` values and feeds all of them to one hidden layer. */
 export interface PlacesPool<Leaf = Tensor> extends Readout<Leaf> {
   readonly place: Linear<Leaf>;
 }

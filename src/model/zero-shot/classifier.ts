@@ -21,10 +21,10 @@ import { defaultTemplates, noneOfThese, nullLabels } from "./templates.ts";
 export interface ClassifierOptions {
   /** Sentences with `{}` for the label; their embeddings are averaged. Default {@link defaultTemplates}. */
   readonly templates?: readonly string[] | undefined;
-  /** Adds the answer "none of these". Its probability is that of {@link nullLabels}, which compete with the others. */
+  /** Adds the answer "none of these". Its probability is that of `nullLabels`, which compete with the others. */
   readonly none?: boolean | undefined;
   /**
-   * Gives each label its own probability, independent of the others: its share against {@link nullLabels}, since CLIP's cosines
+   * Gives each label its own probability, independent of the others: its share against `nullLabels`, since CLIP's cosines
    * are meaningful only in comparison. SigLIP-style models always have such probabilities.
    */
   readonly multiLabel?: boolean | undefined;
@@ -48,7 +48,7 @@ export const classifierKinds: OptionKinds<ClassifierOptions> = {
   onEqualLabels: callback,
 };
 
-interface RankOptions {
+export interface RankOptions {
   /** Number of labels to return; default all. Probabilities do not depend on it. */
   readonly topK?: number | undefined;
 }

@@ -1,8 +1,7 @@
 import { Command, Option } from "@commander-js/extra-typings";
 import { ClipError } from "../../../core/errors.ts";
 import { printable } from "../../../core/printable.ts";
-import { type Machine, thisMachine } from "../../../learning/parity/machine.ts";
-import { packageFixtures, parity, type ParityRow } from "../../../learning/parity/parity.ts";
+import { type Machine, packageFixtures, parity, type ParityRow, thisMachine } from "../../../learning/parity/parity.ts";
 import type { CliIo } from "../io.ts";
 import { activationOption, configOption, modelOption } from "../model-options.ts";
 import { examples, jsonOption } from "../options.ts";

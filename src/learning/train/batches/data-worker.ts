@@ -11,9 +11,8 @@ import { makeTokenizer } from "../../../inputs/text/make-tokenizer.ts";
 import type { TextTokenizer, TokenizerSource } from "../../../inputs/text/tokenizer.ts";
 import type { SkippedImage } from "../../../inputs/data/image-files.ts";
 import { type ImageLocation, orSkipped, readImageAtOnce } from "../../../inputs/data/image-location.ts";
-import { asCaption } from "./caption-tokens.ts";
 import type { SyntheticDraw } from "./synthetic-captions.ts";
-import type { PairPixels, SyntheticTensors } from "./pair-tensors.ts";
+import { asCaption, type PairPixels, type SyntheticTensors } from "./pair-tensors.ts";
 
 /** Settings of a worker, sent once. */
 export interface DataWorkerSetup {

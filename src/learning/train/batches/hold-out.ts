@@ -4,17 +4,13 @@ import { purposes } from "./sampling.ts";
 import type { Pairs, Sample } from "../../../inputs/data/sources/samples.ts";
 
 /**
- * Splits off a share of the images for validation, drawn by the seed. It is stratified: the same share of the images of each class, or
- * of any equal captions. All rows of an image are on one side.
+ * Splits off a share of the images for validation, drawn by the seed. The split is stratified: each class, or group of equal captions,
+ * loses the same share. All rows of an image are on one side.
  *
  * @param share - in (0, 1).
- * @throws {ClipError} `CLIP_DATA` if it would be no image at all.
+ * @throws {ClipError} `CLIP_DATA` if the share is less than one image.
  */
-export function holdOut(
-  pairs: Pairs,
-  share: number,
-  seed: number,
-): { readonly train: Pairs; readonly heldOut: readonly Sample[] } {
+export function holdOut(pairs: Pairs, share: number, seed: number): { train: Pairs; heldOut: readonly Sample[] } {
   const ofCaptions = new Map<string, Set<string>>();
   const seen = new Set<string>();
   for (const { image, captions } of pairs.samples) {
@@ -23,7 +19,7 @@ export function holdOut(
     const list = JSON.stringify(captions);
     ofCaptions.set(list, (ofCaptions.get(list) ?? new Set()).add(image));
   }
-  // All groups in one list: every 1/share-th image is held out, be it in a long group or across several short ones.
+  // All groups in one list: one of every 1/share images is held out, within a long group or across several short ones.
   const random = new Random(seed, purposes.heldOut);
   const shuffled = <Item>(items: readonly Item[]) => Array.from(random.permutation(items.length), (i) => items[i]!);
   const order = shuffled([...ofCaptions.values()]).flatMap((images) => shuffled([...images]));

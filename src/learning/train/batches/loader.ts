@@ -10,10 +10,10 @@ import type { TextTokenizer } from "../../../inputs/text/tokenizer.ts";
 import { captionGroups } from "../../../inputs/data/caption-groups.ts";
 import { type SyntheticCaptionsObjective, decoderOf } from "./synthetic-captions.ts";
 import type { DataRows, DataWorkerMethods, DataWorkerSetup, RowRequest } from "./data-worker.ts";
-import type { PairPixels, SyntheticTensors, TextTensors } from "./pair-tensors.ts";
+import type { PairPixels, TextTensors } from "./pair-tensors.ts";
 import type { SkippedImage } from "../../../inputs/data/image-files.ts";
 import type { Sample } from "../../../inputs/data/sources/samples.ts";
-import { Sampler, type SamplerOptions } from "./sampling.ts";
+import { assertWhole, Sampler, type SamplerOptions } from "./sampling.ts";
 
 export interface DataLoaderOptions extends SamplerOptions {
   readonly preprocess: PreprocessConfig;
@@ -51,15 +51,6 @@ interface FilledBatch {
   readonly brokenRows: readonly number[];
 }
 
-export interface DataLoaderStats {
-  /** Time its consumer waited for batches. */
-  readonly waitSeconds: number;
-  /** Images decoded, cache hits excluded. */
-  readonly decodedImages: number;
-  /** Captions too long for the context. */
-  readonly truncatedCaptions: number;
-}
-
 type RowValues = Uint8Array | Int32Array | Float32Array;
 
 /** Rows per call of a worker: a large batch is never in memory twice. */
@@ -81,20 +72,20 @@ const maxBrokenShare = 0.5;
 export class DataLoader implements AsyncDisposable {
   readonly stepsPerEpoch: number;
   readonly #samples: readonly Sample[];
-  readonly #options: DataLoaderOptions;
-  readonly #prefetch: number;
+  readonly #options: DataLoaderOptions & { readonly prefetch: number };
   readonly #sampler: Sampler;
   readonly #processes: Processes;
   readonly #workers: readonly Remote<DataWorkerMethods>[];
   readonly #started: Promise<unknown>;
   readonly #broken = new Map<number, SkippedImage>();
+  /** Time spent waiting for batches, images decoded (cache hits excluded), and captions too long for the context. */
   readonly #stats = { waitSeconds: 0, decodedImages: 0, truncatedCaptions: 0 };
 
   /**
    * @throws {ClipError} `CLIP_DATA` if there are fewer samples than a batch needs; `CLIP_CONFIG` if an option is out of range.
    */
   constructor(samples: readonly Sample[], options: DataLoaderOptions) {
-    const { preprocess, augment, tokenizer, contextLength } = options;
+    const { preprocess, augment, tokenizer, contextLength, maxImagePixels } = options;
     const batchBytes = options.batchSize * 3 * preprocess.imageSize ** 2;
     const { prefetch = Math.min(maxBatchesAhead, Math.floor(maxBytesAhead / batchBytes)) } = options;
     const { workers = availableParallelism() >= 4 ? 2 : 1 } = options;
@@ -102,8 +93,7 @@ export class DataLoader implements AsyncDisposable {
     assertWhole({ workers }, 1);
     assertWhole({ prefetch, cacheBytes }, 0);
     this.#samples = samples;
-    this.#options = options;
-    this.#prefetch = prefetch;
+    this.#options = { ...options, prefetch };
     this.#sampler = new Sampler(samples, options);
     this.#processes = options.processes ?? oneProcess;
     this.stepsPerEpoch = this.#sampler.stepsPerEpoch;
@@ -114,7 +104,7 @@ export class DataLoader implements AsyncDisposable {
       contextLength,
       captionLength: decoderOf(options.objective)?.length ?? 0,
       cacheBytes: cacheBytes / workers,
-      maxImagePixels: options.maxImagePixels,
+      maxImagePixels,
     };
     this.#workers = Array.from({ length: workers }, () => new Remote("learning/train/batches/data-worker"));
     this.#started = Promise.all(this.#workers.map((worker) => worker.call("create", [setup])));
@@ -126,7 +116,7 @@ export class DataLoader implements AsyncDisposable {
     return [...this.#broken.values()];
   }
 
-  get stats(): DataLoaderStats {
+  get stats() {
     return { ...this.#stats };
   }
 
@@ -138,7 +128,7 @@ export class DataLoader implements AsyncDisposable {
   async *batches({ fromStep = 0, toStep }: { fromStep?: number; toStep: number }): AsyncGenerator<TrainingBatch> {
     const ahead: Promise<FilledBatch>[] = [];
     for (let step = fromStep; step < toStep; step++) {
-      while (ahead.length <= this.#prefetch && step + ahead.length < toStep) {
+      while (ahead.length <= this.#options.prefetch && step + ahead.length < toStep) {
         const batch = this.#fillBatch(step + ahead.length);
         batch.catch(() => undefined); // thrown when the batch is taken
         ahead.push(batch);
@@ -160,15 +150,17 @@ export class DataLoader implements AsyncDisposable {
     const { batchSize, contextLength, preprocess, objective } = this.#options;
     const { rank, size } = this.#processes;
     const rows = batchSize / size;
+    const written = rows * (decoderOf(objective)?.length ?? 0);
     const batch: TrainingBatch = {
       step,
       samples: this.#sampler.drawSamples(step).slice(rank * rows, (rank + 1) * rows),
       pixels: new Uint8Array(rows * 3 * preprocess.imageSize ** 2),
-      inputIds: new Int32Array(rows * contextLength),
-      endOfText: new Int32Array(rows),
-      captionGroup: new Int32Array(rows),
+      ...emptyTexts(rows, contextLength),
       captions: new Array<string>(rows).fill(""),
-      synthetic: objective && emptySynthetic(rows, contextLength, decoderOf(objective)?.length ?? 0),
+      synthetic: objective && {
+        ...emptyTexts(rows, contextLength),
+        ...{ writtenIds: new Int32Array(written), tokenWeights: new Float32Array(written) },
+      },
     };
     return { batch, brokenRows: await this.#fillRows(batch, Array.from(batch.samples.keys())) };
   }
@@ -294,19 +286,10 @@ function setGroups({ inputIds, captionGroup }: TextTensors): void {
   captionGroup.set(captionGroups(inputIds, captionGroup.length));
 }
 
-function emptySynthetic(pairs: number, contextLength: number, captionLength: number): SyntheticTensors {
+function emptyTexts(pairs: number, contextLength: number): TextTensors {
   return {
     inputIds: new Int32Array(pairs * contextLength),
     endOfText: new Int32Array(pairs),
     captionGroup: new Int32Array(pairs),
-    writtenIds: new Int32Array(pairs * captionLength),
-    tokenWeights: new Float32Array(pairs * captionLength),
   };
-}
-
-function assertWhole(options: Readonly<Record<string, number>>, least: number): void {
-  for (const [name, value] of Object.entries(options)) {
-    if (Number.isSafeInteger(value) && value >= least) continue;
-    throw new ClipError("CLIP_CONFIG", `${name} is ${value}; it must be a whole number of at least ${least}`);
-  }
 }

@@ -1,6 +1,9 @@
 import { float32, int32 } from "../../../core/tensor-data.ts";
 import type { ClipConfig } from "../../../model/towers/config.ts";
 
+/** How captions are tokenized: too long ones are truncated, and special tokens in them are read as text, since captions are not trusted. */
+export const asCaption = { truncate: true, specialTokens: "text" } as const;
+
 /** The texts of N pairs, tokenized. */
 export interface TextTensors {
   /** [N, L] */
@@ -26,7 +29,7 @@ export interface PairPixels extends TextTensors {
   readonly synthetic?: SyntheticTensors | undefined;
 }
 
-/** Pixel values of which parts are made on demand; a Float32Array has them all. */
+/** Pixel values whose parts are made on demand; a Float32Array has them all. */
 export interface PixelValues {
   slice(start: number, end: number): Float32Array;
 }
@@ -88,16 +91,15 @@ export function chunkOf(
     endOfText: rows(endOfText, 1),
     captionGroup: rows(captionGroup, 1),
   });
-  const { synthetic } = batch;
+  const { pixelValues, synthetic } = batch;
+  const written = decoder?.length ?? 0;
   return {
-    pixelValues: rows(batch.pixelValues, 3 * vision.imageSize ** 2),
+    pixelValues: rows(pixelValues, 3 * vision.imageSize ** 2),
     ...textRows(batch),
-    ...(synthetic && {
-      synthetic: {
-        ...textRows(synthetic),
-        writtenIds: rows(synthetic.writtenIds, decoder?.length ?? 0),
-        tokenWeights: rows(synthetic.tokenWeights, decoder?.length ?? 0),
-      },
-    }),
+    synthetic: synthetic && {
+      ...textRows(synthetic),
+      writtenIds: rows(synthetic.writtenIds, written),
+      tokenWeights: rows(synthetic.tokenWeights, written),
+    },
   };
 }

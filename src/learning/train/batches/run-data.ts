@@ -48,6 +48,6 @@ export function areOfClasses(
   sources: string | readonly PairSource[],
   common: Pick<SourceOptions, "classTemplates">,
 ): boolean {
-  const all = typeof sources === "string" ? [{ classTemplates: undefined }] : sources;
-  return all.every(({ classTemplates = common.classTemplates }) => classTemplates !== undefined);
+  if (typeof sources === "string") return common.classTemplates !== undefined;
+  return sources.every(({ classTemplates = common.classTemplates }) => classTemplates !== undefined);
 }

@@ -1,7 +1,7 @@
 import { ClipError } from "../../../core/errors.ts";
 import { Random } from "../../../core/random.ts";
 import { subCaptions, type SyntheticDraw } from "./synthetic-captions.ts";
-import type { Sample } from "../../../inputs/data/sources/samples.ts";
+import type { Pairs, Sample } from "../../../inputs/data/sources/samples.ts";
 
 /** First keys of the random streams that share a seed. */
 export const purposes = { order: 1, caption: 2, augmentation: 3, patches: 4, sentence: 5, heldOut: 6 } as const;
@@ -14,7 +14,7 @@ export interface SamplerOptions {
    * Number of samples of each source, and how often an epoch draws each; the fraction of a weight is the share drawn once more.
    * Default: each once.
    */
-  readonly mixture?: readonly { readonly count: number; readonly weight: number }[] | undefined;
+  readonly mixture?: Pairs["mixture"] | undefined;
   /** Reads shard after shard, each epoch in a new order, and shuffles within a buffer of this many samples. Default: shuffles all samples. */
   readonly shuffleBuffer?: number | undefined;
 }
@@ -28,10 +28,7 @@ export class Sampler {
   /** Complete batches in an epoch. */
   readonly stepsPerEpoch: number;
   readonly #samples: readonly Sample[];
-  readonly #batchSize: number;
-  readonly #seed: number;
-  readonly #mixture: readonly { readonly count: number; readonly weight: number }[];
-  readonly #shuffleBuffer: number | undefined;
+  readonly #options: SamplerOptions & { readonly mixture: NonNullable<Pairs["mixture"]> };
   /** For each sample the first one with the same captions: the key of its caption draws. */
   readonly #captionList: Uint32Array;
   /** For each sample the first one with the same synthetic caption. */
@@ -40,30 +37,19 @@ export class Sampler {
 
   /** @throws {ClipError} `CLIP_DATA` if there are fewer samples than one batch takes. */
   constructor(samples: readonly Sample[], options: SamplerOptions) {
-    const { batchSize, seed, mixture = [{ count: samples.length, weight: 1 }], shuffleBuffer } = options;
-    if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
-      throw new ClipError("CLIP_CONFIG", `batchSize is ${batchSize}; it must be a whole number of at least 1`);
-    }
+    const { batchSize, mixture = [{ count: samples.length, weight: 1 }] } = options;
+    assertWhole({ batchSize }, 1);
     if (samples.length < batchSize) {
-      const wayOut = `lower batchSize to at most ${samples.length}, or add data`;
-      throw new ClipError(
-        "CLIP_DATA",
-        `a batch of ${batchSize} needs more than the ${samples.length} available samples; ${wayOut}`,
-      );
+      const few = `a batch of ${batchSize} needs more than the ${samples.length} available samples`;
+      throw new ClipError("CLIP_DATA", `${few}; lower batchSize to at most ${samples.length}, or add data`);
     }
     this.#samples = samples;
-    this.#batchSize = batchSize;
-    this.#seed = seed;
-    this.#mixture = mixture;
-    this.#shuffleBuffer = shuffleBuffer;
+    this.#options = { ...options, mixture };
     const draws = mixture.reduce((sum, { count, weight }) => sum + drawnTimes(count, weight), 0);
     this.stepsPerEpoch = Math.floor(draws / batchSize);
     if (this.stepsPerEpoch === 0) {
-      const wayOut = "raise the weights, lower batchSize or add data";
-      throw new ClipError(
-        "CLIP_DATA",
-        `with these weights an epoch has only ${draws} samples, and a batch ${batchSize}; ${wayOut}`,
-      );
+      const few = `with these weights an epoch has only ${draws} samples, and a batch ${batchSize}`;
+      throw new ClipError("CLIP_DATA", `${few}; raise the weights, lower batchSize or add data`);
     }
     this.#captionList = firstAlike(samples, ({ captions }) => JSON.stringify(captions));
     this.#syntheticCaption = firstAlike(samples, ({ synthetic = "" }) => synthetic);
@@ -75,14 +61,14 @@ export class Sampler {
    */
   drawSamples(step: number): Uint32Array {
     const { order, start } = this.#place(step);
-    return order.slice(start, start + this.#batchSize);
+    return order.slice(start, start + this.#options.batchSize);
   }
 
   /** Replacements for broken samples of a step: all samples outside it, in the order of the draws after it. */
   *replacements(step: number): Generator<number> {
     const { order, start } = this.#place(step);
-    const seen = new Set(order.subarray(start, start + this.#batchSize));
-    for (let i = this.#batchSize; i < order.length; i++) {
+    const seen = new Set(order.subarray(start, start + this.#options.batchSize));
+    for (let i = this.#options.batchSize; i < order.length; i++) {
       const sample = order[(start + i) % order.length]!;
       if (!seen.has(sample)) yield sample;
       seen.add(sample);
@@ -96,9 +82,8 @@ export class Sampler {
   drawCaption(step: number, sample: number): string {
     const { captions } = this.#samples[sample]!;
     if (captions.length === 1) return captions[0]!;
-    return captions[
-      new Random(this.#seed, purposes.caption, step, this.#captionList[sample]!).integer(captions.length)
-    ]!;
+    const random = new Random(this.#options.seed, purposes.caption, step, this.#captionList[sample]!);
+    return captions[random.integer(captions.length)]!;
   }
 
   /**
@@ -112,7 +97,7 @@ export class Sampler {
       const caption = this.drawCaption(step, sample);
       return { sentence: caption, whole: caption };
     }
-    const random = new Random(this.#seed, purposes.sentence, step, this.#syntheticCaption[sample]!);
+    const random = new Random(this.#options.seed, purposes.sentence, step, this.#syntheticCaption[sample]!);
     return { sentence: sentences[random.integer(sentences.length)]!, whole: synthetic };
   }
 
@@ -120,37 +105,37 @@ export class Sampler {
   augmentationKey(step: number, sample: number): readonly number[] {
     // A sample that an epoch draws several times is augmented differently each time.
     const round = this.#hasCopies ? step : Math.floor(step / this.stepsPerEpoch);
-    return [this.#seed, purposes.augmentation, round, sample];
+    return [this.#options.seed, purposes.augmentation, round, sample];
   }
 
-  #place(step: number): { readonly epoch: number; readonly order: Uint32Array; readonly start: number } {
+  #place(step: number): { readonly order: Uint32Array; readonly start: number } {
     const epoch = Math.floor(step / this.stepsPerEpoch);
     if (this.#order?.epoch !== epoch) {
-      this.#order = { epoch, samples: this.#drawOrder(new Random(this.#seed, purposes.order, epoch)) };
+      this.#order = { epoch, samples: this.#drawOrder(new Random(this.#options.seed, purposes.order, epoch)) };
     }
-    return { epoch, order: this.#order.samples, start: (step % this.stepsPerEpoch) * this.#batchSize };
+    return { order: this.#order.samples, start: (step % this.stepsPerEpoch) * this.#options.batchSize };
   }
 
   get #hasCopies(): boolean {
-    return this.#mixture.some(({ weight }) => weight > 1);
+    return this.#options.mixture.some(({ weight }) => weight > 1);
   }
 
   /** All draws of an epoch, in order. */
   #drawOrder(random: Random): Uint32Array {
     const draws = this.#drawMixture(random);
-    const buffer = this.#shuffleBuffer;
+    const buffer = this.#options.shuffleBuffer;
     const order =
       buffer === undefined
         ? random.permutation(draws.length).map((at) => draws[at]!)
         : shuffleThrough(buffer, this.#byShard(draws, random), random);
-    if (this.#hasCopies) separateCopies(order, this.#batchSize);
+    if (this.#hasCopies) separateCopies(order, this.#options.batchSize);
     return order;
   }
 
   /** The samples of an epoch, ascending, each as often as it is drawn. */
   #drawMixture(random: Random): number[] {
     let first = 0;
-    return this.#mixture.flatMap(({ count, weight }) => {
+    return this.#options.mixture.flatMap(({ count, weight }) => {
       const times = new Uint32Array(count).fill(Math.floor(weight));
       const extra = drawnTimes(count, weight) - count * Math.floor(weight);
       if (extra > 0) for (const at of random.permutation(count).subarray(0, extra)) times[at]!++;
@@ -191,9 +176,7 @@ function firstAlike(samples: readonly Sample[], keyOf: (sample: Sample) => strin
 }
 
 /** Draws of a source in an epoch. */
-function drawnTimes(count: number, weight: number): number {
-  return Math.round(count * weight);
-}
+const drawnTimes = (count: number, weight: number) => Math.round(count * weight);
 
 /** Shuffles within a buffer that is filled in order and emptied at random. */
 function shuffleThrough(size: number, order: Uint32Array, random: Random): Uint32Array {
@@ -221,5 +204,13 @@ function separateCopies(order: Uint32Array, batchSize: number): void {
       }
       inBatch.add(order[at]!);
     }
+  }
+}
+
+/** @throws {ClipError} `CLIP_CONFIG` if an option is no whole number of at least `least`. */
+export function assertWhole(options: Readonly<Record<string, number>>, least: number): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (Number.isSafeInteger(value) && value >= least) continue;
+    throw new ClipError("CLIP_CONFIG", `${name} is ${value}; it must be a whole number of at least ${least}`);
   }
 }

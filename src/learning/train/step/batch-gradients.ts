@@ -89,8 +89,7 @@ export function chunkFeeds(
 }
 
 export function stepOptions({ options, state }: GradientContext): StepOptions {
-  const { checkpointBlocks, labelSmoothing, patchDropout, objective } = options;
-  return { checkpointBlocks, labelSmoothing, patchDropout, objective, trained: state.trained };
+  return { ...options, trained: state.trained };
 }
 
 /** The loss of a model with a decoder. */

@@ -32,7 +32,7 @@ interface Chunks {
   readonly first: number;
   /** Pairs in the share. */
   readonly count: number;
-  /** Makes the inputs of each chunk anew: those of all chunks would be the largest thing in memory. */
+  /** Makes the inputs of a chunk only when it runs: the inputs of all chunks would be the largest thing in memory. */
   readonly feeds: readonly (() => NamedTensors)[];
 }
 
@@ -57,25 +57,23 @@ function chunksOf(context: GradientContext, batch: PairTensors): Chunks {
   const { batchSize, chunkSize } = context.options;
   const count = batchSize / context.group.size;
   const first = context.group.rank * count;
-  const feeds = Array.from(
-    { length: count / chunkSize },
-    (_, i) => () => chunkFeeds(context, batch, i, chunkSize, first),
-  );
-  return { first, count, feeds };
+  const feedsOf = (i: number) => () => chunkFeeds(context, batch, i, chunkSize, first);
+  return { first, count, feeds: Array.from({ length: count / chunkSize }, (_, i) => feedsOf(i)) };
 }
 
 /** The features of the whole batch by name, [N, E] each. */
 async function encodeChunks(context: GradientContext, { count, feeds }: Chunks): Promise<NamedTensors> {
   const { options, sessions, state, group } = context;
   const { config, batchSize, chunkSize } = options;
-  const features = featureNames(options).map((name) => [name, new Float32Array(count * config.embedDim)] as const);
+  const { embedDim } = config;
+  const features = featureNames(options).map((name) => [name, new Float32Array(count * embedDim)] as const);
   const program = () => chunkFeaturesProgram(config, chunkSize, stepOptions(context));
   for (const [i, feedsOf] of feeds.entries()) {
     const outputs = await sessions.run("chunkFeatures", program, feedsOf(), state.parameters);
-    for (const [name, own] of features) own.set(outputs[name]!.data as Float32Array, i * chunkSize * config.embedDim);
+    for (const [name, own] of features) own.set(outputs[name]!.data as Float32Array, i * chunkSize * embedDim);
   }
   return Object.fromEntries(
-    features.map(([name, own]) => [name, float32(group.allGather(own), [batchSize, config.embedDim])]),
+    features.map(([name, own]) => [name, float32(group.allGather(own), [batchSize, embedDim])]),
   );
 }
 
@@ -152,11 +150,9 @@ function sumFeeds({ state }: GradientContext, outputs: Outputs): NamedTensors {
 /** Every chunk starts from the same running statistics; the step's are the mean over its chunks. */
 function addToMean(mean: Map<string, Float32Array>, own: ReadonlyMap<string, Float32Array>, chunks: number): void {
   for (const [path, values] of own) {
-    const sum = mean.get(path) ?? new Float32Array(values.length);
-    mean.set(
-      path,
-      sum.map((value, at) => value + values[at]! / chunks),
-    );
+    if (!mean.has(path)) mean.set(path, new Float32Array(values.length));
+    const sum = mean.get(path)!;
+    values.forEach((value, at) => (sum[at]! += value / chunks));
   }
 }
 

@@ -31,10 +31,8 @@ export function clipLossShare(logitsPerImage: Tensor, logitsPerText: Tensor, tar
 
 /** −(1/2N) Σ target · log-likelihood. */
 function crossEntropy(logLikelihood: Tensor, targets: Tensor): Tensor {
-  return logLikelihood
-    .mul(targets)
-    .sum()
-    .mul(-1 / (2 * lengthOfRows(targets)));
+  const sum = logLikelihood.mul(targets).sum();
+  return sum.mul(-1 / (2 * lengthOfRows(targets)));
 }
 
 /**
@@ -77,10 +75,8 @@ export function chanceLoss({ score }: Pick<ClipConfig, "score">, pairs: number):
 export function captionMatches(captionGroup: Tensor, rows = captionGroup): Tensor {
   const [pairs] = captionGroup.shape as readonly [number];
   const [count] = rows.shape as readonly [number];
-  return rows
-    .reshape([count, 1])
-    .equal(captionGroup.reshape([1, pairs]))
-    .cast("float32");
+  const isEqual = rows.reshape([count, 1]).equal(captionGroup.reshape([1, pairs]));
+  return isEqual.cast("float32");
 }
 
 /**
@@ -125,14 +121,9 @@ export function captionLoss(logits: Tensor, writtenIds: Tensor, tokenWeights: Te
   // Offsets of each token's logits in all of them as one row.
   const starts = Int32Array.from({ length: places }, (_, place) => place * vocabSize);
   const at = writtenIds.reshape([places]).add(constant(int32(starts, [places])));
-  const logLikelihood = logits
-    .logSoftmax(2)
-    .reshape([places * vocabSize])
-    .gather(at);
-  return logLikelihood
-    .mul(tokenWeights.reshape([places]))
-    .sum()
-    .neg();
+  const all = logits.logSoftmax(2).reshape([places * vocabSize]);
+  const weighted = all.gather(at).mul(tokenWeights.reshape([places]));
+  return weighted.sum().neg();
 }
 
 function pairsOf(loss: string, logits: Tensor): number {

@@ -33,9 +33,8 @@ export function drawKeptTokens(
   const { others, patches } = tokensOf(config);
   const kept = keptTokenCount(config, patchDropout);
   const rows = Array.from({ length: pairs }, (_, i) => {
-    const drawn = new Random(seed, purposes.patches, step, firstPair + i)
-      .permutation(patches)
-      .subarray(0, kept - others);
+    const order = new Random(seed, purposes.patches, step, firstPair + i).permutation(patches);
+    const drawn = order.subarray(0, kept - others);
     const tokens = [...Array(others).keys(), ...Array.from(drawn, (patch) => others + patch)];
     return tokens.map((token) => i * (others + patches) + token);
   });

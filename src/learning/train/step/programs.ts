@@ -135,7 +135,7 @@ export function chunkGradientProgram(config: ClipConfig, chunkSize: number, opti
   const inputs = withTrained(parameterInputs(config), options.trained, isOfTower);
   const updates: StatisticUpdate[] = [];
   const { ends, tokens } = encodePairs(config, inputs.parameters, chunkSize, options, updates);
-  // The gradient of ⟨d loss / d features, features⟩ with the first factor constant is that of the loss.
+  // With the first factor constant, ⟨d loss / d features, features⟩ has the same gradient as the loss.
   const shares = featureNames(options).map((name) => {
     const features = ends[name]!;
     return features.mul(input(featureGradients[name], features.shape)).sum();
@@ -145,9 +145,8 @@ export function chunkGradientProgram(config: ClipConfig, chunkSize: number, opti
   if (captions) shares.push(captions.mul(options.objective!.decoderWeight));
   const share = shares.reduce((sum, part) => sum.add(part));
   const paths = [...inputs.learned.keys()];
-  const dys = gradients(share, [...inputs.learned.values()]).map((dy, i) =>
-    dy.add(input(`${prefixes.sum}${paths[i]!}`, dy.shape)),
-  );
+  const own = gradients(share, [...inputs.learned.values()]);
+  const dys = own.map((dy, i) => dy.add(input(`${prefixes.sum}${paths[i]!}`, dy.shape)));
   const parts = captions && { captionLoss: captions };
   return { ...parts, ...namedGradients(inputs, dys), ...statistics(inputs, updates) };
 }
@@ -181,12 +180,8 @@ function parameterInputs(config: ClipConfig, prefix = ""): Inputs {
 }
 
 /** The same inputs with fewer trained parameters. */
-function withTrained(
-  inputs: Inputs,
-  trained: StepOptions["trained"],
-  isWanted: (path: string) => boolean = () => true,
-): Inputs {
-  const learned = [...inputs.learned].filter(([path]) => isWanted(path) && (trained?.has(path) ?? true));
+function withTrained(inputs: Inputs, trained: StepOptions["trained"], isWanted?: (path: string) => boolean): Inputs {
+  const learned = [...inputs.learned].filter(([path]) => (isWanted?.(path) ?? true) && (trained?.has(path) ?? true));
   return { ...inputs, learned: new Map(learned) };
 }
 

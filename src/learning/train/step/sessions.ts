@@ -29,21 +29,16 @@ export class Sessions implements AsyncDisposable {
     feeds: NamedTensors,
     parameters: ReadonlyMap<string, Float32Array>,
   ): Promise<Record<string, TensorData>> {
-    const session = await this.#open(name, program);
+    if (!this.#sessions.has(name)) {
+      const options = { training: true, arena: this.#arena };
+      this.#sessions.set(name, OrtSession.create(buildModel(program()), options));
+    }
+    const session = await this.#sessions.get(name)!;
     // A program has no input for a tensor it does not use, such as the images when their tower is locked.
     const used = session.inputs.map(
       ({ name }) => [name, feeds[name] ?? float32(parameters.get(name)!, this.#shapes.get(name)!)] as const,
     );
     return session.run(Object.fromEntries(used));
-  }
-
-  #open(name: string, program: () => Program): Promise<OrtSession> {
-    let session = this.#sessions.get(name);
-    if (!session) {
-      session = OrtSession.create(buildModel(program()), { training: true, arena: this.#arena });
-      this.#sessions.set(name, session);
-    }
-    return session;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

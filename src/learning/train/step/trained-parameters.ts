@@ -22,17 +22,13 @@ export interface ParameterChoice {
 
 /** All parameters, at one learning rate. */
 export const trainEverything: ParameterChoice = {
-  lockImage: false,
-  lockText: false,
-  unlockedImageBlocks: 0,
-  unlockedTextBlocks: 0,
-  layerDecay: 1,
-  noWeightDecay: [],
+  ...{ lockImage: false, lockText: false, unlockedImageBlocks: 0, unlockedTextBlocks: 0 },
+  ...{ layerDecay: 1, noWeightDecay: [] },
 };
 
 /**
  * The parameters a run trains, in the model's order. Matrices, kernels and tables have weight decay; gains, biases, single vectors,
- * logitScale and logitBias do not. Each block's learning rate is `layerDecay` times that of the next (BEiT, Bao et al. 2022); the
+ * logitScale and logitBias do not. Each block's learning rate is `layerDecay` times the next block's (BEiT, Bao et al. 2022); the
  * layers before the first block count as one block, and so do those after the last.
  *
  * @throws {ClipError} `CLIP_CONFIG` if neither tower has anything to train, more blocks are unlocked than exist, a batch-normed
@@ -54,10 +50,7 @@ export function trainedParameters(config: ClipConfig, choice: ParameterChoice): 
     return [{ path, shape, decay, rateScale: tower ? choice.layerDecay ** (tower.blocks + 1 - depth) : 1 }];
   });
   if (trained.some(({ path }) => path.split(".")[0]! in towers)) return trained;
-  throw new ClipError(
-    "CLIP_CONFIG",
-    "both towers are locked, so there is nothing to train; unlock a tower, or some blocks of one",
-  );
+  throw configError("both towers are locked, so there is nothing to train; unlock a tower, or some blocks of one");
 }
 
 /** Whether the whole image tower is frozen, running statistics included. */
@@ -72,44 +65,38 @@ interface Tower {
 }
 
 function towersOf(config: ClipConfig, choice: ParameterChoice): Readonly<Record<"vision" | "text", Tower>> {
+  const { lockImage, unlockedImageBlocks, lockText, unlockedTextBlocks } = choice;
   return {
-    vision: {
-      blocks: blockCount(config, "vision"),
-      locked: choice.lockImage,
-      unlocked: choice.unlockedImageBlocks,
-    },
-    text: { blocks: blockCount(config, "text"), locked: choice.lockText, unlocked: choice.unlockedTextBlocks },
+    vision: { blocks: blockCount(config, "vision"), locked: lockImage, unlocked: unlockedImageBlocks },
+    text: { blocks: blockCount(config, "text"), locked: lockText, unlocked: unlockedTextBlocks },
   };
 }
 
 function checkTowers({ vision }: ClipConfig, towers: ReturnType<typeof towersOf>): void {
   for (const [tower, { blocks, unlocked }] of Object.entries(towers)) {
-    if (unlocked > blocks)
-      throw new ClipError("CLIP_CONFIG", `${unlocked} blocks are unlocked, but the ${tower} tower has ${blocks}`);
+    if (unlocked > blocks) throw configError(`${unlocked} blocks are unlocked, but the ${tower} tower has ${blocks}`);
   }
   if (towers.vision.locked && towers.vision.unlocked > 0 && vision.kind === "resnet" && vision.norm === "batch")
-    throw new ClipError(
-      "CLIP_CONFIG",
-      "a batch-normed image tower can only be locked as a whole; set unlockedImageBlocks to 0",
-    );
+    throw configError("a batch-normed image tower can only be locked as a whole; set unlockedImageBlocks to 0");
 }
 
 function checkNoWeightDecay({ noWeightDecay }: ParameterChoice, paths: readonly string[]): void {
   const unknown = noWeightDecay.find((name) => !paths.some((path) => isUnder(path, name)));
   if (unknown === undefined) return;
   const some = "vision.positionalEmbedding or text.blocks.0";
-  throw new ClipError(
-    "CLIP_CONFIG",
-    `noWeightDecay: no parameter of the model is under ${unknown}; use one like ${some}`,
-  );
+  throw configError(`noWeightDecay: no parameter of the model is under ${unknown}; use one like ${some}`);
 }
 
+const configError = (problem: string) => new ClipError("CLIP_CONFIG", problem);
+
 const isUnder = (path: string, start: string) => path === start || path.startsWith(`${start}.`);
+
+const total = (counts: readonly number[]) => counts.reduce((sum, count) => sum + count, 0);
 
 /** Transformer blocks of a tower; a ResNet's bottlenecks. */
 function blockCount(config: ClipConfig, tower: "vision" | "text"): number {
   const { layers } = config[tower];
-  return typeof layers === "number" ? layers : layers.reduce((sum, count) => sum + count, 0);
+  return typeof layers === "number" ? layers : total(layers);
 }
 
 /** Depth of a parameter in its tower: 0 before the blocks, 1 for the first block, the number of blocks + 1 after the last. */
@@ -118,17 +105,10 @@ function depthOf(path: string, config: ClipConfig): number {
   if (part === "blocks") return 1 + Number(rest[0]);
   if (part === "stages") {
     const { layers } = config.vision as ResNetConfig;
-    const before = layers.slice(0, Number(rest[0])).reduce((sum, count) => sum + count, 0);
-    return 1 + before + Number(rest[1]);
+    return 1 + total(layers.slice(0, Number(rest[0]))) + Number(rest[1]);
   }
   return beforeBlocks.has(part) ? 0 : blockCount(config, tower) + 1;
 }
 
-const beforeBlocks: ReadonlySet<string> = new Set([
-  "patchEmbedding",
-  "classEmbedding",
-  "positionalEmbedding",
-  "tokenEmbedding",
-  "lnPre",
-  "stem",
-]);
+const embeddings = ["patchEmbedding", "classEmbedding", "positionalEmbedding", "tokenEmbedding"];
+const beforeBlocks: ReadonlySet<string> = new Set([...embeddings, "lnPre", "stem"]);

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { ClipError } from "../../../core/errors.ts";
+import { pick } from "../../../core/pick.ts";
 import type { Group } from "../../../engine/distributed/group.ts";
 import { AdamW, type AdamwOptions } from "../../../engine/optimize/adamw.ts";
 import type { Moment } from "../../../engine/optimize/adamw-part.ts";
@@ -61,8 +62,7 @@ export class TrainerState implements SavedState, StateTarget, AsyncDisposable {
   /** @param parameters - initial values by path; the state takes ownership. */
   static async create(options: StateOptions, parameters: Map<string, Float32Array>): Promise<TrainerState> {
     const trained = trainedParameters(options.config, options);
-    const { beta1, beta2, epsilon, weightDecay } = options;
-    const adamw = await AdamW.create({ beta1, beta2, epsilon, weightDecay }, trained);
+    const adamw = await AdamW.create(pick(options, ["beta1", "beta2", "epsilon", "weightDecay"]), trained);
     return new TrainerState(options, parameters, adamw, new Set(trained.map(({ path }) => path)));
   }
 

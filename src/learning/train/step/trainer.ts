@@ -1,9 +1,10 @@
 import { float32 } from "../../../core/tensor-data.ts";
 import { alone, type Group } from "../../../engine/distributed/group.ts";
+import type { NamedTensors } from "../../../engine/runtime/ort-session.ts";
 import { type PairTensors, textFeeds } from "../batches/pair-tensors.ts";
 import { type BatchLosses, type GradientOptions, wholeBatchGradients } from "./batch-gradients.ts";
 import { chunkedGradients } from "./chunked-gradients.ts";
-import { imageEmbedsProgram, textEmbedsProgram } from "./programs.ts";
+import { imageEmbedsProgram, type Program, textEmbedsProgram } from "./programs.ts";
 import { Sessions } from "./sessions.ts";
 import { type StateOptions, TrainerState } from "./trainer-state.ts";
 import { update, type StepUpdateOptions } from "./update.ts";
@@ -62,26 +63,23 @@ export class Trainer implements AsyncDisposable {
     const { config } = this.#options;
     const { imageSize } = config.vision;
     const pixelValues = float32(pixels, [pixels.length / (3 * imageSize ** 2), 3, imageSize, imageSize]);
-    const program = () => imageEmbedsProgram(config);
-    const outputs = await this.#sessions.run("imageEmbeds", program, { pixelValues }, this.#weights);
-    return outputs["imageEmbeds"]!.data as Float32Array;
+    return this.#encode("imageEmbeds", () => imageEmbedsProgram(config), { pixelValues });
   }
 
   /** Text embeds [n, E], by the averaged weights if there are any. */
   async encodeTexts(inputIds: Int32Array, endOfText: Int32Array): Promise<Float32Array> {
     const { config } = this.#options;
-    const feeds = textFeeds({ inputIds, endOfText }, config);
-    const outputs = await this.#sessions.run("textEmbeds", () => textEmbedsProgram(config), feeds, this.#weights);
-    return outputs["textEmbeds"]!.data as Float32Array;
+    return this.#encode("textEmbeds", () => textEmbedsProgram(config), textFeeds({ inputIds, endOfText }, config));
+  }
+
+  async #encode(name: string, program: () => Program, feeds: NamedTensors): Promise<Float32Array> {
+    const weights = this.state.average ?? this.state.parameters;
+    return (await this.#sessions.run(name, program, feeds, weights))[name]!.data as Float32Array;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.state[Symbol.asyncDispose]();
     await this.#sessions[Symbol.asyncDispose]();
-  }
-
-  get #weights(): ReadonlyMap<string, Float32Array> {
-    return this.state.average ?? this.state.parameters;
   }
 
   #gradients(batch: PairTensors) {

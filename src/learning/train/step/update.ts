@@ -1,21 +1,16 @@
-import type { ClipConfig } from "../../../model/towers/config.ts";
+import type { BatchGradients } from "./batch-gradients.ts";
 import { maxLogitScale } from "./losses.ts";
-import type { TrainerState } from "./trainer-state.ts";
+import type { StateOptions, TrainerState } from "./trainer-state.ts";
 
-export interface StepUpdateOptions {
-  readonly config: ClipConfig;
+export interface StepUpdateOptions extends Pick<StateOptions, "config" | "emaDecay"> {
   /** Gradients with a larger norm are scaled down to it. */
   readonly gradClipNorm?: number | undefined;
-  readonly emaDecay?: number | undefined;
 }
 
-export interface Update {
+interface Update extends Pick<BatchGradients, "gradients" | "statistics"> {
   readonly learningRate: number;
-  readonly gradients: ReadonlyMap<string, Float32Array>;
   /** Of all gradients together. */
   readonly gradientNorm: number;
-  /** New running statistics by path. */
-  readonly statistics: ReadonlyMap<string, Float32Array>;
 }
 
 /** Makes one update: clipped gradients through AdamW, running statistics, the bounds of logitScale, the moving average. */
