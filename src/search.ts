@@ -11,7 +11,6 @@ export { parseTerm, type Query, type QueryTerm } from "./applications/search/que
 export { type Comparison, type Filter, type FilterField, parseFilter } from "./applications/search/filter.ts";
 
 /** The rows of an index. */
-export { SqliteStore } from "./applications/search/sqlite-store.ts";
 export type {
   EmbeddedItem,
   EmbeddedView,

@@ -5,7 +5,7 @@ import ts from "typescript";
 import { expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const doors = ["index", "graph", "text", "image", "models", "train", "evaluate", "vectors"];
+const doors = ["index", "graph", "text", "image", "models", "train", "evaluate", "vectors", "search"];
 
 /** The code after each `@example` of the sources, by file and line. */
 const examples = new Map(

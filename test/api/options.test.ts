@@ -11,6 +11,7 @@ import * as clip from "../../src/index.ts";
 import * as models from "../../src/models.ts";
 import * as text from "../../src/text.ts";
 import * as training from "../../src/train.ts";
+import { openIndex } from "../../src/search.ts";
 import * as vectors from "../../src/vectors.ts";
 import { randomImage } from "../images.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
@@ -33,6 +34,8 @@ const run = { model: "ViT-B-32", train: "x", batchSize: 2, steps: 1, learningRat
 
 const labelled = { classes: ["a", "b"], samples: [] };
 const features = { features: graph.float32(new Float32Array(8), [4, 2]), labels: Int32Array.of(0, 0, 1, 1) };
+const index = await openIndex(join(root, "index"), model);
+afterAll(() => index[Symbol.asyncDispose]());
 const adamw = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 };
 
 /** A call of everything that takes options, by its name and that of the parameter. */
@@ -57,6 +60,8 @@ const calls: Readonly<Record<string, (options: never) => unknown>> = {
   "ClipModel.poolImages options": (options) => model.poolImages([raster], options),
   "ClipModel.encodeTexts options": (options) => model.encodeTexts(["a tree"], options),
   "ClipModel.logits options": (options) => model.logits([raster], ["a tree"], options),
+  "SearchIndex.add options": (options) => index.add([], options),
+  "SearchIndex.search options": (options) => index.search("a tree", options),
   "ClipModel.classify options": (options) => model.classify(raster, ["a tree"], options),
   "ZeroShotClassifier.create options": (options) => clip.ZeroShotClassifier.create(model, ["a tree"], options),
   "ZeroShotClassifier.rank options": (options) => classifier.rank(vector, options),
@@ -212,7 +217,7 @@ async function settle(call: () => unknown): Promise<unknown> {
 /** Every parameter that holds options, by the name of its function or method and its own, with the keys it may have. */
 function declaredOptions(): ReadonlyMap<string, readonly string[]> {
   const repository = fileURLToPath(new URL("../..", import.meta.url));
-  const entries = ["index", "graph", "browser", "text", "image", "models", "train", "evaluate", "vectors"];
+  const entries = ["index", "graph", "browser", "text", "image", "models", "train", "evaluate", "vectors", "search"];
   const { options } = ts.parseJsonConfigFileContent(
     ts.readConfigFile(join(repository, "tsconfig.json"), (file) => ts.sys.readFile(file)).config,
     ts.sys,

@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import ignore from "ignore";
 import { ClipError, problemOf } from "../../core/errors.ts";
+import { abortSignal, callback, listOf, type OptionKinds, text, wholeNumber } from "../../core/options.ts";
 import { mapInOrder } from "../../core/streams.ts";
 import { listFolder } from "../../inputs/data/folders.ts";
 import { decodeImage } from "../../inputs/image/decode.ts";
@@ -24,6 +25,10 @@ export interface IndexOptions {
   /** Stops after the current batch; everything embedded until then is kept. */
   readonly signal?: AbortSignal | undefined;
 }
+
+export const indexKinds: OptionKinds<IndexOptions> = {
+  ...{ exclude: listOf(text), maxImagePixels: wholeNumber(1), onProgress: callback, signal: abortSignal },
+};
 
 /** The state of an indexing. */
 export interface IndexProgress {

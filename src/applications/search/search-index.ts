@@ -7,6 +7,7 @@ import {
   numberFrom,
   abortSignal,
   flag,
+  listOf,
   type OptionKinds,
   record,
   text,
@@ -17,7 +18,7 @@ import { modelChecksum, modelFilesState } from "../../model/embedding/fingerprin
 import { modelName } from "../../model/hub/cache.ts";
 import { Background, embedBackground, matchProbability } from "./background.ts";
 import { type Filter, parseFilter } from "./filter.ts";
-import { indexFolders, type IndexOptions, type IndexSummary } from "./index-folders.ts";
+import { indexFolders, indexKinds, type IndexOptions, type IndexSummary } from "./index-folders.ts";
 import { embedQuery, type Query, termsOf } from "./query.ts";
 import { databaseOf, SqliteStore } from "./sqlite-store.ts";
 import type { Store, StoreHit } from "./store.ts";
@@ -100,10 +101,13 @@ export class SearchIndex implements AsyncDisposable {
    * @throws {ClipError} `CLIP_FILE` if another process changes the index; `CLIP_DATA` if a folder cannot be read.
    */
   async add(folders: string | readonly string[], options: IndexOptions = {}): Promise<IndexSummary> {
+    const list = typeof folders === "string" ? [folders] : folders;
+    checkKind("add: folders", list, listOf(text));
+    checkOptions("add", options, indexKinds);
     await using lock = await this.store.lock();
     if (!lock)
       throw new ClipError("CLIP_FILE", "another process is changing this index; wait for it, or use another index");
-    return await indexFolders(this.store, this.#encoder, typeof folders === "string" ? [folders] : folders, options);
+    return await indexFolders(this.store, this.#encoder, list, options);
   }
 
   /**
@@ -146,7 +150,8 @@ export class SearchIndex implements AsyncDisposable {
     return (hits: readonly StoreHit[]): Omit<SearchHit, "hasWords">[] => {
       const best = new Map<string, Omit<SearchHit, "hasWords">>();
       for (const hit of hits) {
-        const { vector, ...shown } = hit;
+        const { item, time, box, similarity } = hit;
+        const shown = { item, time, box, similarity };
         const known = best.get(hit.item.path);
         if (known && known.similarity >= hit.similarity) continue;
         best.set(hit.item.path, { ...shown, probability: matchProbability(distinctness(hit), mostDistinct) });

@@ -135,7 +135,7 @@ async function print(hits: readonly SearchHit[], query: string, opened: OpenedIn
   if (hits.length === 0) return io.out("nothing matches; --min-probability 0 shows the nearest images");
   for (const { item, probability, hasWords } of hits)
     io.out(`${percent(probability).padStart(8)}  ${printable(item.path)}${hasWords ? "  (named so)" : ""}`);
-  io.err(`${counted(hits.length, "image")} match${hits.length === 1 ? "es" : ""}`);
+  io.err(`${counted(hits.length, "image")} found`);
 }
 
 const resultOf = ({ item, time, box, probability, similarity, hasWords }: SearchHit) => ({
