@@ -26,7 +26,7 @@ interface SearchDocument {
 describe("clip-ts search", () => {
   it("indexes the folder first, finds what a sentence says, and says when nothing matches", async () => {
     const { code, out, err } = await search("a rocket", drawings);
-    expect([code, out]).toEqual([0, expect.stringMatching(/^ +\d+\.\d %  .*rocket\.png$/)]);
+    expect([code, out]).toEqual([0, expect.stringMatching(/^\s+\d+\.\d\s%\s+.*rocket\.png$/)]);
     expect(err).toContain("1 image found");
     const nothing = await search("a computer keyboard", drawings);
     expect([nothing.code, nothing.out]).toEqual([0, "nothing matches; --min-probability 0 shows the nearest images"]);
