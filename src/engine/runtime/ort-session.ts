@@ -34,6 +34,11 @@ export interface SessionOptions {
    * less memory, but programs with small tensors take up to 50% longer.
    */
   readonly arena?: boolean;
+  /**
+   * Lets threads wait actively for the next run (default), which then starts sooner. Sessions that run in turn, many
+   * times a second, should not: each would take the cores of the next.
+   */
+  readonly spin?: boolean;
 }
 
 /** Inputs or outputs of a run, by name. */
@@ -55,10 +60,19 @@ export class OrtSession {
   /** @throws {ClipError} `CLIP_RUNTIME` if ONNX Runtime refuses the model, or cannot be loaded. */
   static async create(model: OnnxModel, options: SessionOptions = {}): Promise<OrtSession> {
     checkOptions("OrtSession.create", options, sessionKinds);
-    const { device = "cpu", fallback = true, threads, training = false, prepack = true, arena = true } = options;
+    const {
+      device = "cpu",
+      fallback = true,
+      threads,
+      training = false,
+      prepack = true,
+      arena = true,
+      spin = true,
+    } = options;
     const session: Record<string, unknown> = {
       ...(!prepack && { disable_prepacking: "1" }),
       ...(!fallback && { disable_cpu_ep_fallback: "1" }),
+      ...(!spin && { intra_op: { allow_spinning: "0" } }),
     };
     if (model.folder !== undefined) session["model_external_initializers_file_folder_path"] = model.folder;
     const { runtime, providers, ...chosen } = chooseRuntime(device, threads);

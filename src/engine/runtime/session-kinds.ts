@@ -11,5 +11,6 @@ export const sessionKinds: OptionKinds<SessionOptions> = {
   training: flag,
   prepack: flag,
   arena: flag,
+  spin: flag,
 };
 export const weightKinds: OptionKinds<WeightOptions> = { onProgress: callback, signal: abortSignal };

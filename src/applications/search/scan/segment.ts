@@ -115,6 +115,8 @@ export class Segment implements AsyncDisposable {
       // Exact rows are read where the file is mapped; prepacking would copy them.
       prepack: this.precision === "q4",
       device: "cpu",
+      // The segments are scanned in turn.
+      spin: false,
     });
     this.#sessions.set(k, session);
     return session;
