@@ -1,5 +1,4 @@
 import readExif, { type Exif } from "exif-reader";
-import sharp from "sharp";
 import type { Item } from "./store.ts";
 
 /** What an image file tells about itself. */
@@ -15,6 +14,7 @@ const maxText = 2000;
  * The camera's record (EXIF, XMP) of an image. What is missing or damaged is left out: it never keeps an image from the index.
  */
 export async function readImageDetails(bytes: Uint8Array): Promise<ImageDetails> {
+  const { default: sharp } = await import("sharp");
   const metadata = await sharp(bytes, { failOn: "none" })
     .metadata()
     .catch(() => undefined);

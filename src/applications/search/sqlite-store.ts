@@ -244,8 +244,10 @@ export class SqliteStore implements Store {
     await this.#run(() => this.#database.prepare(sql).run(name, value));
   }
 
-  lock(): Promise<AsyncDisposable | undefined> {
-    return tryLock(join(this.#folder, "index.lock"));
+  async lock(): Promise<AsyncDisposable | undefined> {
+    const path = join(this.#folder, "index.lock");
+    // The first try removes the lock of a killed process.
+    return (await tryLock(path)) ?? (await tryLock(path));
   }
 
   counts(): ReturnType<Store["counts"]> {
