@@ -7,6 +7,8 @@ export { openIndex, type SearchHit, SearchIndex, type SearchOptions } from "./ap
 export type { IndexOptions, IndexProgress, IndexSummary } from "./applications/search/index-folders.ts";
 export { parseTerm, type Query, type QueryTerm } from "./applications/search/query.ts";
 
+export { type DuplicateGroup, findDuplicates } from "./applications/search/duplicates.ts";
+
 /** Conditions on images. */
 export { type Comparison, type Filter, type FilterField, parseFilter } from "./applications/search/filter.ts";
 

@@ -86,13 +86,13 @@ export async function openIndex(path: string, encoder: ClipEncoder): Promise<Sea
 /** A search index, and the model that embeds its images and the queries. */
 export class SearchIndex implements AsyncDisposable {
   readonly store: Store;
-  readonly #encoder: ClipEncoder;
+  readonly encoder: ClipEncoder;
   #prompts: Promise<readonly Float32Array[]> | undefined;
 
   /** Use {@link openIndex}. */
   constructor(store: Store, encoder: ClipEncoder) {
     this.store = store;
-    this.#encoder = encoder;
+    this.encoder = encoder;
   }
 
   /**
@@ -107,7 +107,7 @@ export class SearchIndex implements AsyncDisposable {
     await using lock = await this.store.lock();
     if (!lock)
       throw new ClipError("CLIP_FILE", "another process is changing this index; wait for it, or use another index");
-    return await indexFolders(this.store, this.#encoder, list, options);
+    return await indexFolders(this.store, this.encoder, list, options);
   }
 
   /**
@@ -122,7 +122,7 @@ export class SearchIndex implements AsyncDisposable {
     const { topK = 100, minProbability = 0.5, words = true, signal } = options;
     const where = typeof options.where === "string" ? parseFilter(options.where) : options.where;
     const terms = termsOf(query);
-    const vector = await embedQuery(this.#encoder, query, { signal });
+    const vector = await embedQuery(this.encoder, query, { signal });
     const nearest = await this.store.search(vector, { k: topK, where });
     const judge = await this.#judge(vector, nearest, signal);
     const likely = judge(nearest).filter(({ probability }) => probability >= minProbability);
@@ -168,7 +168,7 @@ export class SearchIndex implements AsyncDisposable {
       const all = new Float32Array(Uint8Array.from(Buffer.from(kept, "base64")).buffer);
       return Array.from({ length: all.length / dim }, (_, i) => all.subarray(i * dim, (i + 1) * dim));
     }
-    const prompts = await embedBackground(this.#encoder, signal);
+    const prompts = await embedBackground(this.encoder, signal);
     const bytes = Buffer.concat(
       prompts.map((prompt) => Buffer.from(prompt.buffer, prompt.byteOffset, prompt.byteLength)),
     );

@@ -9,6 +9,7 @@ const commands: Readonly<Record<string, () => Promise<(io: CliIo) => CommandUnkn
   classify: async () => (await import("./commands/classify.ts")).classifyCommand,
   index: async () => (await import("./commands/index-folders.ts")).indexCommand,
   search: async () => (await import("./commands/search.ts")).searchCommand,
+  duplicates: async () => (await import("./commands/duplicates.ts")).duplicatesCommand,
   eval: async () => (await import("./commands/eval.ts")).evalCommand,
   train: async () => (await import("./commands/train.ts")).trainCommand,
   finetune: async () => (await import("./commands/finetune.ts")).finetuneCommand,

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { Command, Option } from "@commander-js/extra-typings";
 import type { Filter } from "../../../applications/search/filter.ts";
 import { parseFilter } from "../../../applications/search/filter.ts";
+import { hashDistance } from "../../../applications/search/perceptual-hash.ts";
 import { parseTerm, type QueryTerm } from "../../../applications/search/query.ts";
 import type { SearchHit } from "../../../applications/search/search-index.ts";
 import { ClipError } from "../../../core/errors.ts";
@@ -53,6 +54,7 @@ const command = () =>
         numberUpTo(1),
         0.5,
       )
+      .option("--hide-duplicates", "of results that look alike, show only the best match")
       .option("--no-words", "do not look for the words of the query in file names and descriptions")
       .option("--no-update", "search the index as it is")
       .addOption(indexOption)
@@ -78,13 +80,15 @@ export const searchCommand = (io: CliIo) =>
     const terms = termsOf(query, options);
     const where = filterOf(folder, options);
     await using opened = await openChosenIndex(options, io);
+    noteLanguage(query, opened, io);
     if (folder !== undefined && options.update) await updateIndex(opened, [folder], options, io);
     const { topK, minProbability, words } = options;
     const hits: SearchHit[] = [];
     const search = { topK, minProbability, words, where, signal: io.signal };
     for await (const hit of opened.index.search(terms, search)) hits.push(hit);
-    if (options.sort === "date") hits.sort((a, b) => (b.item.taken ?? "").localeCompare(a.item.taken ?? ""));
-    await print(hits, query ?? options.like!.join(", "), opened, options, io);
+    const shown = options.hideDuplicates ? withoutDuplicates(hits) : hits;
+    if (options.sort === "date") shown.sort((a, b) => (b.item.taken ?? "").localeCompare(a.item.taken ?? ""));
+    await print(shown, query ?? options.like!.join(", "), opened, options, io);
   });
 
 /** With `--like` alone, the only argument is the folder. */
@@ -117,6 +121,28 @@ function filterOf(folder: string | undefined, { where, near }: Options): Filter 
   if (where !== undefined) filters.push(parseFilter(where));
   if (near !== undefined) filters.push(parseFilter(`near(${near})`));
   return filters.length > 1 ? { op: "and", filters } : filters[0];
+}
+
+/** Of hits that look alike the first. */
+function withoutDuplicates(hits: readonly SearchHit[]): SearchHit[] {
+  const kept: SearchHit[] = [];
+  for (const hit of hits) {
+    const hash = hit.item.perceptualHash;
+    const isAlike = ({ item: { perceptualHash } }: SearchHit) =>
+      hash !== undefined && perceptualHash !== undefined && hashDistance(hash, perceptualHash) <= alikeBits;
+    if (!kept.some(isAlike)) kept.push(hit);
+  }
+  return kept;
+}
+
+/** Copies of an image differ in at most this many bits of their perceptual hashes. */
+const alikeBits = 6;
+
+/** Models with CLIP's vocabulary were trained on English. */
+function noteLanguage(query: string | undefined, { index: { encoder } }: OpenedIndex, io: CliIo): void {
+  if (query === undefined || encoder.stored.vocabulary.kind === "json" || !/[^\p{Script=Latin}\P{L}]/u.test(query))
+    return;
+  io.err("this model was trained on English captions and may not understand the query; a multilingual SigLIP 2 would");
 }
 
 async function print(hits: readonly SearchHit[], query: string, opened: OpenedIndex, options: Options, io: CliIo) {
