@@ -126,6 +126,7 @@ export class SearchIndex implements AsyncDisposable {
     const nearest = await this.store.search(vector, { k: topK, where });
     const judge = await this.#judge(vector, nearest, signal);
     const likely = judge(nearest).filter(({ probability }) => probability >= minProbability);
+    likely.sort((a, b) => b.probability - a.probability);
     const sentence = words && terms.length === 1 && terms[0]!.text !== undefined ? terms[0]!.text : undefined;
     const named =
       sentence === undefined ? [] : judge(await this.store.searchWords(sentence, vector, { k: topK, where }));

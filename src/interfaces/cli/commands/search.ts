@@ -80,7 +80,7 @@ export const searchCommand = (io: CliIo) =>
     const terms = termsOf(query, options);
     const where = filterOf(folder, options);
     await using opened = await openChosenIndex(options, io);
-    noteLanguage(query, opened, io);
+    noteUnknown(terms, opened, io);
     if (folder !== undefined && options.update) await updateIndex(opened, [folder], options, io);
     const { topK, minProbability, words } = options;
     const hits: SearchHit[] = [];
@@ -138,11 +138,16 @@ function withoutDuplicates(hits: readonly SearchHit[]): SearchHit[] {
 /** Copies of an image differ in at most this many bits of their perceptual hashes. */
 const alikeBits = 6;
 
-/** Models with CLIP's vocabulary were trained on English. */
-function noteLanguage(query: string | undefined, { index: { encoder } }: OpenedIndex, io: CliIo): void {
-  if (query === undefined || encoder.stored.vocabulary.kind === "json" || !/[^\p{Script=Latin}\P{L}]/u.test(query))
-    return;
-  io.err("this model was trained on English captions and may not understand the query; a multilingual SigLIP 2 would");
+/** Says which words the model cannot know: those that its training captions lack, and other languages than English. */
+function noteUnknown(terms: readonly QueryTerm[], { index: { encoder } }: OpenedIndex, io: CliIo): void {
+  const query = terms.flatMap(({ text }) => text ?? []).join(" ");
+  const words = encoder.unknownWords(query).map((word) => JSON.stringify(word));
+  if (words.length > 0) io.err(`the model was not trained on ${words.join(", ")}; the results may mean little`);
+  const isEnglishOnly = encoder.stored.vocabulary.kind !== "json";
+  if (isEnglishOnly && /[^\p{Script=Latin}\P{L}]/u.test(query))
+    io.err(
+      "this model was trained on English captions and may not understand the query; a multilingual SigLIP 2 would",
+    );
 }
 
 async function print(hits: readonly SearchHit[], query: string, opened: OpenedIndex, options: Options, io: CliIo) {
