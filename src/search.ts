@@ -10,7 +10,12 @@ export { parseTerm, type Query, type QueryTerm } from "./applications/search/que
 export { type DuplicateGroup, findDuplicates } from "./applications/search/duplicates.ts";
 
 /** Conditions on images. */
-export { type Comparison, type Filter, type FilterField, parseFilter } from "./applications/search/filter.ts";
+export {
+  type FilterComparison,
+  type SearchFilter,
+  type FilterField,
+  parseFilter,
+} from "./applications/search/filter.ts";
 
 /** The rows of an index. */
 export type {

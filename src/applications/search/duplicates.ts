@@ -1,7 +1,7 @@
 import { decodeImage } from "../../inputs/image/decode.ts";
 import type { RasterImage } from "../../inputs/image/raster-image.ts";
 import { dot } from "../../model/embedding/encoder.ts";
-import type { Filter } from "./filter.ts";
+import type { SearchFilter } from "./filter.ts";
 import type { Item, Store } from "./store.ts";
 
 /** Images that look alike. */
@@ -32,7 +32,7 @@ interface Entry {
  *
  * @param where - items to choose from.
  */
-export async function findDuplicates(store: Store, where?: Filter): Promise<DuplicateGroup[]> {
+export async function findDuplicates(store: Store, where?: SearchFilter): Promise<DuplicateGroup[]> {
   const entries: Entry[] = [];
   for await (const { item, vector } of store.scan(where)) {
     const { perceptualHash: hash } = item;

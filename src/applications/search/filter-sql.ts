@@ -1,4 +1,4 @@
-import { type Comparison, type Filter, type FilterField, filterFields } from "./filter.ts";
+import { type FilterComparison, type SearchFilter, type FilterField, filterFields } from "./filter.ts";
 
 /** A condition in SQL; the values are parameters, never part of the text. */
 export interface SqlCondition {
@@ -20,7 +20,7 @@ export interface Dialect {
  *
  * @param first - number of the first parameter.
  */
-export function filterSql(filter: Filter, dialect: Dialect, first = 1): SqlCondition {
+export function filterSql(filter: SearchFilter, dialect: Dialect, first = 1): SqlCondition {
   const parameters: (string | number)[] = [];
   const parameter = (value: string | number) => dialect.placeholder(first - 1 + parameters.push(value));
   return { sql: new Writer(dialect, parameter).condition(filter), parameters };
@@ -35,7 +35,7 @@ class Writer {
     this.#parameter = parameter;
   }
 
-  condition(filter: Filter): string {
+  condition(filter: SearchFilter): string {
     switch (filter.op) {
       case "and":
       case "or":
@@ -53,13 +53,13 @@ class Writer {
     }
   }
 
-  #compare(op: Comparison, field: FilterField, value: string | number): string {
+  #compare(op: FilterComparison, field: FilterField, value: string | number): string {
     if (op === "!=") return `(not ${this.#compare("=", field, value)})`;
     const column = `items.${field}`;
     return `(${column} is not null and ${this.#known(column, op, field, value)})`;
   }
 
-  #known(column: string, op: Exclude<Comparison, "!=">, field: FilterField, value: string | number): string {
+  #known(column: string, op: Exclude<FilterComparison, "!=">, field: FilterField, value: string | number): string {
     if (typeof value === "number") return `${column} ${op} ${this.#parameter(value)}`;
     if (filterFields[field] === "date") return this.#date(column, op, value);
     // A folder is named by itself or by a path, wherever it is.
@@ -88,7 +88,7 @@ class Writer {
   }
 
   /** The haversine of the distance on a sphere, which grows with it, after a cheap comparison of latitudes. */
-  #near({ latitude, longitude, km }: Filter & { op: "near" }): string {
+  #near({ latitude, longitude, km }: SearchFilter & { op: "near" }): string {
     const degrees = km / kmPerDegree;
     const box = `items.latitude between ${this.#parameter(latitude - degrees)} and ${this.#parameter(latitude + degrees)}`;
     const half = (column: string, value: number) => `sin(radians(${column} - ${this.#parameter(value)}) / 2)`;

@@ -2,10 +2,10 @@ import { ClipError } from "../../core/errors.ts";
 import { suggestion } from "../../core/nearest.ts";
 
 /** A condition on items. */
-export type Filter =
-  | { readonly op: "and" | "or"; readonly filters: readonly Filter[] }
-  | { readonly op: "not"; readonly filter: Filter }
-  | { readonly op: Comparison; readonly field: FilterField; readonly value: string | number }
+export type SearchFilter =
+  | { readonly op: "and" | "or"; readonly filters: readonly SearchFilter[] }
+  | { readonly op: "not"; readonly filter: SearchFilter }
+  | { readonly op: FilterComparison; readonly field: FilterField; readonly value: string | number }
   | { readonly op: "in"; readonly field: FilterField; readonly values: readonly (string | number)[] }
   | { readonly op: "known"; readonly field: FilterField }
   | { readonly op: "near"; readonly latitude: number; readonly longitude: number; readonly km: number };
@@ -13,7 +13,7 @@ export type Filter =
 const comparisons = ["=", "!=", "<=", ">=", "<", ">", "~"] as const;
 
 /** `~` is true for texts that contain the value. */
-export type Comparison = (typeof comparisons)[number];
+export type FilterComparison = (typeof comparisons)[number];
 
 /** The fields that a filter can name, by the kind of their values. */
 export const filterFields = {
@@ -57,7 +57,7 @@ interface Token {
  *
  * @throws {ClipError} `CLIP_USAGE` with the place of the mistake.
  */
-export function parseFilter(text: string): Filter {
+export function parseFilter(text: string): SearchFilter {
   if (text.length > maxLength)
     throw new ClipError("CLIP_USAGE", `the filter has ${text.length} characters; the limit is ${maxLength}`);
   const parser = new Parser(text);
@@ -76,7 +76,7 @@ class Parser {
     this.#next = this.#read();
   }
 
-  or(depth: number): Filter {
+  or(depth: number): SearchFilter {
     return this.#list("or", depth, () => this.#list("and", depth, () => this.#not(depth)));
   }
 
@@ -84,21 +84,21 @@ class Parser {
     if (this.#next.kind !== "end") this.#fail("expected and, or, or the end");
   }
 
-  #list(op: "and" | "or", depth: number, part: () => Filter): Filter {
+  #list(op: "and" | "or", depth: number, part: () => SearchFilter): SearchFilter {
     if (depth > maxDepth) this.#fail(`parentheses and not nest deeper than ${maxDepth} levels`);
     const filters = [part()];
     while (this.#takeWord(op)) filters.push(part());
     return filters.length === 1 ? filters[0]! : { op, filters };
   }
 
-  #not(depth: number): Filter {
+  #not(depth: number): SearchFilter {
     let negations = 0;
     while (this.#takeWord("not")) negations++;
     const filter = this.#condition(depth);
     return negations % 2 === 0 ? filter : { op: "not", filter };
   }
 
-  #condition(depth: number): Filter {
+  #condition(depth: number): SearchFilter {
     if (this.#takeSymbol("(")) {
       const filter = this.or(depth + 1);
       this.#expect(")");
@@ -113,7 +113,7 @@ class Parser {
     return this.#comparison(name as FilterField);
   }
 
-  #comparison(field: FilterField): Filter {
+  #comparison(field: FilterField): SearchFilter {
     if (this.#takeWord("is")) {
       const isNegated = this.#takeWord("not");
       if (!this.#takeWord("known")) this.#fail("expected known");
@@ -125,7 +125,7 @@ class Parser {
       const values = [this.#value(field)];
       while (this.#takeSymbol(",")) values.push(this.#value(field));
       this.#expect(")");
-      const filter: Filter = { op: "in", field, values };
+      const filter: SearchFilter = { op: "in", field, values };
       return isNegated ? { op: "not", filter } : filter;
     }
     if (isNegated) this.#fail("expected in");
@@ -136,7 +136,7 @@ class Parser {
     return { op, field, value: this.#value(field) };
   }
 
-  #near(): Filter {
+  #near(): SearchFilter {
     this.#advance();
     this.#expect("(");
     const latitude = this.#number("a latitude", -90, 90);

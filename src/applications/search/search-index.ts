@@ -17,7 +17,7 @@ import { type ClipEncoder, encoderKind } from "../../model/embedding/encoder.ts"
 import { modelChecksum, modelFilesState } from "../../model/embedding/fingerprint.ts";
 import { modelName } from "../../model/hub/cache.ts";
 import { Background, embedBackground, matchProbability } from "./background.ts";
-import { type Filter, parseFilter } from "./filter.ts";
+import { type SearchFilter, parseFilter } from "./filter.ts";
 import { indexFolders, indexKinds, type IndexOptions, type IndexSummary } from "./index-folders.ts";
 import { embedQuery, type Query, termsOf } from "./query.ts";
 import { databaseOf, SqliteStore } from "./sqlite-store.ts";
@@ -28,7 +28,7 @@ export interface SearchOptions {
   /** Most results. Default 100. */
   readonly topK?: number | undefined;
   /** Items to choose from, such as `taken >= 2024-01-01 and camera = 'X100'`. */
-  readonly where?: string | Filter | undefined;
+  readonly where?: string | SearchFilter | undefined;
   /** Least probability of a result, in [0, 1]. Default 0.5; 0 gives the nearest ones, whatever they show. */
   readonly minProbability?: number | undefined;
   /** Whether texts are also looked for in file names and descriptions. Default true. */

@@ -5,7 +5,7 @@ import { ClipError } from "../../core/errors.ts";
 import { tryLock } from "../../core/lock.ts";
 import { rawBytes } from "../../model/checkpoints/write-safetensors.ts";
 import { dot } from "../../model/embedding/encoder.ts";
-import type { Filter } from "./filter.ts";
+import type { SearchFilter } from "./filter.ts";
 import { type Dialect, filterSql } from "./filter-sql.ts";
 import { maxTailRows, type RowSource, Scanner } from "./scan/scanner.ts";
 import type {
@@ -195,7 +195,7 @@ export class SqliteStore implements Store {
     );
   }
 
-  async *items(where?: Filter): AsyncGenerator<Item> {
+  async *items(where?: SearchFilter): AsyncGenerator<Item> {
     for await (const row of this.#pages(`select ${selectItem}, items.path from items`, "items.path", where))
       yield itemOf(row);
   }
@@ -208,7 +208,7 @@ export class SqliteStore implements Store {
     }
   }
 
-  async *scan(where?: Filter): AsyncGenerator<Omit<StoreHit, "similarity">> {
+  async *scan(where?: SearchFilter): AsyncGenerator<Omit<StoreHit, "similarity">> {
     const sql = `select ${selectItem}, ${selectView}, views.id from views join items on items.id = item`;
     for await (const row of this.#pages(sql, "views.id", where)) yield embeddedViewOf(row);
   }
@@ -283,7 +283,7 @@ export class SqliteStore implements Store {
   }
 
   /** Ids of the views of all items, or of those that a filter chooses, ascending. */
-  #viewsOf(where?: Filter): Float64Array {
+  #viewsOf(where?: SearchFilter): Float64Array {
     const condition = where && filterSql(where, sqlite);
     // The index on items lists the ids without the pages that hold the vectors.
     const from = condition
@@ -304,7 +304,7 @@ export class SqliteStore implements Store {
   }
 
   /** Rows of a query in the order of a unique column, which it selects last: a page at a time, so that others can write. */
-  async *#pages(sql: string, by: string, where?: Filter): AsyncGenerator<Row> {
+  async *#pages(sql: string, by: string, where?: SearchFilter): AsyncGenerator<Row> {
     const condition = where && filterSql(where, sqlite, 3);
     const page = this.#select(
       `${sql} where ${by} > ?1${condition ? ` and ${condition.sql}` : ""} order by ${by} limit ?2`,

@@ -1,4 +1,4 @@
-import type { Filter } from "./filter.ts";
+import type { SearchFilter } from "./filter.ts";
 
 /** An image or a video in a search index. Fields that a file does not tell are missing. */
 export interface Item {
@@ -68,7 +68,7 @@ export interface StoreSearch {
   /** Number of results. */
   readonly k: number;
   /** Items to choose from. */
-  readonly where?: Filter | undefined;
+  readonly where?: SearchFilter | undefined;
 }
 
 /** The model whose embeddings a store holds; those of another model mean something else. */
@@ -93,11 +93,11 @@ export interface Store extends AsyncDisposable {
   /** The views of items whose name or description has all words of a text, the best item first. */
   searchWords(words: string, query: Float32Array, options: StoreSearch): Promise<StoreHit[]>;
   /** All items, in the order of their paths. */
-  items(where?: Filter): AsyncIterable<Item>;
+  items(where?: SearchFilter): AsyncIterable<Item>;
   /** Files that could not be indexed, in the order of their paths. */
   unreadable(): AsyncIterable<UnreadableFile>;
   /** All views, in no particular order. */
-  scan(where?: Filter): AsyncIterable<Omit<StoreHit, "similarity">>;
+  scan(where?: SearchFilter): AsyncIterable<Omit<StoreHit, "similarity">>;
   /** Items with the same content. */
   withHash(hash: string): Promise<EmbeddedItem | undefined>;
   /** Vectors of views chosen at random, the same ones as long as the index does not change. */

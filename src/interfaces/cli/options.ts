@@ -30,6 +30,8 @@ export const truncateOption = new Option(
   "--truncate",
   "cut labels that are too long for the model, and report the cuts",
 );
+export const topKOption = (unnamed: string) =>
+  new Option("--top-k <n>", `most results of an image or a query (default: ${unnamed})`).argParser(parseWholeNumber());
 export const maxImagePixelsOption = new Option(
   "--max-image-pixels <n>",
   "largest width × height to accept; checked before decoding",

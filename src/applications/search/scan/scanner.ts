@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { makeFolder } from "../../../core/atomic-write.ts";
-import { type Candidate, type Precision, type Rows, Segment } from "./segment.ts";
+import { type ScoredRow, type Precision, type Rows, Segment } from "./segment.ts";
 
 /** The truth that the scanner's cache is derived from. */
 export interface RowSource {
@@ -70,9 +70,9 @@ export class Scanner implements AsyncDisposable {
    * @param query - float32 [dim], of length 1.
    * @param allowed - ids to choose from, ascending; all without it.
    */
-  async scan(query: Float32Array, k: number, allowed?: Float64Array): Promise<Candidate[]> {
+  async scan(query: Float32Array, k: number, allowed?: Float64Array): Promise<ScoredRow[]> {
     const wanted = Math.max(k, candidates);
-    const found: Candidate[] = [];
+    const found: ScoredRow[] = [];
     for (const { segment, alive } of this.#segments) {
       const mask = allowed ? membership(segment.ids, allowed, alive) : alive;
       found.push(...(await segment.scan(query, wanted, mask)));
@@ -157,10 +157,10 @@ export class Scanner implements AsyncDisposable {
 }
 
 /** Scores all rows in memory. */
-function scanTail(query: Float32Array, { ids, vectors }: Rows, allowed?: Float64Array): Candidate[] {
+function scanTail(query: Float32Array, { ids, vectors }: Rows, allowed?: Float64Array): ScoredRow[] {
   const dim = query.length;
   const taking = allowed && membership(ids, allowed);
-  const found: Candidate[] = [];
+  const found: ScoredRow[] = [];
   for (let row = 0; row < ids.length; row++) {
     if (taking?.[row] === 0) continue;
     const start = row * dim;

@@ -18,7 +18,7 @@ export interface Rows {
 }
 
 /** A row that may be among the best, with its score. */
-export interface Candidate {
+export interface ScoredRow {
   readonly id: number;
   readonly score: number;
 }
@@ -93,7 +93,7 @@ export class Segment implements AsyncDisposable {
    * @param query - float32 [dim], of length 1.
    * @param allowed - for each row whether it takes part.
    */
-  async scan(query: Float32Array, k: number, allowed: Uint8Array): Promise<Candidate[]> {
+  async scan(query: Float32Array, k: number, allowed: Uint8Array): Promise<ScoredRow[]> {
     const session = await this.#session(Math.min(k, this.ids.length));
     const { best, scores } = await session.run({
       query: float32(query, [1, this.dim]),

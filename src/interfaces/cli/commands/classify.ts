@@ -12,14 +12,7 @@ import { imageArguments, withFirstRead } from "../image-arguments.ts";
 import type { CliIo } from "../io.ts";
 import { addTemplateOptions, labelsFileOption, labelsOption, readTemplates } from "../label-options.ts";
 import { addModelOptions, encoderOptions, readChosenModel } from "../model-options.ts";
-import {
-  examples,
-  htmlOption,
-  jsonOption,
-  maxImagePixelsOption,
-  truncateOption,
-  parseWholeNumber,
-} from "../options.ts";
+import { examples, htmlOption, jsonOption, maxImagePixelsOption, topKOption, truncateOption } from "../options.ts";
 import { printJson, showSkipped } from "../output.ts";
 import { drawBars, drawHeatMap } from "../terminal.ts";
 import { readLines } from "../text-files.ts";
@@ -45,7 +38,7 @@ export const classifyCommand = (io: CliIo) =>
         .addOption(labelsOption)
         .addOption(labelsFileOption),
     )
-      .option("--top-k <n>", `labels per image (default: ${shownInTerminal}; with --json all)`, parseWholeNumber())
+      .addOption(topKOption(`${shownInTerminal}; with --json all`))
       .addOption(new Option("--none", 'add the answer "none of these"').conflicts("multiLabel"))
       .option("--multi-label", "give each label its own probability, independent of the others")
       .addOption(truncateOption),

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { Command, Option } from "@commander-js/extra-typings";
-import type { Filter } from "../../../applications/search/filter.ts";
+import type { SearchFilter } from "../../../applications/search/filter.ts";
 import { parseFilter } from "../../../applications/search/filter.ts";
 import { hashDistance } from "../../../applications/search/perceptual-hash.ts";
 import { parseTerm, type QueryTerm } from "../../../applications/search/query.ts";
@@ -12,15 +12,7 @@ import { searchPage } from "../../report/search-page.ts";
 import { counted, percent } from "../../report/numbers.ts";
 import type { CliIo } from "../io.ts";
 import { addModelOptions } from "../model-options.ts";
-import {
-  examples,
-  htmlOption,
-  jsonOption,
-  numberUpTo,
-  type OptionsOf,
-  repeated,
-  parseWholeNumber,
-} from "../options.ts";
+import { examples, htmlOption, jsonOption, numberUpTo, type OptionsOf, repeated, topKOption } from "../options.ts";
 import { printJson, writePage } from "../output.ts";
 import { excludeOption, indexOption, type OpenedIndex, openChosenIndex, updateIndex } from "../search-index.ts";
 import { thumbnail } from "../thumbnail.ts";
@@ -47,7 +39,7 @@ const command = () =>
           .choices(["match", "date"] as const)
           .default("match" as const),
       )
-      .option("--top-k <n>", "most results", parseWholeNumber(10_000), 100)
+      .addOption(topKOption("100"))
       .option(
         "--min-probability <share>",
         "least probability of a result; 0 gives the nearest images",
@@ -114,8 +106,8 @@ function termsOf(query: string | undefined, { like = [], plus = [], minus = [] }
   ];
 }
 
-function filterOf(folder: string | undefined, { where, near }: Options): Filter | undefined {
-  const filters: Filter[] = [];
+function filterOf(folder: string | undefined, { where, near }: Options): SearchFilter | undefined {
+  const filters: SearchFilter[] = [];
   if (folder !== undefined)
     filters.push({ op: "=", field: "path", value: `${resolve(folder).replaceAll("\\", "/")}/*` });
   if (where !== undefined) filters.push(parseFilter(where));
