@@ -96,7 +96,8 @@ export class SearchIndex implements AsyncDisposable {
   }
 
   /**
-   * Brings the index up to date with folders of images; see {@link indexFolders}.
+   * Brings the index up to date with folders: embeds new and changed images, reuses the vectors of renamed and copied ones, and
+   * removes those that are gone. What is written stays if it is stopped or killed, and the next call continues.
    *
    * @throws {ClipError} `CLIP_FILE` if another process changes the index; `CLIP_DATA` if a folder cannot be read.
    */
