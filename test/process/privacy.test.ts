@@ -71,8 +71,18 @@ const programs: Readonly<Record<string, string>> = {
     for await (const shard of embed(clip, { texts: ["a cat"] }, { out: ${JSON.stringify(join(root, "vectors"))} })) void shard;
     await clip[Symbol.asyncDispose]();
   `,
+  "./search": `
+    import { loadClip } from ${JSON.stringify(address("."))};
+    import { openIndex } from ${JSON.stringify(address("./search"))};
+    const clip = await loadClip(${JSON.stringify(model)});
+    const index = await openIndex(${JSON.stringify(join(root, "index"))}, clip);
+    await index.add(${JSON.stringify(join(root, "pairs"))});
+    for await (const hit of index.search("a cat")) void hit;
+    await index[Symbol.asyncDispose]();
+    await clip[Symbol.asyncDispose]();
+  `,
 };
-const runsSessions = new Set([".", "./graph", "./train", "./evaluate", "./vectors"]);
+const runsSessions = new Set([".", "./graph", "./train", "./evaluate", "./vectors", "./search"]);
 
 let written = 0;
 /** Writes a module; returns its path. */

@@ -13,8 +13,10 @@ const maxText = 2000;
 /**
  * The camera's record (EXIF, XMP) of an image. What is missing or damaged is left out: it never keeps an image from the index.
  */
-export async function readImageDetails(bytes: Uint8Array): Promise<ImageDetails> {
+export async function readImageDetails(bytes: Uint8Array, isRaw = false): Promise<ImageDetails> {
   const { default: sharp } = await import("sharp");
+  // Of a camera raw file, sharp would describe the thumbnail.
+  if (isRaw) return detailsOf(exifOf(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)), "");
   const metadata = await sharp(bytes, { failOn: "none" })
     .metadata()
     .catch(() => undefined);
@@ -23,8 +25,11 @@ export async function readImageDetails(bytes: Uint8Array): Promise<ImageDetails>
   const [width, height] = turned ? [metadata.height, metadata.width] : [metadata.width, metadata.height];
   const exif = metadata.exif && exifOf(metadata.exif);
   const xmp = metadata.xmp ? new TextDecoder().decode(metadata.xmp.subarray(0, 2 ** 20)) : "";
-  return known({ width, height, ...(exif && fromExif(exif)), ...fromXmp(xmp) });
+  return { ...known({ width, height }), ...detailsOf(exif, xmp) };
 }
+
+const detailsOf = (exif: Exif | undefined, xmp: string): ImageDetails =>
+  known({ ...(exif && fromExif(exif)), ...fromXmp(xmp) });
 
 function exifOf(bytes: Buffer): Exif | undefined {
   try {

@@ -37,7 +37,8 @@ async function indexed(): Promise<Item[]> {
   for await (const item of index.store.items()) items.push(item);
   return items;
 }
-const names = async () => (await indexed()).map(({ path }) => path.slice(photos.length + 1));
+const names = async () =>
+  (await indexed()).flatMap(({ path }) => (path.startsWith(`${photos}/`) ? path.slice(photos.length + 1) : []));
 
 describe("indexing", () => {
   it("embeds all images of a folder, with their details", async () => {
@@ -82,6 +83,22 @@ describe("indexing", () => {
     expect(again.embedded).toBe(0);
     await writeRandomImage(join(photos, "broken.png"), 44);
     expect(counts(await index.add(photos))).toEqual({ ...none, embedded: 1, unchanged: 6, unreadable: 1 });
+  });
+
+  it("embeds camera raw files by their previews; one beside its JPEG is the same image", async () => {
+    const raw = join(root, "raw");
+    await mkdir(raw);
+    const header = Buffer.from([
+      0x49, 0x49, 0x2a, 0, 8, 0, 0, 0, 1, 0, 0x12, 0xc6, 3, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+    ]);
+    const jpeg = await sharp(join(photos, "5.png")).flatten().jpeg().toBuffer();
+    await writeFile(join(raw, "pair.jpg"), jpeg);
+    await writeFile(join(raw, "pair.DNG"), Buffer.concat([header, jpeg]));
+    await writeFile(join(raw, "alone.dng"), Buffer.concat([header, jpeg]));
+    await writeFile(join(raw, "empty.dng"), header);
+    const summary = await index.add(raw);
+    expect(counts(summary)).toEqual({ ...none, embedded: 2, unreadable: 1 });
+    expect(summary.unreadable[0]!.reason).toContain("a camera raw file without a preview");
   });
 
   it("leaves out what the patterns exclude, and takes it out of the index", async () => {

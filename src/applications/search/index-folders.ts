@@ -7,6 +7,9 @@ import { abortSignal, callback, listOf, type OptionKinds, text, wholeNumber } fr
 import { mapInOrder } from "../../core/streams.ts";
 import { listFolder } from "../../inputs/data/folders.ts";
 import { decodeImage } from "../../inputs/image/decode.ts";
+import type { DecodeOptions } from "../../inputs/image/image-source.ts";
+import type { RasterImage } from "../../inputs/image/raster-image.ts";
+import { rawName, rawPreviews } from "../../inputs/image/raw-preview.ts";
 import { readImageFile } from "../../inputs/image/image-file.ts";
 import type { ClipEncoder } from "../../model/embedding/encoder.ts";
 import type { LazyImage } from "../../model/embedding/image-stream.ts";
@@ -133,7 +136,11 @@ async function findFiles(folder: string, wasIndexed: boolean, { exclude = [], si
   const wanted = (name: string) => !excluded.ignores(name);
   const files: FoundFile[] = [];
   const unreadable: UnreadableFile[] = [];
-  const names = listing.images.filter(wanted);
+  const nameOf = (path: string) => relative(folder, path).replaceAll(sep, "/") || ".";
+  const raws = listing.skipped.map(({ image }) => nameOf(image)).filter((name) => rawName.test(name));
+  const stems = new Set(listing.images.map(stemOf));
+  // A raw file beside its JPEG is the same picture.
+  const names = [...listing.images, ...raws.filter((name) => !stems.has(stemOf(name)))].filter(wanted);
   for (let at = 0; at < names.length; at += statsAtOnce) {
     signal?.throwIfAborted();
     const some = names.slice(at, at + statsAtOnce).map((name) => join(folder, name));
@@ -142,10 +149,13 @@ async function findFiles(folder: string, wasIndexed: boolean, { exclude = [], si
       else files.push(entry);
   }
   for (const { image, reason } of listing.skipped)
-    if (wanted(toSlashes(relative(folder, image)) || "."))
+    if (!rawName.test(image) && (nameOf(image) === "." || wanted(nameOf(image))))
       unreadable.push({ path: toSlashes(image), bytes: 0, modified: 0, reason });
   return { files, unreadable };
 }
+
+/** A path without its ending. */
+const stemOf = (name: string): string => name.replace(/\.[^./]*$/, "").toLowerCase();
 
 async function describeFile(path: string): Promise<FoundFile | UnreadableFile> {
   try {
@@ -240,8 +250,14 @@ class Embedding {
 
   async #decode(pending: Pending, bytes: Uint8Array) {
     const { maxImagePixels, signal } = this.#options;
-    const raster = await decodeImage(bytes, { name: pending.path, maxImagePixels, signal });
-    pending.decoded = { ...(await readImageDetails(bytes)), perceptualHash: perceptualHash(raster) };
+    const decoding = { name: pending.path, maxImagePixels, signal };
+    const raster = rawName.test(pending.path)
+      ? await decodePreview(bytes, decoding)
+      : await decodeImage(bytes, decoding);
+    pending.decoded = {
+      ...(await readImageDetails(bytes, rawName.test(pending.path))),
+      perceptualHash: perceptualHash(raster),
+    };
     return raster;
   }
 
@@ -267,6 +283,15 @@ class Embedding {
     this.unreadable.push(...failed);
     this.#committed = performance.now();
   }
+}
+
+/** The largest preview of a camera raw file that can be decoded. */
+async function decodePreview(bytes: Uint8Array, decoding: DecodeOptions): Promise<RasterImage> {
+  for (const preview of rawPreviews(bytes)) {
+    const raster = await decodeImage(preview, decoding).catch(() => undefined);
+    if (raster) return raster;
+  }
+  throw new ClipError("CLIP_IMAGE", `${decoding.name} is a camera raw file without a preview that can be decoded`);
 }
 
 interface ReadFile {
