@@ -141,7 +141,8 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
   },
   concat: (tensors, { axis }) => {
     const [first] = tensors as readonly [Tensor];
-    if (!tensors.every(({ shape }) => sameShape(shape.with(axis, 1), first.shape.with(axis, 1))))
+    const outside = (shape: Shape) => shape.filter((_, i) => i !== axis);
+    if (!tensors.every(({ rank, shape }) => rank === first.rank && sameShape(outside(shape), outside(first.shape))))
       throw misfit("concat", `sizes differ outside axis ${axis}`, Object.fromEntries(tensors.entries()));
     const total = tensors.reduce((sum, tensor) => sum + fixed("concat", tensor, axis), 0);
     return { shape: first.shape.map((dim, i) => (i === axis ? total : dim)), dtype: sameDtype("concat", tensors) };
