@@ -213,7 +213,7 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
 };
 
 function misfit(op: string, problem: string, tensors: Readonly<Record<string, Tensor>>, hint?: string): ShapeError {
-  const operands = Object.entries(tensors).map(([role, tensor]) => [role, describe(tensor)]);
+  const operands = Object.entries(tensors).map(([role, tensor]) => [role, describe(tensor)] as const);
   return new ShapeError(op, problem, Object.fromEntries(operands), hint);
 }
 
