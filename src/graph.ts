@@ -29,13 +29,8 @@ export type { WeightOptions } from "./engine/runtime/program.ts";
 export type { Device } from "./engine/runtime/devices.ts";
 
 /** Minimizing a loss. */
-export {
-  type LossProgram,
-  minimize,
-  type MinimizeOptions,
-  type MinimizeStep,
-  type OptimizerChoice,
-} from "./engine/optimize/minimize.ts";
+export { minimize } from "./engine/optimize/minimize.ts";
+export type { LossProgram, MinimizeOptions, MinimizeStep, OptimizerChoice } from "./engine/optimize/minimize.ts";
 export { type Evaluation, lbfgs, type LbfgsOptions, type Minimum, type Objective } from "./engine/optimize/lbfgs.ts";
 
 /** Optimizers for a training loop of your own. */

@@ -4,13 +4,8 @@ import "./core/globals.ts";
 
 /** Reading images. */
 export { decodeImage } from "./inputs/image/decode.ts";
-export {
-  type DecodeOptions,
-  defaultMaxImagePixels,
-  type ImageBytes,
-  type ImageSource,
-  type PageImage,
-} from "./inputs/image/image-source.ts";
+export { defaultMaxImagePixels } from "./inputs/image/image-source.ts";
+export type { DecodeOptions, ImageBytes, ImageSource, PageImage } from "./inputs/image/image-source.ts";
 export { sniffedBytes, type SniffedImage, sniffImage } from "./inputs/image/sniff.ts";
 export type { RasterImage } from "./inputs/image/raster-image.ts";
 

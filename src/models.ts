@@ -3,36 +3,21 @@
 import "./core/globals.ts";
 
 /** The forward pass of a CLIP, and its parts. */
-export {
-  type Clip,
-  clip,
-  type ClipInputs,
-  clipLogits,
-  encodeImage,
-  encodeText,
-  type TextInputs,
-} from "./model/towers/clip.ts";
+export { clip, clipLogits, encodeImage, encodeText } from "./model/towers/clip.ts";
+export type { Clip, ClipInputs, TextInputs } from "./model/towers/clip.ts";
 
 /** Towers. */
-export {
-  type ImageTower,
-  imageTower,
-  type ImageTowerOptions,
-  type ImageTowerOutput,
-} from "./model/towers/image-tower.ts";
-export {
-  type ProbePool,
-  type TowerOptions,
-  type VisionTransformer,
-  visionTransformer,
-} from "./model/towers/vision-transformer.ts";
-export {
-  type AttentionPool,
-  type AttentionPoolOutput,
-  type Bottleneck,
-  type ConvNorm,
-  type ModifiedResNet,
-  modifiedResNet,
+export { imageTower } from "./model/towers/image-tower.ts";
+export type { ImageTower, ImageTowerOptions, ImageTowerOutput } from "./model/towers/image-tower.ts";
+export { visionTransformer } from "./model/towers/vision-transformer.ts";
+export type { ProbePool, TowerOptions, VisionTransformer } from "./model/towers/vision-transformer.ts";
+export { modifiedResNet } from "./model/towers/modified-resnet.ts";
+export type {
+  AttentionPool,
+  AttentionPoolOutput,
+  Bottleneck,
+  ConvNorm,
+  ModifiedResNet,
 } from "./model/towers/modified-resnet.ts";
 export type { ConvStem, PlacesPool, Readout } from "./model/towers/pictogram-parts.ts";
 export type { CaptionDecoder } from "./model/towers/caption-decoder.ts";
@@ -81,26 +66,18 @@ export {
   normSpec,
   countParameters,
   fanInSpec,
-  type Initial,
   initializeParameters,
   linearSpec,
   mapParameters,
-  type ParameterSpec,
   parameterSpecs,
   spec,
-  type Specs,
-  type WithLeaves,
 } from "./model/nn/parameters.ts";
+export type { Initial, ParameterSpec, Specs, WithLeaves } from "./model/nn/parameters.ts";
 
 /** Saving and loading. */
 export { type SavableParameter, type SaveOptions, saveParameters } from "./model/checkpoints/save.ts";
-export {
-  loadParameters,
-  readParameters,
-  type StoredParameter,
-  storedParameters,
-  type StoredParameters,
-} from "./model/checkpoints/load.ts";
+export { loadParameters, readParameters, storedParameters } from "./model/checkpoints/load.ts";
+export type { StoredParameter, StoredParameters } from "./model/checkpoints/load.ts";
 export type { Naming, TensorPlacement } from "./model/checkpoints/names/patterns.ts";
 export { type Layout, type LayoutFamily, ownNames } from "./model/checkpoints/names/layouts.ts";
 export { type ModelToSave, saveModel } from "./model/pretrained/save-model.ts";

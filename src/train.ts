@@ -12,24 +12,22 @@ export { type MetricsLine, runFiles, type ValidationScores } from "./learning/tr
 export type { Prediction } from "./learning/train/validate.ts";
 
 /** Fine-tuning: a training run, then the best blend of old and new weights. */
-export {
-  finetune,
-  type FinetuneConfig,
-  type FinetuneOptions,
-  type FinetuneRecord,
-  type FinetuneResult,
-  type FinetuneSource,
-  keepAlpha,
+export { finetune, keepAlpha } from "./learning/finetune/finetune.ts";
+export type {
+  FinetuneConfig,
+  FinetuneOptions,
+  FinetuneRecord,
+  FinetuneResult,
+  FinetuneSource,
 } from "./learning/finetune/finetune.ts";
 export { finetuneFiles } from "./learning/finetune/weight-blends.ts";
-export {
-  type FinetunePlan,
-  finetuneRecipes,
-  type PlannedSetting,
-  planFinetuning,
-  type PlanRequest,
-  type RecipeName,
-  type RunSettings,
+export { finetuneRecipes, planFinetuning } from "./learning/finetune/finetune-plan.ts";
+export type {
+  FinetunePlan,
+  PlannedSetting,
+  PlanRequest,
+  RecipeName,
+  RunSettings,
 } from "./learning/finetune/finetune-plan.ts";
 
 /** Data, losses and the learning rate. */

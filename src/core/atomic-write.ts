@@ -84,9 +84,7 @@ export function removeOpenTemporaries(): void {
  */
 export async function makeFolder(path: string, wayOut = "choose another place"): Promise<void> {
   await makeWithParents(path).catch((cause: unknown) => {
-    throw new ClipError("CLIP_FILE", `cannot make the folder ${path}: ${problemOf(cause)}; ${wayOut}`, {
-      cause,
-    });
+    throw new ClipError("CLIP_FILE", `cannot make the folder ${path}: ${problemOf(cause)}; ${wayOut}`, { cause });
   });
 }
 

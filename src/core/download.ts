@@ -192,11 +192,8 @@ async function fetchRest(url: string, part: string, options: DownloadOptions): P
     if (total !== undefined)
       await assertRoom(dirname(part), total - (isRest ? start : 0), "free some, or choose another place");
     if (!isRest) await startPart(part, met);
-    return await appendBody(url, part, response, {
-      received: isRest ? start : 0,
-      total,
-      onProgress: options.onProgress,
-    });
+    const received = isRest ? start : 0;
+    return await appendBody(url, part, response, { received, total, onProgress: options.onProgress });
   } catch (error) {
     await response.body?.cancel().catch(() => undefined);
     throw error;
@@ -210,12 +207,7 @@ async function fetchRest(url: string, part: string, options: DownloadOptions): P
  * @param announced - the size known before the request.
  * @throws {ClipError} `CLIP_DOWNLOAD` if the two differ, or a web page came instead of the file.
  */
-function totalBytes(
-  url: string,
-  response: Response,
-  ranged: number | undefined,
-  announced: number | undefined,
-): number | undefined {
+function totalBytes(url: string, response: Response, ranged?: number, announced?: number): number | undefined {
   if (isWebPage(response)) throw new ClipError("CLIP_DOWNLOAD", `cannot fetch ${url}: ${pageInstead}`);
   const length = response.headers.has("content-encoding") ? null : response.headers.get("content-length");
   const sent = ranged ?? (length === null ? undefined : Number(length));
@@ -321,10 +313,8 @@ async function verify(part: string, url: string, checksum: Checksum | undefined)
   const [met, wanted] = [hash.digest("hex"), git ? checksum.gitSha1 : checksum.sha256];
   if (met === wanted) return;
   await discard(part);
-  throw new ClipError(
-    "CLIP_DOWNLOAD",
-    `${url} has the wrong checksum: got ${met}, expected ${wanted}; the download was deleted, try again`,
-  );
+  const problem = `${url} has the wrong checksum: got ${met}, expected ${wanted}`;
+  throw new ClipError("CLIP_DOWNLOAD", `${problem}; the download was deleted, try again`);
 }
 
 async function discard(part: string): Promise<void> {

@@ -46,12 +46,9 @@ export type ClipErrorCode =
 /** Shapes or dtypes that an op does not accept; lists each operand and its origin, with a hint. */
 export class ShapeError extends ClipError {
   constructor(op: string, problem: string, operands: Readonly<Record<string, string>> = {}, hint?: string) {
-    const lines = [
-      `${op}: ${problem}`,
-      ...Object.entries(operands).map(([role, text]) => `  ${role}: ${printable(text)}`),
-    ];
-    if (hint) lines.push(`  hint: ${hint}`);
-    super("CLIP_SHAPE", lines.join("\n"));
+    const lines = Object.entries(operands).map(([role, text]) => `${role}: ${printable(text)}`);
+    if (hint) lines.push(`hint: ${hint}`);
+    super("CLIP_SHAPE", [`${op}: ${problem}`, ...lines].join("\n  "));
   }
 }
 

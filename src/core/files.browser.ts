@@ -23,6 +23,14 @@ interface Head {
   readonly version: string;
 }
 
+/** Bytes to fetch from a file. */
+interface Range {
+  readonly url: string;
+  readonly head: Head;
+  readonly offset: number;
+  readonly length: number;
+}
+
 interface RangeOptions {
   readonly onBytes?: (count: number) => void;
   readonly signal?: AbortSignal | undefined;
@@ -31,7 +39,7 @@ interface RangeOptions {
 /** One answer per visit for each existing file. */
 const heads = new Map<string, Promise<Head | undefined>>();
 /** Whole files from servers without range requests. */
-const whole = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
+const whole = new Map<string, Promise<OwnBytes>>();
 
 /** Size of a file in bytes; undefined if it does not exist. */
 export async function fileSize(url: string): Promise<number | undefined> {
@@ -80,14 +88,7 @@ export async function readText(url: string, maxBytes: number): Promise<string> {
     throw error;
   }
   if (!response.ok || isPage(response)) throw refused(url, isPage(response) ? 404 : response.status);
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  let length = 0;
-  for await (const chunk of chunksOf(response)) {
-    chunks.push(chunk);
-    if ((length += chunk.length) > maxBytes)
-      throw new ClipError("CLIP_FILE", `${url} has more than ${maxBytes} bytes, the limit for such a file`);
-  }
-  const text = decodeText(new Uint8Array(await new Blob(chunks).arrayBuffer()), url);
+  const text = decodeText(await readAll(url, response, maxBytes), url);
   await keep(url, "text", text);
   return text;
 }
@@ -98,12 +99,7 @@ export async function readText(url: string, maxBytes: number): Promise<string> {
  * @param options - `onBytes` is called with the number of bytes that arrived, cached ones included; `signal` stops.
  * @throws {ClipError} `CLIP_FILE` if they cannot be fetched, `CLIP_CHECKPOINT` if the file is too short.
  */
-export async function readRange(
-  url: string,
-  offset: number,
-  length: number,
-  options: RangeOptions = {},
-): Promise<OwnBytes> {
+export async function readRange(url: string, offset: number, length: number, options: RangeOptions = {}) {
   const head = await headOf(url);
   if (!head) throw new ClipError("CLIP_FILE", `cannot read ${url}: there is no such file`);
   if (offset + length > head.size)
@@ -111,34 +107,30 @@ export async function readRange(
   const bytes = new Uint8Array(length);
   for (let done = 0; done < length;) {
     const count = Math.min(pieceBytes, length - done);
-    bytes.set(await readPiece(url, head, offset + done, count, options), done);
+    bytes.set(await readPiece({ url, head, offset: offset + done, length: count }, options), done);
     done += count;
   }
   return bytes;
 }
 
-async function readPiece(url: string, head: Head, offset: number, length: number, options: RangeOptions) {
+async function readPiece(piece: Range, options: RangeOptions): Promise<OwnBytes> {
+  const { url, head, offset, length } = piece;
   // Without a version a later file could not be told apart, so nothing is cached.
-  if (head.version === "") return fetchPiece(url, head, offset, length, options);
+  if (head.version === "") return fetchPiece(piece, options);
   const part = `${head.version} ${offset} ${length}`;
   const before = await (await kept(url, part))?.arrayBuffer();
   if (before?.byteLength === length) {
     options.onBytes?.(length);
     return new Uint8Array(before);
   }
-  const bytes = await fetchPiece(url, head, offset, length, options);
+  const bytes = await fetchPiece(piece, options);
   await keep(url, part, bytes);
   return bytes;
 }
 
 /** Fetches a range, and continues after a broken connection with the bytes still missing. */
-async function fetchPiece(
-  url: string,
-  head: Head,
-  offset: number,
-  length: number,
-  { onBytes, signal }: RangeOptions,
-): Promise<OwnBytes> {
+async function fetchPiece(piece: Range, { onBytes, signal }: RangeOptions): Promise<OwnBytes> {
+  const { url, offset, length } = piece;
   const bytes = new Uint8Array(length);
   let done = 0;
   let problem: unknown = new Error("the connection ended early");
@@ -146,7 +138,7 @@ async function fetchPiece(
     if (idle > 0) await pause(idle);
     const before = done;
     try {
-      for await (const chunk of rangeOf(url, head, offset + done, length - done, signal)) {
+      for await (const chunk of rangeOf({ ...piece, offset: offset + done, length: length - done }, signal)) {
         bytes.set(chunk, done);
         done += chunk.length;
         onBytes?.(chunk.length);
@@ -165,29 +157,25 @@ async function fetchPiece(
 }
 
 /** The bytes of a range as they arrive; fewer if the connection breaks. */
-async function* rangeOf(
-  url: string,
-  head: Head,
-  offset: number,
-  length: number,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<OwnBytes> {
-  const all = whole.get(url) ?? (yield* partialContent(url, head, offset, length, signal));
-  if (all) yield (await all).subarray(offset, offset + length);
+async function* rangeOf(range: Range, signal: AbortSignal | undefined): AsyncGenerator<OwnBytes> {
+  const all = whole.get(range.url) ?? (yield* partialContent(range, signal));
+  if (all) yield (await all).subarray(range.offset, range.offset + range.length);
 }
 
 /** Yields the bytes of a range; or returns the whole file, if the server does not support ranges. */
 async function* partialContent(
-  url: string,
-  head: Head,
-  offset: number,
-  length: number,
+  { url, head, offset, length }: Range,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<OwnBytes, OwnBytes | undefined> {
   const headers = { range: `bytes=${offset}-${offset + length - 1}` };
   const response = await fetch(url, { headers, cache: "no-store", ...(signal && { signal }) });
   refuseChanged(url, head, response);
-  if (response.status === 200) return keepWhole(url, readWhole(url, response, head.size));
+  if (response.status === 200) {
+    const fetched = readWhole(url, response, head.size);
+    whole.set(url, fetched); // as long as the page lives
+    fetched.catch(() => whole.delete(url));
+    return fetched;
+  }
   const range = response.headers.get("content-range");
   if (response.status !== 206 || (range !== null && !range.startsWith(`bytes ${offset}-`))) {
     await response.body?.cancel();
@@ -202,13 +190,6 @@ async function* partialContent(
   return undefined;
 }
 
-/** Keeps a file in memory for as long as the page lives. */
-function keepWhole(url: string, fetched: Promise<OwnBytes>): Promise<OwnBytes> {
-  whole.set(url, fetched);
-  fetched.catch(() => whole.delete(url));
-  return fetched;
-}
-
 /** Throws if the response belongs to another version of the file. */
 function refuseChanged(url: string, head: Head, { status, headers }: Response): void {
   if (status !== 200 && status !== 206) return;
@@ -221,17 +202,14 @@ function refuseChanged(url: string, head: Head, { status, headers }: Response): 
   throw new ClipError("CLIP_FILE", `${url} changed while it was being read; load the model again`);
 }
 
-/** A file's ETag, without suffixes for compression, or its date; empty if the server sends neither. */
+/** A file's ETag, without marks of compression, or its date; empty if the server sends neither. */
 function versionOf(headers: Headers): string {
-  const tag = headers
-    .get("etag")
-    ?.replace(/^W\//, "")
-    .replace(/-gzip"$|;gzip"$/, '"');
+  const tag = headers.get("etag")?.replace(/^W\/|[-;]gzip(?="$)/g, "");
   return tag ?? headers.get("last-modified") ?? "";
 }
 
 /** Reads a file from a server without range requests. */
-async function readWhole(url: string, response: Response, size: number): Promise<Uint8Array<ArrayBuffer>> {
+async function readWhole(url: string, response: Response, size: number): Promise<OwnBytes> {
   const bytes = new Uint8Array(size);
   let done = 0;
   for await (const chunk of chunksOf(response)) {
@@ -264,7 +242,7 @@ async function fetchWithRetries(url: string, init: RequestInit): Promise<Respons
 }
 
 /** Chunks of a response body; some browsers' streams are not iterable. */
-async function* chunksOf(response: Response): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+async function* chunksOf(response: Response): AsyncGenerator<OwnBytes> {
   const reader = response.body!.getReader();
   for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
 }
@@ -322,14 +300,19 @@ async function askHead(url: string): Promise<Head | undefined> {
   // The server hides the size, at least from other origins; only a full download reveals it.
   const response = await fetchWithRetries(url, { cache: "no-store" });
   if (!response.ok) throw refused(url, response.status);
-  const bytes = await readAll(response);
+  const bytes = await readAll(url, response);
   whole.set(url, Promise.resolve(bytes));
   return { size: bytes.length, version: versionOf(response.headers) };
 }
 
-async function readAll(response: Response): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  for await (const chunk of chunksOf(response)) chunks.push(chunk);
+async function readAll(url: string, response: Response, maxBytes = Infinity): Promise<OwnBytes> {
+  const chunks: OwnBytes[] = [];
+  let length = 0;
+  for await (const chunk of chunksOf(response)) {
+    chunks.push(chunk);
+    if ((length += chunk.length) > maxBytes)
+      throw new ClipError("CLIP_FILE", `${url} has more than ${maxBytes} bytes, the limit for such a file`);
+  }
   return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
 

@@ -82,12 +82,7 @@ export async function readText(
 }
 
 /** Chunks of a file, or of a pipe until its writers close it. */
-async function* chunksOf(
-  file: FileHandle,
-  path: string,
-  isPipe: boolean,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Buffer> {
+async function* chunksOf(file: FileHandle, path: string, isPipe: boolean, signal: AbortSignal | undefined) {
   let hasWriter = !isPipe;
   const patience = performance.now() + writerPatienceMs;
   for (;;) {

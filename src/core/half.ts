@@ -30,10 +30,8 @@ export function encodeFloat16Weights(name: string, numbers: Float32Array): Uint1
   const encoded = encodeFloat16(numbers);
   for (let i = 0; i < encoded.length; i++) {
     if ((encoded[i]! & 0x7fff) !== 0x7c00 || !Number.isFinite(numbers[i]!)) continue;
-    throw new ClipError(
-      "CLIP_CHECKPOINT",
-      `${name} has ${numbers[i]}, beyond the half-precision limit of 65,504; keep float32`,
-    );
+    const problem = `${name} has ${numbers[i]}, beyond the half-precision limit of 65,504; keep float32`;
+    throw new ClipError("CLIP_CHECKPOINT", problem);
   }
   return encoded;
 }

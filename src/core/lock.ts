@@ -21,11 +21,8 @@ export async function withLock<Result>(
   work: () => Promise<Result>,
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Result> {
-  let lock = await tryLock(path);
-  while (!lock) {
-    await sleep(pollMs, undefined, { signal });
-    lock = await tryLock(path);
-  }
+  let lock: Lock | undefined;
+  while (!(lock = await tryLock(path))) await sleep(pollMs, undefined, { signal });
   await using held = lock;
   void held;
   return await work();
@@ -53,10 +50,8 @@ export async function tryLock(path: string): Promise<Lock | undefined> {
   return {
     async assertHeld() {
       if ((await holderOf(path)) === holder) return;
-      throw new ClipError(
-        "CLIP_FILE",
-        `the lock ${path} was taken by another process or removed; this process writes nothing more`,
-      );
+      const problem = `the lock ${path} was taken by another process or removed`;
+      throw new ClipError("CLIP_FILE", `${problem}; this process writes nothing more`);
     },
     async [Symbol.asyncDispose]() {
       clearInterval(heartbeat);

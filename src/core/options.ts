@@ -49,10 +49,7 @@ export const either = (a: Kind, b: Kind): Kind => ({
 export const sourceOf = (items: string): Kind => ({
   wanted: `a list of ${items}`,
   fits: (value) =>
-    typeof value === "object" &&
-    value !== null &&
-    !ArrayBuffer.isView(value) &&
-    (Symbol.iterator in value || Symbol.asyncIterator in value),
+    isObject(value) && !ArrayBuffer.isView(value) && (Symbol.iterator in value || Symbol.asyncIterator in value),
   isList: true,
 });
 
@@ -89,14 +86,9 @@ export function checkKind(name: string, value: unknown, { wanted, fits, isList }
 }
 
 /** Kinds without those of the named options. */
-export function withoutKinds<Kinds extends object, Name extends keyof Kinds & string>(
-  kinds: Kinds,
-  ...names: readonly Name[]
-): Omit<Kinds, Name> {
-  return Object.fromEntries(Object.entries(kinds).filter(([name]) => !names.includes(name as Name))) as Omit<
-    Kinds,
-    Name
-  >;
+export function withoutKinds<Kinds extends object, Name extends keyof Kinds>(kinds: Kinds, ...names: readonly Name[]) {
+  const rest = Object.entries(kinds).filter(([name]) => !names.includes(name as Name));
+  return Object.fromEntries(rest) as Omit<Kinds, Name>;
 }
 
 export function pickOptions<Options extends object>(options: Options, kinds: OptionKinds<Options>): Options {
@@ -120,5 +112,7 @@ function describeValue(value: unknown): string {
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject(value) && !Array.isArray(value);
 }
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;

@@ -79,23 +79,20 @@ function explain(schema: z.ZodType, issue: z.core.$ZodIssue): string[] {
     if (issue.code === "invalid_value") return [`${at} is missing; it is one of ${issue.values.join(", ")}`];
   }
   if (issue.code === "invalid_value" && typeof issue.input === "string") {
-    return [
-      `${at}: "${cut(issue.input)}" is unknown${suggestion(issue.input.slice(0, 100), issue.values.map(String))}`,
-    ];
+    const known = issue.values.map(String);
+    return [`${at}: "${cut(issue.input)}" is unknown${suggestion(issue.input.slice(0, 100), known)}`];
   }
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
-    return meantAlternative(issue).flatMap((inner) =>
-      explain(schema, { ...inner, path: [...issue.path, ...inner.path] }),
-    );
+    const meant = meantAlternative(issue);
+    return meant.flatMap((inner) => explain(schema, { ...inner, path: [...issue.path, ...inner.path] }));
   }
   return [`${at}: ${issue.message}`];
 }
 
 /** Problems by the closest alternative of a union: the one that accepts this kind of value. */
 function meantAlternative({ errors, input }: z.core.$ZodIssueInvalidUnion): readonly z.core.$ZodIssue[] {
-  const inside = errors.find((issues) =>
-    issues.every(({ code, path }) => path.length > 0 || code === "unrecognized_keys"),
-  );
+  const isInside = ({ code, path }: z.core.$ZodIssue) => path.length > 0 || code === "unrecognized_keys";
+  const inside = errors.find((issues) => issues.every(isInside));
   const named = typeof input === "string" && errors.find(([issue]) => issue?.code === "invalid_value");
   return inside ?? (named || errors.flat());
 }

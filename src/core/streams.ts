@@ -17,9 +17,7 @@ export async function* batches<Item>(items: Source<Item>, size: number, signal?:
 /** Size of Node's thread pool unless configured otherwise: the files read and decoded in parallel. */
 const atOnce = 4;
 
-/**
- * Maps items, four in parallel, and yields results in the order of the items. An error is thrown at its item's turn.
- */
+/** Maps items, four in parallel, and yields results in the order of the items. An error is thrown at its item's turn. */
 export async function* mapInOrder<From, To>(items: Source<From>, map: (item: From) => Promise<To>): AsyncGenerator<To> {
   const begun: Promise<To>[] = [];
   for await (const item of items) {

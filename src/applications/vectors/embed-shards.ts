@@ -130,13 +130,11 @@ async function claimFolder(out: string, manifest: Manifest, rank: number): Promi
     if (rank === 0) await writeFileAtomic(join(out, manifestFile), [`${JSON.stringify(manifest, null, 2)}\n`]);
     return;
   }
-  const different = Object.entries(differences).filter(
-    ([key]) => met[key as keyof Manifest] !== manifest[key as keyof Manifest],
-  );
-  if (different.length === 0) return;
-  const [key, what] = different[0] as [keyof Manifest, string];
+  const key = (Object.keys(differences) as (keyof Manifest)[]).find((name) => met[name] !== manifest[name]);
+  if (!key) return;
   const numbers = typeof met[key] === "number" ? ` (${met[key]}, not ${manifest[key]})` : "";
-  throw new ClipError("CLIP_USAGE", `${out} holds vectors ${what}${numbers}; name another folder, or remove it`);
+  const problem = `${out} holds vectors ${differences[key]}${numbers}`;
+  throw new ClipError("CLIP_USAGE", `${problem}; name another folder, or remove it`);
 }
 
 /**

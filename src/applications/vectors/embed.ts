@@ -115,17 +115,15 @@ export async function readImageSource(source: string, options: ReadImagesOptions
   };
 }
 
+type NamedImage = readonly [id: string, image: ImageSource | LazyImage];
 type Encoding<Item> = Omit<Embedding<Item>, "embedDim" | "model">;
 
 function imageEmbedding(
   encoder: ClipEncoder,
   { images, unreadable }: ImagesToEmbed,
   decoding: DecodeOptions,
-): Encoding<readonly [string, ImageSource | LazyImage]> {
-  async function* encode(
-    some: readonly (readonly [string, ImageSource | LazyImage])[],
-    skip: (item: SkippedImage) => void,
-  ) {
+): Encoding<NamedImage> {
+  async function* encode(some: readonly NamedImage[], skip: (item: SkippedImage) => void) {
     const onSkip: OnSkip = ({ message }, _, index) => skip({ image: some[index]![0], reason: message });
     let at = 0;
     const sources = some.map(([, image]) => image);

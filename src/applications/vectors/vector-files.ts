@@ -3,11 +3,6 @@ import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from "h
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { npyBytes, readNpy } from "../../inputs/data/npy.ts";
 
-interface WrittenFile {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-}
-
 /** A unit vector and the id of its image or text. */
 export interface NamedVector {
   /** Path of the image, relative to the source; or the text. */
@@ -25,7 +20,7 @@ export interface ShardVectors {
 
 interface VectorFiles {
   /** The files of a shard; the last one marks it as complete. */
-  write(name: string, vectors: ShardVectors): WrittenFile[];
+  write(name: string, vectors: ShardVectors): { readonly name: string; readonly bytes: Uint8Array }[];
   /** @param path - without its ending. */
   read(path: string): AsyncGenerator<NamedVector>;
 }

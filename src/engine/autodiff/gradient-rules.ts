@@ -155,22 +155,19 @@ export function sumTo(dy: Tensor, shape: Shape): Tensor {
 function standardizeGradient(x: Tensor, y: Tensor, dy: Tensor, attrs: { readonly epsilon: number }): Tensor {
   const mean = dy.mean(-1, { keepDims: true });
   const projection = y.mul(dy.mul(y).mean(-1, { keepDims: true }));
-  return dy
-    .sub(mean)
-    .sub(projection)
-    .mul(apply("inverseStd", [x], attrs));
+  const centred = dy.sub(mean).sub(projection);
+  return centred.mul(apply("inverseStd", [x], attrs));
 }
+
+/** The standard normal density at 0. */
+const normalDensity = 1 / Math.sqrt(2 * Math.PI);
 
 /** d gelu(x) / dx for each formula. */
 const geluSlope = {
   // Φ(x) + x φ(x)
   none: (x: Tensor) => {
     const cumulative = x.mul(Math.SQRT1_2).erf().add(1).mul(0.5);
-    const density = x
-      .square()
-      .mul(-0.5)
-      .exp()
-      .mul(1 / Math.sqrt(2 * Math.PI));
+    const density = x.square().mul(-0.5).exp().mul(normalDensity);
     return cumulative.add(x.mul(density));
   },
   // s (1 + k x (1 − s)), s = sigmoid(k x)

@@ -41,16 +41,13 @@ async function openLibrary() {
     throw new ClipError("CLIP_GROUP", `the package koffi is not installed; ${install}`, { cause });
   });
   // Global, because Open MPI's plugins look up its symbols in the whole process.
-  const load = () => {
-    for (const name of libraries) {
-      try {
-        return koffi.load(name, { global: true });
-      } catch (cause) {
-        if (name === libraries.at(-1))
-          throw new ClipError("CLIP_GROUP", `found none of ${libraries.join(", ")}; ${install}`, { cause });
-      }
+  const load = ([name, ...others] = libraries): ReturnType<typeof koffi.load> => {
+    try {
+      return koffi.load(name!, { global: true });
+    } catch (cause) {
+      if (others.length > 0) return load(others);
+      throw new ClipError("CLIP_GROUP", `found none of ${libraries.join(", ")}; ${install}`, { cause });
     }
-    throw new Error("unreachable");
   };
   const library = load();
   // Open MPI's handles are addresses of its variables; other MPIs use numbers.
@@ -62,6 +59,7 @@ async function openLibrary() {
     }
   };
   const define = (signature: string) => library.func(signature) as (...args: readonly unknown[]) => number;
+  const gather = "const void *from, int count, void *type, void *to, int toCount, void *toType, void *comm";
   return {
     world: handle("ompi_mpi_comm_world"),
     bytes: handle("ompi_mpi_byte"),
@@ -70,9 +68,7 @@ async function openLibrary() {
     init: define("int MPI_Init_thread(void *argc, void *argv, int required, _Out_ int *provided)"),
     rank: define("int MPI_Comm_rank(void *comm, _Out_ int *rank)"),
     size: define("int MPI_Comm_size(void *comm, _Out_ int *size)"),
-    allGather: define(
-      "int MPI_Allgather(const void *from, int count, void *type, void *to, int toCount, void *toType, void *comm)",
-    ),
+    allGather: define(`int MPI_Allgather(${gather})`),
     allReduce: define("int MPI_Allreduce(intptr_t from, void *to, int count, void *type, void *op, void *comm)"),
     broadcast: define("int MPI_Bcast(void *values, int count, void *type, int root, void *comm)"),
     abort: define("int MPI_Abort(void *comm, int code)"),
@@ -107,21 +103,17 @@ class OpenMpiGroup implements Group {
 
   allGather<Values extends Float32Array | Int32Array>(values: Values): Values {
     const kind = values.constructor as new (length: number) => Values;
-    const all = new kind(this.size * values.length);
-    this.#gather(values, all);
-    return all;
+    return this.#gather(values, new kind(this.size * values.length));
   }
 
   allReduce(values: Float32Array): void {
     const { allReduce, floats, sum, world } = this.#mpi;
-    checkCount(values.length);
-    this.#timed(() => allReduce(inPlace, values, values.length, floats, sum, world));
+    this.#timed(values.length, () => allReduce(inPlace, values, values.length, floats, sum, world));
   }
 
   broadcast(values: Float32Array): void {
     const { broadcast, floats, world } = this.#mpi;
-    checkCount(values.length);
-    this.#timed(() => broadcast(values, values.length, floats, 0, world));
+    this.#timed(values.length, () => broadcast(values, values.length, floats, 0, world));
   }
 
   exchange(text: string): string[] {
@@ -130,8 +122,7 @@ class OpenMpiGroup implements Group {
     const longest = Math.max(...lengths);
     const own = new Uint8Array(longest);
     own.set(bytes);
-    const all = new Uint8Array(this.size * longest);
-    this.#gather(own, all);
+    const all = this.#gather(own, new Uint8Array(this.size * longest));
     return Array.from(lengths, (length, rank) =>
       new TextDecoder().decode(all.subarray(rank * longest, rank * longest + length)),
     );
@@ -147,21 +138,18 @@ class OpenMpiGroup implements Group {
     this.#mpi.finalize();
   }
 
-  #gather(values: ArrayBufferView, all: ArrayBufferView): void {
+  #gather<All extends ArrayBufferView>(values: ArrayBufferView, all: All): All {
     const { allGather, bytes, world } = this.#mpi;
     const count = values.byteLength;
-    checkCount(count);
-    this.#timed(() => allGather(values, count, bytes, all, count, bytes, world));
+    this.#timed(count, () => allGather(values, count, bytes, all, count, bytes, world));
+    return all;
   }
 
-  #timed(call: () => number): void {
+  #timed(count: number, call: () => number): void {
+    if (count > maxCount)
+      throw new ClipError("CLIP_GROUP", `${count} numbers do not fit into one message; lower batchSize`);
     const start = performance.now();
     call();
     this.#seconds += (performance.now() - start) / 1000;
   }
-}
-
-function checkCount(count: number): void {
-  if (count <= maxCount) return;
-  throw new ClipError("CLIP_GROUP", `${count} numbers do not fit into one message; lower batchSize`);
 }

@@ -1,5 +1,6 @@
-import type { Dtype, TypedArray } from "../../core/dtype.ts";
+import type { Dtype } from "../../core/dtype.ts";
 import type { Dim, Shape } from "../../core/shape.ts";
+import type { TensorData } from "../../core/tensor-data.ts";
 import type { Tensor } from "./tensor.ts";
 
 type One = readonly [Tensor];
@@ -23,19 +24,11 @@ export interface OpSignatures {
   /** Fed at each run. */
   input: { inputs: readonly []; attrs: { readonly name: string; readonly shape: Shape; readonly dtype: Dtype } };
   /** Part of the program. */
-  constant: {
-    inputs: readonly [];
-    attrs: { readonly shape: readonly number[]; readonly dtype: Dtype; readonly data: TypedArray };
-  };
+  constant: { inputs: readonly []; attrs: TensorData };
   /** Read from a weight file by ONNX Runtime. */
   stored: {
     inputs: readonly [];
-    attrs: {
-      readonly name: string;
-      readonly shape: readonly number[];
-      readonly dtype: Dtype;
-      readonly place: TensorPlace;
-    };
+    attrs: Omit<TensorData, "data"> & { readonly name: string; readonly place: TensorPlace };
   };
 
   // ── elementwise, broadcasting like NumPy ──

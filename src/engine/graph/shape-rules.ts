@@ -53,14 +53,13 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
   equal: (inputs) => ({ ...broadcast("equal", inputs), dtype: "bool" }),
   greater: (inputs) => ({ ...broadcast("greater", inputs), dtype: "bool" }),
   where: ([condition, a, b]) => {
-    if (condition.dtype !== "bool")
-      throw new ShapeError("where", "the condition must be bool", { condition: describe(condition) });
+    if (condition.dtype !== "bool") throw misfit("where", "the condition must be bool", { condition });
     const { dtype } = broadcast("where", [a, b]);
     return { shape: broadcast("where", [condition, a, b], false).shape, dtype };
   },
   cast: ([x], { dtype }) => ({ shape: x.shape, dtype }),
-  stopGradient: ([x]) => ({ shape: x.shape, dtype: x.dtype }),
-  recompute: ([x]) => ({ shape: x.shape, dtype: x.dtype }),
+  stopGradient: ([x]) => x,
+  recompute: ([x]) => x,
 
   sum: ([x], { axes, keepDims }) => ({
     shape: x.shape.flatMap((dim, axis) => (axes.includes(axis) ? (keepDims ? [1] : []) : [dim])),
@@ -78,100 +77,73 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
   },
   layerNorm: ([x, weight, bias]) => {
     for (const parameter of [weight, bias]) {
-      if (parameter.rank !== 1 || parameter.shape[0] !== x.shape.at(-1)) {
-        throw new ShapeError(
-          "layerNorm",
-          "weight and bias must have the size of the last axis",
-          operands({ x, weight, bias }),
-        );
-      }
+      if (parameter.rank !== 1 || parameter.shape[0] !== x.shape.at(-1))
+        throw misfit("layerNorm", "weight and bias must have the size of the last axis", { x, weight, bias });
     }
     return floating("layerNorm", x);
   },
 
   matmul: ([left, right]) => {
-    if (left.rank < 2 || right.rank < 2)
-      throw new ShapeError("matmul", "both sides need two axes", operands({ left, right }));
+    if (left.rank < 2 || right.rank < 2) throw misfit("matmul", "both sides need two axes", { left, right });
     const [rows, inner] = left.shape.slice(-2) as [Dim, Dim];
     const [innerRight, columns] = right.shape.slice(-2) as [Dim, Dim];
-    if (inner !== innerRight)
-      throw new ShapeError("matmul", `inner sizes differ, ${inner} and ${innerRight}`, operands({ left, right }));
+    if (inner !== innerRight) throw misfit("matmul", `inner sizes differ, ${inner} and ${innerRight}`, { left, right });
     const batch = broadcastShapes(left.shape.slice(0, -2), right.shape.slice(0, -2));
-    if (!batch) throw new ShapeError("matmul", "leading sizes do not broadcast", operands({ left, right }));
+    if (!batch) throw misfit("matmul", "leading sizes do not broadcast", { left, right });
     return { shape: [...batch, rows, columns], dtype: sameDtype("matmul", [left, right]) };
   },
   conv2d: ([x, kernel], { stride, padding }) => {
     if (x.rank !== 4 || kernel.rank !== 4)
-      throw new ShapeError("conv2d", "needs [N, C, H, W] and [O, C, kH, kW]", operands({ x, kernel }));
+      throw misfit("conv2d", "needs [N, C, H, W] and [O, C, kH, kW]", { x, kernel });
     if (x.shape[1] !== kernel.shape[1])
-      throw new ShapeError(
-        "conv2d",
-        `${x.shape[1]} input channels, but the kernel has ${kernel.shape[1]}`,
-        operands({ x, kernel }),
-      );
+      throw misfit("conv2d", `${x.shape[1]} input channels, but the kernel has ${kernel.shape[1]}`, { x, kernel });
     whole("conv2d", "stride", stride);
     const spatial = [2, 3].map((axis) => {
       if (!(Number.isInteger(padding) && padding >= 0 && padding < fixed("conv2d", kernel, axis)))
-        throw new ShapeError(
+        throw misfit(
           "conv2d",
           `the padding must be less than the kernel's size, not ${padding}`,
-          operands({ x, kernel }),
+          { x, kernel },
           "pad(…) adds any number of zeros",
         );
       const size = Math.floor((fixed("conv2d", x, axis) + 2 * padding - fixed("conv2d", kernel, axis)) / stride) + 1;
-      if (size < 1)
-        throw new ShapeError("conv2d", "the kernel is larger than the padded image", operands({ x, kernel }));
+      if (size < 1) throw misfit("conv2d", "the kernel is larger than the padded image", { x, kernel });
       return size;
     });
     return { shape: [x.shape[0]!, kernel.shape[0]!, ...spatial], dtype: sameDtype("conv2d", [x, kernel]) };
   },
   averagePool: ([x], { size }) => {
-    if (x.rank !== 4) throw new ShapeError("averagePool", "needs [N, C, H, W]", operands({ x }));
+    if (x.rank !== 4) throw misfit("averagePool", "needs [N, C, H, W]", { x });
     whole("averagePool", "size", size);
     const spatial = [2, 3].map((axis) => Math.floor(fixed("averagePool", x, axis) / size));
-    if (spatial.includes(0))
-      throw new ShapeError("averagePool", `a window of ${size} is larger than the image`, operands({ x }));
+    if (spatial.includes(0)) throw misfit("averagePool", `a window of ${size} is larger than the image`, { x });
     return { shape: [x.shape[0]!, x.shape[1]!, ...spatial], dtype: x.dtype };
   },
 
   reshape: ([x], { shape }) => {
-    if (product(x.shape) !== product(shape)) {
-      throw new ShapeError(
+    if (product(x.shape) !== product(shape))
+      throw misfit(
         "reshape",
         `${product(x.shape)} elements cannot have shape [${shape.join(", ")}], which holds ${product(shape)}`,
-        operands({ x }),
+        { x },
       );
-    }
     return { shape, dtype: x.dtype };
   },
   expand: ([x], { shape }) => {
-    const broadcasted = broadcastShapes(x.shape, shape);
-    if (!broadcasted || broadcasted.length !== shape.length || broadcasted.some((dim, axis) => dim !== shape[axis])) {
-      throw new ShapeError(
-        "expand",
-        `cannot become [${shape.join(", ")}]: only axes of size 1 repeat`,
-        operands({ x }),
-      );
-    }
+    if (!sameShape(broadcastShapes(x.shape, shape) ?? [], shape))
+      throw misfit("expand", `cannot become [${shape.join(", ")}]: only axes of size 1 repeat`, { x });
     return { shape, dtype: x.dtype };
   },
   transpose: ([x], { perm }) => {
-    if (perm.length !== x.rank || perm.some((axis, i) => axis < 0 || axis >= x.rank || perm.indexOf(axis) !== i)) {
-      throw new ShapeError("transpose", `[${perm.join(", ")}] is not a permutation of ${x.rank} axes`, operands({ x }));
-    }
+    if (perm.length !== x.rank || perm.some((axis, i) => axis < 0 || axis >= x.rank || perm.indexOf(axis) !== i))
+      throw misfit("transpose", `[${perm.join(", ")}] is not a permutation of ${x.rank} axes`, { x });
     return { shape: perm.map((axis) => x.shape[axis]!), dtype: x.dtype };
   },
   concat: (tensors, { axis }) => {
     const [first] = tensors as readonly [Tensor];
-    const fits = tensors.every(
-      (tensor) => tensor.rank === first.rank && tensor.shape.every((dim, i) => i === axis || dim === first.shape[i]),
-    );
-    if (!fits)
-      throw new ShapeError(
-        "concat",
-        `sizes differ outside axis ${axis}`,
-        operands(Object.fromEntries(tensors.entries())),
-      );
+    const outside = (shape: Shape) => shape.filter((_, i) => i !== axis);
+    if (!tensors.every(({ rank, shape }) => rank === first.rank && sameShape(outside(shape), outside(first.shape))))
+      throw misfit("concat", `sizes differ outside axis ${axis}`, Object.fromEntries(tensors.entries()));
     const total = tensors.reduce((sum, tensor) => sum + fixed("concat", tensor, axis), 0);
     return { shape: first.shape.map((dim, i) => (i === axis ? total : dim)), dtype: sameDtype("concat", tensors) };
   },
@@ -181,24 +153,23 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
     if (typeof size !== "number") {
       checkSizes("slice", [size]);
       if (start !== 0 || step !== 1)
-        throw new ShapeError("slice", `a symbolic size, "${size}", requires start 0 and step 1`, operands({ x }));
+        throw misfit("slice", `a symbolic size, "${size}", requires start 0 and step 1`, { x });
       return { shape, dtype: x.dtype };
     }
     whole("slice", "size", size);
     whole("slice", "step", step);
     whole("slice", "start", start, 0);
-    if (start + (size - 1) * step >= available) {
-      throw new ShapeError(
+    if (start + (size - 1) * step >= available)
+      throw misfit(
         "slice",
         `${size} elements from ${start} in steps of ${step} exceed axis ${axis} of size ${available}`,
-        operands({ x }),
+        { x },
       );
-    }
     return { shape, dtype: x.dtype };
   },
   pad: ([x], { before, after }) => {
     if (before.length !== x.rank || after.length !== x.rank)
-      throw new ShapeError("pad", "needs a count for each side of each axis", operands({ x }));
+      throw misfit("pad", "needs a count for each side of each axis", { x });
     for (const count of [...before, ...after]) whole("pad", "count", count, 0);
     return {
       shape: x.shape.map((dim, i) =>
@@ -211,7 +182,7 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
     whole("dilate", "factor", factor);
     return { shape: x.shape.with(axis, (fixed("dilate", x, axis) - 1) * factor + 1), dtype: x.dtype };
   },
-  flip: ([x]) => ({ shape: x.shape, dtype: x.dtype }),
+  flip: ([x]) => x,
 
   gather: ([table, indices]) => {
     fixed("gather", table, 0);
@@ -219,13 +190,8 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
   },
   scatterAdd: ([updates, indices], { rows }) => {
     const places = integers("scatterAdd", indices);
-    if (places.some((dim, axis) => dim !== updates.shape[axis])) {
-      throw new ShapeError(
-        "scatterAdd",
-        "the shape of updates must begin with that of indices",
-        operands({ updates, indices }),
-      );
-    }
+    if (places.some((dim, axis) => dim !== updates.shape[axis]))
+      throw misfit("scatterAdd", "the shape of updates must begin with that of indices", { updates, indices });
     return { shape: [rows, ...updates.shape.slice(places.length)], dtype: updates.dtype };
   },
 
@@ -238,32 +204,34 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
   },
 
   dequantize: ([codes, scales], { columns, bits }) => {
-    const shown = operands({ codes, scales });
+    const shown = { codes, scales };
     if (codes.dtype !== "uint8" || codes.rank !== 3)
-      throw new ShapeError("dequantize", "the codes must be uint8 [N, blocks, bytes]", shown);
+      throw misfit("dequantize", "the codes must be uint8 [N, blocks, bytes]", shown);
     floating("dequantize", scales);
     if (!sameShape(scales.shape, codes.shape.slice(0, 2)))
-      throw new ShapeError("dequantize", "each block of codes needs a scale", shown);
+      throw misfit("dequantize", "each block of codes needs a scale", shown);
     whole("dequantize", "number of columns", columns);
     const blockSize = (fixed("dequantize", codes, 2) * 8) / bits;
     if (blockSize < 16 || !Number.isInteger(Math.log2(blockSize)))
-      throw new ShapeError("dequantize", `the block size must be 16, 32, 64, …, not ${blockSize}`, shown);
+      throw misfit("dequantize", `the block size must be 16, 32, 64, …, not ${blockSize}`, shown);
     if (Math.ceil(columns / blockSize) !== codes.shape[1])
-      throw new ShapeError("dequantize", `${columns} columns do not match these blocks of ${blockSize}`, shown);
+      throw misfit("dequantize", `${columns} columns do not match these blocks of ${blockSize}`, shown);
     return { shape: [codes.shape[0]!, columns], dtype: "float32" };
   },
 };
 
-function operands(tensors: Readonly<Record<string, Tensor>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(tensors).map(([role, tensor]) => [role, describe(tensor)]));
+function misfit(op: string, problem: string, tensors: Readonly<Record<string, Tensor>>, hint?: string): ShapeError {
+  const operands = Object.entries(tensors).map(([role, tensor]) => [role, describe(tensor)] as const);
+  return new ShapeError(op, problem, Object.fromEntries(operands), hint);
 }
 
 function broadcast(op: string, inputs: readonly Tensor[], oneDtype = true): Typed {
   const roles = inputs.length === 2 ? ["left", "right"] : ["condition", "a", "b"];
-  const shown = operands(Object.fromEntries(inputs.map((tensor, i) => [roles[i]!, tensor])));
   const shape = broadcastShapes(...inputs.map((tensor) => tensor.shape));
-  if (!shape)
-    throw new ShapeError(op, "shapes do not broadcast", shown, "sizes must be equal or 1, counted from the last axis");
+  if (!shape) {
+    const shown = Object.fromEntries(inputs.map((tensor, i) => [roles[i]!, tensor]));
+    throw misfit(op, "shapes do not broadcast", shown, "sizes must be equal or 1, counted from the last axis");
+  }
   return { shape, dtype: oneDtype ? sameDtype(op, inputs) : inputs[0]!.dtype };
 }
 
@@ -276,19 +244,18 @@ function arithmetic(op: string, inputs: readonly Tensor[]): Typed {
 function sameDtype(op: string, inputs: readonly Tensor[]): Dtype {
   const [first] = inputs as readonly [Tensor];
   const other = inputs.find((tensor) => tensor.dtype !== first.dtype);
-  if (other)
-    throw new ShapeError(op, "dtypes differ", { one: describe(first), other: describe(other) }, "cast one of them");
+  if (other) throw misfit(op, "dtypes differ", { one: first, other }, "cast one of them");
   return first.dtype;
 }
 
 function floating(op: string, x: Tensor): Typed {
-  if (x.dtype !== "float32") throw new ShapeError(op, "needs float32", { x: describe(x) }, 'use cast("float32")');
-  return { shape: x.shape, dtype: x.dtype };
+  if (x.dtype !== "float32") throw misfit(op, "needs float32", { x }, 'use cast("float32")');
+  return x;
 }
 
 function integers(op: string, indices: Tensor): Shape {
   if (indices.dtype !== "int32" && indices.dtype !== "int64")
-    throw new ShapeError(op, "indices must be int32 or int64", { indices: describe(indices) });
+    throw misfit(op, "indices must be int32 or int64", { indices });
   return indices.shape;
 }
 
@@ -308,8 +275,7 @@ function checkSizes(op: string, shape: Shape): void {
 
 function fixed(op: string, x: Tensor, axis: number): number {
   const dim = x.shape[axis];
-  if (dim === undefined) throw new ShapeError(op, "needs at least one axis", { x: describe(x) });
-  if (typeof dim !== "number")
-    throw new ShapeError(op, `axis ${axis} must have a fixed size, not "${dim}"`, { x: describe(x) });
+  if (dim === undefined) throw misfit(op, "needs at least one axis", { x });
+  if (typeof dim !== "number") throw misfit(op, `axis ${axis} must have a fixed size, not "${dim}"`, { x });
   return dim;
 }

@@ -1,7 +1,7 @@
 import { type Dtype, type TypedArray, zeros } from "../../core/dtype.ts";
 import { ShapeError } from "../../core/errors.ts";
 import { checkKind, checkOptions, flag, type Kind, number } from "../../core/options.ts";
-import { type Dim, divideDims, normalizeAxis, product, type Shape } from "../../core/shape.ts";
+import { type Dim, divideDims, normalizeAxis, product, sameShape, type Shape } from "../../core/shape.ts";
 import type { TensorData } from "../../core/tensor-data.ts";
 import { describe } from "./describe.ts";
 import type { OpName, OpSignatures, TensorPlace } from "./ops.ts";
@@ -141,31 +141,24 @@ export class Tensor {
   }
   /** Permutes axes: axis i of the result is axis perm[i] of this. */
   transpose(perm: readonly number[]): Tensor {
-    return perm.every((axis, i) => axis === i) && perm.length === this.rank
-      ? this
-      : apply("transpose", [this], { perm });
+    const isSame = perm.length === this.rank && perm.every((axis, i) => axis === i);
+    return isSame ? this : apply("transpose", [this], { perm });
   }
   /** Same elements in another shape; one size may be −1 and is inferred. */
   reshape(shape: Shape): Tensor {
     if (shape.includes(-1)) {
       const rest = product(shape.filter((dim) => dim !== -1));
       const size = divideDims(product(this.shape), rest);
-      if (size === undefined || shape.indexOf(-1) !== shape.lastIndexOf(-1)) {
-        throw new ShapeError("reshape", `no size fits in place of −1 in [${shape.join(", ")}]`, {
-          input: describe(this),
-        });
-      }
+      const problem = `no size fits in place of −1 in [${shape.join(", ")}]`;
+      if (size === undefined || shape.indexOf(-1) !== shape.lastIndexOf(-1))
+        throw new ShapeError("reshape", problem, { input: describe(this) });
       shape = shape.map((dim) => (dim === -1 ? size : dim));
     }
-    return shape.length === this.rank && shape.every((dim, i) => dim === this.shape[i])
-      ? this
-      : apply("reshape", [this], { shape });
+    return sameShape(shape, this.shape) ? this : apply("reshape", [this], { shape });
   }
   /** Broadcasts to a shape by repeating axes of size 1 and adding leading ones. */
   expand(shape: Shape): Tensor {
-    return shape.length === this.rank && shape.every((dim, i) => dim === this.shape[i])
-      ? this
-      : apply("expand", [this], { shape });
+    return sameShape(shape, this.shape) ? this : apply("expand", [this], { shape });
   }
   /**
    * Takes `size` elements along an axis, every step-th from `start`. A symbolic size requires start 0 and step 1; it

@@ -69,11 +69,9 @@ function nameOutputs(lowering: Lowering, outputs: readonly Tensor[], names: read
     else copies.push({ name, opType: "Identity", domain: "", inputs: [value], outputs: [name], attributes: {} });
   });
   const rename = (value: string): string => renamed.get(value) ?? value;
-  return [...nodes, ...copies].map((node) => ({
-    ...node,
-    inputs: node.inputs.map(rename),
-    outputs: node.outputs.map(rename),
-  }));
+  return [...nodes, ...copies].map(({ inputs, outputs, ...node }) => {
+    return { ...node, inputs: inputs.map(rename), outputs: outputs.map(rename) };
+  });
 }
 
 /** The nodes whose values are needed. ONNX Runtime would also run the others, such as a square fused into its sum. */

@@ -14,13 +14,8 @@ type LoweringRule<Name extends OpName> = (
 ) => string;
 
 /** Rule of an op with an exact equivalent in ONNX, without attributes. */
-const same =
-  (opType: string) =>
-  (lowering: Lowering, _: Tensor, inputs: readonly Tensor[]): string =>
-    lowering.emit(
-      opType,
-      inputs.map((x) => lowering.value(x)),
-    );
+const same = (opType: string) => (l: Lowering, _: Tensor, inputs: readonly Tensor[]) =>
+  l.emit(opType, l.values(inputs));
 
 const microsoft = { domain: "com.microsoft" };
 
@@ -66,11 +61,7 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
   standardize: (l, _, [x], attrs) => normalize(l, x, attrs, 0),
   inverseStd: (l, _, [x], attrs) => normalize(l, x, attrs, 2),
   layerNorm: (l, _, inputs, { epsilon }) =>
-    l.emit(
-      "LayerNormalization",
-      inputs.map((x) => l.value(x)),
-      { axis: -1, epsilon: { float: epsilon } },
-    ),
+    l.emit("LayerNormalization", l.values(inputs), { axis: -1, epsilon: { float: epsilon } }),
 
   // Gemm reads a transposed matrix in place; MatMul would need a copy
   matmul: (l, _, [a, b]) => {
@@ -81,10 +72,7 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
     return l.emit("Gemm", [l.value(left!.x), l.value(right!.x)], { transA: left!.trans, transB: right!.trans });
   },
   conv2d: (l, _, [x, kernel], { stride, padding }) =>
-    l.emit("Conv", [l.value(x), l.value(kernel)], {
-      strides: [stride, stride],
-      pads: [padding, padding, padding, padding],
-    }),
+    l.emit("Conv", l.values([x, kernel]), { strides: [stride, stride], pads: Array<number>(4).fill(padding) }),
   averagePool: (l, _, [x], { size }) =>
     l.emit("AveragePool", [l.value(x)], { kernel_shape: [size, size], strides: [size, size] }),
 
@@ -98,12 +86,7 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
   },
   expand: (l, _, [x], { shape }) => l.emit("Expand", [l.value(x), l.shape(shape)]),
   transpose: (l, _, [x], { perm }) => l.emit("Transpose", [l.value(x)], { perm }),
-  concat: (l, _, tensors, { axis }) =>
-    l.emit(
-      "Concat",
-      tensors.map((x) => l.value(x)),
-      { axis },
-    ),
+  concat: (l, _, tensors, { axis }) => l.emit("Concat", l.values(tensors), { axis }),
   slice: (l, _, [x], { axis, start, size, step }) => {
     const end = typeof size === "number" ? l.int64s([start + (size - 1) * step + 1]) : l.shape([size]);
     return l.emit("Slice", [l.value(x), l.int64s([start]), end, l.int64s([axis]), l.int64s([step])]);
@@ -120,13 +103,8 @@ export const loweringRules: { readonly [Name in OpName]: LoweringRule<Name> } = 
     ]);
     const joined = x.shape.map((dim, i) => (i === axis ? (dim as number) * factor : dim));
     const whole = l.emit("Reshape", [spread, l.shape(joined)]);
-    return l.emit("Slice", [
-      whole,
-      l.int64s([0]),
-      l.int64s([y.shape[axis] as number]),
-      l.int64s([axis]),
-      l.int64s([1]),
-    ]);
+    const end = l.int64s([y.shape[axis] as number]);
+    return l.emit("Slice", [whole, l.int64s([0]), end, l.int64s([axis]), l.int64s([1])]);
   },
   flip: (l, _, [x], { axes }) => {
     const all = (n: number) => l.int64s(axes.map(() => n));

@@ -2,7 +2,7 @@ import type { Dtype } from "../../core/dtype.ts";
 import { ClipError, ShapeError } from "../../core/errors.ts";
 import { type Dim, parseDim, type Shape } from "../../core/shape.ts";
 import type { TensorData } from "../../core/tensor-data.ts";
-import type { TensorPlace } from "../graph/ops.ts";
+import type { OpSignatures, TensorPlace } from "../graph/ops.ts";
 import { attrsOf, type Tensor } from "../graph/tensor.ts";
 import { loweringRules } from "./lowering-rules.ts";
 import type { DeferredBytes } from "./protobuf.ts";
@@ -37,7 +37,7 @@ export type Locate = (place: TensorPlace, dtype: Dtype) => { readonly place: Ten
 export class Lowering {
   readonly nodes: OnnxNode[] = [];
   readonly initializers: OnnxInitializer[] = [];
-  readonly inputs: { readonly name: string; readonly dtype: Dtype; readonly shape: Shape }[] = [];
+  readonly inputs: OpSignatures["input"]["attrs"][] = [];
   readonly #locate: Locate;
 
   readonly #names = new Set<string>();
@@ -53,16 +53,15 @@ export class Lowering {
   value(tensor: Tensor): string {
     let name = this.#values.get(tensor);
     if (name === undefined) {
-      const rule = loweringRules[tensor.op] as (
-        lowering: Lowering,
-        y: Tensor,
-        inputs: unknown,
-        attrs: unknown,
-      ) => string;
+      const rule = loweringRules[tensor.op] as (l: Lowering, y: Tensor, inputs: unknown, attrs: unknown) => string;
       name = rule(this, tensor, tensor.inputs, tensor.attrs);
       this.#values.set(tensor, name);
     }
     return name;
+  }
+
+  values(tensors: readonly Tensor[]): string[] {
+    return tensors.map((tensor) => this.value(tensor));
   }
 
   /** Adds a node, unless an equal one exists, and returns the name of an output (default the first). */
@@ -105,18 +104,15 @@ export class Lowering {
   /** A shape as an ONNX value; symbolic sizes are read from the program's inputs. */
   shape(shape: Shape): string {
     if (shape.every((dim) => typeof dim === "number")) return this.int64s(shape);
-    return this.emit(
-      "Concat",
-      shape.map((dim) => this.#size(dim)),
-      { axis: 0 },
-    );
+    const sizes = shape.map((dim) => this.#size(dim));
+    return this.emit("Concat", sizes, { axis: 0 });
   }
 
   input(tensor: Tensor & { op: "input" }): string {
-    const { name, dtype, shape } = attrsOf<"input">(tensor);
-    this.#claim(name);
-    this.inputs.push({ name, dtype, shape });
-    return name;
+    const attrs = attrsOf<"input">(tensor);
+    this.#claim(attrs.name);
+    this.inputs.push(attrs);
+    return attrs.name;
   }
 
   stored(tensor: Tensor & { op: "stored" }): string {

@@ -51,9 +51,7 @@ export class AdamwPart {
   readonly #places: ReadonlyMap<string, Place>;
 
   private constructor(kernel: Kernel, buffer: ArrayBuffer, places: ReadonlyMap<string, Place>) {
-    this.#kernel = kernel;
-    this.#buffer = buffer;
-    this.#places = places;
+    [this.#kernel, this.#buffer, this.#places] = [kernel, buffer, places];
   }
 
   static async create(parameters: readonly OptimizedParameter[]): Promise<AdamwPart> {

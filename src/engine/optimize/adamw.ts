@@ -37,9 +37,7 @@ export class AdamW implements Optimizer {
   steps = 0;
 
   private constructor(options: AdamwOptions, own: AdamwPart, others: readonly AdamwThread[]) {
-    this.#options = options;
-    this.#own = own;
-    this.#others = others;
+    [this.#options, this.#own, this.#others] = [options, own, others];
   }
 
   /** Starts with moments of 0. */
@@ -67,10 +65,7 @@ export class AdamW implements Optimizer {
     const { beta1, beta2, epsilon, weightDecay } = this.#options;
     const t = ++this.steps;
     const step: AdamwStep = {
-      beta1,
-      beta2,
-      epsilon,
-      gradientScale,
+      ...{ beta1, beta2, epsilon, gradientScale },
       stepSize: learningRate / (1 - beta1 ** t),
       rootScale: 1 / Math.sqrt(1 - beta2 ** t),
       decay: learningRate * weightDecay,
@@ -112,6 +107,8 @@ function split(parameters: readonly OptimizedParameter[], threads: number): Opti
   return parts.map(({ parameters }) => parameters);
 }
 
+type Gradients = ReadonlyMap<string, Float32Array>;
+
 /** A part on its own thread; parameters and gradients are moved there and back, not copied. */
 class AdamwThread {
   readonly #paths: readonly string[];
@@ -127,11 +124,7 @@ class AdamwThread {
     return thread;
   }
 
-  async step(
-    step: AdamwStep,
-    parameters: Map<string, Float32Array>,
-    gradients: ReadonlyMap<string, Float32Array>,
-  ): Promise<void> {
+  async step(step: AdamwStep, parameters: Map<string, Float32Array>, gradients: Gradients): Promise<void> {
     const own = this.#only(parameters);
     const dys = this.#only(gradients);
     const updated = await this.#thread.call("step", [step, own, dys], [...own.values(), ...dys.values()]);

@@ -76,10 +76,9 @@ export async function lbfgs(objective: Objective, start: Float64Array, options: 
   const curvature = new Curvature(history);
   let x = start;
   let { value, gradient } = await evaluate(x);
-  const end = (reason: Minimum["reason"], iterations: number) => ({
-    ...{ x, value, gradient },
-    ...{ iterations, evaluations, reason },
-  });
+  const end = (reason: Minimum["reason"], iterations: number) => {
+    return { x, value, gradient, iterations, evaluations, reason };
+  };
   for (let iteration = 0; iteration < maxIterations; iteration++) {
     if (largest(gradient) <= gradientTolerance) return end("gradient", iteration);
     const direction = curvature.direction(gradient);

@@ -105,10 +105,7 @@ export async function* minimize(
   });
   await using session = await Session.compile(outputs, { training: true, device, signal });
   await using optimizer = await createOptimizer(options.optimizer ?? adam, described);
-  const tensors = () =>
-    new Map(
-      Array.from(values, ([path, data]) => [path, float32(data as Float32Array<ArrayBuffer>, shapes.get(path)!)]),
-    );
+  const tensors = () => new Map(Array.from(values, ([path, data]) => [path, float32(data, shapes.get(path)!)]));
   const used = new Set(session.inputs.map(({ name }) => name));
 
   for (let step = 0; step < steps; step++) {
@@ -135,24 +132,11 @@ function stepProgram(
   const parameters = new Map(Array.from(shapes, ([path, shape]) => [path, input(path, shape)]));
   const { loss, outputs, statistics = new Map<string, Tensor>() } = program(parameters);
   const learned = [...parameters.keys()].filter((path) => !statistics.has(path));
-  const slopes = gradients(
-    loss,
-    learned.map((path) => parameters.get(path)!),
-  );
-  const named = (prefix: string, tensors: Iterable<[string, Tensor]>) =>
-    Object.fromEntries(Array.from(tensors, ([path, tensor]) => [prefix + path, tensor]));
-  return {
-    outputs: {
-      ...{ ...outputs, loss },
-      ...named(
-        gradientPrefix,
-        learned.map((path, i) => [path, slopes[i]!]),
-      ),
-      ...named(statisticPrefix, statistics),
-    },
-    statistics: [...statistics.keys()],
-    learned,
-  };
+  const wrt = learned.map((path) => parameters.get(path)!);
+  const slopes = gradients(loss, wrt).map((slope, i) => [gradientPrefix + learned[i]!, slope] as const);
+  const renewed = Array.from(statistics, ([path, tensor]) => [statisticPrefix + path, tensor] as const);
+  const all: Record<string, Tensor> = { ...outputs, loss, ...Object.fromEntries([...slopes, ...renewed]) };
+  return { outputs: all, statistics: [...statistics.keys()], learned };
 }
 
 function createOptimizer(choice: OptimizerChoice, parameters: readonly OptimizedParameter[]): Promise<Optimizer> {

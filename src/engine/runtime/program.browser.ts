@@ -36,18 +36,14 @@ export const prepareProgram: PrepareProgram = async (outputs, { onProgress, sign
       weights.set(key, (weight = { ...place, dtype, at: blockBytes }));
       blockBytes += 8 * Math.ceil(byteLength / 8);
     }
-    return {
-      dtype: isHalf ? "float32" : dtype,
-      place: { file: packedWeights, byteOffset: weight.at, byteLength },
-    };
+    const packed = { file: packedWeights, byteOffset: weight.at, byteLength };
+    return { dtype: isHalf ? "float32" : dtype, place: packed };
   });
   if (weights.size === 0) return modelOf(parts);
   if (blockBytes > maxBlockBytes) {
     const met = `${(blockBytes / 1e9).toFixed(1)} GB of weights as float32`;
-    throw new ClipError(
-      "CLIP_RUNTIME",
-      `a page has room for 3.5 GB of weights, but this program needs ${met}; use a smaller model`,
-    );
+    const problem = `a page has room for 3.5 GB of weights, but this program needs ${met}`;
+    throw new ClipError("CLIP_RUNTIME", `${problem}; use a smaller model`);
   }
   const block = new Uint8Array(blockBytes);
   const spans = spansOf(weights.values());

@@ -12,10 +12,8 @@ export const sessionMethods = {
   },
   async run(session: number, feeds: NamedTensors): Promise<Moved<NamedTensors>> {
     const outputs = await sessions.get(session)!.run(feeds);
-    return new Moved(
-      outputs,
-      Object.values(outputs).map(({ data }) => data),
-    );
+    const arrays = Object.values(outputs).map(({ data }) => data);
+    return new Moved(outputs, arrays);
   },
   async release(session: number): Promise<void> {
     await sessions.get(session)!.release();

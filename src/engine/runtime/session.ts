@@ -86,14 +86,12 @@ export class Session implements AsyncDisposable {
     const { move = false } = options;
     if (this.#released) throw new ClipError("CLIP_USAGE", "this session was released; compile the program again");
     checkFeeds(this.inputs, feeds);
-    const own = Object.fromEntries(
-      Object.entries(feeds).map(([name, feed]) => [
-        name,
-        { ...feed, data: move && fillsItsBuffer(feed.data) ? feed.data : feed.data.slice() },
-      ]),
-    );
-    const arrays = Object.values(own).map(({ data }) => data);
-    return this.#thread.call("run", [this.#id, own], arrays);
+    const own = Object.entries(feeds).map(([name, feed]) => {
+      const data = move && fillsItsBuffer(feed.data) ? feed.data : feed.data.slice();
+      return [name, { ...feed, data }] as const;
+    });
+    const arrays = own.map(([, { data }]) => data);
+    return this.#thread.call("run", [this.#id, Object.fromEntries(own)], arrays);
   }
 
   /** Releases the memory; the worker ends with its last session. */
