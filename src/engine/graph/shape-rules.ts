@@ -199,7 +199,7 @@ export const shapeRules: { readonly [Name in OpName]: ShapeRule<Name> } = {
     floating("topK", x);
     whole("topK", "k", k);
     const size = fixed("topK", x, x.rank - 1);
-    if (k > size) throw new ShapeError("topK", `the last axis has ${size} elements, not ${k}`, operands({ x }));
+    if (k > size) throw misfit("topK", `the last axis has ${size} elements, not ${k}`, { x });
     return { shape: [...x.shape.slice(0, -1), k], dtype: "int32" };
   },
 
