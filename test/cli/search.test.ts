@@ -1,5 +1,6 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { cp } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
@@ -82,6 +83,27 @@ describe("clip-ts search", () => {
 });
 
 describe("clip-ts index", () => {
+  it("keeps up with a folder until it is stopped", async () => {
+    const folder = join(root, "watched");
+    await mkdir(folder);
+    await cp(join(samples, "house.png"), join(folder, "house.png"));
+    const stop = new AbortController();
+    const printed: string[] = [];
+    const line = async (count: number) => {
+      while (printed.length < count) await sleep(50);
+      return printed[count - 1];
+    };
+    const args = ["index", folder, "--watch", "--model", "pictograms", "--index", join(root, "watched-index")];
+    const ended = call(args, { signal: stop.signal, out: (text) => void printed.push(text) });
+    expect(await line(1)).toBe("1 embedded");
+    await cp(join(samples, "snail.png"), join(folder, "snail.png"));
+    expect(await line(2)).toBe("1 embedded, 1 unchanged");
+    await rm(join(folder, "house.png"));
+    expect(await line(3)).toBe("1 unchanged, 1 removed");
+    stop.abort();
+    expect((await ended).code).toBe(130);
+  });
+
   it("says what it did, as text and as JSON", async () => {
     const indexed = (...args: string[]) => call(["index", drawings, ...model, ...args]);
     const { code, out } = await indexed();

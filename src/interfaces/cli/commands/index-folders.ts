@@ -1,9 +1,17 @@
-import { Command } from "@commander-js/extra-typings";
+import { Command, Option } from "@commander-js/extra-typings";
+import { folderChanges } from "../../../applications/search/folder-changes.ts";
 import type { CliIo } from "../io.ts";
 import { addModelOptions } from "../model-options.ts";
-import { examples, jsonOption, maxImagePixelsOption } from "../options.ts";
+import { examples, jsonOption, maxImagePixelsOption, type OptionsOf } from "../options.ts";
 import { printJson } from "../output.ts";
-import { describeUpdate, excludeOption, indexOption, openChosenIndex, updateIndex } from "../search-index.ts";
+import {
+  describeUpdate,
+  excludeOption,
+  indexOption,
+  openChosenIndex,
+  type OpenedIndex,
+  updateIndex,
+} from "../search-index.ts";
 
 const command = () =>
   addModelOptions(
@@ -15,6 +23,7 @@ const command = () =>
           "folder on a drive that is not mounted stays indexed. It can be stopped at any time and continued.",
       )
       .argument("<folders...>", "folders of images")
+      .addOption(new Option("--watch", "then keep up with changes in the folders until Ctrl-C").conflicts("json"))
       .addOption(indexOption)
       .addOption(excludeOption),
   )
@@ -22,12 +31,17 @@ const command = () =>
     .addOption(jsonOption)
     .addHelpText(
       "after",
-      examples("clip-ts index photos", "clip-ts index photos /media/archive --exclude screenshots --index my-index"),
+      examples(
+        "clip-ts index photos",
+        "clip-ts index photos --watch",
+        "clip-ts index photos /media/archive --exclude screenshots --index my-index",
+      ),
     );
 
 export const indexCommand = (io: CliIo) =>
   command().action(async (folders, options) => {
     await using opened = await openChosenIndex(options, io);
+    if (options.watch) return keepUp(opened, folders, options, io);
     const summary = await updateIndex(opened, folders, options, io);
     const { model, folder, index } = opened;
     const { unreadable, ...results } = summary;
@@ -39,3 +53,18 @@ export const indexCommand = (io: CliIo) =>
       io.out(`${items.toLocaleString("en")} images in the index ${folder}`);
     }
   });
+
+/** Brings the index up to date now and after each change. */
+async function keepUp(
+  opened: OpenedIndex,
+  folders: readonly string[],
+  options: OptionsOf<typeof command>,
+  io: CliIo,
+): Promise<void> {
+  for await (const isFirst of folderChanges(folders, io.signal)) {
+    const summary = await updateIndex(opened, folders, options, io);
+    const { embedded, reused, removed } = summary;
+    if (isFirst || embedded + reused + removed > 0) io.out(describeUpdate(summary));
+    if (isFirst) io.err(`watching ${folders.join(", ")}; Ctrl-C stops`);
+  }
+}
