@@ -89,12 +89,14 @@ describe("clip-ts index", () => {
     await cp(join(samples, "house.png"), join(folder, "house.png"));
     const stop = new AbortController();
     const printed: string[] = [];
+    let hasEnded = false;
     const line = async (count: number) => {
-      while (printed.length < count) await sleep(50);
+      while (printed.length < count && !hasEnded) await sleep(50);
       return printed[count - 1];
     };
     const args = ["index", folder, "--watch", "--model", "pictograms", "--index", join(root, "watched-index")];
     const ended = call(args, { signal: stop.signal, out: (text) => void printed.push(text) });
+    void ended.then(() => (hasEnded = true));
     expect(await line(1)).toBe("1 embedded");
     await cp(join(samples, "snail.png"), join(folder, "snail.png"));
     expect(await line(2)).toBe("1 embedded, 1 unchanged");

@@ -41,7 +41,7 @@ const command = () =>
 export const indexCommand = (io: CliIo) =>
   command().action(async (folders, options) => {
     await using opened = await openChosenIndex(options, io);
-    if (options.watch) return keepUp(opened, folders, options, io);
+    if (options.watch) return await keepUp(opened, folders, options, io);
     const summary = await updateIndex(opened, folders, options, io);
     const { model, folder, index } = opened;
     const { unreadable, ...results } = summary;
